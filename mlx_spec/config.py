@@ -1,0 +1,114 @@
+"""Settings of one decoder and of one request: frozen values that know their ranges.
+
+Both classes validate on construction, so an instance in hand is a valid one.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from mlx_spec.errors import ConfigError
+
+AcceptanceRule = Literal["coupled", "token"]
+ACCEPTANCE_RULES: Final = get_args(AcceptanceRule)
+LOOKAHEAD_LIMIT: Final = 32
+SEED_LIMIT: Final = 2**63
+
+
+def _check_integer(field: str, value: object, low: int, high: int | None = None) -> None:
+    allowed = f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        raise ConfigError(field, value, allowed)
+
+
+def _check_number(field: str, value: object, low: float, high: float | None, *, open_low: bool = False) -> None:
+    upper = f"{high:g}]" if high is not None else "∞)"
+    allowed = f"a number in {'(' if open_low else '['}{low:g}, {upper}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(field, value, allowed)
+    if value < low or (open_low and value == low) or (high is not None and value > high):
+        raise ConfigError(field, value, allowed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How one request turns logits into tokens. Applied in this order: temperature, top-k, top-p, min-p.
+
+    `temperature` 0 is greedy. `top_k` 0 and `min_p` 0 are off, as is `top_p` 1. `seed` None draws one, which
+    `GenerationFinished.seed` then gives back. `stop` holds strings that end the answer and are not part of it.
+
+    Raises ConfigError, which names the field, the value and the range.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ConfigError for the first field out of its range."""
+        _check_number("temperature", self.temperature, 0.0, 100.0)
+        _check_number("top_p", self.top_p, 0.0, 1.0, open_low=True)
+        _check_integer("top_k", self.top_k, 0)
+        _check_number("min_p", self.min_p, 0.0, 1.0)
+        if self.seed is not None:
+            _check_integer("seed", self.seed, 0, SEED_LIMIT - 1)
+        if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
+            raise ConfigError("stop", self.stop, "a sequence of strings that are not empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeculativeConfig:
+    """How one decoder speculates. None of these settings changes the words of the default rule, `coupled`.
+
+    `lookahead` tokens are drafted in the first round; with `adaptive_lookahead` the controller then moves between
+    `min_lookahead` and `max_lookahead`, without it every round drafts `lookahead`. `draft_temperature` None is the
+    target's. A running p/q below `min_acceptance_ratio` parks speculation. `max_seq_len` None is the model's own.
+
+    `acceptance_threshold`, and the three tree fields, belong to drafters that can stop or branch by their own
+    confidence; the draft model of this version drafts chains of the length asked for, so `tree_speculation=True`
+    is refused rather than ignored.
+
+    Raises ConfigError, which names the field, the value and the range.
+    """
+
+    lookahead: int = 4
+    acceptance_threshold: float = 0.5
+    draft_temperature: float | None = None
+    tree_speculation: bool = False
+    max_tree_depth: int = 3
+    tree_branching_factor: int = 2
+    draft_top_p: float = 1.0
+    min_acceptance_ratio: float = 0.1
+    adaptive_lookahead: bool = True
+    min_lookahead: int = 2
+    max_lookahead: int = 8
+    max_seq_len: int | None = None
+    acceptance: AcceptanceRule = "coupled"
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ConfigError for the first field out of its range."""
+        _check_integer("lookahead", self.lookahead, 1, LOOKAHEAD_LIMIT)
+        _check_number("acceptance_threshold", self.acceptance_threshold, 0.0, 1.0)
+        if self.draft_temperature is not None:
+            _check_number("draft_temperature", self.draft_temperature, 0.0, 100.0)
+        if self.tree_speculation is not False:
+            raise ConfigError("tree_speculation", self.tree_speculation, "False: this version drafts chains only")
+        _check_integer("max_tree_depth", self.max_tree_depth, 1, LOOKAHEAD_LIMIT)
+        _check_integer("tree_branching_factor", self.tree_branching_factor, 1, LOOKAHEAD_LIMIT)
+        _check_number("draft_top_p", self.draft_top_p, 0.0, 1.0, open_low=True)
+        _check_number("min_acceptance_ratio", self.min_acceptance_ratio, 0.0, 1.0)
+        _check_integer("min_lookahead", self.min_lookahead, 1, LOOKAHEAD_LIMIT)
+        _check_integer("max_lookahead", self.max_lookahead, self.min_lookahead, LOOKAHEAD_LIMIT)
+        if self.max_seq_len is not None:
+            _check_integer("max_seq_len", self.max_seq_len, 2)
+        if self.acceptance not in ACCEPTANCE_RULES:
+            raise ConfigError("acceptance", self.acceptance, f"one of {', '.join(ACCEPTANCE_RULES)}")

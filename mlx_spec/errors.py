@@ -1,0 +1,78 @@
+"""The engine's exception tree. Every message is one sentence that says what was wrong and what to do.
+
+    LookaheadError
+    ├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
+    ├── PromptError            the prompt is empty, too long for the context, or names unknown token ids
+    ├── ModelError             a model cannot be used
+    │   ├── ModelNotFoundError     no such pair, folder or file
+    │   ├── CorruptModelError      the file is truncated, has another checksum, or is not a model
+    │   ├── IncompatiblePairError  draft and target do not fit each other
+    │   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
+    ├── StorageError           the data folder is full, read-only or missing
+    ├── NumericalError         the model produced NaN logits
+    ├── ServerError            the local server cannot start (port in use, bad address)
+    └── TrainingError          distilling cannot go on
+"""
+
+
+class LookaheadError(Exception):
+    """Root of all errors that a person may see. `str(error)` is the one sentence; `details` is for a folded view."""
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+    @property
+    def user_message(self) -> str:
+        """The one sentence to show."""
+        return str(self)
+
+
+class ConfigError(LookaheadError, ValueError):
+    """A setting is out of its range. Carries `field`, `value` and `allowed` (the range, in words)."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field} is {value!r}: it must be {allowed}.")
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+
+class PromptError(LookaheadError):
+    """The prompt cannot be answered as it is."""
+
+
+class ModelError(LookaheadError):
+    """A model cannot be used."""
+
+
+class ModelNotFoundError(ModelError):
+    """No pair, folder or file has the given name."""
+
+
+class CorruptModelError(ModelError):
+    """A model file is truncated, has another checksum than expected, or is not a model."""
+
+
+class IncompatiblePairError(ModelError):
+    """Draft and target cannot work together."""
+
+
+class UnsupportedModelError(ModelError):
+    """The engine does not know this kind of model, cache or quantisation."""
+
+
+class StorageError(LookaheadError):
+    """The data folder cannot take what must be written."""
+
+
+class NumericalError(LookaheadError):
+    """The model produced numbers that are not numbers."""
+
+
+class ServerError(LookaheadError):
+    """The local server cannot start."""
+
+
+class TrainingError(LookaheadError):
+    """Distilling a draft cannot go on."""

@@ -1,0 +1,91 @@
+"""What a decoder tells while it works: one small frozen class an event.
+
+The order of one answer is: PrefillProgress (one or more), then for every round one RoundFinished and, when text
+became final, one TextDelta, and at last exactly one GenerationFinished.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mlx_spec.stats import SpeculativeStats
+
+DraftState = Literal["accepted", "rejected", "untested"]
+TokenKind = Literal["accepted", "correction", "bonus", "plain"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedToken:
+    """One proposed token. `p` and `q` are the target's and the draft's probability of it; `p` is None when untested."""
+
+    token_id: int
+    text: str
+    p: float | None
+    q: float | None
+    state: DraftState
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedToken:
+    """One token of the answer. `text` is what it made final: empty while a character is incomplete.
+
+    `position` counts from the first token of the prompt. `q` is None where nothing was drafted.
+    """
+
+    token_id: int
+    text: str
+    kind: TokenKind
+    p: float
+    q: float | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgress:
+    """Sent when a chunk of the prompt has been processed."""
+
+    processed_tokens: int
+    total_tokens: int
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFinished:
+    """Sent when a round (one draft, one verify) is over. `emitted` are the tokens it added to the answer."""
+
+    index: int
+    lookahead: int
+    next_lookahead: int
+    drafted: tuple[DraftedToken, ...]
+    emitted: tuple[EmittedToken, ...]
+    draft_ms: float
+    verify_ms: float
+    round_ms: float
+
+    @property
+    def accepted_count(self) -> int:
+        """How many drafted tokens were accepted."""
+        return sum(token.state == "accepted" for token in self.drafted)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Sent when text became final: never half a character, never the beginning of a stop string."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """Sent once, last. `token_ids` leaves out the end-of-sequence token and what a stop string cut off."""
+
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...]
+    text: str
+    seed: int
+    prompt_tokens: int
+    prefill_ms: float
+    stats: SpeculativeStats
+
+
+Event = PrefillProgress | RoundFinished | TextDelta | GenerationFinished
