@@ -1,0 +1,74 @@
+"""A folder as mlx-lm wants it: what must be in it, checked before anything is loaded."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Final
+
+from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError
+from mlx_spec.models.staging import human_bytes
+
+_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
+_MAX_HEADER_BYTES: Final = 200_000_000
+
+
+def check_model_folder(folder: Path) -> dict[str, object]:
+    """Check that `folder` holds configuration, whole weights and a tokenizer, and return `config.json`.
+
+    Raises ModelNotFoundError when there is no folder, ModelError naming a missing file, CorruptModelError for a
+    configuration that is not JSON or for truncated weights.
+    """
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"There is no model folder {folder}.")
+    config = read_config(folder)
+    weights = sorted(folder.glob("model*.safetensors"))
+    if not weights:
+        raise ModelError(f"The model folder {folder} has no weights: model.safetensors is missing.")
+    for file in weights:
+        _check_safetensors(file)
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(f"The model folder {folder} has no tokenizer: tokenizer.json is missing.")
+    return config
+
+
+def read_config(folder: Path) -> dict[str, object]:
+    """Return `config.json` of a model folder, with the end tokens of `generation_config.json` where it has them.
+
+    Raises ModelError when it is missing, CorruptModelError when it is damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"The model folder {folder} has no configuration: config.json is missing.") from None
+    except (OSError, ValueError) as error:
+        raise CorruptModelError(f"{folder / 'config.json'} cannot be read ({error}).") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise CorruptModelError(f"{folder / 'config.json'} does not say which model_type it is.")
+    generation = folder / "generation_config.json"
+    if generation.is_file():
+        try:
+            ends = json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id")
+        except (OSError, ValueError, AttributeError) as error:
+            raise CorruptModelError(f"{generation} cannot be read ({error}).") from error
+        config["eos_token_id"] = ends if ends is not None else config.get("eos_token_id")
+    return config
+
+
+def _check_safetensors(file: Path) -> None:
+    """Raise CorruptModelError unless the tensors of `file` fill it exactly: MLX reads later, and fails worse."""
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(size, _MAX_HEADER_BYTES):
+                raise ValueError("its head is longer than the file")
+            tensors = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptModelError(f"{file} is not a safetensors file ({error}), so fetch it again.") from error
+    if expected != size:
+        raise CorruptModelError(
+            f"{file} is truncated or damaged ({human_bytes(size)} instead of {human_bytes(expected)}),"
+            " so fetch it again."
+        )

@@ -1,0 +1,210 @@
+"""Reading the head of a GGUF file: metadata and tensor places, checked against the file's size.
+
+MLX may end the process over a damaged file, so everything is checked here before MLX sees it. No MLX in here.
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mlx_spec.errors import CorruptModelError, ModelNotFoundError, UnsupportedModelError
+
+_MAGIC: Final = b"GGUF"
+_SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_MAX_DIMENSIONS: Final = 4
+
+# ggml type number -> (name, elements a block, bytes a block), for the types that MLX reads without loss.
+_TENSOR_TYPES: Final = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    8: ("Q8_0", 32, 34),
+}
+# Named in the refusal only.
+_OTHER_TYPES: Final = {
+    6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
+    16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 20: "IQ4_NL", 21: "IQ3_S", 23: "IQ4_XS", 30: "BF16", 39: "MXFP4",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor: `shape` as MLX has it (rows first), `type_name` such as Q4_1, `nbytes` in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    type_name: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFHeader:
+    """Metadata and tensors of one GGUF file. The getters raise CorruptModelError for a missing or misshapen key."""
+
+    path: Path
+    metadata: dict[str, object]
+    tensors: dict[str, TensorInfo]
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """Return a whole number."""
+        value = self.metadata.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._misshapen(key, "a whole number")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return a number as float."""
+        value = self.metadata.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._misshapen(key, "a number")
+        return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Return a truth value."""
+        value = self.metadata.get(key, default)
+        if not isinstance(value, bool):
+            raise self._misshapen(key, "true or false")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a string."""
+        value = self.metadata.get(key, default)
+        if not isinstance(value, str):
+            raise self._misshapen(key, "a text")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of strings."""
+        value = self.metadata.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._misshapen(key, "a list of texts")
+        return value
+
+    def integers(self, key: str) -> list[int]:
+        """Return a list of whole numbers."""
+        value = self.metadata.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+            raise self._misshapen(key, "a list of whole numbers")
+        return value
+
+    def _misshapen(self, key: str, kind: str) -> CorruptModelError:
+        state = f"is not {kind}" if key in self.metadata else "is missing"
+        return CorruptModelError(f"{self.path} cannot be used as a model because its field {key} {state}.")
+
+
+class _Cursor:
+    """Reads values one after the other; CorruptModelError where the file ends too early."""
+
+    def __init__(self, data: mmap.mmap, path: Path) -> None:
+        self._data = data
+        self._path = path
+        self.at = 0
+
+    def truncated(self) -> CorruptModelError:
+        return CorruptModelError(f"{self._path} is truncated or damaged, so fetch it again.")
+
+    def bytes(self, count: int) -> bytes:
+        if count > len(self._data) - self.at:
+            raise self.truncated()
+        self.at += count
+        return self._data[self.at - count : self.at]
+
+    def scalar(self, code: str) -> int | float | bool:
+        value: int | float | bool = struct.unpack("<" + code, self.bytes(struct.calcsize("<" + code)))[0]
+        return value
+
+    def integer(self, code: str) -> int:
+        return int(self.scalar(code))
+
+    def string(self) -> str:
+        raw = self.bytes(self.integer("Q"))
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.truncated() from None
+
+    def value(self, kind: int) -> object:
+        if kind == _STRING:
+            return self.string()
+        if kind == _ARRAY:
+            return self._array()
+        if kind not in _SCALARS:
+            raise self.truncated()
+        return self.scalar(_SCALARS[kind])
+
+    def _array(self) -> list[object]:
+        kind, count = self.integer("I"), self.integer("Q")
+        if kind == _STRING:
+            if count > len(self._data) - self.at:
+                raise self.truncated()
+            return [self.string() for _ in range(count)]
+        if kind not in _SCALARS:
+            raise self.truncated()  # Arrays of arrays are in no model that we know.
+        code = _SCALARS[kind]
+        raw = self.bytes(count * struct.calcsize("<" + code))
+        return list(struct.unpack(f"<{count}{code}", raw))
+
+
+def read_header(path: Path) -> GGUFHeader:
+    """Read metadata and tensor places of the GGUF file at `path`, and check that every tensor lies inside the file.
+
+    Raises ModelNotFoundError when there is no such file, CorruptModelError when it is not a GGUF file, is truncated
+    or damaged, UnsupportedModelError for a version or a quantisation that MLX does not read.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != _MAGIC:
+                raise CorruptModelError(f"{path} is not a GGUF file.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _parse(_Cursor(data, path), path, len(data))
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"There is no file {path}.") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ModelNotFoundError(f"{path} cannot be read ({reason}).", details=repr(error)) from error
+
+
+def _parse(cursor: _Cursor, path: Path, size: int) -> GGUFHeader:
+    cursor.at = len(_MAGIC)
+    version = cursor.integer("I")
+    if version not in (2, 3):
+        raise UnsupportedModelError(f"{path} is a GGUF file of version {version}, and only versions 2 and 3 are read.")
+    tensor_count, field_count = cursor.integer("Q"), cursor.integer("Q")
+    metadata: dict[str, object] = {}
+    for _ in range(field_count):
+        key = cursor.string()
+        metadata[key] = cursor.value(cursor.integer("I"))
+    places = [_tensor(cursor, path) for _ in range(tensor_count)]
+    header = GGUFHeader(path, metadata, {info.name: info for info, _ in places})
+    alignment = max(1, header.integer("general.alignment", 32))
+    start = math.ceil(cursor.at / alignment) * alignment
+    if any(offset % alignment or start + offset + info.nbytes > size for info, offset in places):
+        raise cursor.truncated()
+    if len(header.tensors) != tensor_count:
+        raise cursor.truncated()
+    return header
+
+
+def _tensor(cursor: _Cursor, path: Path) -> tuple[TensorInfo, int]:
+    name = cursor.string()
+    dimensions = cursor.integer("I")
+    if dimensions > _MAX_DIMENSIONS:
+        raise cursor.truncated()
+    shape = tuple(reversed([cursor.integer("Q") for _ in range(dimensions)]))
+    kind, offset = cursor.integer("I"), cursor.integer("Q")
+    if kind not in _TENSOR_TYPES:
+        label = _OTHER_TYPES.get(kind, f"type {kind}")
+        raise UnsupportedModelError(
+            f"{path} stores {name} as {label}, which is not read; use a Q4_0, Q4_1, Q8_0, F16 or F32 file of the model."
+        )
+    type_name, block, block_bytes = _TENSOR_TYPES[kind]
+    elements = math.prod(shape)
+    if not shape or elements == 0 or shape[-1] % block:
+        raise cursor.truncated()
+    return TensorInfo(name, shape, type_name, elements // block * block_bytes), offset

