@@ -116,9 +116,7 @@ def model_config(header: GGUFHeader) -> dict[str, object]:
     embedding = header.tensors.get("token_embd.weight")
     if heads < 1 or embedding is None or embedding.shape != (rows, hidden):
         raise CorruptModelError(f"{header.path} has an embedding that does not match its {rows} tokens.")
-    head_dim = header.integer(
-        "llama.attention.key_length", header.integer("llama.rope.dimension_count", hidden // heads)
-    )
+    rope_dim = header.integer("llama.rope.dimension_count", hidden // heads)
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
