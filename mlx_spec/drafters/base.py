@@ -1,0 +1,57 @@
+"""What every drafter is: something that proposes tokens, and is told which of the answer's tokens stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import mlx.core as mx
+
+from mlx_spec.config import AcceptanceRule, SamplingParams
+from mlx_spec.sampling import NoiseTable
+
+
+@dataclass(frozen=True, slots=True)
+class DrawSettings:
+    """How one request's drafts are drawn: filters, the acceptance rule, and its randomness."""
+
+    params: SamplingParams
+    rule: AcceptanceRule
+    seed: int
+    noise: NoiseTable
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A proposed chain, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were drawn from.
+
+    `scores` are warped and not normalised; None for a drafter without a distribution.
+    """
+
+    token_ids: mx.array
+    scores: mx.array | None
+
+    @property
+    def gamma(self) -> int:
+        """Number of drafted tokens."""
+        return int(self.token_ids.shape[0])
+
+
+class Drafter(Protocol):
+    """Proposes chains for one request. It never reads a token back to the host."""
+
+    forward_passes: int
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """Process a chunk of the prompt."""
+        ...
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft:
+        """Propose `gamma` >= 1 tokens; the first of them has absolute `position`."""
+        ...
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """Be told the newest tokens of the text: the first `accepted` are drafts that stand.
+
+        Called after every round, also one that drafted nothing, and once before the first with the prompt's last token.
+        """
+        ...

@@ -1,0 +1,36 @@
+"""The target: the model whose words are given. It scores one known token and a drafted chain in a single pass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_spec.cache.cached_model import CachedModel
+
+
+class Target:
+    """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts."""
+
+    def __init__(self, model: Any, name: str, *, speculative: bool) -> None:
+        self._cached = CachedModel(model, name, speculative=speculative)
+        self._scored = 0
+
+    @property
+    def forward_passes(self) -> int:
+        """Forward passes so far, the prompt's not counted."""
+        return self._cached.forward_passes
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """Process a chunk of the prompt."""
+        self._cached.prefill(token_ids)
+
+    def score(self, last_token: int, draft_ids: mx.array | None) -> mx.array:
+        """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts."""
+        known = mx.array([last_token], dtype=mx.int32)
+        token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
+        self._scored = token_ids.shape[0]
+        return self._cached.score(token_ids)
+
+    def commit(self, accepted: int) -> None:
+        """Keep the known token and the `accepted` drafts that follow it; forget the other drafts."""
+        self._cached.forget(self._scored - 1 - accepted)

@@ -1,0 +1,59 @@
+"""One answer as it grows: its token ids, its text, and why it ended."""
+
+from typing import Any
+
+from mlx_spec.detokenize import TokenText
+from mlx_spec.events import FinishReason
+from mlx_spec.stopping import StopStrings
+
+
+class Transcript:
+    """Takes tokens in order until it is `finished`. Text becomes final when no stop string can begin in it."""
+
+    def __init__(self, tokenizer: Any, eos_token_ids: frozenset[int], stop: tuple[str, ...], max_tokens: int) -> None:
+        self.token_ids: list[int] = []
+        self.text = ""
+        self.finish_reason: FinishReason | None = None
+        self._token_text = TokenText(tokenizer)
+        self._stop_strings = StopStrings(stop)
+        self._eos_token_ids = eos_token_ids
+        self._max_tokens = max_tokens
+        self._fresh = ""
+
+    @property
+    def remaining(self) -> int:
+        """How many more tokens there is room for."""
+        return self._max_tokens - len(self.token_ids)
+
+    def push(self, token_id: int) -> str | None:
+        """Add one token. Returns the text that it completes, or None where it is not part of the answer."""
+        if self.finish_reason is not None:
+            return None
+        if token_id in self._eos_token_ids:
+            self.finish("stop")
+            return None
+        self.token_ids.append(token_id)
+        text = self._token_text.push(token_id)
+        self._fresh += self._stop_strings.push(text)
+        if self._stop_strings.found:
+            self.finish_reason = "stop"
+        elif not self.remaining:
+            self.finish("length")
+        return text
+
+    def finish(self, reason: FinishReason) -> None:
+        """End the answer, releasing text that waited for more."""
+        if self.finish_reason is None:
+            self.finish_reason = reason
+            self._fresh += self._stop_strings.push(self._token_text.finish())
+            self._fresh += self._stop_strings.finish()
+
+    def take_text(self) -> str:
+        """Text that became final since the last call."""
+        fresh, self._fresh = self._fresh, ""
+        self.text += fresh
+        return fresh
+
+    def peek(self, token_id: int) -> str:
+        """The text of a token that is not, or not yet, part of the answer."""
+        return self._token_text.peek(token_id)
