@@ -1,0 +1,218 @@
+"""What the server says: events as chunks and answers of docs/PROTOCOL.md, plain dictionaries ready for JSON."""
+
+import math
+import time
+import uuid
+from typing import Any, Final, Literal
+
+from mlx_spec.events import (
+    DraftedToken,
+    EmittedToken,
+    Event,
+    GenerationFinished,
+    PrefillProgress,
+    RoundFinished,
+    TextDelta,
+)
+from mlx_spec.server.job import Failure, FailureKind
+
+Json = dict[str, Any]
+ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]
+
+_LONGEST_MESSAGE: Final = 1000
+_STATUS: Final[dict[FailureKind, int]] = {"invalid": 400, "not_found": 404, "engine": 500, "cancelled": 500}
+
+
+def error_body(message: str, kind: ErrorType, param: str | None = None, code: str | None = None) -> Json:
+    """OpenAI's error object."""
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 1] + "…"
+    # A lone surrogate in an echoed value must not break the answer that refuses it.
+    message = message.encode(errors="backslashreplace").decode()
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failure_body(failure: Failure) -> tuple[int, Json]:
+    """The HTTP status and the error object of a failed job."""
+    status = _STATUS[failure.kind]
+    code = "model_not_found" if failure.kind == "not_found" else None
+    return status, error_body(
+        failure.message, "invalid_request_error" if status < 500 else "server_error", failure.param, code
+    )
+
+
+def model_card(name: str, created: int, context_length: int | None) -> Json:
+    """One entry of /v1/models; `context_length` is in tokens, None while the model loads."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "lookahead",
+        "context_length": context_length,
+    }
+
+
+def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) -> Json:
+    """The `speculation` object of one event, as a stream carries it."""
+    match event:
+        case PrefillProgress():
+            return {
+                "type": "prefill",
+                "processed_tokens": event.processed_tokens,
+                "total_tokens": event.total_tokens,
+                "elapsed_ms": _number(event.elapsed_ms),
+            }
+        case RoundFinished():
+            return _round(event)
+        case GenerationFinished():
+            return {
+                "type": "finished",
+                "finish_reason": event.finish_reason,
+                "seed": event.seed,
+                "prompt_tokens": event.prompt_tokens,
+                "completion_tokens": len(event.token_ids),
+                "prefill_ms": _number(event.prefill_ms),
+                "stats": event.stats.to_dict(),
+            }
+
+
+class AnswerWriter:
+    """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`)."""
+
+    def __init__(self, model: str, *, events: bool, usage: bool = False) -> None:
+        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._model = model
+        self._events = events
+        self._usage_asked = usage
+        self._round: RoundFinished | None = None
+        self._rounds: list[Json] = []
+        self._finished: GenerationFinished | None = None
+
+    def opening(self) -> Json:
+        """The first chunk: the role and no text."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def chunks(self, event: Event) -> list[Json]:
+        """The chunks that `event` completes: a round waits for the text that it made final, to go with it."""
+        match event:
+            case TextDelta():
+                held, self._round = self._round, None
+                return [self._chunk({"content": event.text}, event=held)]
+            case RoundFinished():
+                chunks = self._held()
+                if self._events:
+                    self._round = event
+                    # No token of it made text final, so no TextDelta follows: do not wait a round for one.
+                    return chunks if any(token.text for token in event.emitted) else chunks + self._held()
+                return chunks
+            case PrefillProgress():
+                return [self._chunk({}, event=event)] if self._events else []
+            case GenerationFinished():
+                self._finished = event
+                chunks = self._held()
+                told = event if self._events else None
+                return [*chunks, self._chunk({}, event=told, finish_reason=event.finish_reason)]
+
+    def usage_chunk(self) -> Json:
+        """The chunk of `stream_options.include_usage`, after the last one."""
+        return self._head("chat.completion.chunk") | {"choices": [], "usage": self._usage()}
+
+    def add(self, event: Event) -> None:
+        """Take an event of an answer that is not streamed."""
+        if isinstance(event, GenerationFinished):
+            self._finished = event
+        elif isinstance(event, RoundFinished) and self._events:
+            self._rounds.append(_round(event))
+
+    def answer(self) -> Json:
+        """The whole answer, once GenerationFinished was added."""
+        finished = self._finished
+        assert finished is not None, "asked for an answer that is not finished"
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": finished.text, "refusal": None},
+            "logprobs": None,
+            "finish_reason": finished.finish_reason,
+        }
+        body = self._head("chat.completion") | {"choices": [choice], "usage": self._usage()}
+        if self._events:
+            body["speculation"] = speculation_of(finished) | {"rounds": self._rounds}
+        return body
+
+    def _held(self) -> list[Json]:
+        held, self._round = self._round, None
+        return [self._chunk({}, event=held)] if held else []
+
+    def _head(self, kind: str) -> Json:
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+
+    def _chunk(
+        self,
+        delta: Json,
+        *,
+        event: PrefillProgress | RoundFinished | GenerationFinished | None = None,
+        finish_reason: str | None = None,
+    ) -> Json:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk = self._head("chat.completion.chunk") | {"choices": [choice]}
+        if self._usage_asked:
+            chunk["usage"] = None  # OpenAI sends the null, with the counts in a chunk of their own
+        return chunk | {"speculation": speculation_of(event)} if event else chunk
+
+    def _usage(self) -> Json:
+        finished = self._finished
+        assert finished is not None, "asked for the usage of an answer that is not finished"
+        completion = len(finished.token_ids)
+        return {
+            "prompt_tokens": finished.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": finished.prompt_tokens + completion,
+        }
+
+
+def _round(event: RoundFinished) -> Json:
+    special = {
+        token.kind: {"id": token.token_id, "text": token.text, "p": _number(token.p)}
+        for token in event.emitted
+        if token.kind in ("correction", "bonus")
+    }
+    return {
+        "type": "round",
+        "round": event.index,
+        "lookahead": event.lookahead,
+        "next_lookahead": event.next_lookahead,
+        "drafted": [_drafted(token) for token in event.drafted],
+        "emitted": [_emitted(token) for token in event.emitted],
+        "correction": special.get("correction"),
+        "bonus": special.get("bonus"),
+        "draft_ms": _number(event.draft_ms),
+        "verify_ms": _number(event.verify_ms),
+        "round_ms": _number(event.round_ms),
+    }
+
+
+def _drafted(token: DraftedToken) -> Json:
+    return {
+        "id": token.token_id,
+        "text": token.text,
+        "p": _number(token.p),
+        "q": _number(token.q),
+        "state": token.state,
+    }
+
+
+def _emitted(token: EmittedToken) -> Json:
+    return {
+        "id": token.token_id,
+        "text": token.text,
+        "kind": token.kind,
+        "p": _number(token.p),
+        "q": _number(token.q),
+        "position": token.position,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if value is not None and math.isfinite(value) else None

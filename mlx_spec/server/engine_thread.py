@@ -1,0 +1,226 @@
+"""The one thread that owns MLX, for the life of the process: arrays and streams belong to the thread that made them.
+
+It loads the models, then serves jobs from a queue, one at a time and in order. A job's events cross to the asyncio
+loop that submitted it; nothing that crosses holds an array. A failing job is told so and the thread lives on.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mlx_spec.config import SamplingParams
+from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError
+from mlx_spec.events import Event, GenerationFinished
+from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, LookaheadChoice
+from mlx_spec.stats import SpeculativeStats
+
+Progress = Callable[[str, float], None]
+EngineState = Literal["loading", "ready", "failed"]
+
+logger = logging.getLogger(__name__)
+
+
+class Pair(Protocol):
+    """What the engine asks of a loaded pair of models."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def target_name(self) -> str: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]: ...
+
+
+class Decoder(Protocol):
+    """What the engine asks of a decoder; `mlx_spec.decoder.SpeculativeDecoder` is the real one."""
+
+    def stream(
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        *,
+        max_tokens: int,
+        should_cancel: Callable[[], bool],
+        drafter: DrafterChoice | None,
+        lookahead: LookaheadChoice | None,
+    ) -> Iterator[Event]: ...
+
+    def stats(self) -> SpeculativeStats: ...
+
+    def reset_stats(self) -> object: ...
+
+
+Loader = Callable[[Progress], tuple[Pair, Decoder]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What /health says."""
+
+    state: EngineState
+    message: str
+
+
+class EngineThread:
+    """Loads with `load(progress)` on its own thread, then answers jobs. `start` it once, `stop` it once.
+
+    `status`, `stats`, `reset_stats`, `submit` and `stop` return at once and may be called from any thread
+    (`submit`: from one that runs an asyncio loop).
+    """
+
+    def __init__(self, load: Loader) -> None:
+        self._load_models = load
+        self._status = EngineStatus("loading", "Loading the models.")
+        self._pair: Pair | None = None
+        self._decoder: Decoder | None = None
+        # A SimpleQueue, as its put may interrupt its own put: a signal handler can stop the engine.
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._unfinished: set[Job] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        # A daemon: a forward pass cannot be interrupted, and must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._thread.start()
+
+    def status(self) -> EngineStatus:
+        """Loading, ready or failed, and a sentence about it."""
+        return self._status
+
+    @property
+    def pair(self) -> Pair | None:
+        """The loaded pair, None before that. Other threads may read its plain values, not its arrays."""
+        return self._pair
+
+    def stats(self) -> SpeculativeStats:
+        """The counters since the start or the last reset; all zero while loading."""
+        return self._decoder.stats() if self._decoder else SpeculativeStats()
+
+    def reset_stats(self) -> None:
+        """Set the counters to zero."""
+        if self._decoder:
+            self._decoder.reset_stats()
+
+    def submit(self, request: GenerationRequest) -> Job:
+        """Queue a request; its events, or its failure, come to the running asyncio loop."""
+        job = Job(request)
+        with self._lock:
+            if not self._stopping:
+                self._unfinished.add(job)
+                self._jobs.put(job)
+                return job
+        job.fail(_STOPPING)
+        return job
+
+    def stop(self) -> None:
+        """Fail every job that is not finished and let the thread end; see `join`."""
+        with self._lock:
+            self._stopping = True
+            jobs = list(self._unfinished)
+        for job in jobs:
+            job.fail(_STOPPING)
+        self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end after `stop`; False when a long forward pass or load still holds it."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        self._load()
+        while (job := self._jobs.get()) is not None:
+            try:
+                if not job.cancelled():
+                    self._answer(job)
+            except LookaheadError as error:
+                job.fail(_failure(error))
+            except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
+                logger.exception("A request failed.")
+                job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
+            finally:
+                with self._lock:
+                    self._unfinished.discard(job)
+
+    def _load(self) -> None:
+        try:
+            pair, decoder = self._load_models(self._report_progress)
+        except LookaheadError as error:
+            self._status = EngineStatus("failed", str(error))
+            return
+        except Exception as error:  # told by /health and to every request
+            logger.exception("The models could not be loaded.")
+            self._status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
+            return
+        self._pair, self._decoder = pair, decoder
+        self._status = EngineStatus("ready", f"{pair.name} is ready.")
+
+    def _report_progress(self, stage: str, fraction: float) -> None:
+        if self._stopping:
+            raise LookaheadError("The server is stopping.")
+        self._status = EngineStatus("loading", f"{stage.capitalize()}: {fraction:.0%}")
+
+    def _answer(self, job: Job) -> None:
+        if self._pair is None or self._decoder is None:
+            job.fail(Failure("engine", self._status.message))
+            return
+        request = job.request
+        prompt_ids = _encode(self._pair, request.messages)
+        events = self._decoder.stream(
+            prompt_ids,
+            request.params,
+            max_tokens=request.max_tokens or self._pair.context_length,
+            should_cancel=job.cancelled,
+            drafter=request.drafter,
+            lookahead=request.lookahead,
+        )
+        _forward(events, job)
+
+
+_STOPPING = Failure("engine", "The server is stopping.")
+
+
+def _forward(events: Iterator[Event], job: Job) -> None:
+    """Post every event, ending early when the job is over. The decoder then cleans up in its own `finally`."""
+    finished = False
+    try:
+        for event in events:
+            finished = isinstance(event, GenerationFinished)
+            if finished and job.cancelled():
+                return
+            if not job.post(event):
+                return
+    finally:
+        if isinstance(events, Generator):
+            events.close()
+    if not finished:
+        job.fail(Failure("engine", "The engine stopped before the answer was finished."))
+
+
+def _encode(pair: Pair, messages: tuple[dict[str, str], ...]) -> list[int]:
+    try:
+        return pair.encode_chat([dict(message) for message in messages])
+    except LookaheadError:
+        raise
+    except Exception as error:  # chat templates raise what they like; the messages are what they object to
+        raise PromptError(f"The model's chat template refuses these messages: {error}") from error
+
+
+def _failure(error: LookaheadError) -> Failure:
+    match error:
+        case ConfigError():
+            return Failure("invalid", str(error), error.field)
+        case PromptError():
+            return Failure("invalid", str(error), "messages")
+        case ModelNotFoundError():
+            return Failure("not_found", str(error), "model")
+        case _:
+            return Failure("engine", str(error))

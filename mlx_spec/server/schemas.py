@@ -1,0 +1,209 @@
+"""What a request may say, and one sentence for what it may not. pydantic stays at this edge of the engine."""
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
+from mlx_spec.errors import ConfigError
+from mlx_spec.server.job import DrafterChoice, GenerationRequest, LookaheadChoice
+
+# OpenAI's fields that would change the answer and that this server does not know, with the values that ask nothing.
+_UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "modalities": (["text"],),
+    "audio": (),
+    "web_search_options": (),
+    "chat_template_kwargs": ({},),
+}
+_SHOWN: Final = 80
+
+
+class RequestError(ValueError):
+    """The request cannot be understood or served as it is. `param` names the field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+def _whole_text(value: object) -> object:
+    """Content as one string: OpenAI also allows a list of text parts, and no content for an assistant's turn."""
+    expected = "a string or a list of text parts (images, sound and files are not supported)"
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        parts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
+        texts = [text for text in parts if isinstance(text, str)]
+        if len(texts) != len(value):
+            raise ValueError(expected)
+        value = "".join(texts)
+    if not isinstance(value, str):
+        raise ValueError(expected)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text of whole characters: it holds half of a surrogate pair") from None
+    return value
+
+
+def _stop_strings(value: object) -> object:
+    strings = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(strings, list) or not all(isinstance(s, str) and s for s in strings):
+        raise ValueError("a string, or a list of strings, that are not empty")
+    return tuple(strings)
+
+
+def _lookahead(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LOOKAHEAD_LIMIT
+    if value is None or value == "auto" or whole:
+        return value
+    raise ValueError(f'"auto" or a whole number from 1 to {LOOKAHEAD_LIMIT}')
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class ChatMessage(_Request):
+    """One turn. `developer` is OpenAI's newer name of `system`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, BeforeValidator(_whole_text)] = ""
+
+    def as_turn(self) -> dict[str, str]:
+        """The turn as chat templates know it."""
+        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+
+
+class StreamOptions(_Request):
+    """`include_usage` asks for one more chunk, with the token counts and no choices."""
+
+    include_usage: bool | None = None
+
+
+class SpeculationOptions(BaseModel):
+    """The extension of docs/PROTOCOL.md."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: bool | None = None
+    drafter: DrafterChoice | None = None
+    lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
+
+
+class ChatRequest(_Request):
+    """POST /v1/chat/completions. Null is as good as left out, as OpenAI has it."""
+
+    messages: list[ChatMessage]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
+    speculation: SpeculationOptions | None = None
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether the client asked for the rounds."""
+        return bool(self.speculation and self.speculation.events)
+
+    @property
+    def wants_usage_chunk(self) -> bool:
+        """Whether the client asked for the token counts at the end of a stream."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def generation(self) -> GenerationRequest:
+        """What the engine is to do. Raises RequestError, ConfigError."""
+        if not self.messages:
+            raise RequestError("messages is empty: it must hold at least one message.", "messages")
+        fields = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return GenerationRequest(
+            messages=tuple(message.as_turn() for message in self.messages),
+            params=SamplingParams(stop=self.stop, **given),
+            max_tokens=self._token_limit(),
+            drafter=self.speculation.drafter if self.speculation else None,
+            lookahead=self.speculation.lookahead if self.speculation else None,
+        )
+
+    def _token_limit(self) -> int | None:
+        for name in ("max_completion_tokens", "max_tokens"):
+            limit: int | None = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ConfigError(name, limit, "a whole number of at least 1")
+        return self.max_completion_tokens or self.max_tokens
+
+
+def parse_chat(body: object) -> ChatRequest:
+    """The request in `body`, a parsed JSON value. Raises RequestError."""
+    if not isinstance(body, dict):
+        raise RequestError("The request body must be a JSON object.")
+    for name, harmless in _UNSUPPORTED.items():
+        value = body.get(name)
+        if value is not None and value not in harmless:
+            raise RequestError(f"{name} is {_shown(value)}: this server does not support it; leave it out.", name)
+    try:
+        return ChatRequest.model_validate(body)
+    except ValidationError as error:
+        raise _request_error(error.errors(include_url=False)[0]) from None
+
+
+def _request_error(problem: Any) -> RequestError:
+    path = _path(problem["loc"])
+    if problem["type"] == "missing":
+        return RequestError(f"{path} is missing.", path)
+    if problem["type"] == "extra_forbidden":
+        return RequestError(f"{path} is not a setting that this server knows; leave it out.", path)
+    return RequestError(f"{path} is {_shown(problem['input'])}: it must be {_allowed(problem)}.", path)
+
+
+def _allowed(problem: Any) -> str:
+    match problem["type"]:
+        case "value_error":
+            return str(problem["ctx"]["error"])
+        case "literal_error":
+            return f"one of {problem['ctx']['expected']}"
+        case "float_type" | "float_parsing":
+            return "a number"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return "a whole number"
+        case "bool_type":
+            return "true or false"
+        case "string_type":
+            return "a string"
+        case "list_type":
+            return "a list"
+        case _:
+            return "a JSON object"
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

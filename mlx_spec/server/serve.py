@@ -1,0 +1,197 @@
+"""`mlx-spec serve`: bind the address, start the engine thread, run uvicorn, and leave quickly when asked to."""
+
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import psutil
+import uvicorn
+
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.errors import ServerError
+from mlx_spec.server.api import create_app
+from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
+from mlx_spec.server.guard import LOOPBACK_NAMES
+from mlx_spec.server.job import DrafterChoice
+
+DEFAULT_PORT: Final = 8765
+KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
+_GRACE_S: Final = 1
+_PARENT_POLL_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+def serve(
+    target: str,
+    draft: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    api_key: str | None = None,
+    config: SpeculativeConfig | None = None,
+    drafter: DrafterChoice = "auto",
+    parent_pid: int | None = None,
+) -> None:
+    """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT or the parent's end.
+
+    Prints `Listening on http://HOST:PORT` as the first line once bound; `port` 0 takes a free one. The models load
+    meanwhile, see /health. `api_key` None takes `$LOOKAHEAD_API_KEY`, and no key where that is not set either.
+    With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
+
+    Raises ServerError, before any model is loaded, when the address or the key cannot be used.
+    """
+
+    def load(progress: Progress) -> tuple[Pair, Decoder]:
+        # Imported on the engine's own thread: MLX then belongs to it, and the port is bound without waiting for it.
+        from mlx_spec.decoder import SpeculativeDecoder
+        from mlx_spec.models.loading import load_pair
+
+        pair = load_pair(target, draft, progress=progress)
+        decoder = SpeculativeDecoder(pair, config, drafter=drafter)
+        progress("measuring plain decoding", 0.0)
+        decoder.calibrate()
+        return pair, decoder
+
+    path = Path(target).expanduser()
+    name = path.stem if path.suffix == ".gguf" else path.resolve().name
+    run_server(load, model_name=name, aliases=(target,), host=host, port=port, api_key=api_key, parent_pid=parent_pid)
+
+
+def run_server(
+    load: Loader,
+    *,
+    model_name: str,
+    aliases: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    api_key: str | None = None,
+    parent_pid: int | None = None,
+) -> None:
+    """As `serve`, over any loader."""
+    api_key = checked_key(api_key, host)
+    with bind(host, port) as listener:
+        engine = EngineThread(load)
+        allowed = {*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None
+        app = create_app(engine, api_key=api_key, allowed_hosts=allowed, model_name=model_name, aliases=aliases)
+        config = uvicorn.Config(
+            app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
+        )
+        server = _Server(config, engine)
+        if parent_pid is not None:
+            threading.Thread(target=_leave_with, args=(parent_pid, server), name="parent", daemon=True).start()
+        engine.start()
+        sys.stdout.write(f"Listening on {_url(listener)}\n")
+        sys.stdout.flush()
+        server.run(sockets=[listener])
+    if not engine.join(0.5):
+        # A forward pass or a load cannot be interrupted, and the interpreter's own end would wait for it or crash.
+        _exit_now(0)
+
+
+def checked_key(api_key: str | None, host: str) -> str | None:
+    """The key to ask for: `api_key`, or the environment's; None for none. Raises ServerError."""
+    if api_key is None:
+        api_key = os.environ.get(KEY_VARIABLE) or None
+    if api_key is None:
+        if not is_loopback(host):
+            raise ServerError(
+                f"Serving on {host} would open the engine to the network: "
+                f"give an API key (--api-key or {KEY_VARIABLE})."
+            )
+        return None
+    if not api_key or not all("!" <= character <= "~" for character in api_key):
+        raise ServerError("The API key must be printable ASCII characters without spaces, and at least one.")
+    return api_key
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host.lower() == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a client may connect from now on. Raises ServerError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ServerError(f"The address {host!r}, port {port} is not one of this machine's: {error}.") from error
+    try:
+        # A port whose last connections are still fading away may be taken; one that somebody listens on may not.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ServerError(f"Cannot listen on {host}, port {port}: {reason}; choose another port.") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, leaving with exit code 0 on SIGTERM and SIGINT, and taking the engine's answers down with it."""
+
+    def __init__(self, config: uvicorn.Config, engine: EngineThread) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # First, so that open answers end with a message and their connections can close.
+        self._engine.stop()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """As uvicorn's, which would raise the signal once more at the end; a second signal leaves at once."""
+
+        def leave(signum: int, frame: FrameType | None) -> None:
+            if self.should_exit:
+                _exit_now(128 + signum)
+            self.should_exit = True
+
+        before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _leave_with(parent_pid: int, server: uvicorn.Server) -> None:
+    """Wait for the parent's end, then end this process: cleanly, or at once should that take too long."""
+    try:
+        parent = psutil.Process(parent_pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_PARENT_POLL_S)
+    except psutil.NoSuchProcess:
+        pass
+    logger.warning("The parent process %d is gone: leaving.", parent_pid)
+    server.should_exit = True
+    time.sleep(3.0)
+    _exit_now(0)
+
+
+def _exit_now(code: int) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
