@@ -9,12 +9,11 @@ macOS needs none of this: MLX uses Metal and Accelerate.
 
 import os
 import sys
-from typing import Final
 
-LIBRARY: Final = "libopenblas.so.0"
-SWITCH: Final = "LOOKAHEAD_BLAS"
-OFF: Final = "off"
-DONE: Final = "preloaded"
+LIBRARY = "libopenblas.so.0"
+SWITCH = "LOOKAHEAD_BLAS"
+OFF = "off"
+DONE = "preloaded"
 
 
 def find_openblas() -> str | None:

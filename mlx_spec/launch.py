@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from mlx_spec.blas import blas_environment
-from mlx_spec.resources import resource_path
+from mlx_spec.resources import resources_folder
 
 PROMPT: Final = "prompts/1-explain.md"
 STARTUP_SECONDS: Final = 5.0
@@ -34,7 +34,7 @@ def run_window(environment: dict[str, str]) -> int | None:
 
 def run_terminal(environment: dict[str, str]) -> int:
     """Answer one of the example prompts in the terminal and wait for it. Returns the exit status."""
-    command = [sys.executable, "-m", "mlx_spec.cli", "generate", "--file", str(resource_path(PROMPT))]
+    command = [sys.executable, "-m", "mlx_spec.cli", "generate", "--file", str(resources_folder() / PROMPT)]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -1,0 +1,48 @@
+# Everything from a fresh checkout: `make run`, `make test`. See `make help`.
+# Kept to what macOS's GNU make 3.81 and plain sh understand.
+
+PY = .venv/bin/python
+INPUTS = pyproject.toml constraints.txt packaging/environment.sh
+# `make test PYTEST_ARGS="-k tree -x"`
+PYTEST_ARGS =
+
+.PHONY: help run test check bench screenshots clean
+
+help:
+	@echo "make run          install what is missing, then open the window (without a display: answer in the terminal)"
+	@echo "make test         install what is missing, then run the tests      PYTEST_ARGS='-k tree -x'"
+	@echo "make check        ruff, mypy --strict, import-linter"
+	@echo "make bench        speculation against plain decoding, on this machine"
+	@echo "make screenshots  draw the window into docs/screenshots, no display needed"
+	@echo "make clean        remove caches and build outputs (.venv stays: rm -r .venv to start over)"
+
+run: .venv/.installed-run
+	@$(PY) -m mlx_spec.launch
+
+test: .venv/.installed-dev
+	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/blas.py -m pytest $(PYTEST_ARGS)
+
+check: .venv/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+bench: .venv/.installed-run
+	@$(PY) -m mlx_spec.cli bench
+
+screenshots: .venv/.installed-run
+	@sh packaging/environment.sh fonts
+	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/blas.py -m app.screenshots docs/screenshots
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find mlx_spec app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed-run: $(INPUTS)
+	@sh packaging/environment.sh run
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed-run
+	@sh packaging/environment.sh dev
+	@touch $@
