@@ -1,5 +1,6 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
+import filecmp
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError, PromptError, UnsupportedModelError
-from mlx_spec.models.folder import check_model_folder
+from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
-from mlx_spec.models.pairs import PAIRS, STARTER, check_pair, find_pair
+from mlx_spec.models.pairs import PAIRS, STARTER, Vocabulary, check_pair, find_pair
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
 from mlx_spec.resources import data_folder, resources_folder
 
@@ -80,16 +81,21 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     folder that lacks a file, and StorageError where an import does not fit.
     """
     tell = progress or (lambda stage, fraction: None)
-    target_folder, target_name = _target_folder(target, progress)
+    # The draft first: where it is missing, nobody waits for the target's import before being told.
     draft_folder, draft_name = _draft_folder(target, draft, progress)
+    target_folder, target_name = _target_folder(target, progress)
     config = check_model_folder(target_folder)
-    if draft_folder is not None:
-        check_model_folder(draft_folder)
+    draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
     tell("loading", 0.0)
     tokenizer = _load_tokenizer(target_folder, config)
-    if draft_folder is not None:
-        draft_tokenizer = _load_tokenizer(draft_folder, {})
-        check_pair(target_folder, draft_folder, tokenizer.get_vocab(), draft_tokenizer.get_vocab())
+    rows = _integer(config, "vocab_size", len(tokenizer))
+    if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
+        draft_ids = _load_tokenizer(draft_folder, draft_config).get_vocab()
+        draft_rows = _integer(draft_config, "vocab_size", len(draft_ids))
+        check_pair(
+            Vocabulary(target_name, tokenizer.get_vocab(), rows),
+            Vocabulary(draft_name or draft_folder.name, draft_ids, draft_rows),
+        )
     target_model = _load_model(target_folder)
     tell("loading", 0.8)
     draft_model = _load_draft(draft_folder) if draft_folder is not None else None
@@ -102,7 +108,7 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
         draft_name=draft_name,
         name=target if target in PAIRS and draft is None else target_name,
         context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
-        vocab_size=_integer(config, "vocab_size", len(tokenizer)),
+        vocab_size=rows,
     )
 
 
@@ -133,7 +139,7 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
     if looks_like_hub_id(name):
         return hub_folder(name), name.rpartition("/")[2]
     if path.is_absolute() or name.startswith(("~", ".")):
-        raise ModelNotFoundError(f"There is no model folder {path}.")
+        raise ModelNotFoundError(f"There is no model folder {name}.")
     find_pair(name)
     raise AssertionError("find_pair raises for every name that is not a pair")
 
@@ -184,6 +190,14 @@ def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper
         reason = str(error).partition("\n")[0].rstrip(".: ")
         message = f"The tokenizer in {folder} cannot be loaded ({reason})."
         raise CorruptModelError(message, details=repr(error)) from error
+
+
+def _same_tokenizer(target: Path, draft: Path) -> bool:
+    """Whether both folders hold the very same tokenizer.json and embeddings: then there is nothing to compare."""
+    mine, theirs = target / "tokenizer.json", draft / "tokenizer.json"
+    if not (mine.is_file() and theirs.is_file() and filecmp.cmp(mine, theirs, shallow=False)):
+        return False
+    return read_config(target).get("vocab_size") == read_config(draft).get("vocab_size")
 
 
 def _integer(config: dict[str, object], key: str, default: int) -> int:

@@ -1,7 +1,6 @@
 """Which draft fits which target, and why another does not."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
@@ -39,37 +38,40 @@ def find_pair(name: str) -> Pair:
     return PAIRS[name]
 
 
-def check_vocabularies(target: dict[str, int], draft: dict[str, int]) -> None:
-    """Check that target and draft call the same ids by the same tokens; `{token: id}` of each.
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a model calls its ids: `ids` maps each token to its id; the embedding has `rows`, often padded."""
+
+    model_name: str
+    ids: dict[str, int]
+    rows: int
+
+
+def check_pair(target: Vocabulary, draft: Vocabulary) -> None:
+    """Check that target and draft call the same ids by the same tokens, and that the draft can read all of them.
 
     Embeddings may be padded to different sizes, so only named tokens count.
 
     Raises IncompatiblePairError with the first id that differs, or the sizes.
     """
-    if target == draft:
-        return
-    names, draft_names = _by_id(target), _by_id(draft)
-    for index in sorted(names.keys() & draft_names.keys()):
-        if names[index] != draft_names[index]:
-            raise IncompatiblePairError(
-                f"The draft has another vocabulary than the target: id {index} is {draft_names[index]!r} in the draft,"
-                f" but {names[index]!r} in the target."
-            )
-    raise IncompatiblePairError(
-        f"The draft has another vocabulary than the target: {len(draft)} tokens instead of {len(target)}."
-    )
+    beginning = f"{draft.model_name} cannot draft for {target.model_name}"
+    if target.ids != draft.ids:
+        names, draft_names = _by_id(target), _by_id(draft)
+        for index in sorted(names.keys() & draft_names.keys()):
+            if names[index] != draft_names[index]:
+                raise IncompatiblePairError(
+                    f"{beginning}: their vocabularies differ, id {index} is {draft_names[index]!r} in the draft but"
+                    f" {names[index]!r} in the target."
+                )
+        raise IncompatiblePairError(
+            f"{beginning}: its vocabulary has {len(draft.ids)} tokens, the target's has {len(target.ids)}."
+        )
+    needed = max(target.ids.values(), default=-1) + 1
+    if draft.rows < needed <= target.rows:
+        raise IncompatiblePairError(
+            f"{beginning}: its embedding has {draft.rows} rows, too few for the target's {needed} tokens."
+        )
 
 
-def _by_id(vocabulary: dict[str, int]) -> dict[int, str]:
-    return {index: token for token, index in vocabulary.items()}
-
-
-def check_pair(target: Path, draft: Path, target_vocab: dict[str, int], draft_vocab: dict[str, int]) -> None:
-    """Check that the models in the folders `target` and `draft` share a vocabulary.
-
-    Raises IncompatiblePairError with the reason, naming both folders.
-    """
-    try:
-        check_vocabularies(target_vocab, draft_vocab)
-    except IncompatiblePairError as error:
-        raise IncompatiblePairError(f"{draft.name} cannot draft for {target.name}. {error}") from None
+def _by_id(vocabulary: Vocabulary) -> dict[int, str]:
+    return {index: token for token, index in vocabulary.ids.items()}

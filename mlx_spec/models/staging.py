@@ -30,23 +30,24 @@ def check_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     if free < needed_bytes:
         raise StorageError(
             f"{what} needs {human_bytes(needed_bytes)} of disk space, but only {human_bytes(free)} are free"
-            f" in {folder}; free some space and try again."
+            f" in {folder}, so free some space and try again."
         )
 
 
 @contextmanager
-def staged_folder(final: Path, is_complete: Callable[[Path], bool]) -> Iterator[Path]:
+def staged_folder(final: Path, is_complete: Callable[[Path], bool], needed_bytes: int) -> Iterator[Path]:
     """Yield an empty folder beside `final` that becomes `final` when the block ends well.
 
     When the block raises anything, KeyboardInterrupt included, the folder is removed and `final` stays as it was.
     When another process finished `final` meanwhile (`is_complete(final)`), its work is kept and ours dropped.
 
-    Raises StorageError when the disk fills up or does not let us write.
+    Raises StorageError when the disk has less than `needed_bytes` free, fills up, or does not let us write.
     """
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(final)
-        part = Path(tempfile.mkdtemp(prefix=f"{final.name}{_PART}{os.getpid()}-", dir=final.parent))
+        check_free_space(final.parent, needed_bytes, f"Importing {final.name}")
+        part = _new_part(final)
     except OSError as error:
         raise _storage_error(final, error) from error
     try:
@@ -58,24 +59,34 @@ def staged_folder(final: Path, is_complete: Callable[[Path], bool]) -> Iterator[
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _new_part(final: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{final.name}{_PART}{os.getpid()}-", dir=final.parent))
+
+
 def _put_in_place(part: Path, final: Path, is_complete: Callable[[Path], bool]) -> None:
+    if is_complete(final):
+        return
+    aside = None
     if final.exists():
-        if is_complete(final):
-            return
-        # A damaged or outdated folder cannot be replaced in one step: move it into ours, which goes away.
-        final.rename(Path(tempfile.mkdtemp(prefix=f"{final.name}{_PART}{os.getpid()}-", dir=final.parent)) / "old")
+        # A damaged or outdated folder cannot be replaced in one step, because a rename wants an empty place.
+        aside = _new_part(final)
+        final.rename(aside / final.name)
     try:
         part.rename(final)
     except OSError:
-        if not is_complete(final):
+        if not is_complete(final):  # Another process was first: its folder serves as well.
             raise
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _remove_abandoned(final: Path) -> None:
     """Remove what a killed process left: parts of `final` whose process no longer runs."""
-    for path in final.parent.glob(f"{final.name}{_PART}*"):
-        pid = path.name.rpartition(_PART)[2].partition("-")[0]
-        if not pid.isdigit() or not psutil.pid_exists(int(pid)):
+    beginning = f"{final.name}{_PART}"
+    for path in final.parent.iterdir():
+        pid = path.name.removeprefix(beginning).partition("-")[0]
+        if path.name.startswith(beginning) and not (pid.isdigit() and psutil.pid_exists(int(pid))):
             shutil.rmtree(path, ignore_errors=True)
 
 

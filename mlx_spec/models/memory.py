@@ -1,0 +1,74 @@
+"""What this machine offers a model: device, memory, and the BLAS that serves MLX. For `mlx-spec doctor`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+import psutil
+from mlx.utils import tree_flatten
+
+Blas = Literal["openblas", "accelerate", "the MLX wheel's own"]
+_MAPS = Path("/proc/self/maps")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """The device MLX computes on by default. `kind` is cpu or gpu; `metal` tells whether that gpu is Apple's."""
+
+    name: str
+    kind: Literal["cpu", "gpu"]
+    metal: bool
+    blas: Blas
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """Memory in bytes. `working_set_bytes` is what Metal recommends to stay below, None elsewhere.
+
+    `mlx_active_bytes` is what live arrays take, `mlx_cache_bytes` what MLX keeps to use again.
+    """
+
+    total_bytes: int
+    available_bytes: int
+    working_set_bytes: int | None
+    mlx_active_bytes: int
+    mlx_cache_bytes: int
+
+
+def device_info() -> DeviceInfo:
+    """Describe MLX's default device."""
+    on_gpu = mx.default_device().type == mx.DeviceType.gpu
+    name = mx.device_info().get("device_name", "unknown device")
+    return DeviceInfo(str(name), "gpu" if on_gpu else "cpu", on_gpu and mx.metal.is_available(), serving_blas())
+
+
+def memory_info() -> MemoryInfo:
+    """Read the memory of the machine and of MLX."""
+    memory = psutil.virtual_memory()
+    working_set = mx.device_info().get("max_recommended_working_set_size")
+    return MemoryInfo(
+        total_bytes=int(memory.total),
+        available_bytes=int(memory.available),
+        working_set_bytes=int(working_set) if working_set is not None else None,
+        mlx_active_bytes=mx.get_active_memory(),
+        mlx_cache_bytes=mx.get_cache_memory(),
+    )
+
+
+def weights_bytes(model: nn.Module) -> int:
+    """Return the bytes of all parameters; an array that two layers share counts once."""
+    arrays = {id(array): array for _, array in tree_flatten(model.parameters())}
+    return sum(array.nbytes for array in arrays.values())
+
+
+def serving_blas() -> Blas:
+    """Tell which BLAS multiplies matrices on the CPU: on Linux, OpenBLAS where it was preloaded into this process."""
+    if sys.platform == "darwin":
+        return "accelerate"
+    mapped = _MAPS.read_text(encoding="utf-8", errors="replace") if _MAPS.is_file() else ""
+    # NumPy and SciPy map OpenBLAS too, under other names and with suffixed symbols that cannot serve MLX.
+    names = {line.rpartition("/")[2] for line in mapped.splitlines()}
+    return "openblas" if any(name.startswith("libopenblas") for name in names) else "the MLX wheel's own"
