@@ -1,0 +1,64 @@
+"""The `lookahead` command: one window, and the engine it starts."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+NO_DISPLAY = 3
+_NEEDS_NO_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Open the window; returns the exit code: 0, or 3 where there is no display."""
+    parser = argparse.ArgumentParser(prog="lookahead", description="Chat with a local model and watch it look ahead.")
+    parser.add_argument("--version", action="version", version=f"Lookahead {_version()}")
+    parser.parse_args(arguments)
+    if not has_display(sys.platform, os.environ):
+        sys.stderr.write("lookahead: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).\n")
+        return NO_DISPLAY
+    return _run()
+
+
+def has_display(platform: str, environment: Mapping[str, str]) -> bool:
+    """Whether a window can open. Qt itself would abort where it cannot."""
+    if not platform.startswith("linux"):
+        return True
+    if environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _NEEDS_NO_DISPLAY:
+        return True
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def _run() -> int:
+    # Qt is imported late: `--help` and a missing display need none of it.
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from app.assembly import build_window
+
+    app = QApplication(sys.argv[:1])
+    app.setApplicationName("Lookahead")
+    app.setStyle("Fusion")
+    window = build_window()
+    # Python sees a signal only while Python runs: the timer gives it the chance, so that Ctrl-C ends the engine too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: window.close())
+    waker = QTimer(window, interval=300)
+    waker.timeout.connect(lambda: None)
+    waker.start()
+    window.show()
+    window.engine.start()
+    return app.exec()
+
+
+def _version() -> str:
+    try:
+        return version("lookahead-spec")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

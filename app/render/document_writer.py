@@ -1,0 +1,164 @@
+"""Writes markdown blocks into a QTextDocument, at its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markdown_it.token import Token
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFormat,
+    QTextLength,
+    QTextList,
+    QTextListFormat,
+)
+
+from app.render.inline import InlineWriter
+from app.render.table import write_table
+from app.theme import Palette
+from app.typography import BODY_PX, LINE_PX, body_font
+
+HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
+_AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
+
+
+@dataclass(slots=True)
+class _Level:
+    """An open list: its Qt list, made with the first item, and how far it is indented."""
+
+    style: QTextListFormat
+    depth: int
+    qt_list: QTextList | None = None
+    is_item_begun: bool = field(default=False)
+
+
+class DocumentWriter:
+    """Appends blocks; the palette and the fonts are those of the time of writing."""
+
+    def __init__(self, document: QTextDocument, palette: Palette) -> None:
+        self._document = document
+        self._palette = palette
+        self._cursor = QTextCursor(document)
+        self._levels: list[_Level] = []
+        self._quotes = 0
+        self._heading: str | None = None
+
+    def write(self, blocks: Sequence[Sequence[Token]]) -> None:
+        """Append the blocks in one undo step and one repaint."""
+        self._cursor.movePosition(QTextCursor.MoveOperation.End)
+        self._cursor.beginEditBlock()
+        for tokens in blocks:
+            self._write_tokens(tokens)
+        self._cursor.endEditBlock()
+
+    def _write_tokens(self, tokens: Sequence[Token]) -> None:
+        index = 0
+        while index < len(tokens):
+            token = tokens[index]
+            if token.type == "table_open":
+                end = next(i for i in range(index, len(tokens)) if tokens[i].type == "table_close")
+                self._new_block(spacer=True)
+                write_table(self._cursor, tokens[index:end], self._palette)
+                index = end
+            else:
+                self._write_token(token)
+            index += 1
+
+    def _write_token(self, token: Token) -> None:
+        match token.type:
+            case "paragraph_open":
+                self._heading = None
+                self._new_block()
+            case "heading_open":
+                self._heading = token.tag
+                self._new_block()
+            case "heading_close":
+                self._heading = None
+            case "inline":
+                InlineWriter(self._cursor, self._palette, self._char_format()).write(token.children or ())
+            case "bullet_list_open" | "ordered_list_open":
+                self._open_list(token)
+            case "bullet_list_close" | "ordered_list_close":
+                self._levels.pop()
+            case "list_item_open":
+                self._levels[-1].is_item_begun = False
+            case "blockquote_open":
+                self._quotes += 1
+            case "blockquote_close":
+                self._quotes -= 1
+            case "fence" | "code_block":
+                self._write_code(token.content)
+            case "hr":
+                self._new_block(rule=True)
+
+    def _open_list(self, token: Token) -> None:
+        style = QTextListFormat()
+        depth = len(self._levels) + 1
+        if token.type == "ordered_list_open":
+            style.setStyle(QTextListFormat.Style.ListDecimal)
+            style.setStart(int(token.attrs.get("start", 1)))
+        else:
+            round_first = depth % 2 == 1
+            style.setStyle(QTextListFormat.Style.ListDisc if round_first else QTextListFormat.Style.ListCircle)
+        style.setIndent(depth)
+        self._levels.append(_Level(style, depth))
+
+    def _new_block(self, *, rule: bool = False, spacer: bool = False) -> None:
+        block_format, char_format = self._block_format(), self._char_format()
+        if rule:
+            width = QTextLength(QTextLength.Type.PercentageLength, 100)
+            block_format.setProperty(QTextFormat.Property.BlockTrailingHorizontalRulerWidth, width)
+        if spacer:  # Qt keeps a block before a table: make it a hair's breadth
+            block_format.setLineHeight(1, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
+            block_format.setBottomMargin(0)
+        if self._cursor.atBlockStart() and self._cursor.block().length() == 1:
+            if (held := self._cursor.block().textList()) is not None:
+                held.remove(self._cursor.block())
+            self._cursor.setBlockFormat(block_format)
+            self._cursor.setBlockCharFormat(char_format)
+            self._cursor.setCharFormat(char_format)
+        else:
+            self._cursor.insertBlock(block_format, char_format)
+        if self._levels and not self._levels[-1].is_item_begun:
+            self._begin_item(self._levels[-1])
+
+    def _begin_item(self, level: _Level) -> None:
+        level.is_item_begun = True
+        if level.qt_list is None:
+            level.qt_list = self._cursor.createList(level.style)
+        else:
+            level.qt_list.add(self._cursor.block())
+
+    def _block_format(self) -> QTextBlockFormat:
+        block_format = QTextBlockFormat()
+        block_format.setLineHeight(LINE_PX, _AT_LEAST)
+        block_format.setBottomMargin(10)
+        if self._heading:
+            block_format.setTopMargin(10)
+            block_format.setBottomMargin(6)
+        if self._levels:
+            block_format.setBottomMargin(4)
+            if self._levels[-1].is_item_begun:
+                block_format.setIndent(self._levels[-1].depth)
+        if self._quotes:
+            block_format.setLeftMargin(18 * self._quotes)
+        return block_format
+
+    def _char_format(self) -> QTextCharFormat:
+        char_format = QTextCharFormat()
+        font = body_font(HEADING_PX.get(self._heading or "", BODY_PX))
+        if self._heading:
+            font.setWeight(QFont.Weight.DemiBold)
+        char_format.setFont(font)
+        char_format.setForeground(QColor(self._palette.muted if self._quotes else self._palette.text))
+        return char_format
+
+    def _write_code(self, code: str) -> None:
+        """Code inside a list or a quote; on the top level it has a widget of its own."""
+        self._new_block()
+        inline = InlineWriter(self._cursor, self._palette, self._char_format())
+        inline.write_code("\u2028".join(code.rstrip("\n").split("\n")))

@@ -1,0 +1,63 @@
+"""Writes a markdown table at a cursor."""
+
+from collections.abc import Sequence
+
+from markdown_it.token import Token
+from PySide6.QtCore import Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+    QTextFrameFormat,
+    QTextTableFormat,
+)
+
+from app.render.inline import InlineWriter
+from app.theme import Palette
+from app.typography import BODY_PX, body_font
+
+_ALIGNMENTS = {"text-align:right": Qt.AlignmentFlag.AlignRight, "text-align:center": Qt.AlignmentFlag.AlignHCenter}
+
+
+def write_table(cursor: QTextCursor, tokens: Sequence[Token], palette: Palette) -> None:
+    """Insert the table and leave the cursor behind it. Its first row is the header."""
+    rows: list[list[tuple[Token, Token]]] = []
+    for index, token in enumerate(tokens):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type in ("th_open", "td_open"):
+            rows[-1].append((token, tokens[index + 1]))
+    table = cursor.insertTable(len(rows), max(map(len, rows)), _table_format(palette))
+    for row, cells in enumerate(rows):
+        for column, (opening, inline) in enumerate(cells):
+            at = table.cellAt(row, column).firstCursorPosition()
+            block_format = QTextBlockFormat()
+            block_format.setAlignment(_ALIGNMENTS.get(str(opening.attrs.get("style", "")), Qt.AlignmentFlag.AlignLeft))
+            at.setBlockFormat(block_format)
+            InlineWriter(at, palette, _char_format(palette, is_header=row == 0)).write(inline.children or ())
+    cursor.movePosition(QTextCursor.MoveOperation.End)
+
+
+def _table_format(palette: Palette) -> QTextTableFormat:
+    table_format = QTextTableFormat()
+    table_format.setCellPadding(7)
+    table_format.setCellSpacing(0)
+    table_format.setBorder(1)
+    table_format.setBorderCollapse(True)
+    table_format.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
+    table_format.setBorderBrush(QColor(palette.border))
+    table_format.setBottomMargin(10)
+    table_format.setHeaderRowCount(1)
+    return table_format
+
+
+def _char_format(palette: Palette, *, is_header: bool) -> QTextCharFormat:
+    char_format = QTextCharFormat()
+    font = body_font(BODY_PX - 1)
+    if is_header:
+        font.setWeight(QFont.Weight.DemiBold)
+    char_format.setFont(font)
+    char_format.setForeground(QColor(palette.text))
+    return char_format

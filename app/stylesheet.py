@@ -1,0 +1,101 @@
+"""The application's style sheet, made from a palette."""
+
+from string import Template
+
+from app.theme import Palette
+from app.typography import BODY_PX, SMALL_PX
+
+_SHEET = Template("""
+QWidget { color: $text; font-size: ${body}px; }
+QMainWindow, QDialog, QWidget#page, QScrollArea, QWidget#column { background: $window; border: none; }
+QToolTip { background: $raised; color: $text; border: 1px solid $border; padding: 5px 8px; font-size: ${small}px; }
+QLabel[role="muted"], QPushButton[role="chip"] { color: $muted; font-size: ${small}px; }
+QLabel[role="title"] { font-size: 24px; font-weight: 600; }
+QLabel[role="section"] { font-size: 13px; font-weight: 600; }
+QLabel[role="figure"] { font-size: 13px; font-weight: 600; }
+QLabel[role="verdict"] { font-size: 22px; font-weight: 600; color: $accent; }
+QLabel[role="name"] { font-size: 13px; font-weight: 600; }
+
+QFrame#topBar, QFrame#footer { background: $window; border: none; }
+QFrame#topBar { border-bottom: 1px solid $border; }
+QFrame#footer { border-top: 1px solid $border; }
+QFrame#tracePanel { background: $window; border: none; border-left: 1px solid $border; }
+QFrame#separator { background: $border; border: none; max-height: 1px; min-height: 1px; }
+
+QPushButton { background: transparent; border: 1px solid transparent; border-radius: 7px; padding: 5px 10px;
+  font-size: 13px; }
+QPushButton:hover { background: $hover; }
+QPushButton:focus { border-color: $accent; }
+QPushButton:disabled { color: $muted; }
+QPushButton[role="outline"] { border-color: $border; background: $surface; }
+QPushButton[role="outline"]:hover { background: $hover; }
+QPushButton[role="outline"]:focus { border-color: $accent; }
+QPushButton[role="chip"] { padding: 4px 8px; }
+QPushButton[role="primary"] { background: $accent; color: $on_accent; border-radius: 16px; padding: 0; }
+QPushButton[role="primary"]:hover { background: $accent_hover; }
+QPushButton[role="primary"]:focus { border: 2px solid $text; }
+QPushButton[role="primary"]:disabled { background: $raised; }
+QPushButton:checkable:checked { background: $raised; }
+QPushButton[role="link"] { color: $accent; padding: 4px 6px; }
+
+QFrame#segments { background: $raised; border: none; border-radius: 8px; }
+QFrame#segments QPushButton { color: $muted; padding: 3px 11px; border-radius: 6px; font-size: ${small}px; }
+QFrame#segments QPushButton:checked { color: $text; background: $surface; border-color: $border; }
+QFrame#segments QPushButton:focus { border-color: $accent; }
+
+QPushButton#card { background: $surface; border: 1px solid $border; border-radius: 12px; text-align: left; padding: 0; }
+QPushButton#card:hover { border-color: $accent; background: $surface; }
+QPushButton#card:focus { border: 2px solid $accent; }
+
+QLabel#question { background: $raised; border-radius: 14px; padding: 9px 15px;
+  selection-background-color: $selection; selection-color: $text; }
+QTextEdit, QTextBrowser, QPlainTextEdit { background: transparent; border: none;
+  selection-background-color: $selection; selection-color: $text; }
+QFrame#codeBlock { background: $raised; border: 1px solid $border; border-radius: 10px; }
+QFrame#composer { background: $surface; border: 1px solid $border; border-radius: 16px; }
+QFrame#composer[focused="true"] { border-color: $accent; }
+QFrame#composer[dropping="true"] { border: 2px dashed $accent; }
+QFrame#composer QPlainTextEdit { font-size: ${body}px; padding: 0; }
+
+QFrame#banner { background: $notice; border: 1px solid $notice_border; border-radius: 10px; }
+QFrame#banner QPlainTextEdit { font-size: ${small}px; }
+
+QDoubleSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px; padding: 3px 8px;
+  font-size: 13px;
+  selection-background-color: $selection; selection-color: $text; min-height: 20px; }
+QDoubleSpinBox { padding: 3px 2px; }
+QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; height: 0; border: none; }
+QDoubleSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
+QDoubleSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
+QComboBox::drop-down { border: none; width: 20px; }
+QComboBox::down-arrow { image: none; width: 0; }
+QComboBox QAbstractItemView { background: $surface; border: 1px solid $border; padding: 4px; outline: 0;
+  selection-background-color: $raised; selection-color: $text; }
+
+QMenuBar { background: $window; font-size: 13px; border: none; }
+QMenuBar::item { padding: 5px 10px; background: transparent; }
+QMenuBar::item:selected { background: $hover; border-radius: 5px; }
+QMenu { background: $surface; border: 1px solid $border; padding: 5px; font-size: 13px; }
+QMenu::item { padding: 5px 24px 5px 12px; border-radius: 5px; }
+QMenu::item:selected { background: $raised; }
+QMenu::item:disabled { color: $muted; }
+QMenu::separator { height: 1px; background: $border; margin: 5px 8px; }
+
+QGraphicsView { background: transparent; border: none; }
+QSplitter::handle { background: transparent; }
+QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
+QScrollBar:horizontal { background: transparent; height: 10px; margin: 0; }
+QScrollBar::handle { background: $border; border-radius: 3px; margin: 2px; min-height: 28px; min-width: 28px; }
+QScrollBar::handle:vertical:disabled { background: transparent; }
+QScrollBar::handle:hover { background: $muted; }
+QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
+QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
+QProgressBar { background: $raised; border: none; border-radius: 2px; max-height: 4px; min-height: 4px; }
+QProgressBar::chunk { background: $accent; border-radius: 2px; }
+""")
+
+
+def build_stylesheet(palette: Palette) -> str:
+    """Qt style sheet in the colours of `palette`."""
+    colours = {name: getattr(palette, name) for name in palette.__slots__}
+    return _SHEET.substitute(colours, body=BODY_PX, small=SMALL_PX)

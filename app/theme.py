@@ -1,0 +1,151 @@
+"""The two palettes, and which of them is worn."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+
+Choice = Literal["system", "light", "dark"]
+CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Colours by their use. Every text colour keeps 4.5:1 on `window`, `surface` and `raised`."""
+
+    name: Literal["light", "dark"]
+    window: str
+    surface: str
+    raised: str
+    hover: str
+    border: str
+    text: str
+    muted: str
+    accent: str
+    accent_hover: str
+    on_accent: str
+    selection: str
+    danger: str
+    notice: str
+    notice_border: str
+    accepted: str
+    accepted_tint: str
+    correction: str
+    correction_tint: str
+    bonus: str
+    bonus_tint: str
+    plain: str
+    ghost: str
+    code_comment: str
+    code_keyword: str
+    code_name: str
+    code_string: str
+    code_number: str
+
+
+LIGHT = Palette(
+    name="light",
+    window="#FAFAF8",
+    surface="#FFFFFF",
+    raised="#F1F1EE",
+    hover="#E8E8E4",
+    border="#E2E2DD",
+    text="#1B1D1F",
+    muted="#5C6066",
+    accent="#0B6E66",
+    accent_hover="#095A54",
+    on_accent="#FFFFFF",
+    selection="#BFE3DD",
+    danger="#B42318",
+    notice="#FDF6EA",
+    notice_border="#EAD9B5",
+    accepted="#0B6E66",
+    accepted_tint="#E4F3F0",
+    correction="#9A4A06",
+    correction_tint="#FCEEDC",
+    bonus="#6733C2",
+    bonus_tint="#F0E9FC",
+    plain="#5C6066",
+    ghost="#A8324A",
+    code_comment="#5F6670",
+    code_keyword="#6733C2",
+    code_name="#0F5DA8",
+    code_string="#0B6E66",
+    code_number="#9A4A06",
+)
+
+DARK = Palette(
+    name="dark",
+    window="#141517",
+    surface="#1A1C1F",
+    raised="#232529",
+    hover="#2C2F34",
+    border="#303338",
+    text="#ECEDEE",
+    muted="#A0A6AD",
+    accent="#45CDB9",
+    accent_hover="#63DCCA",
+    on_accent="#06211D",
+    selection="#1F5750",
+    danger="#FF8A80",
+    notice="#2A2418",
+    notice_border="#4D4026",
+    accepted="#45CDB9",
+    accepted_tint="#173530",
+    correction="#F2AA4C",
+    correction_tint="#3A2A14",
+    bonus="#BBA2FF",
+    bonus_tint="#2B2442",
+    plain="#A0A6AD",
+    ghost="#F58A9C",
+    code_comment="#989FA8",
+    code_keyword="#BBA2FF",
+    code_name="#7FB8F5",
+    code_string="#5FD3C1",
+    code_number="#F2AA4C",
+)
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of WCAG 2.2 between two `#rrggbb` colours, 1 to 21."""
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+class Theme(QObject):
+    """Follows the system's light or dark, unless one was chosen.
+
+    Signals:
+        changed: the Palette to wear from now on.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, choice: Choice = "system", parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.choice: Choice = "system"
+        self.palette = LIGHT
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._follow)
+        self.choose(choice)
+
+    def choose(self, choice: Choice) -> None:
+        """Wear light or dark, or follow the system."""
+        self.choice = choice
+        scheme = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}.get(choice, Qt.ColorScheme.Unknown)
+        # The system's own parts, title bar and dialogs, follow too; Qt can do this since 6.8.
+        QGuiApplication.styleHints().setColorScheme(scheme)
+        self._follow()
+
+    def _follow(self) -> None:
+        is_dark = QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+        palette = DARK if self.choice == "dark" or (self.choice == "system" and is_dark) else LIGHT
+        if palette is not self.palette:
+            self.palette = palette
+            self.changed.emit(palette)

@@ -1,0 +1,1 @@
+"""What the window shows, as plain state and signals: testable without a widget."""

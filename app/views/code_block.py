@@ -1,0 +1,86 @@
+"""A block of code: its language, a copy button, colours, and a scroll bar of its own for long lines."""
+
+import math
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QTextCharFormat, QTextCursor, QTextOption, QWheelEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QTextEdit, QVBoxLayout, QWidget
+
+from app.render.code import highlight
+from app.theme import Palette
+from app.typography import mono_font
+
+
+class CodeBlock(QFrame):
+    """Shows one fenced block; `set_code` may be called again while it grows."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("codeBlock")
+        self._code = ""
+        self._language = QLabel()
+        self._language.setProperty("role", "muted")
+        copy = QPushButton("Copy")
+        copy.setProperty("role", "chip")
+        copy.setAccessibleName("Copy code")
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._code))
+        self._text = _CodeText()
+        header = QHBoxLayout()
+        header.setContentsMargins(14, 5, 6, 0)
+        header.addWidget(self._language)
+        header.addStretch()
+        header.addWidget(copy)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(1, 1, 1, 8)
+        layout.setSpacing(0)
+        layout.addLayout(header)
+        layout.addWidget(self._text)
+
+    def set_code(self, code: str, language: str, palette: Palette) -> None:
+        """Show `code`, its final line break left out."""
+        self._code = code.rstrip("\n")
+        self._language.setText(language or "text")
+        self._text.clear()
+        cursor = QTextCursor(self._text.document())
+        cursor.beginEditBlock()
+        for text, colour in highlight(self._code, language, palette):
+            span = QTextCharFormat()
+            span.setForeground(QColor(colour))
+            span.setFont(mono_font())
+            cursor.insertText(text, span)
+        cursor.endEditBlock()
+        self._text.fit()
+
+
+class _CodeText(QTextEdit):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setReadOnly(True)
+        self.setUndoRedoEnabled(False)
+        self.setAccessibleName("Code")
+        self.setTabChangesFocus(True)
+        self.setFont(mono_font())
+        self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
+        self.setLineWrapMode(QTextEdit.LineWrapMode.NoWrap)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.document().setDocumentMargin(0)
+        self.setViewportMargins(14, 2, 14, 2)
+        self.horizontalScrollBar().installEventFilter(self)
+
+    def fit(self) -> None:
+        """Take the height of the text, and of the scroll bar while it shows."""
+        bar = self.horizontalScrollBar().sizeHint().height() if self.horizontalScrollBar().isVisible() else 0
+        self.setFixedHeight(math.ceil(self.document().size().height()) + 6 + bar)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Refit when the scroll bar comes or goes."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.Hide):
+            self.fit()
+        return super().eventFilter(watched, event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Sideways scrolls the code; up and down is left to the column."""
+        if abs(event.angleDelta().x()) > abs(event.angleDelta().y()):
+            super().wheelEvent(event)
+        else:
+            event.ignore()

@@ -1,0 +1,81 @@
+"""An answer's markdown, written as it streams: closed blocks once, the open one again and again."""
+
+from typing import TypeVar
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.render.markdown import Block, split_closed
+from app.theme import Palette
+from app.views.code_block import CodeBlock
+from app.views.text_segment import TextSegment
+
+_Segment = TypeVar("_Segment", TextSegment, CodeBlock)
+
+
+class MarkdownView(QWidget):
+    """A column of text segments and code blocks."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._segments: list[TextSegment | CodeBlock] = []
+        self._num_closed_chars = 0
+        self._tail: TextSegment | CodeBlock | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(10)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for segment in list(self._segments):
+            self._remove(segment)
+        self._num_closed_chars, self._tail = 0, None
+
+    def show_text(self, text: str, palette: Palette, *, is_final: bool) -> None:
+        """Show `text`, which begins with what was shown before. After the final call no block is open."""
+        closed, tail, num_chars = split_closed(text[self._num_closed_chars :])
+        if is_final and tail is not None:
+            closed, tail, num_chars = [*closed, tail], None, len(text) - self._num_closed_chars
+        self._num_closed_chars += num_chars
+        reusable = self._take_tail()
+        for block in closed:
+            reusable = self._append(block, palette, reusable, is_tail=False)
+        if tail is not None:
+            self._append(tail, palette, reusable, is_tail=True)
+        elif reusable is not None:
+            self._remove(reusable)
+
+    def _take_tail(self) -> CodeBlock | None:
+        """Take the open block off. A code block stays, to be filled again: it would flicker."""
+        tail, self._tail = self._tail, None
+        if isinstance(tail, TextSegment):
+            tail.drop_tail()
+            if tail.is_empty:
+                self._remove(tail)
+        return tail if isinstance(tail, CodeBlock) else None
+
+    def _append(self, block: Block, palette: Palette, reusable: CodeBlock | None, *, is_tail: bool) -> CodeBlock | None:
+        """Write one block; returns the code block that is still to be reused, if any."""
+        segment: TextSegment | CodeBlock
+        if block.is_code:
+            segment = reusable or self._add(CodeBlock())
+            segment.set_code(block.tokens[0].content, block.language, palette)
+        else:
+            if reusable is not None:
+                self._remove(reusable)
+            last = self._segments[-1] if self._segments else None
+            segment = last if isinstance(last, TextSegment) else self._add(TextSegment())
+            segment.append_blocks([block.tokens], palette, is_tail=is_tail)
+        if is_tail:
+            self._tail = segment
+        return None
+
+    def _add(self, segment: _Segment) -> _Segment:
+        self._segments.append(segment)
+        self._layout.addWidget(segment)
+        return segment
+
+    def _remove(self, segment: TextSegment | CodeBlock) -> None:
+        self._segments.remove(segment)
+        self._layout.removeWidget(segment)
+        segment.hide()
+        segment.deleteLater()

@@ -1,0 +1,124 @@
+"""The bar above the conversation: a new chat, and how the next answers are made."""
+
+from PySide6.QtCore import QPointF, QRegularExpression, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF, QRegularExpressionValidator
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+
+from app import icons
+from app.conversation import Lookahead, Settings
+from app.theme import Palette
+
+MAX_LOOKAHEAD = 32
+MAX_SEED_DIGITS = 10
+
+
+class SettingsBar(QFrame):
+    """Temperature, lookahead and seed; the panel's switch.
+
+    Signals:
+        new_chosen: the button for a new chat was pressed.
+        settings_changed: a Settings, after every change.
+        panel_toggled: whether the panel beside is to show.
+    """
+
+    new_chosen = Signal()
+    settings_changed = Signal(object)
+    panel_toggled = Signal(bool)
+
+    def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("topBar")
+        self._new = QPushButton("New chat")
+        self._new.setIconSize(QSize(18, 18))
+        self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=1, value=0.7)
+        self.temperature.setFixedWidth(56)
+        self.temperature.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.lookahead = _LookaheadBox(palette)
+        self.seed = QLineEdit(placeholderText="random", clearButtonEnabled=False)
+        self.seed.setValidator(QRegularExpressionValidator(QRegularExpression(rf"\d{{0,{MAX_SEED_DIGITS}}}"), self))
+        self.seed.setFixedWidth(108)
+        self.panel = QPushButton(checkable=True)
+        self.panel.setFixedSize(34, 30)
+        self.panel.setIconSize(QSize(18, 18))
+        self._build()
+        self.wear(palette)
+
+    @property
+    def settings(self) -> Settings:
+        """What is set."""
+        seed = int(self.seed.text()) if self.seed.text() else None
+        return Settings(temperature=round(self.temperature.value(), 2), lookahead=self.lookahead.value, seed=seed)
+
+    def use_seed(self, seed: int) -> None:
+        """Write a seed into its field."""
+        self.seed.setText(str(seed))
+
+    def wear(self, palette: Palette) -> None:
+        """Put on other colours."""
+        self._new.setIcon(icons.icon("new", palette.text))
+        self.panel.setIcon(icons.icon("panel", palette.text))
+        self.lookahead.wear(palette)
+
+    def _build(self) -> None:
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 8)
+        layout.setSpacing(7)
+        layout.addWidget(self._new)
+        layout.addStretch()
+        fields: tuple[tuple[str, QWidget, str], ...] = (
+            ("Temperature", self.temperature, "0 always takes the likeliest token; more is more varied"),
+            ("Lookahead", self.lookahead, "Tokens the draft guesses in a round: it changes the speed, never the words"),
+            ("Seed", self.seed, "The same question and seed bring the same words. Empty: another seed each time"),
+        )
+        for name, field, tip in fields:
+            label = QLabel(name)
+            label.setProperty("role", "muted")
+            label.setBuddy(field)
+            field.setAccessibleName(name)
+            for widget in (label, field):
+                widget.setToolTip(tip)
+            layout.addWidget(label)
+            layout.addWidget(field)
+            layout.addSpacing(8)
+        layout.addWidget(self.panel)
+        self._new.setAccessibleName("New chat")
+        self.panel.setAccessibleName("Show the lookahead panel")
+        self.panel.setToolTip("Show or hide the lookahead panel")
+        self._new.clicked.connect(self.new_chosen)
+        self.panel.toggled.connect(self.panel_toggled)
+        for signal in (self.temperature.valueChanged, self.lookahead.currentIndexChanged, self.seed.textChanged):
+            signal.connect(lambda: self.settings_changed.emit(self.settings))
+
+
+class _LookaheadBox(QComboBox):
+    """Auto, Off, 1 to 32; paints its own arrow, which a style sheet cannot do without a file."""
+
+    def __init__(self, palette: Palette) -> None:
+        super().__init__()
+        self._colour = QColor(palette.muted)
+        self.addItem("Auto", "auto")
+        self.addItem("Off", "off")
+        for length in range(1, MAX_LOOKAHEAD + 1):
+            self.addItem(str(length), length)
+        self.setMaxVisibleItems(12)
+        self.setFixedWidth(74)
+
+    @property
+    def value(self) -> Lookahead:
+        """What is chosen."""
+        return self.currentData()
+
+    def wear(self, palette: Palette) -> None:
+        """Put on other colours."""
+        self._colour = QColor(palette.muted)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The box, and a chevron at its right."""
+        super().paintEvent(event)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self._colour, 1.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        x, y = self.width() - 15.0, self.height() / 2
+        painter.drawPolyline(QPolygonF([QPointF(x - 3.5, y - 2), QPointF(x, y + 2), QPointF(x + 3.5, y - 2)]))
+        painter.end()

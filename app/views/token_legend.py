@@ -1,0 +1,34 @@
+"""What the underlines and colours of the tokens mean."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QWidget
+
+from app.theme import Palette
+from app.typography import SMALL_PX, body_font
+from app.views.flow_text import FlowText
+from app.views.token_style import GHOST_NAME, TOKEN_STYLES, ghost_format, token_format
+
+
+class TokenLegend(FlowText):
+    """One line, or as many as the width asks for, drawn with the formats that the tokens have."""
+
+    def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Legend of the tokens")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.document().setDefaultFont(body_font(SMALL_PX))
+        bare = QTextCharFormat()
+        bare.setFont(body_font(SMALL_PX))
+        cursor = QTextCursor(self.document())
+        for kind, style in TOKEN_STYLES.items():
+            self._insert(cursor, style.name, token_format(kind, palette), bare)
+        self._insert(cursor, GHOST_NAME, ghost_format(palette), bare)
+        meanings = [f"{style.name}: {style.meaning}" for style in TOKEN_STYLES.values()]
+        self.setToolTip("\n".join([*meanings, f"{GHOST_NAME}: drafted, and the target disagreed"]))
+
+    def _insert(self, cursor: QTextCursor, name: str, fmt: QTextCharFormat, bare: QTextCharFormat) -> None:
+        fmt.setProperty(QTextCharFormat.Property.FontPixelSize, SMALL_PX)
+        if not self.document().isEmpty():
+            cursor.insertText("    ", bare)
+        cursor.insertText(name.replace(" ", "\u00a0"), fmt)

@@ -1,0 +1,133 @@
+"""The panel beside the conversation: how far the engine looked ahead, round by round, and what that bought."""
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+
+from app.protocol import Round
+from app.theme import Palette
+from app.viewmodels.trace import TraceViewModel
+from app.views.round_card import RoundCard
+
+if TYPE_CHECKING:
+    from app.views.trace_plot import TracePlot
+
+WIDTH_PX = 312
+PLOT_PX = 200
+REPAINT_MS = 66
+
+
+class TracePanel(QFrame):
+    """Shows the TraceViewModel; draws nothing while it is hidden."""
+
+    def __init__(self, trace: TraceViewModel, palette: Palette, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("tracePanel")
+        self.setAccessibleName("Lookahead by round")
+        self.setFixedWidth(WIDTH_PX)
+        self._trace, self._palette = trace, palette
+        self.plot: TracePlot | None = None
+        self._hovered: int | None = None
+        self._title = QLabel("Lookahead")
+        self._title.setProperty("role", "section")
+        self._key = QLabel(wordWrap=True)
+        self._key.setProperty("role", "muted")
+        self._hint = QLabel("How far the engine looks ahead shows here, round by round.", wordWrap=True)
+        self._hint.setProperty("role", "muted")
+        self._card = RoundCard(palette)
+        self._verdict = QLabel()
+        self._verdict.setProperty("role", "verdict")
+        self._verdict_text = QLabel(wordWrap=True)
+        self._verdict_text.setProperty("role", "muted")
+        self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
+        self._repaint.timeout.connect(self._show)
+        self._build()
+        trace.reset.connect(self._on_reset)
+        trace.round_added.connect(self._soon)
+        trace.finished.connect(self._soon)
+
+    def wear(self, palette: Palette) -> None:
+        """Put on other colours."""
+        self._palette = palette
+        if self.plot is not None:
+            self.plot.wear(palette)
+        self._show()
+
+    def mark_round(self, one: Round) -> None:
+        """Mark a round that is pointed at elsewhere."""
+        if one in self._trace.rounds:
+            self._on_hovered(self._trace.rounds.index(one))
+
+    def _build(self) -> None:
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(20, 18, 20, 18)
+        self._layout.setSpacing(8)
+        for widget in (self._title, self._hint, self._key):
+            self._layout.addWidget(widget)
+        self._plot_place = self._layout.count()
+        self._rules = [QFrame(objectName="separator") for _ in range(2)]
+        for widget in (self._rules[0], self._card, self._rules[1], self._verdict, self._verdict_text):
+            self._layout.addSpacing(6)
+            self._layout.addWidget(widget)
+        self._layout.addStretch()
+
+    def _make_plot(self) -> None:
+        from app.views.trace_plot import TracePlot
+
+        self.plot = TracePlot(self._palette)
+        self.plot.setFixedHeight(PLOT_PX)
+        self.plot.round_hovered.connect(self._on_hovered)
+        self._layout.insertWidget(self._plot_place, self.plot)
+
+    def _on_reset(self) -> None:
+        self._hovered = None
+        self._show()
+
+    def _on_hovered(self, index: int) -> None:
+        self._hovered = index if 0 <= index < len(self._trace.rounds) else None
+        self._show()
+
+    def _soon(self) -> None:
+        if not self._repaint.isActive():
+            self._repaint.start()
+
+    def _show(self) -> None:
+        if not self.isVisible():
+            return
+        rounds = self._trace.rounds
+        if rounds and self.plot is None:
+            self._make_plot()
+        for widget in (self.plot, self._key, self._card, self._rules[0]):
+            if widget is not None:
+                widget.setVisible(bool(rounds))
+        self._hint.setVisible(not rounds)
+        if rounds and self.plot is not None:
+            self.plot.show_rounds(rounds, is_live=self._trace.final is None)
+            self.plot.mark(self._hovered)
+            shown = len(rounds) - 1 if self._hovered is None else self._hovered
+            self._card.show_round(rounds[shown], self._palette, is_latest=shown == len(rounds) - 1)
+        self._key.setText(
+            f'<span style="color:{self._palette.accent}">■</span> accepted &nbsp;&nbsp; '
+            f'<span style="color:{self._palette.muted}">━</span> looked ahead'
+        )
+        self._show_verdict()
+
+    def _show_verdict(self) -> None:
+        speedup = self._trace.speedup
+        for widget in (self._verdict, self._verdict_text, self._rules[1]):
+            widget.setVisible(speedup is not None)
+        if speedup is not None:
+            self._verdict.setText(f"{speedup:.2f}×")
+            pays = (
+                "as fast as plain decoding, measured on this machine."
+                if speedup >= 1
+                else ("of plain decoding's speed: looking ahead does not pay for this answer on this machine.")
+            )
+            self._verdict_text.setText(pays)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what happened while hidden."""
+        super().showEvent(event)
+        self._show()

@@ -1,0 +1,204 @@
+"""A scripted engine that speaks docs/PROTOCOL.md and fails on demand: the last message says how.
+
+Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash]`. Only the standard library.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ANSWER = """Speculative decoding lets a **small draft** guess a few tokens, and the *target* checks them in one pass.
+
+1. The draft proposes `gamma` tokens.
+2. The target scores all of them at once.
+3. Matching tokens are kept; the first mismatch is corrected.
+
+```python
+def verify(drafted, target):
+    for token, expected in zip(drafted, target):
+        if token != expected:  # rejected
+            return expected
+    return None
+```
+
+| | plain | looked ahead |
+|---|---|---|
+| passes | 64 | 23 |
+
+Nothing about the *words* changes, only how soon they come. 你好, café, 👩‍👩‍👧 and <b>markup</b> stay as they are.
+"""
+LOADING_S = 0.3
+
+
+def tokens(text: str) -> list[str]:
+    """Words with the space before them, and line breaks alone: about what a tokenizer gives."""
+    found: list[str] = []
+    for character in text:
+        if character in " \n" or not found or found[-1] == "\n":
+            found.append(character)
+        else:
+            found[-1] += character
+    return found
+
+
+def rounds(text: str) -> list[dict]:
+    """The rounds of an answer: the draft is right two or three times, then wrong, then right to its end."""
+    left, out, position, lookahead = tokens(text), [], 31, 4
+    while left:
+        index = len(out)
+        num_accepted = min((2, 3, lookahead, 0, 1)[index % 5], lookahead, max(0, len(left) - 1))
+        emitted, left = left[: num_accepted + 1], left[num_accepted + 1 :]
+        is_plain = index % 13 == 12
+        drafted = [{"id": 7, "text": t, "p": 0.61, "q": 0.52, "state": "accepted"} for t in emitted[:-1]]
+        if len(drafted) < lookahead and not is_plain:
+            drafted.append({"id": 8, "text": " guess", "p": 0.03, "q": 0.29, "state": "rejected"})
+        while len(drafted) < lookahead and not is_plain:
+            drafted.append({"id": 9, "text": " more", "p": None, "q": 0.8, "state": "untested"})
+        last = "bonus" if num_accepted == lookahead else "plain" if is_plain else "correction"
+        kinds = ["accepted"] * (len(emitted) - 1) + [last]
+        following = max(2, min(8, lookahead + (1 if last == "bonus" else (index % 3) - 1)))
+        out.append(
+            {
+                "type": "round", "round": index, "lookahead": 0 if is_plain else lookahead, "next_lookahead": following,
+                "drafted": [] if is_plain else drafted,
+                "emitted": [
+                    {"id": 7, "text": t, "kind": k, "p": 0.61, "q": None, "position": position + i}
+                    for i, (t, k) in enumerate(zip(emitted, kinds, strict=True))
+                ],
+                "correction": None, "bonus": None, "draft_ms": 12.0, "verify_ms": 41.5, "round_ms": 54.0,
+            }
+        )  # fmt: skip
+        position, lookahead = position + len(emitted), following
+    return out
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    started = time.monotonic()
+    mode = "ready"
+    requests: list[dict] = []  # noqa: RUF012
+
+    def do_GET(self) -> None:
+        """Health and models."""
+        if self.path == "/health":
+            is_loading = time.monotonic() - self.started < LOADING_S
+            status = "failed" if self.mode == "failed" else "loading" if is_loading else "ready"
+            message = {"failed": "There is no model at /nowhere.", "loading": "Loading the stand-in…"}.get(status, "")
+            self._send(200, {"status": status, "message": message})
+        elif not self._is_allowed():
+            self._send(
+                401, {"error": {"message": "Wrong key.", "type": "authentication_error", "param": None, "code": None}}
+            )
+        elif self.path == "/v1/models":
+            self._send(200, {"object": "list", "data": [{"id": "stand-in", "object": "model"}]})
+        else:
+            self._send(200, {"requests": self.requests})
+
+    def do_POST(self) -> None:
+        """A chat completion, as its last message wants it."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.requests.append(body)
+        wish = body["messages"][-1]["content"]
+        if not self._is_allowed():
+            self._send(
+                401, {"error": {"message": "Wrong key.", "type": "authentication_error", "param": None, "code": None}}
+            )
+        elif wish == "bad request":
+            error = {
+                "message": "temperature is 9, but must be 0 to 2.",
+                "type": "invalid_request_error",
+                "param": "temperature",
+            }
+            self._send(400, {"error": error | {"code": None}})
+        elif wish == "not json":
+            self._send(502, "<html>no</html>")
+        else:
+            self._stream(wish, body["seed"])
+
+    def _stream(self, wish: str, seed: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self._piece = 3 if wish == "odd cuts" else 10**6
+        pause = 0.02 if wish in ("slow", "die", "long wait") else 0.0
+        if wish == "slow prefill":
+            for done in (256, 512, 900):
+                time.sleep(0.25)
+                self._event(
+                    {"type": "prefill", "processed_tokens": done, "total_tokens": 900, "elapsed_ms": done * 1.0}
+                )
+        all_rounds = rounds(ANSWER)
+        for number, one in enumerate(all_rounds):
+            if wish == "die" and number == 5:
+                sys.stderr.write("Segmentation fault (scripted)\n")
+                sys.stderr.flush()
+                os._exit(139)
+            if number == 5 and self._has_failed(wish):
+                return
+            self._event(one, "".join(token["text"] for token in one["emitted"]))
+            time.sleep(pause)
+        stats = {"rounds": len(all_rounds), "acceptance_rate": 0.5, "speedup": 1.42}
+        self._event({"type": "finished", "finish_reason": "length" if wish == "cut" else "stop", "seed": seed,
+                     "prompt_tokens": 31, "completion_tokens": 64, "prefill_ms": 40.0, "stats": stats})  # fmt: skip
+        self._write(b"data: [DONE]\n\n")
+
+    def _has_failed(self, wish: str) -> bool:
+        if wish == "error chunk":
+            self._write(b'data: {"error": {"message": "Out of memory.", "type": "server_error"}}\n\n')
+        elif wish == "nonsense":
+            self._write(b'data: {"choices": [], "speculation": {"type": "round"}}\n\n')
+        elif wish == "stall":
+            time.sleep(30)
+        return wish in ("error chunk", "nonsense", "drop", "stall")
+
+    def _event(self, speculation: dict, text: str = "") -> None:
+        delta = {"content": text} if text else {}
+        chunk = {
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": delta}],
+            "speculation": speculation,
+        }
+        self._write(b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\r\n\r\n")
+
+    def _write(self, data: bytes) -> None:
+        for start in range(0, len(data), self._piece):
+            self.wfile.write(data[start : start + self._piece])
+            self.wfile.flush()
+
+    def _send(self, status: int, value: object) -> None:
+        data = json.dumps(value).encode() if not isinstance(value, str) else value.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _is_allowed(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {os.environ['LOOKAHEAD_API_KEY']}"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing."""
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--parent-pid", type=int)
+    parser.add_argument("--start", default="ready")
+    options = parser.parse_args()
+    if options.start == "crash":
+        sys.exit("The model file is broken (scripted).")
+    Handler.mode = options.start
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+    server.daemon_threads = True
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
