@@ -217,7 +217,8 @@ def _encode(pair: Pair, messages: tuple[dict[str, str], ...]) -> list[int]:
 def _failure(error: LookaheadError) -> Failure:
     match error:
         case ConfigError():
-            return Failure("invalid", str(error), error.field)
+            inside = "speculation." if error.field in ("drafter", "lookahead") else ""
+            return Failure("invalid", str(error), f"{inside}{error.field}")
         case PromptError():
             return Failure("invalid", str(error), "messages")
         case ModelNotFoundError():

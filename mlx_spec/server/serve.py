@@ -53,7 +53,7 @@ def serve(
     """
 
     def load(progress: Progress) -> tuple[Pair, Decoder]:
-        # Imported on the engine's own thread: MLX then belongs to it, and the port is bound without waiting for it.
+        # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
         from mlx_spec.models.loading import load_pair
 
@@ -126,20 +126,21 @@ def is_loopback(host: str) -> bool:
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket, so that a client may connect from now on. Raises ServerError."""
+    if not 0 <= port <= 65535:
+        raise ServerError(f"Cannot listen on {host}, port {port}: a port is a whole number from 0 to 65535.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ServerError(f"The address {host!r}, port {port} is not one of this machine's: {error}.") from error
     try:
         # A port whose last connections are still fading away may be taken; one that somebody listens on may not.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ServerError(f"Cannot listen on {host}, port {port}: {reason}; choose another port.") from error
+        raise ServerError(f"Cannot listen on {host}, port {port}: {error.strerror}; choose another port.") from error
     return listener
 
 

@@ -1,0 +1,63 @@
+"""A real uvicorn server on a free loopback port, in a thread of the test process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+from openai import OpenAI
+
+from mlx_spec.server import EngineThread, create_app
+from mlx_spec.server.engine_thread import Loader
+from mlx_spec.server.serve import bind
+
+KEY = "k-test-1234"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running server and clients for it."""
+
+    url: str
+    engine: EngineThread
+    http: httpx.Client
+    openai: OpenAI
+
+
+@contextmanager
+def live_server(load: Loader, *, api_key: str | None = KEY, model_name: str = "scripted") -> Iterator[Live]:
+    """Serve until the block ends; the models may still be loading when it begins."""
+    engine = EngineThread(load)
+    engine.start()
+    app = create_app(engine, api_key=api_key, model_name=model_name)
+    server = uvicorn.Server(
+        uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
+    )
+    with bind("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        client = OpenAI(base_url=f"{url}/v1", api_key=api_key or "none", max_retries=0, timeout=20)
+        try:
+            with httpx.Client(base_url=url, headers=headers, timeout=20) as http, client:
+                yield Live(url, engine, http, client)
+        finally:
+            engine.stop()
+            server.should_exit = True
+            thread.join(10)
+            assert engine.join(10), "the engine thread did not end"
+
+
+def wait_until(condition: object, timeout_s: float = 5.0) -> bool:
+    """Poll the callable `condition` until it is true, or the time is over."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return bool(condition())

@@ -1,0 +1,119 @@
+"""A decoder that says what it is told, as slowly as it is told, and fails where it is told: for fault injection."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mlx_spec.config import SamplingParams
+from mlx_spec.errors import PromptError
+from mlx_spec.events import (
+    DraftedToken,
+    EmittedToken,
+    Event,
+    FinishReason,
+    GenerationFinished,
+    PrefillProgress,
+    RoundFinished,
+    TextDelta,
+)
+from mlx_spec.stats import SpeculativeStats, StatsCounter
+
+
+class ScriptedPair:
+    """Stands in for a ModelPair: one token a character."""
+
+    name = "scripted"
+    target_name = "scripted-target"
+    context_length = 1000
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        """The characters of all messages; a template that refuses `refuse me`."""
+        text = "".join(message["content"] for message in messages)
+        if text == "refuse me":
+            raise TypeError("the template cannot take this")
+        return [ord(character) for character in text] or [0]
+
+
+class ScriptedDecoder:
+    """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
+
+    def __init__(self) -> None:
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Back to a harmless script; what was seen is forgotten."""
+        self.words: tuple[str, ...] = ("All ", "is ", "well.")
+        self.delay_s = 0.0
+        self.fail_at: int | None = None
+        self.error: Exception = RuntimeError("[metal::malloc] out of memory")
+        self.calls: list[dict[str, Any]] = []
+        self.cancels = 0
+        self.closed = 0
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self._stats = StatsCounter()
+
+    def stream(
+        self,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        *,
+        max_tokens: int,
+        should_cancel: Callable[[], bool],
+        drafter: str | None,
+        lookahead: int | str | None,
+    ) -> Iterator[Event]:
+        """As SpeculativeDecoder.stream."""
+        self.calls.append(
+            {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
+            | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
+        )
+        if len(prompt_ids) >= ScriptedPair.context_length:
+            raise PromptError(f"The prompt is {len(prompt_ids)} tokens long and the context holds 1,000: shorten it.")
+        return self._rounds(len(prompt_ids), params, max_tokens, should_cancel)
+
+    def _rounds(
+        self, prompt_tokens: int, params: SamplingParams, max_tokens: int, should_cancel: Callable[[], bool]
+    ) -> Iterator[Event]:
+        said: list[str] = []
+        reason: FinishReason = "stop"
+        try:
+            yield PrefillProgress(prompt_tokens, prompt_tokens, 1.0)
+            self.begun.set()
+            for i, word in enumerate(self.words):
+                self.gate.wait(10)
+                time.sleep(self.delay_s)
+                if i == self.fail_at:
+                    raise self.error
+                if should_cancel():
+                    self.cancels += 1
+                    reason = "cancelled"
+                    break
+                if len(said) == max_tokens:
+                    reason = "length"
+                    break
+                said.append(word)
+                yield _round(i, word, prompt_tokens + i)
+                if word:
+                    yield TextDelta(word)
+                self._stats.add(SpeculativeStats(rounds=1, total_tokens_generated=1, target_forward_passes=1))
+            ids, text, stats = tuple(range(len(said))), "".join(said), self._stats.snapshot()
+            yield GenerationFinished(reason, ids, text, params.seed or 7, prompt_tokens, 1.0, stats)
+        finally:
+            self.closed += 1
+
+    def stats(self) -> SpeculativeStats:
+        """As SpeculativeDecoder.stats."""
+        return self._stats.snapshot()
+
+    def reset_stats(self) -> SpeculativeStats:
+        """As SpeculativeDecoder.reset_stats."""
+        return self._stats.reset()
+
+
+def _round(index: int, word: str, position: int) -> RoundFinished:
+    drafted = (DraftedToken(index, word, float("nan"), 0.5, "rejected"),)
+    emitted = (EmittedToken(index, word, "correction", 0.25, None, position),)
+    return RoundFinished(index, 1, 2, drafted, emitted, 1.0, 2.0, 3.0)

@@ -1,0 +1,160 @@
+"""What a request may say, and the sentence for what it may not."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from mlx_spec.server import api
+from mlx_spec.server.schemas import RequestError, parse_chat
+from tests.server.live import Live
+from tests.server.scripted import ScriptedDecoder
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def ask(live: Live, **fields: Any) -> httpx.Response:
+    """Post a chat request."""
+    return live.http.post("/v1/chat/completions", content=json.dumps({"messages": HELLO} | fields))
+
+
+BAD: list[tuple[str, Any, str, str]] = [
+    ("temperature", -0.5, "temperature", "temperature is -0.5: it must be a number in [0, 100]"),
+    ("temperature", float("nan"), "temperature", "temperature is nan: it must be a number in [0, 100]"),
+    ("temperature", "hot", "temperature", 'temperature is "hot": it must be a number'),
+    ("temperature", True, "temperature", "temperature is true: it must be a number"),
+    ("top_p", 0, "top_p", "(0, 1]"),
+    ("top_p", 1.5, "top_p", "top_p is 1.5"),
+    ("top_k", -1, "top_k", "top_k is -1: it must be a whole number of at least 0"),
+    ("top_k", 1.5, "top_k", "a whole number"),
+    ("min_p", 2, "min_p", "[0, 1]"),
+    ("seed", -1, "seed", "seed is -1"),
+    ("seed", 2**63, "seed", "seed is 9223372036854775808"),
+    ("max_tokens", 0, "max_tokens", "max_tokens is 0: it must be a whole number of at least 1"),
+    ("max_completion_tokens", -3, "max_completion_tokens", "max_completion_tokens is -3"),
+    ("stop", "", "stop", "stop is"),
+    ("stop", ["a", 3], "stop", 'stop is ["a", 3]'),
+    ("stream", "yes", "stream", 'stream is "yes": it must be true or false'),
+    ("stream_options", [], "stream_options", "a JSON object"),
+    ("speculation", {"lookahead": 33}, "speculation.lookahead", '"auto" or a whole number from 1 to 32'),
+    ("speculation", {"lookahead": 0}, "speculation.lookahead", "speculation.lookahead is 0"),
+    ("speculation", {"lookahead": True}, "speculation.lookahead", "speculation.lookahead is true"),
+    ("speculation", {"drafter": "magic"}, "speculation.drafter", "'auto', 'model' or 'none'"),
+    ("speculation", {"event": True}, "speculation.event", "not a setting"),
+    ("speculation", "on", "speculation", "a JSON object"),
+    ("messages", [], "messages", "messages is empty"),
+    ("messages", "hello", "messages", "a list"),
+    ("messages", [3], "messages[0]", "messages[0] is 3"),
+    ("messages", [{"content": "x"}], "messages[0].role", "messages[0].role is missing"),
+    (
+        "messages",
+        [{"role": "tool", "content": "x"}],
+        "messages[0].role",
+        "'system', 'developer', 'user' or 'assistant'",
+    ),
+    ("messages", [{"role": "user", "content": 5}], "messages[0].content", "a string or a list of text parts"),
+    ("messages", [{"role": "user", "content": [{"type": "image_url"}]}], "messages[0].content", "not supported"),
+    ("messages", [{"role": "user", "content": "\ud800"}], "messages[0].content", "surrogate"),
+    ("n", 2, "n", "n is 2: this server does not support it"),
+    ("tools", [{"type": "function"}], "tools", "does not support"),
+    ("response_format", {"type": "json_object"}, "response_format", "does not support"),
+    ("logprobs", True, "logprobs", "does not support"),
+    ("frequency_penalty", 0.5, "frequency_penalty", "does not support"),
+    ("logit_bias", {"5": 3}, "logit_bias", "does not support"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bad_fields_are_400_naming_field_value_and_range(scripted: Live, stream: bool) -> None:
+    for field, value, param, part in BAD:
+        answer = ask(scripted, **({"stream": stream} | {field: value}))
+        error = answer.json()["error"]
+        assert answer.status_code == 400, (field, value, answer.text)
+        assert error["type"] == "invalid_request_error"
+        assert error["param"] == param, (field, value)
+        assert part in error["message"], (field, value, error["message"])
+        assert error["message"].endswith((".", "it out.")), error["message"]
+
+
+def test_harmless_fields_are_taken(scripted: Live, script: ScriptedDecoder) -> None:
+    harmless = {"n": 1, "tools": [], "logprobs": False, "user": "me", "metadata": {"a": 1}, "store": None}
+    nothing = {"temperature": None, "stop": None, "max_tokens": None, "speculation": None, "stream": None}
+    answer = ask(scripted, **harmless, **nothing, response_format={"type": "text"}, presence_penalty=0.0)
+    assert answer.status_code == 200
+    assert script.calls[0]["params"].temperature == 0.0
+    assert script.calls[0]["max_tokens"] == 1000
+
+
+def test_settings_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 3, "stop": ["a", "b"]}
+    ask(scripted, **sampling, max_tokens=9, max_completion_tokens=5, speculation={"drafter": "none", "lookahead": 7})
+    call = script.calls[0]
+    assert {name: getattr(call["params"], name) for name in sampling} == sampling | {"stop": ("a", "b")}
+    assert (call["max_tokens"], call["drafter"], call["lookahead"]) == (5, "none", 7)
+    assert call["thread"] == "engine"
+
+
+def test_content_may_be_text_parts_and_an_assistant_may_have_none() -> None:
+    parts = [{"type": "text", "text": "héllo "}, {"type": "text", "text": "🙂"}]
+    turns = [{"role": "developer", "content": "x"}, {"role": "user", "content": parts}, {"role": "assistant"}]
+    messages = parse_chat({"messages": turns}).generation().messages
+    assert messages == (
+        {"role": "system", "content": "x"},
+        {"role": "user", "content": "héllo 🙂"},
+        {"role": "assistant", "content": ""},
+    )
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "3", "null", "[" * 100_000, '{"messages": 1' + "0" * 5000 + "}", b"\xff{}"]
+)
+def test_what_is_no_json_object_is_400_in_one_sentence(scripted: Live, body: str | bytes) -> None:
+    answer = scripted.http.post("/v1/chat/completions", content=body)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message.startswith("The request body")
+    assert "\n" not in message
+
+
+def test_a_body_over_the_limit_is_400_and_the_connection_survives(
+    scripted: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BODY_LIMIT_BYTES", 2**20)
+    long = json.dumps({"messages": [{"role": "user", "content": "x" * (3 * 2**20)}]})
+    answer = scripted.http.post("/v1/chat/completions", content=long)
+    assert answer.status_code == 400
+    assert "over 1 MB" in answer.json()["error"]["message"]
+    assert scripted.http.get("/v1/models").status_code == 200
+
+
+def test_huge_values_are_not_echoed_whole() -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_chat({"messages": HELLO, "temperature": "x" * 10_000})
+    assert len(str(caught.value)) < 200
+
+
+def test_unknown_model_is_404_and_names_the_one_served(scripted: Live) -> None:
+    answer = ask(scripted, model="gpt-4o")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+    assert "'scripted'" in answer.json()["error"]["message"]
+    assert scripted.http.get("/v1/models/gpt-4o").status_code == 404
+    for name in ("scripted", "scripted-target", "default"):
+        assert ask(scripted, model=name).status_code == 200
+        assert scripted.http.get(f"/v1/models/{name}").json()["id"] == "scripted"
+
+
+def test_unknown_paths_and_methods_carry_the_error_object(scripted: Live) -> None:
+    assert scripted.http.get("/v1/nothing").json()["error"]["message"].startswith("GET /v1/nothing")
+    assert scripted.http.get("/v1/nothing").status_code == 404
+    assert scripted.http.get("/v1/chat/completions").status_code == 405
+
+
+def test_prompt_problems_are_400(scripted: Live) -> None:
+    long = ask(scripted, messages=[{"role": "user", "content": "x" * 1000}], stream=True)
+    assert (long.status_code, long.json()["error"]["param"]) == (400, "messages")
+    assert "1000 tokens" in long.json()["error"]["message"]
+    refused = ask(scripted, messages=[{"role": "user", "content": "refuse me"}])
+    assert refused.status_code == 400
+    assert "chat template" in refused.json()["error"]["message"]

@@ -1,0 +1,115 @@
+"""The server as a process: its address, its parent and its end."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from mlx_spec.errors import ServerError
+from mlx_spec.server.engine_thread import Decoder, Pair, Progress
+from mlx_spec.server.serve import KEY_VARIABLE, bind, checked_key, run_server
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@contextmanager
+def server_process(*, parent_pid: int = 0, step_s: float = 0.01) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A scripted server process, and its address."""
+    command = [sys.executable, "-m", "tests.server.scripted_server", "0", str(parent_pid), str(step_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("Listening on http://127.0.0.1:"), line
+            yield process, line.split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("number", "step_s"), [(signal.SIGINT, 0.01), (signal.SIGTERM, 30.0)])
+def test_a_signal_ends_it_within_two_seconds_while_generating(number: int, step_s: float) -> None:
+    """With 30 s a round the engine thread cannot be joined, as in a long forward pass."""
+    body = {"messages": HELLO, "stream": True}
+    with server_process(step_s=step_s) as (process, url):
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=10) as answer:
+            lines = answer.iter_lines()
+            assert next(lines).startswith("data: ")
+            started = time.monotonic()
+            process.send_signal(number)
+            assert "The server is stopping." in "".join(lines)
+        assert process.wait(5) == 0
+        assert time.monotonic() - started < 2
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_it_ends_with_its_parent() -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent,
+        server_process(parent_pid=parent.pid) as (process, url),
+    ):
+        assert httpx.get(f"{url}/health").status_code == 200
+        parent.kill()  # and not yet reaped: a zombie is gone, too
+        assert process.wait(5) == 0
+
+
+def test_a_parent_that_was_gone_before_ends_it_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as parent:
+        parent.wait()
+    with server_process(parent_pid=parent.pid) as (process, _):
+        assert process.wait(5) == 0
+
+
+def never(progress: Progress) -> tuple[Pair, Decoder]:
+    """A loader that must not be called."""
+    raise AssertionError("the models were loaded")
+
+
+def test_a_port_in_use_is_one_sentence_before_any_model_is_loaded() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"^Cannot listen on 127.0.0.1, port {port}: .* another port\.$"):
+            run_server(never, model_name="x", port=port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)])
+def test_an_address_that_is_none_is_one_sentence(host: str, port: int) -> None:
+    with pytest.raises(ServerError) as caught:
+        run_server(never, model_name="x", host=host, port=port, api_key="k")
+    assert host in str(caught.value)
+    assert str(port) in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "my-mac.local"])
+def test_the_network_needs_a_key(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    with pytest.raises(ServerError, match="give an API key"):
+        run_server(never, model_name="x", host=host)
+    assert checked_key("secret", host) == "secret"
+    monkeypatch.setenv(KEY_VARIABLE, "from-the-environment")
+    assert checked_key(None, host) == "from-the-environment"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
+def test_loopback_needs_none(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "")
+    assert checked_key(None, host) is None
+
+
+@pytest.mark.parametrize("key", ["", "with space", "ключ", "line\n"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(ServerError, match="printable ASCII"):
+        checked_key(key, "127.0.0.1")
+
+
+def test_a_bound_socket_takes_connections_before_the_server_runs() -> None:
+    with bind("localhost", 0) as listener:
+        assert listener.family in (socket.AF_INET, socket.AF_INET6)
+        with socket.create_connection(listener.getsockname()[:2], timeout=2) as connection:
+            assert connection.getpeername()[1] == listener.getsockname()[1]
