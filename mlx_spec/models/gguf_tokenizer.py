@@ -38,6 +38,8 @@ def _words(digits: str) -> Callable[[], pre_tokenizers.PreTokenizer]:
     return build
 
 
+# Each was compared with llama.cpp on the 715 strings of tests/models/record_tokenizer_ids.py, with this vocabulary
+# and that split: all ids are equal, but for Qwen2's NFC step, which llama.cpp leaves out.
 _SPLITS: Final[dict[str, Callable[[], pre_tokenizers.PreTokenizer]]] = {
     "smollm": _digits_then_byte_level,
     "gpt-2": _byte_level,

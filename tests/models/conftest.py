@@ -1,19 +1,12 @@
-"""A data folder of its own for every test here; the starter is imported once a session, into a shared one."""
+"""Small GGUF files, a small folder made of one, and the starter, which is imported once a session."""
 
 from pathlib import Path
 
 import pytest
 
+from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.starter import ensure_starter_target
 from tests.models.tiny_gguf import TinyGGUF, tiny_gguf
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The test's data folder, empty."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("LOOKAHEAD_HOME", str(folder))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +21,12 @@ def starter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tmp_path: Path) -> Path:
     """A small GGUF file that imports."""
     return tiny_gguf().write(tmp_path / "tiny.gguf")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny: Path) -> Path:
+    """The small model as a folder for mlx-lm."""
+    return import_gguf(tiny, tmp_path / "folders" / "tiny", source="test")
 
 
 @pytest.fixture

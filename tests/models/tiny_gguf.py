@@ -47,7 +47,7 @@ def value_bytes(value: Any) -> bytes:
 
 
 def pack_q4_0(weight: np.ndarray) -> bytes:
-    """Blocks of 32: a half-precision scale d, then 16 bytes of which the low halves are elements 0..15; w = d (n - 8)."""
+    """Blocks of 32: a half-precision scale d, then 16 bytes low halves first; w = d (n - 8)."""
     blocks = weight.reshape(-1, 32).astype(np.float32)
     scale = (np.abs(blocks).max(axis=1) / 7).astype(np.float16)
     levels = np.clip(np.rint(blocks / scale[:, None].astype(np.float32)) + 8, 0, 15).astype(np.uint8)
@@ -179,7 +179,7 @@ def tiny_gguf(matrix_type: str = "Q4_1", *, tied: bool = True, seed: int = 0) ->
 
 
 def numpy_logits(gguf: TinyGGUF, token_ids: list[int]) -> np.ndarray:
-    """Logits `[tokens, vocabulary]` of the file, computed as llama.cpp does: rope on neighbouring pairs of stored rows."""
+    """Logits `[tokens, vocabulary]` of the file, computed as llama.cpp does: rope on neighbouring stored rows."""
 
     def normed(x: np.ndarray, name: str) -> np.ndarray:
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * gguf.weight(f"{name}.weight")

