@@ -1,0 +1,81 @@
+"""The doctor says what and why, and a thing that is broken hides nothing else."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mlx_spec import blas, doctor
+from mlx_spec.models import memory
+
+SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "data_folder", "resources"}
+
+
+def test_every_section_says_what_and_why_and_is_json() -> None:
+    found = doctor.report()
+    assert found.keys() == SECTIONS | {"ok"}
+    assert json.loads(json.dumps(found)) == found
+    for name in SECTIONS:
+        section = found[name]
+        assert section["status"] in ("ok", "warning", "error")
+        assert section["what"]
+        assert section["why"].endswith(".")
+
+
+def test_a_fresh_machine_has_the_draft_but_not_yet_the_target(lookahead_home: Path) -> None:
+    found = doctor.report()
+    assert found["starter_draft"]["found"]
+    assert found["starter_draft"]["bytes"] > 1_000_000
+    assert found["starter_target"]["imported"] is False
+    assert found["starter_target"]["folder"].startswith(str(lookahead_home))
+    assert found["data_folder"]["path"] == str(lookahead_home)
+    assert found["data_folder"]["writable"]
+
+
+def test_looking_changes_nothing(lookahead_home: Path) -> None:
+    doctor.report()
+    assert list(lookahead_home.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_written_is_an_error_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("LOOKAHEAD_HOME", str(tmp_path / "file" / "home"))
+    found = doctor.report()
+    assert found["ok"] is False
+    assert found["data_folder"]["status"] == "error"
+    assert "LOOKAHEAD_HOME" in found["data_folder"]["why"]
+    assert found["versions"]["mlx"]
+    assert found["device"]["memory_bytes"] > 0
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor.PACKAGES, "pyside6", "no-such-package")
+    versions = doctor.report()["versions"]
+    assert versions["pyside6"] is None
+    assert versions["status"] == "warning"
+    assert "no-such-package" in versions["why"]
+
+
+def test_a_slow_blas_is_a_warning_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "serving_blas", lambda: "the MLX wheel's own")
+    monkeypatch.setattr(blas, "find_openblas", lambda: None)
+    section = doctor.report()["blas"]
+    assert section["status"] == "warning"
+    assert "libopenblas0-pthread" in section["why"]
+
+
+def test_the_table_shows_every_finding_and_takes_brackets_in_paths_literally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKAHEAD_HOME", str(tmp_path / "[red]home"))
+    terminal = io.StringIO()
+    found = doctor.report()
+    doctor.show(found, Console(file=terminal, width=4000))
+    shown = terminal.getvalue()
+    for name in SECTIONS:
+        assert found[name]["what"] in shown
+        assert found[name]["why"] in shown
