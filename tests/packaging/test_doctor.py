@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,14 @@ def test_the_table_shows_every_finding_and_takes_brackets_in_paths_literally(
     for name in SECTIONS:
         assert found[name]["what"] in shown
         assert found[name]["why"] in shown
+
+
+@pytest.mark.mac
+@pytest.mark.skipif(sys.platform != "darwin", reason="needs Apple Silicon")
+def test_on_a_mac_metal_computes() -> None:
+    # In a process of its own: the tests may have chosen the CPU for this one.
+    command = [sys.executable, "-m", "mlx_spec.cli", "doctor", "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["device"]["metal"]
+    assert found["device"]["working_set_bytes"] > 0
+    assert found["blas"]["serving"] == "accelerate"
