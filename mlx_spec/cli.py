@@ -1,0 +1,319 @@
+"""The command line: `mlx-spec generate | chat | serve | bench | train | models | doctor`.
+
+Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from mlx_spec import blas
+from mlx_spec.errors import ConfigError, LookaheadError, PromptError
+
+# MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+models_app = typer.Typer(no_args_is_help=True, help="The models on this machine.")
+train_app = typer.Typer(no_args_is_help=True, help="Make a draft for a target.")
+app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
+
+Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
+DraftOption = Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")]
+Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
+DrafterOption = Annotated[Literal["auto", "model", "none"], typer.Option(help="What drafts; none is plain decoding.")]
+LookaheadOption = Annotated[str, typer.Option(help="Tokens to draft a round, 1..32, or auto.")]
+Rule = Annotated[
+    Literal["coupled", "token"],
+    typer.Option(help="coupled: plain decoding's own words for the seed; token: its distribution, other words."),
+]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy.  [default: 0]")]
+TopP = Annotated[float | None, typer.Option(help="Keep the most likely tokens with this much of the mass.")]
+TopK = Annotated[int, typer.Option(help="Keep the k most likely tokens; 0 is off.")]
+MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")]
+Seed = Annotated[int | None, typer.Option(help="Repeats an answer; drawn, and told, where not given.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help="What to answer.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Answer this text file; YAML front matter may set options.")] = None,
+    target: Target = None,
+    draft: DraftOption = None,
+    pair: Pair = "starter",
+    drafter: DrafterOption = "auto",
+    lookahead: LookaheadOption = "auto",
+    acceptance: Rule = "coupled",
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    seed: Seed = None,
+    max_tokens: MaxTokens = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
+    raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer one prompt."""
+    from mlx_spec import console
+    from mlx_spec.decoder import SpeculativeDecoder
+
+    text, settings = _prompt(prompt, file)
+    params = _sampling(settings, temperature, top_p, top_k, min_p, seed, tuple(stop or ()))
+    config = _config(lookahead, acceptance)
+    with console.StageProgress() as progress:
+        loaded = _load(target, draft, pair, progress)
+        system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
+        chat = [*system, {"role": "user", "content": text}]
+        prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
+        decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+        limit = max_tokens if max_tokens is not None else settings.get("max_tokens", 256)
+        events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit))
+        if as_json:
+            _print_json(events)
+        else:
+            _print_answer(events, title=f"{loaded.target_name} · draft {loaded.draft_name or 'none'}")
+
+
+def _print_json(events: Any) -> None:
+    from mlx_spec.events import GenerationFinished, RoundFinished
+
+    rounds = []
+    for event in events:
+        if isinstance(event, RoundFinished):
+            times = {"draft_ms": event.draft_ms, "verify_ms": event.verify_ms}
+            counts = {"drafted": len(event.drafted), "accepted": event.accepted_count, "lookahead": event.lookahead}
+            rounds.append(counts | times)
+        elif isinstance(event, GenerationFinished):
+            answer = {
+                "token_ids": event.token_ids,
+                "text": event.text,
+                "finish_reason": event.finish_reason,
+                "seed": event.seed,
+                "prompt_tokens": event.prompt_tokens,
+                "rounds": rounds,
+                "stats": event.stats.to_dict(),
+            }
+            _write_json(answer)
+
+
+def _print_answer(events: Any, title: str) -> None:
+    from mlx_spec import console
+    from mlx_spec.events import GenerationFinished
+
+    out, notes = Console(highlight=False), Console(stderr=True, highlight=False)
+    printer = console.AnswerPrinter(out)
+    notes.print(console.legend())
+    for event in events:
+        printer.show(event)
+        if isinstance(event, GenerationFinished):
+            notes.print()
+            notes.print(f"[bold]{title}[/bold]")
+            notes.print(console.stats_table(event))
+
+
+@app.command()
+def chat(
+    target: Target = None,
+    draft: DraftOption = None,
+    pair: Pair = "starter",
+    drafter: DrafterOption = "auto",
+    lookahead: LookaheadOption = "auto",
+    acceptance: Rule = "coupled",
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    seed: Seed = None,
+    max_tokens: MaxTokens = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+) -> None:
+    """Talk in the terminal. /new starts again, /quit leaves, Ctrl-C stops an answer."""
+    from mlx_spec.decoder import SpeculativeDecoder
+    from mlx_spec.repl import talk
+
+    params = _sampling({}, temperature, top_p, top_k, min_p, seed, ())
+    config = _config(lookahead, acceptance)
+    loaded = _load_with_progress(target, draft, pair)
+    decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+    talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)
+
+
+@app.command()
+def serve(
+    target: Target = None,
+    draft: DraftOption = None,
+    pair: Pair = "starter",
+    drafter: DrafterOption = "auto",
+    lookahead: LookaheadOption = "auto",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
+    api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
+    parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
+) -> None:
+    """Serve the OpenAI-compatible API on this machine."""
+    from mlx_spec.server.serve import serve as run
+
+    config = _config(lookahead, "coupled")
+    name = target or pair
+    run(
+        name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid
+    )
+
+
+@app.command()
+def bench(
+    target: Target = None,
+    draft: DraftOption = None,
+    pair: Pair = "starter",
+    prompts: Annotated[int, typer.Option(help="How many of the built-in prompts to answer.")] = 6,
+    max_tokens: Annotated[int, typer.Option(help="Tokens an answer.")] = 64,
+    lookahead: Annotated[int, typer.Option(help="Fixed lookahead that both sides use.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Measure plain decoding, mlx-lm, mlx-lm's speculation and ours, interleaved in this process."""
+    from mlx_spec import bench as measuring
+
+    loaded = _load_with_progress(target, draft, pair)
+    report = measuring.run(loaded, prompts=prompts, max_tokens=max_tokens, lookahead=lookahead)
+    if as_json:
+        _write_json(report.to_dict())
+    else:
+        Console(highlight=False).print(measuring.tables(report))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Tell what this machine has and which paths the engine takes on it."""
+    from mlx_spec import doctor as checks
+
+    report = checks.report()
+    if as_json:
+        _write_json(report)
+    else:
+        checks.show(report, Console(highlight=False))
+
+
+@models_app.command("pairs")
+def models_pairs(as_json: AsJson = False) -> None:
+    """List the known pairs."""
+    from mlx_spec.models.pairs import PAIRS
+
+    if as_json:
+        _write_json({name: {"target": pair.target, "draft": pair.draft} for name, pair in PAIRS.items()})
+        return
+    for name, pair in PAIRS.items():
+        typer.echo(f"{name}: {pair.target} with {pair.draft}. {pair.note}")
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List the models imported on this machine."""
+    from mlx_spec.resources import data_folder
+
+    folders = sorted(path.parent for path in (data_folder() / "models").glob("*/config.json"))
+    if as_json:
+        _write_json([str(folder) for folder in folders])
+        return
+    for folder in folders:
+        typer.echo(str(folder))
+    if not folders:
+        typer.echo("No model is imported yet: `mlx-spec generate` imports the starter pair.", err=True)
+
+
+@models_app.command("import")
+def models_import(file: Annotated[str, typer.Argument(help="A .gguf file, or `starter`.")] = "starter") -> None:
+    """Import a model into the data folder."""
+    loaded = _load_with_progress(file if file != "starter" else None, None, "starter")
+    typer.echo(f"{loaded.target_name} is ready.")
+
+
+def _prompt(prompt: str | None, file: Path | None) -> tuple[str, dict[str, Any]]:
+    from mlx_spec.prompt_file import read_prompt_file
+
+    if prompt is not None and file is not None:
+        raise PromptError("A prompt and --file were both given: give one of them.")
+    if file is not None:
+        opened = read_prompt_file(file)
+        return opened.text, opened.settings
+    if prompt is None or not prompt.strip():
+        raise PromptError("The prompt is empty: write something to answer, or name a text file with --file.")
+    return prompt, {}
+
+
+def _sampling(
+    settings: dict[str, Any],
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int,
+    min_p: float,
+    seed: int | None,
+    stop: tuple[str, ...],
+) -> Any:
+    """Options win over the prompt file's settings, and these over the defaults."""
+    from mlx_spec.config import SamplingParams
+
+    return SamplingParams(
+        temperature=temperature if temperature is not None else settings.get("temperature", 0.0),
+        top_p=top_p if top_p is not None else settings.get("top_p", 1.0),
+        top_k=top_k,
+        min_p=min_p,
+        seed=seed if seed is not None else settings.get("seed"),
+        stop=stop,
+    )
+
+
+def _config(lookahead: str, acceptance: Any) -> Any:
+    from mlx_spec.config import LOOKAHEAD_LIMIT, SpeculativeConfig
+
+    if lookahead == "auto":
+        return SpeculativeConfig(acceptance=acceptance)
+    if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
+        raise ConfigError("lookahead", lookahead, f"auto or a whole number from 1 to {LOOKAHEAD_LIMIT}")
+    return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, acceptance=acceptance)
+
+
+def _load(target: str | None, draft: str | None, pair: str, progress: Any) -> Any:
+    from mlx_spec.models.loading import load_pair
+
+    return load_pair(target or pair, draft, progress=progress.tell)
+
+
+def _load_with_progress(target: str | None, draft: str | None, pair: str) -> Any:
+    from mlx_spec import console
+
+    with console.StageProgress() as progress:
+        return _load(target, draft, pair, progress)
+
+
+def _write_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _mount_training() -> None:
+    from mlx_spec.training.command import draft
+
+    train_app.command("draft")(draft)
+
+
+def main() -> None:
+    """Entry point of `mlx-spec`."""
+    blas.ensure_preloaded()
+    _mount_training()
+    try:
+        app()
+    except LookaheadError as error:
+        sys.stderr.write(f"mlx-spec: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

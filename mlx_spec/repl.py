@@ -1,0 +1,75 @@
+"""A conversation in the terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from mlx_spec.config import SamplingParams
+from mlx_spec.console import AnswerPrinter, StageProgress, legend, stats_lines
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.errors import PromptError
+from mlx_spec.events import GenerationFinished, TextDelta
+from mlx_spec.models.loading import ModelPair
+
+
+def talk(
+    pair: ModelPair, decoder: SpeculativeDecoder, params: SamplingParams, max_tokens: int, system: str | None
+) -> None:
+    """Read a line, answer it, again. Returns on /quit or the end of input."""
+    console = Console(highlight=False)
+    console.print(f"[bold]{pair.target_name}[/bold] · draft {pair.draft_name or 'none'} · /new starts again, /quit leaves")
+    console.print(legend())
+    opening = [{"role": "system", "content": system}] if system else []
+    messages = list(opening)
+    for line in _lines(console):
+        if line == "/new":
+            messages = list(opening)
+            console.print("A new conversation.", style="dim")
+            continue
+        messages.append({"role": "user", "content": line})
+        try:
+            answer = _answer(pair, decoder, params, max_tokens, messages, console)
+        except PromptError as error:
+            console.print(str(error), style="red")
+            messages.pop()
+            continue
+        messages.append({"role": "assistant", "content": answer})
+
+
+def _lines(console: Console) -> Iterator[str]:
+    """What a person types, one stripped line at a time, up to /quit or the end of input."""
+    while True:
+        try:
+            line = console.input("\n[bold cyan]>[/bold cyan] ").strip()
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        if line == "/quit":
+            return
+        if line:
+            yield line
+
+
+def _answer(
+    pair: ModelPair,
+    decoder: SpeculativeDecoder,
+    params: SamplingParams,
+    max_tokens: int,
+    messages: list[dict[str, str]],
+    console: Console,
+) -> str:
+    """Stream one answer; Ctrl-C keeps what was said so far."""
+    printer = AnswerPrinter(console)
+    text = ""
+    with StageProgress() as progress:
+        events = progress.follow_prefill(decoder.stream(pair.encode_chat(messages), params, max_tokens))
+        try:
+            for event in events:
+                printer.show(event)
+                if isinstance(event, GenerationFinished):
+                    console.print(" · ".join(f"{name} {value}" for name, value in stats_lines(event.stats)), style="dim")
+                elif isinstance(event, TextDelta):
+                    text += event.text
+        except KeyboardInterrupt:
+            console.print("\nStopped.", style="dim")
+    return text
