@@ -82,6 +82,8 @@ def import_gguf(
         weights = _weights(header, shape, tell)
         tell("saving", 0.0)
         _save_weights(part / "model.safetensors", weights)
+        del weights
+        mx.clear_cache()  # The model is loaded next, and needs the memory.
         size = (part / "model.safetensors").stat().st_size
         _write_json(part / RECORD_FILE, _record(source, found, size))
     tell("saving", 1.0)

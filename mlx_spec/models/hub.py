@@ -7,6 +7,7 @@ from typing import Final
 from huggingface_hub import snapshot_download
 
 from mlx_spec.errors import ModelNotFoundError
+from mlx_spec.models.gguf import Progress
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Weights in one format only, and no Python: a model's own code is never run.
@@ -18,7 +19,7 @@ def looks_like_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
-def hub_folder(repo_id: str) -> Path:
+def hub_folder(repo_id: str, progress: Progress | None = None) -> Path:
     """Return the folder of the Hub model `repo_id`, fetching what the cache lacks.
 
     Raises ModelNotFoundError when the Hub cannot be reached, has no such model, or wants an access token.
@@ -27,6 +28,8 @@ def hub_folder(repo_id: str) -> Path:
         return Path(snapshot_download(repo_id, allow_patterns=_FILES, local_files_only=True))
     except Exception:  # noqa: BLE001, S110  any failure means that the cache does not have it
         pass
+    if progress is not None:
+        progress("downloading", 0.0)
     try:
         return Path(snapshot_download(repo_id, allow_patterns=_FILES))
     except Exception as error:  # the library raises httpx, OS and its own errors alike

@@ -12,7 +12,7 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
-from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError, PromptError, UnsupportedModelError
+from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, UnsupportedModelError
 from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
@@ -113,20 +113,21 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
 
 
 def _target_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
-    if name in PAIRS:
+    if name == STARTER:
         return ensure_starter_target(progress), STARTER_NAME
-    return _named_folder(name, progress)
+    return _named_folder(PAIRS[name].target if name in PAIRS else name, progress)
 
 
 def _draft_folder(target: str, draft: str | None, progress: Progress | None) -> tuple[Path | None, str | None]:
     if draft == NO_DRAFT or (draft is None and target not in PAIRS):
         return None, None
-    if draft is None or draft in PAIRS:
+    name = draft or target
+    if name == STARTER:
         folder = resources_folder() / "starter"
         if not (folder / "config.json").is_file():
             raise ModelNotFoundError(f"The starter draft is missing from {folder}; load the target with draft='none'.")
-        return folder, find_pair(draft or target).draft
-    return _named_folder(draft, progress)
+        return folder, PAIRS[STARTER].draft
+    return _named_folder(PAIRS[name].draft if name in PAIRS else name, progress)
 
 
 def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
@@ -137,7 +138,7 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
     if path.is_dir():
         return path, path.resolve().name
     if looks_like_hub_id(name):
-        return hub_folder(name), name.rpartition("/")[2]
+        return hub_folder(name, progress), name.rpartition("/")[2]
     if path.is_absolute() or name.startswith(("~", ".")):
         raise ModelNotFoundError(f"There is no model folder {name}.")
     find_pair(name)
@@ -161,14 +162,10 @@ def _imported_folder(path: Path, progress: Progress | None) -> Path:
 def _load_model(folder: Path) -> nn.Module:
     try:
         model, _ = load_model(folder, lazy=False)
-    except ModelError:
-        raise
-    except ValueError as error:
-        kind = UnsupportedModelError if "not supported" in str(error) else CorruptModelError
-        reason = str(error).partition("\n")[0].rstrip(".: ")
-        raise kind(f"The model in {folder} cannot be loaded ({reason}).", details=str(error)) from error
-    except (RuntimeError, KeyError, TypeError, OSError) as error:
-        raise CorruptModelError(f"The model in {folder} cannot be loaded ({error!r}).", details=repr(error)) from error
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
+        unknown = isinstance(error, ValueError) and "not supported" in str(error)
+        kind = UnsupportedModelError if unknown else CorruptModelError
+        raise kind(f"The model in {folder} cannot be loaded ({_reason(error)}).", details=repr(error)) from error
     return model
 
 
@@ -185,11 +182,17 @@ def _load_draft(folder: Path) -> nn.Module:
 
 def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
     try:
-        return load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+        # Told not to, transformers neither runs a model's own code nor asks on the terminal whether it may.
+        options = {"trust_remote_code": False}
+        return load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     except Exception as error:  # transformers and tokenizers raise anything, bare Exception included
-        reason = str(error).partition("\n")[0].rstrip(".: ")
-        message = f"The tokenizer in {folder} cannot be loaded ({reason})."
+        message = f"The tokenizer in {folder} cannot be loaded ({_reason(error)})."
         raise CorruptModelError(message, details=repr(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of another library's error; the rest belongs in the details."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".: ") or type(error).__name__
 
 
 def _same_tokenizer(target: Path, draft: Path) -> bool:

@@ -1,5 +1,6 @@
 """Importing GGUF: the right numbers, and one sentence and no litter for every file that cannot be imported."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlx_spec.errors import CorruptModelError, LookaheadError, ModelNotFoundError, StorageError, UnsupportedModelError
-from mlx_spec.models.gguf import import_gguf, is_imported, unpermuted_rows
+from mlx_spec.models.gguf import dtype_suffix, import_gguf, is_imported, unpermuted_rows
 from mlx_spec.models.gguf_header import read_header
 from mlx_spec.models.gguf_llama import read_shape
 from mlx_spec.models.loading import load_pair
@@ -57,6 +58,16 @@ def test_imported_weights_equal_the_bytes_of_the_file(tmp_path: Path, matrix_typ
         head, place = divmod(row, HEAD_DIM)
         partner = head * HEAD_DIM + 2 * (place % half) + place // half
         np.testing.assert_allclose(query[row], stored[partner], rtol=1e-6, atol=1e-7)
+
+
+def test_a_gpu_gets_bfloat16(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.DeviceType.gpu))
+    assert dtype_suffix() == "bf16"
+    folder = import_gguf(tiny, tmp_path / "models" / "tiny", source="test")
+    weights = mx.load(str(folder / "model.safetensors"))
+    assert isinstance(weights, dict)
+    assert {weight.dtype for weight in weights.values()} == {mx.bfloat16}
+    assert json.loads((folder / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
 def test_unpermuting_undoes_the_converter() -> None:

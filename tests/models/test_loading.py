@@ -8,6 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, quantize_model, save_model
 
@@ -22,6 +23,7 @@ from mlx_spec.errors import (
 from mlx_spec.models import hub, loading
 from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.loading import load_pair
+from mlx_spec.models.pairs import PAIRS, Pair
 from tests.models.sentences import one_sentence
 from tests.models.tiny_gguf import tiny_gguf
 
@@ -195,3 +197,22 @@ def test_a_hub_model_of_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(hub, "snapshot_download", cached)
     assert load_pair("org/Model-4bit").target_name == "Model-4bit"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(GatedRepoError, "accept terms"), (RepositoryNotFoundError, "no public model"), (HfHubHTTPError, "with an error")],
+)
+def test_what_the_hub_says(monkeypatch: pytest.MonkeyPatch, kind: type[Exception], said: str) -> None:
+    def answer(*args: object, **options: object) -> str:
+        raise kind.__new__(kind)
+
+    monkeypatch.setattr(hub, "snapshot_download", answer)
+    assert said in refused(ModelNotFoundError, "org/model")
+
+
+def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PAIRS, "two", Pair(name="two", target="org/big", draft="org/small", note="Both."))
+    monkeypatch.setattr(loading, "hub_folder", lambda name, progress: folder)
+    pair = load_pair("two")
+    assert (pair.name, pair.target_name, pair.draft_name) == ("two", "big", "small")
