@@ -15,6 +15,8 @@ from app.sse import SseParser
 SILENCE_MS = 180_000  # a long prompt on a slow machine may be quiet for minutes
 
 _HEADER = QNetworkRequest.KnownHeaders.ContentTypeHeader
+# A transfer timeout is one or the other, by Qt's version.
+_SILENCE = (QNetworkReply.NetworkError.TimeoutError, QNetworkReply.NetworkError.OperationCanceledError)
 _STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 
 
@@ -144,7 +146,7 @@ class EngineClient(QObject):
         status = reply.attribute(_STATUS)
         if status not in (None, 200):
             self._fail(explain(_read_refusal(self._refusal, int(status)), int(status)))
-        elif reply.error() == QNetworkReply.NetworkError.OperationCanceledError:
+        elif reply.error() in _SILENCE:
             quiet = f"Nothing arrived for {self._silence_ms / 1000:g} s."
             self._fail(Problem("The engine went quiet.", "Try again, or start the engine again.", quiet, "restart"))
         else:

@@ -60,9 +60,8 @@ QFrame#composer QPlainTextEdit { font-size: ${body}px; padding: 0; }
 QFrame#banner { background: $notice; border: 1px solid $notice_border; border-radius: 10px; }
 QFrame#banner QPlainTextEdit { font-size: ${small}px; }
 
-QDoubleSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px; padding: 3px 8px;
-  font-size: 13px;
-  selection-background-color: $selection; selection-color: $text; min-height: 20px; }
+QDoubleSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px;
+  padding: 3px 8px; font-size: 13px; selection-background-color: $selection; selection-color: $text; min-height: 20px; }
 QDoubleSpinBox { padding: 3px 2px; }
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; height: 0; border: none; }
 QDoubleSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }

@@ -43,6 +43,11 @@ class AnswerActions(QWidget):
         self.setFixedHeight(self.sizeHint().height())
         self.wear(palette)
 
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches."""
+        return [self._copy, self._again, self._seed]
+
     def show_answer(self, answer: Answer) -> None:
         """Offer what this answer allows."""
         is_closed = not answer.is_open

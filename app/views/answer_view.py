@@ -49,6 +49,12 @@ class AnswerView(QWidget):
         self._build()
         self._show()
 
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches, in the order one reads."""
+        tokens = [self.tokens] if self.tokens is not None else []
+        return [*self.switch.buttons, *self._markdown.focus_chain, *tokens, *self.actions.focus_chain]
+
     def grew(self) -> None:
         """The answer got longer: show it soon."""
         self._reading.hide()
@@ -109,6 +115,7 @@ class AnswerView(QWidget):
             self.tokens.round_hovered.connect(self._on_round_hovered)
             self._tokens_page.layout().addWidget(TokenLegend(self._palette))
             self._tokens_page.layout().addWidget(self.tokens)
+            QWidget.setTabOrder(self.switch.buttons[-1], self.tokens)
         for one in self.answer.rounds[self._num_shown_rounds :]:
             self.tokens.append_round(one)
         self._num_shown_rounds = len(self.answer.rounds)

@@ -66,6 +66,11 @@ class ChatView(QScrollArea):
         """The answers, oldest first."""
         return [answer for _, _, answer in self._turns]
 
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches, in the order one reads."""
+        return [widget for answer in self.answers for widget in answer.focus_chain]
+
     def add_turn(self, turn: Turn, model: str) -> None:
         """Show a question and follow its answer."""
         for answer in self.answers:

@@ -20,21 +20,26 @@ class CodeBlock(QFrame):
         self._code = ""
         self._language = QLabel()
         self._language.setProperty("role", "muted")
-        copy = QPushButton("Copy")
-        copy.setProperty("role", "chip")
-        copy.setAccessibleName("Copy code")
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._code))
+        self._copy = QPushButton("Copy")
+        self._copy.setProperty("role", "chip")
+        self._copy.setAccessibleName("Copy code")
+        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._code))
         self._text = _CodeText()
         header = QHBoxLayout()
         header.setContentsMargins(14, 5, 6, 0)
         header.addWidget(self._language)
         header.addStretch()
-        header.addWidget(copy)
+        header.addWidget(self._copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 1, 1, 8)
         layout.setSpacing(0)
         layout.addLayout(header)
         layout.addWidget(self._text)
+
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches."""
+        return [self._copy, self._text]
 
     def set_code(self, code: str, language: str, palette: Palette) -> None:
         """Show `code`, its final line break left out."""

@@ -1,6 +1,7 @@
 """The window: it puts the views together and connects them to the view models."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent
@@ -123,6 +124,7 @@ class MainWindow(QMainWindow):
         chat.problem_raised.connect(self.banner.show_problem)
         chat.problem_solved.connect(self.banner.clear)
         chat.state_changed.connect(self._show_state)
+        chat.answer_closed.connect(self._order_tabs)
         self.bar.new_chosen.connect(chat.start_over)
         self.bar.settings_changed.connect(self._on_settings)
         self.bar.panel_toggled.connect(self._show_panel)
@@ -169,6 +171,12 @@ class MainWindow(QMainWindow):
         self.menus.again.setEnabled(has_turns and not chat.is_busy)
         for action in (self.menus.copy_answer, self.menus.copy_conversation, self.menus.tokens):
             action.setEnabled(has_turns)
+
+    def _order_tabs(self) -> None:
+        """What an answer brought comes after what stands above it, and before the composer."""
+        chain = [self.bar.panel, *self.chat_view.focus_chain, self.composer.field, self.composer.button]
+        for first, second in pairwise(chain):
+            QWidget.setTabOrder(first, second)
 
     def _show_panel(self) -> None:
         self.panel.setVisible(self.bar.panel.isChecked() and self.width() >= NARROW_PX)

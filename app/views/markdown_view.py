@@ -24,6 +24,11 @@ class MarkdownView(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(10)
 
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches, in the order one reads."""
+        return [widget for segment in self._segments for widget in segment.focus_chain]
+
     def clear(self) -> None:
         """Forget everything."""
         for segment in list(self._segments):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QFrame, QHBoxLayout, QPushButton, QWidget
 
 
 class Segmented(QFrame):
@@ -35,6 +35,11 @@ class Segmented(QFrame):
     def index(self) -> int:
         """Which is down."""
         return self._group.checkedId()
+
+    @property
+    def buttons(self) -> list[QAbstractButton]:
+        """Its buttons, in order."""
+        return self._group.buttons()
 
     def choose(self, index: int) -> None:
         """Press a button."""

@@ -46,7 +46,7 @@ class SettingsBar(QFrame):
     @property
     def settings(self) -> Settings:
         """What is set."""
-        seed = int(self.seed.text()) if self.seed.text() else None
+        seed = int(self.seed.text()) if self.seed.hasAcceptableInput() and self.seed.text() else None
         return Settings(temperature=round(self.temperature.value(), 2), lookahead=self.lookahead.value, seed=seed)
 
     def use_seed(self, seed: int) -> None:

@@ -24,6 +24,11 @@ class TextSegment(FlowText):
         """Whether nothing is written."""
         return self.document().isEmpty()
 
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches."""
+        return [self]
+
     def append_blocks(self, blocks: Sequence[Sequence[Token]], palette: Palette, *, is_tail: bool = False) -> None:
         """Write blocks at the end; as a tail they can be dropped again."""
         if is_tail:

@@ -113,6 +113,7 @@ class TracePanel(QFrame):
             f'<span style="color:{self._palette.muted}">━</span> looked ahead'
         )
         self._show_verdict()
+        self._layout.activate()  # at once: a frame with the old places would flicker
 
     def _show_verdict(self) -> None:
         speedup = self._trace.speedup

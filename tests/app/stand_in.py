@@ -30,7 +30,7 @@ def verify(drafted, target):
 
 Nothing about the *words* changes, only how soon they come. 你好, café, 👩‍👩‍👧 and <b>markup</b> stay as they are.
 """
-LOADING_S = 0.3
+LOADING_S = 0.1
 
 
 def tokens(text: str) -> list[str]:

@@ -1,0 +1,35 @@
+"""What is sent to the engine, and what is copied."""
+
+import pytest
+
+from app.conversation import Answer, Conversation, Lookahead, Settings, Turn, build_request
+
+
+def conversation(*answers: str) -> Conversation:
+    return Conversation([Turn(f"question {i}", Answer(seed=i, text=text)) for i, text in enumerate(answers)])
+
+
+def test_turns_without_text_are_left_out_but_not_the_newest() -> None:
+    messages = conversation("first", "", "third", "").messages()
+    assert [message["content"] for message in messages] == ["question 0", "first", "question 2", "third", "question 3"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "expected"),
+    [
+        ("auto", {"events": True, "lookahead": "auto"}),
+        (5, {"events": True, "lookahead": 5}),
+        ("off", {"events": True, "drafter": "none"}),
+    ],
+)
+def test_lookahead_in_the_request(lookahead: Lookahead, expected: dict) -> None:
+    body = build_request([], "m", Settings(temperature=0.2, lookahead=lookahead), seed=9)
+    assert body["speculation"] == expected
+    assert (body["temperature"], body["seed"], body["stream"]) == (0.2, 9, True)
+
+
+def test_markdown_holds_every_turn() -> None:
+    text = conversation("first", "second").to_markdown()
+    assert text.index("question 0") < text.index("first") < text.index("question 1") < text.index("second")
+    assert Conversation().to_markdown() == ""

@@ -1,0 +1,59 @@
+"""Both palettes can be read, and the right one is worn."""
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from app.stylesheet import build_stylesheet
+from app.theme import DARK, LIGHT, Palette, Theme, contrast
+
+TEXTS = [
+    "text",
+    "muted",
+    "accent",
+    "danger",
+    "accepted",
+    "correction",
+    "bonus",
+    "plain",
+    "ghost",
+    "code_comment",
+    "code_keyword",
+    "code_name",
+    "code_string",
+    "code_number",
+]
+GROUNDS = ("window", "surface", "raised")
+PAIRS = [
+    *((text, ground) for text in TEXTS for ground in GROUNDS),
+    *((name, f"{name}_tint") for name in ("accepted", "correction", "bonus")),
+    ("on_accent", "accent"), ("on_accent", "accent_hover"), ("text", "selection"), ("text", "notice"),
+    ("accent", "notice"), ("text", "hover"), ("muted", "hover"), ("ghost", "selection"), ("correction", "selection"),
+    ("bonus", "selection"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
+def test_text_can_be_read(palette: Palette) -> None:
+    ratios = {f"{a} on {b}": contrast(getattr(palette, a), getattr(palette, b)) for a, b in PAIRS}
+    too_low = {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < 4.5}
+    assert not too_low
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
+    assert contrast("#777777", "#FFFFFF") == pytest.approx(4.48, abs=0.01)
+
+
+def test_a_choice_overrides_the_system(qtbot: QtBot) -> None:
+    theme = Theme("dark")
+    assert theme.palette is DARK
+    with qtbot.waitSignal(theme.changed) as changed:
+        theme.choose("light")
+    assert changed.args == [LIGHT]
+    theme.choose("system")
+    assert theme.palette is LIGHT
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
+def test_the_style_sheet_leaves_no_placeholder(palette: Palette) -> None:
+    assert "$" not in build_stylesheet(palette)
