@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,7 @@ def _load_model(folder: Path) -> nn.Module:
     try:
         model, _ = load_model(folder, lazy=False)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
-        unknown = isinstance(error, ValueError) and "not supported" in str(error)
+        unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
         kind = UnsupportedModelError if unknown else CorruptModelError
         raise kind(f"The model in {folder} cannot be loaded ({_reason(error)}).", details=repr(error)) from error
     return model
@@ -192,6 +193,8 @@ def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper
 
 def _reason(error: Exception) -> str:
     """The first sentence of another library's error; the rest belongs in the details."""
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
     return str(error).partition("\n")[0].partition(". ")[0].rstrip(".: ") or type(error).__name__
 
 

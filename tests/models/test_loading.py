@@ -141,6 +141,12 @@ def test_an_unknown_architecture(folder: Path) -> None:
     assert "llama17" in refused(UnsupportedModelError, folder)
 
 
+def test_a_models_own_code_is_never_run(folder: Path) -> None:
+    (folder / "own.py").write_text("raise SystemExit('this code was run')")
+    change_config(folder, model_file="own.py")
+    assert "own.py" in refused(UnsupportedModelError, folder)
+
+
 def test_a_draft_with_another_vocabulary(folder: Path, tmp_path: Path) -> None:
     other = tiny_gguf()
     tokens = other.metadata["tokenizer.ggml.tokens"]
