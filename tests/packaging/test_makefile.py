@@ -23,10 +23,16 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+def make(checkout: Path, *arguments: str) -> str:
+    """What make prints. The make that runs these tests must not make it a sub-make, with its flags and its remarks."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTEST"))}
+    done = subprocess.run(["make", *arguments], cwd=checkout, env=outside, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def planned(checkout: Path, target: str) -> str:
     """The commands that `make target` would run."""
-    done = subprocess.run(["make", "-n", target], cwd=checkout, capture_output=True, text=True, check=True)
-    return done.stdout
+    return make(checkout, "-n", target)
 
 
 def install(checkout: Path, *kinds: str) -> None:
@@ -63,7 +69,7 @@ class TestStamps:
         assert "environment.sh dev" in planned(checkout, "test")
 
     def test_help_names_every_target(self, checkout: Path) -> None:
-        told = subprocess.run(["make"], cwd=checkout, capture_output=True, text=True, check=True).stdout
+        told = make(checkout)
         for target in ("run", "test", "check", "bench", "screenshots", "clean"):
             assert f"make {target} " in told
 
