@@ -48,6 +48,9 @@ def report() -> dict[str, Any]:
 def show(findings: dict[str, Any], console: Console) -> None:
     """Print what `report` found as a table: section, what, why."""
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, section in findings.items():
         if isinstance(section, dict):
             label = f"[{_STYLES[section['status']]}]{section['status']}[/]"
