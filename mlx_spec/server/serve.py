@@ -94,7 +94,7 @@ def run_server(
         sys.stdout.write(f"Listening on {_url(listener)}\n")
         sys.stdout.flush()
         server.run(sockets=[listener])
-    if not engine.join(0.5):
+    if not engine.join(0.2):
         # A forward pass or a load cannot be interrupted, and the interpreter's own end would wait for it or crash.
         _exit_now(0)
 

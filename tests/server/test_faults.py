@@ -48,6 +48,14 @@ def test_a_client_that_leaves_cancels_its_generation(scripted: Live, script: Scr
     assert served(scripted, script)
 
 
+def test_closing_an_openai_stream_cancels_it(scripted: Live, script: ScriptedDecoder) -> None:
+    """Closing: to break out of its loop alone leaves the client's connection open."""
+    script.words, script.delay_s = ENDLESS, 0.01
+    with scripted.openai.chat.completions.create(model="default", messages=HELLO, stream=True) as stream:
+        assert next(iter(stream)).choices[0].delta.role == "assistant"
+    assert wait_until(lambda: script.cancels == 1)
+
+
 def test_a_client_that_leaves_the_queue_is_never_generated_for(scripted: Live, script: ScriptedDecoder) -> None:
     script.gate.clear()
     first = threading.Thread(target=lambda: scripted.http.post("/v1/chat/completions", json={"messages": HELLO}))
