@@ -30,7 +30,9 @@ QPushButton:disabled { color: $muted; }
 QPushButton[role="outline"] { border-color: $border; background: $surface; }
 QPushButton[role="outline"]:hover { background: $hover; }
 QPushButton[role="outline"]:focus { border-color: $accent; }
-QPushButton[role="chip"] { padding: 4px 8px; }
+QPushButton[role="chip"] { padding: 4px 12px 4px 2px; text-align: left; }
+QPushButton[role="chip"]:hover { background: transparent; color: $text; }
+QFrame#codeBlock QPushButton { padding: 4px 8px; text-align: center; }
 QPushButton[role="primary"] { background: $accent; color: $on_accent; border-radius: 16px; padding: 0; }
 QPushButton[role="primary"]:hover { background: $accent_hover; }
 QPushButton[role="primary"]:focus { border: 2px solid $text; }

@@ -74,7 +74,8 @@ class ChatViewModel(QObject):
 
     def can_send(self, text: str) -> bool:
         """Whether `text` can be asked now."""
-        return bool(text.strip()) and not self.is_busy and self._engine.state is EngineState.READY
+        is_ready = self._engine.state is EngineState.READY and bool(self.model)
+        return bool(text.strip()) and not self.is_busy and is_ready
 
     def send(self, text: str) -> bool:
         """Ask `text`; returns False, and does nothing, where that is not possible now."""

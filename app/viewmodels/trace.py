@@ -1,4 +1,4 @@
-"""The course of one answer: its rounds, and the numbers that follow from them."""
+"""The course of one answer: its rounds, and the numbers that follow from them until the engine tells its own."""
 
 from PySide6.QtCore import QObject, Signal
 
@@ -50,11 +50,15 @@ class TraceViewModel(QObject):
     @property
     def tokens_per_second(self) -> float | None:
         """Tokens emitted per second of rounds; None before the first."""
+        if (final := self._final("tokens_per_second")) is not None:
+            return final
         return self._num_emitted * 1000.0 / self._round_ms if self._round_ms else None
 
     @property
     def tokens_per_round(self) -> float | None:
         """Tokens emitted per round, the correction or bonus token included."""
+        if (final := self._final("mean_accepted_length")) is not None:
+            return final
         return self._num_emitted / len(self.rounds) if self.rounds else None
 
     @property
@@ -65,12 +69,19 @@ class TraceViewModel(QObject):
     @property
     def passes_saved(self) -> int | None:
         """Target passes plain decoding would have needed on top: it needs one a token, a round needs one."""
+        if (final := self._final("target_passes_saved")) is not None:
+            return int(final)
         return max(0, self._num_emitted - len(self.rounds)) if self.rounds else None
 
     @property
     def speedup(self) -> float | None:
-        """Against the calibrated plain step, as the engine measured it; None where it did not."""
-        value = self.final.stats.get("speedup") if self.final else None
+        """Against the calibrated plain step, as the engine measured it; None without that, or without a draft."""
+        has_drafted = any(one.drafted for one in self.rounds)
+        return self._final("speedup") if has_drafted else None
+
+    def _final(self, name: str) -> float | None:
+        """One of the engine's own numbers of the whole answer, once it has told them."""
+        value = self.final.stats.get(name) if self.final else None
         return float(value) if isinstance(value, int | float) else None
 
     def _count(self, one: Round) -> None:

@@ -31,7 +31,7 @@ class AnswerActions(QWidget):
         self._ending = QLabel()
         self._ending.setProperty("role", "muted")
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(-9, 0, 0, 0)  # the first icon stands under the text
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         for widget in (self._copy, self._again, self._seed):
             layout.addWidget(widget)

@@ -23,7 +23,7 @@ class Footer(QFrame):
         self._trace = trace
         self._palette = palette
         self._state: EngineState = EngineState.STARTING
-        self._is_answering = False
+        self._is_answering = self._is_narrow = False
         self._dot = QLabel("●")
         self._label = QLabel()
         self._label.setProperty("role", "muted")
@@ -46,13 +46,17 @@ class Footer(QFrame):
         self._state, self._is_answering = state, is_answering
         ready = "Answering" if is_answering else "Ready"
         text = {
-            EngineState.READY: " · ".join(filter(None, (ready, model))),
+            EngineState.READY: ready if self._is_narrow else " · ".join(filter(None, (ready, model))),
             EngineState.STOPPED: "Engine stopped",
         }.get(state, message or state.value)
         self._label.setText(text)
         self._label.setAccessibleName(f"Engine: {text}")
         self._label.setToolTip(text)
         self.wear(self._palette)
+
+    def set_narrow(self, is_narrow: bool) -> None:
+        """In a narrow window the figures come first."""
+        self._is_narrow = is_narrow
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""

@@ -110,7 +110,7 @@ class MainWindow(QMainWindow):
         panel = QAction("Show Lookahead Panel", self, checkable=True, shortcut=QKeySequence("Ctrl+Shift+L"))
         panel.toggled.connect(self.bar.panel.setChecked)
         self.bar.panel.toggled.connect(panel.setChecked)
-        self.menus.build_view(self.toggle_tokens, panel, self._choose_appearance, self._theme.choice)
+        self.menus.build_view(self.toggle_tokens, panel, self.choose_appearance, self._theme.choice)
         self.menus.build_help(self._show_about)
 
     def _connect(self) -> None:
@@ -179,7 +179,11 @@ class MainWindow(QMainWindow):
             QWidget.setTabOrder(first, second)
 
     def _show_panel(self) -> None:
-        self.panel.setVisible(self.bar.panel.isChecked() and self.width() >= NARROW_PX)
+        is_narrow = self.width() < NARROW_PX
+        self.panel.setVisible(self.bar.panel.isChecked() and not is_narrow)
+        self.bar.set_narrow(is_narrow)
+        self.footer.set_narrow(is_narrow)
+        self._show_state()
 
     def _copy_answer(self) -> None:
         QGuiApplication.clipboard().setText(self.chat.conversation.turns[-1].answer.text)
@@ -187,7 +191,8 @@ class MainWindow(QMainWindow):
     def _copy_conversation(self) -> None:
         QGuiApplication.clipboard().setText(self.chat.conversation.to_markdown())
 
-    def _choose_appearance(self, choice: Choice) -> None:
+    def choose_appearance(self, choice: Choice) -> None:
+        """Wear light or dark, or follow the system, now and from now on."""
         self._memory.appearance = choice
         self._theme.choose(choice)
 

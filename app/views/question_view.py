@@ -1,10 +1,12 @@
 """A question, as a bubble on the right."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-UNBOUNDED_PX = 2**24 - 1  # Qt's QWIDGETSIZE_MAX, which PySide6 does not export
+UNBOUNDED_PX = 1_000_000
+PADDING_PX = 15  # as the style sheet has it
+SLACK_PX = 2  # a label wraps a hair earlier than its font metrics say
 
 
 class QuestionView(QWidget):
@@ -16,6 +18,7 @@ class QuestionView(QWidget):
         self._label.setObjectName("question")
         self._label.setTextFormat(Qt.TextFormat.PlainText)
         self._label.setWordWrap(True)
+        self._label.setIndent(0)
         self._label.setAccessibleName("Question")
         flags = Qt.TextInteractionFlag
         self._label.setTextInteractionFlags(flags.TextSelectableByMouse | flags.TextSelectableByKeyboard)
@@ -28,11 +31,10 @@ class QuestionView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the bubble as wide as its text, up to four fifths."""
         super().resizeEvent(event)
-        self._label.setWordWrap(False)
-        self._label.setMinimumSize(0, 0)
-        self._label.setMaximumSize(UNBOUNDED_PX, UNBOUNDED_PX)
-        width = min(self._label.sizeHint().width() + 1, self.width() * 4 // 5)
-        self._label.setWordWrap(True)
+        room = self.width() * 4 // 5 - 2 * PADDING_PX
+        bounds = QRect(0, 0, room, UNBOUNDED_PX)
+        text = self._label.fontMetrics().boundingRect(bounds, Qt.TextFlag.TextWordWrap, self._label.text())
+        width = min(text.width(), room) + 2 * PADDING_PX + SLACK_PX
         self._label.setFixedWidth(width)
         self._label.setFixedHeight(self._label.heightForWidth(width))
 

@@ -53,6 +53,11 @@ class SettingsBar(QFrame):
         """Write a seed into its field."""
         self.seed.setText(str(seed))
 
+    def set_narrow(self, is_narrow: bool) -> None:
+        """In a narrow window the words give way, and there is no room for a panel."""
+        self._new.setText("" if is_narrow else "New chat")
+        self.panel.setVisible(not is_narrow)
+
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._new.setIcon(icons.icon("new", palette.text))
@@ -82,6 +87,7 @@ class SettingsBar(QFrame):
             layout.addSpacing(8)
         layout.addWidget(self.panel)
         self._new.setAccessibleName("New chat")
+        self._new.setToolTip("New chat")
         self.panel.setAccessibleName("Show the lookahead panel")
         self.panel.setToolTip("Show or hide the lookahead panel")
         self._new.clicked.connect(self.new_chosen)

@@ -90,7 +90,8 @@ class TokensView(FlowText):
         bare = QTextCharFormat()
         visible = visible_text(text)
         body = visible.lstrip(" ") or visible
-        cursor.insertText(" " * (len(visible) - len(body)), bare)
+        if not cursor.atBlockStart():
+            cursor.insertText(" " * (len(visible) - len(body)), bare)
         start = cursor.position()
         cursor.insertText(body, fmt)
         self._starts.append(start)

@@ -174,7 +174,7 @@ def test_dark_keeps_every_word(window: MainWindow, qtbot: QtBot) -> None:
     ask(window, qtbot)
     window.toggle_tokens()
     before = window.chat_view.answers[0].tokens.toPlainText()
-    window._choose_appearance("dark")
+    window.choose_appearance("dark")
     assert window.chat_view.answers[0]._palette is DARK
     assert window.chat_view.answers[0].tokens.toPlainText() == before
     assert DARK.window in QApplication.instance().styleSheet()

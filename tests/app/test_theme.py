@@ -6,22 +6,8 @@ from pytestqt.qtbot import QtBot
 from app.stylesheet import build_stylesheet
 from app.theme import DARK, LIGHT, Palette, Theme, contrast
 
-TEXTS = [
-    "text",
-    "muted",
-    "accent",
-    "danger",
-    "accepted",
-    "correction",
-    "bonus",
-    "plain",
-    "ghost",
-    "code_comment",
-    "code_keyword",
-    "code_name",
-    "code_string",
-    "code_number",
-]
+TEXTS = ["text", "muted", "accent", "danger", "accepted", "correction", "bonus", "plain", "ghost"]
+TEXTS += ["code_comment", "code_keyword", "code_name", "code_string", "code_number"]
 GROUNDS = ("window", "surface", "raised")
 PAIRS = [
     *((text, ground) for text in TEXTS for ground in GROUNDS),

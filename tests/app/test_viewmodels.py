@@ -53,7 +53,17 @@ class TestTrace:
     def test_a_speedup_is_measured_or_not_told(self, value: object, expected: float | None) -> None:
         trace = TraceViewModel()
         trace.finish(Finished("stop", 1, 1, 1, 1.0, {"speedup": value}))
+        assert trace.speedup is None, "nothing was drafted, so nothing was gained or lost"
+        trace.add(make_round(0, 3, 3))
         assert trace.speedup == expected
+
+    def test_the_engines_own_numbers_replace_ours(self) -> None:
+        trace = TraceViewModel()
+        trace.add(make_round(0, 3, 3))
+        stats = {"tokens_per_second": 12.5, "mean_accepted_length": 2.5, "target_passes_saved": 9}
+        trace.finish(Finished("stop", 1, 1, 1, 1.0, stats))
+        assert (trace.tokens_per_second, trace.tokens_per_round, trace.passes_saved) == (12.5, 2.5, 9)
+        assert trace.acceptance_rate == 1.0
 
 
 class Chat:
