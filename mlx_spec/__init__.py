@@ -1,8 +1,28 @@
 """Lookahead's engine: exact speculative decoding on MLX. The names below are the public surface."""
 
-from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.models.loading import ModelPair, load_pair
-from mlx_spec.stats import SpeculativeStats
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlx_spec.config import SamplingParams, SpeculativeConfig
+    from mlx_spec.decoder import SpeculativeDecoder
+    from mlx_spec.models.loading import ModelPair, load_pair
+    from mlx_spec.stats import SpeculativeStats
 
 __all__ = ["ModelPair", "SamplingParams", "SpeculativeConfig", "SpeculativeDecoder", "SpeculativeStats", "load_pair"]
+
+_HOMES = {
+    "ModelPair": "models.loading",
+    "SamplingParams": "config",
+    "SpeculativeConfig": "config",
+    "SpeculativeDecoder": "decoder",
+    "SpeculativeStats": "stats",
+    "load_pair": "models.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: MLX and transformers take seconds, and `--help` needs neither."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -10,6 +10,7 @@ reads once a round. `verify` is the same for a caller who holds probabilities an
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import mlx.core as mx
 
@@ -51,9 +52,7 @@ def coupled(target_scores: mx.array, draft_ids: mx.array, noise_rows: mx.array |
     return Verdict(_prefix_length(target_ids[:-1] == draft_ids), target_ids)
 
 
-def token(
-    log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0
-) -> Verdict:
+def token(log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0) -> Verdict:
     """Leviathan et al. 2023, Algorithm 1, for all positions at once.
 
     `log_p` `[gamma + 1, vocab]` and `log_q` `[gamma, vocab]` are normalised; the drafts were drawn from exactly
@@ -126,11 +125,11 @@ def verify(
 def _read(verdict: Verdict, log_p: mx.array, gamma: int) -> VerificationResult:
     logprobs = mx.take_along_axis(log_p, verdict.token_ids[:, None], axis=-1)[:, 0]
     mx.eval(verdict.accepted_count, verdict.token_ids, logprobs)
-    count = int(verdict.accepted_count.item())
-    values: list[float] = logprobs.tolist()
+    count = cast(int, verdict.accepted_count.item())
+    values = cast(list[float], logprobs.tolist())
     return VerificationResult(
         accepted_count=count,
-        next_token=int(verdict.token_ids[count].item()),
+        next_token=cast(int, verdict.token_ids[count].item()),
         accepted_logprobs=tuple(values[:count]),
         next_logprob=values[count],
         all_accepted=count == gamma,

@@ -162,9 +162,7 @@ def serve(
 
     config = _config(lookahead, "coupled")
     name = target or pair
-    run(
-        name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid
-    )
+    run(name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid)
 
 
 @app.command()
@@ -179,9 +177,11 @@ def bench(
 ) -> None:
     """Measure plain decoding, mlx-lm, mlx-lm's speculation and ours, interleaved in this process."""
     from mlx_spec import bench as measuring
+    from mlx_spec import console
 
-    loaded = _load_with_progress(target, draft, pair)
-    report = measuring.run(loaded, prompts=prompts, max_tokens=max_tokens, lookahead=lookahead)
+    with console.StageProgress() as progress:
+        loaded = _load(target, draft, pair, progress)
+        report = measuring.run(loaded, prompts=prompts, max_tokens=max_tokens, lookahead=lookahead, tell=progress.tell)
     if as_json:
         _write_json(report.to_dict())
     else:

@@ -58,8 +58,9 @@ class SamplingParams:
         _check_number("min_p", self.min_p, 0.0, 1.0)
         if self.seed is not None:
             _check_integer("seed", self.seed, 0, SEED_LIMIT - 1)
-        if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
-            raise ConfigError("stop", self.stop, "a sequence of strings that are not empty")
+        stop: object = self.stop
+        if not isinstance(stop, tuple) or not all(isinstance(s, str) and s for s in stop):
+            raise ConfigError("stop", self.stop, "a tuple of strings that are not empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,10 @@ reads once a round. Plain decoding is the same loop with an empty draft.
 Token ids in, events out; knows no HTTP, no terminal and no window.
 """
 
-import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import mlx.core as mx
@@ -21,9 +20,10 @@ from mlx_spec.acceptance import Verdict, coupled, token
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.drafters.draft_model import DraftModel
-from mlx_spec.errors import ConfigError, NumericalError, PromptError
+from mlx_spec.errors import ConfigError, PromptError
 from mlx_spec.events import (
     DraftedToken,
+    DraftState,
     EmittedToken,
     Event,
     GenerationFinished,
@@ -34,7 +34,8 @@ from mlx_spec.events import (
 )
 from mlx_spec.lookahead import FixedLookahead, LookaheadController, controller
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.sampling import NoiseTable, log_distribution, log_normaliser, scores
+from mlx_spec.outcome import Outcome, read_outcome
+from mlx_spec.sampling import NoiseTable, log_distribution, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
@@ -43,7 +44,7 @@ DrafterName = Literal["auto", "model", "none"]
 Lookahead = int | Literal["auto"]
 
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
-_PREFILL_TOKENS: Final = {mx.cpu: 128, mx.gpu: 512}
+_PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
 
 class SpeculativeDecoder:
@@ -114,28 +115,6 @@ class SpeculativeDecoder:
         return self._stats.reset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What the host read of one round. Probabilities are of the warped distribution (softmax at temperature 0)."""
-
-    accepted: int
-    token_ids: list[int]
-    draft_ids: list[int]
-    drafted_p: list[float]
-    drafted_q: list[float | None]
-    next_p: float
-
-    @property
-    def tested(self) -> int:
-        """Drafts that reached the acceptance test: the accepted ones and the first rejected one."""
-        return min(self.accepted + 1, len(self.draft_ids))
-
-    def ratios(self) -> list[float]:
-        """p/q of each tested draft that has a q."""
-        tested = zip(self.drafted_p[: self.tested], self.drafted_q, strict=False)
-        return [p / max(q, 1e-9) for p, q in tested if q is not None]
-
-
 class _RoundLoop:
     """One answer: its models with their caches, its randomness and its rounds."""
 
@@ -203,14 +182,14 @@ class _RoundLoop:
         gamma = min(self._controller.length, self._transcript.remaining - 1)
         draft = self._drafter.propose(self._position, gamma, index) if self._drafter and gamma > 0 else None
         if draft is not None:
-            mx.async_eval(draft.token_ids)  # the draft runs while Python builds the target's graph
+            mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]  # the draft runs while Python builds the target's graph
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
         rows = scores(logits, self._params)
         verdict = self._verify(rows, draft, index)
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
         drafted = time.perf_counter()
-        outcome = _read(verdict, rows, draft)
+        outcome = read_outcome(verdict, rows, draft)
         verified = time.perf_counter()
 
         emitted = self._emit(outcome, speculated=draft is not None)
@@ -239,7 +218,7 @@ class _RoundLoop:
         log_q = log_distribution(draft.scores) if draft and draft.scores is not None else rows[:0]
         return token(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
 
-    def _emit(self, outcome: _Outcome, *, speculated: bool) -> list[EmittedToken]:
+    def _emit(self, outcome: Outcome, *, speculated: bool) -> list[EmittedToken]:
         """Add the round's tokens to the answer, as far as it goes on."""
         emitted = []
         for i, token_id in enumerate(outcome.token_ids):
@@ -255,7 +234,7 @@ class _RoundLoop:
             emitted.append(EmittedToken(token_id, text, kind, p, q, self._position + i))
         return emitted
 
-    def _commit(self, outcome: _Outcome) -> None:
+    def _commit(self, outcome: Outcome) -> None:
         """Bring both caches, the position and the noise in step with the answer."""
         self._target.commit(outcome.accepted)
         if self._drafter is not None:
@@ -264,15 +243,15 @@ class _RoundLoop:
         self._noise.forget_before(self._position)
         self._last_token = outcome.token_ids[-1]
 
-    def _drafted(self, outcome: _Outcome) -> tuple[DraftedToken, ...]:
+    def _drafted(self, outcome: Outcome) -> tuple[DraftedToken, ...]:
         tokens = []
         for i, token_id in enumerate(outcome.draft_ids):
-            state = "accepted" if i < outcome.accepted else "rejected" if i < outcome.tested else "untested"
+            state: DraftState = "accepted" if i < outcome.accepted else "rejected" if i < outcome.tested else "untested"
             p = outcome.drafted_p[i] if i < outcome.tested else None
             tokens.append(DraftedToken(token_id, self._transcript.peek(token_id), p, outcome.drafted_q[i], state))
         return tuple(tokens)
 
-    def _count(self, outcome: _Outcome, emitted: int, times: tuple[float, float, float]) -> None:
+    def _count(self, outcome: Outcome, emitted: int, times: tuple[float, float, float]) -> None:
         started, drafted, verified = times
         gamma = len(outcome.draft_ids)
         change = SpeculativeStats(
@@ -302,35 +281,6 @@ class _RoundLoop:
             prefill_ms=prefill_ms,
             stats=replace(own, plain_step_ms=self._stats.snapshot().plain_step_ms),
         )
-
-
-def _read(verdict: Verdict, rows: mx.array, draft: Draft | None) -> _Outcome:
-    """Evaluate the round's graph and read it: the one host read of a round."""
-    normaliser = log_normaliser(rows)
-    chosen = mx.take_along_axis(rows, verdict.token_ids[:, None], axis=-1)[:, 0] - normaliser
-    arrays = [verdict.accepted_count, verdict.token_ids, mx.exp(chosen)]
-    if draft is not None:
-        columns = draft.token_ids[:, None]
-        arrays += [draft.token_ids, mx.exp(mx.take_along_axis(rows[:-1], columns, axis=-1)[:, 0] - normaliser[:-1])]
-        if draft.scores is not None:
-            q = mx.take_along_axis(draft.scores, columns, axis=-1)[:, 0] - log_normaliser(draft.scores)
-            arrays.append(mx.exp(q))
-    mx.eval(arrays)
-    accepted, token_ids, chosen_p, *drafted = (array.tolist() for array in arrays)
-    if not all(math.isfinite(p) for p in chosen_p[: accepted + 1]):
-        raise NumericalError(
-            "The target model produced logits that are not numbers (NaN): its weights are damaged or its precision "
-            "is too low; import or download the model again."
-        )
-    draft_ids: list[int] = drafted[0] if drafted else []
-    return _Outcome(
-        accepted=accepted,
-        token_ids=token_ids[: accepted + 1],
-        draft_ids=draft_ids,
-        drafted_p=drafted[1] if drafted else [],
-        drafted_q=drafted[2] if len(drafted) > 2 else [None] * len(draft_ids),
-        next_p=chosen_p[accepted],
-    )
 
 
 def _draft_model(pair: ModelPair, config: SpeculativeConfig, params: SamplingParams, noise: NoiseTable) -> Drafter:

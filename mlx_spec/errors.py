@@ -1,17 +1,17 @@
 """The engine's exception tree. Every message is one sentence that says what was wrong and what to do.
 
-    LookaheadError
-    ├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
-    ├── PromptError            the prompt is empty, too long for the context, or names unknown token ids
-    ├── ModelError             a model cannot be used
-    │   ├── ModelNotFoundError     no such pair, folder or file
-    │   ├── CorruptModelError      the file is truncated, has another checksum, or is not a model
-    │   ├── IncompatiblePairError  draft and target do not fit each other
-    │   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
-    ├── StorageError           the data folder is full, read-only or missing
-    ├── NumericalError         the model produced NaN logits
-    ├── ServerError            the local server cannot start (port in use, bad address)
-    └── TrainingError          distilling cannot go on
+LookaheadError
+├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
+├── PromptError            the prompt is empty, too long for the context, or names unknown token ids
+├── ModelError             a model cannot be used
+│   ├── ModelNotFoundError     no such pair, folder or file
+│   ├── CorruptModelError      the file is truncated, has another checksum, or is not a model
+│   ├── IncompatiblePairError  draft and target do not fit each other
+│   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
+├── StorageError           the data folder is full, read-only or missing
+├── NumericalError         the model produced NaN logits
+├── ServerError            the local server cannot start (port in use, bad address)
+└── TrainingError          distilling cannot go on
 """
 
 

@@ -29,6 +29,7 @@ class DraftedToken:
 class EmittedToken:
     """One token of the answer. `text` is what it made final: empty while a character is incomplete.
 
+    Joined, these texts are the answer, or go beyond it by a stop string.
     `position` counts from the first token of the prompt. `q` is None where nothing was drafted.
     """
 
@@ -77,7 +78,10 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFinished:
-    """Sent once, last. `token_ids` leaves out the end-of-sequence token and what a stop string cut off."""
+    """Sent once, last. `token_ids` leaves out the end-of-sequence token, `text` what a stop string cut off.
+
+    The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
+    """
 
     finish_reason: FinishReason
     token_ids: tuple[int, ...]

@@ -42,8 +42,8 @@ class FixedLookahead:
 class ThresholdLookahead:
     """One more above 0.9 acceptance, one fewer below 0.5, over the last rounds, within the configured bounds.
 
-    Where the mean of min(1, p/q) falls under `min_acceptance_ratio` over a full window the draft is parked: rounds draft
-    nothing, but every sixteenth probes with the least length, and a good probe ends the parking.
+    Where the mean of min(1, p/q) falls under `min_acceptance_ratio` over a full window the draft is parked: rounds
+    draft nothing, but every sixteenth probes with the least length, and a good probe ends the parking.
     """
 
     def __init__(self, config: SpeculativeConfig) -> None:

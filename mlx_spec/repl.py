@@ -17,7 +17,9 @@ def talk(
 ) -> None:
     """Read a line, answer it, again. Returns on /quit or the end of input."""
     console = Console(highlight=False)
-    console.print(f"[bold]{pair.target_name}[/bold] · draft {pair.draft_name or 'none'} · /new starts again, /quit leaves")
+    console.print(
+        f"[bold]{pair.target_name}[/bold] · draft {pair.draft_name or 'none'} · /new starts again, /quit leaves"
+    )
     console.print(legend())
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
@@ -67,7 +69,9 @@ def _answer(
             for event in events:
                 printer.show(event)
                 if isinstance(event, GenerationFinished):
-                    console.print(" · ".join(f"{name} {value}" for name, value in stats_lines(event.stats)), style="dim")
+                    console.print(
+                        " · ".join(f"{name} {value}" for name, value in stats_lines(event.stats)), style="dim"
+                    )
                 elif isinstance(event, TextDelta):
                     text += event.text
         except KeyboardInterrupt:

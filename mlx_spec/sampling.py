@@ -1,4 +1,4 @@
-"""Logits to the distribution that a token is drawn from, and the noise that draws it. The same code for draft and target.
+"""Logits to the distribution that a token is drawn from, and the noise that draws it; the same for draft and target.
 
 Filters apply in the order temperature, top-k, top-p, min-p, each to what the one before left. They work on
 *scores*: logits divided by the temperature, with removed tokens at -inf, not normalised. An argmax needs no more.
@@ -9,7 +9,7 @@ the sequence and the token id, never of what was drawn before. That is what make
 """
 
 from enum import IntEnum
-from typing import Final
+from typing import Final, cast
 
 import mlx.core as mx
 import numpy as np
@@ -23,7 +23,7 @@ _LARGEST_UNIFORM: Final = 1.0 - 2.0**-24
 
 
 class Stream(IntEnum):
-    """Named, independent sources of randomness. Under `coupled` draft and target share TARGET; under `token` none is shared."""
+    """Independent sources of randomness. Under `coupled` draft and target share TARGET; under `token` none is shared."""
 
     TARGET = 0
     DRAFT = 1
@@ -73,7 +73,7 @@ def noise(seed: int, position: int, vocab_size: int) -> mx.array:
 
 def sample(p: mx.array, seed: int, position: int) -> int:
     """An exact sample of the distribution p `[vocab]`: argmax(log p + noise)."""
-    return int(mx.argmax(mx.log(p) + noise(seed, position, p.shape[-1])).item())
+    return cast(int, mx.argmax(mx.log(p) + noise(seed, position, p.shape[-1])).item())
 
 
 class NoiseTable:
@@ -125,7 +125,7 @@ def _keep_top_k(rows: mx.array, k: int) -> mx.array:
 
 
 def _keep_top_p(rows: mx.array, top_p: float) -> mx.array:
-    """Keep the smallest set of most likely tokens with at least `top_p` of the mass, and whatever ties with its last."""
+    """Keep the fewest most likely tokens with at least `top_p` of the mass, and whatever ties with the last of them."""
     ordered = mx.sort(rows, axis=-1)
     below = mx.cumsum(mx.softmax(ordered, axis=-1), axis=-1)
     # `below[i]` is the mass of the i + 1 least likely: they may go while it stays under 1 - top_p.

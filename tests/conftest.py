@@ -1,7 +1,6 @@
 """Fixtures for all tests: a data folder of their own, and the CPU."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ settings.load_profile("lookahead")
 
 
 @pytest.fixture(autouse=True)
-def lookahead_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def lookahead_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's own data: `$LOOKAHEAD_HOME` is a new folder for each."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOOKAHEAD_HOME", str(folder))
-    yield folder
+    return folder

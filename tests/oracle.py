@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
+
 from mlx_spec.config import SamplingParams
 from mlx_spec.sampling import noise
 
@@ -17,7 +18,7 @@ def softmax(logits: Array) -> Array:
 
 
 def warped(logits: Array, params: SamplingParams) -> Array:
-    """The distribution `[vocab]` that a token is drawn from: temperature, then top-k, top-p, min-p, each renormalised."""
+    """The distribution `[vocab]` a token is drawn from: temperature, then top-k, top-p, min-p, each renormalised."""
     logits = np.asarray(logits, dtype=np.float64)
     if params.temperature == 0:
         return np.eye(len(logits))[int(np.argmax(logits))]

@@ -66,9 +66,7 @@ def tiny_pair(seed: int = 0, *, closeness: float = 0.9) -> ModelPair:
     return pair_of(target, draft)
 
 
-def pair_of(
-    target: nn.Module, draft: nn.Module | None, *, vocab: int = TINY_VOCAB, context: int = 2048
-) -> ModelPair:
+def pair_of(target: nn.Module, draft: nn.Module | None, *, vocab: int = TINY_VOCAB, context: int = 2048) -> ModelPair:
     """Any two models as a pair with the byte tokenizer."""
     return ModelPair(
         target=target,

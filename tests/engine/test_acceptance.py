@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from mlx_spec.acceptance import verify
 from mlx_spec.errors import ConfigError
 from mlx_spec.sampling import Stream, gumbel, noise, sample, stream_key
-from scipy import stats
-
 from tests import oracle
 
 RUNS = 1500
@@ -81,7 +81,9 @@ def test_token_rule_bonus_is_a_sample_of_p() -> None:
     bonus = np.zeros(3)
     for seed in range(RUNS):
         draft = draw_independently(p, seed, 4)
-        result = verify(mx.array(np.stack([p, p])), mx.array(p[None]), mx.array([draft]), seed=seed, position=4, rule="token")
+        result = verify(
+            mx.array(np.stack([p, p])), mx.array(p[None]), mx.array([draft]), seed=seed, position=4, rule="token"
+        )
         assert result.all_accepted
         bonus[result.next_token] += 1
     assert stats.chisquare(bonus, exact(p) * RUNS).pvalue > 1e-3
@@ -110,14 +112,18 @@ def test_token_rule_point_mass_draft() -> None:
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), vocab=st.integers(2, 9), gamma=st.integers(0, 8), seed=st.integers(0, 2**63 - 1))
 @pytest.mark.parametrize("rule", ["coupled", "token"])
-def test_any_input_gives_a_prefix_and_a_possible_token(rule: str, data: st.DataObject, vocab: int, gamma: int, seed: int) -> None:
+def test_any_input_gives_a_prefix_and_a_possible_token(
+    rule: str, data: st.DataObject, vocab: int, gamma: int, seed: int
+) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     sparse = rng.random((2 * gamma + 1, vocab)) < 0.3
     sparse[:, rng.integers(vocab)] = False
     rows = np.where(sparse, 0, rng.random((2 * gamma + 1, vocab)) + 1e-3)
     rows = (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
     p, q = rows[: gamma + 1], rows[gamma + 1 :]
-    drafts = np.array([rng.choice(vocab, p=row.astype(np.float64) / row.astype(np.float64).sum()) for row in q], dtype=np.int64)
+    drafts = np.array(
+        [rng.choice(vocab, p=row.astype(np.float64) / row.astype(np.float64).sum()) for row in q], dtype=np.int64
+    )
     result = verify(mx.array(p), mx.array(q), mx.array(drafts), seed=seed, position=7, rule=rule)
     assert 0 <= result.accepted_count <= gamma
     assert all(p[i, drafts[i]] > 0 for i in range(result.accepted_count))

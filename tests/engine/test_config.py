@@ -1,6 +1,7 @@
 """Settings say which field is out of which range."""
 
 import pytest
+
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.errors import ConfigError, LookaheadError
 
@@ -17,8 +18,8 @@ from mlx_spec.errors import ConfigError, LookaheadError
         ("min_p", 2.0, r"a number in \[0, 1\]"),
         ("seed", -5, "a whole number from 0 to 9223372036854775807"),
         ("seed", True, "a whole number from 0 to 9223372036854775807"),
-        ("stop", "end", "a sequence of strings that are not empty"),
-        ("stop", ("",), "a sequence of strings that are not empty"),
+        ("stop", "end", "a tuple of strings that are not empty"),
+        ("stop", ("",), "a tuple of strings that are not empty"),
     ],
 )
 def test_sampling_params(field: str, value: object, allowed: str) -> None:

@@ -6,12 +6,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from mlx_lm.models.cache import RotatingKVCache
+
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.sampling import NoiseTable, noise
-
 from tests import oracle
 from tests.tiny import TINY_VOCAB, pair_of, tiny_llama, tiny_pair
 
@@ -30,7 +30,9 @@ def pair() -> ModelPair:
     return tiny_pair(0)
 
 
-def answer(decoder: SpeculativeDecoder, text: str, params: SamplingParams, max_tokens: int = 40, **options: object) -> list[Event]:
+def answer(
+    decoder: SpeculativeDecoder, text: str, params: SamplingParams, max_tokens: int = 40, **options: object
+) -> list[Event]:
     prompt_ids = decoder._pair.encode_chat([{"role": "user", "content": text}])
     return list(decoder.stream(prompt_ids, params, max_tokens, **options))
 
@@ -64,11 +66,15 @@ def test_coupled_gives_plain_decodings_words(pair: ModelPair, params: SamplingPa
         assert 0 < ours.stats.accepted_tokens <= ours.stats.tested_tokens <= ours.stats.draft_tokens
 
 
-@pytest.mark.parametrize("config", [
-    SpeculativeConfig(draft_temperature=0.0),
-    SpeculativeConfig(draft_temperature=2.0, draft_top_p=0.5),
-    SpeculativeConfig(min_acceptance_ratio=1.0),
-], ids=["greedy-draft", "hot-draft", "parking"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        SpeculativeConfig(draft_temperature=0.0),
+        SpeculativeConfig(draft_temperature=2.0, draft_top_p=0.5),
+        SpeculativeConfig(min_acceptance_ratio=1.0),
+    ],
+    ids=["greedy-draft", "hot-draft", "parking"],
+)
 def test_the_words_do_not_depend_on_how_drafts_are_drawn(pair: ModelPair, config: SpeculativeConfig) -> None:
     params = SamplingParams(temperature=1.0, seed=8)
     decoder = SpeculativeDecoder(pair, config)
@@ -110,15 +116,15 @@ def test_one_target_pass_and_one_host_read_a_round(pair: ModelPair, monkeypatch:
     import mlx_spec.decoder
 
     reads = 0
-    read = mlx_spec.decoder._read
+    read = mlx_spec.decoder.read_outcome
 
     def counted(*arguments: object) -> object:
         nonlocal reads
         reads += 1
         return read(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mlx_spec.decoder, "_read", counted)
-    # Drafting and verifying must not look at a value: within a round only `_read` may.
+    monkeypatch.setattr(mlx_spec.decoder, "read_outcome", counted)
+    # Drafting and verifying must not look at a value: within a round only `read_outcome` may.
     for name in ("item", "tolist"):
         assert not any(name in code.co_names for code in _codes("mlx_spec.drafters.draft_model"))
     events = answer(SpeculativeDecoder(pair), "hello", SamplingParams(temperature=0.7, seed=1), lookahead=4)
@@ -156,7 +162,10 @@ def test_events_tell_the_whole_story(pair: ModelPair) -> None:
         for token in event.drafted:
             assert 0 <= token.q <= 1
             assert (token.p is None) == (token.state == "untested")
-        assert event.accepted_count == sum(token.kind == "accepted" for token in event.emitted) or event is rounds(events)[-1]
+        assert (
+            event.accepted_count == sum(token.kind == "accepted" for token in event.emitted)
+            or event is rounds(events)[-1]
+        )
         assert event.round_ms >= event.verify_ms > 0
         assert len(event.drafted) == event.lookahead
     tested = sum(token.state != "untested" for event in rounds(events) for token in event.drafted)
@@ -209,7 +218,9 @@ def test_stop_strings_cut_across_token_borders(pair: ModelPair, drafter: str) ->
     readable = whole.text.split("\ufffd")
     stop = max(readable, key=len)[:3]
     assert len(stop) == 3, "the tiny model should say three readable characters in a row"
-    cut = finished(answer(decoder, "hello", replace(params, stop=(stop, "never said")), 60, drafter=drafter, lookahead=8))
+    cut = finished(
+        answer(decoder, "hello", replace(params, stop=(stop, "never said")), 60, drafter=drafter, lookahead=8)
+    )
     assert cut.finish_reason == "stop"
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
@@ -217,7 +228,9 @@ def test_stop_strings_cut_across_token_borders(pair: ModelPair, drafter: str) ->
 
 def test_length_ends_exactly(pair: ModelPair) -> None:
     for limit in (1, 2, 7):
-        end = finished(answer(SpeculativeDecoder(pair), "hello", SamplingParams(temperature=0.7, seed=2), limit, lookahead=8))
+        end = finished(
+            answer(SpeculativeDecoder(pair), "hello", SamplingParams(temperature=0.7, seed=2), limit, lookahead=8)
+        )
         assert (end.finish_reason, len(end.token_ids)) == ("length", limit)
 
 

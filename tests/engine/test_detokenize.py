@@ -2,8 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlx_spec.detokenize import TokenText
 
+from mlx_spec.detokenize import TokenText
 from tests.tiny import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()

@@ -3,15 +3,15 @@
 import itertools
 
 import mlx.core as mx
-import mlx_spec.drafters.draft_model
 import numpy as np
 import pytest
+from scipy import stats
+
+import mlx_spec.drafters.draft_model
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.drafters.draft_model import DraftModel
 from mlx_spec.events import GenerationFinished
 from mlx_spec.sampling import Stream, stream_key
-from scipy import stats
-
 from tests import oracle
 from tests.tiny import TableModel, pair_of
 

@@ -1,6 +1,7 @@
 """Controllers, and Leviathan's theorem."""
 
 import pytest
+
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.lookahead import FixedLookahead, ThresholdLookahead, controller, expected_speedup
 

@@ -7,8 +7,14 @@ from mlx_spec.stats import SpeculativeStats, StatsCounter
 
 def test_rates_mean_what_the_glossary_says() -> None:
     stats = SpeculativeStats(
-        draft_tokens=20, tested_tokens=10, accepted_tokens=6, rounds=5, target_forward_passes=5,
-        total_tokens_generated=11, total_time_ms=550.0, plain_step_ms=100.0,
+        draft_tokens=20,
+        tested_tokens=10,
+        accepted_tokens=6,
+        rounds=5,
+        target_forward_passes=5,
+        total_tokens_generated=11,
+        total_time_ms=550.0,
+        plain_step_ms=100.0,
     )
     assert stats.acceptance_rate == 0.6
     assert stats.mean_tokens_per_pass == stats.mean_accepted_length == 2.2

@@ -1,0 +1,77 @@
+"""What one round decided, read from the device: the one host read of a round."""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import mlx.core as mx
+
+from mlx_spec.acceptance import Verdict
+from mlx_spec.drafters.base import Draft
+from mlx_spec.errors import NumericalError
+from mlx_spec.sampling import log_normaliser
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The tokens of a round, and their probabilities under the warped distribution (at temperature 0, the softmax).
+
+    `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`.
+    """
+
+    accepted: int
+    token_ids: list[int]
+    draft_ids: list[int]
+    drafted_p: list[float]
+    drafted_q: list[float | None]
+    next_p: float
+
+    @property
+    def tested(self) -> int:
+        """Drafts that reached the acceptance test: the accepted ones and the first rejected one."""
+        return min(self.accepted + 1, len(self.draft_ids))
+
+    def ratios(self) -> list[float]:
+        """p/q of each tested draft that has a q."""
+        tested = zip(self.drafted_p[: self.tested], self.drafted_q, strict=False)
+        return [p / max(q, 1e-9) for p, q in tested if q is not None]
+
+
+def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None) -> Outcome:
+    """Evaluate the round's graph and read it. `rows` `[gamma + 1, vocab]` are the target's scores.
+
+    Raises NumericalError when the rows that decided are not numbers.
+    """
+    normaliser = log_normaliser(rows)
+    chosen = _probabilities(rows, normaliser, verdict.token_ids)
+    arrays = [verdict.accepted_count, verdict.token_ids, chosen]
+    if draft is not None:
+        arrays += [draft.token_ids, _probabilities(rows[:-1], normaliser[:-1], draft.token_ids)]
+        if draft.scores is not None:
+            arrays.append(_probabilities(draft.scores, log_normaliser(draft.scores), draft.token_ids))
+    mx.eval(arrays)
+    accepted = cast(int, arrays[0].item())
+    token_ids, chosen_p, *drafted = (cast(list[float], array.tolist()) for array in arrays[1:])
+    _check_numbers(chosen_p[: accepted + 1])
+    draft_ids = cast(list[int], drafted[0]) if drafted else []
+    return Outcome(
+        accepted=accepted,
+        token_ids=cast(list[int], token_ids)[: accepted + 1],
+        draft_ids=draft_ids,
+        drafted_p=drafted[1] if drafted else [],
+        drafted_q=cast(list[float | None], drafted[2]) if len(drafted) > 2 else [None] * len(draft_ids),
+        next_p=chosen_p[accepted],
+    )
+
+
+def _probabilities(rows: mx.array, normaliser: mx.array, token_ids: mx.array) -> mx.array:
+    """Probability `[n]` of one token in each row of scores `[n, vocab]`."""
+    return mx.exp(mx.take_along_axis(rows, token_ids[:, None], axis=-1)[:, 0] - normaliser)
+
+
+def _check_numbers(probabilities: list[float]) -> None:
+    if not all(math.isfinite(p) for p in probabilities):
+        raise NumericalError(
+            "The target model produced logits that are not numbers (NaN): its weights are damaged or its precision "
+            "is too low; import or download the model again."
+        )
