@@ -12,7 +12,7 @@ from mlx_spec.resources import resources_folder
 
 PROMPT: Final = "prompts/1-explain.md"
 STARTUP_SECONDS: Final = 5.0
-"""A window that aborts within this time never came up (Qt found no platform plugin that works); later it is a crash."""
+"""A window that fails within this time never came up (Qt lacks a library, or a platform that works); later it crashed."""
 
 
 def has_display() -> bool:
@@ -27,9 +27,8 @@ def run_window(environment: dict[str, str]) -> int | None:
     """Open the window and wait for it. Returns its exit status, or None where it could not come up."""
     started = time.monotonic()
     status = subprocess.run([sys.executable, "-m", "app.main"], env=environment, check=False).returncode
-    if status == -signal.SIGABRT and time.monotonic() - started < STARTUP_SECONDS:
-        return None
-    return status
+    never_came_up = status != 0 and time.monotonic() - started < STARTUP_SECONDS
+    return None if never_came_up else status
 
 
 def run_terminal(environment: dict[str, str]) -> int:

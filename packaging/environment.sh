@@ -5,10 +5,10 @@
 set -eu
 
 VENV=.venv
-# What Qt needs to draw (offscreen, X11), and a BLAS with which several tokens cost little more than one.
-SYSTEM_PACKAGES="libopenblas0-pthread libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0
-    libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0
-    libxcb-xinerama0 libxcb-xkb1"
+# What Qt needs to draw (offscreen, X11, Wayland), and a BLAS with which several tokens cost little more than one.
+SYSTEM_PACKAGES="libopenblas0-pthread libglib2.0-0 libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1
+    libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0
+    libxcb-shape0 libxcb-xkb1 libwayland-cursor0"
 FONT_PACKAGES="fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk"
 
 say() { printf '%s\n' "lookahead: $*"; }
@@ -18,10 +18,15 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+is_installed() { # NAME: as such, or as newer Debians and Ubuntus call it since their 64-bit time
+    dpkg -s "$1" 2>/dev/null | grep -q '^Status: install ok installed' ||
+        dpkg -s "$1t64" 2>/dev/null | grep -q '^Status: install ok installed'
+}
+
 apt_install() { # NAME...: installs what is missing; returns 1 where that is not possible
     missing=""
     for package in "$@"; do
-        dpkg -s "$package" 2>/dev/null | grep -q '^Status: install ok installed' || missing="$missing $package"
+        is_installed "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ]; then

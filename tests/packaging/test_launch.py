@@ -57,18 +57,20 @@ def test_without_a_display_the_terminal_answers(
     assert "no display" in line
 
 
-def test_a_window_that_aborts_at_once_gives_way_to_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("status", [-signal.SIGABRT, 1], ids=["Qt aborts", "a library is missing"])
+def test_a_window_that_fails_at_once_gives_way_to_the_terminal(
+    status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     display(monkeypatch, ":7")
-    started = record(monkeypatch, {"app.main": -signal.SIGABRT})
+    started = record(monkeypatch, {"app.main": status})
     assert launch.main() == 0
     assert [command[1] for command in started] == ["app.main", "mlx_spec.cli"]
     assert "could not start" in capsys.readouterr().err
 
 
-def test_a_window_that_fails_says_so_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_fails_later_says_so_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
     display(monkeypatch, ":0")
+    monkeypatch.setattr(launch, "STARTUP_SECONDS", 0.0)
     started = record(monkeypatch, {"app.main": 4})
     assert launch.main() == 4
     assert len(started) == 1
