@@ -12,7 +12,7 @@ from mlx_spec.resources import resources_folder
 
 PROMPT: Final = "prompts/1-explain.md"
 STARTUP_SECONDS: Final = 5.0
-"""A window that fails within this time never came up (Qt lacks a library, or a platform that works); later it crashed."""
+"""A window that fails within this time never came up: Qt lacks a library, or a platform that works."""
 
 
 def has_display() -> bool:
