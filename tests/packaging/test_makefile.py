@@ -144,6 +144,7 @@ class TestEnvironmentScript:
 
     def test_a_library_under_its_newer_name_is_not_missing(self, checkout: Path, tools: Path) -> None:
         stand_in(tools, "dpkg", "case $2 in *t64) echo 'Status: install ok installed';; esac")
+        stand_in(tools, "apt-get", "exit 100")
         assert environment(checkout, tools, "fonts").stdout == ""
 
     def test_nothing_missing_means_apt_is_not_called(self, checkout: Path, tools: Path) -> None:
