@@ -305,7 +305,8 @@ def _mount_training() -> None:
 def main() -> None:
     """Entry point of `mlx-spec`."""
     blas.ensure_preloaded()
-    _mount_training()
+    if sys.argv[1:2] == ["train"]:
+        _mount_training()
     try:
         app()
     except LookaheadError as error:

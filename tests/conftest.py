@@ -6,11 +6,32 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mlx_spec.models.loading import ModelPair, load_pair
+from mlx_spec.models.starter import ensure_starter_target
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 # The same examples every time, and no clock: a slow machine must not fail a test.
 settings.register_profile("lookahead", deadline=None, derandomize=True)
 settings.load_profile("lookahead")
+
+
+@pytest.fixture(scope="session")
+def starter_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder into which the starter target is imported, once a session."""
+    folder = tmp_path_factory.mktemp("starter-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKAHEAD_HOME", str(folder))
+        ensure_starter_target()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def starter_pair(starter_home: Path) -> ModelPair:
+    """The real starter pair, loaded once a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKAHEAD_HOME", str(starter_home))
+        return load_pair("starter")
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,10 @@ class Draft:
 class Drafter(Protocol):
     """Proposes chains for one request. It never reads a token back to the host."""
 
-    forward_passes: int
+    @property
+    def forward_passes(self) -> int:
+        """Forward passes so far, the prompt's not counted."""
+        ...
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""

@@ -10,10 +10,10 @@ from tests.models.tiny_gguf import TinyGGUF, tiny_gguf
 
 
 @pytest.fixture(scope="session")
-def starter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def starter_folder(starter_home: Path) -> Path:
     """The imported starter target."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOOKAHEAD_HOME", str(tmp_path_factory.mktemp("starter-home")))
+        patch.setenv("LOOKAHEAD_HOME", str(starter_home))
         return ensure_starter_target()
 
 

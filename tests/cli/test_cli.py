@@ -1,0 +1,124 @@
+"""The command line as a person calls it: in a process of its own, on tiny models in folders."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+from mlx.utils import tree_flatten
+
+from mlx_spec.config import SamplingParams
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.events import GenerationFinished
+from mlx_spec.models.loading import load_pair
+from tests.tiny import TINY_VOCAB, byte_tokenizer, tiny_pair
+
+
+def save_folder(model: object, folder: Path) -> str:
+    """Write a tiny model in mlx-lm's layout."""
+    folder.mkdir()
+    args = model.args
+    config = {
+        "model_type": "llama",
+        "hidden_size": args.hidden_size,
+        "num_hidden_layers": args.num_hidden_layers,
+        "intermediate_size": args.intermediate_size,
+        "num_attention_heads": args.num_attention_heads,
+        "num_key_value_heads": args.num_key_value_heads,
+        "rms_norm_eps": args.rms_norm_eps,
+        "vocab_size": TINY_VOCAB,
+        "rope_theta": args.rope_theta,
+        "tie_word_embeddings": False,
+        "max_position_embeddings": 300,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    byte_tokenizer()._tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def pair_options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    pair = tiny_pair(0)
+    target, draft = save_folder(pair.target, folder / "target"), save_folder(pair.draft, folder / "draft")
+    return ["--target", target, "--draft", draft]
+
+
+def mlx_spec(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlx_spec.cli", *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def test_generate_json_is_what_the_library_gives(pair_options: list[str]) -> None:
+    done = mlx_spec(
+        "generate", "hello", *pair_options, "--temperature", "0.7", "--seed", "2", "--max-tokens", "24", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    pair = load_pair(pair_options[1], pair_options[3])
+    prompt_ids = pair.encode_chat([{"role": "user", "content": "hello"}])
+    *_, end = SpeculativeDecoder(pair, drafter="none").stream(prompt_ids, SamplingParams(temperature=0.7, seed=2), 24)
+    assert isinstance(end, GenerationFinished)
+    assert answer["token_ids"] == list(end.token_ids)
+    assert (answer["text"], answer["finish_reason"], answer["seed"]) == (end.text, end.finish_reason, 2)
+    assert len(answer["rounds"]) == answer["stats"]["rounds"]
+    assert set(answer["rounds"][0]) == {"drafted", "accepted", "lookahead", "draft_ms", "verify_ms"}
+    assert sum(r["accepted"] for r in answer["rounds"]) == answer["stats"]["accepted_tokens"]
+
+
+def test_generate_prints_the_answer_alone_on_stdout(pair_options: list[str], tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.md"
+    prompt.write_text("---\ntemperature: 0.7\nseed: 2\nmax_tokens: 24\n---\nhello\n")
+    done = mlx_spec("generate", "--file", str(prompt), *pair_options)
+    as_json = mlx_spec("generate", "--file", str(prompt), *pair_options, "--lookahead", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    # Control characters of the random model's answer do not survive a terminal.
+    assert [c for c in done.stdout if c.isalnum()] == [c for c in json.loads(as_json.stdout)["text"] if c.isalnum()]
+    for word in ("accepted draft", "tokens a round", "acceptance", "target passes saved", "seed"):
+        assert word in done.stderr
+
+
+def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
+    done = mlx_spec("chat", *pair_options, "--max-tokens", "5", "--seed", "1", stdin="hello\n/new\nagain\n/quit\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("tokens a round") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", ""], "The prompt is empty"),
+        (["generate"], "The prompt is empty"),
+        (["generate", "x" * 2000], "tokens long and the context of target holds 300"),
+        (["generate", "hi", "--temperature", "-1"], "temperature is -1.0: it must be a number in [0, 100]"),
+        (["generate", "hi", "--top-p", "0"], "top_p is 0.0: it must be a number in (0, 1]"),
+        (["generate", "hi", "--lookahead", "40"], "lookahead is '40': it must be auto or a whole number from 1 to 32"),
+        (["generate", "hi", "--max-tokens", "0"], "max_tokens is 0: it must be a whole number of at least 1"),
+        (["generate", "hi", "--file", "x"], "give one of them"),
+        (["generate", "--file", "/nowhere/x.md"], "cannot be read"),
+        (["generate", "hi", "--draft", "/nowhere/draft"], "There is no model folder /nowhere/draft"),
+        (["generate", "hi", "--target", "nowhere"], "nowhere"),
+        (["serve", "--host", "0.0.0.0"], "key"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(pair_options: list[str], arguments: list[str], message: str) -> None:
+    given = [] if {"--target", "--draft"} & set(arguments) or arguments[0] == "serve" else pair_options
+    done = mlx_spec(*arguments, *given)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_option_is_exit_code_2() -> None:
+    assert mlx_spec("generate", "hi", "--colour").returncode == 2
+
+
+def test_help_and_pairs_answer_without_loading_a_model() -> None:
+    assert "Answer one prompt" in mlx_spec("generate", "--help").stdout
+    pairs = json.loads(mlx_spec("models", "pairs", "--json").stdout)
+    assert "starter" in pairs

@@ -1,0 +1,28 @@
+"""The promise on the real starter pair; `python -m tests.equality` runs the whole of it."""
+
+import pytest
+
+from mlx_spec.bench import bench_prompts
+from mlx_spec.config import SamplingParams
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.models.loading import ModelPair
+from tests.equality import NEAR_TIE, compare
+
+pytestmark = pytest.mark.starter
+
+
+@pytest.mark.parametrize(
+    ("prompt", "temperature", "top_p"), [(0, 0.0, 1.0), (5, 0.7, 1.0), (12, 0.7, 0.9), (20, 1.2, 1.0)]
+)
+def test_the_draft_changes_no_word(starter_pair: ModelPair, prompt: int, temperature: float, top_p: float) -> None:
+    params = SamplingParams(temperature=temperature, top_p=top_p, seed=prompt)
+    result = compare(starter_pair, bench_prompts(40)[prompt], params, 20)
+    assert all(difference["gap"] < NEAR_TIE for difference in result["differences"].values()), result
+
+
+def test_the_starter_answers_sensibly_and_its_draft_helps(starter_pair: ModelPair) -> None:
+    decoder = SpeculativeDecoder(starter_pair)
+    assert "Paris" in decoder.generate("What is the capital of France?", SamplingParams(), max_tokens=16)
+    stats = decoder.stats()
+    assert stats.accepted_tokens > 0
+    assert stats.mean_accepted_length > 1
