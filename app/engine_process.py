@@ -44,9 +44,7 @@ class EngineAddress:
 def engine_command(port: int, parent_pid: int) -> list[str]:
     """`mlx-spec serve` under this interpreter; it ends by itself when `parent_pid` is gone."""
     arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--parent-pid", str(parent_pid)]
-    # A frozen bundle has no `-m`: its one executable is told by this first word to be the engine.
-    starter = ["--engine"] if getattr(sys, "frozen", False) else ["-m", "mlx_spec.cli"]
-    return [sys.executable, *starter, *arguments]
+    return [sys.executable, "-m", "mlx_spec.cli", *arguments]
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@ import secrets
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.conversation import Answer, Conversation, Settings, Turn, build_request
+from app.conversation import Answer, AnswerState, Conversation, Settings, Turn, build_request
 from app.engine_client import EngineClient
 from app.engine_process import EngineProcess, EngineState
 from app.problem import Problem
@@ -177,7 +177,7 @@ class ChatViewModel(QObject):
             answer.state = "streaming"
         return answer
 
-    def _close(self, state: str) -> None:
+    def _close(self, state: AnswerState) -> None:
         self._patience.stop()
         if answer := self.open_answer:
             answer.state = state

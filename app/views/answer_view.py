@@ -43,7 +43,7 @@ class AnswerView(QWidget):
         self._tokens_page = QWidget()
         self.tokens: TokensView | None = None
         self._num_shown_rounds = 0
-        self.actions = AnswerActions(palette)
+        self.action_row = AnswerActions(palette)
         self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
         self._repaint.timeout.connect(self._show)
         self._build()
@@ -53,7 +53,7 @@ class AnswerView(QWidget):
     def focus_chain(self) -> list[QWidget]:
         """What Tab reaches, in the order one reads."""
         tokens = [self.tokens] if self.tokens is not None else []
-        return [*self.switch.buttons, *self._markdown.focus_chain, *tokens, *self.actions.focus_chain]
+        return [*self.switch.buttons, *self._markdown.focus_chain, *tokens, *self.action_row.focus_chain]
 
     def grew(self) -> None:
         """The answer got longer: show it soon."""
@@ -75,7 +75,7 @@ class AnswerView(QWidget):
         """Write everything again in other colours."""
         self._palette = palette
         self._markdown.clear()
-        self.actions.wear(palette)
+        self.action_row.wear(palette)
         self._drop_tokens()
         self._show()
 
@@ -91,13 +91,13 @@ class AnswerView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(10)
         layout.addLayout(header)
-        for widget in (self._reading, self._markdown, self._tokens_page, self.actions):
+        for widget in (self._reading, self._markdown, self._tokens_page, self.action_row):
             layout.addWidget(widget)
         self._reading.hide()
         self.switch.chosen.connect(lambda index: self._show())
-        self.actions.copy_chosen.connect(lambda: QGuiApplication.clipboard().setText(self.answer.text))
-        self.actions.seed_chosen.connect(lambda: self.seed_chosen.emit(self.answer.seed))
-        self.actions.again_chosen.connect(self.again_chosen)
+        self.action_row.copy_chosen.connect(lambda: QGuiApplication.clipboard().setText(self.answer.text))
+        self.action_row.seed_chosen.connect(lambda: self.seed_chosen.emit(self.answer.seed))
+        self.action_row.again_chosen.connect(self.again_chosen)
 
     def _show(self) -> None:
         shows_tokens = self.switch.index == TOKENS
@@ -107,7 +107,7 @@ class AnswerView(QWidget):
         if shows_tokens:
             self._show_tokens()
         self._markdown.show_text(self.answer.text, self._palette, is_final=not self.answer.is_open)
-        self.actions.show_answer(self.answer)
+        self.action_row.show_answer(self.answer)
 
     def _show_tokens(self) -> None:
         if self.tokens is None:

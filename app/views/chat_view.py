@@ -74,7 +74,7 @@ class ChatView(QScrollArea):
     def add_turn(self, turn: Turn, model: str) -> None:
         """Show a question and follow its answer."""
         for answer in self.answers:
-            answer.actions.set_past()
+            answer.action_row.set_past()
         question, answer = QuestionView(turn.question), AnswerView(turn.answer, model, self._palette)
         answer.seed_chosen.connect(self.seed_chosen)
         answer.again_chosen.connect(self.again_chosen)

@@ -33,7 +33,7 @@ class FlowText(QTextBrowser):
         if url.scheme() in ("http", "https", "mailto"):
             QDesktopServices.openUrl(url)
 
-    def loadResource(self, kind: int, name: QUrl) -> None:
+    def loadResource(self, kind: int, name: QUrl | str) -> None:
         """Nothing: an answer must not make the window read files or call home."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:

@@ -103,7 +103,7 @@ def test_the_tokens_are_the_answer_with_ghosts(window: MainWindow, qtbot: QtBot)
 def test_the_seed_can_be_used_again(window: MainWindow, qtbot: QtBot) -> None:
     ask(window, qtbot)
     seed = window.chat.conversation.turns[0].answer.seed
-    button = window.chat_view.answers[0].actions._seed
+    button = window.chat_view.answers[0].action_row._seed
     assert button.text() == f"Seed {seed}"
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert window.chat.settings.seed == seed
@@ -237,4 +237,4 @@ def test_every_menu_entry_has_a_role_and_no_shortcut_twice(window: MainWindow) -
 @pytest.mark.parametrize("wish", ["cut"])
 def test_how_an_answer_ended_is_told(window: MainWindow, qtbot: QtBot, wish: str) -> None:
     ask(window, qtbot, wish)
-    assert window.chat_view.answers[0].actions._ending.text() == "Length limit reached"
+    assert window.chat_view.answers[0].action_row._ending.text() == "Length limit reached"
