@@ -12,15 +12,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.acceptance import Verdict, coupled, token
+from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, speculates, with_lookahead
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.drafters.draft_model import DraftModel
-from mlx_spec.errors import ConfigError, PromptError
 from mlx_spec.events import (
     DraftedToken,
     DraftState,
@@ -40,9 +40,6 @@ from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
 
-DrafterName = Literal["auto", "model", "none"]
-Lookahead = int | Literal["auto"]
-
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 _PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
@@ -61,7 +58,7 @@ class SpeculativeDecoder:
         self._config = config or SpeculativeConfig()
         self._drafter = drafter
         self._stats = StatsCounter()
-        _check_drafter(drafter, pair)
+        check_drafter(drafter, pair)
 
     def stream(
         self,
@@ -81,12 +78,12 @@ class SpeculativeDecoder:
         """
         params = params or SamplingParams()
         name = drafter or self._drafter
-        _check_drafter(name, self._pair)
-        config = _with_lookahead(self._config, lookahead)
-        limit = _answer_limit(self._pair, config, prompt_ids, max_tokens)
+        check_drafter(name, self._pair)
+        config = with_lookahead(self._config, lookahead)
+        limit = answer_limit(self._pair, config, prompt_ids, max_tokens)
         if params.seed is None:
             params = replace(params, seed=secrets.randbits(32))
-        loop = _RoundLoop(self._pair, config, params, _speculates(name, self._pair), limit, self._stats)
+        loop = _RoundLoop(self._pair, config, params, speculates(name, self._pair), limit, self._stats)
         return loop.run(list(prompt_ids), should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -289,39 +286,3 @@ def _draft_model(pair: ModelPair, config: SpeculativeConfig, params: SamplingPar
     assert params.seed is not None
     draw = DrawSettings(replace(params, temperature=temperature, top_p=top_p), config.acceptance, params.seed, noise)
     return DraftModel(pair.draft, pair.draft_name or "the draft", draw)
-
-
-def _speculates(drafter: DrafterName, pair: ModelPair) -> bool:
-    return drafter == "model" or (drafter == "auto" and pair.draft is not None)
-
-
-def _check_drafter(drafter: str, pair: ModelPair) -> None:
-    if drafter not in ("auto", "model", "none"):
-        raise ConfigError("drafter", drafter, "one of auto, model, none")
-    if drafter == "model" and pair.draft is None:
-        raise ConfigError("drafter", drafter, f"auto or none: {pair.name} was loaded without a draft model")
-
-
-def _with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> SpeculativeConfig:
-    if lookahead is None:
-        return config
-    if lookahead == "auto":
-        return replace(config, adaptive_lookahead=True)
-    return replace(config, lookahead=lookahead, adaptive_lookahead=False)
-
-
-def _answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequence[int], max_tokens: Any) -> int:
-    """How many tokens the answer may have. Raises PromptError or ConfigError."""
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
-        raise ConfigError("max_tokens", max_tokens, "a whole number of at least 1")
-    if not len(prompt_ids):
-        raise PromptError("The prompt is empty: write something to answer.")
-    if not all(0 <= token_id < pair.vocab_size for token_id in prompt_ids):
-        raise PromptError(f"The prompt holds a token id outside 0..{pair.vocab_size - 1}: use the target's tokenizer.")
-    context = min(pair.context_length, config.max_seq_len or pair.context_length)
-    if len(prompt_ids) >= context:
-        raise PromptError(
-            f"The prompt is {len(prompt_ids):,} tokens long and the context of {pair.target_name} holds {context:,}: "
-            "shorten it or use a model with a longer context."
-        )
-    return min(max_tokens, context - len(prompt_ids))
