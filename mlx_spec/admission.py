@@ -35,7 +35,10 @@ def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> Sp
 
 
 def answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequence[int], max_tokens: object) -> int:
-    """How many tokens the answer may have: `max_tokens`, or what the context leaves. Raises PromptError, ConfigError."""
+    """How many tokens the answer may have: `max_tokens`, or what the context leaves.
+
+    Raises PromptError or ConfigError.
+    """
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise ConfigError("max_tokens", max_tokens, "a whole number of at least 1")
     if not len(prompt_ids):

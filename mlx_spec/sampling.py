@@ -23,7 +23,7 @@ _LARGEST_UNIFORM: Final = 1.0 - 2.0**-24
 
 
 class Stream(IntEnum):
-    """Independent sources of randomness. Under `coupled` draft and target share TARGET; under `token` none is shared."""
+    """Independent sources of randomness: `coupled` shares TARGET between draft and target, `token` shares none."""
 
     TARGET = 0
     DRAFT = 1
