@@ -54,12 +54,13 @@ def draw(folder: Path, example: int, seed: int) -> None:
         window.show()
         window.engine.start()
         try:
-            _draw_all(window, folder, example, seed)
+            draw_all(window, folder, example, seed)
         finally:
             window.close()
 
 
-def _draw_all(window: "MainWindow", folder: Path, example: int, seed: int) -> None:
+def draw_all(window: "MainWindow", folder: Path, example: int, seed: int) -> None:
+    """Draw the empty window, the answer and its tokens in light and dark, and a small window."""
     _wait("the engine", lambda: bool(window.chat.can_send("?") or window.banner.problem), START_S)
     _refuse_problems(window)
     _save(window, folder / "empty-light.png")

@@ -26,13 +26,14 @@ TOKEN_STYLES: dict[TokenKind, TokenStyle] = {
     "plain": TokenStyle("plain", "nothing was drafted", _Underline.DotLine),
 }
 GHOST_NAME = "rejected"
+GHOST_PX = 13  # a little smaller: it is not part of the answer
 
 
 def token_format(kind: TokenKind, palette: Palette) -> QTextCharFormat:
     """The format of an emitted token."""
     colour = QColor(getattr(palette, kind))
     fmt = QTextCharFormat()
-    fmt.setForeground(QColor(palette.text) if kind in ("accepted", "plain") else colour)
+    fmt.setForeground(QColor(palette.text))
     fmt.setUnderlineStyle(TOKEN_STYLES[kind].underline)
     fmt.setUnderlineColor(colour)
     if kind in ("correction", "bonus"):
@@ -44,5 +45,6 @@ def ghost_format(palette: Palette) -> QTextCharFormat:
     """The format of a draft that was rejected: struck through, without an underline."""
     fmt = QTextCharFormat()
     fmt.setForeground(QColor(palette.ghost))
+    fmt.setProperty(QTextCharFormat.Property.FontPixelSize, GHOST_PX)
     fmt.setFontStrikeOut(True)
     return fmt

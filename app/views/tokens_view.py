@@ -81,6 +81,8 @@ class TokensView(FlowText):
         self._num_tokens += 1
         where = f"{TOKEN_STYLES[token.kind].name} · round {round_index} · position {token.position}"
         self._insert(cursor, token.text, token_format(token.kind, self._palette), round_index, _tooltip(token, where))
+        if "\n" in token.text:  # a rejected line break breaks no line
+            cursor.insertText("\u2028", QTextCharFormat())
 
     def _insert_ghost(self, cursor: QTextCursor, token: DraftedToken, round_index: int) -> None:
         where = f"{GHOST_NAME} draft · round {round_index}"
@@ -96,8 +98,6 @@ class TokensView(FlowText):
         cursor.insertText(body, fmt)
         self._starts.append(start)
         self._spans.append(_Span(start, cursor.position(), round_index, tooltip))
-        if "\n" in text:
-            cursor.insertText("\u2028", bare)
 
     def _block_format(self) -> QTextBlockFormat:
         block_format = QTextBlockFormat()

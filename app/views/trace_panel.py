@@ -121,6 +121,7 @@ class TracePanel(QFrame):
             widget.setVisible(speedup is not None)
         if speedup is not None:
             self._verdict.setText(f"{speedup:.2f}×")
+            self._verdict.setStyleSheet("" if speedup >= 1 else f"color: {self._palette.text}")
             pays = (
                 "as fast as plain decoding, measured on this machine."
                 if speedup >= 1

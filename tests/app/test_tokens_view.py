@@ -38,6 +38,15 @@ def test_a_ghost_stands_where_it_was_rejected(view: TokensView) -> None:
     assert not cursor.charFormat().fontStrikeOut()
 
 
+def test_only_an_emitted_line_break_breaks_the_line(view: TokensView) -> None:
+    drafted = (DraftedToken("\n", 0.1, 0.5, "rejected"),)
+    view.append_round(Round(0, 1, 1, drafted, (EmittedToken(" no", "correction", 0.4, None, 1),)))
+    assert "\n" not in view.toPlainText()
+    view.append_round(Round(1, 0, 1, (), (EmittedToken(".\n", "plain", 0.4, None, 2),)))
+    view.append_round(Round(2, 0, 1, (), (EmittedToken("New", "plain", 0.4, None, 3),)))
+    assert view.toPlainText().splitlines()[-1] == "New"
+
+
 def test_tooltips_tell_p_q_round_and_position(view: TokensView) -> None:
     view.append_round(ONE)
     text = view.toPlainText()
