@@ -16,7 +16,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import Verdict, coupled, token
+from mlx_spec.acceptance import Verdict, coupled, point_mass, token
 from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, speculates, with_lookahead
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
@@ -96,7 +96,9 @@ class SpeculativeDecoder:
 
     def calibrate(self, steps: int = 6) -> float:
         """Time plain decoding (median milliseconds a step, short context), so that `stats().speedup` is measured."""
-        loop = _RoundLoop(self._pair, self._config, SamplingParams(seed=0), False, steps + 1, StatsCounter())
+        loop = _RoundLoop(
+            self._pair, self._config, SamplingParams(seed=0), False, steps + 1, StatsCounter(), endless=True
+        )
         rounds = [event for event in loop.run([0, 0], lambda: False) if isinstance(event, RoundFinished)]
         times = sorted(event.round_ms for event in rounds[1:] or rounds)
         step_ms = times[len(times) // 2]
@@ -123,6 +125,8 @@ class _RoundLoop:
         speculate: bool,
         max_tokens: int,
         stats: StatsCounter,
+        *,
+        endless: bool = False,
     ) -> None:
         assert params.seed is not None
         self._config, self._params, self._seed = config, params, params.seed
@@ -130,7 +134,8 @@ class _RoundLoop:
         self._target = Target(pair.target, pair.target_name, speculative=speculate)
         self._drafter = _draft_model(pair, config, params, self._noise) if speculate else None
         self._controller: LookaheadController = controller(config) if speculate else FixedLookahead(0)
-        self._transcript = Transcript(pair.tokenizer, frozenset(pair.eos_token_ids), params.stop, max_tokens)
+        eos_token_ids: frozenset[int] = frozenset() if endless else pair.eos_token_ids
+        self._transcript = Transcript(pair.tokenizer, eos_token_ids, params.stop, max_tokens)
         self._stats = stats
         self._own_stats = StatsCounter()
         self._position = 0  # of the next token to decide
@@ -179,7 +184,8 @@ class _RoundLoop:
         gamma = min(self._controller.length, self._transcript.remaining - 1)
         draft = self._drafter.propose(self._position, gamma, index) if self._drafter and gamma > 0 else None
         if draft is not None:
-            mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]  # the draft runs while Python builds the target's graph
+            # The draft runs while Python builds the target's graph.
+            mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
         rows = scores(logits, self._params)
         verdict = self._verify(rows, draft, index)
@@ -212,7 +218,10 @@ class _RoundLoop:
             return coupled(rows, draft_ids, None)
         if self._config.acceptance == "coupled":
             return coupled(rows, draft_ids, self._noise.rows(self._position, gamma + 1))
-        log_q = log_distribution(draft.scores) if draft and draft.scores is not None else rows[:0]
+        if draft is None or draft.scores is None or draft.greedy:
+            log_q = point_mass(draft_ids, rows.shape[-1])
+        else:
+            log_q = log_distribution(draft.scores)
         return token(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
 
     def _emit(self, outcome: Outcome, *, speculated: bool) -> list[EmittedToken]:

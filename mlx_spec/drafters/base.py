@@ -22,13 +22,15 @@ class DrawSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A proposed chain, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were drawn from.
+    """A proposed chain, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were chosen by.
 
-    `scores` are warped and not normalised; None for a drafter without a distribution.
+    `scores` are warped and not normalised; None for a drafter without a distribution. A `greedy` draft took the
+    likeliest tokens instead of drawing: whatever its scores, its q is a point mass.
     """
 
     token_ids: mx.array
     scores: mx.array | None
+    greedy: bool
 
     @property
     def gamma(self) -> int:

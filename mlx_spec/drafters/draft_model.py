@@ -44,7 +44,7 @@ class DraftModel:
             drawn.append(known)
         self._pending = []
         self._fed = gamma - 1
-        return Draft(mx.concatenate(drawn), mx.stack(rows))
+        return Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.temperature == 0)
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the cache in step with the answer."""

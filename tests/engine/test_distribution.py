@@ -56,9 +56,9 @@ def least_p_value(found: np.ndarray, expected: np.ndarray) -> float:
     return min(values)
 
 
-def decoder_for(rule: str, lookahead: int, p: np.ndarray, q: np.ndarray) -> SpeculativeDecoder:
+def decoder_for(rule: str, lookahead: int, p: np.ndarray, q: np.ndarray, **settings: float) -> SpeculativeDecoder:
     pair = pair_of(TableModel(mx.array(p)), TableModel(mx.array(q)), vocab=VOCAB)
-    config = SpeculativeConfig(acceptance=rule, lookahead=lookahead, adaptive_lookahead=False)
+    config = SpeculativeConfig(acceptance=rule, lookahead=lookahead, adaptive_lookahead=False, **settings)
     return SpeculativeDecoder(pair, config)
 
 
@@ -76,14 +76,20 @@ HOSTILE_P = np.log(np.broadcast_to(np.float32([0.1, 0.54, 0.35, 0.01]), (VOCAB, 
 HOSTILE_Q = np.log(np.broadcast_to(np.float32([0.69, 0.3, 0.005, 0.005]), (VOCAB, VOCAB, VOCAB)))
 
 
-def p_value_on_hostile_pair() -> float:
+def p_value_on_hostile_pair(**settings: float) -> float:
     params = SamplingParams(temperature=1.0)
-    decoder = decoder_for("token", 3, HOSTILE_P, HOSTILE_Q)
+    decoder = decoder_for("token", 3, HOSTILE_P, HOSTILE_Q, **settings)
     return least_p_value(counts(decoder, params, RUNS), marginals(HOSTILE_P, params))
 
 
 def test_the_hostile_pair_itself_is_served_exactly() -> None:
     assert p_value_on_hostile_pair() >= 1e-3
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 2.0])
+def test_a_draft_with_its_own_temperature_is_served_exactly(temperature: float) -> None:
+    """At 0 its q is a point mass, whatever its logits say."""
+    assert p_value_on_hostile_pair(draft_temperature=temperature) >= 1e-3
 
 
 def test_a_point_mass_where_q_is_spread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
