@@ -105,7 +105,7 @@ pip_install() { "$VENV/bin/python" -m pip install --disable-pip-version-check -c
 
 install_project() { # REQUIREMENT: ".", or ".[dev]"
     # The build backend comes from constraints.txt too, so it is installed first instead of in isolation.
-    pip_install hatchling editables
+    pip_install hatchling
     pip_install --no-build-isolation -e "$1"
 }
 
