@@ -16,7 +16,7 @@ from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFin
 from mlx_spec.stats import SpeculativeStats
 
 # Each kind differs in colour and in decoration, so that it can be told apart without colours.
-KIND_STYLES: Final = {"accepted": "green", "correction": "red underline", "bonus": "blue bold", "plain": "default"}
+KIND_STYLES: Final = {"accepted": "green", "correction": "yellow underline", "bonus": "blue bold", "plain": "default"}
 
 
 class StageProgress(AbstractContextManager["StageProgress"]):
