@@ -1,0 +1,86 @@
+"""Corpus samples as padded batches of NumPy arrays, the same for both trainers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_spec.training.corpus import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Dialogues of similar length: ids `[rows, length]`, padded behind their end.
+
+    `spots` `[n]` are flat indices into rows x length: after reading that position the target was in state `hidden[i]`
+    (`[n, hidden]`, bfloat16 bits) and wrote an answer id. Padding stands behind everything, so causal attention never
+    sees it.
+    """
+
+    ids: NDArray[np.int32]
+    spots: NDArray[np.int64]
+    hidden: NDArray[np.uint16]
+    top_ids: NDArray[np.uint32]
+    top_p: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The part of the vocabulary that a step computes: token ids `[c]`, the shift `[c]` of their logits, and where in
+    it the batch's likeliest tokens stand, `top` `[n, k]`."""
+
+    ids: NDArray[np.int64]
+    shift: NDArray[np.float32]
+    top: NDArray[np.int64]
+
+
+def columns(batch: Batch, vocab: int, random: int, rng: np.random.Generator) -> Columns:
+    """Every token that is likely somewhere in the batch, and `random` of the others to stand for them all."""
+    needed, places = np.unique(batch.top_ids, return_inverse=True)
+    others = np.setdiff1d(np.arange(vocab), needed, assume_unique=True)
+    drawn = rng.choice(others, min(random, len(others)), replace=False)
+    shift = np.zeros(len(needed) + len(drawn), np.float32)
+    if len(drawn):
+        shift[len(needed) :] = np.log(len(others) / len(drawn))
+    return Columns(
+        np.concatenate([needed, drawn]).astype(np.int64), shift, places.reshape(batch.top_ids.shape).astype(np.int64)
+    )
+
+
+def to_batch(samples: list[Sample]) -> Batch:
+    """Pad and stack some dialogues."""
+    length = max(len(sample.ids) for sample in samples)
+    ids = np.zeros((len(samples), length), np.int32)
+    spots = []
+    for row, sample in enumerate(samples):
+        ids[row, : len(sample.ids)] = sample.ids
+        spots.append(row * length + np.flatnonzero(sample.answer) - 1)
+    return Batch(
+        ids,
+        np.concatenate(spots).astype(np.int64),
+        *(np.concatenate([getattr(sample, name) for sample in samples]) for name in ("hidden", "top_ids", "top_p")),
+    )
+
+
+def group_by_length(samples: list[Sample], tokens: int) -> list[list[Sample]]:
+    """Groups of about `tokens` padded tokens, each of dialogues of similar length."""
+    groups: list[list[Sample]] = [[]]
+    for sample in sorted(samples, key=lambda s: len(s.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(sample.ids) > tokens:
+            groups.append([])
+        groups[-1].append(sample)
+    return groups
+
+
+def epochs(samples: list[Sample], tokens: int, seed: int) -> Iterator[Batch]:
+    """Endless batches: each epoch deals the dialogues anew into pools, groups a pool by length, and shuffles the
+    groups."""
+    rng = np.random.default_rng(seed)
+    pool_size = max(1, min(len(samples), 512))
+    while True:
+        order = rng.permutation(len(samples))
+        for start in range(0, len(order), pool_size):
+            groups = group_by_length([samples[i] for i in order[start : start + pool_size]], tokens)
+            for index in rng.permutation(len(groups)):
+                yield to_batch(groups[index])

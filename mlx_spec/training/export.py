@@ -1,0 +1,84 @@
+"""Write a trained draft as a folder that plain `mlx_lm.load` reads: quantised weights, config, the target's tokenizer
+files."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.models import llama
+from numpy.typing import NDArray
+
+from mlx_spec.errors import StorageError
+from mlx_spec.training.initial import Weights
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+COMPACT = (",", ":")
+
+
+def build_draft(config: dict[str, Any], weights: Weights) -> llama.Model:
+    """The draft as mlx-lm's llama, in float32."""
+    model = llama.Model(llama.ModelArgs.from_dict(config))
+    model.load_weights([(name, mx.array(weight)) for name, weight in weights.items()])
+    model.eval()
+    return model
+
+
+def quantise(model: llama.Model, config: dict[str, Any], layer_bits: int, embedding_bits: int) -> dict[str, Any]:
+    """Quantise in place, the embedding (most of a small draft, and the most patient) on its own; give the config that
+    says so."""
+    widths = (config["hidden_size"], config["intermediate_size"], config["num_attention_heads"] * config["head_dim"])
+    group = 64 if all(width % 64 == 0 for width in widths) else 32
+    settings: dict[str, Any] = {"group_size": group, "bits": layer_bits}
+    embedding = {"group_size": group, "bits": embedding_bits}
+
+    def choose(path: str, module: nn.Module) -> bool | dict[str, Any]:
+        if not hasattr(module, "to_quantized"):
+            return False
+        return embedding if path == "model.embed_tokens" else True
+
+    nn.quantize(model, group, layer_bits, class_predicate=choose)
+    if embedding_bits != layer_bits:
+        settings["model.embed_tokens"] = embedding
+    return {**config, "quantization": settings, "quantization_config": settings}
+
+
+def export_draft(model: llama.Model, config: dict[str, Any], target: Path, out: Path) -> int:
+    """Save a (quantised) draft with the target's tokenizer; give the folder's size in bytes. Raises StorageError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        parameters = {name: small(name, value) for name, value in tree_flatten(model.parameters())}
+        mx.save_safetensors(str(out / "model.safetensors"), parameters, metadata={"format": "mlx"})
+        (out / "config.json").write_text(
+            json.dumps({**config, "torch_dtype": "bfloat16"}, indent=2, sort_keys=True) + "\n"
+        )
+        for name in TOKENIZER_FILES:
+            if (target / name).exists() and name.endswith(".json"):
+                content = json.loads((target / name).read_text())
+                (out / name).write_text(json.dumps(content, ensure_ascii=False, separators=COMPACT) + "\n")
+            elif (target / name).exists():
+                shutil.copyfile(target / name, out / name)
+    except OSError as error:
+        raise StorageError(f"The draft cannot be written to {out}: {error.strerror}.") from error
+    return sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+
+
+def small(name: str, value: mx.array) -> mx.array:
+    """Floats that stay beside the quantised numbers, as bfloat16."""
+    return value.astype(mx.bfloat16) if value.dtype == mx.float32 else value
+
+
+def mlx_hidden(model: llama.Model, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Final hidden states `[rows * length, hidden]` of ids `[rows, length]`."""
+    states = model.model(mx.array(ids)).astype(mx.float32)
+    return np.array(states.reshape(-1, states.shape[-1]))
+
+
+def mlx_embedding(model: llama.Model) -> NDArray[np.float32]:
+    """The tied embedding `[vocab, hidden]`, dequantised."""
+    vocab = model.model.embed_tokens.weight.shape[0]
+    return np.array(model.model.embed_tokens(mx.arange(vocab)).astype(mx.float32))

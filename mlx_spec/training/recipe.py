@@ -1,0 +1,87 @@
+"""Every setting of the distilling recipe, in one frozen value."""
+
+import math
+from dataclasses import dataclass
+
+from mlx_spec.errors import ConfigError
+from mlx_spec.training.dialogue import Limits
+
+LIMITS = Limits(question=64, answer=256, total=384)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftShape:
+    """The draft's size. Its heads, rope and vocabulary are the target's, so that layers can be taken over."""
+
+    hidden: int = 256
+    inner: int = 1024
+    source_layers: tuple[int, ...] = (0, 1, 2, 3)
+    """The target's layers that the draft's layers start from; the draft has as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a draft is distilled. The defaults made `resources/starter`."""
+
+    seed: int = 0
+    # The corpus
+    answer_tokens: int = 320_000
+    shard_tokens: int = 40_000
+    rows: int = 256
+    temperatures: tuple[float, ...] = (0.0, 0.7, 1.0)
+    temperature_weights: tuple[float, ...] = (0.35, 0.35, 0.3)
+    self_asked_share: float = 0.5
+    second_turn_share: float = 0.4
+    limits: Limits = LIMITS
+    # Distilling
+    shape: DraftShape = DraftShape()
+    minutes: float = 34.5
+    batch_tokens: int = 2048
+    layer_rate: float = 2e-3
+    embedding_rate: float = 1.0e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.02
+    final_rate: float = 0.02
+    random_columns: int = 2048
+    variation_from: float = 0.7
+    variation_weight: float = 0.5
+    held_out_tokens: int = 6000
+    # The exported draft
+    layer_bits: int = 8
+    embedding_bits: int = 6
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError, naming the field, its value and its range."""
+        for name in ("answer_tokens", "shard_tokens", "rows", "batch_tokens", "held_out_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(name, getattr(self, name), "at least 1")
+        for name in (
+            "self_asked_share",
+            "second_turn_share",
+            "warm_up",
+            "final_rate",
+            "variation_from",
+            "variation_weight",
+        ):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(name, getattr(self, name), "between 0 and 1")
+        for name in ("minutes", "layer_rate", "embedding_rate"):
+            if not getattr(self, name) > 0.0:
+                raise ConfigError(name, getattr(self, name), "more than 0")
+        if min(self.temperatures) < 0 or len(self.temperatures) != len(self.temperature_weights):
+            raise ConfigError("temperatures", self.temperatures, "zero or more, one for each weight")
+        for name in ("layer_bits", "embedding_bits"):
+            if getattr(self, name) not in (4, 6, 8):
+                raise ConfigError(name, getattr(self, name), "4, 6 or 8")
+
+    def rate_at(self, progress: float) -> float:
+        """The share of the full learning rate when `progress` (0 to 1) of the time is over: a warm-up, then a half
+        cosine."""
+        if progress < self.warm_up:
+            return progress / self.warm_up
+        along = min(1.0, (progress - self.warm_up) / max(1e-9, 1.0 - self.warm_up))
+        return self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + math.cos(math.pi * along))
+
+    def variation_at(self, progress: float) -> float:
+        """The weight of Σ|q - p| in the loss: none at first, `variation_weight` for the last part of the time."""
+        return self.variation_weight if progress >= self.variation_from else 0.0

@@ -1,0 +1,58 @@
+"""The target to distil: a folder in mlx-lm's layout. Its weights, its configuration, its tokenizer."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+from mlx_lm.models import llama
+from mlx_lm.utils import load_model, load_tokenizer
+
+from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.training.initial import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A llama target, with its weights as float32 NumPy arrays under Hugging Face's names (dequantised where
+    needed)."""
+
+    folder: Path
+    config: dict[str, Any]
+    weights: Weights
+    model: llama.Model
+    tokenizer: Any
+
+
+def load_target(folder: Path) -> Target:
+    """Read a folder. Raises ModelNotFoundError, CorruptModelError, or TrainingError where it is not a llama."""
+    if not (folder / "config.json").exists():
+        raise ModelNotFoundError(
+            f"The folder {folder} holds no model: give a folder in mlx-lm's layout, with a config.json."
+        )
+    config = json.loads((folder / "config.json").read_text())
+    if config.get("model_type") != "llama":
+        raise TrainingError(f"A draft can be cut from a llama only, not from {config.get('model_type')!r}.")
+    try:
+        model, _ = load_model(folder)
+        tokenizer = load_tokenizer(folder)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CorruptModelError(f"The target in {folder} cannot be loaded.", details=str(error)) from error
+    return Target(folder, config, plain_weights(model), model, tokenizer)
+
+
+def plain_weights(model: llama.Model) -> Weights:
+    """All weights as float32, quantised ones dequantised."""
+    flat: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
+    weights: Weights = {}
+    for name, module in model.named_modules():
+        if hasattr(module, "scales"):
+            full = mx.dequantize(module.weight, module.scales, module.biases, module.group_size, module.bits)
+            weights[f"{name}.weight"] = np.array(full.astype(mx.float32))
+    for name, value in flat.items():
+        if name not in weights and not name.endswith((".scales", ".biases")):
+            weights[name] = np.array(value.astype(mx.float32))
+    return weights

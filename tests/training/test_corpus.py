@@ -1,0 +1,124 @@
+"""Dialogues, shards, and the sampler that fills them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlx_spec.errors import TrainingError
+from mlx_spec.training.batches import columns, epochs, to_batch
+from mlx_spec.training.corpus import count_answers, read_corpus, read_shard, shard_paths
+from mlx_spec.training.dialogue import Dialogue, Limits, Template
+from mlx_spec.training.evaluate import widen
+from mlx_spec.training.prompts import questions
+from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.target import Target
+from mlx_spec.training.templates import chat_format
+from tests.training.conftest import fill
+
+TEMPLATE = Template(opening=(1, 7), reply=(2, 8), again=(9, 1), stop_id=2)
+STATE = np.zeros(4, np.uint16)
+
+
+def test_a_dialogue_goes_through_question_answer_and_second_turn() -> None:
+    dialogue = Dialogue(TEMPLATE, Limits(question=4, answer=4, total=40), 0.7, question_ids=(), turns=2)
+    for token in (5, 6, 2, 10, 2, 4, 2, 11, 12, 13, 14):
+        assert dialogue.phase != "finished"
+        dialogue.advance(token, STATE)
+    assert dialogue.phase == "finished"
+    assert dialogue.ids == [1, 7, 5, 6, 2, 8, 10, 2, 9, 1, 4, 2, 8, 11, 12, 13, 14]
+    assert [i for i, own in enumerate(dialogue.answer) if own] == [6, 7, 13, 14, 15, 16]
+    assert len(dialogue.hidden) == 6
+
+
+def test_a_question_of_ours_is_laid_down_whole_and_cut_at_its_limit() -> None:
+    dialogue = Dialogue(TEMPLATE, Limits(question=3, answer=4, total=40), 0.0, question_ids=(3, 4, 5, 6))
+    assert dialogue.ids == [1, 7, 3, 4, 5, 2, 8]
+    assert dialogue.step_temperature == 0.0
+    assert not any(dialogue.answer)
+
+
+def test_the_template_pieces_lay_out_what_the_template_renders(target: Target) -> None:
+    tokenizer = target.tokenizer
+    chat = chat_format(tokenizer)
+    pieces = chat.template
+    messages = [
+        {"role": "user", "content": "ab"},
+        {"role": "assistant", "content": "cd"},
+        {"role": "user", "content": "ef"},
+    ]
+    whole = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+    laid = [*pieces.opening, *chat.encode("ab"), *pieces.reply, *chat.encode("cd"), pieces.stop_id, *pieces.again]
+    assert [*laid, *chat.encode("ef"), *pieces.reply] == list(whole)
+
+
+def test_questions_are_reproducible_and_varied() -> None:
+    first, second = questions(4), questions(4)
+    drawn = [next(first) for _ in range(300)]
+    assert drawn == [next(second) for _ in range(300)]
+    assert len(set(drawn)) > 290
+    assert not any("{" in question and "}" in question for question in drawn)
+
+
+def test_hidden_states_are_those_of_the_target(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
+    """What a row of the sampler saw, step by step among others, is what one forward over the dialogue gives."""
+    for sample in read_shard(shard_paths(sampled_folder)[-1])[:5]:
+        whole = np.array(target.model.model(mx.array(sample.ids)[None])[0])
+        spots = np.flatnonzero(sample.answer) - 1
+        assert np.allclose(widen(sample.hidden), whole[spots], rtol=0.02, atol=0.02)
+        if sample.temperature == 0.0:
+            best = (whole[spots] @ target.weights["model.embed_tokens.weight"].T).argmax(-1)
+            assert (best == sample.ids[spots + 1]).mean() > 0.95
+
+
+def test_resuming_keeps_the_shards_that_exist(target: Target, recipe: Recipe, tmp_path: Path) -> None:
+    assert fill(replace(recipe, answer_tokens=400), target, tmp_path) == [0]
+    kept = {path: path.read_bytes() for path in shard_paths(tmp_path)}
+    assert fill(recipe, target, tmp_path) == [1000 * len(kept)]
+    assert len(shard_paths(tmp_path)) > len(kept)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert fill(recipe, target, tmp_path) == []
+    assert count_answers([s for path in shard_paths(tmp_path) for s in read_shard(path)]) >= recipe.answer_tokens
+
+
+def test_no_question_is_on_both_sides_of_the_split(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
+    training, held_out = read_corpus(sampled_folder)
+
+    def first_question(ids: np.ndarray, answer: np.ndarray) -> bytes:
+        return ids[: int(np.argmax(answer))].tobytes()
+
+    sides = [{first_question(s.ids, s.answer) for s in side} for side in (training, held_out)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+
+
+def test_the_teacher_keeps_the_likeliest_tokens(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
+    embedding = target.weights["model.embed_tokens.weight"]
+    sample = read_shard(shard_paths(sampled_folder)[0])[0]
+    logits = widen(sample.hidden).astype(np.float64) @ embedding.T
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    assert np.allclose(np.sort(sample.top_p.astype(float)), np.sort(p)[:, -64:], atol=2e-3)
+    assert np.allclose(np.take_along_axis(p, sample.top_ids.astype(np.int64), -1), sample.top_p, atol=2e-3)
+    batch = next(epochs(read_corpus(sampled_folder)[0], recipe.batch_tokens, 0))
+    chosen = columns(batch, 259, 16, np.random.default_rng(0))
+    assert (chosen.ids[chosen.top] == batch.top_ids).all()
+    assert len(np.unique(chosen.ids)) == len(chosen.ids)
+
+
+def test_batches_hold_every_answer_once(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
+    samples = read_shard(shard_paths(sampled_folder)[0])
+    batch = to_batch(samples)
+    written = batch.ids.reshape(-1)[batch.spots + 1]
+    assert (written == np.concatenate([s.ids[s.answer] for s in samples])).all()
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "shard-0000.npz"
+    path.write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(TrainingError, match="shard-0000"):
+        read_shard(path)
+    with pytest.raises(TrainingError, match="too few"):
+        read_corpus(tmp_path / "empty")
