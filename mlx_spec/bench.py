@@ -20,7 +20,7 @@ from rich.table import Table
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.errors import ModelError
+from mlx_spec.errors import ConfigError, ModelError
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import serving_blas, weights_bytes
@@ -127,6 +127,13 @@ def run(
     tell: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> Report:
     """Measure a pair that has a draft. `tell` hears of progress. Raises ModelError for a pair without a draft."""
+    for name, value, least in (
+        ("prompts", prompts, 1),
+        ("lookahead", lookahead, 1),
+        ("max_tokens", max_tokens, lookahead + 2),
+    ):
+        if value < least:
+            raise ConfigError(name, value, f"a whole number of at least {least}")
     if pair.draft is None:
         raise ModelError(f"{pair.name} has no draft model, so there is nothing to compare: name one with --draft.")
     encoded = [pair.encode_chat([{"role": "user", "content": text}]) for text in bench_prompts(prompts)]
@@ -171,6 +178,7 @@ def _measure(
     passes: list[tuple[float, float]] = []
     for way in ways.values():  # first runs allocate and page in; they do not count
         way(encoded[0][:8])
+    round_times.clear()
     for at, ids in enumerate(encoded):
         names = list(ways)
         for name in names[at % len(names) :] + names[: at % len(names)]:
@@ -199,7 +207,7 @@ def _mlx_lm(pair: ModelPair, ids: list[int], max_tokens: int, temperature: float
         stream: Iterator[Any] = generate_step(
             prompt, pair.target, max_tokens=max_tokens, sampler=sampler, prompt_cache=cache
         )
-        return _timed((token, False) for token, _ in stream)
+        return _timed(((token, False) for token, _ in stream), pair.eos_token_ids)
     cache += _prefilled(pair.draft, ids[:-1])
     drafted = speculative_generate_step(
         prompt,
@@ -210,16 +218,19 @@ def _mlx_lm(pair: ModelPair, ids: list[int], max_tokens: int, temperature: float
         sampler=sampler,
         prompt_cache=cache,
     )
-    return _timed((token, from_draft) for token, _, from_draft in drafted)
+    return _timed(((token, from_draft) for token, _, from_draft in drafted), pair.eos_token_ids)
 
 
-def _timed(stream: Iterator[tuple[Any, bool]]) -> Decoded:
-    """Drain a generator of (token, from draft); a token that is not from the draft ends a round."""
+def _timed(stream: Iterator[tuple[Any, bool]], eos_token_ids: frozenset[int]) -> Decoded:
+    """Drain a generator of (token, from draft) to the end of the answer; a token not from the draft ends a round."""
     started = time.perf_counter()
     tokens = rounds = 0
-    for _, from_draft in stream:
-        tokens += 1
+    for token, from_draft in stream:
         rounds += not from_draft
+        if int(token) in eos_token_ids:
+            rounds += from_draft
+            break
+        tokens += 1
     return tokens, time.perf_counter() - started, rounds
 
 

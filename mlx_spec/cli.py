@@ -114,7 +114,7 @@ def _print_answer(events: Any, title: str) -> None:
         printer.show(event)
         if isinstance(event, GenerationFinished):
             notes.print()
-            notes.print(f"[bold]{title}[/bold]")
+            notes.print(title, style="bold", markup=False)
             notes.print(console.stats_table(event))
 
 

@@ -3,7 +3,7 @@
 Both classes validate on construction, so an instance in hand is a valid one.
 """
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -13,6 +13,7 @@ AcceptanceRule = Literal["coupled", "token"]
 ACCEPTANCE_RULES: Final = get_args(AcceptanceRule)
 LOOKAHEAD_LIMIT: Final = 32
 SEED_LIMIT: Final = 2**63
+GREEDY_BELOW: Final = 1e-6
 
 
 def _check_integer(field: str, value: object, low: int, high: int | None = None) -> None:
@@ -24,9 +25,9 @@ def _check_integer(field: str, value: object, low: int, high: int | None = None)
 def _check_number(field: str, value: object, low: float, high: float | None, *, open_low: bool = False) -> None:
     upper = f"{high:g}]" if high is not None else "∞)"
     allowed = f"a number in {'(' if open_low else '['}{low:g}, {upper}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise ConfigError(field, value, allowed)
-    if value < low or (open_low and value == low) or (high is not None and value > high):
+    if value < low or (open_low and value == low) or value > (high if high is not None else sys.float_info.max):
         raise ConfigError(field, value, allowed)
 
 
@@ -34,8 +35,9 @@ def _check_number(field: str, value: object, low: float, high: float | None, *, 
 class SamplingParams:
     """How one request turns logits into tokens. Applied in this order: temperature, top-k, top-p, min-p.
 
-    `temperature` 0 is greedy. `top_k` 0 and `min_p` 0 are off, as is `top_p` 1. `seed` None draws one, which
-    `GenerationFinished.seed` then gives back. `stop` holds strings that end the answer and are not part of it.
+    `temperature` 0 is greedy, and so is anything under 1e-6, where float32 scores would overflow. `top_k` 0 and
+    `min_p` 0 are off, as is `top_p` 1. `seed` None draws one, which `GenerationFinished.seed` then gives back.
+    `stop` holds strings that end the answer and are not part of it.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -49,6 +51,11 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         self.validate()
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken, without noise."""
+        return self.temperature < GREEDY_BELOW
 
     def validate(self) -> None:
         """Raise ConfigError for the first field out of its range."""
@@ -67,8 +74,8 @@ class SamplingParams:
 class SpeculativeConfig:
     """How one decoder speculates. None of these settings changes the words of the default rule, `coupled`.
 
-    `lookahead` tokens are drafted in the first round; with `adaptive_lookahead` the controller then moves between
-    `min_lookahead` and `max_lookahead`, without it every round drafts `lookahead`. `draft_temperature` None is the
+    Without `adaptive_lookahead` every round drafts `lookahead` tokens; with it the controller starts there and moves
+    between `min_lookahead` and `max_lookahead`. `draft_temperature` None is the
     target's. A running p/q below `min_acceptance_ratio` parks speculation. `max_seq_len` None is the model's own.
 
     `acceptance_threshold`, and the three tree fields, belong to drafters that can stop or branch by their own

@@ -1,6 +1,5 @@
 """The terminal's view of an answer: tokens coloured as they are accepted or corrected, then the statistics."""
 
-import sys
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -72,10 +71,17 @@ class AnswerPrinter:
         if isinstance(event, RoundFinished):
             self._pieces.extend((token.text, KIND_STYLES[token.kind]) for token in event.emitted)
         elif isinstance(event, TextDelta):
-            self._console.print(self._styled(event.text), end="", soft_wrap=True, highlight=False)
-            sys.stdout.flush()
+            self._write(event.text)
         elif isinstance(event, GenerationFinished):
-            self._console.print()
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        """To a terminal in colours; to a file or a pipe as it is, tabs and all."""
+        if self._console.is_terminal:
+            self._console.print(self._styled(text), end="", soft_wrap=True, highlight=False)
+        else:
+            self._console.file.write(text)
+        self._console.file.flush()
 
     def _styled(self, text: str) -> Text:
         """The next `len(text)` characters of the waiting pieces; what no token announced stays plain."""

@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import Final
 
 import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.acceptance import Verdict, coupled, point_mass, token
 from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, speculates, with_lookahead
+from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.drafters.draft_model import DraftModel
@@ -59,6 +61,9 @@ class SpeculativeDecoder:
         self._drafter = drafter
         self._stats = StatsCounter()
         check_drafter(drafter, pair)
+        if speculates(drafter, pair):  # told now, not with the first request
+            check_rollback(make_prompt_cache(pair.target), pair.target_name)
+            check_rollback(make_prompt_cache(pair.draft), pair.draft_name or "the draft")
 
     def stream(
         self,
@@ -84,7 +89,7 @@ class SpeculativeDecoder:
         if params.seed is None:
             params = replace(params, seed=secrets.randbits(32))
         loop = _RoundLoop(self._pair, config, params, speculates(name, self._pair), limit, self._stats)
-        return loop.run(list(prompt_ids), should_cancel or (lambda: False))
+        return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
         """Answer one user message, through the chat template where the model has one; returns the text."""
@@ -196,6 +201,7 @@ class _RoundLoop:
         verified = time.perf_counter()
 
         emitted = self._emit(outcome, speculated=draft is not None)
+        outcome = outcome.ended_after(len(emitted))
         self._commit(outcome)
         self._controller.observe(outcome.tested, outcome.accepted, outcome.ratios())
         self._count(outcome, len(emitted), (started, drafted, verified))
@@ -214,7 +220,7 @@ class _RoundLoop:
         """The acceptance rule over the target's scores `[gamma + 1, vocab]`."""
         draft_ids = draft.token_ids if draft else mx.zeros((0,), dtype=mx.int32)
         gamma = draft_ids.shape[0]
-        if self._params.temperature == 0:
+        if self._params.greedy:
             return coupled(rows, draft_ids, None)
         if self._config.acceptance == "coupled":
             return coupled(rows, draft_ids, self._noise.rows(self._position, gamma + 1))

@@ -29,7 +29,8 @@ class DraftedToken:
 class EmittedToken:
     """One token of the answer. `text` is what it made final: empty while a character is incomplete.
 
-    Joined, these texts are the answer, or go beyond it by a stop string.
+    Joined, these texts are the answer, but for a stop string
+    and for the replacement character of a character that the end of the answer cut in two.
     `position` counts from the first token of the prompt. `q` is None where nothing was drafted.
     """
 

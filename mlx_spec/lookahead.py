@@ -84,6 +84,7 @@ class ThresholdLookahead:
             mean = sum(min(1.0, ratio) for ratio in probability_ratios) / max(1, len(probability_ratios))
             if mean >= least:
                 self._parked_rounds = None
+                self._rounds.clear()
                 self._ratios.clear()
         elif len(self._rounds) == _WINDOW_ROUNDS and sum(self._ratios) < least * len(self._ratios):
             self._parked_rounds = 0

@@ -1,7 +1,7 @@
 """What one round decided, read from the device: the one host read of a round."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import mlx.core as mx
@@ -16,7 +16,8 @@ from mlx_spec.sampling import log_normaliser
 class Outcome:
     """The tokens of a round, and their probabilities under the warped distribution (at temperature 0, the softmax).
 
-    `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`.
+    `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. `end` is
+    set where the answer ended among the accepted drafts, after that many of them.
     """
 
     accepted: int
@@ -25,11 +26,16 @@ class Outcome:
     drafted_p: list[float]
     drafted_q: list[float | None]
     next_p: float
+    end: int | None = None
 
     @property
     def tested(self) -> int:
         """Drafts that reached the acceptance test: the accepted ones and the first rejected one."""
-        return min(self.accepted + 1, len(self.draft_ids))
+        return self.end if self.end is not None else min(self.accepted + 1, len(self.draft_ids))
+
+    def ended_after(self, emitted: int) -> "Outcome":
+        """The same round, but where the answer ended among its accepted drafts, those behind the end do not count."""
+        return self if emitted >= self.accepted else replace(self, accepted=emitted, end=emitted)
 
     def ratios(self) -> list[float]:
         """p/q of each tested draft that has a q."""

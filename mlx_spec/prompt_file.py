@@ -9,7 +9,14 @@ import yaml
 from mlx_spec.errors import PromptError
 
 _FENCE: Final = "---"
-_KEYS: Final = ("title", "system", "temperature", "top_p", "max_tokens", "seed")
+_KINDS: Final[dict[str, Any]] = {
+    "title": str,
+    "system": str,
+    "temperature": int | float,
+    "top_p": int | float,
+    "max_tokens": int,
+    "seed": int,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +43,33 @@ def read_prompt_file(path: Path) -> PromptFile:
     settings, text = _split(content, path)
     if not text.strip():
         raise PromptError(f"The prompt file {path} is empty: write something to answer.")
-    return PromptFile(text.strip("\n"), settings)
+    return PromptFile(text.strip("\r\n"), settings)
 
 
 def _split(content: str, path: Path) -> tuple[dict[str, Any], str]:
-    lines = content.splitlines()
-    if not lines or lines[0].strip() != _FENCE:
+    """Settings and text. Lines end with a line feed only, so that the text stays as it was written."""
+    lines = content.split("\n")
+    if lines[0].strip() != _FENCE:
         return {}, content
     closing = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == _FENCE), None)
     if closing is None:
         return {}, content  # a ruled line at the top of a plain text
     try:
         settings = yaml.safe_load("\n".join(lines[1:closing])) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # PyYAML lets the errors of its constructors through: a date that is none, a number of 5,000 digits.
         raise PromptError(f"The front matter of {path} is not YAML: mend the lines above the second ---.") from error
     if not isinstance(settings, dict):
         return {}, content
-    unknown = [key for key in settings if key not in _KEYS]
-    if unknown:
-        raise PromptError(f"The front matter of {path} has an unknown key {unknown[0]!r}: use {', '.join(_KEYS)}.")
-    return settings, "\n".join(lines[closing + 1 :])
+    return _checked(settings, path), "\n".join(lines[closing + 1 :])
+
+
+def _checked(settings: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """The settings but for keys that were left empty. Ranges are checked where the settings are used."""
+    for key, value in settings.items():
+        if key not in _KINDS:
+            raise PromptError(f"The front matter of {path} has an unknown key {key!r}: use {', '.join(_KINDS)}.")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, _KINDS[key])):
+            kind = "text" if _KINDS[key] is str else "a number"
+            raise PromptError(f"In the front matter of {path}, {key} is {value!r}: it must be {kind}.")
+    return {key: value for key, value in settings.items() if value is not None}

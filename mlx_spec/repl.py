@@ -7,7 +7,7 @@ from rich.console import Console
 from mlx_spec.config import SamplingParams
 from mlx_spec.console import AnswerPrinter, StageProgress, legend, stats_lines
 from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.errors import PromptError
+from mlx_spec.errors import LookaheadError
 from mlx_spec.events import GenerationFinished, TextDelta
 from mlx_spec.models.loading import ModelPair
 
@@ -17,9 +17,8 @@ def talk(
 ) -> None:
     """Read a line, answer it, again. Returns on /quit or the end of input."""
     console = Console(highlight=False)
-    console.print(
-        f"[bold]{pair.target_name}[/bold] · draft {pair.draft_name or 'none'} · /new starts again, /quit leaves"
-    )
+    console.print(f"{pair.target_name} · draft {pair.draft_name or 'none'}", style="bold", markup=False)
+    console.print("/new starts again, /quit leaves, Ctrl-C stops an answer", style="dim")
     console.print(legend())
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
@@ -31,8 +30,8 @@ def talk(
         messages.append({"role": "user", "content": line})
         try:
             answer = _answer(pair, decoder, params, max_tokens, messages, console)
-        except PromptError as error:
-            console.print(str(error), style="red")
+        except LookaheadError as error:
+            console.print(str(error), style="red", markup=False)
             messages.pop()
             continue
         messages.append({"role": "assistant", "content": answer})

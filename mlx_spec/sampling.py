@@ -105,7 +105,7 @@ def scores(logits: mx.array, params: SamplingParams) -> mx.array:
     At temperature 0 the logits come back as they are: the argmax is the token, and no filter can remove it.
     """
     rows = logits.astype(mx.float32)
-    if params.temperature == 0:
+    if params.greedy:
         return rows
     rows = rows * (1.0 / params.temperature)
     if 0 < params.top_k < rows.shape[-1]:

@@ -37,7 +37,7 @@ class Transcript:
         self._fresh += self._stop_strings.push(text)
         if self._stop_strings.found:
             self.finish_reason = "stop"
-        elif not self.remaining:
+        elif self.remaining <= 0:
             self.finish("length")
         return text
 

@@ -1,18 +1,19 @@
 """Exact rollback: after it, a rejected token has left no trace in the cache.
 
-One policy per cache kind, chosen by type. This version knows the caches that only ever append (`KVCache`,
-`QuantizedKVCache`, `ConcatenateKVCache`), where forgetting the newest entries is exact. Any other kind is an error that
-names it: a sliding window overwrites what it would have to give back, and a recurrent state cannot be un-mixed.
+One policy per cache kind, chosen by type. This version knows the caches that write at an offset (`KVCache`,
+`QuantizedKVCache`), where lowering the offset is exact. Any other kind is an error that names it: a sliding window
+overwrites what it would have to give back, a recurrent state cannot be un-mixed, and `ConcatenateKVCache`
+lowers its offset but goes on behind the keys it was told to forget.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
+from mlx_lm.models.cache import KVCache, QuantizedKVCache
 
 from mlx_spec.errors import UnsupportedModelError
 
-_APPEND_ONLY: Final = (KVCache, QuantizedKVCache, ConcatenateKVCache)
+_APPEND_ONLY: Final = (KVCache, QuantizedKVCache)
 
 
 def check_rollback(caches: Sequence[Any], name: str) -> None:
@@ -22,7 +23,7 @@ def check_rollback(caches: Sequence[Any], name: str) -> None:
         if type(cache) not in _APPEND_ONLY:
             raise UnsupportedModelError(
                 f"{name} uses a {type(cache).__name__}, which this version cannot roll back exactly: "
-                "use --drafter none for plain decoding."
+                "decode it without a draft (drafter none)."
             )
 
 

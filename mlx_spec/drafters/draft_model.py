@@ -38,13 +38,13 @@ class DraftModel:
         known = mx.array(self._pending, dtype=mx.int32)
         rows, drawn = [], []
         for i in range(gamma):
-            row = scores(self._model.score(known)[-1], self._draw.params)
+            row = scores(self._fitted(self._model.score(known)[-1]), self._draw.params)
             known = self._choose(row, position + i, round_index)[None]
             rows.append(row)
             drawn.append(known)
         self._pending = []
         self._fed = gamma - 1
-        return Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.temperature == 0)
+        return Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy)
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the cache in step with the answer."""
@@ -53,9 +53,16 @@ class DraftModel:
         self._fed = 0
         self._pending.extend(token_ids[kept:])
 
+    def _fitted(self, logits: mx.array) -> mx.array:
+        """Logits `[vocab]` at the target's width: the rows beyond the shared vocabulary are padding on either side."""
+        width, vocab_size = logits.shape[-1], self._draw.noise.vocab_size
+        if width >= vocab_size:
+            return logits[:vocab_size]
+        return mx.concatenate([logits, mx.full((vocab_size - width,), -mx.inf, dtype=logits.dtype)])
+
     def _choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
         """Draw one token (0-d, int32) from scores `[vocab]`."""
-        if self._draw.params.temperature > 0:
+        if not self._draw.params.greedy:
             row = row + self._noise(position, round_index)
         return mx.argmax(row).astype(mx.int32)
 

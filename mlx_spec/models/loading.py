@@ -48,6 +48,7 @@ class ModelPair:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, with the bos token in front where the model wants one."""
+        _check_text(text)
         return list(self.tokenizer.encode(text))
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
@@ -59,11 +60,13 @@ class ModelPair:
         """
         if not messages:
             raise PromptError("There is no message to answer.")
+        for message in messages:
+            _check_text(message["content"])
         if not self.tokenizer.has_chat_template:
             return self.encode("\n\n".join(message["content"] for message in messages))
         try:
             return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError) as error:
             raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
@@ -109,8 +112,21 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
         draft_name=draft_name,
         name=target if target in PAIRS and draft is None else target_name,
         context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
-        vocab_size=rows,
+        vocab_size=_logits_width(target_model),
     )
+
+
+def _logits_width(model: nn.Module) -> int:
+    """The width of a model's logits, from its graph, which is never computed: config.json may leave it to a default."""
+    return int(model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1])
+
+
+def _check_text(text: str) -> None:
+    """Raise PromptError for what is not text: bytes that were not UTF-8 come from a terminal as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
 
 
 def _target_folder(name: str, progress: Progress | None) -> tuple[Path, str]:

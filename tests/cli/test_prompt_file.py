@@ -24,6 +24,11 @@ def test_front_matter_sets_options(tmp_path: Path) -> None:
     assert (opened.text, opened.settings) == ("Hello", {"title": "A", "temperature": 0.5})
 
 
+def test_the_text_stays_as_it_was_written(tmp_path: Path) -> None:
+    opened = read_prompt_file(written(tmp_path, "---\r\nseed: 1\r\nsystem:\r\n---\r\na\x0cb\u2028c\td\r\n"))
+    assert (opened.text, opened.settings) == ("a\x0cb\u2028c\td", {"seed": 1})
+
+
 def test_a_ruled_line_is_not_front_matter(tmp_path: Path) -> None:
     assert read_prompt_file(written(tmp_path, "---\nHello")).text == "---\nHello"
 
@@ -37,6 +42,10 @@ def test_a_ruled_line_is_not_front_matter(tmp_path: Path) -> None:
         ("---\ntitle: A\n---\n", "is empty"),
         ("---\ncolour: red\n---\nhi", "unknown key 'colour'"),
         ("---\n: [\n---\nhi", "is not YAML"),
+        ("---\ntitle: 2024-13-45\n---\nhi", "is not YAML"),
+        ("---\nseed: " + "9" * 5000 + "\n---\nhi", "is not YAML"),
+        ("---\ntemperature: hot\n---\nhi", "temperature is 'hot': it must be a number"),
+        ("---\nsystem: 5\n---\nhi", "system is 5: it must be text"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -11,6 +11,7 @@ from mlx_spec.errors import ConfigError, LookaheadError
     [
         ("temperature", -0.1, r"a number in \[0, 100\]"),
         ("temperature", float("nan"), r"a number in \[0, 100\]"),
+        ("temperature", 10**400, r"a number in \[0, 100\]"),
         ("temperature", "hot", r"a number in \[0, 100\]"),
         ("top_p", 0.0, r"a number in \(0, 1\]"),
         ("top_p", 1.5, r"a number in \(0, 1\]"),

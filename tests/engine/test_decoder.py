@@ -162,10 +162,7 @@ def test_events_tell_the_whole_story(pair: ModelPair) -> None:
         for token in event.drafted:
             assert 0 <= token.q <= 1
             assert (token.p is None) == (token.state == "untested")
-        assert (
-            event.accepted_count == sum(token.kind == "accepted" for token in event.emitted)
-            or event is rounds(events)[-1]
-        )
+        assert event.accepted_count == sum(token.kind == "accepted" for token in event.emitted)
         assert event.round_ms >= event.verify_ms > 0
         assert len(event.drafted) == event.lookahead
     tested = sum(token.state != "untested" for event in rounds(events) for token in event.drafted)
@@ -185,6 +182,39 @@ def test_probabilities_shown_are_the_warped_ones() -> None:
         assert token.p == pytest.approx(p[token.token_id], abs=1e-4)
         assert token.kind == "plain"
         ids.append(token.token_id)
+
+
+@pytest.mark.parametrize("rule", ["coupled", "token"])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("vocab", [TINY_VOCAB - 2, TINY_VOCAB + 40])
+def test_a_draft_may_be_padded_to_another_width(vocab: int, temperature: float, rule: str) -> None:
+    pair = pair_of(tiny_llama(0), tiny_llama(0, vocab=vocab))
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(acceptance=rule))
+    params = SamplingParams(temperature=temperature, seed=3)
+    end = finished(answer(decoder, "hello", params, 30))
+    if rule == "coupled" or temperature == 0:
+        assert end.token_ids == finished(answer(decoder, "hello", params, 30, drafter="none")).token_ids
+    assert all(0 <= token_id < TINY_VOCAB for token_id in end.token_ids)
+
+
+def test_drafts_behind_the_end_of_the_answer_do_not_count() -> None:
+    target = tiny_llama(3)
+    pair = pair_of(target, target)  # every draft is accepted
+    decoder = SpeculativeDecoder(pair)
+    params = SamplingParams(temperature=1, seed=1)
+    whole = finished(answer(decoder, "hi", params, 60))
+    pair.tokenizer._eos_token_ids.add(whole.token_ids[10])
+    events = answer(decoder, "hi", params, 60, lookahead=8)
+    last = rounds(events)[-1]
+    assert last.accepted_count == sum(token.kind == "accepted" for token in last.emitted)
+    assert {token.state for token in last.drafted[last.accepted_count :]} <= {"untested"}
+    assert finished(events).stats.accepted_tokens == sum(event.accepted_count for event in rounds(events))
+
+
+def test_a_tiny_temperature_is_greedy(pair: ModelPair) -> None:
+    decoder = SpeculativeDecoder(pair)
+    cold = finished(answer(decoder, "hello", SamplingParams(temperature=1e-30, seed=1)))
+    assert cold.token_ids == finished(answer(decoder, "hello", SamplingParams(seed=1))).token_ids
 
 
 def test_a_seed_is_drawn_told_and_repeats_the_answer(pair: ModelPair) -> None:
@@ -365,9 +395,12 @@ def test_the_context_limits_the_answer(pair: ModelPair) -> None:
 def test_a_cache_that_cannot_be_rolled_back_is_refused_by_name(pair: ModelPair) -> None:
     target = tiny_llama(1)
     target.make_cache = lambda: [RotatingKVCache(max_size=64) for _ in target.layers]
-    decoder = SpeculativeDecoder(pair_of(target, pair.draft))
+    refused = pair_of(target, pair.draft)
+    with pytest.raises(UnsupportedModelError, match="tiny-target uses a RotatingKVCache"):
+        SpeculativeDecoder(refused)
+    decoder = SpeculativeDecoder(refused, drafter="none")
     with pytest.raises(UnsupportedModelError, match="RotatingKVCache"):
-        decoder.stream([1, 2, 3], SamplingParams())
+        decoder.stream([1, 2, 3], SamplingParams(), drafter="model")
     assert finished(list(decoder.stream([1, 2, 3], SamplingParams(), 5, drafter="none"))).token_ids
 
 

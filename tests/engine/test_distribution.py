@@ -15,7 +15,7 @@ from mlx_spec.sampling import Stream, stream_key
 from tests import oracle
 from tests.tiny import TableModel, pair_of
 
-VOCAB, LENGTH, RUNS = 4, 8, 700
+VOCAB, LENGTH, RUNS = 4, 8, 500
 PROMPT = [1, 2]
 
 

@@ -46,6 +46,8 @@ def test_a_hopeless_draft_is_parked_and_probed() -> None:
         adaptive.observe(0, 0, [])
     adaptive.observe(2, 2, [0.9, 1.1])
     assert adaptive.length >= 2
+    adaptive.observe(1, 0, [0.01])  # one poor round is no full window
+    assert adaptive.length >= 2
 
 
 def test_controller_follows_the_configuration() -> None:
