@@ -16,7 +16,7 @@ import mlx.core as mx
 
 from mlx_spec.config import ACCEPTANCE_RULES, AcceptanceRule
 from mlx_spec.errors import ConfigError
-from mlx_spec.sampling import Stream, check_probabilities, gumbel, noise, stream_key, stream_uniform
+from mlx_spec.sampling import Stream, gumbel, noise, stream_key, stream_uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ def verify(
         raise ConfigError("rule", rule, f"one of {', '.join(ACCEPTANCE_RULES)}")
     draft_ids = mx.array(draft_ids, dtype=mx.int32)
     gamma, vocab = draft_ids.shape[0], p.shape[-1]
-    check_probabilities("p", p, (gamma + 1, vocab))
+    _check_shape("p", p, (gamma + 1, vocab))
     if q is not None:
-        check_probabilities("q", q, (gamma, vocab))
+        _check_shape("q", q, (gamma, vocab))
     log_p = mx.log(p.astype(mx.float32))
     if rule == "coupled":
         rows = mx.stack([noise(seed, position + i, vocab) for i in range(gamma + 1)])
@@ -120,6 +120,11 @@ def verify(
         log_q = point_mass(draft_ids, vocab) if q is None else mx.log(q.astype(mx.float32))
         verdict = token(log_p, log_q, draft_ids, seed=seed, position=position)
     return _read(verdict, log_p, gamma)
+
+
+def _check_shape(name: str, rows: mx.array, shape: tuple[int, ...]) -> None:
+    if tuple(rows.shape) != shape:
+        raise ConfigError(name, tuple(rows.shape), f"an array of shape {shape}")
 
 
 def _read(verdict: Verdict, log_p: mx.array, gamma: int) -> VerificationResult:

@@ -15,7 +15,6 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.errors import ConfigError
 
 _WORD: Final = 0xFFFFFFFF
 _ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -152,9 +151,3 @@ def log_normaliser(rows: mx.array) -> mx.array:
 def log_distribution(rows: mx.array) -> mx.array:
     """Normalised log-probabilities `[..., vocab]` of scores, as the `token` rule needs them."""
     return rows - mx.logsumexp(rows, axis=-1, keepdims=True)
-
-
-def check_probabilities(name: str, rows: mx.array, shape: tuple[int, ...]) -> None:
-    """Raise ConfigError unless `rows` has the given shape."""
-    if tuple(rows.shape) != shape:
-        raise ConfigError(name, tuple(rows.shape), f"an array of shape {shape}")

@@ -15,11 +15,6 @@ class Target:
         self._cached = CachedModel(model, name, speculative=speculative)
         self._scored = 0
 
-    @property
-    def forward_passes(self) -> int:
-        """Forward passes so far, the prompt's not counted."""
-        return self._cached.forward_passes
-
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         self._cached.prefill(token_ids)

@@ -10,7 +10,7 @@ from mlx_spec.cache.rollback import check_rollback, rollback
 
 
 class CachedModel:
-    """Draft and target are both held this way. `position` is the number of tokens in the cache.
+    """Draft and target are both held this way.
 
     With `speculative` the cache must be one that can be rolled back exactly; UnsupportedModelError otherwise.
     """
@@ -20,8 +20,6 @@ class CachedModel:
         self._caches = make_prompt_cache(model)
         if speculative:
             check_rollback(self._caches, name)
-        self.position = 0
-        self.forward_passes = 0
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
@@ -30,15 +28,12 @@ class CachedModel:
 
     def score(self, token_ids: mx.array) -> mx.array:
         """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache."""
-        self.forward_passes += 1
         return self._forward(token_ids)
 
     def forget(self, count: int) -> None:
         """Take the newest `count` tokens back out of the cache."""
         rollback(self._caches, count)
-        self.position -= count
 
     def _forward(self, token_ids: mx.array) -> mx.array:
         logits: mx.array = self._model(token_ids[None], cache=self._caches)
-        self.position += token_ids.shape[0]
         return logits[0]

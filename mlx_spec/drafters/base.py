@@ -32,19 +32,9 @@ class Draft:
     scores: mx.array | None
     greedy: bool
 
-    @property
-    def gamma(self) -> int:
-        """Number of drafted tokens."""
-        return int(self.token_ids.shape[0])
-
 
 class Drafter(Protocol):
     """Proposes chains for one request. It never reads a token back to the host."""
-
-    @property
-    def forward_passes(self) -> int:
-        """Forward passes so far, the prompt's not counted."""
-        ...
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""

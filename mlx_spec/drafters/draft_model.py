@@ -24,11 +24,6 @@ class DraftModel:
         self._pending: list[int] = []
         self._fed = 0
 
-    @property
-    def forward_passes(self) -> int:
-        """Forward passes of the draft so far, the prompt's not counted."""
-        return self._model.forward_passes
-
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         self._model.prefill(token_ids)

@@ -127,8 +127,13 @@ def test_one_target_pass_and_one_host_read_a_round(pair: ModelPair, monkeypatch:
     # Drafting and verifying must not look at a value: within a round only `read_outcome` may.
     for name in ("item", "tolist"):
         assert not any(name in code.co_names for code in _codes("mlx_spec.drafters.draft_model"))
-    events = answer(SpeculativeDecoder(pair), "hello", SamplingParams(temperature=0.7, seed=1), lookahead=4)
+    target, draft = _Counted(pair.target), _Counted(pair.draft)
+    decoder = SpeculativeDecoder(pair_of(target, draft))
+    events = answer(decoder, "hello", SamplingParams(temperature=0.7, seed=1), lookahead=4)
     stats = finished(events).stats
+    prompt_passes = 1  # it fits one chunk
+    assert target.calls - prompt_passes == stats.target_forward_passes
+    assert draft.calls - prompt_passes == stats.draft_forward_passes
     assert reads == stats.rounds == stats.target_forward_passes == len(rounds(events))
     assert stats.draft_forward_passes == stats.draft_tokens
 
@@ -336,6 +341,22 @@ class _Parrot(nn.Module):
         start = cache[0].offset
         cache[0].update_and_fetch(*[mx.zeros((1, 1, inputs.shape[1], 1))] * 2)
         return self.rows[start : start + inputs.shape[1]][None]
+
+
+class _Counted(nn.Module):
+    """Counts its forward passes."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.calls = inner, 0
+
+    @property
+    def layers(self) -> list:
+        return self.inner.layers
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        self.calls += 1
+        return self.inner(inputs, cache=cache)
 
 
 class _Broken(nn.Module):
