@@ -34,14 +34,18 @@ class Draft:
 
 
 class Drafter(Protocol):
-    """Proposes chains for one request. It never reads a token back to the host."""
+    """Proposes chains for one request. Whatever it proposes, the acceptance rule keeps the answer exact."""
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         ...
 
-    def propose(self, position: int, gamma: int, round_index: int) -> Draft:
-        """Propose `gamma` >= 1 tokens; the first of them has absolute `position`."""
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """Propose up to `gamma` >= 1 tokens; the first of them has absolute `position`. None: nothing comes to mind.
+
+        How many it proposes may depend on the text and on its own rows of probabilities, never on what it drew from
+        the last of them: a proposal that is withdrawn because of itself would bias the answer under `token`.
+        """
         ...
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
