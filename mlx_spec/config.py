@@ -4,13 +4,17 @@ Both classes validate on construction, so an instance in hand is a valid one.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from mlx_spec.errors import ConfigError
 
-AcceptanceRule = Literal["coupled", "token"]
+AcceptanceRule = Literal["coupled", "token", "block", "typical"]
 ACCEPTANCE_RULES: Final = get_args(AcceptanceRule)
+LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
+"""The rules that change the distribution of the words."""
+LogitBias = Mapping[int, float] | tuple[tuple[int, float], ...]
 LOOKAHEAD_LIMIT: Final = 32
 SEED_LIMIT: Final = 2**63
 GREEDY_BELOW: Final = 1e-6
@@ -31,9 +35,28 @@ def _check_number(field: str, value: object, low: float, high: float | None, *, 
         raise ConfigError(field, value, allowed)
 
 
+def _check_biases(biases: object) -> None:
+    if isinstance(biases, Mapping):
+        biases = tuple(biases.items())
+    if not isinstance(biases, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in biases):
+        raise ConfigError("logit_bias", biases, "a mapping from token ids to numbers")
+    for token_id, bias in biases:
+        _check_integer("logit_bias", token_id, 0)
+        _check_number(f"logit_bias[{token_id}]", bias, -100.0, 100.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How one request turns logits into tokens. Applied in this order: temperature, top-k, top-p, min-p.
+    """How one request turns logits into tokens.
+
+    Applied in this order: logit bias and bans, repetition penalty, presence and frequency penalty (as vLLM and mlx-lm
+    have it), temperature, top-k, top-p, min-p. All but the last four hold at temperature 0 too.
+
+    `repetition_penalty` 1 is off: the logits of tokens that stand in prompt or answer are divided by it where they
+    are positive, multiplied where negative (Keskar et al. 2019, CTRL). `presence_penalty` and `frequency_penalty` 0
+    are off: once, and for every time that it stands in the answer, they are subtracted from a token's logit.
+    `logit_bias` maps token ids to what is added to their logits, and is kept as a sorted tuple of pairs.
+    `banned_token_ids` are never emitted.
 
     `temperature` 0 is greedy, and so is anything under 1e-6, where float32 scores would overflow. `top_k` 0 and
     `min_p` 0 are off, as is `top_p` 1. `seed` None draws one, which `GenerationFinished.seed` then gives back.
@@ -48,9 +71,16 @@ class SamplingParams:
     min_p: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: LogitBias = ()
+    banned_token_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.validate()
+        if isinstance(self.logit_bias, Mapping):  # hashable, and equal whatever the order it was written in
+            object.__setattr__(self, "logit_bias", tuple(sorted(self.logit_bias.items())))
 
     @property
     def greedy(self) -> bool:
@@ -68,11 +98,23 @@ class SamplingParams:
         stop: object = self.stop
         if not isinstance(stop, tuple) or not all(isinstance(s, str) and s for s in stop):
             raise ConfigError("stop", self.stop, "a tuple of strings that are not empty")
+        _check_number("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
+        _check_number("presence_penalty", self.presence_penalty, -2.0, 2.0)
+        _check_number("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
+        _check_biases(self.logit_bias)
+        banned: object = self.banned_token_ids
+        if not isinstance(banned, tuple):
+            raise ConfigError("banned_token_ids", banned, "a tuple of token ids")
+        for token_id in banned:
+            _check_integer("banned_token_ids", token_id, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeculativeConfig:
     """How one decoder speculates. None of these settings changes the words of the default rule, `coupled`.
+
+    `acceptance`: `coupled` keeps the words, `token` and `block` their distribution; `typical` is lossy, and the
+    statistics say so.
 
     Without `adaptive_lookahead` every round drafts `lookahead` tokens; with it the controller starts there and moves
     between `min_lookahead` and `max_lookahead`. `draft_temperature` None is the
