@@ -7,16 +7,25 @@ reads once a round. `verify` is the same for a caller who holds probabilities an
   position is argmax(log p + noise), an exact sample of p whatever was drafted; a draft stands where it is that token.
 - `token`: speculative sampling, Leviathan et al. 2023, Algorithm 1. Accept x with probability min(1, p(x) / q(x)),
   else draw from the residual max(0, p - q), normalised. q is the draft's *whole warped* distribution.
+- `block`: block verification, Sun et al. 2024 (arXiv 2403.10444), Algorithm 2. As exact as `token`; it judges the
+  drafts together, and in expectation never accepts fewer.
+- `typical`: Cai et al. 2024 (Medusa, arXiv 2401.10774), section 2.3.2. Accept what the target finds plausible.
+  *Lossy*: the answer no longer follows the target's distribution. Off by default, and the statistics say so.
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, Protocol, cast
 
 import mlx.core as mx
 
 from mlx_spec.config import ACCEPTANCE_RULES, AcceptanceRule
 from mlx_spec.errors import ConfigError
 from mlx_spec.sampling import Stream, gumbel, noise, stream_key, stream_uniform
+
+TYPICAL_EPSILON: Final = 0.09
+"""`typical` accepts whatever is likelier than this."""
+TYPICAL_DELTA: Final = 0.3
+"""Where the target is unsure, `typical` asks for less: delta * exp(-entropy). The paper's choice, sqrt(epsilon)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +61,107 @@ def coupled(target_scores: mx.array, draft_ids: mx.array, noise_rows: mx.array |
     return Verdict(_prefix_length(target_ids[:-1] == draft_ids), target_ids)
 
 
-def token(log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0) -> Verdict:
-    """Leviathan et al. 2023, Algorithm 1, for all positions at once.
+class Rule(Protocol):
+    """A rule that draws its own randomness, for all positions at once.
 
-    `log_p` `[gamma + 1, vocab]` and `log_q` `[gamma, vocab]` are normalised; the drafts were drawn from exactly
-    `log_q` with a stream other than ACCEPT and RECOVER, which this function draws from.
+    `log_p` `[gamma + 1, vocab]` and `log_q` `[gamma, vocab]` are normalised; the drafts `[gamma]` were drawn from
+    exactly `log_q` with a stream other than ACCEPT and RECOVER, which the rule draws from. `position` is that of the
+    first draft, `salt` tells rounds apart.
+    """
+
+    def __call__(
+        self, log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0
+    ) -> Verdict: ...
+
+
+def token(log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0) -> Verdict:
+    """Leviathan et al. 2023, Algorithm 1: accept x with min(1, p(x) / q(x)), up to the first rejection. See `Rule`."""
+    gamma = draft_ids.shape[0]
+    uniforms = _acceptance_uniforms(gamma, seed, position, salt)
+    # Strictly less: a token that p excludes is never accepted, not even at u = 0.
+    count = _prefix_length(uniforms * _drafted(log_q, draft_ids) < _drafted(log_p[:gamma], draft_ids))
+    p_row = mx.exp(mx.take(log_p, count, axis=0))
+    residual = mx.maximum(p_row - mx.take(_with_bonus_row(log_q), count, axis=0), 0.0)
+    return _followed(draft_ids, count, residual, p_row, seed, position, salt)
+
+
+def block(log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0) -> Verdict:
+    """Sun et al. 2024, Algorithm 2: the longest prefix that passes its own test, whatever the shorter ones did.
+
+    With w_0 = 1 and w_i = min(1, w_(i-1) p(x_i) / q(x_i)), and S_i the sum over the next token y of
+    max(0, w_i p(y) - q(y)), the prefix of i drafts passes with probability h_i = S_i / (S_i + 1 - w_i). Behind the
+    last draft nothing is proposed, q is 0, and h_gamma is w_gamma. The next token's residual is max(0, w_i p - q).
+    See `Rule`.
     """
     gamma = draft_ids.shape[0]
-    uniforms = mx.array([stream_uniform(seed, position + i, Stream.ACCEPT, salt) for i in range(gamma)])
-    columns = draft_ids[:, None]
-    p_drafted = mx.exp(mx.take_along_axis(log_p[:gamma], columns, axis=-1)[:, 0])
-    q_drafted = mx.exp(mx.take_along_axis(log_q, columns, axis=-1)[:, 0])
-    # Strictly less: a token that p excludes is never accepted, not even at u = 0.
-    count = _prefix_length(uniforms * q_drafted < p_drafted)
+    weights = _prefix_weights(_drafted(log_p[:gamma], draft_ids), _drafted(log_q, draft_ids))
+    p_rows = mx.exp(log_p)
+    residuals = mx.maximum(weights[:, None] * p_rows - _with_bonus_row(log_q), 0.0)
+    left = mx.sum(residuals, axis=-1)
+    # 0 / 0 where w_i is 1 and p equals q: then every longer prefix passes too, and any answer is right.
+    passing = left / mx.maximum(left + (1.0 - weights), 1e-30)
+    passed = _acceptance_uniforms(gamma, seed, position, salt) < passing[1:]
+    count = mx.max(mx.concatenate([mx.array([0]), mx.where(passed, mx.arange(1, gamma + 1), 0)])).astype(mx.int32)
+    residual, p_row = mx.take(residuals, count, axis=0), mx.take(p_rows, count, axis=0)
+    return _followed(draft_ids, count, residual, p_row, seed, position, salt)
 
-    q_rows = mx.concatenate([mx.exp(log_q), mx.zeros((1, log_p.shape[-1]))])
-    p_row = mx.exp(mx.take(log_p, count, axis=0))
-    residual = mx.maximum(p_row - mx.take(q_rows, count, axis=0), 0.0)
+
+def typical(
+    log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, position: int, salt: int = 0
+) -> Verdict:
+    """Cai et al. 2024: accept x where p(x) > min(epsilon, delta * exp(-H(p))), up to the first rejection. Lossy.
+
+    The next token is a sample of p. How a draft was drawn does not matter, so `log_q` is not read. See `Rule`.
+    """
+    gamma = draft_ids.shape[0]
+    p_rows = mx.exp(log_p)
+    entropy = -mx.sum(mx.where(p_rows > 0, p_rows * log_p, 0.0), axis=-1)
+    least = mx.minimum(TYPICAL_EPSILON, TYPICAL_DELTA * mx.exp(-entropy))
+    count = _prefix_length(_drafted(log_p[:gamma], draft_ids) > least[:gamma])
+    p_row = mx.take(p_rows, count, axis=0)
+    return _followed(draft_ids, count, p_row, p_row, seed, position, salt)
+
+
+RULES: Final[dict[AcceptanceRule, Rule]] = {"token": token, "block": block, "typical": typical}
+"""The rules that take normalised distributions; `coupled` needs none."""
+
+
+def _acceptance_uniforms(gamma: int, seed: int, position: int, salt: int) -> mx.array:
+    """One uniform number `[gamma]` a draft."""
+    values = [stream_uniform(seed, position + i, Stream.ACCEPT, salt) for i in range(gamma)]
+    return mx.array(values, dtype=mx.float32)
+
+
+def _drafted(log_rows: mx.array, draft_ids: mx.array) -> mx.array:
+    """Probability `[gamma]` of each draft in its row of `[gamma, vocab]`."""
+    return mx.exp(mx.take_along_axis(log_rows, draft_ids[:, None], axis=-1)[:, 0])
+
+
+def _with_bonus_row(log_q: mx.array) -> mx.array:
+    """q `[gamma + 1, vocab]`: behind the last draft nothing is proposed, so nothing is taken off p there."""
+    return mx.concatenate([mx.exp(log_q), mx.zeros((1, log_q.shape[-1]))])
+
+
+def _prefix_weights(p_drafted: mx.array, q_drafted: mx.array) -> mx.array:
+    """w `[gamma + 1]` of `block`, from the drafts' probabilities `[gamma]`."""
+    weights = [mx.array(1.0)]
+    for i in range(p_drafted.shape[0]):
+        wanted, proposed = weights[-1] * p_drafted[i], q_drafted[i]
+        # Divides only where the quotient is under 1, which also keeps 0 / 0 out.
+        inside = wanted / mx.where(wanted < proposed, proposed, 1.0)
+        weights.append(mx.where(wanted < proposed, inside, (wanted > 0).astype(mx.float32)))
+    return mx.stack(weights)
+
+
+def _followed(
+    draft_ids: mx.array, count: mx.array, residual: mx.array, p_row: mx.array, seed: int, position: int, salt: int
+) -> Verdict:
+    """The first `count` drafts, and a token drawn from `residual` `[vocab]`, which need not be normalised."""
+    gamma, vocab = draft_ids.shape[0], p_row.shape[-1]
     # Rounding can empty the residual where p and q are equal; then p itself is the right distribution.
     residual = mx.where(mx.sum(residual) > 0, residual, p_row)
     keys = mx.array([stream_key(seed, position + i, Stream.RECOVER, salt) for i in range(gamma + 1)], dtype=mx.uint32)
-    recovery_noise = gumbel(mx.take(keys, count, axis=0), log_p.shape[-1])
-    recovered = mx.argmax(mx.log(residual) + recovery_noise).astype(mx.int32)
+    recovered = mx.argmax(mx.log(residual) + gumbel(mx.take(keys, count, axis=0), vocab)).astype(mx.int32)
     padded = mx.concatenate([draft_ids.astype(mx.int32), mx.zeros((1,), dtype=mx.int32)])
     return Verdict(count, mx.where(mx.arange(gamma + 1) == count, recovered, padded))
 
@@ -118,7 +206,7 @@ def verify(
         verdict = coupled(log_p, draft_ids, rows)
     else:
         log_q = point_mass(draft_ids, vocab) if q is None else mx.log(q.astype(mx.float32))
-        verdict = token(log_p, log_q, draft_ids, seed=seed, position=position)
+        verdict = RULES[rule](log_p, log_q, draft_ids, seed=seed, position=position)
     return _read(verdict, log_p, gamma)
 
 

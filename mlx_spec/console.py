@@ -123,6 +123,8 @@ def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:
             ("target passes saved", f"{stats.target_passes_saved} of {stats.total_tokens_generated}"),
             ("time", f"draft {stats.draft_time_ms / 1e3:.2f} s, target {stats.target_time_ms / 1e3:.2f} s"),
         ]
+    if not stats.lossless:
+        lines.append(("exactness", "lossy: the acceptance rule changes what the target would say"))
     if stats.speedup is not None:
         lines.append(("against plain", f"{stats.speedup:.2f}x (measured step {stats.plain_step_ms:.0f} ms)"))
     return lines

@@ -9,7 +9,9 @@ class SpeculativeStats:
     """What speculation did and cost, since the counters were last reset.
 
     `draft_tokens` were proposed, `tested_tokens` reached the acceptance test (a token after a rejection never
-    does), `accepted_tokens` passed. Times are wall-clock milliseconds of the rounds, prompt processing excluded.
+    does), `accepted_tokens` passed. `lossless` is False once a lossy acceptance rule (`typical`) has judged a draft:
+    from then on the words are not the target's own. Times are wall-clock milliseconds of the rounds, prompt processing
+    excluded.
     """
 
     draft_tokens: int = 0
@@ -23,6 +25,7 @@ class SpeculativeStats:
     target_time_ms: float = 0.0
     total_time_ms: float = 0.0
     plain_step_ms: float | None = None
+    lossless: bool = True
 
     @property
     def acceptance_rate(self) -> float:
@@ -98,7 +101,7 @@ def _sum(left: SpeculativeStats, right: SpeculativeStats) -> SpeculativeStats:
     sums = {
         name: getattr(left, name) + getattr(right, name)
         for name in SpeculativeStats.__dataclass_fields__
-        if name != "plain_step_ms"
+        if name not in ("plain_step_ms", "lossless")
     }
     step = right.plain_step_ms if right.plain_step_ms is not None else left.plain_step_ms
-    return SpeculativeStats(**sums, plain_step_ms=step)
+    return SpeculativeStats(**sums, plain_step_ms=step, lossless=left.lossless and right.lossless)
