@@ -17,10 +17,10 @@ from typing import Final
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.acceptance import Verdict, coupled, point_mass, token
+from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
 from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, speculates, with_lookahead
 from mlx_spec.cache.rollback import check_rollback
-from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.config import LOSSY_RULES, SamplingParams, SpeculativeConfig
 from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.drafters.draft_model import DraftModel
 from mlx_spec.events import (
@@ -37,6 +37,7 @@ from mlx_spec.events import (
 from mlx_spec.lookahead import FixedLookahead, LookaheadController, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
+from mlx_spec.penalties import Penalties
 from mlx_spec.sampling import NoiseTable, log_distribution, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.target import Target
@@ -136,8 +137,9 @@ class _RoundLoop:
         assert params.seed is not None
         self._config, self._params, self._seed = config, params, params.seed
         self._noise = NoiseTable(params.seed, pair.vocab_size)
+        self._penalties = Penalties(params, pair.vocab_size)
         self._target = Target(pair.target, pair.target_name, speculative=speculate)
-        self._drafter = _draft_model(pair, config, params, self._noise) if speculate else None
+        self._drafter = _draft_model(pair, config, params, self._noise, self._penalties) if speculate else None
         self._controller: LookaheadController = controller(config) if speculate else FixedLookahead(0)
         eos_token_ids: frozenset[int] = frozenset() if endless else pair.eos_token_ids
         self._transcript = Transcript(pair.tokenizer, eos_token_ids, params.stop, max_tokens)
@@ -166,6 +168,7 @@ class _RoundLoop:
     def _prefill(self, prompt_ids: list[int], should_cancel: Callable[[], bool]) -> Iterator[PrefillProgress]:
         """Process all of the prompt but its last token, which the first round scores together with its drafts."""
         started = time.perf_counter()
+        self._penalties.read_prompt(prompt_ids)
         known, self._last_token = prompt_ids[:-1], prompt_ids[-1]
         yield PrefillProgress(0, len(prompt_ids), 0.0)
         step = _PREFILL_TOKENS[mx.default_device().type]
@@ -192,7 +195,7 @@ class _RoundLoop:
             # The draft runs while Python builds the target's graph.
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
-        rows = scores(logits, self._params)
+        rows = scores(self._penalties.apply(logits, draft.token_ids if draft else None), self._params)
         verdict = self._verify(rows, draft, index)
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
@@ -228,7 +231,8 @@ class _RoundLoop:
             log_q = point_mass(draft_ids, rows.shape[-1])
         else:
             log_q = log_distribution(draft.scores)
-        return token(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
+        rule = RULES[self._config.acceptance]
+        return rule(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
 
     def _emit(self, outcome: Outcome, *, speculated: bool) -> list[EmittedToken]:
         """Add the round's tokens to the answer, as far as it goes on."""
@@ -253,6 +257,7 @@ class _RoundLoop:
             self._drafter.commit(outcome.token_ids, outcome.accepted)
         self._position += len(outcome.token_ids)
         self._noise.forget_before(self._position)
+        self._penalties.push(outcome.token_ids)
         self._last_token = outcome.token_ids[-1]
 
     def _drafted(self, outcome: Outcome) -> tuple[DraftedToken, ...]:
@@ -277,6 +282,7 @@ class _RoundLoop:
             draft_time_ms=(drafted - started) * 1e3 if gamma else 0.0,
             target_time_ms=(verified - (drafted if gamma else started)) * 1e3,
             total_time_ms=(time.perf_counter() - started) * 1e3,
+            lossless=not gamma or self._params.greedy or self._config.acceptance not in LOSSY_RULES,
         )
         self._stats.add(change)
         self._own_stats.add(change)
@@ -295,9 +301,12 @@ class _RoundLoop:
         )
 
 
-def _draft_model(pair: ModelPair, config: SpeculativeConfig, params: SamplingParams, noise: NoiseTable) -> Drafter:
+def _draft_model(
+    pair: ModelPair, config: SpeculativeConfig, params: SamplingParams, noise: NoiseTable, penalties: Penalties
+) -> Drafter:
     temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
     top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
     assert params.seed is not None
-    draw = DrawSettings(replace(params, temperature=temperature, top_p=top_p), config.acceptance, params.seed, noise)
+    drawn = replace(params, temperature=temperature, top_p=top_p)
+    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties)
     return DraftModel(pair.draft, pair.draft_name or "the draft", draw)

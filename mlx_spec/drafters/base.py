@@ -7,17 +7,22 @@ from typing import Protocol
 import mlx.core as mx
 
 from mlx_spec.config import AcceptanceRule, SamplingParams
+from mlx_spec.penalties import Penalties
 from mlx_spec.sampling import NoiseTable
 
 
 @dataclass(frozen=True, slots=True)
 class DrawSettings:
-    """How one request's drafts are drawn: filters, the acceptance rule, and its randomness."""
+    """How one request's drafts are drawn: penalties, filters, the acceptance rule, and its randomness.
+
+    `penalties` are the target's own, which the decoder keeps in step with the answer.
+    """
 
     params: SamplingParams
     rule: AcceptanceRule
     seed: int
     noise: NoiseTable
+    penalties: Penalties
 
 
 @dataclass(frozen=True, slots=True)

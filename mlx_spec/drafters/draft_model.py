@@ -33,7 +33,9 @@ class DraftModel:
         known = mx.array(self._pending, dtype=mx.int32)
         rows, drawn = [], []
         for i in range(gamma):
-            row = scores(self._fitted(self._model.score(known)[-1]), self._draw.params)
+            logits = self._fitted(self._model.score(known)[-1])[None]
+            drafted = mx.concatenate(drawn) if drawn else None
+            row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             known = self._choose(row, position + i, round_index)[None]
             rows.append(row)
             drawn.append(known)
