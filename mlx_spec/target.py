@@ -24,7 +24,7 @@ class Target:
         known = mx.array([last_token], dtype=mx.int32)
         token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
         self._scored = token_ids.shape[0]
-        return self._cached.score(token_ids)
+        return self._cached.score(token_ids, kept=1)
 
     def commit(self, accepted: int) -> None:
         """Keep the known token and the `accepted` drafts that follow it; forget the other drafts."""

@@ -1,38 +1,69 @@
-"""A causal language model together with the keys and values of the tokens it was given."""
+"""A causal language model together with the keys, values and states of the tokens it was given."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
-from mlx_spec.cache.rollback import check_rollback, rollback
+from mlx_spec.cache.ring import KeptMask
+from mlx_spec.cache.rollback import Rollback, leaves
+
+# Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
+# that a pass of their own is rare.
+MAX_BEHIND: Final = 8
 
 
 class CachedModel:
     """Draft and target are both held this way.
 
-    With `speculative` the cache must be one that can be rolled back exactly; UnsupportedModelError otherwise.
+    With `speculative` the cache must be one that can be rolled back exactly; UnsupportedModelError otherwise. Without,
+    it never forgets, and keeps nothing for that.
+
+    A recurrent state can only return to where a pass began. Then the tokens of that pass that should have stayed are
+    *behind*: the next pass has them in front of its own, so that a round stays one forward pass.
     """
 
     def __init__(self, model: Any, name: str, *, speculative: bool) -> None:
         self._model = model
         self._caches = make_prompt_cache(model)
-        if speculative:
-            check_rollback(self._caches, name)
+        self._rollback = Rollback(self._caches, name) if speculative else None
+        self._behind: mx.array | None = None
+        for cache in leaves(self._caches):
+            if type(cache) is RotatingKVCache and cache.keep:
+                cache.make_mask = KeptMask(cache)
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
-        self._forward(mx.array(list(token_ids), dtype=mx.int32))
-        mx.eval([cache.state for cache in self._caches])
+        self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids))
+        mx.eval([cache.state for cache in leaves(self._caches)])
 
-    def score(self, token_ids: mx.array) -> mx.array:
-        """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache."""
-        return self._forward(token_ids)
+    def score(self, token_ids: mx.array, *, kept: int = 0) -> mx.array:
+        """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache.
+
+        To promise that the first `kept` of them will not be forgotten spares the cache what it would keep for that.
+        """
+        behind, self._behind = self._behind, None
+        if behind is not None and behind.shape[0] > MAX_BEHIND:
+            self._forward(behind)
+            behind = None
+        in_front = 0 if behind is None else behind.shape[0]
+        if behind is not None:
+            token_ids = mx.concatenate([behind, token_ids])
+        if self._rollback is not None:
+            self._rollback.begin(token_ids, in_front + kept)
+        logits = self._forward(token_ids)
+        return logits[in_front:] if in_front else logits
 
     def forget(self, count: int) -> None:
-        """Take the newest `count` tokens back out of the cache."""
-        rollback(self._caches, count)
+        """Take the newest `count` tokens back out of the cache, all scored since the last call; keep the others.
+
+        Raises ValueError when fewer can be forgotten.
+        """
+        if self._rollback is not None:
+            self._behind = self._rollback.forget(count)
+        elif count:
+            raise ValueError(f"cannot forget {count} tokens: this cache was made for plain decoding")
 
     def _forward(self, token_ids: mx.array) -> mx.array:
         logits: mx.array = self._model(token_ids[None], cache=self._caches)

@@ -1,34 +1,132 @@
-"""Exact rollback: after it, a rejected token has left no trace in the cache.
+"""Exact rollback: after it, a rejected token has left no trace in the cache, not an overwritten slot, not a state.
 
-One policy per cache kind, chosen by type. This version knows the caches that write at an offset (`KVCache`,
-`QuantizedKVCache`), where lowering the offset is exact. Any other kind is an error that names it: a sliding window
-overwrites what it would have to give back, a recurrent state cannot be un-mixed, and `ConcatenateKVCache`
-lowers its offset but goes on behind the keys it was told to forget.
+One policy per cache kind, chosen by exact type: a subclass may overwrite what its parent only appends. An unknown kind
+is an error that names it, never a guess.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from mlx_lm.models.cache import KVCache, QuantizedKVCache
+import mlx.core as mx
+from mlx_lm.models.cache import (
+    ArraysCache,
+    CacheList,
+    ChunkedKVCache,
+    ConcatenateKVCache,
+    KVCache,
+    QuantizedKVCache,
+    RotatingKVCache,
+    _BaseCache,
+)
 
+from mlx_spec.cache.append_only import AppendOnly, Concatenated
+from mlx_spec.cache.chunked import Chunked
+from mlx_spec.cache.policy import CachePolicy
+from mlx_spec.cache.recurrent import Recurrent
+from mlx_spec.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
 
-_APPEND_ONLY: Final = (KVCache, QuantizedKVCache)
+_POLICIES: Final[dict[type, type[CachePolicy]]] = {
+    KVCache: AppendOnly,
+    QuantizedKVCache: AppendOnly,
+    ConcatenateKVCache: Concatenated,
+    ChunkedKVCache: Chunked,
+    RotatingKVCache: Ring,
+    ArraysCache: Recurrent,
+}
+
+# A model file's own kind, by name: importing the file would load that model's code for every user.
+_POLICIES_BY_NAME: Final[dict[tuple[str, str], type[CachePolicy]]] = {
+    ("mlx_lm.models.deepseek_v41", "LayerCache"): Recurrent,
+}
+
+
+def leaves(caches: Sequence[Any]) -> Iterator[Any]:
+    """The caches that hold something, in order: those in a CacheList one by one, without the placeholders."""
+    for cache in caches:
+        if type(cache) is CacheList:
+            yield from leaves(cache.caches)
+        elif cache is not None and type(cache) is not _BaseCache:
+            yield cache
 
 
 def check_rollback(caches: Sequence[Any], name: str) -> None:
     """Raise UnsupportedModelError, naming the kind, if any layer's cache cannot be rolled back exactly."""
-    for cache in caches:
-        # By exact type: a subclass may overwrite what its parent only appends.
-        if type(cache) not in _APPEND_ONLY:
-            raise UnsupportedModelError(
-                f"{name} uses a {type(cache).__name__}, which this version cannot roll back exactly: "
-                "decode it without a draft (drafter none)."
-            )
+    for cache in leaves(caches):
+        _policy(cache, name)
 
 
-def rollback(caches: Sequence[Any], count: int) -> None:
-    """Forget the newest `count` tokens of every layer's cache."""
-    if count:
-        for cache in caches:
-            cache.trim(count)
+def _policy(cache: Any, name: str) -> CachePolicy:
+    kind = type(cache)
+    policy = _POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
+    if policy is None:
+        raise UnsupportedModelError(
+            f"{name} uses a {kind.__name__}, which this version cannot roll back exactly: "
+            "decode it without a draft (drafter none)."
+        )
+    return policy(cache)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A forward pass that may be taken back, all or in part: its newest `forgettable` tokens."""
+
+    token_ids: mx.array
+    forgettable: int
+    marks: list[Any]
+
+
+class Rollback:
+    """The passes since the last `forget`, and what each layer needs to take them back.
+
+    Lazy throughout: it counts tokens by shapes and never reads one.
+    """
+
+    def __init__(self, caches: Sequence[Any], name: str) -> None:
+        policies = [_policy(cache, name) for cache in leaves(caches)]
+        self._marking = [policy for policy in policies if policy.marks]
+        self._others = [policy for policy in policies if not policy.marks]
+        self._replays = any(policy.replays for policy in policies)
+        self._passes: list[_Pass] = []
+
+    def begin(self, token_ids: mx.array, kept: int) -> None:
+        """Told before a pass over `token_ids` `[n]`, whose first `kept` tokens will never be forgotten."""
+        count = token_ids.shape[0]
+        if kept:
+            self._passes.clear()  # nor will anything before them
+        if kept < count:
+            # With a token that stays, the pass is never taken back whole, but where the state has to be replayed.
+            whole = kept == 0 or self._replays
+            marks = [policy.mark(count) for policy in self._marking] if whole else []
+            self._passes.append(_Pass(token_ids, count - kept, marks))
+
+    def forget(self, count: int) -> mx.array | None:
+        """Forget the newest `count` tokens; what is older can no longer be forgotten.
+
+        Returns tokens that should have stayed, but had to leave too: they are to be fed again before any other. Raises
+        ValueError, and forgets nothing, when that many tokens cannot be forgotten.
+        """
+        forgettable = sum(newest.forgettable for newest in self._passes)
+        if count > forgettable:
+            raise ValueError(f"cannot forget {count} tokens: {forgettable} were scored since the last commit")
+        behind = None
+        while count > 0:
+            newest = self._passes.pop()
+            length = newest.token_ids.shape[0]
+            if count < length and not self._replays:
+                for policy in (*self._marking, *self._others):
+                    policy.drop(count)
+            else:
+                self._take_back(newest)
+                behind = newest.token_ids[: length - count] if count < length else None
+            count -= length
+        self._passes.clear()
+        return behind
+
+    def _take_back(self, newest: _Pass) -> None:
+        length = newest.token_ids.shape[0]
+        for policy, mark in zip(self._marking, newest.marks, strict=True):
+            policy.take_back(mark, length)
+        for policy in self._others:
+            policy.drop(length)

@@ -1,0 +1,25 @@
+"""What rolling back asks of one layer's cache. Each kind that mlx-lm makes answers it in a file of its own."""
+
+from typing import Any, ClassVar, Protocol
+
+
+class CachePolicy(Protocol):
+    """How the newest tokens leave one cache without a trace.
+
+    A *pass* is one forward pass over one or more tokens. Passes are taken back newest first.
+    """
+
+    marks: ClassVar[bool]
+    """Whether a pass destroys something that `take_back` needs: then `mark` is called before it."""
+
+    replays: ClassVar[bool]
+    """Whether only whole passes can be taken back: then what was to stay of one has to be fed again."""
+
+    def mark(self, count: int) -> Any:
+        """Told before a pass over `count` tokens; what it returns is given to `take_back`. Lazy: reads no value."""
+
+    def take_back(self, mark: Any, count: int) -> None:
+        """Return to the state before the newest pass, which was over `count` tokens and began with `mark`."""
+
+    def drop(self, count: int) -> None:
+        """Forget the newest `count` tokens of the newest pass, of which at least one stays."""
