@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mlx_spec.models.vocabulary import Vocabulary
+from mlx_spec.models.vocabulary import Vocabulary, by_bytes
 
 
 class Speller:
@@ -19,11 +19,9 @@ class Speller:
         self.vocabulary = vocabulary
         self.bytes_of = vocabulary.spelled()
         """The bytes of each id that stands for text."""
-        names = vocabulary.names()
-        # Backwards: of two tokens with the same bytes the lowest id stays, and a text token before a byte token.
-        plain_last = sorted(self.bytes_of, key=lambda i: (vocabulary.is_byte_token(names[i]), i), reverse=True)
-        self._id_of = {self.bytes_of[token_id]: token_id for token_id in plain_last}
-        self._longest = max(map(len, self._id_of), default=0)
+        self.ids_of = by_bytes(vocabulary, self.bytes_of)
+        """The ids that stand for the same bytes, the one to write them with first."""
+        self._longest = max(map(len, self.ids_of), default=0)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         self._tokenizer, self._backend = tokenizer, backend
 
@@ -49,9 +47,8 @@ class Speller:
         token_ids, begin = [], 0
         while begin < len(text):
             for end in range(min(len(text), begin + self._longest), begin, -1):
-                token_id = self._id_of.get(text[begin:end])
-                if token_id is not None:
-                    token_ids.append(token_id)
+                if same := self.ids_of.get(text[begin:end]):
+                    token_ids.append(same[0])
                     begin = end
                     break
             else:

@@ -3,7 +3,6 @@
 Timor et al. 2025 (arXiv 2502.05202), the intersection of vocabularies: two tokens are the same when their bytes are.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlx_spec.models.speller import Speller
-from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
+from mlx_spec.models.vocabulary import Vocabulary, by_bytes, vocabulary_of
 
 
 def shared_tokens(target: Vocabulary, draft: Vocabulary) -> dict[int, int]:
@@ -21,10 +20,21 @@ def shared_tokens(target: Vocabulary, draft: Vocabulary) -> dict[int, int]:
     Text is the same when its bytes are; where several tokens spell them (sentencepiece's "a" and "<0x61>"), text tokens
     pair first. Special tokens pair by what they do, end an answer or begin a text, and else by their name.
     """
+    mine, theirs = (by_bytes(vocabulary, vocabulary.spelled()) for vocabulary in (target, draft))
+    return _paired(target, draft, mine, theirs)
+
+
+def shared_part(target: Vocabulary, draft: Vocabulary) -> float:
+    """How much of the target's vocabulary the draft has too, 0 to 1, by number of tokens."""
+    return len(shared_tokens(target, draft)) / max(1, len(target.ids))
+
+
+def _paired(
+    target: Vocabulary, draft: Vocabulary, mine: dict[bytes, list[int]], theirs: dict[bytes, list[int]]
+) -> dict[int, int]:
     pairs: dict[int, int] = {}
-    theirs = _by_bytes(draft)
-    for spelled, token_ids in _by_bytes(target).items():
-        pairs.update(zip(token_ids, theirs.get(spelled, ()), strict=False))
+    for piece, token_ids in mine.items():
+        pairs.update(zip(token_ids, theirs.get(piece, ()), strict=False))
     taken: set[int] = set()
     named = ((token_id, draft.ids.get(name)) for name, token_id in target.ids.items() if token_id in target.special_ids)
     for target_id, draft_id in ((target.eos_id, draft.eos_id), (target.bos_id, draft.bos_id), *named):
@@ -36,22 +46,6 @@ def shared_tokens(target: Vocabulary, draft: Vocabulary) -> dict[int, int]:
     return pairs
 
 
-def shared_part(target: Vocabulary, draft: Vocabulary) -> float:
-    """How much of the target's vocabulary the draft has too, 0 to 1, by number of tokens."""
-    return len(shared_tokens(target, draft)) / max(1, len(target.ids))
-
-
-def _by_bytes(vocabulary: Vocabulary) -> dict[bytes, list[int]]:
-    """The ids that spell the same bytes: text tokens first, then sentencepiece's byte tokens, each by id."""
-    names = vocabulary.names()
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    spelled = vocabulary.spelled()
-    for token_id in sorted(spelled, key=lambda i: (vocabulary.is_byte_token(names[i]), i)):
-        if spelled[token_id]:
-            groups[spelled[token_id]].append(token_id)
-    return groups
-
-
 class TokenMap:
     """How a target's tokens are written with a draft's. Made once for a pair; it reads no model.
 
@@ -61,7 +55,7 @@ class TokenMap:
     def __init__(self, target_tokenizer: Any, draft_tokenizer: Any, target_width: int, draft_width: int) -> None:
         self.target = Speller(target_tokenizer, vocabulary_of(target_tokenizer, "the target", target_width))
         self.draft = Speller(draft_tokenizer, vocabulary_of(draft_tokenizer, "the draft", draft_width))
-        self._pairs = shared_tokens(self.target.vocabulary, self.draft.vocabulary)
+        self._pairs = _paired(self.target.vocabulary, self.draft.vocabulary, self.target.ids_of, self.draft.ids_of)
         self._targets = {draft_id: target_id for target_id, draft_id in self._pairs.items()}
         self._names = self.target.vocabulary.names()
         self.shared = len(self._pairs) / max(1, len(self.target.vocabulary.ids))

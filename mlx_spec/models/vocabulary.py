@@ -54,17 +54,35 @@ class Vocabulary:
             if token_id not in self.special_ids and token_id < self.rows
         }
 
-    def is_byte_token(self, token: str) -> bool:
-        """Whether `token` is one of sentencepiece's stand-ins for a single byte."""
-        return self.kind == "sentencepiece" and _BYTE_TOKEN.fullmatch(token) is not None
+    def byte_token_ids(self) -> frozenset[int]:
+        """Sentencepiece's stand-ins for single bytes."""
+        if self.kind != "sentencepiece":
+            return frozenset()
+        return frozenset(token_id for token, token_id in self.ids.items() if _BYTE_TOKEN.fullmatch(token))
+
+
+def by_bytes(vocabulary: Vocabulary, spelled: dict[int, bytes]) -> dict[bytes, list[int]]:
+    """The ids that stand for the same bytes, out of `vocabulary.spelled()`.
+
+    Text tokens come first, then stand-ins for bytes, each by id: sentencepiece has "a" and "<0x61>".
+    """
+    groups: dict[bytes, list[int]] = {}
+    last = vocabulary.byte_token_ids()
+    for token_id in [*sorted(spelled.keys() - last), *sorted(spelled.keys() & last)]:
+        if piece := spelled[token_id]:
+            groups.setdefault(piece, []).append(token_id)
+    return groups
 
 
 def token_bytes(token: str, kind: Kind) -> bytes:
     """The bytes that `token` stands for, as a vocabulary of `kind` writes it."""
-    if kind == "byte-level" and all(symbol in _BYTE_OF for symbol in token):
-        return bytes(_BYTE_OF[symbol] for symbol in token)
+    if kind == "byte-level":
+        try:
+            return bytes(map(_BYTE_OF.__getitem__, token))
+        except KeyError:  # an added token, which is written as it is
+            return token.encode(errors="surrogatepass")
     if kind == "sentencepiece":
-        if match := _BYTE_TOKEN.fullmatch(token):
+        if token.startswith("<0x") and (match := _BYTE_TOKEN.fullmatch(token)):
             return bytes([int(match[1], 16)])
         token = token.replace(_SPACE, " ")
     return token.encode(errors="surrogatepass")
