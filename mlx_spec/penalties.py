@@ -37,12 +37,12 @@ class Penalties:
     def read_prompt(self, prompt_ids: Sequence[int]) -> None:
         """Add tokens to the prompt, which only the repetition penalty looks back on."""
         if self._looks_back:
-            self._in_prompt[mx.array(prompt_ids, dtype=mx.int32)] = True
+            self._in_prompt[mx.array(list(prompt_ids), dtype=mx.int32)] = True
 
     def push(self, token_ids: Sequence[int]) -> None:
         """Add decided tokens to the answer."""
         if self._looks_back:
-            self._counts = self._counts.at[mx.array(token_ids, dtype=mx.int32)].add(1.0)
+            self._counts = self._counts.at[mx.array(list(token_ids), dtype=mx.int32)].add(1.0)
 
     def apply(self, logits: mx.array, drafted: mx.array | None = None) -> mx.array:
         """Penalised logits `[n, vocab]` (float32) of logits `[n, vocab]`, lazily.
