@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 
 from mlx_spec import blas
+from mlx_spec.config import AcceptanceRule
 from mlx_spec.errors import ConfigError, LookaheadError, PromptError
+from mlx_spec.options import SamplingOptions, with_sampling
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
 
@@ -28,19 +30,18 @@ Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
 DrafterOption = Annotated[Literal["auto", "model", "none"], typer.Option(help="What drafts; none is plain decoding.")]
 LookaheadOption = Annotated[str, typer.Option(help="Tokens to draft a round, 1..32, or auto.")]
 Rule = Annotated[
-    Literal["coupled", "token"],
-    typer.Option(help="coupled: plain decoding's own words for the seed; token: its distribution, other words."),
+    AcceptanceRule,
+    typer.Option(
+        help="coupled: plain decoding's own words for the seed; token, block: its distribution, other words; "
+        "typical: lossy."
+    ),
 ]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy.  [default: 0]")]
-TopP = Annotated[float | None, typer.Option(help="Keep the most likely tokens with this much of the mass.")]
-TopK = Annotated[int, typer.Option(help="Keep the k most likely tokens; 0 is off.")]
-MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the likeliest.")]
-Seed = Annotated[int | None, typer.Option(help="Repeats an answer; drawn, and told, where not given.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
+@with_sampling
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to answer.")] = None,
     file: Annotated[Path | None, typer.Option(help="Answer this text file; YAML front matter may set options.")] = None,
@@ -50,22 +51,19 @@ def generate(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = "auto",
     acceptance: Rule = "coupled",
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = 0,
-    min_p: MinP = 0.0,
-    seed: Seed = None,
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
     as_json: AsJson = False,
+    *,
+    sampling: SamplingOptions,
 ) -> None:
     """Answer one prompt."""
     from mlx_spec import console
     from mlx_spec.decoder import SpeculativeDecoder
 
     text, settings = _prompt(prompt, file)
-    params = _sampling(settings, temperature, top_p, top_k, min_p, seed, tuple(stop or ()))
+    params = sampling.params(settings, tuple(stop or ()))
     config = _config(lookahead, acceptance)
     with console.StageProgress() as progress:
         loaded = _load(target, draft, pair, progress)
@@ -119,6 +117,7 @@ def _print_answer(events: Any, title: str) -> None:
 
 
 @app.command()
+@with_sampling
 def chat(
     target: Target = None,
     draft: DraftOption = None,
@@ -126,19 +125,16 @@ def chat(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = "auto",
     acceptance: Rule = "coupled",
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = 0,
-    min_p: MinP = 0.0,
-    seed: Seed = None,
     max_tokens: MaxTokens = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    *,
+    sampling: SamplingOptions,
 ) -> None:
     """Talk in the terminal. /new starts again, /quit leaves, Ctrl-C stops an answer."""
     from mlx_spec.decoder import SpeculativeDecoder
     from mlx_spec.repl import talk
 
-    params = _sampling({}, temperature, top_p, top_k, min_p, seed, ())
+    params = sampling.params({})
     config = _config(lookahead, acceptance)
     loaded = _load_with_progress(target, draft, pair)
     decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
@@ -247,29 +243,7 @@ def _prompt(prompt: str | None, file: Path | None) -> tuple[str, dict[str, Any]]
     return prompt, {}
 
 
-def _sampling(
-    settings: dict[str, Any],
-    temperature: float | None,
-    top_p: float | None,
-    top_k: int,
-    min_p: float,
-    seed: int | None,
-    stop: tuple[str, ...],
-) -> Any:
-    """Options win over the prompt file's settings, and these over the defaults."""
-    from mlx_spec.config import SamplingParams
-
-    return SamplingParams(
-        temperature=temperature if temperature is not None else settings.get("temperature", 0.0),
-        top_p=top_p if top_p is not None else settings.get("top_p", 1.0),
-        top_k=top_k,
-        min_p=min_p,
-        seed=seed if seed is not None else settings.get("seed"),
-        stop=stop,
-    )
-
-
-def _config(lookahead: str, acceptance: Any) -> Any:
+def _config(lookahead: str, acceptance: AcceptanceRule) -> Any:
     from mlx_spec.config import LOOKAHEAD_LIMIT, SpeculativeConfig
 
     if lookahead == "auto":
@@ -297,9 +271,10 @@ def _write_json(value: Any) -> None:
 
 
 def _mount_training() -> None:
-    from mlx_spec.training.command import draft
+    from mlx_spec.training.command import draft, sample
 
     train_app.command("draft")(draft)
+    train_app.command("sample")(sample)
 
 
 def main() -> None:

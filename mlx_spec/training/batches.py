@@ -21,31 +21,6 @@ class Batch:
     ids: NDArray[np.int32]
     spots: NDArray[np.int64]
     hidden: NDArray[np.uint16]
-    top_ids: NDArray[np.uint32]
-    top_p: NDArray[np.float16]
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The part of the vocabulary that a step computes: token ids `[c]`, the shift `[c]` of their logits, and where in
-    it the batch's likeliest tokens stand, `top` `[n, k]`."""
-
-    ids: NDArray[np.int64]
-    shift: NDArray[np.float32]
-    top: NDArray[np.int64]
-
-
-def columns(batch: Batch, vocab: int, random: int, rng: np.random.Generator) -> Columns:
-    """Every token that is likely somewhere in the batch, and `random` of the others to stand for them all."""
-    needed, places = np.unique(batch.top_ids, return_inverse=True)
-    others = np.setdiff1d(np.arange(vocab), needed, assume_unique=True)
-    drawn = rng.choice(others, min(random, len(others)), replace=False)
-    shift = np.zeros(len(needed) + len(drawn), np.float32)
-    if len(drawn):
-        shift[len(needed) :] = np.log(len(others) / len(drawn))
-    return Columns(
-        np.concatenate([needed, drawn]).astype(np.int64), shift, places.reshape(batch.top_ids.shape).astype(np.int64)
-    )
 
 
 def to_batch(samples: list[Sample]) -> Batch:
@@ -56,11 +31,7 @@ def to_batch(samples: list[Sample]) -> Batch:
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = sample.ids
         spots.append(row * length + np.flatnonzero(sample.answer) - 1)
-    return Batch(
-        ids,
-        np.concatenate(spots).astype(np.int64),
-        *(np.concatenate([getattr(sample, name) for sample in samples]) for name in ("hidden", "top_ids", "top_p")),
-    )
+    return Batch(ids, np.concatenate(spots).astype(np.int64), np.concatenate([sample.hidden for sample in samples]))
 
 
 def group_by_length(samples: list[Sample], tokens: int) -> list[list[Sample]]:

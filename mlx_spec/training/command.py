@@ -11,10 +11,11 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from mlx_spec.errors import ConfigError
-from mlx_spec.training.distill import Result, Watcher, distil, with_options
+from mlx_spec.training.distill import Result, Trainer, Watcher, distil, require_torch, sample_answers, with_options
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.target import load_target
 
 app = typer.Typer(no_args_is_help=True, help="Make a draft model for a target of your own.")
 
@@ -35,6 +36,13 @@ class BarWatcher(Watcher):
     def sampled(self, tokens: int) -> None:
         """Answer tokens against the goal."""
         self._bar.update(self._task, total=self._answers, completed=tokens)
+
+    def checked(self, progress: Progress, agreement: Agreement) -> None:
+        """A line above the bars, which stays in a log too."""
+        self._bar.console.print(
+            f"{progress.share:.0%}, step {progress.step}, {progress.tokens:,} answer tokens: held-out top-1 "
+            f"{agreement.top1}, Σ min(p, q) at temperature 1 {agreement.overlap[1.0]}, KL {agreement.divergence}"
+        )
 
     def stepped(self, progress: Progress) -> None:
         """The share of the training time, with the agreement on the last batch."""
@@ -85,22 +93,55 @@ def draft(
     minutes: Annotated[float, typer.Option(help="Training time.")] = Recipe().minutes,
     trainer: Annotated[str, typer.Option(help="`mlx`, or `torch` for CPUs with bfloat16 matrix units.")] = "mlx",
     seed: Annotated[int, typer.Option(help="Seed of prompts, answers and batches.")] = 0,
+    start: Annotated[
+        Path | None, typer.Option(help="Go on from this draft: its folder, or a .safetensors file of floats.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Distil a draft model: the target answers its own questions, and a small model learns to say the same.
 
     May be stopped while sampling and started again: finished shards are kept.
     """
-    if trainer not in ("mlx", "torch"):
-        raise ConfigError("trainer", trainer, "mlx or torch")
+    kind = named_trainer(trainer)
     recipe = with_options(Recipe(), answers, minutes, seed)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(file=sys.stderr)) as bar:
-        result = distil(recipe, target, out, folder, "torch" if trainer == "torch" else "mlx", BarWatcher(bar, answers))
+    with bars() as bar:
+        result = distil(recipe, target, out, folder, kind, BarWatcher(bar, answers), start)
     show(result, out, as_json)
 
 
-@app.callback()
-def main() -> None:
-    """Keeps `draft` a command of its own, so that other recipes may stand beside it."""
+@app.command()
+def sample(
+    target: Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")],
+    corpus: Annotated[Path, typer.Option(help="Where answers go: into the folder `seed-SEED` there.")],
+    answers: Annotated[
+        int, typer.Option(help="Answer tokens with this seed; those already there count.")
+    ] = Recipe().answer_tokens,
+    seed: Annotated[int, typer.Option(help="Seed of prompts and answers.")] = 0,
+    trainer: Annotated[str, typer.Option(help="`mlx`, or `torch` for CPUs with bfloat16 matrix units.")] = "mlx",
+) -> None:
+    """Sample answers only, the first stage of `draft`: processes with different seeds can share the work.
+
+    May be stopped and started again: finished shards are kept.
+    """
+    kind = named_trainer(trainer)
+    if kind == "torch":
+        require_torch()
+    recipe = with_options(Recipe(), answers, Recipe().minutes, seed)
+    with bars() as bar:
+        count = sample_answers(recipe, load_target(target), corpus, kind, BarWatcher(bar, answers))
+    typer.echo(f"{count:,} answer tokens in {corpus / f'seed-{seed}'}.")
+
+
+def named_trainer(name: str) -> Trainer:
+    """Raises ConfigError unless the name is a trainer's."""
+    if name == "torch":
+        return "torch"
+    if name == "mlx":
+        return "mlx"
+    raise ConfigError("trainer", name, "mlx or torch")
+
+
+def bars() -> Bar:
+    """Bars on stderr; into a file they come as lines."""
+    return Bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(file=sys.stderr))

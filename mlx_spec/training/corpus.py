@@ -1,13 +1,11 @@
 """Sampled dialogues on disk, as shards of plain NumPy arrays. Both backends write and read the same files.
 
 A shard keeps, for every answer position, the target's final hidden state: one matmul with the target's embedding
-gives back the whole teacher distribution, so distilling and measuring never run the target again. Beside it lies the
-teacher's file (`teacher`), with the likeliest tokens of each position.
+gives back the whole teacher distribution, so distilling and measuring never run the target again.
 """
 
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,7 @@ class Sample:
     """One dialogue: ids `[n]`, answer flags `[n]`, the target's final hidden states `[sum(answer), hidden]` as
     bfloat16 bits.
 
-    `hidden[j]` was computed just before the j-th answer id, so it predicts that id; `top_ids[j]` and `top_p[j]` `[k]`
-    are its likeliest tokens and their probabilities (no columns as long as the teacher has not been asked).
+    `hidden[j]` was computed just before the j-th answer id, so it predicts that id.
     """
 
     ids: NDArray[np.int32]
@@ -36,8 +33,6 @@ class Sample:
     hidden: NDArray[np.uint16]
     temperature: float
     held_out: bool
-    top_ids: NDArray[np.uint32]
-    top_p: NDArray[np.float16]
 
 
 def is_held_out(question: tuple[int, ...]) -> bool:
@@ -49,15 +44,12 @@ def to_sample(dialogue: Dialogue) -> Sample:
     """Freeze a finished dialogue."""
     first_answer = dialogue.answer.index(True)
     question = tuple(dialogue.ids[len(dialogue.template.opening) : first_answer])
-    hidden = np.stack(dialogue.hidden)
     return Sample(
         ids=np.asarray(dialogue.ids, np.int32),
         answer=np.asarray(dialogue.answer, np.bool_),
-        hidden=hidden,
+        hidden=np.stack(dialogue.hidden),
         temperature=dialogue.temperature,
         held_out=is_held_out(question),
-        top_ids=np.zeros((len(hidden), 0), np.uint32),
-        top_p=np.zeros((len(hidden), 0), np.float16),
     )
 
 
@@ -66,64 +58,44 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:04d}.npz"
 
 
-def top_path(shard: Path) -> Path:
-    """Where the teacher's file of a shard is kept."""
-    return shard.with_name(shard.name.replace("shard-", "top-"))
-
-
 def shard_paths(folder: Path) -> list[Path]:
     """All shards below a folder: several samplers may have written side by side, each into a folder of its own."""
     return sorted(folder.rglob("shard-*.npz"))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a file whole or not at all, so that whatever exists can be kept on resuming. Raises StorageError."""
+def write_shard(path: Path, samples: list[Sample]) -> None:
+    """Write the dialogues of a shard, one behind the other: whole or not at all, so that whatever exists can be kept on
+    resuming. Raises StorageError."""
     partial = path.with_suffix(".part")
     try:
         with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for `allow_pickle`
+            np.savez(
+                file,
+                ids=np.concatenate([sample.ids for sample in samples]),
+                answer=np.concatenate([sample.answer for sample in samples]),
+                hidden=np.concatenate([sample.hidden for sample in samples]),
+                lengths=np.asarray([len(sample.ids) for sample in samples], np.int32),
+                temperature=np.asarray([sample.temperature for sample in samples], np.float32),
+                held_out=np.asarray([sample.held_out for sample in samples], np.bool_),
+            )
         partial.rename(path)
     except OSError as error:
         raise StorageError(f"The corpus file {path} cannot be written: {error.strerror}.") from error
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read a file back. Raises TrainingError where it is damaged."""
+def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Some arrays of a shard. Raises TrainingError where it is damaged."""
     try:
         # Opened here: where the content is no archive, np.load would leave its own file open.
         with path.open("rb") as file, np.load(file) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"The corpus file {path} cannot be read: delete it and run the recipe again.") from error
 
 
-def write_shard(path: Path, samples: list[Sample]) -> None:
-    """Write the dialogues of a shard, one behind the other."""
-    arrays: dict[str, NDArray[Any]] = {
-        "ids": np.concatenate([sample.ids for sample in samples]),
-        "answer": np.concatenate([sample.answer for sample in samples]),
-        "hidden": np.concatenate([sample.hidden for sample in samples]),
-        "lengths": np.asarray([len(sample.ids) for sample in samples], np.int32),
-        "temperature": np.asarray([sample.temperature for sample in samples], np.float32),
-        "held_out": np.asarray([sample.held_out for sample in samples], np.bool_),
-    }
-    write_arrays(path, arrays)
-
-
-def read_hidden(path: Path) -> NDArray[np.uint16]:
-    """The hidden states `[answers, hidden]` of a shard."""
-    hidden: NDArray[np.uint16] = read_arrays(path)["hidden"]
-    return hidden
-
-
 def read_shard(path: Path) -> list[Sample]:
-    """The dialogues of a shard, as views into its arrays, with the teacher's columns where they exist."""
-    shard = read_arrays(path)
-    empty: dict[str, NDArray[Any]] = {
-        "ids": np.zeros((len(shard["hidden"]), 0), np.uint32),
-        "p": np.zeros((len(shard["hidden"]), 0), np.float16),
-    }
-    top: Mapping[str, NDArray[Any]] = read_arrays(top_path(path)) if top_path(path).exists() else empty
+    """The dialogues of a shard, as views into its arrays."""
+    shard = read_arrays(path, "ids", "answer", "hidden", "lengths", "temperature", "held_out")
     ends = np.cumsum(shard["lengths"])
     answers = np.concatenate([[0], np.cumsum(shard["answer"])])
     samples = []
@@ -136,8 +108,6 @@ def read_shard(path: Path) -> list[Sample]:
                 hidden=shard["hidden"][part],
                 temperature=float(shard["temperature"][index]),
                 held_out=bool(shard["held_out"][index]),
-                top_ids=top["ids"][part],
-                top_p=top["p"][part],
             )
         )
     return samples
@@ -156,3 +126,8 @@ def read_corpus(folder: Path) -> tuple[list[Sample], list[Sample]]:
 def count_answers(samples: list[Sample]) -> int:
     """How many answer tokens the dialogues hold."""
     return sum(len(sample.hidden) for sample in samples)
+
+
+def count_stored(paths: list[Path]) -> int:
+    """How many answer tokens some shards hold; their hidden states stay on disk."""
+    return sum(int(read_arrays(path, "answer")["answer"].sum()) for path in paths)

@@ -1,4 +1,5 @@
-"""The whole recipe, in order: sample a corpus, ask the teacher, cut out a draft, train it, measure it, export it."""
+"""The whole recipe, in order: sample a corpus, cut out a draft or take an earlier one, train it, measure it, export
+it."""
 
 import time
 from collections.abc import Callable
@@ -6,22 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import mlx.core as mx
 import numpy as np
+from mlx_lm.models import llama
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs
-from mlx_spec.training.corpus import Sample, count_answers, read_corpus
+from mlx_spec.training.corpus import Sample, count_answers, count_stored, read_corpus, shard_paths
 from mlx_spec.training.evaluate import Agreement, evaluate
-from mlx_spec.training.export import build_draft, export_draft, mlx_embedding, mlx_hidden, quantise
-from mlx_spec.training.initial import Weights, draft_config, initial_weights
+from mlx_spec.training.export import build_draft, export_draft, mlx_embedding, mlx_hidden, quantise, save_floats
+from mlx_spec.training.initial import Weights, draft_config
 from mlx_spec.training.mlx_stepper import MlxStepper
 from mlx_spec.training.mlx_trainer import train_mlx
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.sampler import Stepper, sample_corpus
+from mlx_spec.training.start import start_weights
 from mlx_spec.training.target import Target, load_target
-from mlx_spec.training.teacher import FindLikeliest, condense, mlx_likeliest
 from mlx_spec.training.templates import chat_format
 
 Trainer = Literal["mlx", "torch"]
@@ -39,6 +40,9 @@ class Watcher:
 
     def stepped(self, progress: Progress) -> None:
         """Sent after each training step."""
+
+    def checked(self, progress: Progress, agreement: Agreement) -> None:
+        """Sent now and then while training: the agreement on a few held-out answers, before quantising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +63,78 @@ def distil(
     corpus: Path,
     trainer: Trainer,
     watcher: Watcher,
+    start: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
-    """Make a draft for a target and leave it in `out`. Shards in `corpus` are kept and used again.
+    """Make a draft for a target and leave it in `out`, going on from the draft in `start` where one is given.
 
-    Raises TrainingError, ModelError, StorageError.
+    All shards below `corpus` are used; only what they lack of `recipe.answer_tokens` is sampled. At each check the
+    float weights go to `OUT.safetensors`, to start from after an accident. Raises TrainingError, ModelError,
+    StorageError.
     """
     if trainer == "torch":
         require_torch()
     target = load_target(target_folder)
-    config = draft_config(target.config, recipe.shape)
-    watcher.stage("Sampling answers")
-    make_stepper, find = backend(trainer, target, recipe)
-    sample_corpus(recipe, chat_format(target.tokenizer), make_stepper, corpus, watcher.sampled)
-    watcher.stage("Asking the teacher")
-    condense(corpus, find, lambda: None)
+    config, first = draft_config(target.config, recipe.shape), start_weights(target, recipe.shape, start)
+    sample_answers(recipe, target, corpus, trainer, watcher, elsewhere=True)
     training, held_out = read_corpus(corpus)
-    start = initial_weights(target.weights, recipe.shape)
-    watcher.stage("Training")
-    model = build_draft(config, start)
     measured = pick_held_out(held_out, recipe.held_out_tokens)
-    before = evaluate(measured, target.weights[EMBEDDING], start[EMBEDDING], lambda ids: mlx_hidden(model, ids))
+    watcher.stage("Measuring the start")
+    before = measure(target, build_draft(config, first), measured)
+    watcher.stage("Training")
     batches = epochs(training, recipe.batch_tokens, recipe.seed)
+    check = checking(recipe, target, pick_held_out(held_out, recipe.watched_tokens), out, watcher)
     if trainer == "torch":
         from mlx_spec.training.torch_trainer import train_torch
 
-        trained = train_torch(recipe, config, start, batches, watcher.stepped, clock)
+        trained = train_torch(recipe, config, first, target.weights[EMBEDDING], batches, check, clock)
     else:
-        trained = train_mlx(recipe, model, batches, watcher.stepped, clock)
+        model = build_draft(config, first)
+        trained = train_mlx(recipe, model, target.weights[EMBEDDING], batches, check, clock)
     watcher.stage("Measuring and exporting")
     after, size = finish(recipe, target, trained, measured, out)
     return Result(before, after, size, count_answers(training))
+
+
+def sample_answers(
+    recipe: Recipe, target: Target, corpus: Path, trainer: Trainer, watcher: Watcher, elsewhere: bool = False
+) -> int:
+    """Let the target write answers into the seed's own folder below `corpus` until that holds `recipe.answer_tokens`;
+    with `elsewhere`, until all folders below `corpus` do together. Gives their number.
+
+    Several processes may share the work, each with a seed of its own.
+    """
+    watcher.stage("Sampling answers")
+    own = corpus / f"seed-{recipe.seed}"
+    others = count_stored([path for path in shard_paths(corpus) if path.parent != own]) if elsewhere else 0
+    sample_corpus(
+        recipe,
+        chat_format(target.tokenizer),
+        lambda seed: make_stepper(trainer, target, recipe, seed),
+        own,
+        recipe.answer_tokens - others,
+        lambda tokens: watcher.sampled(others + tokens),
+    )
+    return others + count_stored(shard_paths(own))
+
+
+def checking(
+    recipe: Recipe, target: Target, watched: list[Sample], out: Path, watcher: Watcher
+) -> Callable[[Progress], None]:
+    """What the trainer calls after each step: `recipe.checks` times on the way, evenly, it keeps the weights and
+    measures them."""
+    config, done = draft_config(target.config, recipe.shape), 0
+
+    def stepped(progress: Progress) -> None:
+        nonlocal done
+        watcher.stepped(progress)
+        if int(progress.share * recipe.checks) > done:
+            done = int(progress.share * recipe.checks)
+            weights = progress.weights()
+            save_floats(weights, out.with_name(f"{out.name}.safetensors"))
+            watcher.checked(progress, measure(target, build_draft(config, weights), watched))
+
+    return stepped
 
 
 def finish(
@@ -98,28 +143,30 @@ def finish(
     """Quantise, export, and measure what was exported; give its agreement and its bytes on disk."""
     config = draft_config(target.config, recipe.shape)
     model = build_draft(config, trained)
+    save_floats(trained, out.with_name(f"{out.name}.safetensors"))
     exported = quantise(model, config, recipe.layer_bits, recipe.embedding_bits)
     size = export_draft(model, exported, target.folder, out)
-    agreement = evaluate(held_out, target.weights[EMBEDDING], mlx_embedding(model), lambda ids: mlx_hidden(model, ids))
-    return agreement, size
+    return measure(target, model, held_out), size
+
+
+def measure(target: Target, model: llama.Model, held_out: list[Sample]) -> Agreement:
+    """A draft's agreement with the target on some dialogues."""
+    return evaluate(held_out, target.weights[EMBEDDING], mlx_embedding(model), lambda ids: mlx_hidden(model, ids))
 
 
 def pick_held_out(held_out: list[Sample], tokens: int) -> list[Sample]:
-    """The first held-out dialogues that have `tokens` answer tokens together."""
-    ends = np.cumsum([len(sample.hidden) for sample in held_out])
-    return held_out[: int(np.searchsorted(ends, tokens)) + 1]
+    """Held-out dialogues that have `tokens` answer tokens together, from all over the corpus, always the same ones."""
+    order = np.random.default_rng(0).permutation(len(held_out))
+    ends = np.cumsum([len(held_out[index].hidden) for index in order])
+    return [held_out[index] for index in order[: int(np.searchsorted(ends, tokens)) + 1]]
 
 
-def backend(trainer: Trainer, target: Target, recipe: Recipe) -> tuple[Callable[[int], Stepper], FindLikeliest]:
-    """How to run the target, and how to find its likeliest tokens."""
+def make_stepper(trainer: Trainer, target: Target, recipe: Recipe, seed: int) -> Stepper:
+    """How to run the target for sampling."""
     if trainer == "mlx":
-        embedding = mx.array(target.weights[EMBEDDING])
-        return (lambda seed: MlxStepper(target.model, recipe.rows, recipe.limits.total, seed)), mlx_likeliest(embedding)
-    import torch
-
+        return MlxStepper(target.model, recipe.rows, recipe.limits.total, seed)
     from mlx_spec.training.torch_llama import torch_llama
     from mlx_spec.training.torch_stepper import TorchStepper
-    from mlx_spec.training.torch_teacher import torch_likeliest
 
     # The draft's configuration with the target's own sizes: head_dim is always spelt out there.
     config = {
@@ -127,8 +174,7 @@ def backend(trainer: Trainer, target: Target, recipe: Recipe) -> tuple[Callable[
         **{k: v for k, v in target.config.items() if k != "quantization"},
     }
     model = torch_llama(config, target.weights).bfloat16().eval().requires_grad_(False)
-    likeliest = torch_likeliest(torch.from_numpy(target.weights[EMBEDDING]).bfloat16())
-    return (lambda seed: TorchStepper(model, recipe.rows, recipe.limits.total, seed)), likeliest
+    return TorchStepper(model, recipe.rows, recipe.limits.total, seed)
 
 
 def require_torch() -> None:

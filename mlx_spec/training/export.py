@@ -67,6 +67,18 @@ def export_draft(model: llama.Model, config: dict[str, Any], target: Path, out: 
     return sum(path.stat().st_size for path in out.iterdir() if path.is_file())
 
 
+def save_floats(weights: Weights, path: Path) -> None:
+    """Save a draft's float32 weights, whole or not at all: unlike the exported ones they can be trained on without
+    loss. Raises StorageError."""
+    partial = path.with_name(f"{path.stem}.part.safetensors")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mx.save_safetensors(str(partial), {name: mx.array(weight) for name, weight in weights.items()})
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"The draft's weights cannot be written to {path}: {error}.") from error
+
+
 def small(name: str, value: mx.array) -> mx.array:
     """Floats that stay beside the quantised numbers, as bfloat16."""
     return value.astype(mx.bfloat16) if value.dtype == mx.float32 else value

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -10,41 +11,55 @@ import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
+from numpy.typing import NDArray
 
-from mlx_spec.training.batches import Batch, Columns, columns
+from mlx_spec.training.batches import Batch
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 
 EMBEDDING = "model.embed_tokens.weight"
+CHUNK = 256
+"""Answer tokens whose logits exist at one time."""
 
 
 def distillation_loss(
-    states: mx.array, rows: mx.array, shift: mx.array, top: mx.array, p: mx.array, variation: float
+    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, variation: float
 ) -> tuple[mx.array, mx.array]:
-    """Mean loss of draft states `[n, d]` against the teacher's likeliest tokens, and Σ min(p, q), to watch.
+    """(1 - variation) KL(p || q) + variation Σ|q - p| over the whole vocabulary, a mean over n tokens; and the mean
+    Σ min(p, q), to watch.
 
-    The teacher is `top` `[n, k]` (columns) with `p` `[n, k]`, and one bucket for all other tokens; the loss is
-    (1 - variation) KL(p || q) + variation Σ|q - p| over these k + 1 events. The columns `[c, d]` are the embedding's
-    rows that the batch needs plus random ones, whose `shift` `[c]` (log of one over their share) makes them stand for
-    the whole vocabulary.
+    Draft states `[n, d]` with the draft's embedding `[vocab, d]` give q; the target's states `[n, hidden]` with its
+    embedding, the teacher, `[vocab, hidden]`, give p. Each chunk's logits are computed again on the way back, so that
+    only one chunk's exist at a time.
     """
-    logits = states @ rows.T + shift
-    log_q = mx.take_along_axis(logits, top, axis=-1) - mx.logsumexp(logits, axis=-1, keepdims=True)
-    rest_p = mx.maximum(1.0 - p.sum(-1), 1e-6)
-    rest_q = mx.maximum(1.0 - mx.exp(log_q).sum(-1), 1e-6)
-    divergence = (p * (mx.log(mx.maximum(p, 1e-9)) - log_q)).sum(-1) + rest_p * (mx.log(rest_p) - mx.log(rest_q))
-    distance = mx.abs(mx.exp(log_q) - p).sum(-1) + mx.abs(rest_q - rest_p)
-    return ((1.0 - variation) * divergence + variation * distance).mean(), 1.0 - 0.5 * distance.mean()
+    loss, distance = mx.array(0.0), mx.array(0.0)
+    for start in range(0, len(states), CHUNK):
+        part = slice(start, start + CHUNK)
+        chunk = mx.checkpoint(partial(chunk_loss, variation=variation))
+        chunk_sum, chunk_distance = chunk(states[part], embedding, hidden[part], teacher)
+        loss, distance = loss + chunk_sum, distance + chunk_distance
+    return loss / len(states), 1.0 - 0.5 * distance / len(states)
 
 
-def batch_loss(model: llama.Model, batch: Batch, chosen: Columns, variation: float) -> tuple[mx.array, mx.array]:
+def chunk_loss(
+    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, variation: float
+) -> tuple[mx.array, mx.array]:
+    """The loss and Σ|q - p|, both summed over the tokens of a chunk; see `distillation_loss`."""
+    draft, target = states @ embedding.T, hidden @ teacher.T
+    log_q = draft - mx.logsumexp(draft, axis=-1, keepdims=True)
+    log_p = target - mx.logsumexp(target, axis=-1, keepdims=True)
+    p = mx.exp(log_p)
+    divergence, distance = (p * (log_p - log_q)).sum(), mx.abs(mx.exp(log_q) - p).sum()
+    return (1.0 - variation) * divergence + variation * distance, distance
+
+
+def batch_loss(model: llama.Model, teacher: mx.array, batch: Batch, variation: float) -> tuple[mx.array, mx.array]:
     """The loss of a batch, and its Σ min(p, q)."""
-    hidden = model.model(mx.array(batch.ids))
-    states = hidden.reshape(-1, hidden.shape[-1])[mx.array(batch.spots)]
-    rows = model.model.embed_tokens.weight[mx.array(chosen.ids)]
-    p = mx.array(batch.top_p.astype(np.float32))
-    return distillation_loss(states, rows, mx.array(chosen.shift), mx.array(chosen.top), p, variation)
+    out = model.model(mx.array(batch.ids))
+    states = out.reshape(-1, out.shape[-1])[mx.array(batch.spots)]
+    hidden = mx.array(batch.hidden).view(mx.bfloat16).astype(teacher.dtype)
+    return distillation_loss(states, model.model.embed_tokens.weight, hidden, teacher, variation)
 
 
 def make_optimizer(recipe: Recipe) -> optim.MultiOptimizer:
@@ -59,12 +74,14 @@ def make_optimizer(recipe: Recipe) -> optim.MultiOptimizer:
 def train_mlx(
     recipe: Recipe,
     model: llama.Model,
+    teacher_embedding: NDArray[np.float32],
     batches: Iterator[Batch],
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Weights:
-    """Distil in place for `recipe.minutes`. Returns the trained weights."""
-    rng = np.random.default_rng(recipe.seed)
+    """Distil in place for `recipe.minutes`, from a target with the tied embedding `[vocab, hidden]`. Returns the
+    trained weights."""
+    teacher = mx.array(teacher_embedding)
     optimizer = make_optimizer(recipe)
     embedding, layers = optimizer.optimizers
     loss_and_grad = nn.value_and_grad(model, batch_loss)
@@ -73,8 +90,7 @@ def train_mlx(
         batch = next(batches)
         embedding.learning_rate = recipe.embedding_rate * recipe.rate_at(progress)
         layers.learning_rate = recipe.layer_rate * recipe.rate_at(progress)
-        chosen = columns(batch, model.args.vocab_size, recipe.random_columns, rng)
-        (_, overlap), grads = loss_and_grad(model, batch, chosen, recipe.variation_at(progress))
+        (_, overlap), grads = loss_and_grad(model, teacher, batch, recipe.variation_at(progress))
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)
         mx.eval(model.parameters(), optimizer.state, overlap)

@@ -36,16 +36,17 @@ class Recipe:
     # Distilling
     shape: DraftShape = DraftShape()
     minutes: float = 34.5
-    batch_tokens: int = 2048
+    batch_tokens: int = 4096
     layer_rate: float = 2e-3
     embedding_rate: float = 1.0e-3
     weight_decay: float = 0.01
     warm_up: float = 0.02
     final_rate: float = 0.02
-    random_columns: int = 2048
     variation_from: float = 0.7
     variation_weight: float = 0.5
-    held_out_tokens: int = 6000
+    held_out_tokens: int = 24_000
+    watched_tokens: int = 3000
+    checks: int = 10
     # The exported draft
     layer_bits: int = 8
     embedding_bits: int = 6

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_spec.training.corpus import Sample, count_answers, read_shard, shard_path, to_sample, write_shard
+from mlx_spec.training.corpus import Sample, count_stored, shard_path, to_sample, write_shard
 from mlx_spec.training.dialogue import Dialogue
 from mlx_spec.training.prompts import questions
 from mlx_spec.training.recipe import Recipe
@@ -68,27 +68,27 @@ def sample_corpus(
     chat: ChatFormat,
     make_stepper: Callable[[int], Stepper],
     folder: Path,
+    goal: int,
     report: Callable[[int], None],
 ) -> None:
-    """Fill a folder with shards until it holds `recipe.answer_tokens`; shards that exist are kept.
+    """Fill a folder with shards until it holds `goal` answer tokens; shards that exist are kept.
 
     `make_stepper(seed)` is called only when something is missing. `report` gets the number of answer tokens so far.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     total, index = 0, 0
-    while shard_path(folder, index).exists() and total < recipe.answer_tokens:
-        total += count_answers(read_shard(shard_path(folder, index)))
+    while shard_path(folder, index).exists() and total < goal:
+        total += count_stored([shard_path(folder, index)])
         index += 1
         report(total)
-    if total >= recipe.answer_tokens:
+    if total >= goal:
         return
+    folder.mkdir(parents=True, exist_ok=True)
     seed = recipe.seed + 1000 * index
     stream = sample_dialogues(make_stepper(seed), dialogues(recipe, chat, seed), recipe.rows)
-    while total < recipe.answer_tokens:
-        goal = min(recipe.shard_tokens, recipe.answer_tokens - total)
+    while total < goal:
         shard: list[Sample] = []
         written = 0
-        while written < goal:
+        while written < min(recipe.shard_tokens, goal - total):
             shard.append(next(stream))
             written += len(shard[-1].hidden)
             report(total + written)

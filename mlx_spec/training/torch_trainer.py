@@ -6,55 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from mlx_spec.training.batches import Batch, Columns, columns
+from mlx_spec.training.batches import Batch
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.torch_divergence import Divergence, Teacher
 from mlx_spec.training.torch_llama import TorchLlama, torch_llama
-
-CHUNK = 512
-"""Answer tokens whose logits exist at one time."""
-
-
-class Distillation(torch.autograd.Function):  # type: ignore[misc]  # torch is optional: mypy sees Any
-    """Mean loss of draft states h `[n, d]` against the teacher's likeliest tokens; the value is Σ min(p, q), to watch.
-
-    The teacher is `top` `[n, k]` (columns) with `p` `[n, k]`, and one bucket for all other tokens. Over these k + 1
-    events, KL(p || q) has the gradient q - p on the k tokens and q (1 - p_other / q_other) on the others; Σ|q - p|
-    (twice the total variation) has q (s - Σ q s), s = sign(q - p). The columns `[c, d]` are the embedding's rows that
-    the batch needs plus random ones, whose `shift` `[c]` (log of one over their share) makes the softmax stand for
-    the whole vocabulary.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, rows: Tensor, shift: Tensor, top: Tensor, p: Tensor, variation: float) -> Tensor:
-        grad_h, grad_rows = torch.empty_like(h), torch.zeros(rows.shape, dtype=torch.float32)
-        overlap = torch.zeros(())
-        for start in range(0, len(h), CHUNK):
-            part = slice(start, start + CHUNK)
-            q = (F.linear(h[part], rows).float() + shift).softmax(-1)
-            likely = q.gather(1, top[part])
-            rest_p = 1.0 - p[part].sum(-1, keepdim=True)
-            rest_q = (1.0 - likely.sum(-1, keepdim=True)).clamp_min(1e-6)
-            overlap += torch.minimum(likely, p[part]).sum() + torch.minimum(rest_p, rest_q).sum()
-            signs, rest_sign = (likely - p[part]).sign(), (rest_q - rest_p).sign()
-            mean = (likely * signs).sum(-1, keepdim=True) + rest_q * rest_sign
-            on_others = (1.0 - variation) * (1.0 - rest_p / rest_q) + variation * (rest_sign - mean)
-            on_likely = (1.0 - variation) * (likely - p[part]) + variation * likely * (signs - mean)
-            grad = (q * on_others.clamp(-1e3, 1e3)).scatter_(1, top[part], on_likely).to(h.dtype)
-            grad_h[part] = grad @ rows
-            grad_rows += grad.T @ h[part]
-        ctx.save_for_backward(grad_h, grad_rows)
-        ctx.count = len(h)
-        return overlap / len(h)
-
-    @staticmethod
-    def backward(ctx: Any, *_: Any) -> tuple[Tensor | None, ...]:
-        grad_h, grad_rows = ctx.saved_tensors
-        return grad_h / ctx.count, grad_rows.div_(ctx.count).to(grad_h.dtype), None, None, None, None
 
 
 def causal(rows: int, length: int) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
@@ -78,13 +38,15 @@ def train_torch(
     recipe: Recipe,
     config: dict[str, Any],
     weights: Weights,
+    teacher_embedding: NDArray[np.float32],
     batches: Iterator[Batch],
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Weights:
-    """Distil for `recipe.minutes`. Returns the trained weights."""
+    """Distil for `recipe.minutes` from a target with the tied embedding `[vocab, hidden]`. Returns the trained
+    weights."""
     model = torch_llama(config, weights)
-    rng = np.random.default_rng(recipe.seed)
+    teacher = Teacher(torch.from_numpy(teacher_embedding).bfloat16())
     layers = [weight for name, weight in model.named_parameters() if name != "model.embed_tokens.weight"]
     groups = [
         {"params": layers, "rate": recipe.layer_rate},
@@ -96,12 +58,7 @@ def train_torch(
         batch = next(batches)
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * recipe.rate_at(progress)
-        overlap = torch_step(
-            model,
-            batch,
-            columns(batch, config["vocab_size"], recipe.random_columns, rng),
-            recipe.variation_at(progress),
-        )
+        overlap = torch_step(model, teacher, batch, recipe.variation_at(progress))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -110,16 +67,14 @@ def train_torch(
     return state(model)
 
 
-def torch_step(model: TorchLlama, batch: Batch, chosen: Columns, variation: float) -> float:
+def torch_step(model: TorchLlama, teacher: Teacher, batch: Batch, variation: float) -> float:
     """Add a batch's gradients; give its Σ min(p, q)."""
     rows, length = batch.ids.shape
     ids = torch.from_numpy(batch.ids).long().flatten()
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model(ids, torch.arange(length).repeat(rows), causal(rows, length))
-    states = hidden[torch.from_numpy(batch.spots)]
-    head = F.embedding(torch.from_numpy(chosen.ids), model.embeddings).bfloat16()
-    arrays = (torch.from_numpy(array) for array in (chosen.shift, chosen.top, batch.top_p.astype(np.float32)))
-    overlap = Distillation.apply(states, head, *arrays, variation)
+    states = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
+    overlap = Divergence.apply(hidden[torch.from_numpy(batch.spots)], model.embeddings, states, teacher, variation)
     overlap.backward()
     return float(overlap.detach())
 

@@ -15,7 +15,6 @@ from mlx_spec.training.mlx_stepper import MlxStepper
 from mlx_spec.training.recipe import DraftShape, Recipe
 from mlx_spec.training.sampler import sample_corpus
 from mlx_spec.training.target import Target, load_target
-from mlx_spec.training.teacher import condense, mlx_likeliest
 from mlx_spec.training.templates import chat_format
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -68,7 +67,7 @@ def fill(recipe: Recipe, target: Target, folder: Path) -> list[int]:
         seeds.append(seed)
         return MlxStepper(target.model, recipe.rows, recipe.limits.total, seed)
 
-    sample_corpus(recipe, chat_format(target.tokenizer), make, folder, lambda _: None)
+    sample_corpus(recipe, chat_format(target.tokenizer), make, folder, recipe.answer_tokens, lambda _: None)
     return seeds
 
 
@@ -88,7 +87,7 @@ def target_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 RECIPE = replace(
     Recipe(),
-    answer_tokens=900,
+    answer_tokens=1800,
     shard_tokens=300,
     rows=16,
     limits=Limits(question=8, answer=24, total=64),
@@ -96,7 +95,8 @@ RECIPE = replace(
     minutes=1.0,
     batch_tokens=512,
     held_out_tokens=200,
-    random_columns=64,
+    watched_tokens=50,
+    checks=4,
     layer_rate=1e-2,
     embedding_rate=1e-2,
     layer_bits=8,
@@ -124,10 +124,9 @@ def target(target_folder: Path) -> Target:
 
 @pytest.fixture(scope="session")
 def sampled_folder(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of the tiny target with the teacher's files; for reading only."""
+    """A corpus of the tiny target; for reading only."""
     folder = tmp_path_factory.mktemp("sampled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlx_spec.training.corpus.HELD_OUT_OF", 4)
         fill(RECIPE, target, folder)
-    condense(folder, mlx_likeliest(mx.array(target.weights["model.embed_tokens.weight"])), lambda: None)
     return folder

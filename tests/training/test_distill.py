@@ -6,20 +6,25 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_lm import load
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
+from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.training.command import app
-from mlx_spec.training.distill import Trainer, Watcher, distil, require_torch
-from mlx_spec.training.evaluate import compare, estimate, evaluate
+from mlx_spec.training.corpus import count_answers, count_stored, read_corpus, shard_paths
+from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
+from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
 from mlx_spec.training.mlx_trainer import distillation_loss
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.start import read_weights
+from mlx_spec.training.target import Target
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 BACKENDS = ["mlx", pytest.param("torch", marks=pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed"))]
@@ -37,6 +42,8 @@ class Steps(Watcher):
     def __init__(self) -> None:
         self.stages: list[str] = []
         self.steps: list[Progress] = []
+        self.checks: list[float] = []
+        self.sampled_tokens: list[int] = []
 
     def stage(self, name: str) -> None:
         self.stages.append(name)
@@ -44,18 +51,25 @@ class Steps(Watcher):
     def stepped(self, progress: Progress) -> None:
         self.steps.append(progress)
 
+    def checked(self, progress: Progress, agreement: Agreement) -> None:
+        assert agreement.answers >= 50
+        self.checks.append(progress.share)
+
+    def sampled(self, tokens: int) -> None:
+        self.sampled_tokens.append(tokens)
+
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_recipe_makes_a_draft_that_agrees_more(
     trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     watcher = Steps()
-    result = distil(recipe, target_folder, tmp_path / "draft", sampled_folder, trainer, watcher, clock_of(120))
+    result = distil(recipe, target_folder, tmp_path / "draft", sampled_folder, trainer, watcher, clock=clock_of(40))
     assert result.after.divergence.mean < 0.9 * result.before.divergence.mean
     assert result.after.top1.mean > result.before.top1.mean
     assert result.after.overlap[1.0].mean > result.before.overlap[1.0].mean
-    assert watcher.stages == ["Sampling answers", "Asking the teacher", "Training", "Measuring and exporting"]
-    assert [p.step for p in watcher.steps] == list(range(1, 120))
+    assert watcher.stages == ["Sampling answers", "Measuring the start", "Training", "Measuring and exporting"]
+    assert [p.step for p in watcher.steps] == list(range(1, 40))
 
     model, tokenizer = load(str(tmp_path / "draft"))
     logits = model(mx.array(tokenizer.encode("Hello"))[None])
@@ -65,44 +79,135 @@ def test_the_recipe_makes_a_draft_that_agrees_more(
     assert result.size_bytes == sum(path.stat().st_size for path in (tmp_path / "draft").iterdir())
 
 
-def test_the_bucketed_loss_is_the_divergence_of_the_coarser_distributions() -> None:
+def oracle(states: NDArray[Any], embedding: NDArray[Any], p: NDArray[Any], variation: float) -> tuple[float, float]:
+    """The loss by its definition, in float64, and Σ min(p, q)."""
+    weights = np.exp(states.astype(np.float64) @ embedding.astype(np.float64).T)
+    q = weights / weights.sum(-1, keepdims=True)
+    divergence, distance = (p * np.log(p / q)).sum(-1), np.abs(q - p).sum(-1)
+    return float(((1 - variation) * divergence + variation * distance).mean()), float(np.minimum(p, q).sum(-1).mean())
+
+
+def slope(function: Callable[[NDArray[Any]], float], at: NDArray[Any]) -> NDArray[Any]:
+    """The gradient of a function of a matrix, by central differences."""
+    grad, step = np.zeros(at.shape), 1e-6
+    for place in np.ndindex(*at.shape):
+        change = np.zeros(at.shape)
+        change[place] = step
+        grad[place] = (function(at + change) - function(at - change)) / (2 * step)
+    return grad
+
+
+def mlx_gradients(arrays: list[NDArray[Any]], variation: float) -> tuple[Any, Any, float]:
+    states, embedding, hidden, teacher = (mx.array(array.astype(np.float32)) for array in arrays)
+
+    def loss(h: mx.array, e: mx.array) -> tuple[mx.array, mx.array]:
+        return distillation_loss(h, e, hidden, teacher, variation)
+
+    (_, overlap), grads = mx.value_and_grad(loss, argnums=(0, 1))(states, embedding)
+    return np.array(grads[0]), np.array(grads[1]), overlap.item()
+
+
+def torch_gradients(arrays: list[NDArray[Any]], variation: float) -> tuple[Any, Any, float]:
+    import torch
+
+    from mlx_spec.training.torch_divergence import Divergence, Teacher
+
+    states, embedding, hidden, teacher = (torch.tensor(array) for array in arrays)
+    states.requires_grad_()
+    embedding.requires_grad_()
+    overlap = Divergence.apply(states, embedding, hidden, Teacher(teacher), variation)
+    overlap.backward()
+    return states.grad.numpy(), embedding.grad.numpy(), float(overlap.detach())
+
+
+@pytest.mark.parametrize("trainer", BACKENDS)
+@pytest.mark.parametrize("variation", [0.0, 0.5, 1.0])
+def test_the_loss_has_the_gradient_of_its_definition_over_the_whole_vocabulary(
+    trainer: Trainer, variation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven tokens in chunks of three, so that a border is crossed and the last chunk is short."""
     rng = np.random.default_rng(1)
-    states, rows = rng.normal(size=(5, 4)), rng.normal(size=(12, 4))
-    p = rng.dirichlet(np.ones(12), 5)
-    top = np.argsort(-p)[:, :3]
-    q = np.exp(states @ rows.T)
-    q /= q.sum(-1, keepdims=True)
-    kept_p, kept_q = np.take_along_axis(p, top, -1), np.take_along_axis(q, top, -1)
-    events_p = np.concatenate([kept_p, 1 - kept_p.sum(-1, keepdims=True)], -1)
-    events_q = np.concatenate([kept_q, 1 - kept_q.sum(-1, keepdims=True)], -1)
-    divergence = (events_p * np.log(events_p / events_q)).sum(-1).mean()
-    arrays = [mx.array(x.astype(np.float32)) for x in (states, rows, np.zeros(12))]
-    loss, overlap = distillation_loss(*arrays, mx.array(top), mx.array(kept_p.astype(np.float32)), 0.0)
-    assert loss.item() == pytest.approx(divergence, rel=1e-4)
-    assert overlap.item() == pytest.approx(np.minimum(events_p, events_q).sum(-1).mean(), rel=1e-4)
+    arrays = [rng.normal(size=shape) for shape in ((7, 4), (20, 4), (7, 5), (20, 5))]
+    states, embedding, hidden, teacher = arrays
+    p = np.exp(hidden @ teacher.T)
+    p /= p.sum(-1, keepdims=True)
+    if trainer == "torch":
+        for name, value in (("CHUNK", 3), ("SLICE", 2), ("WATCHED", 1)):
+            monkeypatch.setattr(f"mlx_spec.training.torch_divergence.{name}", value)
+    else:
+        monkeypatch.setattr("mlx_spec.training.mlx_trainer.CHUNK", 3)
+    on_states, on_embedding, overlap = (torch_gradients if trainer == "torch" else mlx_gradients)(arrays, variation)
+    assert np.allclose(on_states, slope(lambda x: oracle(x, embedding, p, variation)[0], states), atol=1e-5)
+    assert np.allclose(on_embedding, slope(lambda x: oracle(states, x, p, variation)[0], embedding), atol=1e-5)
+    assert overlap == pytest.approx(oracle(states, embedding, p, variation)[1], abs=1e-5)
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
 @pytest.mark.parametrize("variation", [0.0, 0.5])
-def test_both_backends_have_the_same_gradient(variation: float) -> None:
+def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
     import torch
 
-    from mlx_spec.training.torch_trainer import Distillation
+    from mlx_spec.training.torch_divergence import Divergence, Teacher
 
     rng = np.random.default_rng(2)
-    states, rows, shift = (rng.normal(size=s).astype(np.float32) for s in ((6, 4), (20, 4), (20,)))
-    p = rng.dirichlet(np.ones(20), 6).astype(np.float32)
-    top = np.argsort(-p)[:, :5]
-    kept = np.take_along_axis(p, top, -1)
+    arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((32, 16), (2000, 16), (32, 24), (2000, 24))]
+    states, embedding, hidden, teacher = (torch.tensor(array).bfloat16() for array in arrays)
+    exact = torch_gradients([tensor.double().numpy() for tensor in (states, embedding, hidden, teacher)], variation)
+    states.requires_grad_()
+    rows = embedding.float().requires_grad_()
+    Divergence.apply(states, rows, hidden, Teacher(teacher), variation).backward()
+    for found, wanted in ((states.grad, exact[0]), (rows.grad, exact[1])):
+        assert np.linalg.norm(found.float().numpy() - wanted) < 0.03 * np.linalg.norm(wanted)
 
-    def loss(h: mx.array, e: mx.array) -> mx.array:
-        return distillation_loss(h, e, mx.array(shift), mx.array(top), mx.array(kept), variation)[0]
 
-    wanted = mx.grad(loss, argnums=(0, 1))(mx.array(states), mx.array(rows))
-    h, e = (torch.tensor(x, requires_grad=True) for x in (states, rows))
-    Distillation.apply(h, e, torch.tensor(shift), torch.tensor(top), torch.tensor(kept), variation).backward()
-    assert np.allclose(h.grad.numpy(), np.array(wanted[0]), atol=1e-5)
-    assert np.allclose(e.grad.numpy(), np.array(wanted[1]), atol=1e-5)
+def test_training_goes_on_from_an_earlier_draft(
+    target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """From its folder as exported, or from the floats kept beside it; a draft of another shape is refused."""
+    out, watcher = tmp_path / "draft", Steps()
+    first = distil(recipe, target_folder, out, sampled_folder, "mlx", watcher, clock=clock_of(60))
+    assert [round(share, 1) for share in watcher.checks] == [0.2, 0.5, 0.8]
+    assert load(str(out))[0].model.embed_tokens.bits == recipe.embedding_bits
+    for start in (out, tmp_path / "draft.safetensors"):
+        again = distil(recipe, target_folder, tmp_path / "b", sampled_folder, "mlx", Steps(), start, clock_of(2))
+        assert again.before.divergence.mean == pytest.approx(first.after.divergence.mean, abs=0.02)
+    wider = replace(recipe, shape=replace(recipe.shape, inner=32))
+    with pytest.raises(TrainingError, match="mlp"):
+        distil(wider, target_folder, out, sampled_folder, "mlx", Steps(), out)
+    with pytest.raises(ModelNotFoundError, match="nothing"):
+        read_weights(tmp_path / "nothing")
+    (tmp_path / "bad.safetensors").write_bytes(b"no")
+    with pytest.raises(CorruptModelError, match="bad"):
+        read_weights(tmp_path / "bad.safetensors")
+
+
+def test_samplers_share_the_work_and_training_uses_all_shards(
+    target_folder: Path, target: Target, recipe: Recipe, tmp_path: Path
+) -> None:
+    corpus, told, recipe = tmp_path / "corpus", Steps(), replace(recipe, answer_tokens=900)
+    for seed in (1, 2):
+        half = replace(recipe, seed=seed, answer_tokens=450)
+        assert sample_answers(half, target, corpus, "mlx", told) >= 450
+    assert {path.parent.name for path in shard_paths(corpus)} == {"seed-1", "seed-2"}
+    assert told.sampled_tokens[-1] >= 450
+    stored = count_stored(shard_paths(corpus))
+    result = distil(recipe, target_folder, tmp_path / "a", corpus, "mlx", Steps(), clock=clock_of(2))
+    training, held_out = read_corpus(corpus)
+    assert result.training_answers == count_answers(training) == stored - count_answers(held_out)
+    assert not (corpus / "seed-0").exists()
+
+    more = replace(recipe, answer_tokens=stored + 100)
+    distil(more, target_folder, tmp_path / "a", corpus, "mlx", Steps(), clock=clock_of(2))
+    assert stored + 100 <= count_stored(shard_paths(corpus)) < stored + 300
+    assert {path.parent.name for path in shard_paths(corpus)} == {"seed-0", "seed-1", "seed-2"}
+
+
+def test_held_out_dialogues_are_picked_from_the_whole_corpus(sampled_folder: Path) -> None:
+    _, held_out = read_corpus(sampled_folder)
+    few = pick_held_out(held_out, 100)
+    assert 100 <= count_answers(few) < count_answers(held_out)
+    assert [id(s) for s in few] == [id(s) for s in pick_held_out(held_out, 200)[: len(few)]]
+    assert [id(s) for s in few] != [id(s) for s in held_out[: len(few)]]
 
 
 def test_agreement_of_a_distribution_with_itself_is_whole() -> None:
@@ -166,4 +271,17 @@ def test_the_command_prints_one_object(
     report = json.loads(run.stdout)
     assert report["draft"] == str(out)
     assert report["after"]["answers"] > 0
-    assert (tmp_path / "draft-corpus" / "shard-0000.npz").exists()
+    assert (tmp_path / "draft-corpus" / "seed-0" / "shard-0000.npz").exists()
+
+
+def test_the_command_samples_alone(
+    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mlx_spec.training.command.with_options",
+        lambda _, answers, minutes, seed: replace(recipe, answer_tokens=answers, seed=seed),
+    )
+    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]
+    run = CliRunner().invoke(app, ["sample", *options])
+    assert run.exit_code == 0, run.output
+    assert f"{count_stored(shard_paths(tmp_path / 'seed-7'))} answer tokens" in run.stdout
