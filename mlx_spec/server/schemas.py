@@ -1,6 +1,7 @@
 """What a request may say, and one sentence for what it may not. pydantic stays at this edge of the engine."""
 
 import json
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -20,15 +21,23 @@ _UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
     "response_format": ({"type": "text"},),
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "repetition_penalty": (1,),
     "modalities": (["text"],),
     "audio": (),
     "web_search_options": (),
     "chat_template_kwargs": ({},),
 }
+_SAMPLING: Final = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+)
+_TOKEN_ID: Final = re.compile("[0-9]{1,9}")
 _SHOWN: Final = 80
 
 
@@ -65,6 +74,15 @@ def _stop_strings(value: object) -> object:
     if not isinstance(strings, list) or not all(isinstance(s, str) and s for s in strings):
         raise ValueError("a string, or a list of strings, that are not empty")
     return tuple(strings)
+
+
+def _biases(value: object) -> object:
+    """OpenAI's keys are token ids as strings."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(_TOKEN_ID.fullmatch(key) for key in value):
+        raise ValueError("a JSON object from token ids to numbers from -100 to 100")
+    return {int(key): bias for key, bias in value.items()}
 
 
 def _lookahead(value: object) -> object:
@@ -118,6 +136,10 @@ class ChatRequest(_Request):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Annotated[dict[int, float] | None, BeforeValidator(_biases)] = None
     seed: int | None = None
     stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
     speculation: SpeculationOptions | None = None
@@ -136,7 +158,7 @@ class ChatRequest(_Request):
         """What the engine is to do. Raises RequestError, ConfigError."""
         if not self.messages:
             raise RequestError("messages is empty: it must hold at least one message.", "messages")
-        fields = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
+        fields = {name: getattr(self, name) for name in _SAMPLING}
         given = {name: value for name, value in fields.items() if value is not None}
         return GenerationRequest(
             messages=tuple(message.as_turn() for message in self.messages),

@@ -82,6 +82,32 @@ def test_generate_prints_the_answer_alone_on_stdout(pair_options: list[str], tmp
         assert word in done.stderr
 
 
+def test_every_sampling_option_and_rule_reaches_the_decoder(pair_options: list[str]) -> None:
+    options = ["--temperature", "0.9", "--seed", "5", "--top-k", "200", "--min-p", "0.001", "--max-tokens", "24"]
+    options += ["--repetition-penalty", "1.3", "--presence-penalty", "0.5", "--frequency-penalty", "-0.25"]
+    options += ["--logit-bias", "65=4", "--logit-bias", "66=-2.5", "--ban", "67", "--ban", "101"]
+    done = mlx_spec("generate", "hello", *pair_options, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    params = SamplingParams(
+        temperature=0.9,
+        seed=5,
+        top_k=200,
+        min_p=0.001,
+        repetition_penalty=1.3,
+        presence_penalty=0.5,
+        frequency_penalty=-0.25,
+        logit_bias={65: 4.0, 66: -2.5},
+        banned_token_ids=(67, 101),
+    )
+    pair = load_pair(pair_options[1], pair_options[3])
+    prompt_ids = pair.encode_chat([{"role": "user", "content": "hello"}])
+    *_, end = SpeculativeDecoder(pair, drafter="none").stream(prompt_ids, params, 24)
+    assert json.loads(done.stdout)["token_ids"] == list(end.token_ids)
+    assert json.loads(done.stdout)["stats"]["lossless"] is True
+    lossy = mlx_spec("generate", "hello", *pair_options, *options, "--acceptance", "typical", "--json")
+    assert json.loads(lossy.stdout)["stats"]["lossless"] is False
+
+
 def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
     done = mlx_spec("chat", *pair_options, "--max-tokens", "5", "--seed", "1", stdin="hello\n/new\nagain\n/quit\n")
     assert done.returncode == 0, done.stderr
@@ -96,6 +122,9 @@ def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
         (["generate", "x" * 2000], "tokens long and the context of target holds 300"),
         (["generate", "hi", "--temperature", "-1"], "temperature is -1.0: it must be a number in [0, 100]"),
         (["generate", "hi", "--top-p", "0"], "top_p is 0.0: it must be a number in (0, 1]"),
+        (["generate", "hi", "--presence-penalty", "3"], "presence_penalty is 3.0: it must be a number in [-2, 2]"),
+        (["generate", "hi", "--logit-bias", "a=1"], "logit_bias is 'a=1': it must be a token id and a number"),
+        (["generate", "hi", "--ban", "900"], "banned_token_ids is 900: it must be made of token ids from 0 to 258"),
         (["generate", "hi", "--lookahead", "40"], "lookahead is '40': it must be auto or a whole number from 1 to 32"),
         (["generate", "hi", "--max-tokens", "0"], "max_tokens is 0: it must be a whole number of at least 1"),
         (["generate", "hi", "--file", "x"], "give one of them"),

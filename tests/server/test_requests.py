@@ -60,8 +60,15 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("tools", [{"type": "function"}], "tools", "does not support"),
     ("response_format", {"type": "json_object"}, "response_format", "does not support"),
     ("logprobs", True, "logprobs", "does not support"),
-    ("frequency_penalty", 0.5, "frequency_penalty", "does not support"),
-    ("logit_bias", {"5": 3}, "logit_bias", "does not support"),
+    ("frequency_penalty", 2.5, "frequency_penalty", "frequency_penalty is 2.5: it must be a number in [-2, 2]"),
+    ("presence_penalty", "much", "presence_penalty", 'presence_penalty is "much": it must be a number'),
+    ("repetition_penalty", 0, "repetition_penalty", "it must be a number in [0.01, 100]"),
+    ("logit_bias", {"5": 101}, "logit_bias[5]", "logit_bias[5] is 101.0: it must be a number in [-100, 100]"),
+    ("logit_bias", {"5": "high"}, "logit_bias[5]", 'logit_bias[5] is "high": it must be a number'),
+    ("logit_bias", {"hello": 1}, "logit_bias", "a JSON object from token ids to numbers from -100 to 100"),
+    ("logit_bias", {"-1": 1}, "logit_bias", "a JSON object from token ids"),
+    ("logit_bias", {"9" * 5000: 1}, "logit_bias", "a JSON object from token ids"),
+    ("logit_bias", [5], "logit_bias", "logit_bias is [5]: it must be a JSON object"),
 ]
 
 
@@ -79,7 +86,15 @@ def test_bad_fields_are_400_naming_field_value_and_range(scripted: Live, stream:
 
 def test_harmless_fields_are_taken(scripted: Live, script: ScriptedDecoder) -> None:
     harmless = {"n": 1, "tools": [], "logprobs": False, "user": "me", "metadata": {"a": 1}, "store": None}
-    nothing = {"temperature": None, "stop": None, "max_tokens": None, "speculation": None, "stream": None}
+    nothing = {
+        "logit_bias": {},
+        "frequency_penalty": None,
+        "temperature": None,
+        "stop": None,
+        "max_tokens": None,
+        "speculation": None,
+        "stream": None,
+    }
     answer = ask(scripted, **harmless, **nothing, response_format={"type": "text"}, presence_penalty=0.0)
     assert answer.status_code == 200
     assert script.calls[0]["params"].temperature == 0.0
@@ -88,9 +103,11 @@ def test_harmless_fields_are_taken(scripted: Live, script: ScriptedDecoder) -> N
 
 def test_settings_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
     sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 3, "stop": ["a", "b"]}
+    sampling |= {"repetition_penalty": 1.1, "presence_penalty": -2, "frequency_penalty": 0.5, "logit_bias": {"7": -100}}
     ask(scripted, **sampling, max_tokens=9, max_completion_tokens=5, speculation={"drafter": "none", "lookahead": 7})
     call = script.calls[0]
-    assert {name: getattr(call["params"], name) for name in sampling} == sampling | {"stop": ("a", "b")}
+    expected = sampling | {"stop": ("a", "b"), "logit_bias": ((7, -100.0),)}
+    assert {name: getattr(call["params"], name) for name in sampling} == expected
     assert (call["max_tokens"], call["drafter"], call["lookahead"]) == (5, "none", 7)
     assert call["thread"] == "engine"
 
