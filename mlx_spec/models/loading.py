@@ -17,8 +17,10 @@ from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, 
 from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
-from mlx_spec.models.pairs import PAIRS, STARTER, Vocabulary, check_pair, find_pair
+from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, find_pair, fit
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
+from mlx_spec.models.token_map import TokenMap
+from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
 from mlx_spec.resources import data_folder, resources_folder
 
 NO_DRAFT = "none"
@@ -29,7 +31,8 @@ class ModelPair:
     """A loaded target with its tokenizer, and the draft, if any. It belongs to the thread that loaded it.
 
     `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
-    tokenizer's tokens.
+    tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
+    the draft's vocabulary is the target's.
     """
 
     target: nn.Module
@@ -40,6 +43,8 @@ class ModelPair:
     name: str
     context_length: int
     vocab_size: int
+    draft_tokenizer: TokenizerWrapper | None = None
+    token_map: TokenMap | None = None
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -78,8 +83,8 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     """Load a target and its draft.
 
     `target` is the name of a pair ("starter"), a folder, a .gguf file, or a Hub id. `draft` is any of these, or
-    "none"; left out, it is the pair's own draft, and none for a target that is not a pair. `progress` is told
-    `(stage, fraction)`.
+    "none"; left out, it is the pair's own draft, and none for a target that is not a pair. A draft with another
+    vocabulary comes with its own tokenizer. `progress` is told `(stage, fraction)`.
 
     Raises ModelNotFoundError, CorruptModelError, UnsupportedModelError, IncompatiblePairError, ModelError for a
     folder that lacks a file, and StorageError where an import does not fit.
@@ -92,17 +97,18 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
     tell("loading", 0.0)
     tokenizer = _load_tokenizer(target_folder, config)
-    rows = _integer(config, "vocab_size", len(tokenizer))
+    draft_tokenizer = None
     if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
-        draft_ids = _load_tokenizer(draft_folder, draft_config).get_vocab()
-        draft_rows = _integer(draft_config, "vocab_size", len(draft_ids))
-        check_pair(
-            Vocabulary(target_name, tokenizer.get_vocab(), rows),
-            Vocabulary(draft_name or draft_folder.name, draft_ids, draft_rows),
-        )
+        draft_tokenizer = _load_tokenizer(draft_folder, draft_config)
+        draft_vocabulary = _vocabulary(draft_tokenizer, draft_name or draft_folder.name, draft_config)
+        if check_pair(_vocabulary(tokenizer, target_name, config), draft_vocabulary).kind == "same":
+            draft_tokenizer = None
     target_model = _load_model(target_folder)
     tell("loading", 0.8)
     draft_model = _load_draft(draft_folder) if draft_folder is not None else None
+    width, token_map = _logits_width(target_model), None
+    if draft_model is not None and draft_tokenizer is not None:
+        token_map = TokenMap(tokenizer, draft_tokenizer, width, _logits_width(draft_model))
     tell("loading", 1.0)
     return ModelPair(
         target=target_model,
@@ -112,8 +118,33 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
         draft_name=draft_name,
         name=target if target in PAIRS and draft is None else target_name,
         context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
-        vocab_size=_logits_width(target_model),
+        vocab_size=width,
+        draft_tokenizer=draft_tokenizer,
+        token_map=token_map,
     )
+
+
+def fit_of(target: str, draft: str) -> Fit:
+    """Say whether two models fit as target and draft, without loading their weights; names as for `load_pair`.
+
+    Raises as `load_pair` does for what is missing or damaged, never because they do not fit.
+    """
+    draft_folder, draft_name = _draft_folder(target, draft, None)
+    if draft_folder is None or draft_name is None:
+        raise ModelNotFoundError(f"'{draft}' is no draft to compare with {target}: name a model.")
+    sides = []
+    for folder, name in (_target_folder(target, None), (draft_folder, draft_name)):
+        config = check_model_folder(folder)
+        size = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+        sides.append(_vocabulary(_load_tokenizer(folder, config), name, config, weights_bytes=size))
+    return fit(*sides)
+
+
+def _vocabulary(
+    tokenizer: TokenizerWrapper, name: str, config: dict[str, object], *, weights_bytes: int | None = None
+) -> Vocabulary:
+    rows = _integer(config, "vocab_size", len(tokenizer))
+    return vocabulary_of(tokenizer, name, rows, weights_bytes=weights_bytes)
 
 
 def _logits_width(model: nn.Module) -> int:

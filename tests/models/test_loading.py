@@ -22,10 +22,11 @@ from mlx_spec.errors import (
 )
 from mlx_spec.models import hub, loading
 from mlx_spec.models.gguf import import_gguf
-from mlx_spec.models.loading import load_pair
+from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
 from tests.models.sentences import one_sentence
 from tests.models.tiny_gguf import tiny_gguf
+from tests.two_tokenizers import words
 
 
 def refused(kind: type[ModelError], target: str | Path, draft: str | Path | None = None) -> str:
@@ -147,14 +148,57 @@ def test_a_models_own_code_is_never_run(folder: Path) -> None:
     assert "own.py" in refused(UnsupportedModelError, folder)
 
 
-def test_a_draft_with_another_vocabulary(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def swapped(tmp_path: Path) -> Path:
+    """The small model as a draft with another vocabulary: two of its tokens have changed places."""
     other = tiny_gguf()
     tokens = other.metadata["tokenizer.ggml.tokens"]
     other.metadata["tokenizer.ggml.tokens"] = [*tokens[:3], tokens[4], tokens[3], *tokens[5:]]
-    draft = import_gguf(other.write(tmp_path / "d.gguf"), tmp_path / "folders" / "other", source="test")
+    return import_gguf(other.write(tmp_path / "d.gguf"), tmp_path / "folders" / "other", source="test")
+
+
+def test_a_draft_with_another_vocabulary_is_bridged(folder: Path, swapped: Path) -> None:
+    pair = load_pair(str(folder), str(swapped))
+    assert pair.draft is not None
+    assert pair.draft_tokenizer is not None
+    assert pair.token_map is not None
+    assert pair.token_map.shared == 1.0
+    assert pair.token_map.draft_ids[:6].tolist() == [0, 1, 2, 4, 3, 5]
+    found = fit_of(str(folder), str(swapped))
+    assert found.kind == "no"
+    assert "as big as its target" in found.reason
+    change_config(swapped, vocab_size=3)
+    assert "id 3 is " in refused(IncompatiblePairError, folder, swapped)
+
+
+def test_a_draft_with_the_same_vocabulary_needs_no_bridge(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    with (tmp_path / "copy" / "tokenizer.json").open("a") as file:
+        file.write("\n")  # another file, the same vocabulary
+    pair = load_pair(str(folder), str(tmp_path / "copy"))
+    assert (pair.draft_tokenizer, pair.token_map) == (None, None)
+    assert load_pair(str(folder), str(folder)).draft_tokenizer is None
+
+
+def test_a_draft_that_shares_hardly_a_token(folder: Path, tmp_path: Path) -> None:
+    draft = tmp_path / "other"
+    shutil.copytree(folder, draft)
+    words(*(f"word{i}" for i in range(100)))._tokenizer.save_pretrained(draft)
     message = refused(IncompatiblePairError, folder, draft)
     assert "other cannot draft for tiny" in message
-    assert "id 3" in message
+    assert "0 % of the target's tokens are shared" in message
+
+
+def test_models_are_compared_without_their_weights(
+    folder: Path, swapped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "load_model", lambda *args, **options: pytest.fail("weights were loaded"))
+    shutil.copy(folder / "model.safetensors", folder / "model-2.safetensors")  # a larger target
+    found = fit_of(str(folder), str(swapped))
+    assert found.kind == "bridged"
+    assert "other has another tokenizer than tiny: 100 % of tokens shared" in found.reason
+    with pytest.raises(ModelNotFoundError):
+        fit_of(str(folder), "none")
 
 
 @pytest.mark.parametrize(

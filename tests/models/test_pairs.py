@@ -1,10 +1,16 @@
-"""Which draft fits which target."""
+"""Which draft fits which target, said in one sentence, and which pairs are recommended."""
+
+import tomllib
 
 import pytest
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
-from mlx_spec.models.pairs import PAIRS, Vocabulary, check_pair, find_pair
+from mlx_spec.models.hub import looks_like_hub_id
+from mlx_spec.models.pairs import PAIRS, Fit, check_pair, find_pair, fit, recommend
+from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
+from mlx_spec.resources import resources_folder
 from tests.models.sentences import one_sentence
+from tests.two_tokenizers import byte_level, llama_like
 
 IDS = {"a": 0, "b": 1, "c": 2}
 
@@ -12,37 +18,120 @@ IDS = {"a": 0, "b": 1, "c": 2}
 def refused(target: Vocabulary, draft: Vocabulary) -> str:
     with pytest.raises(IncompatiblePairError) as caught:
         check_pair(target, draft)
-    return one_sentence(caught.value)
+    message = one_sentence(caught.value)
+    assert fit(target, draft) == Fit("no", message, fit(target, draft).shared)
+    return message
 
 
 def test_known_pairs_go_by_their_names() -> None:
     assert all(find_pair(name).name == name for name in PAIRS)
-    assert "starter" in PAIRS
-    assert all(pair.note.endswith(".") for pair in PAIRS.values())
+    assert next(iter(PAIRS)) == "starter"
+    for pair in PAIRS.values():
+        assert pair.note.endswith(".")
+        assert ". " not in pair.note
+        assert pair.kind in ("same", "bridged")
+        if pair.name != "starter":
+            assert looks_like_hub_id(pair.target)
+            assert looks_like_hub_id(pair.draft)
+            assert pair.target != pair.draft
 
 
-def test_an_unknown_pair_lists_the_known() -> None:
+def test_the_table_says_all_it_says_once() -> None:
+    entries = tomllib.loads((resources_folder() / "pairs.toml").read_text(encoding="utf-8"))["pair"]
+    assert len({entry["name"] for entry in entries}) == len(entries) == len(PAIRS)
+    assert len({(entry["target"], entry["draft"]) for entry in entries}) == len(entries)
+    assert all("verified" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-14b", "mistral-7b", "llama-3.2-3b"])
+def test_the_pairs_to_serve_well_are_there(name: str) -> None:
+    pair = find_pair(name)
+    assert (pair.kind == "bridged") == (name == "mistral-7b")
+
+
+def test_an_unknown_pair_lists_the_near_ones() -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        find_pair("startre")
-    assert "known: starter" in one_sentence(caught.value)
+        find_pair("qwen2.5-14")
+    assert "known: starter, qwen2.5-14b" in one_sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "first", "count"),
+    [
+        ("mlx-community/Qwen2.5-14B-Instruct-4bit", "mlx-community/Qwen2.5-0.5B-Instruct-4bit", 1),
+        ("Qwen/Qwen2.5-14B-Instruct", "mlx-community/Qwen2.5-0.5B-Instruct-4bit", 1),
+        ("mlx-community/Qwen3-32B-4bit-DWQ-053125", "mlx-community/Qwen3-0.6B-4bit", 2),
+        ("/models/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "mlx-community/Llama-3.2-1B-Instruct-4bit", 1),
+        ("google/gemma-3-12b-it", "mlx-community/gemma-3-270m-it-4bit", 2),
+        ("gemma-3-27b", "mlx-community/gemma-3-1b-it-qat-4bit", 2),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mlx-community/TinyLlama-1.1B-Chat-v1.0-4bit", 1),
+        ("starter", "starter draft", 1),
+        ("SmolLM2-135M-Instruct", "starter draft", 1),
+    ],
+)
+def test_a_target_is_known_whoever_converted_it(target: str, first: str, count: int) -> None:
+    drafts = [pair.draft for pair in recommend(target)]
+    assert drafts[0] == first
+    assert len(drafts) == count
+
+
+@pytest.mark.parametrize("target", ["org/unheard-of", "Qwen/Qwen2.5-0.5B-Instruct", "qwen2.5-1", ""])
+def test_nothing_is_recommended_for_a_target_that_is_not_known(target: str) -> None:
+    assert recommend(target) == []
 
 
 def test_padding_does_not_matter() -> None:
-    check_pair(Vocabulary("big", IDS, 3), Vocabulary("small", dict(IDS), 64))
-    check_pair(Vocabulary("big", IDS, 64), Vocabulary("small", dict(IDS), 3))
+    assert check_pair(Vocabulary("big", IDS, 3), Vocabulary("small", dict(IDS), 64)).kind == "same"
+    found = check_pair(Vocabulary("big", IDS, 64), Vocabulary("small", dict(IDS), 3))
+    assert (found.kind, found.shared) == ("same", 1.0)
+    assert found.reason == "small and big have the same vocabulary."
 
 
-def test_the_first_token_that_differs_is_named() -> None:
-    message = refused(Vocabulary("big", IDS, 3), Vocabulary("small", {"a": 0, "x": 1, "c": 2}, 3))
+def test_another_order_is_bridged() -> None:
+    found = check_pair(Vocabulary("big", IDS, 3), Vocabulary("small", {"b": 0, "a": 1, "c": 2}, 3))
+    assert (found.kind, found.shared) == ("bridged", 1.0)
+    assert "100 % of tokens shared, bridged" in found.reason
+    assert "id 0 is 'b' in the draft but 'a' in the target" in found.reason
+
+
+def test_two_kinds_of_tokenizer_are_bridged() -> None:
+    target, draft = vocabulary_of(byte_level(), "big", 330), vocabulary_of(llama_like(), "small", 400)
+    found = check_pair(target, draft)
+    assert found.kind == "bridged"
+    assert found.shared == pytest.approx(0.86, abs=0.01)
+    assert "small has another tokenizer than big: 86 % of tokens shared, bridged" in found.reason
+    assert "its answers end with '</s>', the target's with '<|im_end|>'" in found.reason
+
+
+def test_too_little_shared_is_refused_with_examples() -> None:
+    target = Vocabulary("big", {f"t{i}": i for i in range(40)}, 40)
+    draft = Vocabulary("small", {f"d{i}": i for i in range(38)} | {"t0": 38, "t1": 39}, 40)
+    message = refused(target, draft)
     assert "small cannot draft for big" in message
-    assert "id 1 is 'x' in the draft but 'b' in the target" in message
+    assert "only 5 % of the target's tokens are shared, and at least 10 % are needed" in message
+    assert "id 0 is 'd0' in the draft but 't0' in the target" in message
+    assert "(38 more differ)" in message
+    assert "5 %" in refused(target, Vocabulary("small", {"t0": 38, "t1": 39}, 40))
+    assert "0 %" in refused(target, Vocabulary("small", {}, 40))
 
 
 def test_sizes_are_named_where_no_token_differs() -> None:
-    message = refused(Vocabulary("big", IDS, 3), Vocabulary("small", {"a": 0, "b": 1}, 3))
-    assert "2 tokens" in message
-    assert "has 3" in message
+    found = fit(Vocabulary("big", IDS, 3), Vocabulary("small", {"a": 0, "b": 1}, 3))
+    assert found.kind == "bridged"
+    assert "its vocabulary has 2 tokens, the target's has 3" in found.reason
 
 
-def test_an_embedding_too_small_for_the_targets_tokens() -> None:
-    assert "2 rows" in refused(Vocabulary("big", IDS, 3), Vocabulary("small", dict(IDS), 2))
+def test_an_embedding_too_small_for_its_tokens() -> None:
+    found = fit(Vocabulary("big", IDS, 3), Vocabulary("small", dict(IDS), 2))
+    assert (found.kind, found.shared) == ("bridged", pytest.approx(2 / 3))
+    assert "its embedding has 2 rows for 3 tokens" in found.reason
+
+
+@pytest.mark.parametrize(("draft_bytes", "fits"), [(999, True), (1000, False), (2000, False), (None, True)])
+def test_a_draft_as_big_as_its_target_is_none(draft_bytes: int | None, fits: bool) -> None:
+    target = Vocabulary("big", IDS, 3, weights_bytes=1000)
+    draft = Vocabulary("small", dict(IDS), 3, weights_bytes=draft_bytes)
+    if fits:
+        assert check_pair(target, draft).kind == "same"
+    else:
+        assert "as big as its target" in refused(target, draft)
