@@ -161,9 +161,18 @@ def joint(tables: Tables) -> Array:
     return found
 
 
-def speculated(rule: str, p: Tables, q: Tables, judge: RuleOracle | None = None) -> tuple[Array, float]:
+def speculated(
+    rule: str,
+    p: Tables,
+    q: Tables,
+    judge: RuleOracle | None = None,
+    ends: Callable[[tuple[int, ...]], bool] = lambda drafts: False,
+) -> tuple[Array, float]:
     """One round of every possible draft, continued with p: the joint `[vocab] * (gamma + 1)` of the text, and the
-    expected number of accepted drafts. The rule is exact if, and only if, the joint is p's own."""
+    expected number of accepted drafts. The rule is exact if, and only if, the joint is p's own.
+
+    A draft is gamma tokens long, or ends behind the first tokens where `ends` says so.
+    """
     gamma, vocab = len(q), len(p[0])
     judge = judge or JUDGEMENTS[rule]
     found, expected = np.zeros((vocab,) * (gamma + 1)), 0.0
@@ -172,7 +181,9 @@ def speculated(rule: str, p: Tables, q: Tables, judge: RuleOracle | None = None)
         drawn = np.prod([q_rows[i, x] for i, x in enumerate(drafts)])
         if drawn == 0:
             continue
-        passing, residuals = judge(np.array([p[i][drafts[:i]] for i in range(gamma + 1)]), q_rows, drafts)
+        length = next((i for i in range(1, gamma) if ends(drafts[:i])), gamma)
+        p_rows = np.array([p[i][drafts[:i]] for i in range(length + 1)])
+        passing, residuals = judge(p_rows, q_rows[:length], drafts[:length])
         for count, probability in enumerate(drawn * count_probabilities(rule, passing)):
             text = residuals[count]
             for i in range(count + 1, gamma + 1):

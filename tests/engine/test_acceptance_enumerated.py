@@ -66,6 +66,15 @@ def test_the_text_is_distributed_as_the_targets(rule: str, chain: Chain) -> None
 
 
 @settings(max_examples=60, deadline=None)
+@given(chain=chains(), salt=st.integers(0, 99))
+@pytest.mark.parametrize("rule", ["token", "block"])
+def test_a_draft_may_end_early_by_what_it_says(rule: str, chain: Chain, salt: int) -> None:
+    """As a draft model's does where it grows unsure: the last token stands to be judged like any other."""
+    found, _ = oracle.speculated(rule, chain.p, chain.q, ends=lambda drafts: hash((salt, *drafts)) % 3 == 0)
+    np.testing.assert_allclose(found, oracle.joint(chain.p), atol=EXACT)
+
+
+@settings(max_examples=60, deadline=None)
 @given(chain=chains())
 def test_block_never_accepts_fewer_than_token_in_expectation(chain: Chain) -> None:
     by_block, by_token = (oracle.speculated(rule, chain.p, chain.q)[1] for rule in ("block", "token"))
