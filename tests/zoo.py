@@ -4,12 +4,11 @@ Float32, one vocabulary, logits spread enough that two tokens never tie. Sliding
 """
 
 import importlib
-from collections.abc import Callable
 from typing import Any, Final
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_map, tree_unflatten
+from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
 from mlx_lm.models.cache import KVCache
 
 VOCAB: Final = 128
@@ -132,6 +131,31 @@ _CONFIGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         "deepseek_v32",
         {**_DEEPSEEK, "index_head_dim": 16, "index_n_heads": 2, "index_topk": 24},
     ),
+    "deepseek_v41": (
+        "deepseek_v41",
+        {
+            **_ATTENTION,
+            "head_dim": 32,
+            "q_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "o_groups": 2,
+            "o_lora_rank": 8,
+            "moe_intermediate_size": 24,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "rms_norm_eps": 1e-6,
+            "sliding_window": WINDOW,
+            "compress_ratios": [0, 4],
+            "kv_source_layer_ids": [1],
+            "index_source_layer_ids": [1],
+            "index_n_heads": 2,
+            "index_head_dim": 32,
+            "index_topk": 8,
+            "hc_mult": 2,
+            "hc_sinkhorn_iters": 2,
+            "rope_scaling": {"factor": 1.0, "original_max_position_embeddings": 2048},
+        },
+    ),
     "mamba": (
         "mamba",
         {
@@ -224,12 +248,13 @@ _CONFIGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
             **_ATTENTION,
             "norm_eps": 1e-5,
             "conv_bias": False,
-            "conv_L_cache": 3,
+            "conv_L_cache": 6,
             "block_dim": 32,
             "block_multiple_of": 16,
             "block_ffn_dim_multiplier": 1.0,
             "block_auto_adjust_ff_dim": False,
-            "layer_types": ["conv", "full_attention"],
+            "num_hidden_layers": 3,
+            "layer_types": ["conv", "full_attention", "conv"],
         },
     ),
     "llama4": (
@@ -273,7 +298,7 @@ def zoo_model(name: str, seed: int = 0, *, scale: float = 3.0) -> nn.Module:
     args = module.ModelArgs.from_dict({"model_type": name, **arguments})
     mx.random.seed(seed)
     model = module.Model(args)
-    model.update(tree_map(_stronger, model.parameters()))
+    model.update(tree_map_with_path(_drawn, model.parameters()))
     last_norm = [
         (key, scale * mx.ones_like(value))
         for key, value in tree_flatten(model.parameters())
@@ -286,11 +311,12 @@ def zoo_model(name: str, seed: int = 0, *, scale: float = 3.0) -> nn.Module:
     return model
 
 
-def _stronger(value: mx.array) -> mx.array:
-    """mlx-lm's initial matrices, drawn larger, so that what a token attends to changes what follows it."""
+def _drawn(path: str, value: mx.array) -> mx.array:
+    """Matrices drawn larger in the layers than outside, so that what a token attends to decides what follows it."""
     if value.ndim < 2:
         return value
-    return mx.random.normal(value.shape) * 1.5 * (value.shape[-1] ** -0.5)
+    gain = 4.0 if "layers" in path else 1.0
+    return mx.random.normal(value.shape) * gain * (value.shape[-1] ** -0.5)
 
 
 def mixed(model: nn.Module, other: nn.Module, share: float) -> nn.Module:
@@ -316,6 +342,3 @@ class ScriptedDraft(nn.Module):
         start = cache[0].offset
         cache[0].update_and_fetch(*[mx.zeros((1, 1, inputs.shape[1], 1))] * 2)
         return self._rows[start : start + inputs.shape[1]][None]
-
-
-ModelMaker = Callable[[], nn.Module]
