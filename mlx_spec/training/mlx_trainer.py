@@ -63,12 +63,11 @@ def batch_loss(model: llama.Model, teacher: mx.array, batch: Batch, variation: f
 
 
 def make_optimizer(recipe: Recipe) -> optim.MultiOptimizer:
-    """AdamW for the embedding and AdamW for everything else, each with its own rate."""
-    embedding, layers = (
-        optim.AdamW(learning_rate=rate, betas=[0.9, 0.98], weight_decay=recipe.weight_decay, bias_correction=True)
-        for rate in (recipe.embedding_rate, recipe.layer_rate)
-    )
-    return optim.MultiOptimizer([embedding, layers], [lambda name, _: name == EMBEDDING])
+    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
+    # No decay under Muon: MLX would put it into the gradient, PyTorch into the weight.
+    matrices = optim.Muon(recipe.matrix_rate, momentum=0.95, weight_decay=0.0)
+    others = optim.AdamW(recipe.other_rate, betas=[0.9, 0.98], weight_decay=recipe.weight_decay, bias_correction=True)
+    return optim.MultiOptimizer([matrices, others], [lambda name, weight: weight.ndim == 2 and name != EMBEDDING])
 
 
 def train_mlx(
@@ -83,13 +82,13 @@ def train_mlx(
     trained weights."""
     teacher = mx.array(teacher_embedding)
     optimizer = make_optimizer(recipe)
-    embedding, layers = optimizer.optimizers
+    matrices, others = optimizer.optimizers
     loss_and_grad = nn.value_and_grad(model, batch_loss)
     start, tokens, step = clock(), 0, 0
     while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
         batch = next(batches)
-        embedding.learning_rate = recipe.embedding_rate * recipe.rate_at(progress)
-        layers.learning_rate = recipe.layer_rate * recipe.rate_at(progress)
+        matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(progress)
+        others.learning_rate = recipe.other_rate * recipe.rate_at(progress)
         (_, overlap), grads = loss_and_grad(model, teacher, batch, recipe.variation_at(progress))
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)

@@ -47,24 +47,29 @@ def train_torch(
     weights."""
     model = torch_llama(config, weights)
     teacher = Teacher(torch.from_numpy(teacher_embedding).bfloat16())
-    layers = [weight for name, weight in model.named_parameters() if name != "model.embed_tokens.weight"]
-    groups = [
-        {"params": layers, "rate": recipe.layer_rate},
-        {"params": [model.embeddings], "rate": recipe.embedding_rate},
-    ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True)
+    optimizers = make_optimizers(recipe, model)
     start, tokens, step = clock(), 0, 0
     while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
         batch = next(batches)
-        for group in optimizer.param_groups:
-            group["lr"] = group["rate"] * recipe.rate_at(progress)
         overlap = torch_step(model, teacher, batch, recipe.variation_at(progress))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * recipe.rate_at(progress)
+            optimizer.step()
+        model.zero_grad(set_to_none=True)
         tokens, step = tokens + len(batch.spots), step + 1
         report(Progress(progress, step, tokens, overlap, lambda: state(model)))
     return state(model)
+
+
+def make_optimizers(recipe: Recipe, model: TorchLlama) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    others = [model.embeddings, *(weight for weight in model.parameters() if weight.ndim == 1)]
+    return (
+        torch.optim.Muon(matrices, momentum=0.95, weight_decay=0.0),
+        torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True),
+    )
 
 
 def torch_step(model: TorchLlama, teacher: Teacher, batch: Batch, variation: float) -> float:

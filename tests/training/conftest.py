@@ -97,8 +97,8 @@ RECIPE = replace(
     held_out_tokens=200,
     watched_tokens=50,
     checks=4,
-    layer_rate=1e-2,
-    embedding_rate=1e-2,
+    matrix_rate=2e-2,
+    other_rate=1e-2,
     layer_bits=8,
     embedding_bits=8,
 )
