@@ -85,16 +85,17 @@ class NgramDrafter:
         for token_id in token_ids:
             self._index.append(token_id)
 
-    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
-        """The `gamma` tokens that followed last time; None where the text's ending is new."""
-        count = self.peek(gamma)
-        if not count:
-            return None
+    def continuation(self, gamma: int) -> list[int]:
+        """The `gamma` tokens that followed last time; none where the text's ending is new."""
         text, start = self._index.token_ids, self._index.match_end
         # What lies between the earlier ending and this one repeats.
         period = len(text) - start
-        token_ids = [text[start + i % period] for i in range(count)]
-        return Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True)
+        return [text[start + i % period] for i in range(self.peek(gamma))]
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """The `gamma` tokens that followed last time; None where the text's ending is new."""
+        token_ids = self.continuation(gamma)
+        return Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True) if token_ids else None
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Read the newest tokens of the text; it makes no difference who chose them."""

@@ -13,9 +13,10 @@ import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
+from mlx_spec.drafters.draft_model import reads_are_free
 from mlx_spec.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.token_map import TokenMap
-from mlx_spec.sampling import Stream, gumbel, scores, stream_key
+from mlx_spec.sampling import Stream, gumbel, log_normaliser, scores, stream_key
 
 _CHUNK_TOKENS: Final = 64
 
@@ -26,15 +27,24 @@ class VocabBridge:
     The draft's context is its own tokenisation of the text. Its cache holds all of it but the newest tokens: those in
     `_pending`, and behind them, still in the target's ids, those in `_unread`; the next proposal feeds them in one
     pass. `token_map` is the pair's, made once. `ways` limits it to one way; of two, a greedy draft takes the one that
-    lately accepted more, and any other draft has the shared tokens only.
+    lately accepted more, and any other draft has the shared tokens only. A chain ends behind a token before which the
+    likeliest had less than `least_confidence` (0: never), as DraftModel's does.
 
     Raises UnsupportedModelError for a model whose cache cannot be rolled back.
     """
 
     def __init__(
-        self, model: Any, name: str, draw: DrawSettings, token_map: TokenMap, *, ways: Sequence[Way] = WAYS
+        self,
+        model: Any,
+        name: str,
+        draw: DrawSettings,
+        token_map: TokenMap,
+        *,
+        least_confidence: float = 0.0,
+        ways: Sequence[Way] = WAYS,
     ) -> None:
         self._model = CachedModel(model, name, speculative=True)
+        self._least_confidence = least_confidence
         self._draw = draw
         self._map = token_map
         banned = list(draw.params.banned_token_ids)
@@ -105,27 +115,48 @@ class VocabBridge:
         """A chain drawn from the shared tokens, lazily."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
-        for i in range(gamma):
-            logits = self._in_target_ids(self._score(known, first=i == 0))[None]
+        while len(drawn) < gamma and not self._ends_here(rows):
+            logits = self._in_target_ids(self._score(known, first=not drawn))[None]
             drafted = mx.stack(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
-            token_id = self._choose(row, position + i, round_index)
+            token_id = self._choose(row, position + len(drawn), round_index)
             rows.append(row)
             drawn.append(token_id)
             known = self._draft_ids[token_id][None]
-        self._fed = gamma - 1
-        return Draft(mx.stack(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=gamma)
+        self._fed = len(drawn) - 1
+        draft = Draft(mx.stack(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
+        return draft.first(self._sure_length(rows))
 
     def _propose_text(self, known: mx.array, gamma: int) -> Draft | None:
         """`gamma` of the draft's own likeliest tokens, as the target would write them."""
-        drawn = []
-        for i in range(gamma):
-            known = mx.argmax(self._score(known, first=i == 0)).astype(mx.int32)[None]
+        rows: list[mx.array] = []
+        drawn: list[mx.array] = []
+        while len(drawn) < gamma and not self._ends_here(rows):
+            rows.append(self._score(known, first=not drawn).astype(mx.float32))
+            known = mx.argmax(rows[-1]).astype(mx.int32)[None]
             drawn.append(known)
         own_ids = cast(list[int], mx.concatenate(drawn).tolist())
-        self._fed, self._fed_text = gamma - 1, own_ids[:-1]
-        token_ids = self._as_target(own_ids)[:gamma]
-        return Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True, passes=gamma) if token_ids else None
+        self._fed, self._fed_text = len(own_ids) - 1, own_ids[:-1]
+        token_ids = self._as_target(own_ids[: self._sure_length(rows)])[:gamma]
+        draft = Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True, passes=len(own_ids))
+        return draft if token_ids else None
+
+    def _ends_here(self, rows: list[mx.array]) -> bool:
+        """Whether the newest row is too unsure to go on; never where a read would hold up the device."""
+        return bool(rows) and self._least_confidence > 0 and reads_are_free() and self._sure_rows(rows[-1:]) == 0
+
+    def _sure_length(self, rows: list[mx.array]) -> int:
+        """How long a chain with these rows is: it ends behind its first unsure one."""
+        if self._least_confidence == 0 or reads_are_free() or len(rows) == 1:
+            return len(rows)
+        return self._sure_rows(rows[:-1]) + 1
+
+    def _sure_rows(self, rows: list[mx.array]) -> int:
+        """How many of the rows `[vocab]`, from the first on, have a likeliest token of enough probability."""
+        stacked = mx.stack(rows)
+        top = mx.exp(mx.max(stacked, axis=-1) - log_normaliser(stacked))
+        sure = mx.cumprod((top >= self._least_confidence).astype(mx.int32))
+        return cast(int, mx.sum(sure).item())
 
     def _as_target(self, own_ids: list[int]) -> list[int]:
         """The draft's tokens in the target's ids: text tokenised anew, up to the first special token."""

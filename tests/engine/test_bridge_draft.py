@@ -12,6 +12,7 @@ from scipy.stats import chisquare
 
 from mlx_spec.acceptance import verify
 from mlx_spec.config import AcceptanceRule, SamplingParams
+from mlx_spec.drafters import vocab_bridge
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.vocab_bridge import VocabBridge
 from mlx_spec.drafters.ways import WAYS, Way, Ways
@@ -199,6 +200,27 @@ def test_text_reaches_what_shared_tokens_cannot(target_kind: str, draft_kind: st
     assert rates["shared+text"] > 0.8 * rates["text"]
 
 
+@pytest.mark.parametrize("on_cpu", [True, False], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_unsure_draft_stops(monkeypatch: pytest.MonkeyPatch, way: Way, on_cpu: bool) -> None:
+    """Behind the first token whose row was unsure; and the context stays in step with what was drafted in vain."""
+    monkeypatch.setattr(vocab_bridge, "reads_are_free", lambda: on_cpu)
+    tokens = map_of(words("a", "b", "c"), words("c", "b", "a"))
+    model = Chatter(1, 4)
+    sure, flat = 9.0 * mx.eye(4), mx.zeros((4,))
+    model.table = mx.stack([sure[1], sure[2] * 0.1 + flat, sure[0], flat])  # c, then b, then hardly a
+    bridge = VocabBridge(
+        model, "d", draw(SamplingParams(seed=1), "coupled", 4), tokens, least_confidence=0.5, ways=[way]
+    )
+    bridge.commit([2], accepted=0)
+    draft = bridge.propose(1, 4, 0)
+    assert draft is not None
+    assert draft.token_ids.tolist() == [1, 0]
+    assert draft.passes == (2 if on_cpu else 4)
+    bridge.commit([1, 0, 2], accepted=2)
+    assert context(bridge) == [0, 1, 2, 0]
+
+
 def test_the_end_is_proposed_as_the_targets_own() -> None:
     tokens = map_of(llama_like(), byte_level())
     bridge = VocabBridge(
@@ -263,7 +285,7 @@ def test_token_rule_marginals_are_the_targets(params: SamplingParams) -> None:
     p = [oracle.warped(np.array(table.table[i]), params) for i in range(width)]
     bridge = VocabBridge(Chatter(6, 6), "d", draw(params, "token", width), tokens)
     first, second = np.zeros(width), np.zeros((width, width))
-    for round_index in range(1000):
+    for round_index in range(600):
         bridge.commit([0], accepted=0)
         proposal = bridge.propose(1, 2, round_index)
         assert proposal is not None
@@ -273,7 +295,7 @@ def test_token_rule_marginals_are_the_targets(params: SamplingParams) -> None:
             second[emitted[0], emitted[1]] += 1
     assert _fits(first, p[0])
     assert first[2] > 0
-    often = [token_id for token_id in range(width) if second[token_id].sum() > 100]
+    often = [token_id for token_id in range(width) if second[token_id].sum() > 60]
     assert often
     assert all(_fits(second[token_id], p[token_id]) for token_id in often)
 

@@ -55,7 +55,7 @@ def test_every_proposal_is_the_naive_definitions(
         length, expected = naive(text[:end], gamma, min_match, min_match + longer)
         assert drafter.match_length == length
         assert drafter.peek(gamma) == len(expected)
-        assert drafted(drafter, gamma) == expected
+        assert drafted(drafter, gamma) == drafter.continuation(gamma) == expected
 
 
 def test_prompt_and_answer_are_one_text() -> None:
