@@ -2,27 +2,49 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal, get_args
 
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.errors import ConfigError, PromptError
+from mlx_spec.errors import ConfigError, PromptError, UnsupportedModelError
 from mlx_spec.models.loading import ModelPair
 
-DrafterName = Literal["auto", "model", "none"]
+DrafterName = Literal["auto", "model", "ngram", "none"]
+DRAFTERS: Final[tuple[DrafterName, ...]] = get_args(DrafterName)
 Lookahead = int | Literal["auto"]
 
 
 def check_drafter(drafter: str, pair: ModelPair) -> None:
     """Raise ConfigError for a drafter that is unknown, or that the pair does not have."""
-    if drafter not in ("auto", "model", "none"):
-        raise ConfigError("drafter", drafter, "one of auto, model, none")
+    if drafter not in DRAFTERS:
+        raise ConfigError("drafter", drafter, f"one of {', '.join(DRAFTERS)}")
     if drafter == "model" and pair.draft is None:
-        raise ConfigError("drafter", drafter, f"auto or none: {pair.name} was loaded without a draft model")
+        raise ConfigError("drafter", drafter, f"auto, ngram or none: {pair.name} was loaded without a draft model")
 
 
-def speculates(drafter: DrafterName, pair: ModelPair) -> bool:
-    """Whether anything drafts; `auto` takes the draft model where there is one."""
-    return drafter == "model" or (drafter == "auto" and pair.draft is not None)
+def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
+    """The names of what drafts, the preferred one first; none for plain decoding.
+
+    `auto` is everything that is loaded. A target that cannot be rolled back is decoded plainly where nobody asked for
+    a draft; where somebody did, UnsupportedModelError names what is in the way.
+    """
+    if drafter == "none":
+        return ()
+    caches = make_prompt_cache(pair.target)
+    asked = drafter != "auto" or pair.draft is not None
+    try:
+        check_rollback(caches, pair.target_name)
+        if pair.draft is not None and drafter != "ngram":
+            check_rollback(make_prompt_cache(pair.draft), pair.draft_name or "the draft")
+    except UnsupportedModelError:
+        if asked:
+            raise
+        return ()
+    if drafter != "auto":
+        return (drafter,)
+    return ("model", "ngram") if pair.draft is not None else ("ngram",)
 
 
 def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> SpeculativeConfig:

@@ -14,6 +14,7 @@ AcceptanceRule = Literal["coupled", "token", "block", "typical"]
 ACCEPTANCE_RULES: Final = get_args(AcceptanceRule)
 LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
 """The rules that change the distribution of the words."""
+Controller = Literal["cost", "threshold"]
 LogitBias = Mapping[int, float] | tuple[tuple[int, float], ...]
 LOOKAHEAD_LIMIT: Final = 32
 SEED_LIMIT: Final = 2**63
@@ -116,13 +117,16 @@ class SpeculativeConfig:
     `acceptance`: `coupled` keeps the words, `token` and `block` their distribution; `typical` is lossy, and the
     statistics say so.
 
-    Without `adaptive_lookahead` every round drafts `lookahead` tokens; with it the controller starts there and moves
-    between `min_lookahead` and `max_lookahead`. `draft_temperature` None is the
-    target's. A running p/q below `min_acceptance_ratio` parks speculation. `max_seq_len` None is the model's own.
+    Without `adaptive_lookahead` every round drafts `lookahead` tokens. With it a `controller` chooses: `cost` the
+    length from 0 to `max_lookahead` that promises most tokens a second, from measured times; `threshold` one more or
+    one fewer by acceptance, from `lookahead` on, between `min_lookahead` and `max_lookahead`. A running p/q below
+    `min_acceptance_ratio` parks speculation.
 
-    `acceptance_threshold`, and the three tree fields, belong to drafters that can stop or branch by their own
-    confidence; the draft model of this version drafts chains of the length asked for, so `tree_speculation=True`
-    is refused rather than ignored.
+    A draft model ends its chain behind a token before which its best guess had less than `acceptance_threshold`
+    probability; 0 never does. `draft_temperature` None is the target's, `max_seq_len` None the model's own.
+
+    The tree fields belong to drafters that branch; those of this version draft chains, so `tree_speculation=True` is
+    refused rather than ignored.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -136,6 +140,7 @@ class SpeculativeConfig:
     draft_top_p: float = 1.0
     min_acceptance_ratio: float = 0.1
     adaptive_lookahead: bool = True
+    controller: Controller = "cost"
     min_lookahead: int = 2
     max_lookahead: int = 8
     max_seq_len: int | None = None
@@ -160,5 +165,7 @@ class SpeculativeConfig:
         _check_integer("max_lookahead", self.max_lookahead, self.min_lookahead, LOOKAHEAD_LIMIT)
         if self.max_seq_len is not None:
             _check_integer("max_seq_len", self.max_seq_len, 2)
+        if self.controller not in get_args(Controller):
+            raise ConfigError("controller", self.controller, f"one of {', '.join(get_args(Controller))}")
         if self.acceptance not in ACCEPTANCE_RULES:
             raise ConfigError("acceptance", self.acceptance, f"one of {', '.join(ACCEPTANCE_RULES)}")

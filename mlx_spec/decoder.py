@@ -3,7 +3,8 @@
 One round: the drafter proposes gamma tokens, the target scores them and one known token in a single forward pass,
 the acceptance rule keeps a prefix and adds one token of the target's own (a correction, or a bonus after a full
 acceptance), and both caches drop what was rejected. Drafting, scoring and verifying are one lazy graph: the host
-reads once a round. Plain decoding is the same loop with an empty draft.
+reads once a round. Plain decoding is the same loop with an empty draft. As soon as the host knows a round's tokens
+it launches the next draft; what is left to do with them (text, events, counters) is done while that runs.
 
 Token ids in, events out; knows no HTTP, no terminal and no window.
 """
@@ -11,33 +12,24 @@ Token ids in, events out; knows no HTTP, no terminal and no window.
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
-from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, speculates, with_lookahead
-from mlx_spec.cache.rollback import check_rollback
+from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, with_lookahead
+from mlx_spec.calibration import calibrated
 from mlx_spec.config import LOSSY_RULES, SamplingParams, SpeculativeConfig
-from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
-from mlx_spec.drafters.draft_model import DraftModel
-from mlx_spec.events import (
-    DraftedToken,
-    DraftState,
-    EmittedToken,
-    Event,
-    GenerationFinished,
-    PrefillProgress,
-    RoundFinished,
-    TextDelta,
-    TokenKind,
-)
-from mlx_spec.lookahead import FixedLookahead, LookaheadController, controller
+from mlx_spec.costs import Calibration
+from mlx_spec.drafters.base import Draft
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
+from mlx_spec.lookahead import FixedLookahead, LookaheadController, Observation, Option, Plan, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
 from mlx_spec.penalties import Penalties
+from mlx_spec.roster import make_roster
+from mlx_spec.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.sampling import NoiseTable, log_distribution, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.target import Target
@@ -51,7 +43,8 @@ class SpeculativeDecoder:
     """Answers prompts with a target model, sped up by a draft.
 
     Belongs to the thread that loaded the pair, except `stats` and `reset_stats`, which any thread may call. One
-    answer at a time; each `stream` starts from an empty cache.
+    answer at a time; each `stream` starts from an empty cache. What it learns about costs and acceptance serves
+    its later answers.
     """
 
     def __init__(
@@ -61,10 +54,10 @@ class SpeculativeDecoder:
         self._config = config or SpeculativeConfig()
         self._drafter = drafter
         self._stats = StatsCounter()
+        self._calibration: Calibration | None = None
+        self._controllers: dict[tuple[SpeculativeConfig, bool], LookaheadController] = {}
         check_drafter(drafter, pair)
-        if speculates(drafter, pair):  # told now, not with the first request
-            check_rollback(make_prompt_cache(pair.target), pair.target_name)
-            check_rollback(make_prompt_cache(pair.draft), pair.draft_name or "the draft")
+        drafting(drafter, pair)  # what cannot be rolled back is told now, not with the first request
 
     def stream(
         self,
@@ -89,7 +82,9 @@ class SpeculativeDecoder:
         limit = answer_limit(self._pair, config, prompt_ids, max_tokens)
         if params.seed is None:
             params = replace(params, seed=secrets.randbits(32))
-        loop = _RoundLoop(self._pair, config, params, speculates(name, self._pair), limit, self._stats)
+        names = drafting(name, self._pair)
+        chooser = self._controller(config, params) if names else FixedLookahead(0)
+        loop = _RoundLoop(self._pair, config, params, names, chooser, limit, self._stats)
         return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -100,16 +95,16 @@ class SpeculativeDecoder:
                 text += event.text
         return text
 
-    def calibrate(self, steps: int = 6) -> float:
-        """Time plain decoding (median milliseconds a step, short context), so that `stats().speedup` is measured."""
-        loop = _RoundLoop(
-            self._pair, self._config, SamplingParams(seed=0), False, steps + 1, StatsCounter(), endless=True
-        )
-        rounds = [event for event in loop.run([0, 0], lambda: False) if isinstance(event, RoundFinished)]
-        times = sorted(event.round_ms for event in rounds[1:] or rounds)
-        step_ms = times[len(times) // 2]
-        self._stats.add(SpeculativeStats(plain_step_ms=step_ms))
-        return step_ms
+    def calibrate(self, tell: Callable[[str, float], None] = lambda stage, fraction: None) -> Calibration:
+        """Measure what passes of this pair cost on this machine, or read it from the disk and check it.
+
+        Serves `adaptive_lookahead`, and makes `stats().speedup` a measured number. `tell(stage, fraction)` hears of
+        progress. Decoding works without it, and then learns the costs from its first rounds.
+        """
+        self._calibration = calibrated(self._pair, self._config.max_lookahead + 1, tell)
+        self._controllers.clear()
+        self._stats.add(SpeculativeStats(plain_step_ms=self._calibration.plain_step_ms))
+        return self._calibration
 
     def stats(self) -> SpeculativeStats:
         """A snapshot of the counters over all answers."""
@@ -118,6 +113,25 @@ class SpeculativeDecoder:
     def reset_stats(self) -> SpeculativeStats:
         """Set the counters to zero; returns what they were."""
         return self._stats.reset()
+
+    def _controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
+        """The controller of earlier answers where it may have learnt something. Greedy drafts fare differently."""
+        if not config.adaptive_lookahead or config.controller != "cost":
+            return controller(config)
+        key = config, params.greedy
+        if key not in self._controllers:
+            self._controllers[key] = controller(config, self._calibration)
+        return self._controllers[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """The next round: its plan, and the draft on its way, which took the host `host_ms` to set going."""
+
+    plan: Plan
+    option: Option | None
+    draft: Draft | None
+    host_ms: float
 
 
 class _RoundLoop:
@@ -128,23 +142,23 @@ class _RoundLoop:
         pair: ModelPair,
         config: SpeculativeConfig,
         params: SamplingParams,
-        speculate: bool,
+        drafters: tuple[str, ...],
+        chooser: LookaheadController,
         max_tokens: int,
         stats: StatsCounter,
-        *,
-        endless: bool = False,
     ) -> None:
         assert params.seed is not None
         self._config, self._params, self._seed = config, params, params.seed
         self._noise = NoiseTable(params.seed, pair.vocab_size)
         self._penalties = Penalties(params, pair.vocab_size)
-        self._target = Target(pair.target, pair.target_name, speculative=speculate)
-        self._drafter = _draft_model(pair, config, params, self._noise, self._penalties) if speculate else None
-        self._controller: LookaheadController = controller(config) if speculate else FixedLookahead(0)
-        eos_token_ids: frozenset[int] = frozenset() if endless else pair.eos_token_ids
-        self._transcript = Transcript(pair.tokenizer, eos_token_ids, params.stop, max_tokens)
+        self._target = Target(pair.target, pair.target_name, speculative=bool(drafters))
+        self._roster = make_roster(drafters, pair, config, params, self._noise, self._penalties)
+        self._controller = chooser
+        self._eos_token_ids = pair.eos_token_ids
+        self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
         self._stats = stats
         self._own_stats = StatsCounter()
+        self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
 
@@ -154,12 +168,13 @@ class _RoundLoop:
         for event in self._prefill(prompt_ids, should_cancel):
             yield event
             prefill_ms = event.elapsed_ms
-        index = 0
+        index, launch = 0, None
         while self._transcript.finish_reason is None:
             if should_cancel():
                 self._transcript.finish("cancelled")
             else:
-                yield self._round(index)
+                finished, launch = self._round(index, launch or self._launch(0))
+                yield finished
                 index += 1
             if text := self._transcript.take_text():
                 yield TextDelta(text)
@@ -171,6 +186,9 @@ class _RoundLoop:
         self._penalties.read_prompt(prompt_ids)
         known, self._last_token = prompt_ids[:-1], prompt_ids[-1]
         yield PrefillProgress(0, len(prompt_ids), 0.0)
+        # A draft that is parked from the beginning reads the prompt only when it is tried.
+        everybody = [Option(name, self._config.max_lookahead) for name in self._roster.names]
+        eager = not self._controller.plan(everybody, self._room - 1).parked
         step = _PREFILL_TOKENS[mx.default_device().type]
         for begin in range(0, len(known), step):
             if should_cancel():
@@ -178,46 +196,62 @@ class _RoundLoop:
                 return
             chunk = known[begin : begin + step]
             self._target.prefill(chunk)
-            if self._drafter is not None:
-                self._drafter.prefill(chunk)
+            self._roster.prefill(chunk, eager=eager)
             mx.clear_cache()
             yield PrefillProgress(begin + len(chunk), len(prompt_ids), (time.perf_counter() - started) * 1e3)
         self._position = len(prompt_ids)
-        if self._drafter is not None:
-            self._drafter.commit([self._last_token], accepted=0)
+        self._roster.commit([self._last_token], accepted=0)
         yield PrefillProgress(len(prompt_ids), len(prompt_ids), (time.perf_counter() - started) * 1e3)
 
-    def _round(self, index: int) -> RoundFinished:
+    def _launch(self, index: int) -> _Launch:
+        """Plan round `index`, and set its draft going: it runs while Python does something else."""
         started = time.perf_counter()
-        gamma = min(self._controller.length, self._transcript.remaining - 1)
-        draft = self._drafter.propose(self._position, gamma, index) if self._drafter and gamma > 0 else None
+        options = self._roster.options(max(self._config.lookahead, self._config.max_lookahead))
+        plan = self._controller.plan(options, self._room - 1)
+        option = draft = None
+        if plan.drafter is not None:
+            option = next(option for option in options if option.drafter == plan.drafter)
+            draft = self._roster.propose(plan.drafter, self._position, plan.length, index)
         if draft is not None:
-            # The draft runs while Python builds the target's graph.
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
+        return _Launch(plan, option, draft, (time.perf_counter() - started) * 1e3)
+
+    def _round(self, index: int, launch: _Launch) -> tuple[RoundFinished, _Launch | None]:
+        """One round, and the launch of the next where the answer seems to go on."""
+        started = time.perf_counter()
+        draft = launch.draft
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
         rows = scores(self._penalties.apply(logits, draft.token_ids if draft else None), self._params)
         verdict = self._verify(rows, draft, index)
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
-        drafted = time.perf_counter()
+        waited = time.perf_counter() if draft else started
         outcome = read_outcome(verdict, rows, draft)
-        verified = time.perf_counter()
+        read = time.perf_counter()
 
-        emitted = self._emit(outcome, speculated=draft is not None)
-        outcome = outcome.ended_after(len(emitted))
+        draft_ms, verify_ms = launch.host_ms + (waited - started) * 1e3, (read - waited) * 1e3
+        self._learn(launch, outcome, draft_ms, verify_ms)
+        position = self._position
         self._commit(outcome)
-        self._controller.observe(outcome.tested, outcome.accepted, outcome.ratios())
-        self._count(outcome, len(emitted), (started, drafted, verified))
-        return RoundFinished(
+        following = self._launch(index + 1) if self._goes_on(outcome) else None
+        emitted = emit(self._transcript, outcome, position)
+        outcome = outcome.ended_after(len(emitted))
+        spent_ms = (time.perf_counter() - started) * 1e3 + launch.host_ms - (following.host_ms if following else 0.0)
+        times = RoundTimes(draft_ms, verify_ms, spent_ms)
+        self._count(outcome, len(emitted), draft.passes if draft else 0, times)
+        finished = RoundFinished(
             index=index,
-            lookahead=max(0, gamma),
-            next_lookahead=self._controller.length,
-            drafted=self._drafted(outcome),
+            drafter=launch.plan.drafter,
+            lookahead=launch.plan.length,
+            reason=launch.plan.reason,
+            next_lookahead=following.plan.length if following else launch.plan.length,
+            drafted=drafted(self._transcript, outcome),
             emitted=tuple(emitted),
-            draft_ms=(drafted - started) * 1e3 if draft else 0.0,
-            verify_ms=(verified - (drafted if draft else started)) * 1e3,
-            round_ms=(time.perf_counter() - started) * 1e3,
+            draft_ms=times.draft_ms,
+            verify_ms=times.verify_ms,
+            round_ms=times.total_ms,
         )
+        return finished, following
 
     def _verify(self, rows: mx.array, draft: Draft | None, index: int) -> Verdict:
         """The acceptance rule over the target's scores `[gamma + 1, vocab]`."""
@@ -234,56 +268,39 @@ class _RoundLoop:
         rule = RULES[self._config.acceptance]
         return rule(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
 
-    def _emit(self, outcome: Outcome, *, speculated: bool) -> list[EmittedToken]:
-        """Add the round's tokens to the answer, as far as it goes on."""
-        emitted = []
-        for i, token_id in enumerate(outcome.token_ids):
-            text = self._transcript.push(token_id)
-            if text is None:
-                break
-            accepted = i < outcome.accepted
-            kind: TokenKind = "accepted" if accepted else "plain"
-            if speculated and not accepted:
-                kind = "bonus" if outcome.accepted == len(outcome.draft_ids) else "correction"
-            p = outcome.drafted_p[i] if accepted else outcome.next_p
-            q = outcome.drafted_q[i] if accepted else None
-            emitted.append(EmittedToken(token_id, text, kind, p, q, self._position + i))
-        return emitted
+    def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float) -> None:
+        """Tell the controller of the round, and of what the other drafters would have proposed."""
+        round_ = Observation(
+            option=launch.option,
+            asked=launch.plan.length,
+            drafted=len(outcome.draft_ids),
+            tested=outcome.tested,
+            accepted=outcome.accepted,
+            ratios=outcome.ratios(),
+            draft_ms=draft_ms,
+            verify_ms=verify_ms,
+            passes=launch.draft.passes if launch.draft else 0,
+        )
+        self._controller.observe(round_)
+        self._roster.show_glimpses(outcome.token_ids, self._controller)
 
     def _commit(self, outcome: Outcome) -> None:
-        """Bring both caches, the position and the noise in step with the answer."""
+        """Bring all caches, the position and the noise in step with the answer."""
         self._target.commit(outcome.accepted)
-        if self._drafter is not None:
-            self._drafter.commit(outcome.token_ids, outcome.accepted)
+        self._roster.commit(outcome.token_ids, outcome.accepted)
+        self._room -= len(outcome.token_ids)
         self._position += len(outcome.token_ids)
         self._noise.forget_before(self._position)
         self._penalties.push(outcome.token_ids)
         self._last_token = outcome.token_ids[-1]
 
-    def _drafted(self, outcome: Outcome) -> tuple[DraftedToken, ...]:
-        tokens = []
-        for i, token_id in enumerate(outcome.draft_ids):
-            state: DraftState = "accepted" if i < outcome.accepted else "rejected" if i < outcome.tested else "untested"
-            p = outcome.drafted_p[i] if i < outcome.tested else None
-            tokens.append(DraftedToken(token_id, self._transcript.peek(token_id), p, outcome.drafted_q[i], state))
-        return tuple(tokens)
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Whether there will be another round, as far as can be told before the text is known."""
+        return self._room > 0 and self._eos_token_ids.isdisjoint(outcome.token_ids)
 
-    def _count(self, outcome: Outcome, emitted: int, times: tuple[float, float, float]) -> None:
-        started, drafted, verified = times
-        gamma = len(outcome.draft_ids)
-        change = SpeculativeStats(
-            draft_tokens=gamma,
-            tested_tokens=outcome.tested,
-            accepted_tokens=outcome.accepted,
-            rounds=1,
-            target_forward_passes=1,
-            draft_forward_passes=gamma,
-            total_tokens_generated=emitted,
-            draft_time_ms=(drafted - started) * 1e3 if gamma else 0.0,
-            target_time_ms=(verified - (drafted if gamma else started)) * 1e3,
-            total_time_ms=(time.perf_counter() - started) * 1e3,
-            lossless=not gamma or self._params.greedy or self._config.acceptance not in LOSSY_RULES,
-        )
+    def _count(self, outcome: Outcome, emitted: int, passes: int, times: RoundTimes) -> None:
+        lossy = bool(outcome.draft_ids) and not self._params.greedy and self._config.acceptance in LOSSY_RULES
+        change = counters(outcome, emitted, passes, times, lossless=not lossy)
         self._stats.add(change)
         self._own_stats.add(change)
 
@@ -299,14 +316,3 @@ class _RoundLoop:
             prefill_ms=prefill_ms,
             stats=replace(own, plain_step_ms=self._stats.snapshot().plain_step_ms),
         )
-
-
-def _draft_model(
-    pair: ModelPair, config: SpeculativeConfig, params: SamplingParams, noise: NoiseTable, penalties: Penalties
-) -> Drafter:
-    temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
-    top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
-    assert params.seed is not None
-    drawn = replace(params, temperature=temperature, top_p=top_p)
-    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties)
-    return DraftModel(pair.draft, pair.draft_name or "the draft", draw)

@@ -53,10 +53,16 @@ class PrefillProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """Sent when a round (one draft, one verify) is over. `emitted` are the tokens it added to the answer."""
+    """Sent when a round (one draft, one verify) is over. `emitted` are the tokens it added to the answer.
+
+    `lookahead` is how many tokens were asked of `drafter` (None: plain decoding), and `reason` why, in words. The draft
+    may have proposed fewer, where it grew unsure.
+    """
 
     index: int
+    drafter: str | None
     lookahead: int
+    reason: str
     next_lookahead: int
     drafted: tuple[DraftedToken, ...]
     emitted: tuple[EmittedToken, ...]

@@ -1,7 +1,7 @@
 """What every drafter is: something that proposes tokens, and is told which of the answer's tokens stand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import mlx.core as mx
@@ -30,12 +30,22 @@ class Draft:
     """A proposed chain, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were chosen by.
 
     `scores` are warped and not normalised; None for a drafter without a distribution. A `greedy` draft took the
-    likeliest tokens instead of drawing: whatever its scores, its q is a point mass.
+    likeliest tokens instead of drawing: whatever its scores, its q is a point mass. `passes` are the forward passes it
+    took, which may be more than its tokens.
     """
 
     token_ids: mx.array
     scores: mx.array | None
     greedy: bool
+    passes: int = 0
+
+    def first(self, count: int) -> "Draft":
+        """The draft cut down to `count` >= 1 tokens."""
+        if count >= self.token_ids.shape[0]:
+            return self
+        return replace(
+            self, token_ids=self.token_ids[:count], scores=None if self.scores is None else self.scores[:count]
+        )
 
 
 class Drafter(Protocol):

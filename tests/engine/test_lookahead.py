@@ -1,18 +1,45 @@
-"""Controllers, and Leviathan's theorem."""
+"""Controllers, the costs they learn, and Leviathan's theorem."""
+
+import itertools
+import random
+from collections import Counter
 
 import pytest
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.lookahead import FixedLookahead, ThresholdLookahead, controller, expected_speedup
+from mlx_spec.costs import Calibration, Rate, VerifyTimes, expected_round
+from mlx_spec.lookahead import (
+    CostLookahead,
+    FixedLookahead,
+    LookaheadController,
+    Observation,
+    Option,
+    Plan,
+    ThresholdLookahead,
+    controller,
+    expected_speedup,
+)
+
+MODEL = Option("model", 8)
+PLAIN = Observation(None, 0, 0, 0, 0, (), 0.0, 1.0)
+SLOW_PLAIN = Observation(None, 0, 0, 0, 0, (), 0.0, 88.0)
 
 
-def observed(rounds: list[tuple[int, int]], config: SpeculativeConfig | None = None) -> list[int]:
+def round_of(tested: int, accepted: int, ratio: float = 1.0) -> Observation:
+    return Observation(MODEL, tested, tested, tested, accepted, [ratio] * tested, 0.1, 1.0, tested)
+
+
+def length(chooser: LookaheadController, room: int = 100) -> int:
+    return chooser.plan([MODEL], room).length
+
+
+def observed(rounds: list[tuple[int, int]]) -> list[int]:
     """Lengths after each (tested, accepted), with p/q of 1."""
-    adaptive = ThresholdLookahead(config or SpeculativeConfig())
+    adaptive = ThresholdLookahead(SpeculativeConfig())
     lengths = []
     for tested, accepted in rounds:
-        adaptive.observe(tested, accepted, [1.0] * tested)
-        lengths.append(adaptive.length)
+        adaptive.observe(round_of(tested, accepted))
+        lengths.append(length(adaptive))
     return lengths
 
 
@@ -28,34 +55,278 @@ def test_between_the_thresholds_the_length_stays() -> None:
     assert observed([(4, 3)] * 5) == [4] * 5
 
 
-def test_the_first_length_is_within_the_bounds() -> None:
-    assert ThresholdLookahead(SpeculativeConfig(lookahead=12)).length == 8
-    assert ThresholdLookahead(SpeculativeConfig(lookahead=1)).length == 2
+def test_the_first_length_is_within_the_bounds_and_the_room() -> None:
+    assert length(ThresholdLookahead(SpeculativeConfig(lookahead=12))) == 8
+    assert length(ThresholdLookahead(SpeculativeConfig(lookahead=1))) == 2
+    for chooser in (FixedLookahead(6), ThresholdLookahead(SpeculativeConfig()), CostLookahead(SpeculativeConfig())):
+        assert length(chooser, room=1) <= 1
+        assert length(chooser, room=0) == 0
+        assert chooser.plan([], 100).length == 0
 
 
 def test_a_hopeless_draft_is_parked_and_probed() -> None:
     adaptive = ThresholdLookahead(SpeculativeConfig())
     for _ in range(8):
-        adaptive.observe(1, 0, [0.01])
+        adaptive.observe(round_of(1, 0, 0.01))
     lengths = []
     for _ in range(32):
-        lengths.append(adaptive.length)
-        adaptive.observe(*((1, 0, [0.01]) if adaptive.length else (0, 0, [])))
+        plan = adaptive.plan([MODEL], 100)
+        assert plan.parked == (plan.length == 0)
+        lengths.append(plan.length)
+        adaptive.observe(round_of(1, 0, 0.01) if plan.length else PLAIN)
     assert lengths == ([0] * 15 + [2]) * 2
-    while not adaptive.length:
-        adaptive.observe(0, 0, [])
-    adaptive.observe(2, 2, [0.9, 1.1])
-    assert adaptive.length >= 2
-    adaptive.observe(1, 0, [0.01])  # one poor round is no full window
-    assert adaptive.length >= 2
+    while not length(adaptive):
+        adaptive.observe(PLAIN)
+    adaptive.observe(round_of(2, 2, 0.95))
+    assert length(adaptive) >= 2
+    adaptive.observe(round_of(1, 0, 0.01))  # one poor round is no full window
+    assert length(adaptive) >= 2
 
 
 def test_controller_follows_the_configuration() -> None:
-    assert isinstance(controller(SpeculativeConfig()), ThresholdLookahead)
+    assert isinstance(controller(SpeculativeConfig()), CostLookahead)
+    assert isinstance(controller(SpeculativeConfig(controller="threshold")), ThresholdLookahead)
     fixed = controller(SpeculativeConfig(lookahead=6, adaptive_lookahead=False))
-    fixed.observe(6, 0, [0.0])
+    fixed.observe(round_of(6, 0, 0.0))
     assert isinstance(fixed, FixedLookahead)
-    assert fixed.length == 6
+    assert length(fixed) == 6
+
+
+def test_fixed_and_threshold_take_the_first_drafter_that_has_something_to_say() -> None:
+    options = [Option("model", 0), Option("ngram", 3)]
+    for chooser in (FixedLookahead(6), ThresholdLookahead(SpeculativeConfig(lookahead=6))):
+        assert (chooser.plan(options, 100).drafter, chooser.plan(options, 100).length) == ("ngram", 3)
+
+
+# A made-up clock: the cost controller against machines whose optimum is known.
+
+FLAT = [30.0] * 9
+PROPORTIONAL = [30.0 * width for width in range(1, 10)]
+OPENBLAS = [88.0, 106, 110, 113, 120, 126, 128, 131, 134]
+STEP = [30.0] * 4 + [60.0] * 5
+
+
+class Machine:
+    """Rounds with given times and acceptance; 3 % of noise on every time.
+
+    Acceptance is a coin toss, or, with `even`, as regular as can be: each place in the chain accepts its share of any
+    stretch of rounds.
+    """
+
+    def __init__(
+        self, verify_ms: list[float], draft_ms: float, alpha: float, seed: int = 0, *, even: bool = False
+    ) -> None:
+        self.verify_ms, self.draft_ms, self.alpha = verify_ms, draft_ms, alpha
+        self._random = random.Random(seed)
+        self._owed = [0.5] * 9 if even else None
+        self.tokens = self.spent_ms = 0.0
+
+    def run(self, chooser: CostLookahead, rounds: int) -> list[int]:
+        lengths = []
+        self.tokens = self.spent_ms = 0.0
+        for _ in range(rounds):
+            drafted = chooser.plan([MODEL], 100).length
+            accepted = 0
+            while accepted < drafted and self._accepts(accepted):
+                accepted += 1
+            draft_ms, verify_ms = self.draft_ms * drafted, self.verify_ms[drafted]
+            noisy = [ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms)]
+            tested = min(drafted, accepted + 1)
+            option = MODEL if drafted else None
+            chooser.observe(Observation(option, drafted, drafted, tested, accepted, [], *noisy, drafted))
+            lengths.append(drafted)
+            self.tokens += self.rate(drafted) * (draft_ms + verify_ms)
+            self.spent_ms += draft_ms + verify_ms
+        return lengths
+
+    def _accepts(self, place: int) -> bool:
+        if self._owed is None:
+            return self._random.random() < self.alpha
+        self._owed[place] += self.alpha
+        accepted = self._owed[place] >= 1
+        self._owed[place] -= accepted
+        return accepted
+
+    def rate(self, drafted: int) -> float:
+        """Expected tokens a millisecond."""
+        tokens = sum(self.alpha**i for i in range(drafted + 1))
+        return tokens / (self.draft_ms * drafted + self.verify_ms[drafted])
+
+    @property
+    def best(self) -> float:
+        return max(self.rate(drafted) for drafted in range(9))
+
+
+MACHINES = [
+    (FLAT, 1.0, 0.8),
+    (FLAT, 3.0, 0.5),
+    (FLAT, 15.0, 0.3),
+    (PROPORTIONAL, 1.0, 0.8),
+    (PROPORTIONAL, 15.0, 0.3),
+    (OPENBLAS, 1.0, 0.8),
+    (OPENBLAS, 15.0, 0.3),
+    (OPENBLAS, 5.0, 0.9),
+    (STEP, 1.0, 0.8),
+    (STEP, 15.0, 0.3),
+]
+SEEDS = range(12)
+
+
+def settled(chooser: CostLookahead, *options: Option) -> Plan:
+    """What is planned when no try is due: the plan after a plan."""
+    chooser.plan(options, 100)
+    return chooser.plan(options, 100)
+
+
+def loss_after(chooser: CostLookahead, machine: Machine, rounds: int = 60) -> float:
+    """How much slower than the best fixed length the next rounds are, tries included."""
+    machine.run(chooser, rounds)
+    return 1 - machine.tokens / machine.spent_ms / machine.best
+
+
+def usual(lengths: list[int]) -> int:
+    return Counter(lengths).most_common(1)[0][0]
+
+
+@pytest.mark.parametrize(("verify_ms", "draft_ms", "alpha"), MACHINES)
+def test_the_optimum_is_found_in_thirty_rounds(verify_ms: list[float], draft_ms: float, alpha: float) -> None:
+    losses = shares = 0.0
+    for seed in SEEDS:
+        even = Machine(verify_ms, draft_ms, alpha, seed, even=True)
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(verify_ms), draft_ms))
+        even.run(chooser, 30)
+        shares += even.rate(usual(even.run(chooser, 20))) / even.best
+        # Where acceptance is a coin toss, thirty rounds cannot tell 0.80 from 0.75: the mean has to do.
+        tossed = Machine(verify_ms, draft_ms, alpha, seed)
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(verify_ms), draft_ms))
+        tossed.run(chooser, 30)
+        losses += loss_after(chooser, tossed)
+    assert shares / len(SEEDS) >= 0.99
+    assert losses / len(SEEDS) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((FLAT, 3.0, 0.8), (FLAT, 3.0, 0.1)),
+        ((FLAT, 3.0, 0.1), (FLAT, 3.0, 0.9)),
+        ((FLAT, 3.0, 0.8), (PROPORTIONAL, 3.0, 0.8)),
+    ],
+    ids=["acceptance falls", "acceptance rises", "passes become dear"],
+)
+def test_a_change_is_followed_in_thirty_rounds(
+    before: tuple[list[float], float, float], after: tuple[list[float], float, float]
+) -> None:
+    losses = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(before[0]), before[1]))
+        Machine(*before, seed).run(chooser, 60)
+        machine = Machine(*after, seed + 1000)
+        machine.run(chooser, 30)
+        losses += loss_after(chooser, machine)
+    assert losses / len(SEEDS) < 0.08
+
+
+@pytest.mark.parametrize(("verify_ms", "draft_ms", "alpha"), MACHINES)
+def test_it_does_not_swing(verify_ms: list[float], draft_ms: float, alpha: float) -> None:
+    """A try is two changes; beside those it should hardly ever change its mind for good."""
+    changes = 0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(verify_ms), draft_ms))
+        machine = Machine(verify_ms, draft_ms, alpha, seed)
+        machine.run(chooser, 60)
+        lengths = machine.run(chooser, 60)
+        changes += sum(a != b for a, b in itertools.pairwise(lengths))
+    assert changes / len(SEEDS) / 60 < 0.25
+
+
+@pytest.mark.parametrize(("verify_ms", "draft_ms", "alpha"), [m for m in MACHINES if m[0] is not STEP])
+def test_it_learns_from_the_rounds_alone(verify_ms: list[float], draft_ms: float, alpha: float) -> None:
+    """But for a step in the costs, which a straight line through two widths cannot know; a calibration does."""
+    losses = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig())
+        machine = Machine(verify_ms, draft_ms, alpha, seed)
+        machine.run(chooser, 30)
+        losses += loss_after(chooser, machine)
+    assert losses / len(SEEDS) < 0.08
+
+
+def test_tries_while_parked_cost_at_most_a_hundredth() -> None:
+    spent = plain = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(PROPORTIONAL), 15.0))
+        machine = Machine(PROPORTIONAL, 15.0, 0.05, seed)
+        machine.run(chooser, 512)
+        spent += machine.spent_ms
+        plain += machine.tokens * PROPORTIONAL[0]
+    assert plain / spent > 0.985
+
+
+def test_a_glimpse_ends_the_parking_of_a_drafter_that_costs_nothing() -> None:
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS)))
+    ngram = Option("ngram", 8, trust=1)
+    for _ in range(12):
+        chooser.observe(SLOW_PLAIN)
+        chooser.glimpse(ngram, 1, 0)
+    assert settled(chooser, ngram).parked
+    for _ in range(8):
+        chooser.observe(SLOW_PLAIN)
+        chooser.glimpse(ngram, 1, 1)
+    plan = settled(chooser, ngram)
+    assert (plan.drafter, plan.length > 0) == ("ngram", True)
+    assert "x plain expected" in plan.reason
+
+
+def test_the_better_of_two_drafters_is_taken() -> None:
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(FLAT), 5.0))
+    ngram = Option("ngram", 8)
+    for _ in range(20):
+        chooser.observe(Observation(MODEL, 4, 4, 1, 0, [], 20.0, 30.0, 4))
+        chooser.observe(Observation(ngram, 8, 8, 8, 7, [], 0.1, 30.0))
+    assert settled(chooser, MODEL, ngram).drafter == "ngram"
+    assert settled(chooser, MODEL).drafter is None
+
+
+def test_improbable_drafts_are_parked_whatever_they_cost() -> None:
+    chooser = CostLookahead(SpeculativeConfig(min_acceptance_ratio=0.5), Calibration(tuple(FLAT), 0.1))
+    for _ in range(20):
+        chooser.observe(Observation(MODEL, 4, 4, 2, 1, [0.2, 0.2], 0.4, 30.0, 4))
+    assert settled(chooser, MODEL).parked
+
+
+def test_one_stall_of_the_machine_is_no_new_cost() -> None:
+    times = VerifyTimes(Calibration(tuple(FLAT)))
+    for _ in range(10):
+        times.observe(5, 30.0)
+    times.observe(5, 3000.0)
+    assert times.at(5) < 45
+    for _ in range(20):
+        times.observe(5, 60.0)
+    assert times.at(5) == pytest.approx(60, rel=0.05)
+
+
+def test_a_rate_gives_up_its_past_when_the_text_changes() -> None:
+    rate = Rate()
+    for _ in range(60):
+        rate.observe(True)
+    for _ in range(8):
+        rate.observe(False)
+    assert rate.mean < 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_expected_round_is_the_theorem_where_passes_cost_the_same(alpha: float) -> None:
+    times = VerifyTimes(Calibration(tuple([10.0] * 9)))
+    tokens, milliseconds = expected_round(times, 4 * 2.0, [(1.0, alpha)] * 4)
+    assert tokens / milliseconds * 10.0 == pytest.approx(expected_speedup(alpha, 4, 0.2))
+
+
+def test_expected_round_counts_drafts_that_end_early() -> None:
+    times = VerifyTimes(Calibration((10.0, 20.0, 30.0)))
+    tokens, milliseconds = expected_round(times, 0.0, [(1.0, 0.5), (0.5, 0.5)])
+    assert tokens == pytest.approx(1 + 0.5 + 0.5 * 0.25)
+    assert milliseconds == pytest.approx(0.5 * 20 + 0.5 * 30)
 
 
 @pytest.mark.parametrize(

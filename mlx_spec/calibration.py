@@ -1,0 +1,153 @@
+"""Measuring what forward passes cost on this machine, and keeping it on disk for the next start.
+
+A pass over n tokens costs about as much as one over a single token where weights are read once for all of them, and n
+times as much where they are not. Which of the two it is decides whether speculation can pay, so it is measured.
+"""
+
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import mlx.core as mx
+
+from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.costs import Calibration
+from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import serving_blas, weights_bytes
+from mlx_spec.resources import data_folder
+
+_CONTEXT_TOKENS: Final = 32
+_REPEATS: Final = 3
+_WIDTHS: Final = (1, 2, 3, 5, 9, 17, 33)
+# A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
+_PROPORTIONAL: Final = 0.8
+_VERSION: Final = 1
+
+Tell = Callable[[str, float], None]
+
+
+def calibrated(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
+    """The calibration of a pair for verify passes of up to `widest` tokens: from the disk where it is there, scaled to
+    today's plain step, else measured and kept."""
+    path = _path(pair, widest)
+    known = _read(path, widest)
+    if known is not None:
+        tell("checking the speed of a step", 0.0)
+        return _scaled(known, _plain_step_ms(pair) / known.plain_step_ms)
+    measured = measure(pair, widest, tell)
+    _write(path, measured)
+    return measured
+
+
+def measure(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
+    """Time passes of the target over 1 to `widest` tokens (some, the others by interpolation), and of the draft.
+
+    Of a target that can only be decoded plainly, that is all that is measured.
+    """
+    try:
+        target = CachedModel(pair.target, pair.target_name, speculative=True)
+    except UnsupportedModelError:
+        return Calibration((_plain_step_ms(pair),))
+    target.prefill([0] * _CONTEXT_TOKENS)
+    points: list[tuple[int, float]] = []
+    widths = [width for width in _WIDTHS if width < widest] + [widest]
+    for at, width in enumerate(widths):
+        tell("measuring the speed of passes", at / (len(widths) + 1))
+        points.append((width, _pass_ms(target, width)))
+        first = points[0][1]
+        if width >= 3 and points[-1][1] > first * (1 + _PROPORTIONAL * (width - 1)):
+            slope = (points[-1][1] - first) / (width - 1)
+            points.append((max(widest, width + 1), first + slope * (max(widest, width + 1) - 1)))
+            break
+    step_ms = token_ms = 0.0
+    if pair.draft is not None:
+        draft = CachedModel(pair.draft, pair.draft_name or "the draft", speculative=True)
+        draft.prefill([0] * _CONTEXT_TOKENS)
+        step_ms = _pass_ms(draft, 1)
+        token_ms = max(0.0, _pass_ms(draft, 9) - step_ms) / 8
+    return Calibration(_curve(points, widest), step_ms, token_ms)
+
+
+def _curve(points: list[tuple[int, float]], widest: int) -> tuple[float, ...]:
+    """Milliseconds for every width from 1 to `widest`, straight between the points; never cheaper for more tokens."""
+    curve: list[float] = []
+    for width in range(1, widest + 1):
+        (left, low), (right, high) = next(
+            (a, b) for a, b in zip(points, [*points[1:], points[-1]], strict=True) if width <= b[0]
+        )
+        share = (width - left) / (right - left) if right > left else 0.0
+        value = low + share * (high - low)
+        curve.append(max(value, curve[-1]) if curve else value)
+    return tuple(curve)
+
+
+def _plain_step_ms(pair: ModelPair) -> float:
+    model = CachedModel(pair.target, pair.target_name, speculative=False)
+    model.prefill([0] * _CONTEXT_TOKENS)
+    return _pass_ms(model, 1, forgets=False)
+
+
+def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+    """The median time of a pass over `width` tokens."""
+    times = []
+    token_ids = mx.array([0] * width, dtype=mx.int32)
+    for _ in range(_REPEATS + 1):
+        started = time.perf_counter()
+        mx.eval(mx.argmax(model.score(token_ids), axis=-1))
+        times.append((time.perf_counter() - started) * 1e3)
+        if forgets:
+            model.forget(width)
+    return statistics.median(times[1:])  # the first one allocates
+
+
+def _scaled(known: Calibration, factor: float) -> Calibration:
+    return Calibration(
+        tuple(factor * value for value in known.verify_ms), factor * known.draft_step_ms, factor * known.draft_token_ms
+    )
+
+
+def _path(pair: ModelPair, widest: int) -> Path:
+    device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
+    facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
+    facts += [serving_blas(), widest, pair.target_name, pair.draft_name, weights_bytes(pair.target)]
+    facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return data_folder() / "calibration" / f"{digest}.json"
+
+
+def _read(path: Path, widest: int) -> Calibration | None:
+    """What was kept; None where nothing was, or what is there makes no sense: then it is measured again."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        calibration = Calibration(
+            tuple(float(value) for value in kept["verify_ms"]),
+            float(kept["draft_step_ms"]),
+            float(kept["draft_token_ms"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    sound = len(calibration.verify_ms) == widest and all(0 < value < 1e6 for value in calibration.verify_ms)
+    return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
+
+
+def _write(path: Path, calibration: Calibration) -> None:
+    """Keep it, whole or not at all. Where the folder is read-only it is measured anew at the next start."""
+    values = {
+        "verify_ms": calibration.verify_ms,
+        "draft_step_ms": calibration.draft_step_ms,
+        "draft_token_ms": calibration.draft_token_ms,
+    }
+    part = path.with_suffix(f".part-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(values), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

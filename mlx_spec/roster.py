@@ -1,0 +1,116 @@
+"""All drafters of one request, kept in step with its text; one of them drafts each round."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
+from mlx_spec.drafters.draft_model import DraftModel
+from mlx_spec.drafters.ngram import NgramDrafter
+from mlx_spec.drafters.vocab_bridge import VocabBridge
+from mlx_spec.lookahead import LookaheadController, Option
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.penalties import Penalties
+from mlx_spec.sampling import NoiseTable
+
+# Longer matches of an n-gram are surer: these lengths are judged apart.
+_TRUST_FROM: Final = (3, 5, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A proposal that was looked at for nothing, to be compared with what the target says."""
+
+    option: Option
+    token_ids: list[int]
+
+
+class Roster:
+    """The drafters by name, the preferred one first."""
+
+    def __init__(self, drafters: dict[str, Drafter]) -> None:
+        self._drafters = drafters
+        self._active: str | None = None
+        self._glimpses: list[Glimpse] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may draft."""
+        return tuple(self._drafters)
+
+    def prefill(self, token_ids: Sequence[int], *, eager: bool) -> None:
+        """Process a chunk of the prompt. Unless `eager`, a model reads it when it is first asked for a draft, so that
+        one that does not pay costs nothing."""
+        for drafter in self._drafters.values():
+            if eager or isinstance(drafter, NgramDrafter):
+                drafter.prefill(token_ids)
+            else:
+                drafter.commit(token_ids, 0)
+
+    def options(self, longest: int) -> list[Option]:
+        """What each drafter could do now, up to `longest` tokens."""
+        options = []
+        self._glimpses = []
+        for name, drafter in self._drafters.items():
+            if isinstance(drafter, NgramDrafter):
+                trust = bisect_right(_TRUST_FROM, drafter.match_length)
+                option = Option(name, drafter.peek(longest), trust)
+                self._glimpses.append(Glimpse(option, drafter.continuation(longest)))
+            else:
+                behind = drafter.behind if isinstance(drafter, DraftModel) else 0
+                option = Option(name, longest, behind=behind)
+            if option.limit > 0:
+                options.append(option)
+        return options
+
+    def propose(self, name: str, position: int, gamma: int, round_index: int) -> Draft | None:
+        """Ask one drafter."""
+        self._active = name
+        return self._drafters[name].propose(position, gamma, round_index)
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """Tell all of them the newest tokens, of which the active drafter's first `accepted` stand."""
+        for name, drafter in self._drafters.items():
+            drafter.commit(token_ids, accepted if name == self._active else 0)
+        self._active = None
+
+    def show_glimpses(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
+        """Tell the controller how the proposals that were not used compare with the round's decided tokens."""
+        for glimpse in self._glimpses:
+            if glimpse.option.drafter != self._active and glimpse.token_ids:
+                pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
+                accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
+                controller.glimpse(glimpse.option, len(pairs), accepted)
+
+
+def make_roster(
+    names: tuple[str, ...],
+    pair: ModelPair,
+    config: SpeculativeConfig,
+    params: SamplingParams,
+    noise: NoiseTable,
+    penalties: Penalties,
+) -> Roster:
+    """The drafters of one request. `params` have a seed, as `noise` has."""
+    temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
+    top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
+    drawn = replace(params, temperature=temperature, top_p=top_p)
+    assert params.seed is not None
+    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties)
+    drafters: dict[str, Drafter] = {}
+    for name in names:
+        if name == "ngram":
+            drafters[name] = NgramDrafter()
+        else:
+            drafters[name] = _model(pair, draw, config.acceptance_threshold)
+    return Roster(drafters)
+
+
+def _model(pair: ModelPair, draw: DrawSettings, least_confidence: float) -> Drafter:
+    """The pair's draft model, behind a bridge where it has another tokenizer."""
+    name = pair.draft_name or "the draft"
+    if pair.token_map is not None:
+        return VocabBridge(pair.draft, name, draw, pair.token_map)
+    return DraftModel(pair.draft, name, draw, least_confidence=least_confidence)

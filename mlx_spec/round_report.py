@@ -1,0 +1,62 @@
+"""What is told of a round: its tokens as events have them, and its counters."""
+
+from dataclasses import dataclass
+
+from mlx_spec.events import DraftedToken, DraftState, EmittedToken, TokenKind
+from mlx_spec.outcome import Outcome
+from mlx_spec.stats import SpeculativeStats
+from mlx_spec.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTimes:
+    """Wall-clock milliseconds of one round. `draft_ms` is what drafting added to it: what ran while the host did
+    something else is not in there."""
+
+    draft_ms: float
+    verify_ms: float
+    total_ms: float
+
+
+def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[EmittedToken]:
+    """Add the round's tokens to the answer, as far as it goes on; the first of them has absolute `position`."""
+    emitted = []
+    for i, token_id in enumerate(outcome.token_ids):
+        text = transcript.push(token_id)
+        if text is None:
+            break
+        accepted = i < outcome.accepted
+        kind: TokenKind = "accepted" if accepted else "plain"
+        if outcome.draft_ids and not accepted:
+            kind = "bonus" if outcome.accepted == len(outcome.draft_ids) else "correction"
+        p = outcome.drafted_p[i] if accepted else outcome.next_p
+        q = outcome.drafted_q[i] if accepted else None
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i))
+    return emitted
+
+
+def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...]:
+    """The proposed tokens and what became of them."""
+    tokens = []
+    for i, token_id in enumerate(outcome.draft_ids):
+        state: DraftState = "accepted" if i < outcome.accepted else "rejected" if i < outcome.tested else "untested"
+        p = outcome.drafted_p[i] if i < outcome.tested else None
+        tokens.append(DraftedToken(token_id, transcript.peek(token_id), p, outcome.drafted_q[i], state))
+    return tuple(tokens)
+
+
+def counters(outcome: Outcome, emitted: int, passes: int, times: RoundTimes, *, lossless: bool) -> SpeculativeStats:
+    """The counters of one round that emitted `emitted` tokens after `passes` forward passes of the draft."""
+    return SpeculativeStats(
+        draft_tokens=len(outcome.draft_ids),
+        tested_tokens=outcome.tested,
+        accepted_tokens=outcome.accepted,
+        rounds=1,
+        target_forward_passes=1,
+        draft_forward_passes=passes,
+        total_tokens_generated=emitted,
+        draft_time_ms=times.draft_ms,
+        target_time_ms=times.verify_ms,
+        total_time_ms=times.total_ms,
+        lossless=lossless,
+    )
