@@ -45,7 +45,8 @@ def pair() -> ModelPair:
 def ids_of(
     pair: ModelPair, params: SamplingParams, lookahead: int, config: SpeculativeConfig | None = None
 ) -> list[int]:
-    """The answer at a lookahead; 0 is plain decoding."""
+    """The answer at a lookahead, which no unsure draft cuts short; 0 is plain decoding."""
+    config = replace(config or SpeculativeConfig(), acceptance_threshold=0.0)
     how = {"drafter": "none"} if lookahead == 0 else {"drafter": "model", "lookahead": lookahead}
     *_, end = SpeculativeDecoder(pair, config).stream(PROMPT, params, LENGTH, **how)
     assert isinstance(end, GenerationFinished)
