@@ -70,6 +70,7 @@ def least_p_value(decoder: SpeculativeDecoder, logits: np.ndarray, params: Sampl
 
 def decoder_for(rule: str, lookahead: int, p: np.ndarray, q: np.ndarray, **settings: float) -> SpeculativeDecoder:
     pair = pair_of(TableModel(mx.array(p)), TableModel(mx.array(q)), vocab=VOCAB)
+    settings = {"acceptance_threshold": 0.0} | settings
     config = SpeculativeConfig(acceptance=rule, lookahead=lookahead, adaptive_lookahead=False, **settings)
     return SpeculativeDecoder(pair, config)
 
@@ -78,8 +79,10 @@ def decoder_for(rule: str, lookahead: int, p: np.ndarray, q: np.ndarray, **setti
     ("rule", "lookahead"), [("coupled", 3), *itertools.product(["token", "block"], [3, 7]), ("token", 1)]
 )
 def test_every_token_has_the_targets_distribution(rule: str, lookahead: int) -> None:
+    """At 7 the draft ends its chain where it is unsure, at the others it goes all the way."""
     params = SamplingParams(temperature=1.0) if lookahead != 3 else SamplingParams(temperature=0.8, top_p=0.9)
-    decoder = decoder_for(rule, lookahead, table(1), table(2))
+    threshold = 0.5 if lookahead == 7 else 0.0
+    decoder = decoder_for(rule, lookahead, table(1), table(2), acceptance_threshold=threshold)
     assert least_p_value(decoder, table(1), params) >= CHANCE
     assert 0 < decoder.stats().acceptance_rate < 1
 
