@@ -4,6 +4,7 @@ A pass over n tokens costs about as much as one over a single token where weight
 times as much where they are not. Which of the two it is decides whether speculation can pay, so it is measured.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import mlx.core as mx
+import numpy as np
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.costs import Calibration
@@ -28,6 +30,7 @@ _REPEATS: Final = 3
 _WIDTHS: Final = (1, 2, 3, 5, 9, 17, 33)
 # A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
 _PROPORTIONAL: Final = 0.8
+_DRAFT_WIDTH: Final = 9
 _VERSION: Final = 1
 
 Tell = Callable[[str, float], None]
@@ -56,55 +59,68 @@ def measure(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
     except UnsupportedModelError:
         return Calibration((_plain_step_ms(pair),))
     target.prefill([0] * _CONTEXT_TOKENS)
-    points: list[tuple[int, float]] = []
-    widths = [width for width in _WIDTHS if width < widest] + [widest]
-    for at, width in enumerate(widths):
-        tell("measuring the speed of passes", at / (len(widths) + 1))
-        points.append((width, _pass_ms(target, width)))
-        first = points[0][1]
-        if width >= 3 and points[-1][1] > first * (1 + _PROPORTIONAL * (width - 1)):
-            slope = (points[-1][1] - first) / (width - 1)
-            points.append((max(widest, width + 1), first + slope * (max(widest, width + 1) - 1)))
-            break
+    widths = _widths_worth_timing(target, widest)
+    times: dict[int, list[float]] = {width: [] for width in widths}
+    for at in range(_REPEATS):
+        # In turns: a machine that is slower for a while is slower for all widths.
+        for width in widths:
+            times[width].append(_pass_ms(target, width))
+        tell("measuring the speed of passes", (at + 1) / (_REPEATS + 1))
+    points = [(width, statistics.median(times[width])) for width in widths]
     step_ms = token_ms = 0.0
     if pair.draft is not None:
         draft = CachedModel(pair.draft, pair.draft_name or "the draft", speculative=True)
         draft.prefill([0] * _CONTEXT_TOKENS)
-        step_ms = _pass_ms(draft, 1)
-        token_ms = max(0.0, _pass_ms(draft, 9) - step_ms) / 8
+        step_ms, wide_ms = (_median_ms(draft, width) for width in (1, _DRAFT_WIDTH))
+        token_ms = max(0.0, wide_ms - step_ms) / (_DRAFT_WIDTH - 1)
     return Calibration(_curve(points, widest), step_ms, token_ms)
 
 
+def _widths_worth_timing(target: CachedModel, widest: int) -> list[int]:
+    """Some widths from 1 to `widest`; none beyond the first that costs nearly as much for each token as for one."""
+    _pass_ms(target, 1)  # allocates
+    first = _pass_ms(target, 1)
+    widths = [1]
+    for width in [width for width in _WIDTHS if 1 < width < widest] + [widest]:
+        widths.append(width)
+        if width >= 3 and _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)):
+            break
+    return widths
+
+
 def _curve(points: list[tuple[int, float]], widest: int) -> tuple[float, ...]:
-    """Milliseconds for every width from 1 to `widest`, straight between the points; never cheaper for more tokens."""
-    curve: list[float] = []
-    for width in range(1, widest + 1):
-        (left, low), (right, high) = next(
-            (a, b) for a, b in zip(points, [*points[1:], points[-1]], strict=True) if width <= b[0]
-        )
-        share = (width - left) / (right - left) if right > left else 0.0
-        value = low + share * (high - low)
-        curve.append(max(value, curve[-1]) if curve else value)
-    return tuple(curve)
+    """Milliseconds for every width from 1 to `widest`: straight between the points and on beyond the last; never
+    cheaper for more tokens."""
+    widths, times = [width for width, _ in points], [ms for _, ms in points]
+    if widths[-1] < widest:
+        slope = (times[-1] - times[0]) / (widths[-1] - widths[0])
+        times.append(times[-1] + slope * (widest - widths[-1]))
+        widths.append(widest)
+    curve = np.interp(range(1, widest + 1), widths, times)
+    return tuple(float(value) for value in np.maximum.accumulate(curve))
 
 
 def _plain_step_ms(pair: ModelPair) -> float:
     model = CachedModel(pair.target, pair.target_name, speculative=False)
     model.prefill([0] * _CONTEXT_TOKENS)
-    return _pass_ms(model, 1, forgets=False)
+    return _median_ms(model, 1, forgets=False)
+
+
+def _median_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+    """The median of a few passes."""
+    _pass_ms(model, width, forgets=forgets)  # allocates
+    return statistics.median(_pass_ms(model, width, forgets=forgets) for _ in range(_REPEATS))
 
 
 def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
-    """The median time of a pass over `width` tokens."""
-    times = []
+    """The time of one pass over `width` tokens, which are forgotten again."""
     token_ids = mx.array([0] * width, dtype=mx.int32)
-    for _ in range(_REPEATS + 1):
-        started = time.perf_counter()
-        mx.eval(mx.argmax(model.score(token_ids), axis=-1))
-        times.append((time.perf_counter() - started) * 1e3)
-        if forgets:
-            model.forget(width)
-    return statistics.median(times[1:])  # the first one allocates
+    started = time.perf_counter()
+    mx.eval(mx.argmax(model.score(token_ids), axis=-1))
+    elapsed_ms = (time.perf_counter() - started) * 1e3
+    if forgets:
+        model.forget(width)
+    return elapsed_ms
 
 
 def _scaled(known: Calibration, factor: float) -> Calibration:
@@ -150,4 +166,5 @@ def _write(path: Path, calibration: Calibration) -> None:
         part.write_text(json.dumps(values), encoding="utf-8")
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

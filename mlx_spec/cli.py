@@ -27,7 +27,10 @@ app.add_typer(train_app, name="train")
 Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
 DraftOption = Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")]
 Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
-DrafterOption = Annotated[Literal["auto", "model", "none"], typer.Option(help="What drafts; none is plain decoding.")]
+DrafterOption = Annotated[
+    Literal["auto", "model", "ngram", "none"],
+    typer.Option(help="model: the draft model; ngram: what stood in the text before; auto: what pays; none: nothing."),
+]
 LookaheadOption = Annotated[str, typer.Option(help="Tokens to draft a round, 1..32, or auto.")]
 Rule = Annotated[
     AcceptanceRule,
@@ -71,6 +74,7 @@ def generate(
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+        decoder.calibrate(progress.tell)
         limit = max_tokens if max_tokens is not None else settings.get("max_tokens", 256)
         events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit))
         if as_json:
@@ -87,7 +91,7 @@ def _print_json(events: Any) -> None:
         if isinstance(event, RoundFinished):
             times = {"draft_ms": event.draft_ms, "verify_ms": event.verify_ms}
             counts = {"drafted": len(event.drafted), "accepted": event.accepted_count, "lookahead": event.lookahead}
-            rounds.append(counts | times)
+            rounds.append(counts | times | {"drafter": event.drafter, "reason": event.reason})
         elif isinstance(event, GenerationFinished):
             answer = {
                 "token_ids": event.token_ids,
@@ -131,13 +135,16 @@ def chat(
     sampling: SamplingOptions,
 ) -> None:
     """Talk in the terminal. /new starts again, /quit leaves, Ctrl-C stops an answer."""
+    from mlx_spec import console
     from mlx_spec.decoder import SpeculativeDecoder
     from mlx_spec.repl import talk
 
     params = sampling.params({})
     config = _config(lookahead, acceptance)
-    loaded = _load_with_progress(target, draft, pair)
-    decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+    with console.StageProgress() as progress:
+        loaded = _load(target, draft, pair, progress)
+        decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+        decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)
 
 

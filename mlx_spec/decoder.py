@@ -223,13 +223,15 @@ class _RoundLoop:
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
         rows = scores(self._penalties.apply(logits, draft.token_ids if draft else None), self._params)
         verdict = self._verify(rows, draft, index)
+        built = time.perf_counter()
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
-        waited = time.perf_counter() if draft else started
+        waited = time.perf_counter()
         outcome = read_outcome(verdict, rows, draft)
         read = time.perf_counter()
 
-        draft_ms, verify_ms = launch.host_ms + (waited - started) * 1e3, (read - waited) * 1e3
+        draft_ms = launch.host_ms + (waited - built) * 1e3 if draft else 0.0
+        verify_ms = (read - started) * 1e3 - (waited - built) * 1e3
         self._learn(launch, outcome, draft_ms, verify_ms)
         position = self._position
         self._commit(outcome)

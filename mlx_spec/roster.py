@@ -59,7 +59,7 @@ class Roster:
                 option = Option(name, drafter.peek(longest), trust)
                 self._glimpses.append(Glimpse(option, drafter.continuation(longest)))
             else:
-                behind = drafter.behind if isinstance(drafter, DraftModel) else 0
+                behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge) else 0
                 option = Option(name, longest, behind=behind)
             if option.limit > 0:
                 options.append(option)
@@ -112,5 +112,5 @@ def _model(pair: ModelPair, draw: DrawSettings, least_confidence: float) -> Draf
     """The pair's draft model, behind a bridge where it has another tokenizer."""
     name = pair.draft_name or "the draft"
     if pair.token_map is not None:
-        return VocabBridge(pair.draft, name, draw, pair.token_map)
+        return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=least_confidence)
     return DraftModel(pair.draft, name, draw, least_confidence=least_confidence)

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.penalties import Penalties
-from mlx_spec.sampling import NoiseTable
+from mlx_spec.sampling import NoiseTable, Stream, gumbel, stream_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,18 @@ class DrawSettings:
     seed: int
     noise: NoiseTable
     penalties: Penalties
+
+    def choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
+        """Draw one token (0-d, int32) from scores `[vocab]`, for an absolute position."""
+        if self.params.greedy:
+            return mx.argmax(row).astype(mx.int32)
+        if self.rule == "coupled":
+            return mx.argmax(row + self.noise.row(position)).astype(mx.int32)
+        # Independent of the acceptance and recovery draws, and new each round: a position that is drafted again
+        # must not repeat a draw whose outcome may already have steered the lookahead.
+        key = stream_key(self.seed, position, Stream.DRAFT, round_index)
+        drawn = row + gumbel(mx.array(key, dtype=mx.uint32), self.noise.vocab_size)
+        return mx.argmax(drawn).astype(mx.int32)
 
 
 @dataclass(frozen=True, slots=True)

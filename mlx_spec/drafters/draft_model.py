@@ -1,13 +1,14 @@
 """A small language model with the target's vocabulary as the drafter."""
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
-from mlx_spec.sampling import Stream, gumbel, log_normaliser, scores, stream_key
+from mlx_spec.drafters.confidence import Confidence
+from mlx_spec.sampling import scores
 
 _CHUNK_TOKENS: Final = 64
 
@@ -19,15 +20,13 @@ class DraftModel:
     feeds them in one pass: the last token always, after a full acceptance also the last draft, whose own keys and
     values were never computed, and all tokens of rounds that drafted nothing.
 
-    A chain ends behind a token before which the likeliest had less than `least_confidence` (0: never): whether to go on
-    hangs on the row, not on what was drawn from it, so that no rule is biased. On a GPU the chain is drafted whole and
-    cut by one read for all of it; on a CPU, where nothing runs beside Python, the passes behind the end are spared.
+    A chain ends where the draft has less than `least_confidence`; see `Confidence`.
     """
 
     def __init__(self, model: Any, name: str, draw: DrawSettings, *, least_confidence: float = 0.0) -> None:
         self._model = CachedModel(model, name, speculative=True)
         self._draw = draw
-        self._least_confidence = least_confidence
+        self._confidence = Confidence(least_confidence)
         self._pending: list[int] = []
         self._fed = 0
 
@@ -46,21 +45,18 @@ class DraftModel:
         known = mx.array(self._pending, dtype=mx.int32)
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
-        stops_here = self._least_confidence > 0 and reads_are_free()
-        while len(drawn) < gamma and not (stops_here and rows and self._sure_places(rows[-1:]) == 0):
+        while len(drawn) < gamma and not self._confidence.ends_here(rows):
             kept = 0 if drawn else len(self._pending)  # those are the answer's; only drafts are ever forgotten
             logits = self._fitted(self._model.score(known, kept=kept)[-1])[None]
             drafted = mx.concatenate(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
-            known = self._choose(row, position + len(drawn), round_index)[None]
+            known = self._draw.choose(row, position + len(drawn), round_index)[None]
             rows.append(row)
             drawn.append(known)
         self._pending = []
         self._fed = len(drawn) - 1
         draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
-        if self._least_confidence > 0 and not stops_here and gamma > 1:
-            draft = draft.first(self._sure_places(rows[:-1]) + 1)
-        return draft
+        return draft.first(self._confidence.length(rows))
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the cache in step with the answer."""
@@ -75,35 +71,9 @@ class DraftModel:
             self._model.prefill(self._pending[:_CHUNK_TOKENS])
             self._pending = self._pending[_CHUNK_TOKENS:]
 
-    def _sure_places(self, rows: list[mx.array]) -> int:
-        """How many of the rows `[vocab]`, from the first on, have a likeliest token of enough probability."""
-        stacked = mx.stack(rows)
-        top = mx.exp(mx.max(stacked, axis=-1) - log_normaliser(stacked))
-        sure = mx.cumprod((top >= self._least_confidence).astype(mx.int32))
-        return cast(int, mx.sum(sure).item())
-
     def _fitted(self, logits: mx.array) -> mx.array:
         """Logits `[vocab]` at the target's width: the rows beyond the shared vocabulary are padding on either side."""
         width, vocab_size = logits.shape[-1], self._draw.noise.vocab_size
         if width >= vocab_size:
             return logits[:vocab_size]
         return mx.concatenate([logits, mx.full((vocab_size - width,), -mx.inf, dtype=logits.dtype)])
-
-    def _choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
-        """Draw one token (0-d, int32) from scores `[vocab]`."""
-        if not self._draw.params.greedy:
-            row = row + self._noise(position, round_index)
-        return mx.argmax(row).astype(mx.int32)
-
-    def _noise(self, position: int, round_index: int) -> mx.array:
-        if self._draw.rule == "coupled":
-            return self._draw.noise.row(position)
-        # Independent of the acceptance and recovery draws, and new each round: a position that is drafted again
-        # must not repeat a draw whose outcome may already have steered the lookahead.
-        key = stream_key(self._draw.seed, position, Stream.DRAFT, round_index)
-        return gumbel(mx.array(key, dtype=mx.uint32), self._draw.noise.vocab_size)
-
-
-def reads_are_free() -> bool:
-    """Whether the host may look at a row without holding up anything: on a CPU it would wait for it anyway."""
-    return bool(mx.default_device().type == mx.DeviceType.cpu)

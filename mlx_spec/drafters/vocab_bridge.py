@@ -13,10 +13,10 @@ import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
-from mlx_spec.drafters.draft_model import reads_are_free
+from mlx_spec.drafters.confidence import Confidence
 from mlx_spec.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.token_map import TokenMap
-from mlx_spec.sampling import Stream, gumbel, log_normaliser, scores, stream_key
+from mlx_spec.sampling import scores
 
 _CHUNK_TOKENS: Final = 64
 
@@ -44,7 +44,7 @@ class VocabBridge:
         ways: Sequence[Way] = WAYS,
     ) -> None:
         self._model = CachedModel(model, name, speculative=True)
-        self._least_confidence = least_confidence
+        self._confidence = Confidence(least_confidence)
         self._draw = draw
         self._map = token_map
         banned = list(draw.params.banned_token_ids)
@@ -115,48 +115,31 @@ class VocabBridge:
         """A chain drawn from the shared tokens, lazily."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
-        while len(drawn) < gamma and not self._ends_here(rows):
+        while len(drawn) < gamma and not self._confidence.ends_here(rows):
             logits = self._in_target_ids(self._score(known, first=not drawn))[None]
             drafted = mx.stack(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
-            token_id = self._choose(row, position + len(drawn), round_index)
+            token_id = self._draw.choose(row, position + len(drawn), round_index)
             rows.append(row)
             drawn.append(token_id)
             known = self._draft_ids[token_id][None]
         self._fed = len(drawn) - 1
         draft = Draft(mx.stack(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
-        return draft.first(self._sure_length(rows))
+        return draft.first(self._confidence.length(rows))
 
     def _propose_text(self, known: mx.array, gamma: int) -> Draft | None:
         """`gamma` of the draft's own likeliest tokens, as the target would write them."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
-        while len(drawn) < gamma and not self._ends_here(rows):
+        while len(drawn) < gamma and not self._confidence.ends_here(rows):
             rows.append(self._score(known, first=not drawn).astype(mx.float32))
             known = mx.argmax(rows[-1]).astype(mx.int32)[None]
             drawn.append(known)
         own_ids = cast(list[int], mx.concatenate(drawn).tolist())
         self._fed, self._fed_text = len(own_ids) - 1, own_ids[:-1]
-        token_ids = self._as_target(own_ids[: self._sure_length(rows)])[:gamma]
+        token_ids = self._as_target(own_ids[: self._confidence.length(rows)])[:gamma]
         draft = Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True, passes=len(own_ids))
         return draft if token_ids else None
-
-    def _ends_here(self, rows: list[mx.array]) -> bool:
-        """Whether the newest row is too unsure to go on; never where a read would hold up the device."""
-        return bool(rows) and self._least_confidence > 0 and reads_are_free() and self._sure_rows(rows[-1:]) == 0
-
-    def _sure_length(self, rows: list[mx.array]) -> int:
-        """How long a chain with these rows is: it ends behind its first unsure one."""
-        if self._least_confidence == 0 or reads_are_free() or len(rows) == 1:
-            return len(rows)
-        return self._sure_rows(rows[:-1]) + 1
-
-    def _sure_rows(self, rows: list[mx.array]) -> int:
-        """How many of the rows `[vocab]`, from the first on, have a likeliest token of enough probability."""
-        stacked = mx.stack(rows)
-        top = mx.exp(mx.max(stacked, axis=-1) - log_normaliser(stacked))
-        sure = mx.cumprod((top >= self._least_confidence).astype(mx.int32))
-        return cast(int, mx.sum(sure).item())
 
     def _as_target(self, own_ids: list[int]) -> list[int]:
         """The draft's tokens in the target's ids: text tokenised anew, up to the first special token."""
@@ -197,16 +180,3 @@ class VocabBridge:
     def _in_target_ids(self, logits: mx.array) -> mx.array:
         """Logits `[draft vocab]` as `[vocab]` in the target's ids: -inf for what is not shared."""
         return mx.where(self._is_shared, mx.take(logits, self._draft_ids), -mx.inf)
-
-    def _choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
-        """Draw one of the target's ids (0-d, int32) from scores `[vocab]`."""
-        if not self._draw.params.greedy:
-            row = row + self._noise(position, round_index)
-        return mx.argmax(row).astype(mx.int32)
-
-    def _noise(self, position: int, round_index: int) -> mx.array:
-        if self._draw.rule == "coupled":
-            return self._draw.noise.row(position)
-        # Independent of the acceptance and recovery draws, and new each round: see DraftModel.
-        key = stream_key(self._draw.seed, position, Stream.DRAFT, round_index)
-        return gumbel(mx.array(key, dtype=mx.uint32), self._draw.noise.vocab_size)

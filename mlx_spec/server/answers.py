@@ -180,7 +180,9 @@ def _round(event: RoundFinished) -> Json:
     return {
         "type": "round",
         "round": event.index,
+        "drafter": event.drafter,
         "lookahead": event.lookahead,
+        "reason": event.reason,
         "next_lookahead": event.next_lookahead,
         "drafted": [_drafted(token) for token in event.drafted],
         "emitted": [_emitted(token) for token in event.emitted],

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from mlx_spec.config import SamplingParams
 from mlx_spec.events import Event, GenerationFinished
 
-DrafterChoice = Literal["auto", "model", "none"]
+DrafterChoice = Literal["auto", "model", "ngram", "none"]
 LookaheadChoice = int | Literal["auto"]
 FailureKind = Literal["invalid", "not_found", "engine", "cancelled"]
 

@@ -59,8 +59,7 @@ def serve(
 
         pair = load_pair(target, draft, progress=progress)
         decoder = SpeculativeDecoder(pair, config, drafter=drafter)
-        progress("measuring plain decoding", 0.0)
-        decoder.calibrate()
+        decoder.calibrate(progress)
         return pair, decoder
 
     path = Path(target).expanduser()

@@ -66,8 +66,17 @@ def test_generate_json_is_what_the_library_gives(pair_options: list[str]) -> Non
     assert answer["token_ids"] == list(end.token_ids)
     assert (answer["text"], answer["finish_reason"], answer["seed"]) == (end.text, end.finish_reason, 2)
     assert len(answer["rounds"]) == answer["stats"]["rounds"]
-    assert set(answer["rounds"][0]) == {"drafted", "accepted", "lookahead", "draft_ms", "verify_ms"}
+    assert set(answer["rounds"][0]) == {
+        "drafted",
+        "accepted",
+        "lookahead",
+        "draft_ms",
+        "verify_ms",
+        "drafter",
+        "reason",
+    }
     assert sum(r["accepted"] for r in answer["rounds"]) == answer["stats"]["accepted_tokens"]
+    assert answer["stats"]["speedup"] > 0  # against a plain step that was measured for it
 
 
 def test_generate_prints_the_answer_alone_on_stdout(pair_options: list[str], tmp_path: Path) -> None:
@@ -104,7 +113,9 @@ def test_every_sampling_option_and_rule_reaches_the_decoder(pair_options: list[s
     *_, end = SpeculativeDecoder(pair, drafter="none").stream(prompt_ids, params, 24)
     assert json.loads(done.stdout)["token_ids"] == list(end.token_ids)
     assert json.loads(done.stdout)["stats"]["lossless"] is True
-    lossy = mlx_spec("generate", "hello", *pair_options, *options, "--acceptance", "typical", "--json")
+    lossy = mlx_spec(
+        "generate", "hello", *pair_options, *options, "--acceptance", "typical", "--lookahead", "4", "--json"
+    )
     assert json.loads(lossy.stdout)["stats"]["lossless"] is False
 
 

@@ -116,4 +116,4 @@ class ScriptedDecoder:
 def _round(index: int, word: str, position: int) -> RoundFinished:
     drafted = (DraftedToken(index, word, float("nan"), 0.5, "rejected"),)
     emitted = (EmittedToken(index, word, "correction", 0.25, None, position),)
-    return RoundFinished(index, 1, 2, drafted, emitted, 1.0, 2.0, 3.0)
+    return RoundFinished(index, "model", 1, "a script", 2, drafted, emitted, 1.0, 2.0, 3.0)

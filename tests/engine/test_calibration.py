@@ -1,0 +1,92 @@
+"""What passes cost is measured once, kept, and never trusted blindly."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import mlx_spec.calibration as calibrating
+from mlx_spec import SpeculativeDecoder
+from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.calibration import calibrated, measure
+from mlx_spec.costs import Calibration
+from mlx_spec.models.loading import ModelPair
+from tests.tiny import pair_of, tiny_pair
+
+
+@pytest.fixture
+def pair() -> ModelPair:
+    return tiny_pair(0)
+
+
+def silent(stage: str, fraction: float) -> None: ...
+
+
+def test_every_width_is_measured_and_more_tokens_are_never_cheaper(pair: ModelPair) -> None:
+    calibration = measure(pair, 9, silent)
+    assert len(calibration.verify_ms) == 9
+    assert list(calibration.verify_ms) == sorted(calibration.verify_ms)
+    assert calibration.draft_step_ms > 0
+    assert measure(pair_of(pair.target, None), 4, silent).draft_step_ms == 0
+
+
+def test_it_is_kept_and_scaled_to_todays_plain_step(
+    pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+    first = calibrated(pair, 9, lambda stage, _: stages.append(stage))
+    assert set(stages) == {"measuring the speed of passes"}
+    stages.clear()
+    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda _: 2 * first.plain_step_ms)
+    again = calibrated(pair, 9, lambda stage, _: stages.append(stage))
+    assert stages == ["checking the speed of a step"]
+    assert again.verify_ms == pytest.approx([2 * ms for ms in first.verify_ms])
+    assert again.draft_step_ms == pytest.approx(2 * first.draft_step_ms)
+    assert len(list((lookahead_home / "calibration").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"verify_ms": [1, 2]}', '{"verify_ms": [-1]}', "null"])
+def test_what_makes_no_sense_is_measured_again(pair: ModelPair, lookahead_home: Path, content: str) -> None:
+    calibrated(pair, 3, silent)
+    (file,) = (lookahead_home / "calibration").iterdir()
+    file.write_text(content)
+    assert len(calibrated(pair, 3, silent).verify_ms) == 3
+    assert len(json.loads(file.read_text())["verify_ms"]) == 3
+
+
+def test_other_models_and_widths_are_kept_apart(pair: ModelPair, lookahead_home: Path) -> None:
+    for width in (3, 4):
+        calibrated(pair, width, silent)
+    calibrated(pair_of(pair.target, None), 3, silent)
+    assert len(list((lookahead_home / "calibration").iterdir())) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(
+    pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lookahead_home / "calibration").write_text("in the way")
+    assert SpeculativeDecoder(pair).calibrate().plain_step_ms > 0
+
+
+def test_wide_passes_that_cost_as_much_a_token_are_not_waited_for(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = []
+
+    def proportional(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+        widths.append(width)
+        return 10.0 * width
+
+    monkeypatch.setattr(calibrating, "_pass_ms", proportional)
+    calibration = measure(pair_of(pair.target, None), 9, silent)
+    assert max(widths) == 3
+    assert calibration.verify_ms == pytest.approx([10.0 * width for width in range(1, 10)])
+
+
+def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dear = Calibration(tuple(30.0 * width for width in range(1, 10)), 15.0)
+    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: dear)
+    decoder = SpeculativeDecoder(pair)
+    decoder.calibrate()
+    *_, end = decoder.stream([1, 2, 3], max_tokens=1)
+    assert end.stats.plain_step_ms == 30.0
