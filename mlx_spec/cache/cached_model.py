@@ -6,6 +6,7 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
+from mlx_spec.cache.compiled import compiled_passes
 from mlx_spec.cache.ring import KeptMask
 from mlx_spec.cache.rollback import Rollback, leaves
 
@@ -28,6 +29,7 @@ class CachedModel:
         self._model = model
         self._caches = make_prompt_cache(model)
         self._rollback = Rollback(self._caches, name) if speculative else None
+        self._compiled = compiled_passes(model, self._caches)
         self._behind: mx.array | None = None
         for cache in leaves(self._caches):
             if type(cache) is RotatingKVCache and cache.keep:
@@ -66,5 +68,9 @@ class CachedModel:
             raise ValueError(f"cannot forget {count} tokens: this cache was made for plain decoding")
 
     def _forward(self, token_ids: mx.array) -> mx.array:
+        if self._compiled is not None:
+            replayed = self._compiled.score(token_ids, self._caches)
+            if replayed is not None:
+                return replayed
         logits: mx.array = self._model(token_ids[None], cache=self._caches)
         return logits[0]

@@ -1,0 +1,123 @@
+"""Forward passes whose graph Python builds once: compiled over a cache of fixed size with its offset as an array.
+
+Building a pass of 24 layers takes Python milliseconds, as long as a small draft takes to compute it. `KVCache`
+allocates its arrays in steps of 256 tokens; between two of them every pass over the same number of tokens is the same
+graph, with other arrays in it, which `mx.compile` replays from C++.
+"""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+
+# A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
+WIDEST: Final = 40
+# Rounding may differ where the padded keys change the order of a sum; a model that this way computes something else
+# differs by as much as its logits.
+_TOLERANCE: Final = 2e-2
+
+Pass = Callable[..., tuple[mx.array, ...]]
+
+
+class CompiledPasses:
+    """The compiled passes of one model, for all its caches. `None` results mean: not this way."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = weakref.ref(model)
+        self._pass: Pass | None = mx.compile(self._traced)
+        self._checked = False
+
+    def score(self, token_ids: mx.array, caches: Sequence[KVCache]) -> mx.array | None:
+        """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, which are added to the caches; None, with the
+        caches untouched, where this model or this pass has to be built in the ordinary way."""
+        count = token_ids.shape[0]
+        if self._pass is None or count > WIDEST or caches[0].keys is None:
+            return None
+        for cache in caches:
+            _make_room(cache, count)
+        offset = mx.array(caches[0].offset, dtype=mx.int32)
+        arrays = [array for cache in caches for array in (cache.keys, cache.values)]
+        try:
+            logits, *written = self._pass(token_ids, offset, *arrays)
+            if not self._checked:
+                self._check(logits, token_ids, caches)
+        except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
+            # The model looks at a value while it builds its graph, or at more of its cache than there is.
+            self._pass = None
+            return None
+        del arrays  # what nobody else holds is written in place
+        for i, cache in enumerate(caches):
+            cache.keys, cache.values = written[2 * i], written[2 * i + 1]
+            cache.offset += count
+        return logits
+
+    def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
+        model = self._model()
+        assert model is not None, "the passes of a model do not outlive it"
+        slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
+        logits = model(token_ids[None], cache=slots)[0]
+        return (logits, *(array for slot in slots for array in (slot.keys, slot.values)))
+
+    def _check(self, logits: mx.array, token_ids: mx.array, caches: Sequence[KVCache]) -> None:
+        """Compare the first pass with the ordinary one. Raises ValueError where they differ by more than rounding."""
+        model = self._model()
+        assert model is not None, "the passes of a model do not outlive it"
+        copies = []
+        for cache in caches:
+            copy = KVCache()
+            copy.keys, copy.values, copy.offset = mx.array(cache.keys), mx.array(cache.values), cache.offset
+            copies.append(copy)
+        expected = model(token_ids[None], cache=copies)[0].astype(mx.float32)
+        scale = mx.maximum(mx.max(mx.abs(expected)), 1e-6)
+        if not mx.max(mx.abs(logits.astype(mx.float32) - expected)).item() <= _TOLERANCE * scale.item():
+            raise ValueError("compiled and ordinary logits differ")
+        self._checked = True
+
+
+class _Slots:
+    """What a model sees of a KVCache while its pass is traced: all of the arrays, with what is not written masked."""
+
+    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array) -> None:
+        self.keys, self.values, self.offset = keys, values, offset
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Write behind the offset; give everything."""
+        self.keys = mx.slice_update(self.keys, keys, self.offset, axes=(2,))
+        self.values = mx.slice_update(self.values, values, self.offset, axes=(2,))
+        return self.keys, self.values
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
+        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
+        places = mx.arange(self.keys.shape[2])[None]
+        rows = (mx.arange(count) + self.offset)[:, None]
+        mask = places <= rows
+        return mask if window_size is None else mask & (places > rows - window_size)
+
+
+_OF_MODELS: Final[dict[int, CompiledPasses]] = {}
+
+
+def compiled_passes(model: Any, caches: Sequence[Any]) -> CompiledPasses | None:
+    """The compiled passes of a model, made once for as long as it lives; None where its caches are not all KVCaches."""
+    if not caches or any(type(cache) is not KVCache for cache in caches):
+        return None
+    key = id(model)
+    if key not in _OF_MODELS:
+        _OF_MODELS[key] = CompiledPasses(model)
+        weakref.finalize(model, _OF_MODELS.pop, key, None)
+    return _OF_MODELS[key]
+
+
+def _make_room(cache: KVCache, count: int) -> None:
+    """Grow the arrays in the cache's own steps where `count` more tokens do not fit."""
+    size, needed = cache.keys.shape[2], cache.offset + count
+    if needed <= size:
+        return
+    more = -(-(needed - size) // cache.step) * cache.step
+    for name in ("keys", "values"):
+        array = getattr(cache, name)
+        batch, heads, _, width = array.shape
+        grown = mx.concatenate([array, mx.zeros((batch, heads, more, width), dtype=array.dtype)], axis=2)
+        setattr(cache, name, grown)

@@ -1,0 +1,115 @@
+"""Compiled passes compute what ordinary ones do, for every model that keeps plain keys and values."""
+
+import gc
+from collections.abc import Callable
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+import mlx_spec.cache.compiled as compiling
+from mlx_spec import SamplingParams, SpeculativeDecoder
+from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.compiled import CompiledPasses, compiled_passes
+from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.zoo import ARCHITECTURES, zoo_model
+
+PLAIN_CACHES = [name for name in ARCHITECTURES if all(type(c) is KVCache for c in make_prompt_cache(zoo_model(name)))]
+
+# Looks at its cache's offset as a number.
+FALLS_BACK = {"afm7"}
+
+
+def test_most_architectures_with_plain_caches_are_there() -> None:
+    assert {"llama", "qwen2", "qwen3", "gemma2", "phi3", "mixtral"} <= set(PLAIN_CACHES)
+
+
+@pytest.mark.parametrize("name", PLAIN_CACHES)
+def test_passes_of_all_widths_give_the_ordinary_logits(name: str) -> None:
+    model = zoo_model(name)
+    cached = CachedModel(model, name, speculative=True)
+    text: list[int] = []
+    # Across the end of the first 256 places, with tokens forgotten on the way.
+    for length, forgotten in [(250, 0), (1, 0), (5, 3), (1, 0), (9, 2), (2, 0), (1, 0)]:
+        token_ids = [(7 * i + length) % 50 for i in range(length)]
+        logits = cached.score(mx.array(token_ids))
+        expected = model(mx.array([text + token_ids]))[0, -length:]
+        assert mx.allclose(logits, expected, rtol=1e-3, atol=1e-3).item()
+        cached.forget(forgotten)
+        text += token_ids[: length - forgotten]
+    passes = compiled_passes(model, make_prompt_cache(model))
+    assert passes is not None
+    assert (passes._pass is None) == (name in FALLS_BACK)
+
+
+def test_the_graph_is_built_once_for_a_width() -> None:
+    traced = []
+    model = _Watched(tiny_llama(0), lambda inputs: traced.append(inputs.shape[1]))
+    decoder = SpeculativeDecoder(pair_of(model, None), drafter="none")
+    list(decoder.stream([1, 2, 3], SamplingParams(seed=1), 40))
+    # The prompt, the trace of a plain step with its comparison, and nothing for the other 39.
+    assert traced == [2, 1, 1]
+
+
+class _Watched(nn.Module):
+    def __init__(self, inner: nn.Module, seen: Callable[[mx.array], None]) -> None:
+        super().__init__()
+        self.inner, self.seen = inner, seen
+
+    @property
+    def layers(self) -> list:
+        return self.inner.layers
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        self.seen(inputs)
+        return self.inner(inputs, cache=cache)
+
+
+class _Peeks(_Watched):
+    """Looks at a value of its cache while it builds its graph, as some models do."""
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        if int(cache[0].offset) > 10_000:
+            raise AssertionError
+        return self.inner(inputs, cache=cache)
+
+
+class _Counts(_Watched):
+    """Takes the size of the cache's arrays for the length of the text: compiled, it would say something else."""
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        padded = cache[0].keys.shape[2] if type(cache[0]) is not KVCache else 0
+        return self.inner(inputs, cache=cache) * (1.0 - 2.0 * (padded > 0))
+
+
+@pytest.mark.parametrize("kind", [_Peeks, _Counts])
+def test_a_model_that_cannot_be_compiled_is_run_as_it_is(kind: type[_Watched]) -> None:
+    params = SamplingParams(temperature=0.8, seed=3)
+    pair = tiny_pair(0)
+    expected = list(SpeculativeDecoder(pair, drafter="none").stream([1, 2, 3], params, 30))[-1]
+    odd = pair_of(kind(pair.target, lambda _: None), pair.draft)
+    assert list(SpeculativeDecoder(odd).stream([1, 2, 3], params, 30, lookahead=4))[-1].token_ids == expected.token_ids
+    passes = compiled_passes(odd.target, make_prompt_cache(odd.target))
+    assert passes is not None
+    assert passes._pass is None
+
+
+def test_wide_passes_are_not_compiled() -> None:
+    model = tiny_llama(0)
+    caches = make_prompt_cache(model)
+    passes = CompiledPasses(model)
+    assert passes.score(mx.array([1]), caches) is None  # nothing is allocated yet
+    model(mx.array([[1, 2]]), cache=caches)
+    assert passes.score(mx.zeros((compiling.WIDEST + 1,), dtype=mx.int32), caches) is None
+    assert caches[0].offset == 2
+
+
+def test_passes_go_with_their_model() -> None:
+    before = len(compiling._OF_MODELS)
+    model = tiny_llama(5)
+    assert compiled_passes(model, make_prompt_cache(model)) is compiled_passes(model, make_prompt_cache(model))
+    assert len(compiling._OF_MODELS) == before + 1
+    del model
+    gc.collect()
+    assert len(compiling._OF_MODELS) == before
