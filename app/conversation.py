@@ -5,16 +5,18 @@ from typing import Any, Literal
 
 from app.protocol import Finished, Round
 
-Lookahead = int | Literal["auto", "off"]
+Lookahead = int | Literal["auto"]
+Drafter = Literal["auto", "model", "ngram", "none"]
 AnswerState = Literal["waiting", "streaming", "finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the toolbar asks for. `seed` None draws a new one for each answer."""
+    """What the toolbar asks for. `seed` None draws a new one for each answer; `drafter` "none" decodes plainly."""
 
     temperature: float = 0.7
     lookahead: Lookahead = "auto"
+    drafter: Drafter = "auto"
     seed: int | None = None
     max_tokens: int = 1024
 
@@ -73,11 +75,9 @@ class Conversation:
 
 def build_request(messages: list[dict[str, str]], model: str, settings: Settings, seed: int) -> dict[str, Any]:
     """The body of `POST /v1/chat/completions`."""
-    speculation: dict[str, Any] = {"events": True}
-    if settings.lookahead == "off":
-        speculation["drafter"] = "none"
-    else:
-        speculation["lookahead"] = settings.lookahead
+    speculation: dict[str, Any] = {"events": True, "lookahead": settings.lookahead}
+    if settings.drafter != "auto":  # else the engine's own choice, which it may have been started with
+        speculation["drafter"] = settings.drafter
     return {
         "model": model,
         "messages": messages,

@@ -46,7 +46,10 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Sent when one draft and one verify are over."""
+    """Sent when one draft and one verify are over.
+
+    `drafter` is None where nothing was asked of one. An older engine tells neither that nor the `reason`.
+    """
 
     index: int
     lookahead: int
@@ -56,6 +59,14 @@ class Round:
     draft_ms: float = 0.0
     verify_ms: float = 0.0
     round_ms: float = 0.0
+    drafter: str | None = None
+    reason: str = ""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the engine could have drafted and expected no gain of it. The protocol has no other sign of that
+        than the reason's first word."""
+        return self.lookahead == 0 and self.reason.startswith("parked")
 
     @property
     def accepted_count(self) -> int:
@@ -151,6 +162,8 @@ def _parse_round(value: Mapping[str, Any]) -> Round:
         draft_ms=float(value.get("draft_ms", 0.0)),
         verify_ms=float(value.get("verify_ms", 0.0)),
         round_ms=float(value.get("round_ms", 0.0)),
+        drafter=None if value.get("drafter") is None else str(value["drafter"]),
+        reason=str(value.get("reason") or ""),
     )
 
 

@@ -14,6 +14,8 @@ QLabel[role="title"] { font-size: 24px; font-weight: 600; }
 QLabel[role="section"] { font-size: 13px; font-weight: 600; }
 QLabel[role="figure"] { font-size: 13px; font-weight: 600; }
 QLabel[role="verdict"] { font-size: 22px; font-weight: 600; color: $accent; }
+QLabel#lossyMark { color: $danger; border: 1px solid $danger; border-radius: 7px; padding: 0 7px;
+  font-size: ${small}px; font-weight: 600; }
 QLabel[role="name"] { font-size: 13px; font-weight: 600; }
 
 QFrame#topBar, QFrame#footer { background: $window; border: none; }
@@ -70,6 +72,7 @@ QDoubleSpinBox QLineEdit { background: transparent; border: none; padding: 0; mi
 QDoubleSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
 QComboBox::drop-down { border: none; width: 20px; }
 QComboBox::down-arrow { image: none; width: 0; }
+QComboBoxPrivateContainer, QComboBoxPrivateScroller { background: $surface; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $border; padding: 4px; outline: 0;
   selection-background-color: $raised; selection-color: $text; }
 

@@ -35,6 +35,7 @@ class Palette:
     correction_tint: str
     bonus: str
     bonus_tint: str
+    ngram: str
     plain: str
     ghost: str
     code_comment: str
@@ -66,6 +67,7 @@ LIGHT = Palette(
     correction_tint="#FCEEDC",
     bonus="#6733C2",
     bonus_tint="#F0E9FC",
+    ngram="#0F5DA8",
     plain="#5C6066",
     ghost="#A8324A",
     code_comment="#5F6670",
@@ -97,6 +99,7 @@ DARK = Palette(
     correction_tint="#2F2517",
     bonus="#BBA2FF",
     bonus_tint="#28223C",
+    ngram="#7FB8F5",
     plain="#A0A6AD",
     ghost="#F58A9C",
     code_comment="#989FA8",

@@ -5,6 +5,8 @@ from PySide6.QtCore import QObject, Signal
 from app.conversation import Answer
 from app.protocol import Finished, Round
 
+PARKED_FROM_ROUNDS = 8  # fewer say little of an answer
+
 
 class TraceViewModel(QObject):
     """Follows the answer that the panel and the footer show.
@@ -23,13 +25,13 @@ class TraceViewModel(QObject):
         super().__init__(parent)
         self.rounds: list[Round] = []
         self.final: Finished | None = None
-        self._num_emitted = self._num_accepted = self._num_tested = 0
+        self._num_emitted = self._num_accepted = self._num_tested = self._num_parked = 0
         self._round_ms = 0.0
 
     def show(self, answer: Answer | None) -> None:
         """Show another answer, or none."""
         self.rounds, self.final = [], None
-        self._num_emitted = self._num_accepted = self._num_tested = 0
+        self._num_emitted = self._num_accepted = self._num_tested = self._num_parked = 0
         self._round_ms = 0.0
         for one in answer.rounds if answer else ():
             self._count(one)
@@ -79,6 +81,16 @@ class TraceViewModel(QObject):
         has_drafted = any(one.drafted for one in self.rounds)
         return self._final("speedup") if has_drafted else None
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether most rounds drafted nothing because plain decoding is faster."""
+        return len(self.rounds) >= PARKED_FROM_ROUNDS and 2 * self._num_parked > len(self.rounds)
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the engine says that its words are not the target's own."""
+        return self.final is not None and self.final.stats.get("lossless") is False
+
     def _final(self, name: str) -> float | None:
         """One of the engine's own numbers of the whole answer, once it has told them."""
         value = self.final.stats.get(name) if self.final else None
@@ -89,4 +101,5 @@ class TraceViewModel(QObject):
         self._num_emitted += len(one.emitted)
         self._num_accepted += one.accepted_count
         self._num_tested += one.tested_count
+        self._num_parked += one.is_parked
         self._round_ms += one.round_ms

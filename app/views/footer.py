@@ -1,21 +1,28 @@
 """The line below: how the engine is, and what speculation brought."""
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
 from app.engine_process import EngineState
 from app.theme import Palette
 from app.viewmodels.trace import TraceViewModel
+from app.views.elided_label import ElidedLabel
 
+# The unit, its short form for a narrow window, and what the figure means.
 _FIGURES = {
-    "rate": ("tokens/s", "Tokens of the answer per second, the reading of the prompt left out"),
-    "length": ("tokens a round", "Tokens that one pass of the target brought, on average"),
-    "acceptance": ("accepted", "Of the drafted tokens the target looked at, how many it accepted"),
-    "saved": ("passes saved", "Target passes that plain decoding would have needed on top"),
+    "rate": ("tokens/s", "tokens/s", "Tokens of the answer per second, the reading of the prompt left out"),
+    "length": ("tokens a round", "a round", "Tokens that one pass of the target brought, on average"),
+    "acceptance": ("accepted", "accepted", "Of the drafted tokens the target looked at, how many it accepted"),
+    "saved": ("passes saved", "saved", "Target passes that plain decoding would have needed on top"),
 }
+
+PARKED_MEANING = (
+    "Plain decoding is faster here, so in most rounds nothing is guessed; a try now and then tells when that changes"
+)
+LOSSY_MEANING = "This answer's acceptance rule may change the words: they are not the target's own"
 
 
 class Footer(QFrame):
-    """The engine's state on the left, four figures on the right."""
+    """The engine's state on the left, what is special about the answer, four figures on the right."""
 
     def __init__(self, trace: TraceViewModel, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -25,17 +32,23 @@ class Footer(QFrame):
         self._state: EngineState = EngineState.STARTING
         self._is_answering = self._is_narrow = False
         self._dot = QLabel("●")
-        self._label = QLabel()
+        self._label = ElidedLabel()
         self._label.setProperty("role", "muted")
-        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._lossy = QLabel("lossy", objectName="lossyMark", toolTip=LOSSY_MEANING)
+        self._lossy.setAccessibleName(f"Lossy: {LOSSY_MEANING}")
+        self._parked = QLabel(toolTip=PARKED_MEANING)
+        self._parked.setProperty("role", "muted")
         self._figures = {key: QLabel("–") for key in _FIGURES}
+        self._units = {key: QLabel(unit) for key, (unit, _, _) in _FIGURES.items()}
         layout = QHBoxLayout(self)
         layout.setContentsMargins(16, 7, 16, 7)
         layout.setSpacing(6)
         layout.addWidget(self._dot)
         layout.addWidget(self._label, 1)
-        for key, (unit, meaning) in _FIGURES.items():
-            self._add_figure(layout, self._figures[key], unit, meaning)
+        layout.addWidget(self._parked)
+        layout.addWidget(self._lossy)
+        for key in _FIGURES:
+            self._add_figure(layout, key)
         trace.reset.connect(self._show)
         trace.round_added.connect(self._show)
         trace.finished.connect(self._show)
@@ -49,14 +62,16 @@ class Footer(QFrame):
             EngineState.READY: ready if self._is_narrow else " · ".join(filter(None, (ready, model))),
             EngineState.STOPPED: "Engine stopped",
         }.get(state, message or state.value)
-        self._label.setText(text)
+        self._label.show_text(text)
         self._label.setAccessibleName(f"Engine: {text}")
-        self._label.setToolTip(text)
         self.wear(self._palette)
 
     def set_narrow(self, is_narrow: bool) -> None:
         """In a narrow window the figures come first."""
         self._is_narrow = is_narrow
+        for key, (unit, short, _) in _FIGURES.items():
+            self._units[key].setText(short if is_narrow else unit)
+        self._show()
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -65,13 +80,18 @@ class Footer(QFrame):
         colour = palette.bonus if self._is_answering else colours.get(self._state, palette.correction)
         self._dot.setStyleSheet(f"color: {colour}; font-size: 11px;")
 
+    def remarks(self) -> list[str]:
+        """What is said about the answer besides its figures."""
+        return [label.text() for label in (self._parked, self._lossy) if not label.isHidden()]
+
     def figures(self) -> dict[str, str]:
         """The four figures as they show."""
         return {key: label.text() for key, label in self._figures.items()}
 
-    def _add_figure(self, layout: QHBoxLayout, figure: QLabel, unit: str, meaning: str) -> None:
+    def _add_figure(self, layout: QHBoxLayout, key: str) -> None:
+        figure, name = self._figures[key], self._units[key]
+        unit, _, meaning = _FIGURES[key]
         figure.setProperty("role", "figure")
-        name = QLabel(unit)
         name.setProperty("role", "muted")
         for label in (figure, name):
             label.setToolTip(meaning)
@@ -82,6 +102,10 @@ class Footer(QFrame):
 
     def _show(self) -> None:
         trace = self._trace
+        self._parked.setText("parked" if self._is_narrow else "parked: plain decoding is faster here")
+        self._parked.setAccessibleName(f"Parked. {PARKED_MEANING}")
+        self._parked.setVisible(trace.is_parked)
+        self._lossy.setVisible(trace.is_lossy)
         self._figures["rate"].setText(_number(trace.tokens_per_second, "{:.1f}"))
         self._figures["length"].setText(_number(trace.tokens_per_round, "{:.2f}"))
         self._figures["acceptance"].setText(_number(trace.acceptance_rate, "{:.0%}"))

@@ -1,4 +1,4 @@
-"""One round in words: what was drafted, what became of it, what it cost."""
+"""One round in words: who drafted and why so many, what became of it, what it cost."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor
@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from app.protocol import Round
 from app.theme import Palette
 from app.views.flow_text import FlowText
+from app.views.round_words import choice_words
 from app.views.token_style import ghost_format, token_format
 from app.views.tokens_view import visible_text
 
@@ -14,13 +15,16 @@ LINE_PX = 26
 
 
 class RoundCard(QWidget):
-    """A heading, the drafted tokens in order, the token the target added, and the times."""
+    """A heading, the choice, the drafted tokens in order, the token the target added, and the times."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._palette = palette
         self._title = QLabel()
         self._title.setProperty("role", "section")
+        self._choice = QLabel(wordWrap=True)
+        self._choice.setProperty("role", "muted")
+        self._choice.setAccessibleName("Drafter, and why this length")
         self._tokens = FlowText()
         self._tokens.setAccessibleName("Tokens of the round")
         self._cost = QLabel(wordWrap=True)
@@ -33,12 +37,15 @@ class RoundCard(QWidget):
         room.setMinimumHeight(2 * LINE_PX)
         QVBoxLayout(room).addWidget(self._tokens, 0, Qt.AlignmentFlag.AlignTop)
         room.layout().setContentsMargins(0, 0, 0, 0)
-        for widget in (self._title, room, self._cost):
+        for widget in (self._title, self._choice, room, self._cost):
             layout.addWidget(widget)
 
     def show_round(self, one: Round, palette: Palette, *, is_latest: bool) -> None:
         """Show `one`."""
         self._title.setText(f"Round {one.index}" + (" · the latest" if is_latest else ""))
+        words = choice_words(one)
+        self._choice.setText(words[:1].upper() + words[1:])
+        self._choice.setVisible(bool(words))
         self._write_tokens(one, palette)
         verdict = f"{one.accepted_count} of {len(one.drafted)} drafted accepted" if one.drafted else "Nothing drafted"
         self._cost.setText(f"{verdict}\ndraft {one.draft_ms:.0f} ms · verify {one.verify_ms:.0f} ms")

@@ -5,11 +5,18 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF, QRegul
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from app import icons
-from app.conversation import Lookahead, Settings
+from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
 
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10
+SEED_PX = 108
+LOOKAHEAD_TIP = """How tokens are guessed ahead: it changes the speed, never the words.
+Auto: by the draft model or the n-gram, whichever pays, as many as pay, none where none does
+Draft model: only a small model guesses
+N-gram: only what stood in the text before is guessed
+Off: nothing is guessed, plain decoding
+1 to 32: always that many"""
 
 
 class SettingsBar(QFrame):
@@ -36,7 +43,8 @@ class SettingsBar(QFrame):
         self.lookahead = _LookaheadBox(palette)
         self.seed = QLineEdit(placeholderText="random", clearButtonEnabled=False)
         self.seed.setValidator(QRegularExpressionValidator(QRegularExpression(rf"\d{{0,{MAX_SEED_DIGITS}}}"), self))
-        self.seed.setFixedWidth(108)
+        self.seed.setFixedWidth(SEED_PX)
+        self._temperature_label = QLabel("Temperature")
         self.panel = QPushButton(checkable=True)
         self.panel.setFixedSize(34, 30)
         self.panel.setIconSize(QSize(18, 18))
@@ -47,7 +55,9 @@ class SettingsBar(QFrame):
     def settings(self) -> Settings:
         """What is set."""
         seed = int(self.seed.text()) if self.seed.hasAcceptableInput() and self.seed.text() else None
-        return Settings(temperature=round(self.temperature.value(), 2), lookahead=self.lookahead.value, seed=seed)
+        drafter, lookahead = self.lookahead.value
+        temperature = round(self.temperature.value(), 2)
+        return Settings(temperature=temperature, lookahead=lookahead, drafter=drafter, seed=seed)
 
     def use_seed(self, seed: int) -> None:
         """Write a seed into its field."""
@@ -57,6 +67,8 @@ class SettingsBar(QFrame):
         """In a narrow window the words give way, and there is no room for a panel."""
         self._new.setText("" if is_narrow else "New chat")
         self.panel.setVisible(not is_narrow)
+        self._temperature_label.setText("Temp." if is_narrow else "Temperature")
+        self.seed.setFixedWidth(SEED_PX - 16 if is_narrow else SEED_PX)
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -72,11 +84,11 @@ class SettingsBar(QFrame):
         layout.addStretch()
         fields: tuple[tuple[str, QWidget, str], ...] = (
             ("Temperature", self.temperature, "0 always takes the likeliest token; more is more varied"),
-            ("Lookahead", self.lookahead, "Tokens the draft guesses in a round: it changes the speed, never the words"),
+            ("Lookahead", self.lookahead, LOOKAHEAD_TIP),
             ("Seed", self.seed, "The same question and seed bring the same words. Empty: another seed each time"),
         )
         for name, field, tip in fields:
-            label = QLabel(name)
+            label = self._temperature_label if field is self.temperature else QLabel(name)
             label.setProperty("role", "muted")
             label.setBuddy(field)
             field.setAccessibleName(name)
@@ -97,22 +109,28 @@ class SettingsBar(QFrame):
 
 
 class _LookaheadBox(QComboBox):
-    """Auto, Off, 1 to 32; paints its own arrow, which a style sheet cannot do without a file."""
+    """Auto, one drafter, Off, 1 to 32; paints its own arrow, which a style sheet cannot do without a file."""
 
     def __init__(self, palette: Palette) -> None:
         super().__init__()
         self._colour = QColor(palette.muted)
-        self.addItem("Auto", "auto")
-        self.addItem("Off", "off")
-        for length in range(1, MAX_LOOKAHEAD + 1):
-            self.addItem(str(length), length)
+        ways: tuple[tuple[str, Drafter], ...] = (
+            ("Auto", "auto"),
+            ("Draft model", "model"),
+            ("N-gram", "ngram"),
+            ("Off", "none"),
+        )
+        self._values: dict[str, tuple[Drafter, Lookahead]] = {name: (drafter, "auto") for name, drafter in ways}
+        self._values |= {str(length): ("auto", length) for length in range(1, MAX_LOOKAHEAD + 1)}
+        self.addItems(list(self._values))
+        self.insertSeparator(len(ways))
         self.setMaxVisibleItems(12)
-        self.setFixedWidth(74)
+        self.setFixedWidth(112)
 
     @property
-    def value(self) -> Lookahead:
+    def value(self) -> tuple[Drafter, Lookahead]:
         """What is chosen."""
-        return self.currentData()
+        return self._values[self.currentText()]
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 from app.protocol import DraftedToken, EmittedToken, Round
 from app.theme import Palette
 from app.views.flow_text import FlowText
+from app.views.round_words import choice_words
 from app.views.token_gutter import GUTTER_PX, TokenGutter
 from app.views.token_style import GHOST_NAME, TOKEN_STYLES, ghost_format, token_format
 
@@ -58,12 +59,12 @@ class TokensView(FlowText):
         ghosts = [token for token in one.drafted if token.state == "rejected"]
         for token in one.emitted:
             if ghosts and token.kind not in ("accepted", "plain"):
-                self._insert_ghost(cursor, ghosts.pop(0), one.index)
+                self._insert_ghost(cursor, ghosts.pop(0), one)
                 if not token.text.startswith(" "):  # a hair's breadth between the two
                     cursor.insertText("\u2009", QTextCharFormat())
-            self._insert_token(cursor, token, one.index)
+            self._insert_token(cursor, token, one)
         for ghost in ghosts:
-            self._insert_ghost(cursor, ghost, one.index)
+            self._insert_ghost(cursor, ghost, one)
         cursor.endEditBlock()
 
     def tooltip_at(self, position: int) -> str:
@@ -71,7 +72,7 @@ class TokensView(FlowText):
         span = self._span_at(position)
         return span.tooltip if span else ""
 
-    def _insert_token(self, cursor: QTextCursor, token: EmittedToken, round_index: int) -> None:
+    def _insert_token(self, cursor: QTextCursor, token: EmittedToken, one: Round) -> None:
         count = self._num_tokens - self._first_tokens[-1]
         begins_word = token.text[:1].isspace()
         if count >= PARAGRAPH_TOKENS and (begins_word or count >= PARAGRAPH_TOKENS + 20):
@@ -79,14 +80,16 @@ class TokensView(FlowText):
             self._first_tokens.append(self._num_tokens)
             self._gutter.set_first_tokens(self._first_tokens)
         self._num_tokens += 1
-        where = f"{TOKEN_STYLES[token.kind].name} · round {round_index} · position {token.position}"
-        self._insert(cursor, token.text, token_format(token.kind, self._palette), round_index, _tooltip(token, where))
+        where = f"{TOKEN_STYLES[token.kind].name} · round {one.index} · position {token.position}"
+        self._insert(
+            cursor, token.text, token_format(token.kind, self._palette), one.index, _tooltip(token, where, one)
+        )
         if "\n" in token.text:  # a rejected line break breaks no line
             cursor.insertText("\u2028", QTextCharFormat())
 
-    def _insert_ghost(self, cursor: QTextCursor, token: DraftedToken, round_index: int) -> None:
-        where = f"{GHOST_NAME} draft · round {round_index}"
-        self._insert(cursor, token.text, ghost_format(self._palette), round_index, _tooltip(token, where))
+    def _insert_ghost(self, cursor: QTextCursor, token: DraftedToken, one: Round) -> None:
+        where = f"{GHOST_NAME} draft · round {one.index}"
+        self._insert(cursor, token.text, ghost_format(self._palette), one.index, _tooltip(token, where, one))
 
     def _insert(self, cursor: QTextCursor, text: str, fmt: QTextCharFormat, round_index: int, tooltip: str) -> None:
         bare = QTextCharFormat()
@@ -161,8 +164,12 @@ def visible_text(text: str) -> str:
     return text.replace("\r", "").replace("\t", "⇥").replace("\n", "↵")
 
 
-def _tooltip(token: EmittedToken | DraftedToken, where: str) -> str:
-    return f"“{visible_text(token.text)}”  {where}\ntarget p {_probability(token.p)} · draft q {_probability(token.q)}"
+def _tooltip(token: EmittedToken | DraftedToken, where: str, one: Round) -> str:
+    lines = [f"“{visible_text(token.text)}”  {where}"]
+    lines.append(f"target p {_probability(token.p)} · draft q {_probability(token.q)}")
+    if choice := choice_words(one):
+        lines.append(choice)
+    return "\n".join(lines)
 
 
 def _probability(value: float | None) -> str:

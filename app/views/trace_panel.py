@@ -1,10 +1,11 @@
 """The panel beside the conversation: how far the engine looked ahead, round by round, and what that bought."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.protocol import Round
 from app.theme import Palette
@@ -61,7 +62,15 @@ class TracePanel(QFrame):
             self._on_hovered(self._trace.rounds.index(one))
 
     def _build(self) -> None:
-        self._layout = QVBoxLayout(self)
+        # In a low window the panel scrolls; its parts would else lie over each other.
+        page = QWidget(objectName="page")
+        scroll = QScrollArea(widgetResizable=True, horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(page)
+        frame = QVBoxLayout(self)
+        frame.setContentsMargins(0, 0, 0, 0)
+        frame.addWidget(scroll)
+        self._layout = QVBoxLayout(page)
         self._layout.setContentsMargins(20, 18, 20, 18)
         self._layout.setSpacing(8)
         for widget in (self._title, self._hint, self._key):
@@ -108,10 +117,7 @@ class TracePanel(QFrame):
             self.plot.mark(self._hovered)
             shown = len(rounds) - 1 if self._hovered is None else self._hovered
             self._card.show_round(rounds[shown], self._palette, is_latest=shown == len(rounds) - 1)
-        self._key.setText(
-            f'<span style="color:{self._palette.accent}">■</span> accepted &nbsp;&nbsp; '
-            f'<span style="color:{self._palette.muted}">━</span> looked ahead'
-        )
+        self._key.setText(_key(rounds, self._palette))
         self._show_verdict()
         self._layout.activate()  # at once: a frame with the old places would flicker
 
@@ -122,14 +128,32 @@ class TracePanel(QFrame):
         if speedup is not None:
             self._verdict.setText(f"{speedup:.2f}×")
             self._verdict.setStyleSheet("" if speedup >= 1 else f"color: {self._palette.text}")
-            pays = (
-                "as fast as plain decoding, measured on this machine."
-                if speedup >= 1
-                else ("of plain decoding's speed: looking ahead does not pay for this answer on this machine.")
-            )
-            self._verdict_text.setText(pays)
+            self._verdict_text.setText(_verdict(speedup, is_parked=self._trace.is_parked))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what happened while hidden."""
         super().showEvent(event)
         self._show()
+
+
+def _key(rounds: Sequence[Round], palette: Palette) -> str:
+    """What the plot's shapes mean, as far as they occur in it."""
+    entries = [(palette.accent, "■", "accepted"), (palette.muted, "━", "looked ahead")]
+    if any(one.drafter == "ngram" for one in rounds):
+        entries[0] = (palette.accent, "■", "accepted, draft model")
+        entries.insert(1, (palette.ngram, "□◇", "accepted, n\u2011gram"))
+    if any(one.is_parked for one in rounds):
+        entries.append((palette.muted, "╌", "parked"))
+    shown = [
+        f'<span style="color:{colour}">{shape}</span>&nbsp;{name.replace(" ", "&nbsp;")}'
+        for colour, shape, name in entries
+    ]
+    return "&nbsp;&nbsp; ".join(shown)  # the last space is the one to break at
+
+
+def _verdict(speedup: float, *, is_parked: bool) -> str:
+    if speedup >= 1:
+        return "as fast as plain decoding, measured on this machine."
+    if is_parked:
+        return "of plain decoding's speed: guessing would not pay here, so most rounds were parked."
+    return "of plain decoding's speed: looking ahead does not pay for this answer on this machine."

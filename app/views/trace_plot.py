@@ -11,10 +11,15 @@ from app.theme import Palette
 from app.typography import body_font
 
 LIVE_ROUNDS = 48  # as many bars as can be told apart in the panel
+# Parts of the plot's height: the lane under the bars, where rounds of the n-gram and parked ones are marked.
+LANE = 0.12
+LANE_MARKS = 0.065
 
 
 class TracePlot(pg.PlotWidget):
-    """Bars: drafted tokens accepted. Steps: how far the engine looked ahead.
+    """Bars: drafted tokens accepted, hollow where the n-gram drafted. Steps: how far the engine looked ahead.
+
+    In the lane below the bars a diamond marks a round of the n-gram, and a dash a parked one.
 
     Signals:
         round_hovered: the index in the list of the round under the pointer.
@@ -31,10 +36,13 @@ class TracePlot(pg.PlotWidget):
         self.hideButtons()
         self.setFrameShape(self.Shape.NoFrame)
         self._bars = pg.BarGraphItem(x=[], height=[], width=0.72)
+        self._ngram_bars = pg.BarGraphItem(x=[], height=[], width=0.72)
+        self._ngram_marks = pg.ScatterPlotItem(symbol="d", size=6)
+        self._parked = pg.PlotCurveItem(connect="pairs")
         self._steps = pg.PlotCurveItem(fillLevel=0)
         self._mark = pg.LinearRegionItem(movable=False)
         self._mark.setZValue(-10)
-        for item in (self._mark, self._steps, self._bars):
+        for item in (self._mark, self._steps, self._bars, self._ngram_bars, self._parked, self._ngram_marks):
             self.addItem(item)
         self._mark.hide()
         self._num_rounds = 0
@@ -44,6 +52,11 @@ class TracePlot(pg.PlotWidget):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._bars.setOpts(brush=QColor(palette.accent), pen=pg.mkPen(None))
+        hollow = pg.mkPen(QColor(palette.ngram), width=1.5)
+        self._ngram_bars.setOpts(pen=hollow, brush=QColor(palette.window))
+        self._ngram_marks.setPen(hollow)
+        self._ngram_marks.setBrush(QColor(palette.window))
+        self._parked.setPen(pg.mkPen(QColor(palette.muted), width=2))
         self._steps.setPen(pg.mkPen(QColor(palette.muted), width=1.5))
         self._steps.setBrush(QColor(palette.accepted_tint))
         self._mark.setBrush(QColor(palette.hover))
@@ -63,7 +76,12 @@ class TracePlot(pg.PlotWidget):
         numbers = np.arange(len(rounds), dtype=float)
         accepted = np.array([one.accepted_count for one in rounds], dtype=float)
         lookahead = np.array([one.lookahead for one in rounds], dtype=float)
-        self._bars.setOpts(x=numbers, height=accepted)
+        top = max(4.0, float(lookahead.max(initial=0)), float(accepted.max(initial=0))) + 0.6
+        by_ngram = np.array([one.drafter == "ngram" for one in rounds], dtype=bool)
+        is_parked = np.array([one.is_parked for one in rounds], dtype=bool)
+        self._bars.setOpts(x=numbers[~by_ngram], height=accepted[~by_ngram])
+        self._ngram_bars.setOpts(x=numbers[by_ngram], height=accepted[by_ngram])
+        self._mark_lane(numbers, by_ngram, is_parked, -LANE_MARKS * top)
         if len(rounds):
             # Each step spans its round: x has one value more than y.
             self._steps.setData(np.append(numbers, len(rounds)) - 0.5, lookahead, stepMode="center")
@@ -71,8 +89,15 @@ class TracePlot(pg.PlotWidget):
             self._steps.setData([], [], stepMode=None)
         first = max(0, len(rounds) - LIVE_ROUNDS) if is_live else 0
         self.setXRange(first - 0.5, max(first + 12, len(rounds)) - 0.5, padding=0.01)
-        top = max(4.0, float(lookahead.max(initial=0)), float(accepted.max(initial=0)))
-        self.setYRange(0, top + 0.6, padding=0)
+        has_lane = bool(by_ngram.any() or is_parked.any())
+        self.setYRange(-LANE * top if has_lane else 0.0, top, padding=0)
+
+    def _mark_lane(self, numbers: np.ndarray, by_ngram: np.ndarray, is_parked: np.ndarray, height: float) -> None:
+        """Diamonds and dashes at `height`; the dashes of neighbours touch, and are one line."""
+        marked = numbers[by_ngram]
+        self._ngram_marks.setData(marked, np.full(len(marked), height))
+        ends = (numbers[is_parked][:, None] + np.array([-0.5, 0.5])).ravel()
+        self._parked.setData(ends, np.full(len(ends), height))
 
     def mark(self, index: int | None) -> None:
         """Mark one round, or none."""

@@ -43,14 +43,20 @@ def tokens(text: str) -> list[str]:
     return found
 
 
-def rounds(text: str) -> list[dict]:
-    """The rounds of an answer: the draft is right two or three times, then wrong, then right to its end."""
+def rounds(text: str, parks: bool = False) -> list[dict]:
+    """The rounds of an answer: the draft is right two or three times, then wrong, then right to its end.
+
+    Every fourth round is the n-gram's. Where it `parks` all but every sixth round are plain, else every thirteenth.
+    """
     left, out, position, lookahead = tokens(text), [], 31, 4
     while left:
         index = len(out)
+        is_plain = index % 6 != 5 if parks else index % 13 == 12
         num_accepted = min((2, 3, lookahead, 0, 1)[index % 5], lookahead, max(0, len(left) - 1))
+        num_accepted = 0 if is_plain else num_accepted
+        drafter = None if is_plain else "ngram" if index % 4 == 3 else "model"
+        reason = "parked: 0.85x plain expected with 2 drafted" if is_plain else "1.40x plain expected"
         emitted, left = left[: num_accepted + 1], left[num_accepted + 1 :]
-        is_plain = index % 13 == 12
         drafted = [{"id": 7, "text": t, "p": 0.61, "q": 0.52, "state": "accepted"} for t in emitted[:-1]]
         if len(drafted) < lookahead and not is_plain:
             drafted.append({"id": 8, "text": " guess", "p": 0.03, "q": 0.29, "state": "rejected"})
@@ -62,6 +68,7 @@ def rounds(text: str) -> list[dict]:
         out.append(
             {
                 "type": "round", "round": index, "lookahead": 0 if is_plain else lookahead, "next_lookahead": following,
+                "drafter": drafter, "reason": reason,
                 "drafted": [] if is_plain else drafted,
                 "emitted": [
                     {"id": 7, "text": t, "kind": k, "p": 0.61, "q": None, "position": position + i}
@@ -132,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._event(
                     {"type": "prefill", "processed_tokens": done, "total_tokens": 900, "elapsed_ms": done * 1.0}
                 )
-        all_rounds = rounds(ANSWER)
+        all_rounds = rounds(ANSWER, parks=wish == "park")
         for number, one in enumerate(all_rounds):
             if wish == "die" and number == 5:
                 sys.stderr.write("Segmentation fault (scripted)\n")
@@ -142,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self._event(one, "".join(token["text"] for token in one["emitted"]))
             time.sleep(pause)
-        stats = {"rounds": len(all_rounds), "acceptance_rate": 0.5, "speedup": 1.42}
+        stats = {"rounds": len(all_rounds), "acceptance_rate": 0.5, "speedup": 1.42, "lossless": wish != "lossy"}
         self._event({"type": "finished", "finish_reason": "length" if wish == "cut" else "stop", "seed": seed,
                      "prompt_tokens": 31, "completion_tokens": 64, "prefill_ms": 40.0, "stats": stats})  # fmt: skip
         self._write(b"data: [DONE]\n\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.conversation import Answer, Conversation, Lookahead, Settings, Turn, build_request
+from app.conversation import Answer, Conversation, Drafter, Lookahead, Settings, Turn, build_request
 
 
 def conversation(*answers: str) -> Conversation:
@@ -16,16 +16,17 @@ def test_turns_without_text_are_left_out_but_not_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lookahead", "expected"),
+    ("drafter", "lookahead", "expected"),
     [
-        ("auto", {"events": True, "lookahead": "auto"}),
-        (5, {"events": True, "lookahead": 5}),
-        ("off", {"events": True, "drafter": "none"}),
+        ("auto", "auto", {"lookahead": "auto"}),
+        ("auto", 5, {"lookahead": 5}),
+        ("ngram", "auto", {"lookahead": "auto", "drafter": "ngram"}),
+        ("none", "auto", {"lookahead": "auto", "drafter": "none"}),
     ],
 )
-def test_lookahead_in_the_request(lookahead: Lookahead, expected: dict) -> None:
-    body = build_request([], "m", Settings(temperature=0.2, lookahead=lookahead), seed=9)
-    assert body["speculation"] == expected
+def test_speculation_in_the_request(drafter: Drafter, lookahead: Lookahead, expected: dict) -> None:
+    body = build_request([], "m", Settings(temperature=0.2, drafter=drafter, lookahead=lookahead), seed=9)
+    assert body["speculation"] == {"events": True} | expected
     assert (body["temperature"], body["seed"], body["stream"]) == (0.2, 9, True)
 
 

@@ -86,6 +86,43 @@ def test_figures_and_panel(window: MainWindow, qtbot: QtBot) -> None:
     assert not window.panel.isVisible(), "a narrow window leaves the room to the text"
 
 
+def test_the_panel_tells_the_drafters_apart_and_shows_what_was_parked(window: MainWindow, qtbot: QtBot) -> None:
+    window.resize(1200, 800)
+    window.bar.panel.setChecked(True)
+    ask(window, qtbot, "park")
+    qtbot.waitUntil(lambda: window.panel.plot is not None, timeout=5_000)
+    rounds, plot = window.chat.conversation.turns[0].answer.rounds, window.panel.plot
+    plot.show_rounds(rounds, is_live=False)
+    by_ngram = [index for index, one in enumerate(rounds) if one.drafter == "ngram"]
+    by_model = [index for index, one in enumerate(rounds) if one.drafter == "model"]
+    assert by_ngram
+    assert by_model
+    assert list(plot._ngram_bars.opts["x"]) == list(plot._ngram_marks.getData()[0]) == by_ngram
+    assert set(by_model) <= set(plot._bars.opts["x"])
+    assert len(plot._parked.getData()[0]) == 2 * (len(rounds) - len(by_ngram) - len(by_model))
+    assert plot.viewRange()[1][0] < 0, "there is a lane for the marks"
+    for words in ("n\u2011gram", "parked"):
+        assert words in window.panel._key.text()
+    window.panel.mark_round(rounds[0])
+    assert window.panel._card._choice.text() == "Parked: 0.85× plain expected with 2 drafted"
+    window.panel.mark_round(rounds[by_ngram[0]])
+    assert window.panel._card._choice.text() == "N-gram · 1.40× plain expected"
+
+
+def test_the_footer_says_parked_and_lossy_in_words(window: MainWindow, qtbot: QtBot) -> None:
+    window.resize(1200, 800)
+    ask(window, qtbot)
+    assert window.footer.remarks() == []
+    ask(window, qtbot, "park")
+    assert window.footer.remarks() == ["parked: plain decoding is faster here"]
+    window.resize(700, 600)
+    assert window.footer.remarks() == ["parked"]
+    ask(window, qtbot, "lossy")
+    assert window.footer.remarks() == ["lossy"]
+    window.bar.new_chosen.emit()
+    assert window.footer.remarks() == []
+
+
 def test_the_tokens_are_the_answer_with_ghosts(window: MainWindow, qtbot: QtBot) -> None:
     ask(window, qtbot)
     window.toggle_tokens()
@@ -114,9 +151,11 @@ def test_the_seed_can_be_used_again(window: MainWindow, qtbot: QtBot) -> None:
 def test_the_toolbar_sets_the_request(window: MainWindow) -> None:
     window.bar.temperature.setValue(0)
     window.bar.lookahead.setCurrentText("Off")
-    assert (window.chat.settings.temperature, window.chat.settings.lookahead) == (0, "off")
+    assert (window.chat.settings.temperature, window.chat.settings.drafter) == (0, "none")
     window.bar.lookahead.setCurrentText("32")
-    assert window.chat.settings.lookahead == 32
+    assert (window.chat.settings.drafter, window.chat.settings.lookahead) == ("auto", 32)
+    window.bar.lookahead.setCurrentText("N-gram")
+    assert (window.chat.settings.drafter, window.chat.settings.lookahead) == ("ngram", "auto")
     window.bar.seed.setText("12x")
     assert window.bar.seed.hasAcceptableInput() is False
     window.bar.seed.setText("")

@@ -62,14 +62,16 @@ def answer(chat: ChatViewModel, qtbot: QtBot, **settings: object) -> Answer:
 
 
 def test_the_same_seed_brings_the_same_words_however_far_it_looks_ahead(chat: ChatViewModel, qtbot: QtBot) -> None:
-    looked, fixed, plain = (
-        answer(chat, qtbot, seed=5, temperature=0.8, lookahead=value) for value in ("auto", 3, "off")
-    )
-    assert looked.text == fixed.text == plain.text != ""
+    ways = ({}, {"lookahead": 3}, {"drafter": "none"}, {"drafter": "ngram"}, {"drafter": "model"})
+    looked, fixed, plain, ngram, model = (answer(chat, qtbot, seed=5, temperature=0.8, **way) for way in ways)
+    assert looked.text == fixed.text == plain.text == ngram.text == model.text != ""
     assert answer(chat, qtbot, seed=6, temperature=0.8).text != looked.text
     kinds = {token.kind for one in fixed.rounds for token in one.emitted}
     assert {"accepted", "bonus"} <= kinds <= {"accepted", "bonus", "correction", "plain"}
     assert {token.kind for one in plain.rounds for token in one.emitted} == {"plain"}
+    for one, drafters in ((looked, {"model", "ngram"}), (plain, set()), (ngram, {"ngram"}), (model, {"model"})):
+        assert {r.drafter for r in one.rounds if r.drafter} <= drafters
+        assert all(r.reason for r in one.rounds)
     for one in (looked, fixed, plain):
         assert one.state == "finished"
         assert one.seed == 5

@@ -6,7 +6,7 @@ from pytestqt.qtbot import QtBot
 from app.stylesheet import build_stylesheet
 from app.theme import DARK, LIGHT, Palette, Theme, contrast
 
-TEXTS = ["text", "muted", "accent", "danger", "accepted", "correction", "bonus", "plain", "ghost"]
+TEXTS = ["text", "muted", "accent", "danger", "accepted", "correction", "bonus", "ngram", "plain", "ghost"]
 TEXTS += ["code_comment", "code_keyword", "code_name", "code_string", "code_number"]
 GROUNDS = ("window", "surface", "raised")
 PAIRS = [

@@ -1,6 +1,7 @@
 """The tokens view: order, styles and costs."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from PySide6.QtGui import QTextCursor
@@ -57,6 +58,16 @@ def test_tooltips_tell_p_q_round_and_position(view: TokensView) -> None:
     assert "rejected draft · round 3" in view.tooltip_at(text.index("small"))
     assert "q 0.290" in view.tooltip_at(text.index("small"))
     assert view.tooltip_at(text.index(" large")) == ""
+
+
+def test_tooltips_tell_who_drafted_and_why_so_many(view: TokensView) -> None:
+    view.append_round(replace(ONE, drafter="ngram", reason="1.40x plain expected"))
+    plain = (EmittedToken(" end", "plain", 0.4, None, 59),)
+    view.append_round(Round(4, 0, 0, (), plain, reason="parked: 0.85x plain expected with 2 drafted"))
+    text = view.toPlainText()
+    for word in ("a", "small", "large"):
+        assert view.tooltip_at(text.index(word)).endswith("\nn-gram · 1.40× plain expected")
+    assert view.tooltip_at(text.index("end")).endswith("\nparked: 0.85× plain expected with 2 drafted")
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)

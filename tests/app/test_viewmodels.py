@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -41,6 +42,29 @@ class TestTrace:
         assert trace.tokens_per_second == pytest.approx(30.0)  # 6 tokens in 0.2 s
         assert trace.acceptance_rate == pytest.approx(4 / 5)  # the two after the rejection were never tested
         assert trace.passes_saved == 4
+
+    def test_mostly_parked_is_told_once_there_are_rounds_enough(self) -> None:
+        trace = TraceViewModel()
+        parked = replace(make_round(0, 0, 0), reason="parked: 0.85x plain expected with 2 drafted")
+        for _ in range(7):
+            trace.add(parked)
+        assert not trace.is_parked, "too early to say"
+        trace.add(parked)
+        assert trace.is_parked
+        for _ in range(8):
+            trace.add(make_round(1, 3, 3))
+        assert not trace.is_parked, "half is not most"
+        trace.show(None)
+        assert trace._num_parked == 0
+
+    @pytest.mark.parametrize(
+        ("stats", "is_lossy"), [({}, False), ({"lossless": True}, False), ({"lossless": False}, True)]
+    )
+    def test_lossy_is_what_the_engine_says_is(self, stats: dict, is_lossy: bool) -> None:
+        trace = TraceViewModel()
+        assert not trace.is_lossy
+        trace.finish(Finished("stop", 1, 1, 1, 1.0, stats))
+        assert trace.is_lossy == is_lossy
 
     def test_another_answer_replaces_the_figures(self, qtbot: QtBot) -> None:
         trace = TraceViewModel()
