@@ -41,7 +41,8 @@ class BarWatcher(Watcher):
         """A line above the bars, which stays in a log too."""
         self._bar.console.print(
             f"{progress.share:.0%}, step {progress.step}, {progress.tokens:,} answer tokens: held-out top-1 "
-            f"{agreement.top1}, Σ min(p, q) at temperature 1 {agreement.overlap[1.0]}, KL {agreement.divergence}"
+            f"{agreement.top1}, Σ min(p, q) at temperature 1 {agreement.overlap[1.0]}, KL {agreement.divergence}",
+            soft_wrap=True,
         )
 
     def stepped(self, progress: Progress) -> None:
