@@ -58,16 +58,29 @@ def gumbel(key: mx.array, vocab_size: int) -> mx.array:
     """Gumbel noise `[vocab]` from one key `[2]` (uint32).
 
     With u = (bits + 0.5) / 2^32 it is -log(-log1p(-u)): the large values, which decide an argmax, come from small
-    u, where float32 is fine-grained. `mx.random.split` hands out the raw Threefry words.
+    u, where float32 is fine-grained.
     """
-    bits = mx.random.split(key, (vocab_size + 1) // 2).reshape(-1)[:vocab_size]
-    uniform = mx.minimum((bits.astype(mx.float32) + 0.5) * 2.0**-32, _LARGEST_UNIFORM)
+    uniform = mx.minimum((_words(key, vocab_size).astype(mx.float32) + 0.5) * 2.0**-32, _LARGEST_UNIFORM)
     return -mx.log(-mx.log1p(-uniform))
 
 
 def noise(seed: int, position: int, vocab_size: int) -> mx.array:
-    """The Gumbel noise `[vocab]` of one absolute position (0 is the first token of the prompt)."""
-    return gumbel(mx.array(stream_key(seed, position), dtype=mx.uint32), vocab_size)
+    """The Gumbel noise `[vocab]` of one absolute position (0 is the first token of the prompt).
+
+    MLX's CPU backend takes one logarithm at a time, so on a CPU device NumPy takes them (measured: 0.9 instead of
+    2.2 ms for 49,152 tokens); the bits are the same everywhere, the last digit of a logarithm may not be.
+    """
+    key = mx.array(stream_key(seed, position), dtype=mx.uint32)
+    if mx.default_device() == mx.Device(mx.gpu):
+        return gumbel(key, vocab_size)
+    words = np.asarray(_words(key, vocab_size)).astype(np.float32)
+    uniform = np.minimum((words + np.float32(0.5)) * np.float32(2.0**-32), np.float32(_LARGEST_UNIFORM))
+    return mx.array(-np.log(-np.log1p(-uniform)))
+
+
+def _words(key: mx.array, count: int) -> mx.array:
+    """The first `count` Threefry words (uint32) of a key `[2]`: `mx.random.split` hands them out raw."""
+    return mx.random.split(key, (count + 1) // 2).reshape(-1)[:count]
 
 
 def sample(p: mx.array, seed: int, position: int) -> int:

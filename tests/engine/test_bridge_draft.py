@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from mlx_spec.acceptance import verify
 from mlx_spec.config import AcceptanceRule, SamplingParams
-from mlx_spec.drafters import vocab_bridge
+from mlx_spec.drafters import confidence
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.vocab_bridge import VocabBridge
 from mlx_spec.drafters.ways import WAYS, Way, Ways
@@ -204,7 +204,7 @@ def test_text_reaches_what_shared_tokens_cannot(target_kind: str, draft_kind: st
 @pytest.mark.parametrize("way", WAYS)
 def test_an_unsure_draft_stops(monkeypatch: pytest.MonkeyPatch, way: Way, on_cpu: bool) -> None:
     """Behind the first token whose row was unsure; and the context stays in step with what was drafted in vain."""
-    monkeypatch.setattr(vocab_bridge, "reads_are_free", lambda: on_cpu)
+    monkeypatch.setattr(confidence, "reads_are_free", lambda: on_cpu)
     tokens = map_of(words("a", "b", "c"), words("c", "b", "a"))
     model = Chatter(1, 4)
     sure, flat = 9.0 * mx.eye(4), mx.zeros((4,))

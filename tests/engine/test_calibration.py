@@ -8,7 +8,7 @@ import pytest
 import mlx_spec.calibration as calibrating
 from mlx_spec import SpeculativeDecoder
 from mlx_spec.cache.cached_model import CachedModel
-from mlx_spec.calibration import calibrated, measure
+from mlx_spec.calibration import calibrated, measure, stored
 from mlx_spec.costs import Calibration
 from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
@@ -59,6 +59,17 @@ def test_other_models_and_widths_are_kept_apart(pair: ModelPair, lookahead_home:
         calibrated(pair, width, silent)
     calibrated(pair_of(pair.target, None), 3, silent)
     assert len(list((lookahead_home / "calibration").iterdir())) == 3
+
+
+def test_what_is_kept_is_found_by_its_names_without_the_models(pair: ModelPair, lookahead_home: Path) -> None:
+    assert stored(pair.target_name, pair.draft_name) is None
+    kept = calibrated(pair, 3, silent)
+    assert stored(pair.target_name, pair.draft_name) == kept
+    assert stored(pair.target_name, None) is None
+    (file,) = (lookahead_home / "calibration").iterdir()
+    for content in ("{", "[]", json.dumps(json.loads(file.read_text()) | {"mlx": "0.0"})):
+        file.write_text(content)
+        assert stored(pair.target_name, pair.draft_name) is None
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(
