@@ -31,7 +31,7 @@ _WIDTHS: Final = (1, 2, 3, 5, 9, 17, 33)
 # A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
 _PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 Tell = Callable[[str, float], None]
 
@@ -45,8 +45,26 @@ def calibrated(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
         tell("checking the speed of a step", 0.0)
         return _scaled(known, _plain_step_ms(pair) / known.plain_step_ms)
     measured = measure(pair, widest, tell)
-    _write(path, measured)
+    _write(path, measured, _circumstances(pair.target_name, pair.draft_name))
     return measured
+
+
+def stored(target_name: str, draft_name: str | None) -> Calibration | None:
+    """The newest calibration kept of a pair under today's device, MLX and BLAS, as it was measured; None without one.
+
+    Loads no model, so a pair whose weights have changed since is not noticed: for showing, not for planning.
+    """
+    wanted = _circumstances(target_name, draft_name)
+    for path in _newest_first(data_folder() / "calibration"):
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            fits = {key: kept[key] for key in wanted} == wanted
+            calibration = _read(path, len(kept["verify_ms"])) if fits else None
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if calibration is not None:
+            return calibration
+    return None
 
 
 def measure(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
@@ -129,6 +147,25 @@ def _scaled(known: Calibration, factor: float) -> Calibration:
     )
 
 
+def _circumstances(target_name: str, draft_name: str | None) -> dict[str, Any]:
+    """What a kept file says of itself, to be found again without loading the models."""
+    device = str(mx.default_device())
+    return {
+        "target": target_name,
+        "draft": draft_name,
+        "device": device,
+        "mlx": version("mlx"),
+        "blas": serving_blas(),
+    }
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+
+
 def _path(pair: ModelPair, widest: int) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
@@ -153,9 +190,10 @@ def _read(path: Path, widest: int) -> Calibration | None:
     return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
 
 
-def _write(path: Path, calibration: Calibration) -> None:
-    """Keep it, whole or not at all. Where the folder is read-only it is measured anew at the next start."""
-    values = {
+def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) -> None:
+    """Keep it and its circumstances, whole or not at all. Where the folder is read-only it is measured anew at the next
+    start."""
+    values = circumstances | {
         "verify_ms": calibration.verify_ms,
         "draft_step_ms": calibration.draft_step_ms,
         "draft_token_ms": calibration.draft_token_ms,

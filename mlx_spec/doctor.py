@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import mlx.core as mx
 from rich.console import Console
@@ -21,9 +21,13 @@ from mlx_spec import blas
 from mlx_spec.errors import LookaheadError
 from mlx_spec.models import memory
 from mlx_spec.models.gguf import is_imported
+from mlx_spec.models.pairs import PAIRS, STARTER
 from mlx_spec.models.staging import human_bytes
-from mlx_spec.models.starter import installed_gguf, starter_target_folder
+from mlx_spec.models.starter import STARTER_NAME, installed_gguf, starter_target_folder
 from mlx_spec.resources import data_folder, resources_folder
+
+if TYPE_CHECKING:
+    from mlx_spec.costs import Calibration
 
 Status = Literal["ok", "warning", "error"]
 Section = dict[str, Any]
@@ -36,6 +40,7 @@ PACKAGES: Final = {
 }
 STARTER_SPACE_BYTES: Final = 700_000_000
 """The starter target in float32, 538 MB, and room to import it."""
+_WIDTHS: Final = (2, 5, 9)
 _STYLES: Final[dict[Status, str]] = {"ok": "green", "warning": "yellow", "error": "red bold"}
 
 
@@ -162,6 +167,41 @@ def _folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
+def _calibration() -> Section:
+    """Whether speculation can pay here, by what the starter pair's passes were measured to cost."""
+    from mlx_spec.calibration import stored  # with it come the model classes, which take a second
+
+    known = stored(STARTER_NAME, PAIRS[STARTER].draft)
+    if known is None:
+        why = "The first answer measures what passes of the starter pair cost here, and keeps it in the data folder."
+        return _section("ok", "not measured yet", why, measured=False)
+    plain_ms, widest = known.plain_step_ms, len(known.verify_ms)
+    verify = {str(width): known.verify_ms[width - 1] / plain_ms for width in _WIDTHS if width <= widest}
+    what = f"plain step {plain_ms:.1f} ms; tokens at once: "
+    what += ", ".join(f"{width} {ratio:.2f}x" for width, ratio in verify.items())
+    what += f"; draft step {known.draft_step_ms / plain_ms:.2f}x"
+    least = _pays_above(known)
+    facts = {"plain_step_ms": plain_ms, "draft_step_ms": known.draft_step_ms, "verify_ratio": verify}
+    if least is None:
+        why = "A round costs more plain steps than it can bring tokens, so the draft model cannot pay here and auto"
+        return _section("warning", what, f"{why} parks it.", measured=True, pays_above=None, **facts)
+    why = f"The draft model pays where more than about {least:.0%} of its tokens are accepted; auto parks it elsewhere."
+    return _section("ok", what, why, measured=True, pays_above=least, **facts)
+
+
+def _pays_above(known: "Calibration") -> float | None:
+    """The least acceptance with which some length beats plain decoding, in steps of a hundredth; None where none does.
+
+    Σ_{i<=γ} α^i tokens for V(γ + 1) + γ d milliseconds, against one token a plain step.
+    """
+    for percent in range(101):
+        for gamma in range(1, len(known.verify_ms)):
+            tokens = sum((percent / 100) ** i for i in range(gamma + 1))
+            if tokens * known.plain_step_ms > known.verify_ms[gamma] + gamma * known.draft_step_ms:
+                return percent / 100
+    return None
+
+
 def _data_folder() -> Section:
     folder = data_folder()
     free = shutil.disk_usage(folder).free
@@ -187,6 +227,7 @@ _SECTIONS: Final[dict[str, Callable[[], Section]]] = {
     "kernels": _kernels,
     "starter_target": _starter_target,
     "starter_draft": _starter_draft,
+    "calibration": _calibration,
     "data_folder": _data_folder,
     "resources": _resources,
 }

@@ -10,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from mlx_spec import blas, doctor
+from mlx_spec.costs import Calibration
 from mlx_spec.models import memory
 
-SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "data_folder", "resources"}
+SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "calibration", "data_folder"}
+SECTIONS |= {"resources"}
 
 
 def test_every_section_says_what_and_why_and_is_json() -> None:
@@ -68,6 +70,31 @@ def test_a_slow_blas_is_a_warning_that_says_what_to_install(monkeypatch: pytest.
     section = doctor.report()["blas"]
     assert section["status"] == "warning"
     assert "libopenblas0-pthread" in section["why"]
+
+
+def test_the_calibration_says_whether_a_draft_can_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = Calibration((10.0, *[12.0] * 8), draft_step_ms=1.0)
+    monkeypatch.setattr("mlx_spec.calibration.stored", lambda *_: flat)
+    section = doctor.report()["calibration"]
+    assert section["status"] == "ok"
+    assert section["what"] == "plain step 10.0 ms; tokens at once: 2 1.20x, 5 1.20x, 9 1.20x; draft step 0.10x"
+    # One token drafted: 1 + α against 1.3; two: 1 + α + α² against 1.4.
+    assert section["pays_above"] == pytest.approx(0.31)
+    assert "31%" in section["why"]
+
+
+def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    dear = Calibration(tuple(10.0 * width for width in range(1, 10)), draft_step_ms=1.0)
+    monkeypatch.setattr("mlx_spec.calibration.stored", lambda *_: dear)
+    section = doctor.report()["calibration"]
+    assert (section["status"], section["pays_above"]) == ("warning", None)
+    assert "cannot pay here" in section["why"]
+
+
+def test_without_a_measurement_it_says_what_makes_one(lookahead_home: Path) -> None:
+    section = doctor.report()["calibration"]
+    assert (section["status"], section["measured"]) == ("ok", False)
+    assert "first answer" in section["why"]
 
 
 def test_the_table_shows_every_finding_and_takes_brackets_in_paths_literally(
