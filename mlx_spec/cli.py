@@ -14,12 +14,12 @@ from rich.console import Console
 from mlx_spec import blas
 from mlx_spec.config import AcceptanceRule
 from mlx_spec.errors import ConfigError, LookaheadError, PromptError
+from mlx_spec.models.command import models_app
 from mlx_spec.options import SamplingOptions, with_sampling
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-models_app = typer.Typer(no_args_is_help=True, help="The models on this machine.")
 train_app = typer.Typer(no_args_is_help=True, help="Make a draft for a target.")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
@@ -203,40 +203,6 @@ def doctor(as_json: AsJson = False) -> None:
         checks.show(report, Console(highlight=False))
 
 
-@models_app.command("pairs")
-def models_pairs(as_json: AsJson = False) -> None:
-    """List the known pairs."""
-    from mlx_spec.models.pairs import PAIRS
-
-    if as_json:
-        _write_json({name: {"target": pair.target, "draft": pair.draft} for name, pair in PAIRS.items()})
-        return
-    for name, pair in PAIRS.items():
-        typer.echo(f"{name}: {pair.target} with {pair.draft}. {pair.note}")
-
-
-@models_app.command("list")
-def models_list(as_json: AsJson = False) -> None:
-    """List the models imported on this machine."""
-    from mlx_spec.resources import data_folder
-
-    folders = sorted(path.parent for path in (data_folder() / "models").glob("*/config.json"))
-    if as_json:
-        _write_json([str(folder) for folder in folders])
-        return
-    for folder in folders:
-        typer.echo(str(folder))
-    if not folders:
-        typer.echo("No model is imported yet: `mlx-spec generate` imports the starter pair.", err=True)
-
-
-@models_app.command("import")
-def models_import(file: Annotated[str, typer.Argument(help="A .gguf file, or `starter`.")] = "starter") -> None:
-    """Import a model into the data folder."""
-    loaded = _load_with_progress(file if file != "starter" else None, None, "starter")
-    typer.echo(f"{loaded.target_name} is ready.")
-
-
 def _prompt(prompt: str | None, file: Path | None) -> tuple[str, dict[str, Any]]:
     from mlx_spec.prompt_file import read_prompt_file
 
@@ -264,13 +230,6 @@ def _load(target: str | None, draft: str | None, pair: str, progress: Any) -> An
     from mlx_spec.models.loading import load_pair
 
     return load_pair(target or pair, draft, progress=progress.tell)
-
-
-def _load_with_progress(target: str | None, draft: str | None, pair: str) -> Any:
-    from mlx_spec import console
-
-    with console.StageProgress() as progress:
-        return _load(target, draft, pair, progress)
 
 
 def _write_json(value: Any) -> None:

@@ -1,0 +1,119 @@
+"""`mlx-spec models …`: which models are here, which pairs are known, and whether two models fit as target and draft."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mlx_spec.models.pairs import Pair
+
+# MLX and the tokenizers are imported inside the commands: `--help` answers at once.
+
+models_app = typer.Typer(no_args_is_help=True, help="The models on this machine, and which of them fit together.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_CAPTION = """bridged: two tokenizers; the draft proposes the tokens they share.
+verified: both ids stand in public code that loads them. Only the starter pair was measured."""
+_MODEL = "A pair's name, a folder, a .gguf file or a Hub id."
+
+
+@models_app.command("pairs")
+def pairs(
+    target: Annotated[str | None, typer.Argument(help="Only the drafts known for this target, the best first.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the known pairs, or those of one target."""
+    from mlx_spec.errors import ModelNotFoundError
+    from mlx_spec.models.pairs import PAIRS, recommend
+
+    chosen = list(PAIRS.values()) if target is None else recommend(target)
+    if not chosen:
+        raise ModelNotFoundError(
+            f"No draft is known for {target}: ask `mlx-spec models fit {target} DRAFT` of one you have, or use"
+            " `--drafter ngram`, which needs none."
+        )
+    if as_json:
+        _write_json({pair.name: _facts(pair) for pair in chosen})
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(_table(chosen))
+
+
+@models_app.command("fit")
+def fit(
+    target: Annotated[str, typer.Argument(help=_MODEL)],
+    draft: Annotated[str, typer.Argument(help=_MODEL)],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a draft fits a target, and why not; exit code 1 where it does not.
+
+    Compares tokenizers and sizes, and loads no weights. A .gguf file and a model of the Hub are fetched or imported
+    first.
+    """
+    from mlx_spec.models.loading import fit_of
+
+    found = fit_of(target, draft)
+    if as_json:
+        _write_json({"fits": found.kind != "no"} | asdict(found))
+    else:
+        typer.echo(found.reason)
+    if found.kind == "no":
+        raise typer.Exit(1)
+
+
+@models_app.command("list")
+def list_imported(as_json: AsJson = False) -> None:
+    """List the models imported on this machine."""
+    from mlx_spec.resources import data_folder
+
+    folders = sorted(path.parent for path in (data_folder() / "models").glob("*/config.json"))
+    if as_json:
+        _write_json([str(folder) for folder in folders])
+        return
+    for folder in folders:
+        typer.echo(str(folder))
+    if not folders:
+        typer.echo("No model is imported yet: `mlx-spec generate` imports the starter pair.", err=True)
+
+
+@models_app.command("import")
+def import_file(file: Annotated[str, typer.Argument(help="A .gguf file, or `starter`.")] = "starter") -> None:
+    """Import a model into the data folder."""
+    from mlx_spec.console import StageProgress
+    from mlx_spec.models.loading import load_pair
+
+    with StageProgress() as progress:
+        loaded = load_pair(file, progress=progress.tell)
+    typer.echo(f"{loaded.target_name} is ready.")
+
+
+def _facts(pair: "Pair") -> dict[str, Any]:
+    return {key: value for key, value in asdict(pair).items() if key != "name"}
+
+
+def _table(chosen: "list[Pair]") -> "Table":
+    """Two columns, so that the ids, which are copied from here, stay whole on eighty characters."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("pair", no_wrap=True)
+    table.add_column("target, draft", overflow="fold")
+    for pair in chosen:
+        vocabulary = "same vocabulary" if pair.kind == "same" else "bridged"
+        name = Text.assemble((pair.name, "bold"), "\n", (vocabulary, "green" if pair.kind == "same" else "yellow"))
+        name.append("\nverified" if pair.verified else "\nnot verified", "dim")
+        table.add_row(name, Text.assemble(f"{pair.target}\n{pair.draft}\n", (pair.note, "dim")))
+    table.caption = _CAPTION
+    table.caption_justify = "left"
+    return table
+
+
+def _write_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
