@@ -5,6 +5,8 @@ PY = .venv/bin/python
 INPUTS = pyproject.toml constraints.txt packaging/environment.sh
 # `make test PYTEST_ARGS="-k tree -x"`
 PYTEST_ARGS =
+# `make bench BENCH_ARGS="--full --out report.json"`
+BENCH_ARGS =
 
 .PHONY: help run test check bench screenshots clean
 
@@ -12,7 +14,7 @@ help:
 	@echo "make run          install what is missing, then open the window (without a display: answer in the terminal)"
 	@echo "make test         install what is missing, then run the tests      PYTEST_ARGS='-k tree -x'"
 	@echo "make check        ruff, mypy --strict, import-linter"
-	@echo "make bench        speculation against plain decoding, on this machine"
+	@echo "make bench        speculation against plain decoding, on this machine   BENCH_ARGS='--full'"
 	@echo "make screenshots  draw the window into docs/screenshots, no display needed"
 	@echo "make clean        remove caches and build outputs (.venv stays: rm -r .venv to start over)"
 
@@ -29,7 +31,7 @@ check: .venv/.installed-dev
 	.venv/bin/lint-imports
 
 bench: .venv/.installed-run
-	@$(PY) -m mlx_spec.cli bench
+	@$(PY) -m mlx_spec.cli bench $(BENCH_ARGS)
 
 screenshots: .venv/.installed-run
 	@sh packaging/environment.sh fonts

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from mlx_spec import blas
+from mlx_spec.bench.command import bench
 from mlx_spec.config import AcceptanceRule
 from mlx_spec.errors import ConfigError, LookaheadError, PromptError
 from mlx_spec.models.command import models_app
@@ -168,27 +169,7 @@ def serve(
     run(name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid)
 
 
-@app.command()
-def bench(
-    target: Target = None,
-    draft: DraftOption = None,
-    pair: Pair = "starter",
-    prompts: Annotated[int, typer.Option(help="How many of the built-in prompts to answer.")] = 6,
-    max_tokens: Annotated[int, typer.Option(help="Tokens an answer.")] = 64,
-    lookahead: Annotated[int, typer.Option(help="Fixed lookahead that both sides use.")] = 2,
-    as_json: AsJson = False,
-) -> None:
-    """Measure plain decoding, mlx-lm, mlx-lm's speculation and ours, interleaved in this process."""
-    from mlx_spec import bench as measuring
-    from mlx_spec import console
-
-    with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair, progress)
-        report = measuring.run(loaded, prompts=prompts, max_tokens=max_tokens, lookahead=lookahead, tell=progress.tell)
-    if as_json:
-        _write_json(report.to_dict())
-    else:
-        Console(highlight=False).print(measuring.tables(report))
+app.command()(bench)
 
 
 @app.command()

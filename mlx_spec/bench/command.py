@@ -1,0 +1,135 @@
+"""`mlx-spec bench`: its options. MLX is imported inside, so that `--help` and a mistyped option answer at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mlx_spec.bench import plan as plans
+from mlx_spec.bench.plan import BenchPlan
+from mlx_spec.bench.prompts import KINDS
+from mlx_spec.console import StageProgress
+from mlx_spec.errors import ConfigError
+
+_QUICK: dict[str, Any] = {
+    "contenders": plans.CORE,
+    "kinds": ("chat", "code", "copy-edit"),
+    "temperatures": (0.0, 1.0),
+    "prompts": 1,
+    "answer_tokens": 40,
+}
+_SWEEP: dict[str, Any] = {
+    "contenders": plans.sweep_contenders(),
+    "kinds": plans.SWEEP_KINDS,
+    "temperatures": (0.0, 1.0),
+    "prompts": 1,
+    "repeats": 3,
+}
+_HOST: dict[str, Any] = {"temperatures": (0.0, 1.0), "lookahead": 4}
+
+
+def bench(
+    target: Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")] = None,
+    draft: Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")] = None,
+    pair: Annotated[str, typer.Option(help="A known pair, see `models pairs`.")] = "starter",
+    quick: Annotated[bool, typer.Option("--quick", help="Few prompts and the core contenders: the default.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every contender, kind and temperature: hours.")] = False,
+    fixed_sweep: Annotated[
+        bool, typer.Option("--fixed-sweep", help="Fixed lengths 0 to 8 against the chosen ones, by kind.")
+    ] = False,
+    host: Annotated[
+        bool, typer.Option("--host", help="Only the host's time a round, on random models made for it.")
+    ] = False,
+    contenders: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(plans.CONTENDERS)}, model:N, ngram:N; with commas.")
+    ] = None,
+    kinds: Annotated[str | None, typer.Option(help=f"Of {', '.join(KINDS)}; with commas.")] = None,
+    temperatures: Annotated[str | None, typer.Option(help="As in 0,0.7,1.")] = None,
+    prompts: Annotated[int | None, typer.Option(help="How many prompts of each kind.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="How often, each time with another seed.")] = None,
+    answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    lookahead: Annotated[int | None, typer.Option(help="Fixed length that both sides draft.")] = None,
+    past_end: Annotated[
+        bool, typer.Option("--past-end", help="Go on behind the model's end token: all answers are of one length.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure plain decoding, mlx-lm, its speculation and ours in turns in this process; `make bench` is --quick."""
+    chosen: dict[str, Any] = {
+        "contenders": plans.names_in(contenders) if contenders is not None else None,
+        "kinds": plans.names_in(kinds) if kinds is not None else None,
+        "temperatures": plans.numbers_in("temperatures", temperatures) if temperatures is not None else None,
+        "prompts": prompts,
+        "repeats": repeats,
+        "answer_tokens": answer_tokens,
+        "lookahead": lookahead,
+        "past_end": past_end,
+    }
+    plan = plan_of(chosen, quick=quick, full=full, fixed_sweep=fixed_sweep, host=host)
+    if show is not None:
+        report = _reported(show)
+    else:
+        # The host is part of a whole picture, not of a question about some contenders.
+        with_host = host or (contenders is None and not fixed_sweep)
+        report = _measured(plan, out, target, draft, pair, models=not host, with_host=with_host)
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_dict()) + "\n")
+    else:
+        from mlx_spec.bench.table import tables
+
+        Console(highlight=False).print(tables(report))
+
+
+def plan_of(chosen: dict[str, Any], *, quick: bool, full: bool, fixed_sweep: bool, host: bool) -> BenchPlan:
+    """The plan of a mode, with what was chosen by hand in its place. Raises ConfigError."""
+    modes = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
+    asked = [name for name, on in modes.items() if on]
+    if len(asked) > 1:
+        raise ConfigError("mode", " ".join(asked), f"one of {', '.join(modes)}")
+    presets: dict[str, dict[str, Any]] = {"--full": {}, "--fixed-sweep": _SWEEP, "--host": _HOST}
+    preset = presets.get(asked[0] if asked else "--quick", _QUICK)
+    return BenchPlan(**preset | {name: value for name, value in chosen.items() if value is not None})
+
+
+def _measured(
+    plan: BenchPlan,
+    out: Path | None,
+    target: str | None,
+    draft: str | None,
+    pair: str,
+    *,
+    models: bool,
+    with_host: bool,
+) -> Any:
+    """A new report, of the pair where `models`, of the host where `with_host`."""
+    from mlx_spec.bench.host import measure_host
+    from mlx_spec.bench.machine import machine_facts
+    from mlx_spec.bench.report import Report, write_report
+    from mlx_spec.bench.session import measure
+    from mlx_spec.models.loading import load_pair
+
+    def save(report: Report) -> None:
+        if out is not None:
+            write_report(report, out)
+
+    with StageProgress() as progress:
+        report = Report(machine_facts(), None, plan)
+        save(report)  # a file that cannot be written is told before hours of measuring
+        if models:
+            report = measure(load_pair(target or pair, draft, progress=progress.tell), plan, progress.tell, save)
+        if with_host:
+            report.host = measure_host(plan, tell=progress.tell)
+        report.complete = True
+        save(report)
+    return report
+
+
+def _reported(path: Path) -> Any:
+    from mlx_spec.bench.report import read_report
+
+    return read_report(path)

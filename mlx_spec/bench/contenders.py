@@ -1,0 +1,219 @@
+"""The ways of decoding that are compared. Each answers token ids, and tells what it did and how long it took.
+
+Prompts are processed before the clock starts: a time is that of decoding alone, from the first round to the last token,
+as whoever consumes the stream sees it.
+"""
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, cast
+
+import mlx.core as mx
+from mlx_lm.generate import generate_step, speculative_generate_step
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.sample_utils import make_sampler
+
+from mlx_spec.admission import DrafterName
+from mlx_spec.bench.plan import BASELINE, FIXED, MLX_LM_SPECULATION, PLAIN, RULES, BenchPlan, length_of, needs_draft
+from mlx_spec.config import AcceptanceRule, SamplingParams, SpeculativeConfig
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.errors import ModelError
+from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
+from mlx_spec.models.loading import ModelPair
+
+# The decoder's own chunks, so that reading the prompt takes no contender more memory than another.
+_PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a contender did; the fields are those of `Run`."""
+
+    token_ids: tuple[int, ...]
+    seconds: float
+    rounds_by_draft: tuple[tuple[int, int], ...]
+    tested: int
+    accepted: int
+    draft_passes: int
+    draft_ms: float | None = None
+    verify_ms: float | None = None
+
+
+class Contender(Protocol):
+    """One way of decoding."""
+
+    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+        """Answer one prompt."""
+        ...
+
+
+class Ours:
+    """This engine's decoder. Without a `length` the cost controller chooses it, from calibrated costs."""
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        drafter: DrafterName,
+        length: int | None = None,
+        rule: AcceptanceRule = "coupled",
+        tell: Callable[[str, float], None] = lambda stage, fraction: None,
+    ) -> None:
+        config = SpeculativeConfig()
+        if length is not None:
+            # Without the threshold every draft has the full length, as mlx-lm's has.
+            config = SpeculativeConfig(
+                lookahead=length, adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=rule
+            )
+        self._decoder = SpeculativeDecoder(pair, config, drafter=drafter)
+        if length is None and drafter != "none":
+            self._decoder.calibrate(tell)
+
+    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+        """The answer of `SpeculativeDecoder.stream`."""
+        rounds: Counter[int] = Counter()
+        started = 0.0
+        for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
+            if isinstance(event, RoundFinished):
+                rounds[len(event.drafted)] += 1
+            elif isinstance(event, PrefillProgress):
+                started = time.perf_counter()
+            elif isinstance(event, GenerationFinished):
+                seconds = time.perf_counter() - started
+                stats = event.stats
+                return Answer(
+                    event.token_ids,
+                    seconds,
+                    tuple(sorted(rounds.items())),
+                    stats.tested_tokens,
+                    stats.accepted_tokens,
+                    stats.draft_forward_passes,
+                    stats.draft_time_ms,
+                    stats.target_time_ms,
+                )
+        raise AssertionError("a stream ends with GenerationFinished")
+
+
+class MlxLm:
+    """mlx-lm's own generators, plain where `length` is 0, on a cache that holds the prompt already."""
+
+    def __init__(self, pair: ModelPair, length: int = 0) -> None:
+        self._pair, self._length = pair, length
+
+    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+        """The answer of `generate_step` or `speculative_generate_step`."""
+        mx.random.seed(seed)
+        cache = prefilled(self._pair.target, prompt_ids[:-1])
+        if self._length:
+            cache += prefilled(self._pair.draft, prompt_ids[:-1])
+        started = time.perf_counter()
+        counter = _RoundCounter(self._length, max_tokens)
+        for token, from_draft in self._stream(mx.array(list(prompt_ids[-1:])), temperature, max_tokens, cache):
+            counter.add(token, from_draft)
+            if token in self._pair.eos_token_ids:
+                break
+        seconds = time.perf_counter() - started
+        token_ids = counter.token_ids
+        if token_ids and token_ids[-1] in self._pair.eos_token_ids:
+            token_ids.pop()
+        rounds = tuple(sorted(counter.rounds.items()))
+        passes = sum(drafted * times for drafted, times in rounds)
+        return Answer(tuple(token_ids), seconds, rounds, counter.tested, counter.accepted, passes)
+
+    def _stream(
+        self, prompt: mx.array, temperature: float, max_tokens: int, cache: list[Any]
+    ) -> Iterator[tuple[int, bool]]:
+        """Tokens, and whether each came from the draft."""
+        options: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "sampler": make_sampler(temp=temperature),
+            "prompt_cache": cache,
+        }
+        if not self._length:
+            for token, _ in generate_step(prompt, self._pair.target, **options):
+                yield int(token), False
+            return
+        target, draft = self._pair.target, self._pair.draft
+        for token, _, from_draft in speculative_generate_step(
+            prompt, target, draft, num_draft_tokens=self._length, **options
+        ):
+            yield int(token), bool(from_draft)
+
+
+class _RoundCounter:
+    """Tells rounds apart in a stream of tokens: a token that is not from the draft ends one.
+
+    mlx-lm drafts `length` tokens a round, and near the end no more than are still wanted.
+    """
+
+    def __init__(self, length: int, max_tokens: int) -> None:
+        self._length, self._max_tokens = length, max_tokens
+        self.token_ids: list[int] = []
+        self.rounds: Counter[int] = Counter()
+        self.tested = self.accepted = 0
+        self._drafted = self._accepted_here = 0
+        self._within = False
+
+    def add(self, token_id: int, from_draft: bool) -> None:
+        """Count one token."""
+        if not self._within:
+            self._drafted = min(self._length, self._max_tokens - len(self.token_ids))
+            self.rounds[self._drafted] += 1
+            self._accepted_here = 0
+        self.token_ids.append(token_id)
+        self._within = from_draft
+        if from_draft:
+            self._accepted_here += 1
+            self.accepted += 1
+            self.tested += 1
+        else:  # a correction stands where a draft was tested and rejected, a bonus behind the last of them
+            self.tested += self._accepted_here < self._drafted
+
+
+def prefilled(model: Any, prompt_ids: Sequence[int], cache: list[Any] | None = None) -> list[Any]:
+    """mlx-lm's cache of a model, holding `prompt_ids` (behind what `cache` holds already)."""
+    cache = make_prompt_cache(model) if cache is None else cache
+    step = _PREFILL_TOKENS[mx.default_device().type]
+    for begin in range(0, len(prompt_ids), step):
+        model(mx.array(list(prompt_ids[begin : begin + step]))[None], cache=cache)
+        mx.eval([layer.state for layer in cache])
+        mx.clear_cache()
+    return cache
+
+
+def make_contender(
+    name: str, pair: ModelPair, plan: BenchPlan, tell: Callable[[str, float], None] = lambda stage, fraction: None
+) -> Contender:
+    """A contender by its name. `tell` hears of the calibration, where it needs one. Raises ModelError."""
+    if (obstacle := why_not(name, pair)) is not None:
+        raise ModelError(obstacle)
+    if name == BASELINE:
+        return MlxLm(pair)
+    if name == MLX_LM_SPECULATION:
+        return MlxLm(pair, plan.lookahead)
+    if name == PLAIN:
+        return Ours(pair, "none")
+    if name == FIXED:
+        return Ours(pair, "model", plan.lookahead)
+    if name in RULES:
+        return Ours(pair, "model", plan.lookahead, cast(AcceptanceRule, name))
+    drafter = cast(DrafterName, name.partition(":")[0])
+    return Ours(pair, drafter, length_of(name), tell=tell)
+
+
+def why_not(name: str, pair: ModelPair) -> str | None:
+    """Why a pair cannot be decoded in a contender's way, as a sentence; None where it can."""
+    if needs_draft(name) and pair.draft is None:
+        return f"{pair.name} has no draft model, so {name} cannot be measured: name one with --draft."
+    if name == MLX_LM_SPECULATION and pair.token_map is not None:
+        return f"mlx-lm's speculation cannot use {pair.draft_name}: its vocabulary is not {pair.target_name}'s."
+    return None
+
+
+def without_end(pair: ModelPair) -> ModelPair:
+    """The pair, with no token that ends an answer."""
+    tokenizer = copy.copy(pair.tokenizer)
+    tokenizer.eos_token_ids = []
+    return replace(pair, tokenizer=tokenizer)

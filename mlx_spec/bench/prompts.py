@@ -1,0 +1,33 @@
+"""The prompts that ship with the engine for measuring, by kind: one file of `resources/bench/` each."""
+
+import tomllib
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Final
+
+from mlx_spec.resources import resources_folder
+
+KINDS: Final = ("chat", "code", "copy-edit", "translation", "list", "prose", "long")
+"""`long` is a context of about 4,000 tokens."""
+_SHORT_KINDS: Final = ("chat", "code", "list", "prose")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchPrompt:
+    """One user message. `index` counts within its kind."""
+
+    kind: str
+    index: int
+    text: str
+
+
+def prompts_of(kind: str, count: int | None = None) -> list[BenchPrompt]:
+    """The first `count` prompts of a kind in `KINDS`; None for all."""
+    texts = tomllib.loads((resources_folder() / "bench" / f"{kind}.toml").read_text(encoding="utf-8"))["prompts"]
+    return [BenchPrompt(kind, index, str(text).strip()) for index, text in enumerate(texts[:count])]
+
+
+def bench_prompts(count: int) -> list[str]:
+    """`count` short prompts of several kinds, in turns; fewer where there are not so many."""
+    turns = zip_longest(*(prompts_of(kind) for kind in _SHORT_KINDS))
+    return [prompt.text for prompt in chain.from_iterable(turns) if prompt is not None][:count]

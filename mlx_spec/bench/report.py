@@ -1,0 +1,97 @@
+"""A measurement as it is kept: what was measured on, the plan, every raw run; and what follows from them."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlx_spec.bench.host import HostRun, host_summary
+from mlx_spec.bench.plan import BenchPlan
+from mlx_spec.bench.runs import Passes, Run
+from mlx_spec.bench.summary import differences, rows, rule_costs, sweep
+from mlx_spec.errors import LookaheadError, StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """Who was measured. Bytes are those of the weights in memory."""
+
+    target: str
+    draft: str | None
+    target_bytes: int
+    draft_bytes: int
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that `mlx-spec bench` keeps. `complete` is False while runs are missing.
+
+    `notes` say what was left out and why. `host` holds the runs of the host's measurement, where it was asked for.
+    """
+
+    machine: dict[str, Any]
+    pair: PairFacts | None
+    plan: BenchPlan | None
+    runs: list[Run] = field(default_factory=list)
+    passes: list[Passes] = field(default_factory=list)
+    host: list[HostRun] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: the raw runs, and beside them everything that is computed from them."""
+        return asdict(self) | {"summary": self.summary()}
+
+    def summary(self) -> dict[str, Any]:
+        """Rows, what rules cost, the sweep, the host, and where words differed that should not; from the raw runs."""
+        computed: dict[str, Any] = {"host": [asdict(row) for row in host_summary(self.host)]}
+        if self.pair is not None:
+            table = rows(self.runs, self.passes, self.pair.target_bytes, self.pair.draft_bytes)
+            computed["rows"] = [asdict(row) for row in table]
+            computed["rules"] = [asdict(cost) for cost in rule_costs(self.runs)]
+            computed["sweep"] = [asdict(line) for line in sweep(self.runs)]
+            computed["differences"] = differences(self.runs)
+        return computed
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Report":
+        """A report as `to_dict` made it; what can be computed is computed anew."""
+        plan = values["plan"]
+        return cls(
+            machine=values["machine"],
+            pair=PairFacts(**values["pair"]) if values["pair"] else None,
+            plan=BenchPlan(**{name: _frozen(value) for name, value in plan.items()}) if plan else None,
+            runs=[Run(**{name: _frozen(value) for name, value in run.items()}) for run in values["runs"]],
+            passes=[Passes(**{name: _frozen(value) for name, value in one.items()}) for one in values["passes"]],
+            host=[HostRun(**run) for run in values["host"]],
+            notes=list(values["notes"]),
+            complete=bool(values["complete"]),
+        )
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write a report as JSON, whole or not at all. Raises StorageError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(json.dumps(report.to_dict()) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(
+            f"The report cannot be written to {path} ({reason}): name another file with --out."
+        ) from error
+
+
+def read_report(path: Path) -> Report:
+    """Read what `write_report` wrote. Raises LookaheadError for anything else."""
+    try:
+        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LookaheadError(
+            f"{path} is no report of a measurement: name a file that --out wrote.", details=repr(error)
+        ) from error
+
+
+def _frozen(value: Any) -> Any:
+    """JSON has no tuples."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value

@@ -1,0 +1,72 @@
+"""The raw material: one `Run` for each measured answer, one `Passes` for the models by themselves beside it."""
+
+from dataclasses import dataclass
+
+Block = tuple[float, str, int, int]
+"""Temperature, kind, prompt, repeat: what is run by all contenders in turn, and compared pair by pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One contender's answer to one prompt, decoding only.
+
+    `rounds_by_draft` holds pairs (tokens drafted, rounds that drafted so many). `draft_ms` and `verify_ms` are what the
+    decoder itself tells, None where it does not. `token_ids` leaves out the end token.
+    """
+
+    contender: str
+    temperature: float
+    kind: str
+    prompt: int
+    repeat: int
+    token_ids: tuple[int, ...]
+    seconds: float
+    rounds_by_draft: tuple[tuple[int, int], ...]
+    tested: int
+    accepted: int
+    draft_passes: int
+    draft_ms: float | None
+    verify_ms: float | None
+    peak_bytes: int
+
+    @property
+    def block(self) -> Block:
+        """What it is compared within."""
+        return self.temperature, self.kind, self.prompt, self.repeat
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer."""
+        return len(self.token_ids)
+
+    @property
+    def rounds(self) -> int:
+        """Forward passes of the target."""
+        return sum(rounds for _, rounds in self.rounds_by_draft)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding speed."""
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The models by themselves, timed right after a block's runs, behind the same prompt.
+
+    `verify_ms` holds pairs (tokens scored at once, milliseconds of the target), `draft_ms` is one draft pass over one
+    token, None without a draft. `cache_bytes` is what the caches of both models hold at the end of a whole answer.
+    """
+
+    temperature: float
+    kind: str
+    prompt: int
+    repeat: int
+    verify_ms: tuple[tuple[int, float], ...]
+    draft_ms: float | None
+    cache_bytes: int
+
+    @property
+    def block(self) -> Block:
+        """The runs that it belongs to."""
+        return self.temperature, self.kind, self.prompt, self.repeat

@@ -1,0 +1,133 @@
+"""Running all contenders in turns: A B C, B C A, C A B.
+
+A machine that is slower for a while is slower for all, and each is first and last equally often. What is compared is
+compared within one block: the same prompt, temperature and seed, minutes apart at most.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from typing import Final
+
+import mlx.core as mx
+
+from mlx_spec.bench.contenders import Answer, Contender, make_contender, why_not, without_end
+from mlx_spec.bench.machine import machine_facts
+from mlx_spec.bench.passes import time_passes
+from mlx_spec.bench.plan import CONTENDERS, BenchPlan
+from mlx_spec.bench.prompts import BenchPrompt, prompts_of
+from mlx_spec.bench.report import PairFacts, Report
+from mlx_spec.bench.runs import Block, Run
+from mlx_spec.errors import PromptError
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import weights_bytes
+
+_SEED: Final = 7
+_WARM_UP_TOKENS: Final = 8
+_WARM_UP_PROMPT: Final = 12
+
+Tell = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    prompt: BenchPrompt
+    ids: list[int]
+
+
+def measure(
+    pair: ModelPair,
+    plan: BenchPlan,
+    tell: Tell = lambda stage, fraction: None,
+    save: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Run a plan. `tell` hears of progress; `save` gets the report so far after each block, so that a measurement of
+    hours that is interrupted was not for nothing.
+
+    Raises ModelError where the pair lacks what a contender needs, PromptError where no prompt fits the context.
+    """
+    report, plan = _opened(pair, plan)
+    if plan.past_end:
+        pair = without_end(pair)
+    ways = {name: make_contender(name, pair, plan, tell) for name in plan.contenders}
+    encoded = _encoded(pair, plan, report)
+    _warm_up(ways, plan, encoded[0].ids)
+    blocks = list(_blocks(plan, encoded))
+    total = sum(len(plan.contenders_at(block[0])) for block, _ in blocks)
+    done = 0
+    for at, (block, one) in enumerate(blocks):
+        names = plan.contenders_at(block[0])
+        here = []
+        for name in names[at % len(names) :] + names[: at % len(names)]:
+            here.append(_run(name, ways[name], block, one.ids, plan))
+            done += 1
+            tell("measuring", done / total)
+        widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
+        report.runs += here
+        report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens))
+        report.complete = at + 1 == len(blocks)
+        save(report)
+    return report
+
+
+def _opened(pair: ModelPair, plan: BenchPlan) -> tuple[Report, BenchPlan]:
+    """A report without runs, and its plan. Of one that asks for everything, what the pair cannot do is left out, and
+    said."""
+    notes = []
+    if set(CONTENDERS) <= set(plan.contenders):
+        obstacles = {name: reason for name in plan.contenders if (reason := why_not(name, pair)) is not None}
+        if obstacles and set(obstacles) != set(plan.contenders):
+            notes += list(dict.fromkeys(obstacles.values()))
+            kept = tuple(name for name in plan.contenders if name not in obstacles)
+            plan = replace(plan, contenders=kept)
+    facts = PairFacts(
+        pair.target_name,
+        pair.draft_name,
+        weights_bytes(pair.target),
+        weights_bytes(pair.draft) if pair.draft is not None else 0,
+    )
+    return Report(machine_facts(), facts, plan, notes=notes), plan
+
+
+def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]:
+    """The prompts as token ids, without those that would not leave room for their answer."""
+    fitting = []
+    for prompt in chain.from_iterable(prompts_of(kind, plan.prompts) for kind in plan.kinds):
+        ids = pair.encode_chat([{"role": "user", "content": prompt.text}])
+        if len(ids) + plan.answer_tokens <= pair.context_length:
+            fitting.append(_Encoded(prompt, ids))
+        else:
+            report.notes.append(
+                f"{prompt.kind} {prompt.index + 1} is left out: {len(ids):,} tokens and the answer do not fit a "
+                f"context of {pair.context_length:,}."
+            )
+    if not fitting:
+        raise PromptError(
+            f"No prompt fits: the context of {pair.target_name} holds {pair.context_length:,} tokens, so ask for "
+            "shorter answers or other kinds."
+        )
+    return fitting
+
+
+def _warm_up(ways: dict[str, Contender], plan: BenchPlan, prompt_ids: list[int]) -> None:
+    """First runs allocate, compile and page in; they do not count."""
+    for way in ways.values():
+        for temperature in {0.0, max(plan.temperatures)}:
+            way.answer(prompt_ids[:_WARM_UP_PROMPT], temperature, _SEED, _WARM_UP_TOKENS)
+
+
+def _blocks(plan: BenchPlan, encoded: list[_Encoded]) -> Iterator[tuple[Block, _Encoded]]:
+    """Repeats outermost: a run that is cut short has covered everything about equally."""
+    for repeat in range(plan.repeats):
+        for temperature in plan.temperatures:
+            for one in encoded:
+                yield (temperature, one.prompt.kind, one.prompt.index, repeat), one
+
+
+def _run(name: str, way: Contender, block: Block, prompt_ids: list[int], plan: BenchPlan) -> Run:
+    temperature, _, _, repeat = block
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    answer = way.answer(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens)
+    values = {field.name: getattr(answer, field.name) for field in fields(Answer)}
+    return Run(name, *block, **values, peak_bytes=mx.get_peak_memory())

@@ -1,0 +1,65 @@
+"""`mlx-spec bench` as a person calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlx_spec.bench.command import plan_of
+from mlx_spec.bench.plan import CONTENDERS, CORE
+from mlx_spec.bench.prompts import KINDS
+from mlx_spec.errors import ConfigError
+from tests.cli.test_cli import mlx_spec, save_folder
+from tests.tiny import tiny_pair
+
+NO_MODE = {"quick": False, "full": False, "fixed_sweep": False, "host": False}
+
+
+def test_selected_runs_are_printed_kept_and_shown_again(tmp_path: Path) -> None:
+    pair = tiny_pair(0)
+    target, draft = save_folder(pair.target, tmp_path / "target"), save_folder(pair.draft, tmp_path / "draft")
+    out = tmp_path / "report.json"
+    options = ["--contenders", "plain,auto,model:3", "--kinds", "chat", "--temperatures", "0,0.7", "--prompts", "1"]
+    options += ["--repeats", "1", "--answer-tokens", "12", "--out", str(out)]
+    done = mlx_spec("bench", "--target", target, "--draft", draft, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads(out.read_text())
+    assert {run["contender"] for run in report["runs"]} == {"mlx-lm", "plain", "auto", "model:3"}
+    assert {run["temperature"] for run in report["runs"]} == {0.0, 0.7}
+    assert {run["kind"] for run in report["runs"]} == {"chat"}
+    assert report["complete"]
+    assert report["summary"]["differences"] == []
+    shown = mlx_spec("bench", "--show", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert "ours model, 3" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--contenders", "fast"], "contenders is 'fast'"),
+        (["--temperatures", "0,warm"], "temperatures is '0,warm': it must be numbers with commas between them"),
+        (["--quick", "--full"], "mode is '--quick --full': it must be one of --quick, --full, --fixed-sweep, --host"),
+        (["--show", "/nowhere/report.json"], "/nowhere/report.json is no report of a measurement"),
+        (["--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
+    ],
+)
+def test_a_bad_option_is_one_sentence_and_exit_code_2(arguments: list[str], message: str) -> None:
+    done = mlx_spec("bench", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_modes_are_presets_that_options_change() -> None:
+    assert plan_of({}, **NO_MODE) == plan_of({}, **NO_MODE | {"quick": True})
+    assert plan_of({}, **NO_MODE).contenders == CORE
+    full = plan_of({"repeats": 1}, **NO_MODE | {"full": True})
+    assert (full.contenders, full.kinds, full.repeats) == (CONTENDERS, KINDS, 1)
+    swept = plan_of({"answer_tokens": 512, "kinds": None}, **NO_MODE | {"fixed_sweep": True})
+    assert {f"model:{length}" for length in range(1, 9)} < set(swept.contenders)
+    assert (swept.answer_tokens, swept.kinds) == (512, ("chat", "code", "copy-edit", "list", "prose"))
+    with pytest.raises(ConfigError):
+        plan_of({}, **NO_MODE | {"host": True, "full": True})
