@@ -17,6 +17,7 @@ from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, 
 from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
+from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, find_pair, fit
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
 from mlx_spec.models.token_map import TokenMap
@@ -225,7 +226,7 @@ def _load_draft(folder: Path) -> nn.Module:
         model.set_dtype(mx.float32)
         model = dequantize_model(model)
         mx.eval(model.parameters())
-    return model
+    return narrowed(model, folder)
 
 
 def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
