@@ -345,3 +345,12 @@ def expected_speedup(alpha: float, gamma: int, cost_ratio: float) -> float:
     """
     tokens = gamma + 1.0 if alpha == 1 else (1 - alpha ** (gamma + 1)) / (1 - alpha)
     return tokens / (gamma * cost_ratio + 1)
+
+
+def should_use_speculative(alpha: float, cost_ratio: float, *, longest: int = 8) -> bool:
+    """Whether any length from 1 to `longest` promises more than plain decoding, by the theorem of `expected_speedup`.
+
+    With passes that cost the same whatever their length, that is alpha > cost_ratio (ibid., Corollary 3.9). The cost
+    controller asks the same of measured times, round by round.
+    """
+    return any(expected_speedup(alpha, gamma, cost_ratio) > 1 for gamma in range(1, longest + 1))
