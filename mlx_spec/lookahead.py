@@ -240,8 +240,9 @@ class CostLookahead:
             return
         if self._usual_rate is not None:
             self._purse_ms -= spent - (round_.accepted + 1) / self._usual_rate
-        times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
-        times.observe(max(1, round_.passes), option.behind, round_.draft_ms)
+        if round_.drafted:  # one that had nothing to propose took no time worth learning
+            times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
+            times.observe(max(1, round_.passes), option.behind, round_.draft_ms)
         self._stops_early |= 0 < round_.passes < round_.asked
         self._of(option).observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
         for ratio in round_.ratios:
