@@ -141,7 +141,7 @@ def _key(rounds: Sequence[Round], palette: Palette) -> str:
     entries = [(palette.accent, "■", "accepted"), (palette.muted, "━", "looked ahead")]
     if any(one.drafter == "ngram" for one in rounds):
         entries[0] = (palette.accent, "■", "accepted, draft model")
-        entries.insert(1, (palette.ngram, "□◇", "accepted, n\u2011gram"))
+        entries.insert(1, (palette.ngram, "□◇", "n\u2011gram"))
     if any(one.is_parked for one in rounds):
         entries.append((palette.muted, "╌", "parked"))
     shown = [
@@ -155,5 +155,5 @@ def _verdict(speedup: float, *, is_parked: bool) -> str:
     if speedup >= 1:
         return "as fast as plain decoding, measured on this machine."
     if is_parked:
-        return "of plain decoding's speed: guessing would not pay here, so most rounds were parked."
+        return "of plain decoding's measured speed. Most rounds were plain: guessing would not have paid here."
     return "of plain decoding's speed: looking ahead does not pay for this answer on this machine."
