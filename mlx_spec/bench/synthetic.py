@@ -1,13 +1,16 @@
 """A pair of random llamas with made-up words, built in code: for measuring what is not the models."""
 
+import json
+import tempfile
+from pathlib import Path
 from typing import Final
 
 import mlx.core as mx
 from mlx_lm.models.llama import Model, ModelArgs
 from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import load_tokenizer
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import WordLevel
-from transformers import PreTrainedTokenizerFast
 
 from mlx_spec.models.loading import ModelPair
 
@@ -50,6 +53,10 @@ def _random_llama(seed: int, layers: int, width: int) -> Model:
 
 
 def _words() -> TokenizerWrapper:
-    backend = Tokenizer(WordLevel({f"w{index} ": index for index in range(VOCAB)}, unk_token="w0 "))
-    backend.decoder = decoders.Fuse()
-    return TokenizerWrapper(PreTrainedTokenizerFast(tokenizer_object=backend))
+    words = Tokenizer(WordLevel({f"w{index} ": index for index in range(VOCAB)}, unk_token="w0 "))
+    words.decoder = decoders.Fuse()
+    with tempfile.TemporaryDirectory() as folder:
+        words.save(str(Path(folder) / "tokenizer.json"))
+        config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return load_tokenizer(Path(folder))
