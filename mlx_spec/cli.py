@@ -218,10 +218,11 @@ def _write_json(value: Any) -> None:
 
 
 def _mount_training() -> None:
-    from mlx_spec.training.command import draft, sample
+    from mlx_spec.training.command import draft, narrow, sample
 
     train_app.command("draft")(draft)
     train_app.command("sample")(sample)
+    train_app.command("narrow")(narrow)
 
 
 def main() -> None:

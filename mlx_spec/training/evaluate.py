@@ -40,6 +40,8 @@ class Agreement:
 def estimate(values: NDArray[np.float64], dialogue: NDArray[np.int64]) -> Estimate:
     """The mean of values `[n]`, with the cluster-robust standard error for dialogue numbers `[n]`."""
     mean = float(values.mean())
+    if not np.isfinite(mean):
+        return Estimate(mean, mean)
     sums = np.bincount(dialogue, values - mean)
     return Estimate(mean, float(np.sqrt(np.square(sums).sum()) / len(values)))
 
@@ -62,7 +64,10 @@ def compare(
     """Per row of logits `[n, vocab]`: top-1 agreement, KL(p || q), then Σ min(p, q) for each temperature."""
     columns = [(target.argmax(-1) == draft.argmax(-1)).astype(np.float64)]
     log_p, log_q = log_softmax(target.copy()), log_softmax(draft.copy())
-    columns.append((np.exp(log_p) * (log_p - log_q)).sum(-1, dtype=np.float64))
+    with np.errstate(invalid="ignore"):
+        terms = np.exp(log_p) * (log_p - log_q)
+    # Infinite where the draft excludes a token that the target does not, and nothing where both do.
+    columns.append(np.nan_to_num(terms, nan=0.0, posinf=np.inf).sum(-1, dtype=np.float64))
     for heat in temperatures:
         p, q = np.exp(log_softmax(target / np.float32(heat))), np.exp(log_softmax(draft / np.float32(heat)))
         columns.append(np.minimum(p, q).sum(-1, dtype=np.float64))
@@ -75,9 +80,10 @@ def evaluate(
     embedding: NDArray[np.float32],
     hidden_states: HiddenStates,
     temperatures: tuple[float, ...] = (0.7, 1.0),
+    only: NDArray[np.int64] | None = None,
 ) -> Agreement:
     """Compare on every answer token of the samples. `teacher` `[vocab, target hidden]` and `embedding` `[vocab, draft
-    hidden]` are the two tied embeddings."""
+    hidden]` are the two tied embeddings. With `only`, the draft scores no other tokens than these."""
     if not samples:
         raise TrainingError("There are no held-out dialogues to measure on: sample more answers.")
     rows, numbers, number = [], [], 0
@@ -86,7 +92,11 @@ def evaluate(
         states = hidden_states(batch.ids)[batch.spots]
         for start in range(0, len(states), 256):
             target = widen(batch.hidden[start : start + 256]) @ teacher.T
-            rows.append(compare(target, states[start : start + 256] @ embedding.T, temperatures))
+            logits = states[start : start + 256] @ embedding.T
+            if only is not None:
+                kept, logits = logits[:, only], np.full_like(logits, -np.inf)
+                logits[:, only] = kept
+            rows.append(compare(target, logits, temperatures))
         for sample in group:
             numbers.append(np.full(len(sample.hidden), number, np.int64))
             number += 1

@@ -1,0 +1,62 @@
+"""Narrow a draft's head to the tokens that its target says often (FR-Spec, Zhao et al. 2025): less to read a step."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlx_lm.utils import load_model
+from numpy.typing import NDArray
+
+from mlx_spec.errors import ConfigError, StorageError
+from mlx_spec.models.narrow_head import FILE
+from mlx_spec.training.corpus import Sample, read_corpus
+from mlx_spec.training.distill import EMBEDDING, pick_held_out
+from mlx_spec.training.evaluate import Agreement, evaluate
+from mlx_spec.training.export import mlx_embedding, mlx_hidden
+from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.target import load_target
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """How many tokens the head keeps, their share of the held-out answers, and the draft's agreement before and
+    after."""
+
+    tokens: int
+    coverage: float
+    before: Agreement
+    after: Agreement
+
+
+def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrowed:
+    """Write `draft_vocabulary.json` into a draft's folder: the `count` tokens most frequent in the training answers.
+
+    Raises ConfigError, TrainingError, ModelError, StorageError.
+    """
+    if count < 1:
+        raise ConfigError("tokens", count, "at least 1")
+    target = load_target(target_folder)
+    model, _ = load_model(draft)
+    training, held_out = read_corpus(corpus)
+    measured = pick_held_out(held_out, Recipe().held_out_tokens)
+    kept = frequent_tokens(training, count)
+    agreements = [
+        evaluate(
+            measured, target.weights[EMBEDDING], mlx_embedding(model), lambda ids: mlx_hidden(model, ids), only=only
+        )
+        for only in (None, kept)
+    ]
+    said = np.concatenate([sample.ids[sample.answer] for sample in measured])
+    try:
+        (draft / FILE).write_text(json.dumps({"token_ids": kept.tolist()}, separators=(",", ":")) + "\n")
+    except OSError as error:
+        raise StorageError(f"The list of tokens cannot be written to {draft}: {error.strerror}.") from error
+    return Narrowed(len(kept), float(np.isin(said, kept).mean()), *agreements)
+
+
+def frequent_tokens(samples: list[Sample], count: int) -> NDArray[np.int64]:
+    """The `count` ids most frequent in the answers, ascending; fewer where fewer occur."""
+    counts = np.bincount(np.concatenate([sample.ids[sample.answer] for sample in samples]))
+    likeliest = np.argsort(-counts, kind="stable")[:count]
+    return np.sort(likeliest[counts[likeliest] > 0])
