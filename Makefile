@@ -5,6 +5,8 @@ PY = .venv/bin/python
 INPUTS = pyproject.toml constraints.txt packaging/environment.sh
 # `make test PYTEST_ARGS="-k tree -x"`
 PYTEST_ARGS =
+# A file stays on one worker, whose models it shares; a worker may hold the starter pair, 0.7 GB. None: `make test WORKERS=`
+WORKERS = -n auto --maxprocesses=4 --dist loadfile
 # `make bench BENCH_ARGS="--full --out report.json"`
 BENCH_ARGS =
 
@@ -22,7 +24,7 @@ run: .venv/.installed-run
 	@$(PY) -m mlx_spec.launch
 
 test: .venv/.installed-dev
-	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/blas.py -m pytest $(PYTEST_ARGS)
+	@QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(PY) mlx_spec/blas.py -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
 	$(PY) -m ruff check .
