@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ _SWEEP: dict[str, Any] = {
     "prompts": 1,
     "repeats": 3,
 }
+_FILE_WIDTH: Final = 120
 _HOST: dict[str, Any] = {"temperatures": (0.0, 1.0), "lookahead": 4}
 
 
@@ -82,7 +83,10 @@ def bench(
     else:
         from mlx_spec.bench.table import tables
 
-        Console(highlight=False).print(tables(report))
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
+        console.print(tables(report))
 
 
 def plan_of(chosen: dict[str, Any], *, quick: bool, full: bool, fixed_sweep: bool, host: bool) -> BenchPlan:
