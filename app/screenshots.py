@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pictures; returns 0, or 1 when the engine failed or an answer did not come."""
     parser = argparse.ArgumentParser(prog="app.screenshots", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs/screenshots"))
-    parser.add_argument("--example", type=int, default=0, help="which example prompt of the welcome page is asked")
+    parser.add_argument("--example", type=int, default=3, help="which example prompt of the welcome page is asked")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

@@ -10,6 +10,7 @@ Token ids in, events out; knows no HTTP, no terminal and no window.
 """
 
 import secrets
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,9 @@ from mlx_spec.transcript import Transcript
 
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 _PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
+
+# So many plain rounds of an answer are a better measure of a plain step than the calibration.
+_ENOUGH_PLAIN_STEPS: Final = 8
 
 
 class SpeculativeDecoder:
@@ -158,6 +162,7 @@ class _RoundLoop:
         self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
         self._stats = stats
         self._own_stats = StatsCounter()
+        self._plain_ms: list[float] = []
         self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
@@ -305,9 +310,16 @@ class _RoundLoop:
         change = counters(outcome, emitted, passes, times, lossless=not lossy)
         self._stats.add(change)
         self._own_stats.add(change)
+        if passes == 0 and not outcome.draft_ids:
+            self._plain_ms.append(times.total_ms)
 
     def _finished(self, prompt_tokens: int, prefill_ms: float) -> GenerationFinished:
         own = self._own_stats.snapshot()
+        step_ms = self._stats.snapshot().plain_step_ms
+        if step_ms is not None and len(self._plain_ms) >= _ENOUGH_PLAIN_STEPS:
+            # The machine may be slower now than when it was calibrated, or the context longer.
+            step_ms = statistics.median(self._plain_ms)
+            self._stats.add(SpeculativeStats(plain_step_ms=step_ms))
         assert self._transcript.finish_reason is not None
         return GenerationFinished(
             finish_reason=self._transcript.finish_reason,
@@ -316,5 +328,5 @@ class _RoundLoop:
             seed=self._seed,
             prompt_tokens=prompt_tokens,
             prefill_ms=prefill_ms,
-            stats=replace(own, plain_step_ms=self._stats.snapshot().plain_step_ms),
+            stats=replace(own, plain_step_ms=step_ms),
         )

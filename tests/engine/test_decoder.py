@@ -10,6 +10,7 @@ import pytest
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
+from mlx_spec.costs import Calibration
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
 from mlx_spec.lookahead import Observation, Option, Plan
@@ -526,7 +527,20 @@ def test_speedup_is_measured_or_absent(pair: ModelPair) -> None:
     decoder = SpeculativeDecoder(pair)
     assert finished(answer(decoder, "hello", SamplingParams(seed=1), 10)).stats.speedup is None
     step_ms = decoder.calibrate().plain_step_ms
-    stats = finished(answer(decoder, "hello", SamplingParams(seed=1), 10)).stats
+    stats = finished(answer(decoder, "hello", SamplingParams(seed=1), 7)).stats
     assert stats.plain_step_ms == step_ms > 0
     assert stats.speedup == pytest.approx(stats.total_tokens_generated * step_ms / stats.total_time_ms)
     assert decoder.stats().rounds > 0
+
+
+def test_an_answers_own_plain_rounds_say_what_a_plain_step_costs(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A calibration of another hour would call plain decoding slower, or faster, than itself."""
+    decoder = SpeculativeDecoder(pair, drafter="none")
+    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: Calibration((1e6,)))
+    decoder.calibrate()
+    stats = finished(answer(decoder, "hello", SamplingParams(seed=1), 30)).stats
+    assert stats.plain_step_ms < 1e5
+    assert 0.2 < stats.speedup < 5
+    assert decoder.stats().plain_step_ms == stats.plain_step_ms
