@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from mlx_lm.models import llama
+from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs
@@ -149,9 +150,12 @@ def finish(
     return measure(target, model, held_out), size
 
 
-def measure(target: Target, model: llama.Model, held_out: list[Sample]) -> Agreement:
-    """A draft's agreement with the target on some dialogues."""
-    return evaluate(held_out, target.weights[EMBEDDING], mlx_embedding(model), lambda ids: mlx_hidden(model, ids))
+def measure(
+    target: Target, model: llama.Model, held_out: list[Sample], only: NDArray[np.int64] | None = None
+) -> Agreement:
+    """A draft's agreement with the target on some dialogues; with `only`, it scores no other tokens than these."""
+    teacher, embedding = target.weights[EMBEDDING], mlx_embedding(model)
+    return evaluate(held_out, teacher, embedding, lambda ids: mlx_hidden(model, ids), only=only)
 
 
 def pick_held_out(held_out: list[Sample], tokens: int) -> list[Sample]:

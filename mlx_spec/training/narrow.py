@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from mlx_spec.errors import ConfigError, StorageError
 from mlx_spec.models.narrow_head import FILE
 from mlx_spec.training.corpus import Sample, read_corpus
-from mlx_spec.training.distill import EMBEDDING, pick_held_out
-from mlx_spec.training.evaluate import Agreement, evaluate
-from mlx_spec.training.export import mlx_embedding, mlx_hidden
+from mlx_spec.training.distill import measure, pick_held_out
+from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import load_target
 
@@ -41,12 +40,7 @@ def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrow
     training, held_out = read_corpus(corpus)
     measured = pick_held_out(held_out, Recipe().held_out_tokens)
     kept = frequent_tokens(training, count)
-    agreements = [
-        evaluate(
-            measured, target.weights[EMBEDDING], mlx_embedding(model), lambda ids: mlx_hidden(model, ids), only=only
-        )
-        for only in (None, kept)
-    ]
+    agreements = [measure(target, model, measured, only) for only in (None, kept)]
     said = np.concatenate([sample.ids[sample.answer] for sample in measured])
     try:
         (draft / FILE).write_text(json.dumps({"token_ids": kept.tolist()}, separators=(",", ":")) + "\n")
