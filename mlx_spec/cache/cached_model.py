@@ -13,6 +13,7 @@ from mlx_spec.cache.rollback import Rollback, leaves
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
 # that a pass of their own is rare.
 MAX_BEHIND: Final = 8
+CHUNK_TOKENS: Final = 64
 
 
 class CachedModel:
@@ -39,6 +40,13 @@ class CachedModel:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
         self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids))
         mx.eval([cache.state for cache in leaves(self._caches)])
+
+    def catch_up(self, token_ids: list[int]) -> list[int]:
+        """Read a long text that was put off, in chunks; gives back its end, which the next pass takes along."""
+        while len(token_ids) > CHUNK_TOKENS:
+            self.prefill(token_ids[:CHUNK_TOKENS])
+            token_ids = token_ids[CHUNK_TOKENS:]
+        return token_ids
 
     def score(self, token_ids: mx.array, *, kept: int = 0) -> mx.array:
         """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache.

@@ -1,7 +1,7 @@
 """A small language model with the target's vocabulary as the drafter."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import mlx.core as mx
 
@@ -9,8 +9,6 @@ from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence
 from mlx_spec.sampling import scores
-
-_CHUNK_TOKENS: Final = 64
 
 
 class DraftModel:
@@ -41,7 +39,7 @@ class DraftModel:
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; lazily but for that."""
-        self._catch_up()
+        self._pending = self._model.catch_up(self._pending)
         known = mx.array(self._pending, dtype=mx.int32)
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
@@ -64,12 +62,6 @@ class DraftModel:
         self._model.forget(self._fed - kept)
         self._fed = 0
         self._pending.extend(token_ids[kept:])
-
-    def _catch_up(self) -> None:
-        """Read a long text that was put off, in chunks, all but what the first pass takes along."""
-        while len(self._pending) > _CHUNK_TOKENS:
-            self._model.prefill(self._pending[:_CHUNK_TOKENS])
-            self._pending = self._pending[_CHUNK_TOKENS:]
 
     def _fitted(self, logits: mx.array) -> mx.array:
         """Logits `[vocab]` at the target's width: the rows beyond the shared vocabulary are padding on either side."""

@@ -7,18 +7,16 @@ but has no distribution in the target's ids, so it serves where the likeliest to
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import mlx.core as mx
 
-from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.cached_model import CHUNK_TOKENS, CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence
 from mlx_spec.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.token_map import TokenMap
 from mlx_spec.sampling import scores
-
-_CHUNK_TOKENS: Final = 64
 
 
 class VocabBridge:
@@ -79,10 +77,7 @@ class VocabBridge:
         way = self._ways.choose(gamma) if gamma > 0 and self._pending else None
         if way is None:
             return None
-        while len(self._pending) > _CHUNK_TOKENS:  # a long text that was put off
-            self._model.prefill(self._pending[:_CHUNK_TOKENS])
-            self._pending = self._pending[_CHUNK_TOKENS:]
-        known = mx.array(self._pending, dtype=mx.int32)
+        known = mx.array(self._model.catch_up(self._pending), dtype=mx.int32)
         self._pending = []
         if way == "text":
             return self._propose_text(known, gamma)
@@ -103,7 +98,7 @@ class VocabBridge:
         """Write what is unread with the draft's tokens: a few one by one, a long stretch as its tokenizer would."""
         if not self._unread:
             return
-        long = len(self._unread) > _CHUNK_TOKENS // 4
+        long = len(self._unread) > CHUNK_TOKENS // 4
         known = self._map.retokenized(self._unread) if long else self._map.translated(self._unread)
         if not self._begun:
             begin = self._map.draft_begin
