@@ -15,6 +15,15 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that a model might have said instead, or did say, and its probability."""
+
+    token_id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class DraftedToken:
     """One proposed token. `p` and `q` are the target's and the draft's probability of it; `p` is None when untested."""
 
@@ -31,7 +40,8 @@ class EmittedToken:
 
     Joined, these texts are the answer, but for a stop string
     and for the replacement character of a character that the end of the answer cut in two.
-    `position` counts from the first token of the prompt. `q` is None where nothing was drafted.
+    `position` counts from the first token of the prompt. `q` is None where nothing was drafted. `target_top` and
+    `draft_top` are what the target and the draft found likeliest in its place, where the request asked for that.
     """
 
     token_id: int
@@ -40,6 +50,8 @@ class EmittedToken:
     p: float
     q: float | None
     position: int
+    target_top: tuple[Alternative, ...] = ()
+    draft_top: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,8 @@ class RoundFinished:
     """Sent when a round (one draft, one verify) is over. `emitted` are the tokens it added to the answer.
 
     `lookahead` is how many tokens were asked of `drafter` (None: plain decoding), and `reason` why, in words. The draft
-    may have proposed fewer, where it grew unsure.
+    may have proposed fewer, where it grew unsure. `parked`: it could have drafted, and expected no gain of that.
+    `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured.
     """
 
     index: int
@@ -69,6 +82,8 @@ class RoundFinished:
     draft_ms: float
     verify_ms: float
     round_ms: float
+    parked: bool = False
+    plain_step_ms: float | None = None
 
     @property
     def accepted_count(self) -> int:

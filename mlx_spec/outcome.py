@@ -7,6 +7,7 @@ from typing import cast
 import mlx.core as mx
 
 from mlx_spec.acceptance import Verdict
+from mlx_spec.alternatives import LazyTops, Tops, likeliest
 from mlx_spec.drafters.base import Draft
 from mlx_spec.errors import NumericalError
 from mlx_spec.sampling import log_normaliser
@@ -17,7 +18,8 @@ class Outcome:
     """The tokens of a round, and their probabilities under the warped distribution (at temperature 0, the softmax).
 
     `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. `end` is
-    set where the answer ended among the accepted drafts, after that many of them.
+    set where the answer ended among the accepted drafts, after that many of them. `target_top` and `draft_top` are the
+    likeliest tokens of each of the round's rows, where they were asked for.
     """
 
     accepted: int
@@ -27,6 +29,8 @@ class Outcome:
     drafted_q: list[float | None]
     next_p: float
     end: int | None = None
+    target_top: Tops = ()
+    draft_top: Tops = ()
 
     @property
     def tested(self) -> int:
@@ -43,8 +47,9 @@ class Outcome:
         return [p / max(q, 1e-9) for p, q in tested if q is not None]
 
 
-def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None) -> Outcome:
-    """Evaluate the round's graph and read it. `rows` `[gamma + 1, vocab]` are the target's scores.
+def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternatives: int = 0) -> Outcome:
+    """Evaluate the round's graph and read it. `rows` `[gamma + 1, vocab]` are the target's scores. `alternatives`
+    is how many of the likeliest tokens of each row to tell besides.
 
     Raises NumericalError when the rows that decided are not numbers.
     """
@@ -55,7 +60,12 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None) -> Outco
         arrays += [draft.token_ids, _probabilities(rows[:-1], normaliser[:-1], draft.token_ids)]
         if draft.scores is not None:
             arrays.append(_probabilities(draft.scores, log_normaliser(draft.scores), draft.token_ids))
-    mx.eval(arrays)
+    tops: list[LazyTops] = []
+    if alternatives:
+        tops.append(likeliest(rows, normaliser, alternatives))
+        if draft is not None and draft.scores is not None:
+            tops.append(likeliest(draft.scores, log_normaliser(draft.scores), alternatives))
+    mx.eval(arrays, [top.arrays for top in tops])
     accepted = cast(int, arrays[0].item())
     token_ids, chosen_p, *drafted = (cast(list[float], array.tolist()) for array in arrays[1:])
     _check_numbers(chosen_p[: accepted + 1])
@@ -67,6 +77,8 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None) -> Outco
         drafted_p=drafted[1] if drafted else [],
         drafted_q=cast(list[float | None], drafted[2]) if len(drafted) > 2 else [None] * len(draft_ids),
         next_p=chosen_p[accepted],
+        target_top=tops[0].read() if tops else (),
+        draft_top=tops[1].read() if len(tops) > 1 else (),
     )
 
 

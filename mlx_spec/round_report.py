@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mlx_spec.events import DraftedToken, DraftState, EmittedToken, TokenKind
+from mlx_spec.alternatives import Tops
+from mlx_spec.events import Alternative, DraftedToken, DraftState, EmittedToken, TokenKind
 from mlx_spec.outcome import Outcome
 from mlx_spec.stats import SpeculativeStats
 from mlx_spec.transcript import Transcript
@@ -31,7 +32,8 @@ def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[Emitte
             kind = "bonus" if outcome.accepted == len(outcome.draft_ids) else "correction"
         p = outcome.drafted_p[i] if accepted else outcome.next_p
         q = outcome.drafted_q[i] if accepted else None
-        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i))
+        tops = _alternatives(transcript, outcome.target_top, i), _alternatives(transcript, outcome.draft_top, i)
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops))
     return emitted
 
 
@@ -43,6 +45,12 @@ def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...
         p = outcome.drafted_p[i] if i < outcome.tested else None
         tokens.append(DraftedToken(token_id, transcript.peek(token_id), p, outcome.drafted_q[i], state))
     return tuple(tokens)
+
+
+def _alternatives(transcript: Transcript, tops: Tops, place: int) -> tuple[Alternative, ...]:
+    """What one model found likeliest in the round's `place`; nothing where it was not asked."""
+    row = tops[place] if place < len(tops) else ()
+    return tuple(Alternative(token_id, transcript.peek(token_id), p) for token_id, p in row)
 
 
 def counters(outcome: Outcome, emitted: int, passes: int, times: RoundTimes, *, lossless: bool) -> SpeculativeStats:
