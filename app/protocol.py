@@ -61,6 +61,8 @@ class Round:
     round_ms: float = 0.0
     drafter: str | None = None
     reason: str = ""
+    # The event as the engine sent it, compactly: what is kept of a chat holds all that a newer engine told.
+    wire: str = field(default="", repr=False, compare=False)
 
     @property
     def is_parked(self) -> bool:
@@ -127,6 +129,14 @@ def parse_chunk(data: str) -> list[Event]:
     return events
 
 
+def parse_round(wire: str) -> Round:
+    """A round from its `wire`, as it is kept with a chat. Raises ProtocolError when it is none."""
+    try:
+        return _parse_round(json.loads(wire))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"{type(error).__name__}: {error} in {wire[:400]}") from error
+
+
 def parse_failure(body: Mapping[str, Any]) -> Failure:
     """The `error` object of an answer's body."""
     error = body["error"]
@@ -164,6 +174,7 @@ def _parse_round(value: Mapping[str, Any]) -> Round:
         round_ms=float(value.get("round_ms", 0.0)),
         drafter=None if value.get("drafter") is None else str(value["drafter"]),
         reason=str(value.get("reason") or ""),
+        wire=json.dumps(value, ensure_ascii=False, separators=(",", ":")),
     )
 
 
