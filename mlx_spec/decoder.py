@@ -155,8 +155,8 @@ class _RoundLoop:
         self._config, self._params, self._seed = config, params, params.seed
         self._noise = NoiseTable(params.seed, pair.vocab_size)
         self._penalties = Penalties(params, pair.vocab_size)
-        self._target = Target(pair.target, pair.target_name, speculative=bool(drafters))
         self._roster = make_roster(drafters, pair, config, params, self._noise, self._penalties)
+        self._target = Target(pair.target, pair.target_name, speculative=bool(drafters), listen_to=self._roster.taps)
         self._controller = chooser
         self._eos_token_ids = pair.eos_token_ids
         self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
@@ -201,6 +201,7 @@ class _RoundLoop:
                 return
             chunk = known[begin : begin + step]
             self._target.prefill(chunk)
+            self._roster.read(self._target.features, chunk)
             self._roster.prefill(chunk, eager=eager)
             mx.clear_cache()
             yield PrefillProgress(begin + len(chunk), len(prompt_ids), (time.perf_counter() - started) * 1e3)
@@ -226,6 +227,8 @@ class _RoundLoop:
         started = time.perf_counter()
         draft = launch.draft
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
+        if self._target.features is not None:
+            mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
         rows = scores(self._penalties.apply(logits, draft.token_ids if draft else None), self._params)
         verdict = self._verify(rows, draft, index)
         built = time.perf_counter()
@@ -293,6 +296,9 @@ class _RoundLoop:
 
     def _commit(self, outcome: Outcome) -> None:
         """Bring all caches, the position and the noise in step with the answer."""
+        if self._target.features is not None:
+            stands = outcome.accepted + 1
+            self._roster.read(self._target.features[:stands], [self._last_token, *outcome.token_ids[: stands - 1]])
         self._target.commit(outcome.accepted)
         self._roster.commit(outcome.token_ids, outcome.accepted)
         self._room -= len(outcome.token_ids)

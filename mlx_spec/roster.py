@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import mlx.core as mx
+
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.drafters.base import Draft, Drafter, DrawSettings
+from mlx_spec.drafters.base import Draft, Drafter, DrawSettings, Reader
 from mlx_spec.drafters.draft_model import DraftModel
 from mlx_spec.drafters.ngram import NgramDrafter
 from mlx_spec.drafters.vocab_bridge import VocabBridge
@@ -34,6 +36,9 @@ class Roster:
         self._drafters = drafters
         self._active: str | None = None
         self._glimpses: list[Glimpse] = []
+        self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
+        self.taps: tuple[int, ...] = tuple(dict.fromkeys(tap for reader in self._readers for tap in reader.taps))
+        """The target's layers that somebody reads, in the order of `read`'s columns."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,6 +53,19 @@ class Roster:
                 drafter.prefill(token_ids)
             else:
                 drafter.commit(token_ids, 0)
+
+    def read(self, features: mx.array | None, token_ids: Sequence[int]) -> None:
+        """Hand on the target's states `[n, len(taps) * hidden]` after each of `token_ids`, to each reader its own."""
+        if features is None:
+            return
+        width = features.shape[-1] // len(self.taps)
+        for reader in self._readers:
+            places = [self.taps.index(tap) for tap in reader.taps]
+            if places != list(range(len(self.taps))):
+                columns = [features[:, place * width : (place + 1) * width] for place in places]
+                reader.read(mx.concatenate(columns, axis=-1), token_ids)
+            else:
+                reader.read(features, token_ids)
 
     def options(self, longest: int) -> list[Option]:
         """What each drafter could do now, up to `longest` tokens."""

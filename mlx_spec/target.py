@@ -9,11 +9,19 @@ from mlx_spec.cache.cached_model import CachedModel
 
 
 class Target:
-    """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts."""
+    """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
 
-    def __init__(self, model: Any, name: str, *, speculative: bool) -> None:
-        self._cached = CachedModel(model, name, speculative=speculative)
+    `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
+    """
+
+    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
+        self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to)
         self._scored = 0
+
+    @property
+    def features(self) -> mx.array | None:
+        """States `[n, layers * hidden]` (lazy) after each token of the newest pass; None where nobody listens."""
+        return self._cached.features
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""

@@ -7,8 +7,10 @@ import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
 from mlx_spec.cache.compiled import compiled_passes
+from mlx_spec.cache.forward import Scored, run
 from mlx_spec.cache.ring import KeptMask
 from mlx_spec.cache.rollback import Rollback, leaves
+from mlx_spec.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
 # that a pass of their own is rare.
@@ -24,14 +26,19 @@ class CachedModel:
 
     A recurrent state can only return to where a pass began. Then the tokens of that pass that should have stayed are
     *behind*: the next pass has them in front of its own, so that a round stays one forward pass.
+
+    `listen_to` are layers whose states each pass leaves in `features`; see `Taps`.
     """
 
-    def __init__(self, model: Any, name: str, *, speculative: bool) -> None:
+    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
         self._model = model
         self._caches = make_prompt_cache(model)
         self._rollback = Rollback(self._caches, name) if speculative else None
-        self._compiled = compiled_passes(model, self._caches)
+        self._taps = Taps(model, listen_to) if listen_to else None
+        self._compiled = compiled_passes(model, self._caches, listen_to)
         self._behind: mx.array | None = None
+        self.features: mx.array | None = None
+        """States `[n, layers * hidden]` (lazy) of the newest pass, where somebody listens."""
         for cache in leaves(self._caches):
             if type(cache) is RotatingKVCache and cache.keep:
                 cache.make_mask = KeptMask(cache)
@@ -39,7 +46,8 @@ class CachedModel:
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
         self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids))
-        mx.eval([cache.state for cache in leaves(self._caches)])
+        states = [cache.state for cache in leaves(self._caches)]
+        mx.eval(states if self.features is None else [states, self.features])
 
     def catch_up(self, token_ids: list[int]) -> list[int]:
         """Read a long text that was put off, in chunks; gives back its end, which the next pass takes along."""
@@ -62,8 +70,9 @@ class CachedModel:
             token_ids = mx.concatenate([behind, token_ids])
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
-        logits = self._forward(token_ids)
-        return logits[in_front:] if in_front else logits
+        scored = self._forward(token_ids)
+        self.features = scored.features if scored.features is None else scored.features[in_front:]
+        return scored.logits[in_front:] if in_front else scored.logits
 
     def forget(self, count: int) -> None:
         """Take the newest `count` tokens back out of the cache, all scored since the last call; keep the others.
@@ -75,10 +84,9 @@ class CachedModel:
         elif count:
             raise ValueError(f"cannot forget {count} tokens: this cache was made for plain decoding")
 
-    def _forward(self, token_ids: mx.array) -> mx.array:
+    def _forward(self, token_ids: mx.array) -> Scored:
         if self._compiled is not None:
             replayed = self._compiled.score(token_ids, self._caches)
             if replayed is not None:
                 return replayed
-        logits: mx.array = self._model(token_ids[None], cache=self._caches)
-        return logits[0]
+        return run(self._model, token_ids, self._caches, self._taps)

@@ -12,6 +12,9 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
+from mlx_spec.cache.forward import Scored, run
+from mlx_spec.taps import Taps
+
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
 WIDEST: Final = 40
 # Rounding may differ where the padded keys change the order of a sum; a model that this way computes something else
@@ -24,14 +27,14 @@ Pass = Callable[..., tuple[mx.array, ...]]
 class CompiledPasses:
     """The compiled passes of one model, for all its caches. `None` results mean: not this way."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = weakref.ref(model)
+    def __init__(self, model: Any, layers: tuple[int, ...]) -> None:
+        self._model, self._layers = weakref.ref(model), layers
         self._pass: Pass | None = mx.compile(self._traced)
         self._checked = False
 
-    def score(self, token_ids: mx.array, caches: Sequence[KVCache]) -> mx.array | None:
-        """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, which are added to the caches; None, with the
-        caches untouched, where this model or this pass has to be built in the ordinary way."""
+    def score(self, token_ids: mx.array, caches: Sequence[KVCache]) -> Scored | None:
+        """Score `token_ids` `[n]` (lazily), which are added to the caches; None, with the caches untouched, where this
+        model or this pass has to be built in the ordinary way."""
         count = token_ids.shape[0]
         if self._pass is None or count > WIDEST or caches[0].keys is None:
             return None
@@ -40,25 +43,27 @@ class CompiledPasses:
         offset = mx.array(caches[0].offset, dtype=mx.int32)
         arrays = [array for cache in caches for array in (cache.keys, cache.values)]
         try:
-            logits, *written = self._pass(token_ids, offset, *arrays)
+            results = self._pass(token_ids, offset, *arrays)
+            scored, written = Scored(*results[: -len(arrays)]), results[-len(arrays) :]
             if not self._checked:
-                self._check(logits, token_ids, caches)
+                self._check(scored.logits, token_ids, caches)
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
             # The model looks at a value while it builds its graph, or at more of its cache than there is.
             self._pass = None
             return None
-        del arrays  # what nobody else holds is written in place
+        del arrays, results  # what nobody else holds is written in place
         for i, cache in enumerate(caches):
             cache.keys, cache.values = written[2 * i], written[2 * i + 1]
             cache.offset += count
-        return logits
+        return scored
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         model = self._model()
         assert model is not None, "the passes of a model do not outlive it"
         slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
-        logits = model(token_ids[None], cache=slots)[0]
-        return (logits, *(array for slot in slots for array in (slot.keys, slot.values)))
+        scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
+        outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
+        return (*outputs, *(array for slot in slots for array in (slot.keys, slot.values)))
 
     def _check(self, logits: mx.array, token_ids: mx.array, caches: Sequence[KVCache]) -> None:
         """Compare the first pass with the ordinary one. Raises ValueError where they differ by more than rounding."""
@@ -100,16 +105,17 @@ class _Slots:
         return mask if window_size is None else mask & (places > rows - window_size)
 
 
-_OF_MODELS: Final[dict[int, CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...]], CompiledPasses]] = {}
 
 
-def compiled_passes(model: Any, caches: Sequence[Any]) -> CompiledPasses | None:
-    """The compiled passes of a model, made once for as long as it lives; None where its caches are not all KVCaches."""
+def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] = ()) -> CompiledPasses | None:
+    """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
+    are not all KVCaches."""
     if not caches or any(type(cache) is not KVCache for cache in caches):
         return None
-    key = id(model)
+    key = id(model), layers
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model)
+        _OF_MODELS[key] = CompiledPasses(model, layers)
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]
 

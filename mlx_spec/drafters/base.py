@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import mlx.core as mx
 
@@ -11,11 +11,13 @@ from mlx_spec.penalties import Penalties
 from mlx_spec.sampling import NoiseTable, Stream, gumbel, stream_key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DrawSettings:
     """How one request's drafts are drawn: penalties, filters, the acceptance rule, and its randomness.
 
-    `penalties` are the target's own, which the decoder keeps in step with the answer.
+    `penalties` are the target's own, which the decoder keeps in step with the answer. Between two rounds, `rule` and
+    `least_confidence` (behind which a chain ends, see `Confidence`) may change: a draft is drawn for the rule that will
+    judge it.
     """
 
     params: SamplingParams
@@ -23,6 +25,7 @@ class DrawSettings:
     seed: int
     noise: NoiseTable
     penalties: Penalties
+    least_confidence: float = 0.0
 
     def choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
         """Draw one token (0-d, int32) from scores `[vocab]`, for an absolute position."""
@@ -79,5 +82,24 @@ class Drafter(Protocol):
         """Be told the newest tokens of the text: the first `accepted` are drafts that stand.
 
         Called after every round, also one that drafted nothing, and once before the first with the prompt's last token.
+        """
+        ...
+
+
+@runtime_checkable
+class Reader(Drafter, Protocol):
+    """A drafter that reads the target's mind: the states of some of its layers, from the passes it makes anyhow."""
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The layers whose states it wants, as `mlx_spec.taps` counts them."""
+        ...
+
+    def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
+        """Be given the target's states `[n, len(taps) * hidden]`, layers side by side, after each of `token_ids` `[n]`.
+
+        Called for every token of the text that the target has read, in order and once: after each chunk of the prompt,
+        and after each round, before `commit`, for the token that round began with and the drafts that stand. The
+        newest token of the text is never among them. Lazy; it may be left for later, but is evaluated with the round.
         """
         ...

@@ -98,7 +98,7 @@ def test_a_model_that_cannot_be_compiled_is_run_as_it_is(kind: type[_Watched]) -
 def test_wide_passes_are_not_compiled() -> None:
     model = tiny_llama(0)
     caches = make_prompt_cache(model)
-    passes = CompiledPasses(model)
+    passes = CompiledPasses(model, ())
     assert passes.score(mx.array([1]), caches) is None  # nothing is allocated yet
     model(mx.array([[1, 2]]), cache=caches)
     assert passes.score(mx.zeros((compiling.WIDEST + 1,), dtype=mx.int32), caches) is None

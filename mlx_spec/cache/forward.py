@@ -1,0 +1,27 @@
+"""One forward pass of a model over new tokens, and what it gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_spec.taps import Taps
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a pass over n tokens gives: `logits` `[n, vocab]`, and the `features` `[n, layers * hidden]` of the layers
+    that are listened to, side by side; None where none are."""
+
+    logits: mx.array
+    features: mx.array | None = None
+
+
+def run(model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None) -> Scored:
+    """One ordinary forward pass over `token_ids` `[n]`, lazily."""
+    if taps is None:
+        return Scored(model(token_ids[None], cache=caches)[0])
+    with taps.listening() as states:
+        logits = model(token_ids[None], cache=caches)
+    return Scored(logits[0], mx.concatenate([state[0] for state in states], axis=-1))
