@@ -174,7 +174,7 @@ def _parse_round(value: Mapping[str, Any]) -> Round:
         round_ms=float(value.get("round_ms", 0.0)),
         drafter=None if value.get("drafter") is None else str(value["drafter"]),
         reason=str(value.get("reason") or ""),
-        wire=json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+        wire=json.dumps(value, separators=(",", ":")),
     )
 
 
