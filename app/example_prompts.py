@@ -1,8 +1,11 @@
-"""The example prompts of the welcome page, read from `resources/prompts/*.md`."""
+"""The example prompts of the welcome page, read from `resources/prompts/*.prompt.md`."""
 
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+
+from prompt_files import PromptFilesError, read_prompt
+from prompt_files.prompt import SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +27,16 @@ def prompts_folder() -> Path | None:
 
 
 def read_examples(folder: Path | None, limit: int = 4) -> list[ExamplePrompt]:
-    """Up to `limit` prompts in the order of their file names; a file that cannot be read is left out."""
+    """Up to `limit` prompts without variables, in the order of their file names.
+
+    A file that cannot be read is left out: the first page is no place for what only its author can mend.
+    """
     examples: list[ExamplePrompt] = []
-    for path in sorted(folder.glob("*.md")) if folder else ():
+    for path in sorted(folder.glob(f"*{SUFFIX}")) if folder else ():
         try:
-            example = parse_example(path.read_text(encoding="utf-8"), path.stem)
-        except (OSError, UnicodeDecodeError):
+            prompt = read_prompt(path)
+        except PromptFilesError:
             continue
-        if example.text:
-            examples.append(example)
+        if not prompt.variables:
+            examples.append(ExamplePrompt(prompt.title, prompt.filled({})[0], prompt.settings.temperature))
     return examples[:limit]
-
-
-def parse_example(source: str, stem: str) -> ExamplePrompt:
-    """Front matter (`title: …` between two `---` lines) or a first `# heading` names it; else the file does."""
-    lines = source.strip().splitlines()
-    title, fields = "", {}
-    if lines and lines[0].strip() == "---" and "---" in [line.strip() for line in lines[1:]]:
-        end = 1 + [line.strip() for line in lines[1:]].index("---")
-        fields = dict(line.split(":", 1) for line in lines[1:end] if ":" in line)
-        title = (fields.get("title") or fields.get("name") or "").strip().strip("\"'")
-        lines = lines[end + 1 :]
-    elif lines and lines[0].startswith("# "):
-        title = lines.pop(0)[2:].strip()
-    title = title or stem.lstrip("0123456789-_").replace("-", " ").capitalize()
-    return ExamplePrompt(title, "\n".join(lines).strip(), _number(fields.get("temperature", "")))
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from typing import Final
 from mlx_spec.blas import blas_environment
 from mlx_spec.resources import resources_folder
 
-PROMPT: Final = "prompts/1-explain.md"
+PROMPT: Final = "prompts/1-explain.prompt.md"
 STARTUP_SECONDS: Final = 5.0
 """A window that fails within this time never came up: Qt lacks a library, or a platform that works."""
 

@@ -1,75 +1,45 @@
-"""A prompt in a file: plain text, optionally opened by YAML front matter with a title and settings."""
+"""Prompt files as the engine answers them: `prompt_files` reads them, and its errors become ours."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import yaml
-
+import prompt_files
 from mlx_spec.errors import PromptError
-
-_FENCE: Final = "---"
-_KINDS: Final[dict[str, Any]] = {
-    "title": str,
-    "system": str,
-    "temperature": int | float,
-    "top_p": int | float,
-    "max_tokens": int,
-    "seed": int,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """The text to answer, and what the file asks for: any of title, system, temperature, top_p, max_tokens, seed."""
+    """The text to answer, and what the file asks for: any of title, system, temperature, top_p, max_tokens, seed,
+    pair, lookahead."""
 
     text: str
     settings: dict[str, Any]
 
 
-def read_prompt_file(path: Path) -> PromptFile:
-    """Read a UTF-8 text file.
+def read_prompt_file(path: Path, values: Mapping[str, str] | None = None) -> PromptFile:
+    """Read a text file, a PDF, or a prompt with front matter, and put `values` in the place of its variables.
 
-    Raises PromptError where it is missing, unreadable, binary or empty, or its front matter is not understood.
+    Raises PromptError where it cannot be read, its front matter is not understood, or a variable has no value.
     """
     try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise PromptError(f"The prompt file {path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise PromptError(f"The prompt file {path} is not UTF-8 text: give a text file.") from error
-    if "\0" in content:
-        raise PromptError(f"The prompt file {path} is binary: give a text file.")
-    settings, text = _split(content, path)
-    if not text.strip():
-        raise PromptError(f"The prompt file {path} is empty: write something to answer.")
-    return PromptFile(text.strip("\r\n"), settings)
+        prompt = prompt_files.read_prompt(path)
+        names = [variable.name for variable in prompt.variables]
+        if unknown := [name for name in values or () if name not in names]:
+            has = f"has {', '.join(names)}" if names else "has none"
+            raise PromptError(f"{path} has no variable {unknown[0]!r}: it {has}.")
+        missing = [one.name for one in prompt.variables if one.default is None and one.name not in (values or {})]
+        if missing:
+            raise PromptError(f"{path} needs a value for {', '.join(missing)}: give it with --set {missing[0]}=TEXT.")
+        text, system = prompt.filled(values or {})
+    except prompt_files.PromptFilesError as error:
+        raise PromptError(_told(error, path), details=error.details) from error
+    settings = prompt.settings.given() | ({"system": system} if system is not None else {})
+    return PromptFile(text, settings)
 
 
-def _split(content: str, path: Path) -> tuple[dict[str, Any], str]:
-    """Settings and text. Lines end with a line feed only, so that the text stays as it was written."""
-    lines = content.split("\n")
-    if lines[0].strip() != _FENCE:
-        return {}, content
-    closing = next((i for i, line in enumerate(lines[1:], 1) if line.strip() == _FENCE), None)
-    if closing is None:
-        return {}, content  # a ruled line at the top of a plain text
-    try:
-        settings = yaml.safe_load("\n".join(lines[1:closing])) or {}
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        # PyYAML lets the errors of its constructors through: a date that is none, a number of 5,000 digits.
-        raise PromptError(f"The front matter of {path} is not YAML: mend the lines above the second ---.") from error
-    if not isinstance(settings, dict):
-        return {}, content
-    return _checked(settings, path), "\n".join(lines[closing + 1 :])
-
-
-def _checked(settings: dict[Any, Any], path: Path) -> dict[str, Any]:
-    """The settings but for keys that were left empty. Ranges are checked where the settings are used."""
-    for key, value in settings.items():
-        if key not in _KINDS:
-            raise PromptError(f"The front matter of {path} has an unknown key {key!r}: use {', '.join(_KINDS)}.")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, _KINDS[key])):
-            kind = "text" if _KINDS[key] is str else "a number"
-            raise PromptError(f"In the front matter of {path}, {key} is {value!r}: it must be {kind}.")
-    return {key: value for key, value in settings.items() if value is not None}
+def _told(error: prompt_files.PromptFilesError, path: Path) -> str:
+    """The sentence with the whole path: a command line may name several files of one name."""
+    quoted = f"“{path.name}”"
+    return str(error).replace(quoted if quoted in str(error) else path.name, str(path), 1)

@@ -103,9 +103,9 @@ class TestWalls:
         declared = {canonicalize_name(one.name) for one in requirements("torch")}
         owners = importlib.metadata.packages_distributions()
         undeclared = {}
-        for package in ("mlx_spec", "app"):
+        for package in ("mlx_spec", "app", "prompt_files"):
             for module, files in imported_modules(package).items():
-                if module in sys.stdlib_module_names or module in ("mlx_spec", "app"):
+                if module in sys.stdlib_module_names or module in ("mlx_spec", "app", "prompt_files"):
                     continue
                 names = {IMPORTED_AS.get(module, "")} | {canonicalize_name(name) for name in owners.get(module, ())}
                 if not names & declared:
@@ -165,12 +165,11 @@ class TestDocuments:
         assert "END OF TERMS AND CONDITIONS" in text
 
     @pytest.mark.parametrize("path", sorted((ROOT / "resources/prompts").glob("*")), ids=lambda path: path.name)
-    def test_example_prompts_open_in_the_engine_and_in_the_window(self, path: Path) -> None:
-        from app.example_prompts import parse_example
-        from mlx_spec.prompt_file import read_prompt_file
+    def test_example_prompts_open_and_say_how_they_are_answered(self, path: Path) -> None:
+        from prompt_files import read_prompt
 
-        opened = read_prompt_file(path)
-        assert opened.settings["title"] == parse_example(path.read_text(encoding="utf-8"), path.stem).title
-        assert 0 < opened.settings["max_tokens"] <= 256
-        assert 0 <= opened.settings["temperature"] <= 1
-        assert 20 < len(opened.text) < 600
+        opened = read_prompt(path)
+        assert opened.settings.title
+        assert 0 < (opened.settings.max_tokens or 0) <= 512
+        assert 0 <= (opened.settings.temperature if opened.settings.temperature is not None else -1) <= 1
+        assert 20 < len(opened.text) < 1000

@@ -71,9 +71,9 @@ def test_the_wheel_holds_the_packages_and_the_resources_and_nothing_else(wheel: 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"mlx_spec", "app", "lookahead_spec-0.1.0.dist-info"}
+    assert tops == {"mlx_spec", "app", "prompt_files", "lookahead_spec-0.1.0.dist-info"}
     assert "mlx_spec/py.typed" in names
-    assert "mlx_spec/resources/prompts/1-explain.md" in names
+    assert "mlx_spec/resources/prompts/1-explain.prompt.md" in names
     assert any(name.startswith("mlx_spec/resources/LICENSES/") for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert [name for name in names if "__pycache__" in name or name.endswith((".part", ".DS_Store"))] == []
@@ -88,7 +88,7 @@ def test_the_doctor_finds_everything_inside(installed: Installed) -> None:
     found = json.loads(installed.run("mlx-spec", "doctor", "--json"))
     resources = installed.packages / "mlx_spec/resources"
     assert found["resources"]["path"] == str(resources)
-    assert "1-explain.md" in found["resources"]["prompts"]
+    assert "1-explain.prompt.md" in found["resources"]["prompts"]
     assert found["starter_draft"]["folder"] == str(resources / "starter")
     assert found["starter_draft"]["found"]
     assert found["data_folder"]["path"] == str(installed.elsewhere / "home")
