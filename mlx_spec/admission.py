@@ -47,6 +47,15 @@ def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
     return ("model", "ngram") if pair.draft is not None else ("ngram",)
 
 
+def steerable(names: tuple[str, ...], pair: ModelPair) -> tuple[str, ...]:
+    """All that an answer which `names` begin to draft could be steered to; what does not fit the pair is left out."""
+    try:
+        every = drafting("auto", pair)
+    except UnsupportedModelError:
+        return names
+    return (*names, *(name for name in every if name not in names))
+
+
 def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> SpeculativeConfig:
     """The configuration with a request's own lookahead: a fixed length, `auto`, or None for what the decoder has."""
     if lookahead is None:

@@ -32,7 +32,7 @@ class LazyTops:
 
 
 def likeliest(rows: mx.array, normaliser: mx.array, count: int) -> LazyTops:
-    """The `count` likeliest tokens of each row of scores `[n, vocab]`, lazily; `normaliser` `[n]` is that of the rows."""
+    """The `count` likeliest tokens of each row of scores `[n, vocab]`, lazily; `normaliser` `[n]` is theirs."""
     # One maximum after the other: a partition sorts the vocabulary, and takes three times as long for three of them.
     found, left = [], rows
     for _ in range(min(count, ALTERNATIVES_LIMIT, rows.shape[-1])):

@@ -19,9 +19,9 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
-from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, with_lookahead
+from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
 from mlx_spec.calibration import calibrated
-from mlx_spec.config import LOSSY_RULES, SamplingParams, SpeculativeConfig
+from mlx_spec.config import LOSSY_RULES, AcceptanceRule, SamplingParams, SpeculativeConfig
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
@@ -33,6 +33,7 @@ from mlx_spec.roster import make_roster
 from mlx_spec.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.sampling import NoiseTable, log_distribution, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
+from mlx_spec.steering import Steering
 from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
 
@@ -72,12 +73,16 @@ class SpeculativeDecoder:
         should_cancel: Callable[[], bool] | None = None,
         drafter: DrafterName | None = None,
         lookahead: Lookahead | None = None,
+        alternatives: int = 0,
+        steering: Steering | None = None,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
         `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
-        for the decoder's own settings. Raises PromptError, ConfigError or UnsupportedModelError before the first event,
-        NumericalError when the model's logits are not numbers.
+        for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
+        What `steering` holds counts from the start, what it is told later from the round after that. Raises
+        PromptError, ConfigError or UnsupportedModelError before the first event, NumericalError when the model's logits
+        are not numbers.
         """
         params = params or SamplingParams()
         name = drafter or self._drafter
@@ -87,8 +92,15 @@ class SpeculativeDecoder:
         if params.seed is None:
             params = replace(params, seed=secrets.randbits(32))
         names = drafting(name, self._pair)
-        chooser = self._controller(config, params) if names else FixedLookahead(0)
-        loop = _RoundLoop(self._pair, config, params, names, chooser, limit, self._stats)
+        if names and steering is not None:
+            names = steerable(names, self._pair)
+
+        def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
+            return self._controller(config, params) if drafters else FixedLookahead(0)
+
+        loop = _RoundLoop(self._pair, config, params, names, choose, limit, self._stats)
+        loop.tell_alternatives(alternatives)
+        loop.follow(steering or Steering(), name)
         return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -147,7 +159,7 @@ class _RoundLoop:
         config: SpeculativeConfig,
         params: SamplingParams,
         drafters: tuple[str, ...],
-        chooser: LookaheadController,
+        choose: Callable[[SpeculativeConfig, Sequence[str]], LookaheadController],
         max_tokens: int,
         stats: StatsCounter,
     ) -> None:
@@ -157,15 +169,28 @@ class _RoundLoop:
         self._penalties = Penalties(params, pair.vocab_size)
         self._roster = make_roster(drafters, pair, config, params, self._noise, self._penalties)
         self._target = Target(pair.target, pair.target_name, speculative=bool(drafters), listen_to=self._roster.taps)
-        self._controller = chooser
+        self._choose = choose
+        self._controller = choose(config, drafters)
         self._eos_token_ids = pair.eos_token_ids
         self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
         self._stats = stats
         self._own_stats = StatsCounter()
         self._plain_ms: list[float] = []
+        self._expected_plain_ms: list[float] = []
         self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
+
+    def tell_alternatives(self, count: int) -> None:
+        """Have each round tell so many of the likeliest tokens in each place."""
+        self._num_alternatives = count
+
+    def follow(self, steering: Steering, drafter: str) -> None:
+        """Let `drafter` draft, and do as `steering` says from now on."""
+        self._steering = steering
+        steering.drafters = self._roster.every_name
+        self._roster.steer(drafter, self._config)
+        self._steer()
 
     def run(self, prompt_ids: list[int], should_cancel: Callable[[], bool]) -> Iterator[Event]:
         """Prompt, rounds, end."""
@@ -212,6 +237,7 @@ class _RoundLoop:
     def _launch(self, index: int) -> _Launch:
         """Plan round `index`, and set its draft going: it runs while Python does something else."""
         started = time.perf_counter()
+        self._steer()
         options = self._roster.options(max(self._config.lookahead, self._config.max_lookahead))
         plan = self._controller.plan(options, self._room - 1)
         option = draft = None
@@ -222,10 +248,17 @@ class _RoundLoop:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
         return _Launch(plan, option, draft, (time.perf_counter() - started) * 1e3)
 
+    def _steer(self) -> None:
+        """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
+        if (change := self._steering.take()) is not None:
+            self._config = change.applied_to(self._config)
+            self._roster.steer(change.drafter, self._config)
+            self._controller = self._choose(self._config, self._roster.names)
+
     def _round(self, index: int, launch: _Launch) -> tuple[RoundFinished, _Launch | None]:
         """One round, and the launch of the next where the answer seems to go on."""
         started = time.perf_counter()
-        draft = launch.draft
+        draft, rule = launch.draft, self._config.acceptance
         logits = self._target.score(self._last_token, draft.token_ids if draft else None)
         if self._target.features is not None:
             mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
@@ -235,7 +268,7 @@ class _RoundLoop:
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
         waited = time.perf_counter()
-        outcome = read_outcome(verdict, rows, draft)
+        outcome = read_outcome(verdict, rows, draft, self._num_alternatives)
         read = time.perf_counter()
 
         draft_ms = launch.host_ms + (waited - built) * 1e3 if draft else 0.0
@@ -248,7 +281,7 @@ class _RoundLoop:
         outcome = outcome.ended_after(len(emitted))
         spent_ms = (time.perf_counter() - started) * 1e3 + launch.host_ms - (following.host_ms if following else 0.0)
         times = RoundTimes(draft_ms, verify_ms, spent_ms)
-        self._count(outcome, len(emitted), draft.passes if draft else 0, times)
+        self._count(outcome, len(emitted), draft.passes if draft else 0, times, rule)
         finished = RoundFinished(
             index=index,
             drafter=launch.plan.drafter,
@@ -260,6 +293,8 @@ class _RoundLoop:
             draft_ms=times.draft_ms,
             verify_ms=times.verify_ms,
             round_ms=times.total_ms,
+            parked=launch.plan.parked,
+            plain_step_ms=self._expected_plain_ms[-1] if self._expected_plain_ms else None,
         )
         return finished, following
 
@@ -311,20 +346,25 @@ class _RoundLoop:
         """Whether there will be another round, as far as can be told before the text is known."""
         return self._room > 0 and self._eos_token_ids.isdisjoint(outcome.token_ids)
 
-    def _count(self, outcome: Outcome, emitted: int, passes: int, times: RoundTimes) -> None:
-        lossy = bool(outcome.draft_ids) and not self._params.greedy and self._config.acceptance in LOSSY_RULES
+    def _count(self, outcome: Outcome, emitted: int, passes: int, times: RoundTimes, rule: AcceptanceRule) -> None:
+        lossy = bool(outcome.draft_ids) and not self._params.greedy and rule in LOSSY_RULES
         change = counters(outcome, emitted, passes, times, lossless=not lossy)
         self._stats.add(change)
         self._own_stats.add(change)
         if passes == 0 and not outcome.draft_ids:
             self._plain_ms.append(times.total_ms)
+        # Only where a plain step was measured once: what a controller thinks without that is a guess.
+        if (calibrated_ms := self._stats.snapshot().plain_step_ms) is not None:
+            self._expected_plain_ms.append(self._controller.plain_step_ms or calibrated_ms)
 
     def _finished(self, prompt_tokens: int, prefill_ms: float) -> GenerationFinished:
         own = self._own_stats.snapshot()
         step_ms = self._stats.snapshot().plain_step_ms
-        if step_ms is not None and len(self._plain_ms) >= _ENOUGH_PLAIN_STEPS:
-            # The machine may be slower now than when it was calibrated, or the context longer.
-            step_ms = statistics.median(self._plain_ms)
+        if self._expected_plain_ms:
+            # The machine may be slower now than when it was calibrated, or the context longer: plain rounds of this
+            # answer tell, else what its passes say of a plain one. So the figure is one with what was expected.
+            enough = len(self._plain_ms) >= _ENOUGH_PLAIN_STEPS
+            step_ms = statistics.median(self._plain_ms if enough else self._expected_plain_ms)
             self._stats.add(SpeculativeStats(plain_step_ms=step_ms))
         assert self._transcript.finish_reason is not None
         return GenerationFinished(

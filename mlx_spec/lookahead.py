@@ -86,6 +86,11 @@ class LookaheadController(Protocol):
         """Be told how a proposal that was not used would have fared; only where looking cost nothing."""
         ...
 
+    @property
+    def plain_step_ms(self) -> float | None:
+        """What a plain step would cost now, by the calibration and the rounds since; None where that is unknown."""
+        ...
+
 
 class FixedLookahead:
     """Always the same length; 0 is plain decoding."""
@@ -102,6 +107,11 @@ class FixedLookahead:
 
     def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
         """Nothing to learn."""
+
+    @property
+    def plain_step_ms(self) -> float | None:
+        """Unknown: it watches no times."""
+        return None
 
 
 class ThresholdLookahead:
@@ -143,6 +153,11 @@ class ThresholdLookahead:
 
     def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
         """Nothing to learn: this controller judges what was used."""
+
+    @property
+    def plain_step_ms(self) -> float | None:
+        """Unknown: it watches no times."""
+        return None
 
     def _acceptance(self) -> float:
         return sum(accepted for _, accepted in self._rounds) / max(1, sum(tested for tested, _ in self._rounds))
@@ -251,6 +266,11 @@ class CostLookahead:
     def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
         """Learn acceptance from a proposal that was only compared with what the target said."""
         self._of(option).observe(proposed, proposed, min(proposed, accepted + 1), accepted)
+
+    @property
+    def plain_step_ms(self) -> float | None:
+        """The calibrated step, as every pass since has corrected it: what its own expectations are measured against."""
+        return self._verify.at(1) if self._verify.known_widths else None
 
     def _opening(self, options: Sequence[Option], room: int) -> Plan | None:
         """Where nothing was calibrated, a plain step and a draft of the configured length show what each costs."""

@@ -32,8 +32,10 @@ class Glimpse:
 class Roster:
     """The drafters by name, the preferred one first."""
 
-    def __init__(self, drafters: dict[str, Drafter]) -> None:
+    def __init__(self, drafters: dict[str, Drafter], draw: DrawSettings) -> None:
         self._drafters = drafters
+        self._draw = draw
+        self._asked = tuple(drafters)
         self._active: str | None = None
         self._glimpses: list[Glimpse] = []
         self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
@@ -43,7 +45,20 @@ class Roster:
     @property
     def names(self) -> tuple[str, ...]:
         """What may draft."""
+        return self._asked
+
+    @property
+    def every_name(self) -> tuple[str, ...]:
+        """What may draft, or may be asked to."""
         return tuple(self._drafters)
+
+    def steer(self, drafter: str | None, config: SpeculativeConfig) -> None:
+        """From the next proposal on ask `drafter` only ("auto": all, "none": nobody, None: whom it was), and draw as
+        `config` has it. The others stay in step, so that they may be asked again."""
+        if drafter is not None:
+            self._asked = tuple(name for name in self._drafters if drafter in ("auto", name))
+        self._draw.rule = config.acceptance
+        self._draw.least_confidence = config.acceptance_threshold
 
     def prefill(self, token_ids: Sequence[int], *, eager: bool) -> None:
         """Process a chunk of the prompt. Unless `eager`, a model reads it when it is first asked for a draft, so that
@@ -79,7 +94,7 @@ class Roster:
             else:
                 behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge) else 0
                 option = Option(name, longest, behind=behind)
-            if option.limit > 0:
+            if option.limit > 0 and name in self._asked:
                 options.append(option)
         return options
 
@@ -116,19 +131,19 @@ def make_roster(
     top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
     drawn = replace(params, temperature=temperature, top_p=top_p)
     assert params.seed is not None
-    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties)
+    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold)
     drafters: dict[str, Drafter] = {}
     for name in names:
         if name == "ngram":
             drafters[name] = NgramDrafter()
         else:
-            drafters[name] = _model(pair, draw, config.acceptance_threshold)
-    return Roster(drafters)
+            drafters[name] = _model(pair, draw)
+    return Roster(drafters, draw)
 
 
-def _model(pair: ModelPair, draw: DrawSettings, least_confidence: float) -> Drafter:
+def _model(pair: ModelPair, draw: DrawSettings) -> Drafter:
     """The pair's draft model, behind a bridge where it has another tokenizer."""
     name = pair.draft_name or "the draft"
     if pair.token_map is not None:
-        return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=least_confidence)
-    return DraftModel(pair.draft, name, draw, least_confidence=least_confidence)
+        return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=lambda: draw.least_confidence)
+    return DraftModel(pair.draft, name, draw, least_confidence=lambda: draw.least_confidence)

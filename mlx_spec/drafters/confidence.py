@@ -1,10 +1,13 @@
 """When a chain of drafts ends by itself: behind the first token before which the draft was unsure."""
 
+from collections.abc import Callable
 from typing import cast
 
 import mlx.core as mx
 
 from mlx_spec.sampling import log_normaliser
+
+Least = float | Callable[[], float]
 
 
 class Confidence:
@@ -12,19 +15,20 @@ class Confidence:
 
     Whether to go on hangs on the row, not on what was drawn from it, so that no acceptance rule is biased. On a GPU the
     chain is drafted whole and cut by one read for all of it; on a CPU, where the host waits for the device anyway, it
-    is looked at row by row, and the passes behind the end are spared.
+    is looked at row by row, and the passes behind the end are spared. `least` may be a question, asked anew for every
+    row, where a running answer can be steered.
     """
 
-    def __init__(self, least: float) -> None:
-        self._least = least
+    def __init__(self, least: Least) -> None:
+        self._ask = least if callable(least) else lambda: least
 
     def ends_here(self, rows: list[mx.array]) -> bool:
         """Whether the newest of the rows `[vocab]` is too unsure to go on; never where reads hold anything up."""
-        return bool(rows) and self._least > 0 and reads_are_free() and self._sure(rows[-1:]) == 0
+        return bool(rows) and self._ask() > 0 and reads_are_free() and self._sure(rows[-1:]) == 0
 
     def length(self, rows: list[mx.array]) -> int:
         """How many tokens a chain drawn from these rows keeps."""
-        if self._least == 0 or reads_are_free() or len(rows) == 1:
+        if self._ask() == 0 or reads_are_free() or len(rows) == 1:
             return len(rows)
         return self._sure(rows[:-1]) + 1
 
@@ -32,7 +36,7 @@ class Confidence:
         """How many of the rows, from the first on, have a likeliest token of enough probability."""
         stacked = mx.stack(rows)
         top = mx.exp(mx.max(stacked, axis=-1) - log_normaliser(stacked))
-        sure = mx.cumprod((top >= self._least).astype(mx.int32))
+        sure = mx.cumprod((top >= self._ask()).astype(mx.int32))
         return cast(int, mx.sum(sure).item())
 
 

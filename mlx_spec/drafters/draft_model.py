@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
-from mlx_spec.drafters.confidence import Confidence
+from mlx_spec.drafters.confidence import Confidence, Least
 from mlx_spec.sampling import scores
 
 
@@ -21,7 +21,7 @@ class DraftModel:
     A chain ends where the draft has less than `least_confidence`; see `Confidence`.
     """
 
-    def __init__(self, model: Any, name: str, draw: DrawSettings, *, least_confidence: float = 0.0) -> None:
+    def __init__(self, model: Any, name: str, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
         self._model = CachedModel(model, name, speculative=True)
         self._draw = draw
         self._confidence = Confidence(least_confidence)

@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CHUNK_TOKENS, CachedModel
 from mlx_spec.drafters.base import Draft, DrawSettings
-from mlx_spec.drafters.confidence import Confidence
+from mlx_spec.drafters.confidence import Confidence, Least
 from mlx_spec.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.token_map import TokenMap
 from mlx_spec.sampling import scores
@@ -38,7 +38,7 @@ class VocabBridge:
         draw: DrawSettings,
         token_map: TokenMap,
         *,
-        least_confidence: float = 0.0,
+        least_confidence: Least = 0.0,
         ways: Sequence[Way] = WAYS,
     ) -> None:
         self._model = CachedModel(model, name, speculative=True)

@@ -88,6 +88,8 @@ class _Restless:
 
     def glimpse(self, option: Option, proposed: int, accepted: int) -> None: ...
 
+    plain_step_ms = None
+
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 @pytest.mark.parametrize("params", SETTINGS, ids=lambda p: f"T{p.temperature}-p{p.top_p}-k{p.top_k}-m{p.min_p}")
@@ -527,10 +529,25 @@ def test_speedup_is_measured_or_absent(pair: ModelPair) -> None:
     decoder = SpeculativeDecoder(pair)
     assert finished(answer(decoder, "hello", SamplingParams(seed=1), 10)).stats.speedup is None
     step_ms = decoder.calibrate().plain_step_ms
-    stats = finished(answer(decoder, "hello", SamplingParams(seed=1), 7)).stats
-    assert stats.plain_step_ms == step_ms > 0
+    events = answer(decoder, "hello", SamplingParams(seed=1), 7, lookahead=2)
+    stats = finished(events).stats
+    assert stats.plain_step_ms == step_ms > 0, "a fixed lookahead watches no times: the calibrated step stands"
+    assert {event.plain_step_ms for event in rounds(events)} == {step_ms}
     assert stats.speedup == pytest.approx(stats.total_tokens_generated * step_ms / stats.total_time_ms)
     assert decoder.stats().rounds > 0
+
+
+def test_an_answer_is_compared_with_the_plain_step_that_its_rounds_were_planned_by(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a step of a quiet machine and a short context, the answer would seem slower than it was expected to be."""
+    decoder = SpeculativeDecoder(pair)
+    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: Calibration(tuple([1e-3] * 9), 1e-6))
+    decoder.calibrate()
+    events = answer(decoder, "hello", SamplingParams(seed=1), 40, drafter="model")
+    told = [event.plain_step_ms for event in rounds(events)]
+    assert told[-1] > 2 * told[0] > 0, "the rounds correct the calibration"
+    assert min(told) < finished(events).stats.plain_step_ms <= max(told)
 
 
 def test_an_answers_own_plain_rounds_say_what_a_plain_step_costs(
