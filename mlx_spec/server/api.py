@@ -15,12 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mlx_spec.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.answers import AnswerWriter, Json, error_body, failure_body, model_card
 from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
-from mlx_spec.server.schemas import RequestError, parse_chat
+from mlx_spec.server.schemas import RequestError, parse_chat, parse_steering
+from mlx_spec.server.tokenize import parse_tokenize, tokenize
 
 BODY_LIMIT_BYTES: Final = 32 * 1024 * 1024
 # So long a stream waits for its first event, to answer a bad prompt with a status; then it opens, and pings flow.
@@ -48,6 +50,9 @@ def create_app(
             Route("/v1/models", api.models, methods=["GET"]),
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
+            Route("/v1/tokenize", api.tokenize, methods=["POST"]),
+            Route("/v1/speculation/settings", api.steer, methods=["POST"]),
+            Route("/v1/speculation/machine", api.machine, methods=["GET"]),
             Route("/v1/speculation/stats", api.stats, methods=["GET"]),
             Route("/v1/speculation/stats/reset", api.reset_stats, methods=["POST"]),
         ],
@@ -81,12 +86,27 @@ class _Api:
         self._check_model(request.path_params["name"])
         return JSONResponse(self._card())
 
+    async def tokenize(self, request: Request) -> Response:
+        asked = parse_tokenize(await _read_json(request))
+        if asked.model is not None:
+            self._check_model(asked.model)
+        if (pair := self._engine.pair) is None:
+            return JSONResponse(error_body(self._engine.status().message, "server_error"), 503)
+        return JSONResponse(await tokenize(pair, asked))
+
     async def stats(self, request: Request) -> Response:
         return JSONResponse(self._engine.stats().to_dict())
 
     async def reset_stats(self, request: Request) -> Response:
         self._engine.reset_stats()
         return JSONResponse(self._engine.stats().to_dict())
+
+    async def machine(self, request: Request) -> Response:
+        return JSONResponse((self._engine.ceiling or UNKNOWN_CEILING).to_dict())
+
+    async def steer(self, request: Request) -> Response:
+        wish = parse_steering(await _read_json(request))
+        return JSONResponse({"request": self._engine.steer(wish.request, wish.change)})
 
     async def chat(self, request: Request) -> Response:
         chat = parse_chat(await _read_json(request))
@@ -96,7 +116,7 @@ class _Api:
         watch = asyncio.create_task(_cancel_when_gone(request, job))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
-            writer = AnswerWriter(self._model_name, events=chat.wants_events, usage=usage)
+            writer = AnswerWriter(self._model_name, events=chat.wants_events, usage=usage, request_id=job.id)
             if not chat.stream:
                 async for event in job.events():
                     writer.add(event)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError
 from mlx_spec.events import Event, GenerationFinished
-from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, LookaheadChoice
+from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, JobFailed, LookaheadChoice
 from mlx_spec.stats import SpeculativeStats
+from mlx_spec.steering import Change, Steering
 
 Progress = Callable[[str, float], None]
 EngineState = Literal["loading", "ready", "failed"]
@@ -35,7 +37,11 @@ class Pair(Protocol):
     @property
     def context_length(self) -> int: ...
 
+    def encode(self, text: str) -> list[int]: ...
+
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]: ...
+
+    def decode(self, token_ids: list[int]) -> str: ...
 
 
 class Decoder(Protocol):
@@ -50,11 +56,16 @@ class Decoder(Protocol):
         should_cancel: Callable[[], bool],
         drafter: DrafterChoice | None,
         lookahead: LookaheadChoice | None,
+        alternatives: int,
+        steering: Steering,
     ) -> Iterator[Event]: ...
 
     def stats(self) -> SpeculativeStats: ...
 
     def reset_stats(self) -> object: ...
+
+    @property
+    def ceiling(self) -> Ceiling | None: ...
 
 
 Loader = Callable[[Progress], tuple[Pair, Decoder]]
@@ -105,6 +116,11 @@ class EngineThread:
         """The counters since the start or the last reset; all zero while loading."""
         return self._decoder.stats() if self._decoder else SpeculativeStats()
 
+    @property
+    def ceiling(self) -> Ceiling | None:
+        """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
+        return self._decoder.ceiling if self._decoder else None
+
     def reset_stats(self) -> None:
         """Set the counters to zero."""
         if self._decoder:
@@ -120,6 +136,18 @@ class EngineThread:
                 return job
         job.fail(_STOPPING)
         return job
+
+    def steer(self, request_id: str | None, change: Change) -> str:
+        """Change an answer under way from its next round on; the id of that answer. None means the one answer that is
+        under way. Raises JobFailed where there is no such answer, ConfigError where it cannot be decoded like that."""
+        with self._lock:
+            begun = [job for job in self._unfinished if job.request.steering.drafters is not None]
+        for job in begun:
+            if request_id in (None, job.id) and not job.cancelled():
+                job.request.steering.steer(change)
+                return job.id
+        which = "No answer is under way" if request_id is None else f"No answer {request_id!r} is under way"
+        raise JobFailed(Failure("not_found", f"{which}: what was asked for can go with the next request.", "request"))
 
     def stop(self) -> None:
         """Fail every job that is not finished and let the thread end; see `join`."""
@@ -181,6 +209,8 @@ class EngineThread:
             should_cancel=job.cancelled,
             drafter=request.drafter,
             lookahead=request.lookahead,
+            alternatives=request.alternatives,
+            steering=request.steering,
         )
         _forward(events, job)
 

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
+from mlx_spec.alternatives import ALTERNATIVES_LIMIT
+from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.job import DrafterChoice, GenerationRequest, LookaheadChoice
+from mlx_spec.steering import Change, Steering
 
 # OpenAI's fields that would change the answer and that this server does not know, with the values that ask nothing.
 _UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
@@ -37,6 +39,7 @@ _SAMPLING: Final = (
     "frequency_penalty",
     "logit_bias",
 )
+_STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio")
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
 _SHOWN: Final = 80
 
@@ -49,7 +52,7 @@ class RequestError(ValueError):
         self.param = param
 
 
-def _whole_text(value: object) -> object:
+def whole_text(value: object) -> object:
     """Content as one string: OpenAI also allows a list of text parts, and no content for an assistant's turn."""
     expected = "a string or a list of text parts (images, sound and files are not supported)"
     if value is None:
@@ -92,6 +95,13 @@ def _lookahead(value: object) -> object:
     raise ValueError(f'"auto" or a whole number from 1 to {LOOKAHEAD_LIMIT}')
 
 
+def _alternatives(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ALTERNATIVES_LIMIT
+    if value is None or whole:
+        return value
+    raise ValueError(f"a whole number from 0 to {ALTERNATIVES_LIMIT}")
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -100,7 +110,7 @@ class ChatMessage(_Request):
     """One turn. `developer` is OpenAI's newer name of `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_whole_text)] = ""
+    content: Annotated[str, BeforeValidator(whole_text)] = ""
 
     def as_turn(self) -> dict[str, str]:
         """The turn as chat templates know it."""
@@ -121,6 +131,20 @@ class SpeculationOptions(BaseModel):
     events: bool | None = None
     drafter: DrafterChoice | None = None
     lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
+    acceptance: AcceptanceRule | None = None
+    acceptance_threshold: float | None = None
+    min_acceptance_ratio: float | None = None
+    alternatives: Annotated[int | None, BeforeValidator(_alternatives)] = None
+
+    def steering(self) -> Steering:
+        """What a request asks for besides its drafter and lookahead. Raises RequestError."""
+        asked = {name: value for name in _STEERED if (value := getattr(self, name)) is not None}
+        steering = Steering()
+        try:
+            steering.steer(Change(**asked))
+        except ConfigError as error:
+            raise RequestError(str(error), f"speculation.{error.field}") from None
+        return steering
 
 
 class ChatRequest(_Request):
@@ -166,6 +190,8 @@ class ChatRequest(_Request):
             max_tokens=self._token_limit(),
             drafter=self.speculation.drafter if self.speculation else None,
             lookahead=self.speculation.lookahead if self.speculation else None,
+            alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
+            steering=self.speculation.steering() if self.speculation else Steering(),
         )
 
     def _token_limit(self) -> int | None:
@@ -174,6 +200,37 @@ class ChatRequest(_Request):
             if limit is not None and limit < 1:
                 raise ConfigError(name, limit, "a whole number of at least 1")
         return self.max_completion_tokens or self.max_tokens
+
+
+class SteeringRequest(BaseModel):
+    """POST /v1/speculation/settings: what to change of an answer under way; null or left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    request: str | None = None
+    drafter: DrafterChoice | None = None
+    lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
+    acceptance: AcceptanceRule | None = None
+    acceptance_threshold: float | None = None
+    min_acceptance_ratio: float | None = None
+
+    @property
+    def change(self) -> Change:
+        """The change asked for. Raises RequestError where there is none."""
+        asked = self.model_dump(exclude={"request"}, exclude_none=True)
+        if not asked:
+            raise RequestError("The request changes nothing: give drafter, lookahead, acceptance or a threshold.")
+        return Change(**asked)
+
+
+def parse_steering(body: object) -> SteeringRequest:
+    """The request in `body`, a parsed JSON value. Raises RequestError."""
+    if not isinstance(body, dict):
+        raise RequestError("The request body must be a JSON object.")
+    try:
+        return SteeringRequest.model_validate(body)
+    except ValidationError as error:
+        raise _request_error(error.errors(include_url=False)[0]) from None
 
 
 def parse_chat(body: object) -> ChatRequest:
@@ -187,10 +244,11 @@ def parse_chat(body: object) -> ChatRequest:
     try:
         return ChatRequest.model_validate(body)
     except ValidationError as error:
-        raise _request_error(error.errors(include_url=False)[0]) from None
+        raise request_error(error.errors(include_url=False)[0]) from None
 
 
-def _request_error(problem: Any) -> RequestError:
+def request_error(problem: Any) -> RequestError:
+    """One of pydantic's errors as a sentence."""
     path = _path(problem["loc"])
     if problem["type"] == "missing":
         return RequestError(f"{path} is missing.", path)
