@@ -1,7 +1,10 @@
 """Rollback of caches that only append: what lies behind the kept tokens is cut off, or no longer looked at."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import mlx.core as mx
+from mlx.utils import tree_map
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 
@@ -24,6 +27,17 @@ class AppendOnly:
     def drop(self, count: int) -> None:
         """Lower the offset; the next pass overwrites what lies behind it."""
         self._cache.trim(count)
+
+    def choose(self, count: int, indices: Sequence[int]) -> None:
+        """Move the chosen keys and values up to where a chain would have put them."""
+        cache, begin = self._cache, self._cache.offset - count
+        sources = mx.array(list(indices), dtype=mx.int32) + begin
+
+        def moved(array: mx.array) -> mx.array:
+            return mx.slice_update(array, mx.take(array, sources, axis=2), mx.array(begin), axes=(2,))
+
+        cache.keys, cache.values = tree_map(moved, (cache.keys, cache.values))
+        cache.trim(count - len(indices))
 
 
 class Concatenated:
@@ -50,3 +64,11 @@ class Concatenated:
             cache.keys = cache.values = None
         else:
             cache.keys, cache.values = cache.keys[..., :kept, :], cache.values[..., :kept, :]
+
+    def choose(self, count: int, indices: Sequence[int]) -> None:
+        """Put the chosen keys and values behind the text."""
+        cache = self._cache
+        begin = cache.offset - count
+        sources = mx.array([*range(begin), *(begin + index for index in indices)], dtype=mx.int32)
+        cache.keys, cache.values = mx.take(cache.keys, sources, axis=2), mx.take(cache.values, sources, axis=2)
+        cache.offset = begin + len(indices)

@@ -8,8 +8,10 @@ from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
 from mlx_spec.cache.compiled import compiled_passes
 from mlx_spec.cache.forward import Scored, run
+from mlx_spec.cache.placement import TREE_CACHES, Placement
 from mlx_spec.cache.ring import KeptMask
 from mlx_spec.cache.rollback import Rollback, leaves
+from mlx_spec.cache.tree_trial import trees_agree
 from mlx_spec.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
@@ -56,8 +58,10 @@ class CachedModel:
             token_ids = token_ids[CHUNK_TOKENS:]
         return token_ids
 
-    def score(self, token_ids: mx.array, *, kept: int = 0) -> mx.array:
+    def score(self, token_ids: mx.array, *, kept: int = 0, placement: Placement | None = None) -> mx.array:
         """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache.
+
+        They are a chain, or part of a tree by their `placement`, where `takes_trees` says that there can be one.
 
         To promise that the first `kept` of them will not be forgotten spares the cache what it would keep for that.
         """
@@ -70,7 +74,7 @@ class CachedModel:
             token_ids = mx.concatenate([behind, token_ids])
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
-        scored = self._forward(token_ids)
+        scored = self._forward(token_ids, placement)
         self.features = scored.features if scored.features is None else scored.features[in_front:]
         return scored.logits[in_front:] if in_front else scored.logits
 
@@ -84,9 +88,25 @@ class CachedModel:
         elif count:
             raise ValueError(f"cannot forget {count} tokens: this cache was made for plain decoding")
 
-    def _forward(self, token_ids: mx.array) -> Scored:
+    def choose(self, indices: Sequence[int]) -> None:
+        """Of the tokens scored since the last call that were not promised to stay, keep those at `indices` (ascending),
+        in that order, and take the others back out: the accepted path of a tree."""
+        assert self._rollback is not None, "a cache made for plain decoding holds no tree"
+        self._behind = self._rollback.choose(indices)
+
+    def takes_trees(self, *, in_passes: bool = False) -> bool:
+        """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
+
+        Sliding windows lose what they drop from one pass to the next, recurrent states have one past only.
+        """
+        kinds = {type(cache) for cache in self._caches}
+        if in_passes and RotatingKVCache in kinds:
+            return False
+        return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model)
+
+    def _forward(self, token_ids: mx.array, placement: Placement | None = None) -> Scored:
         if self._compiled is not None:
-            replayed = self._compiled.score(token_ids, self._caches)
+            replayed = self._compiled.score(token_ids, self._caches, placement)
             if replayed is not None:
                 return replayed
-        return run(self._model, token_ids, self._caches, self._taps)
+        return run(self._model, token_ids, self._caches, self._taps, placement)

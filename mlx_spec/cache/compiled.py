@@ -13,6 +13,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.cache.forward import Scored, run
+from mlx_spec.cache.placement import Placement, Rotations, prefix_mask
 from mlx_spec.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -29,27 +30,32 @@ class CompiledPasses:
 
     def __init__(self, model: Any, layers: tuple[int, ...]) -> None:
         self._model, self._layers = weakref.ref(model), layers
-        self._pass: Pass | None = mx.compile(self._traced)
-        self._checked = False
+        # Passes over a chain and over a tree; None where the model cannot be compiled so.
+        self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
+        self._checked: set[bool] = set()
 
-    def score(self, token_ids: mx.array, caches: Sequence[KVCache]) -> Scored | None:
+    def score(
+        self, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None = None
+    ) -> Scored | None:
         """Score `token_ids` `[n]` (lazily), which are added to the caches; None, with the caches untouched, where this
         model or this pass has to be built in the ordinary way."""
-        count = token_ids.shape[0]
-        if self._pass is None or count > WIDEST or caches[0].keys is None:
+        count, in_tree = token_ids.shape[0], placement is not None
+        compiled = self._passes[in_tree]
+        if compiled is None or count > WIDEST or caches[0].keys is None:
             return None
         for cache in caches:
             _make_room(cache, count)
         offset = mx.array(caches[0].offset, dtype=mx.int32)
+        places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in (cache.keys, cache.values)]
         try:
-            results = self._pass(token_ids, offset, *arrays)
+            results = compiled(token_ids, offset, *places, *arrays)
             scored, written = Scored(*results[: -len(arrays)]), results[-len(arrays) :]
-            if not self._checked:
-                self._check(scored.logits, token_ids, caches)
+            if in_tree not in self._checked:
+                self._check(scored.logits, token_ids, caches, placement)
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
             # The model looks at a value while it builds its graph, or at more of its cache than there is.
-            self._pass = None
+            self._passes[in_tree] = None
             return None
         del arrays, results  # what nobody else holds is written in place
         for i, cache in enumerate(caches):
@@ -57,24 +63,48 @@ class CompiledPasses:
             cache.offset += count
         return scored
 
+    def falls_back(self, *, in_tree: bool = False) -> bool:
+        """Whether passes of this model have to be built in the ordinary way."""
+        return self._passes[in_tree] is None
+
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
-        model = self._model()
-        assert model is not None, "the passes of a model do not outlive it"
-        slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
+        return self._run(token_ids, [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)])
+
+    def _traced_tree(
+        self,
+        token_ids: mx.array,
+        offset: mx.array,
+        depths: mx.array,
+        key_depths: mx.array,
+        seen: mx.array,
+        *arrays: mx.array,
+    ) -> tuple[mx.array, ...]:
+        placement = Placement(depths, key_depths, seen)
+        slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
+        with Rotations(self._living_model()).by_token():
+            return self._run(token_ids, slots)
+
+    def _run(self, token_ids: mx.array, slots: Sequence["_Slots"]) -> tuple[mx.array, ...]:
+        model = self._living_model()
         scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in (slot.keys, slot.values)))
 
-    def _check(self, logits: mx.array, token_ids: mx.array, caches: Sequence[KVCache]) -> None:
-        """Compare the first pass with the ordinary one. Raises ValueError where they differ by more than rounding."""
+    def _living_model(self) -> Any:
         model = self._model()
         assert model is not None, "the passes of a model do not outlive it"
+        return model
+
+    def _check(
+        self, logits: mx.array, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None
+    ) -> None:
+        """Compare the first pass with the ordinary one. Raises ValueError where they differ by more than rounding."""
         copies = []
         for cache in caches:
             copy = KVCache()
             copy.keys, copy.values, copy.offset = mx.array(cache.keys), mx.array(cache.values), cache.offset
             copies.append(copy)
-        expected = model(token_ids[None], cache=copies)[0].astype(mx.float32)
+        expected = run(self._living_model(), token_ids, copies, None, placement).logits.astype(mx.float32)
         # What both exclude is alike, though infinity less infinity is not a number.
         alike = expected == logits.astype(mx.float32)
         expected = mx.where(alike, 0.0, expected)
@@ -82,7 +112,7 @@ class CompiledPasses:
         error = mx.max(mx.abs(logits.astype(mx.float32) - expected)) / mx.maximum(mx.max(mx.abs(expected)), 1e-6)
         if not cast(float, error.item()) <= _TOLERANCE:
             raise ValueError("compiled and ordinary logits differ")
-        self._checked = True
+        self._checked.add(placement is not None)
 
 
 class _Slots:
@@ -90,11 +120,12 @@ class _Slots:
 
     def __init__(self, keys: mx.array, values: mx.array, offset: mx.array) -> None:
         self.keys, self.values, self.offset = keys, values, offset
+        self._written = offset
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write behind the offset; give everything."""
-        self.keys = mx.slice_update(self.keys, keys, self.offset, axes=(2,))
-        self.values = mx.slice_update(self.values, values, self.offset, axes=(2,))
+        """Write behind what is written; give everything."""
+        self.keys = mx.slice_update(self.keys, keys, self._written, axes=(2,))
+        self.values = mx.slice_update(self.values, values, self._written, axes=(2,))
         return self.keys, self.values
 
     def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
@@ -103,6 +134,20 @@ class _Slots:
         rows = (mx.arange(count) + self.offset)[:, None]
         mask = places <= rows
         return mask if window_size is None else mask & (places > rows - window_size)
+
+
+class _PlacedSlots(_Slots):
+    """The same in a pass over a tree, whose tokens stand where `placement` says."""
+
+    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array, placement: Placement) -> None:
+        super().__init__(keys, values, offset)
+        self._placement, self._prefix = placement, offset - placement.earlier
+        self.offset = placement.depths + self._prefix
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
+        """`[count, size]`: the text, and of the tree what each token may see."""
+        text = prefix_mask(mx.arange(self.keys.shape[2]), self.offset, self._prefix, window_size)
+        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
 
 
 _OF_MODELS: Final[dict[tuple[int, tuple[int, ...]], CompiledPasses]] = {}

@@ -1,11 +1,13 @@
 """One forward pass of a model over new tokens, and what it gives."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
+from mlx_spec.cache.placement import Placement, Rotations, placed
 from mlx_spec.taps import Taps
 
 
@@ -18,10 +20,15 @@ class Scored:
     features: mx.array | None = None
 
 
-def run(model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None) -> Scored:
-    """One ordinary forward pass over `token_ids` `[n]`, lazily."""
-    if taps is None:
-        return Scored(model(token_ids[None], cache=caches)[0])
-    with taps.listening() as states:
-        logits = model(token_ids[None], cache=caches)
+def run(
+    model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None, placement: Placement | None = None
+) -> Scored:
+    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
+    if placement is not None:
+        caches = placed(caches, placement)
+    with Rotations(model).by_token() if placement is not None else nullcontext():
+        if taps is None:
+            return Scored(model(token_ids[None], cache=caches)[0])
+        with taps.listening() as states:
+            logits = model(token_ids[None], cache=caches)
     return Scored(logits[0], mx.concatenate([state[0] for state in states], axis=-1))

@@ -1,6 +1,7 @@
 """What rolling back asks of one layer's cache. Each kind that mlx-lm makes answers it in a file of its own."""
 
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 
 class CachePolicy(Protocol):
@@ -23,3 +24,11 @@ class CachePolicy(Protocol):
 
     def drop(self, count: int) -> None:
         """Forget the newest `count` tokens of the newest pass, of which at least one stays."""
+
+
+@runtime_checkable
+class TreePolicy(CachePolicy, Protocol):
+    """A cache that can hold a tree of tokens, of which one path stays."""
+
+    def choose(self, count: int, indices: Sequence[int]) -> None:
+        """Of the newest `count` tokens keep those at `indices` (ascending, from 0), in order; forget the others."""

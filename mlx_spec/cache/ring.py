@@ -6,6 +6,7 @@ single token is written in place, over the oldest one. (`RotatingKVCache.trim` o
 forgotten keys stand where the oldest ones of a ring would, and are attended to.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,6 +57,15 @@ class Ring:
         cache.keys, cache.values = cache.keys[..., :kept, :], cache.values[..., :kept, :]
         cache.offset -= count
         cache._idx = kept
+
+    def choose(self, count: int, indices: Sequence[int]) -> None:
+        """Put the chosen keys and values behind the older ones: a pass over several left the ring in temporal order."""
+        cache = self._cache
+        begin = cache.keys.shape[2] - count
+        sources = mx.array([*range(begin), *(begin + index for index in indices)], dtype=mx.int32)
+        cache.keys, cache.values = mx.take(cache.keys, sources, axis=2), mx.take(cache.values, sources, axis=2)
+        cache.offset -= count - len(indices)
+        cache._idx = len(sources)
 
 
 class KeptMask:

@@ -22,7 +22,7 @@ from mlx_lm.models.cache import (
 
 from mlx_spec.cache.append_only import AppendOnly, Concatenated
 from mlx_spec.cache.chunked import Chunked
-from mlx_spec.cache.policy import CachePolicy
+from mlx_spec.cache.policy import CachePolicy, TreePolicy
 from mlx_spec.cache.recurrent import Recurrent
 from mlx_spec.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
@@ -123,6 +123,18 @@ class Rollback:
             count -= length
         self._passes.clear()
         return behind
+
+    def choose(self, indices: Sequence[int]) -> mx.array | None:
+        """Of the tokens that can be forgotten keep those at `indices` (ascending), forget the others. As `forget`."""
+        forgettable = sum(newest.forgettable for newest in self._passes)
+        if list(indices) == list(range(len(indices))):
+            return self.forget(forgettable - len(indices))
+        for policy in (*self._marking, *self._others):
+            if not isinstance(policy, TreePolicy):
+                raise ValueError(f"{type(policy).__name__} keeps what it has in order: it cannot choose from a tree")
+            policy.choose(forgettable, indices)
+        self._passes.clear()
+        return None
 
     def _take_back(self, newest: _Pass) -> None:
         length = newest.token_ids.shape[0]

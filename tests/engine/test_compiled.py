@@ -40,7 +40,7 @@ def test_passes_of_all_widths_give_the_ordinary_logits(name: str) -> None:
         text += token_ids[: length - forgotten]
     passes = compiled_passes(model, make_prompt_cache(model))
     assert passes is not None
-    assert (passes._pass is None) == (name in FALLS_BACK)
+    assert (passes.falls_back()) == (name in FALLS_BACK)
 
 
 def test_the_graph_is_built_once_for_a_width() -> None:
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_compiled_is_run_as_it_is(kind: type[_Watched]) -
     assert list(SpeculativeDecoder(odd).stream([1, 2, 3], params, 30, lookahead=4))[-1].token_ids == expected.token_ids
     passes = compiled_passes(odd.target, make_prompt_cache(odd.target))
     assert passes is not None
-    assert passes._pass is None
+    assert passes.falls_back()
 
 
 def test_wide_passes_are_not_compiled() -> None:
