@@ -21,6 +21,7 @@ import mlx.core as mx
 from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
 from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
 from mlx_spec.calibration import calibrated
+from mlx_spec.ceiling import Ceiling, measured_ceiling
 from mlx_spec.config import LOSSY_RULES, AcceptanceRule, SamplingParams, SpeculativeConfig
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
@@ -60,6 +61,8 @@ class SpeculativeDecoder:
         self._drafter = drafter
         self._stats = StatsCounter()
         self._calibration: Calibration | None = None
+        self.ceiling: Ceiling | None = None
+        """The fastest that plain decoding could be here; None until `measure_ceiling`."""
         self._controllers: dict[tuple[SpeculativeConfig, bool], LookaheadController] = {}
         check_drafter(drafter, pair)
         drafting(drafter, pair)  # what cannot be rolled back is told now, not with the first request
@@ -121,6 +124,11 @@ class SpeculativeDecoder:
         self._controllers.clear()
         self._stats.add(SpeculativeStats(plain_step_ms=self._calibration.plain_step_ms))
         return self._calibration
+
+    def measure_ceiling(self, tell: Callable[[str, float], None] = lambda stage, fraction: None) -> Ceiling:
+        """Measure how fast this machine's memory is, or read it from the disk, for what `ceiling` tells."""
+        self.ceiling = measured_ceiling(self._pair.target, tell)
+        return self.ceiling
 
     def stats(self) -> SpeculativeStats:
         """A snapshot of the counters over all answers."""

@@ -2,10 +2,10 @@
 
 import math
 import time
-import uuid
 from typing import Any, Final, Literal
 
 from mlx_spec.events import (
+    Alternative,
     DraftedToken,
     EmittedToken,
     Event,
@@ -79,8 +79,8 @@ def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) 
 class AnswerWriter:
     """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`)."""
 
-    def __init__(self, model: str, *, events: bool, usage: bool = False) -> None:
-        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+    def __init__(self, model: str, *, events: bool, usage: bool = False, request_id: str) -> None:
+        self._id = request_id
         self._created = int(time.time())
         self._model = model
         self._events = events
@@ -182,6 +182,7 @@ def _round(event: RoundFinished) -> Json:
         "round": event.index,
         "drafter": event.drafter,
         "lookahead": event.lookahead,
+        "parked": event.parked,
         "reason": event.reason,
         "next_lookahead": event.next_lookahead,
         "drafted": [_drafted(token) for token in event.drafted],
@@ -191,6 +192,7 @@ def _round(event: RoundFinished) -> Json:
         "draft_ms": _number(event.draft_ms),
         "verify_ms": _number(event.verify_ms),
         "round_ms": _number(event.round_ms),
+        "plain_step_ms": _number(event.plain_step_ms),
     }
 
 
@@ -205,7 +207,9 @@ def _drafted(token: DraftedToken) -> Json:
 
 
 def _emitted(token: EmittedToken) -> Json:
-    return {
+    tops = {"target_top": token.target_top, "draft_top": token.draft_top}
+    asked = {name: [_alternative(one) for one in top] for name, top in tops.items() if top}
+    return asked | {
         "id": token.token_id,
         "text": token.text,
         "kind": token.kind,
@@ -213,6 +217,10 @@ def _emitted(token: EmittedToken) -> Json:
         "q": _number(token.q),
         "position": token.position,
     }
+
+
+def _alternative(one: Alternative) -> Json:
+    return {"id": one.token_id, "text": one.text, "probability": _number(one.probability)}
 
 
 def _number(value: float | None) -> float | None:

@@ -5,11 +5,13 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
+from uuid import uuid4
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.events import Event, GenerationFinished
+from mlx_spec.steering import Steering
 
 DrafterChoice = Literal["auto", "model", "ngram", "none"]
 LookaheadChoice = int | Literal["auto"]
@@ -25,13 +27,16 @@ _POLL_S: Final = 0.05
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
     """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
-    decoder's own."""
+    decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
+    of the speculation, and takes what is asked of it later."""
 
     messages: tuple[dict[str, str], ...]
     params: SamplingParams
     max_tokens: int | None = None
     drafter: DrafterChoice | None = None
     lookahead: LookaheadChoice | None = None
+    alternatives: int = 0
+    steering: Steering = field(default_factory=Steering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Job:
 
     def __init__(self, request: GenerationRequest) -> None:
         self.request = request
+        self.id = f"chatcmpl-{uuid4().hex}"
         self.failure: Failure | None = None
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Event | Failure] = asyncio.Queue()

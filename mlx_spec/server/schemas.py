@@ -230,7 +230,7 @@ def parse_steering(body: object) -> SteeringRequest:
     try:
         return SteeringRequest.model_validate(body)
     except ValidationError as error:
-        raise _request_error(error.errors(include_url=False)[0]) from None
+        raise request_error(error.errors(include_url=False)[0]) from None
 
 
 def parse_chat(body: object) -> ChatRequest:

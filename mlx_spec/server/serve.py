@@ -60,6 +60,7 @@ def serve(
         pair = load_pair(target, draft, progress=progress)
         decoder = SpeculativeDecoder(pair, config, drafter=drafter)
         decoder.calibrate(progress)
+        decoder.measure_ceiling(progress)
         return pair, decoder
 
     path = Path(target).expanduser()

@@ -18,6 +18,7 @@ from mlx_spec.events import (
     TextDelta,
 )
 from mlx_spec.stats import SpeculativeStats, StatsCounter
+from mlx_spec.steering import Steering
 
 
 class ScriptedPair:
@@ -64,12 +65,16 @@ class ScriptedDecoder:
         should_cancel: Callable[[], bool],
         drafter: str | None,
         lookahead: int | str | None,
+        alternatives: int,
+        steering: Steering,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
+            | {"alternatives": alternatives, "steering": steering}
         )
+        steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:
             raise PromptError(f"The prompt is {len(prompt_ids)} tokens long and the context holds 1,000: shorten it.")
         return self._rounds(len(prompt_ids), params, max_tokens, should_cancel)
@@ -103,6 +108,8 @@ class ScriptedDecoder:
             yield GenerationFinished(reason, ids, text, params.seed or 7, prompt_tokens, 1.0, stats)
         finally:
             self.closed += 1
+
+    ceiling = None
 
     def stats(self) -> SpeculativeStats:
         """As SpeculativeDecoder.stats."""

@@ -121,5 +121,6 @@ def test_models_and_counters(tiny: Live) -> None:
     chunks_of(tiny, max_tokens=5)
     stats = tiny.http.get("/v1/speculation/stats").json()
     assert stats["total_tokens_generated"] == 5
-    assert stats["plain_step_ms"] == zero["plain_step_ms"] > 0
+    assert zero["plain_step_ms"] > 0, "the calibration survives"
+    assert stats["plain_step_ms"] > 0
     assert 0 <= stats["acceptance_rate"] <= 1

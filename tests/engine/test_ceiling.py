@@ -1,0 +1,58 @@
+"""The fastest that plain decoding could be on this machine."""
+
+from pathlib import Path
+
+import mlx.nn as nn
+import pytest
+
+from mlx_spec.ceiling import Ceiling, measure_bandwidth, measured_ceiling, step_bytes
+from mlx_spec.models.memory import weights_bytes
+from tests.tiny import tiny_llama
+
+
+def test_bandwidth_is_that_of_real_reads() -> None:
+    """Between a hundredth of a slow machine's and a hundred times a fast one's: a buffer that is not read, or a time
+    that is not waited for, is outside."""
+    assert 1e8 < measure_bandwidth(32 * 2**20) < 1e13
+
+
+def test_measured_once_and_kept_for_this_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKAHEAD_HOME", str(tmp_path))
+    stages: list[str] = []
+    monkeypatch.setattr("mlx_spec.ceiling.measure_bandwidth", lambda: 100e9)
+    first = measured_ceiling(tiny_llama(1), lambda stage, _: stages.append(stage))
+    monkeypatch.setattr("mlx_spec.ceiling.measure_bandwidth", lambda: 5e9)
+    again = measured_ceiling(tiny_llama(1), lambda stage, _: stages.append(stage))
+    assert first == again
+    assert len(stages) == 1
+    monkeypatch.setattr("mlx_spec.ceiling.version", lambda _: "99")
+    assert measured_ceiling(tiny_llama(1), lambda *_: None).bandwidth_bytes_per_s == 5e9, "another MLX, another speed"
+    (tmp_path / "bandwidth.json").write_text("[broken")
+    assert measured_ceiling(tiny_llama(1), lambda *_: None).bandwidth_bytes_per_s == 5e9
+
+
+def test_a_step_reads_all_weights_but_the_table_it_takes_a_row_of() -> None:
+    model = tiny_llama(1)  # its head is a matrix of its own
+    assert step_bytes(model) == weights_bytes(model) - model.model.embed_tokens.weight.nbytes
+    del model["lm_head"]  # as in a model whose table is its head, which a step reads whole
+    assert step_bytes(model) == weights_bytes(model)
+
+
+def test_of_experts_a_step_reads_those_it_takes() -> None:
+    from mlx_lm.models.switch_layers import SwitchLinear
+
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.experts = SwitchLinear(8, 8, 4, bias=False)
+            self.rest = nn.Linear(8, 8, bias=False)
+
+    model = Experts()
+    assert step_bytes(model) is None, "it does not tell how many a token takes"
+    model.args = type("Args", (), {"num_experts_per_tok": 1})()
+    assert step_bytes(model) == model.experts.weight.nbytes // 4 + model.rest.weight.nbytes
+
+
+def test_tokens_a_second_are_bandwidth_over_bytes() -> None:
+    assert Ceiling(100e9, 500_000_000, 600_000_000).to_dict()["tokens_per_second"] == 200
+    assert Ceiling(100e9, None, 600_000_000).tokens_per_second is None
