@@ -1,0 +1,90 @@
+"""A connection whose writes are transactions and whose refusals are sentences."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from app.store.records import StoreError
+
+Row = tuple[object, ...]
+Arguments = Sequence[object]
+
+# While the window waits for a lock it stands still.
+BUSY_MS = 200
+
+
+class Session:
+    """Everything the store does goes through here. Raises StoreError where SQLite refuses."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._is_gathering = False
+        self.saw_damage = False
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+    def read(self, query: str, arguments: Arguments = ()) -> list[tuple]:
+        """All rows of a query."""
+        with self._explained("The chats could not be read."):
+            return self._connection.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def changes(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is kept, or nothing."""
+        self.flush()
+        with self._explained("The chat could not be saved."):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # a full disk ends the transaction by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def change(self, statement: str, arguments: Arguments = ()) -> int:
+        """One statement, kept at once; returns the new row's id."""
+        with self.changes() as connection:
+            return connection.execute(statement, arguments).lastrowid or 0
+
+    def gather(self, statement: str, arguments: Arguments = ()) -> None:
+        """One statement that is kept with the next `flush`: hundreds a second then cost one transaction a batch."""
+        with self._explained("The chat could not be saved."):
+            if not self._is_gathering:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._is_gathering = True
+            self._connection.execute(statement, arguments)
+
+    def flush(self) -> None:
+        """Keep what was gathered."""
+        if self._is_gathering:
+            self._is_gathering = False
+            with self._explained("The chat could not be saved."):
+                try:
+                    self._connection.execute("COMMIT")
+                except sqlite3.Error:
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                    raise
+
+    def close(self) -> None:
+        """Keep what was gathered, and let go of the file; one that is seen to be broken is checked when next opened."""
+        with suppress(StoreError):
+            self.flush()
+            if not self.saw_damage:
+                self.change("DELETE FROM note WHERE name = 'open'")
+        self._connection.close()
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            why = {
+                sqlite3.SQLITE_BUSY: "Another program holds the database; close it, and it will be tried again.",
+                sqlite3.SQLITE_FULL: "There is no room on the disk; free some, and it will be tried again.",
+                sqlite3.SQLITE_READONLY: "The database cannot be written; look at the rights of its folder.",
+                sqlite3.SQLITE_CORRUPT: "The database is damaged; start Lookahead again to have it mended.",
+            }.get(code, "It will be tried again.")
+            self.saw_damage |= code == sqlite3.SQLITE_CORRUPT
+            raise StoreError(f"{what} {why}", f"{type(error).__name__}: {error}") from error
