@@ -1,4 +1,4 @@
-"""The command line: `mlx-spec generate | chat | serve | bench | train | models | doctor`.
+"""The command line: `mlx-spec generate | run | chat | serve | bench | train | models | doctor`.
 
 Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2.
 """
@@ -6,17 +6,32 @@ Answers go to stdout, progress and errors to stderr. A LookaheadError is one lin
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from mlx_spec import blas
 from mlx_spec.bench.command import bench
-from mlx_spec.config import AcceptanceRule
-from mlx_spec.errors import ConfigError, LookaheadError, PromptError
+from mlx_spec.errors import LookaheadError, PromptError
 from mlx_spec.models.command import models_app
-from mlx_spec.options import SamplingOptions, with_sampling
+from mlx_spec.options import (
+    AsJson,
+    DrafterOption,
+    DraftOption,
+    FilePair,
+    LookaheadOption,
+    MaxTokens,
+    Pair,
+    Rule,
+    SamplingOptions,
+    Target,
+    Values,
+    given_values,
+    speculative_config,
+    with_sampling,
+)
+from mlx_spec.run import run
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
 
@@ -25,35 +40,18 @@ train_app = typer.Typer(no_args_is_help=True, help="Make a draft for a target.")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 
-Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
-DraftOption = Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")]
-Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
-DrafterOption = Annotated[
-    Literal["auto", "model", "ngram", "none"],
-    typer.Option(help="model: the draft model; ngram: what stood in the text before; auto: what pays; none: nothing."),
-]
-LookaheadOption = Annotated[str, typer.Option(help="Tokens to draft a round, 1..32, or auto.")]
-Rule = Annotated[
-    AcceptanceRule,
-    typer.Option(
-        help="coupled: plain decoding's own words for the seed; token, block: its distribution, other words; "
-        "typical: lossy."
-    ),
-]
-MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 @app.command()
 @with_sampling
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What to answer.")] = None,
     file: Annotated[Path | None, typer.Option(help="Answer this text file; YAML front matter may set options.")] = None,
+    values: Values = None,
     target: Target = None,
     draft: DraftOption = None,
-    pair: Pair = "starter",
+    pair: FilePair = None,
     drafter: DrafterOption = "auto",
-    lookahead: LookaheadOption = "auto",
+    lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
@@ -66,11 +64,11 @@ def generate(
     from mlx_spec import console
     from mlx_spec.decoder import SpeculativeDecoder
 
-    text, settings = _prompt(prompt, file)
+    text, settings = _prompt(prompt, file, values)
     params = sampling.params(settings, tuple(stop or ()))
-    config = _config(lookahead, acceptance)
+    config = speculative_config(lookahead or str(settings.get("lookahead", "auto")), acceptance)
     with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair, progress)
+        loaded = _load(target, draft, pair or settings.get("pair", "starter"), progress)
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
@@ -128,7 +126,7 @@ def chat(
     draft: DraftOption = None,
     pair: Pair = "starter",
     drafter: DrafterOption = "auto",
-    lookahead: LookaheadOption = "auto",
+    lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
     max_tokens: MaxTokens = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
@@ -141,7 +139,7 @@ def chat(
     from mlx_spec.repl import talk
 
     params = sampling.params({})
-    config = _config(lookahead, acceptance)
+    config = speculative_config(lookahead or "auto", acceptance)
     with console.StageProgress() as progress:
         loaded = _load(target, draft, pair, progress)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
@@ -155,7 +153,7 @@ def serve(
     draft: DraftOption = None,
     pair: Pair = "starter",
     drafter: DrafterOption = "auto",
-    lookahead: LookaheadOption = "auto",
+    lookahead: LookaheadOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
@@ -164,12 +162,13 @@ def serve(
     """Serve the OpenAI-compatible API on this machine."""
     from mlx_spec.server.serve import serve as run
 
-    config = _config(lookahead, "coupled")
+    config = speculative_config(lookahead or "auto", "coupled")
     name = target or pair
     run(name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid)
 
 
 app.command()(bench)
+app.command()(run)
 
 
 @app.command()
@@ -184,27 +183,17 @@ def doctor(as_json: AsJson = False) -> None:
         checks.show(report, Console(highlight=False))
 
 
-def _prompt(prompt: str | None, file: Path | None) -> tuple[str, dict[str, Any]]:
+def _prompt(prompt: str | None, file: Path | None, values: list[str] | None) -> tuple[str, dict[str, Any]]:
     from mlx_spec.prompt_file import read_prompt_file
 
     if prompt is not None and file is not None:
         raise PromptError("A prompt and --file were both given: give one of them.")
     if file is not None:
-        opened = read_prompt_file(file)
+        opened = read_prompt_file(file, given_values(values))
         return opened.text, opened.settings
     if prompt is None or not prompt.strip():
         raise PromptError("The prompt is empty: write something to answer, or name a text file with --file.")
     return prompt, {}
-
-
-def _config(lookahead: str, acceptance: AcceptanceRule) -> Any:
-    from mlx_spec.config import LOOKAHEAD_LIMIT, SpeculativeConfig
-
-    if lookahead == "auto":
-        return SpeculativeConfig(acceptance=acceptance)
-    if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
-        raise ConfigError("lookahead", lookahead, f"auto or a whole number from 1 to {LOOKAHEAD_LIMIT}")
-    return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, acceptance=acceptance)
 
 
 def _load(target: str | None, draft: str | None, pair: str, progress: Any) -> Any:

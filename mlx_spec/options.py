@@ -1,16 +1,38 @@
-"""Options that several commands share, written once: the fields of a dataclass become options of a command."""
+"""Options that several commands share, written once; the fields of a dataclass become options of a command."""
 
 import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from mlx_spec.config import SamplingParams
-from mlx_spec.errors import ConfigError
+from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams, SpeculativeConfig
+from mlx_spec.errors import ConfigError, PromptError
+
+Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
+DraftOption = Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")]
+Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
+FilePair = Annotated[str | None, typer.Option("--pair", help="A known pair, see `models pairs`.  [default: starter]")]
+DrafterOption = Annotated[
+    Literal["auto", "model", "ngram", "none"],
+    typer.Option(help="model: the draft model; ngram: what stood in the text before; auto: what pays; none: nothing."),
+]
+LookaheadOption = Annotated[str | None, typer.Option(help="Tokens to draft a round, 1..32, or auto.  [default: auto]")]
+Rule = Annotated[
+    AcceptanceRule,
+    typer.Option(
+        help="coupled: plain decoding's own words for the seed; token, block: its distribution, other words; "
+        "typical: lossy."
+    ),
+]
+MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Values = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")
+]
 
 _PANEL: Final = "Sampling"
 _BIAS: Final = re.compile(r"([0-9]{1,9})=([-+]?[0-9]*\.?[0-9]+)")
@@ -55,6 +77,26 @@ class SamplingOptions:
             seed=self.seed if self.seed is not None else settings.get("seed"),
             stop=stop,
         )
+
+
+def speculative_config(lookahead: str, acceptance: AcceptanceRule) -> SpeculativeConfig:
+    """The decoder's settings from `--lookahead` and `--acceptance`. Raises ConfigError."""
+    if lookahead == "auto":
+        return SpeculativeConfig(acceptance=acceptance)
+    if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
+        raise ConfigError("lookahead", lookahead, f"auto or a whole number from 1 to {LOOKAHEAD_LIMIT}")
+    return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, acceptance=acceptance)
+
+
+def given_values(texts: list[str] | None) -> dict[str, str]:
+    """The variables that `--set` gave. Raises PromptError."""
+    values: dict[str, str] = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise PromptError(f"--set {text!r} is not understood: write NAME=TEXT, as in --set language=French.")
+        values[name.strip()] = value
+    return values
 
 
 def _bias(text: str) -> tuple[int, float]:

@@ -1,6 +1,6 @@
 """Prompt files as the engine answers them: `prompt_files` reads them, and its errors become ours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,39 @@ def read_prompt_file(path: Path, values: Mapping[str, str] | None = None) -> Pro
 
     Raises PromptError where it cannot be read, its front matter is not understood, or a variable has no value.
     """
+    opened = open_prompt(path)
+    check_values(values or {}, [opened])
+    return fill_prompt(opened, values or {})
+
+
+def open_prompt(path: Path) -> prompt_files.PromptFile:
+    """Read a prompt and leave its variables open. Raises PromptError."""
     try:
-        prompt = prompt_files.read_prompt(path)
-        names = [variable.name for variable in prompt.variables]
-        if unknown := [name for name in values or () if name not in names]:
-            has = f"has {', '.join(names)}" if names else "has none"
-            raise PromptError(f"{path} has no variable {unknown[0]!r}: it {has}.")
-        missing = [one.name for one in prompt.variables if one.default is None and one.name not in (values or {})]
-        if missing:
-            raise PromptError(f"{path} needs a value for {', '.join(missing)}: give it with --set {missing[0]}=TEXT.")
-        text, system = prompt.filled(values or {})
+        return prompt_files.read_prompt(path)
     except prompt_files.PromptFilesError as error:
         raise PromptError(_told(error, path), details=error.details) from error
-    settings = prompt.settings.given() | ({"system": system} if system is not None else {})
-    return PromptFile(text, settings)
+
+
+def check_values(values: Mapping[str, str], prompts: Iterable[prompt_files.PromptFile]) -> None:
+    """Raise PromptError for a value that no prompt has a variable for."""
+    names = list(dict.fromkeys(variable.name for prompt in prompts for variable in prompt.variables))
+    for name in values:
+        if name not in names:
+            there = f"there are {', '.join(names)}" if names else "there are none"
+            raise PromptError(f"No prompt has a variable {name!r}: {there}.")
+
+
+def fill_prompt(prompt: prompt_files.PromptFile, values: Mapping[str, str]) -> PromptFile:
+    """The prompt with its variables filled; values for others are left alone. Raises PromptError."""
+    path = prompt.path
+    missing = [one.name for one in prompt.variables if one.default is None and one.name not in values]
+    if missing:
+        raise PromptError(f"{path} needs a value for {', '.join(missing)}: give it with --set {missing[0]}=TEXT.")
+    try:
+        text, system = prompt.filled(values)
+    except prompt_files.PromptFilesError as error:
+        raise PromptError(_told(error, path), details=error.details) from error
+    return PromptFile(text, prompt.settings.given() | ({"system": system} if system is not None else {}))
 
 
 def _told(error: prompt_files.PromptFilesError, path: Path) -> str:

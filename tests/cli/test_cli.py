@@ -139,7 +139,7 @@ def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
         (["generate", "hi", "--lookahead", "40"], "lookahead is '40': it must be auto or a whole number from 1 to 32"),
         (["generate", "hi", "--max-tokens", "0"], "max_tokens is 0: it must be a whole number of at least 1"),
         (["generate", "hi", "--file", "x"], "give one of them"),
-        (["generate", "--file", "/nowhere/x.md"], "cannot be read"),
+        (["generate", "--file", "/nowhere/x.md"], "/nowhere/x.md is not there"),
         (["generate", "hi", "--draft", "/nowhere/draft"], "There is no model folder /nowhere/draft"),
         (["generate", "hi", "--target", "nowhere"], "nowhere"),
         (["serve", "--host", "0.0.0.0"], "key"),

@@ -1,0 +1,101 @@
+"""`mlx-spec run`: many prompt files, an answer each and a table of all, without a window."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import mlx_spec, save_folder
+from tests.tiny import tiny_pair
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    pair = tiny_pair(0)
+    target, draft = save_folder(pair.target, folder / "target"), save_folder(pair.draft, folder / "draft")
+    return ["--target", target, "--draft", draft]
+
+
+def test_every_prompt_gets_its_answer_and_a_row(models: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.prompt.md").write_text("---\ntitle: A\nseed: 3\nmax_tokens: 9\nlookahead: 2\n---\nSay {{word}}")
+    (tmp_path / "b.txt").write_text("plain {{braces}}")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.prompt.md").write_text("---\nsystem: 'Be {{word}}'\n---\nHello")
+    (tmp_path / "inner" / "other.md").write_text("not a prompt file of this folder")
+    out = tmp_path / "out" / "deep"
+    files = [str(tmp_path / name) for name in ("a.prompt.md", "b.txt", "inner")]
+    done = mlx_spec("run", *files, "--out", str(out), "--set", "word=hi", *models, "--max-tokens", "12", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["state"] for row in rows] == ["done"] * 3
+    assert rows[0]["title"] == "A"
+    assert rows[0]["seed"] == 3
+    names = ["a.answer.md", "b.answer.md", "a-2.answer.md"]
+    assert [(out / name).read_text() for name in names] == [row["answer"].strip() + "\n" for row in rows]
+    assert json.loads((out / "results.json").read_text()) == rows
+    with (out / "results.csv").open(newline="") as file:
+        assert [row["answer"] for row in csv.DictReader(file)] == [row["answer"] for row in rows]
+    assert (out / "results.md").read_text().count("| done |") == 3
+
+
+def test_the_words_are_those_of_generate(models: list[str], tmp_path: Path) -> None:
+    prompt = tmp_path / "a.prompt.md"
+    prompt.write_text("---\nseed: 3\ntemperature: 0.8\nmax_tokens: 9\nsystem: Be brief.\n---\nSay {{word}}")
+    ran = mlx_spec("run", str(prompt), "--out", str(tmp_path / "o"), "--set", "word=a=b", *models, "--json")
+    generated = mlx_spec("generate", "--file", str(prompt), "--set", "word=a=b", *models, "--json")
+    assert json.loads(ran.stdout)[0]["answer"] == json.loads(generated.stdout)["text"] != ""
+
+
+def test_it_goes_on_after_an_error_and_ends_with_one_line_and_2(models: list[str], tmp_path: Path) -> None:
+    (tmp_path / "1.prompt.md").write_text("---\ntemperature: hot\n---\nx")
+    (tmp_path / "2.prompt.md").write_text("---\ntemperature: 900\n---\nx")
+    (tmp_path / "3.prompt.md").write_text("needs {{this}}")
+    (tmp_path / "4.prompt.md").write_text("fine")
+    (tmp_path / "5.bin").write_bytes(bytes(range(256)))
+    files = [str(path) for path in sorted(tmp_path.iterdir())]
+    out = tmp_path / "out"
+    done = mlx_spec("run", *files, str(tmp_path / "gone.md"), "--out", str(out), *models, "--max-tokens", "5")
+    assert done.returncode == 2
+    rows = json.loads((out / "results.json").read_text())
+    assert [row["state"] for row in rows] == ["failed", "failed", "failed", "done", "failed", "failed"]
+    for row, words in zip(rows, ("line 2", "[0, 100]", "--set this=", "", "binary", "not there"), strict=True):
+        assert words in row["error"]
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("mlx-spec: 5 of 6 prompts failed: ")
+    assert [path.name for path in out.glob("*.answer.md")] == ["4.answer.md"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "word"], "write NAME=TEXT"),
+        (["--set", "colour=red"], "No prompt has a variable 'colour': there are word"),
+        (["--lookahead", "99"], "lookahead is '99'"),
+    ],
+)
+def test_a_wrong_option_is_told_before_any_work(tmp_path: Path, options: list[str], message: str) -> None:
+    (tmp_path / "a.prompt.md").write_text("Say {{word}}")
+    done = mlx_spec("run", str(tmp_path / "a.prompt.md"), "--out", str(tmp_path / "out"), *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_earlier_runs_answers_are_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "a.prompt.md").write_text("Hello")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.answer.md").write_text("precious")
+    done = mlx_spec("run", str(tmp_path / "a.prompt.md"), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "is there already" in done.stderr
+    assert (tmp_path / "out" / "a.answer.md").read_text() == "precious"
+
+
+def test_a_folder_without_prompt_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("Hello")
+    done = mlx_spec("run", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "holds no *.prompt.md" in done.stderr
