@@ -5,6 +5,7 @@ LookaheadError
 ├── PromptError            the prompt is empty, too long for the context, or names unknown token ids
 ├── ModelError             a model cannot be used
 │   ├── ModelNotFoundError     no such pair, folder or file
+│   │   └── DownloadError          the Hub does not give a model; `kind` tells the reasons apart
 │   ├── CorruptModelError      the file is truncated, has another checksum, or is not a model
 │   ├── IncompatiblePairError  draft and target do not fit each other
 │   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
@@ -13,6 +14,22 @@ LookaheadError
 ├── ServerError            the local server cannot start (port in use, bad address)
 └── TrainingError          distilling cannot go on
 """
+
+from typing import Literal
+
+DownloadFailure = Literal[
+    "gated",
+    "token",
+    "not_found",
+    "offline",
+    "rate_limited",
+    "server",
+    "checksum",
+    "disk_full",
+    "proxy",
+    "unsafe",
+    "unsupported",
+]
 
 
 class LookaheadError(Exception):
@@ -48,6 +65,27 @@ class ModelError(LookaheadError):
 
 class ModelNotFoundError(ModelError):
     """No pair, folder or file has the given name."""
+
+
+class DownloadError(ModelNotFoundError):
+    """The Hub does not give a model, or gives it wrongly. `kind` says why, `page` is where a person can change that.
+
+    `retry_after_s` is how long to wait before asking again, None where waiting does not help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        kind: DownloadFailure,
+        *,
+        page: str | None = None,
+        retry_after_s: float | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(message, details=details)
+        self.kind: DownloadFailure = kind
+        self.page = page
+        self.retry_after_s = retry_after_s
 
 
 class CorruptModelError(ModelError):

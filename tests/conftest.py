@@ -39,4 +39,9 @@ def lookahead_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     """No test touches the user's own data: `$LOOKAHEAD_HOME` is a new folder for each."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LOOKAHEAD_HOME", str(folder))
+    # Nor their models, their tokens or their keychain; and no test asks the real Hub.
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     return folder

@@ -8,7 +8,6 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, quantize_model, save_model
 
@@ -20,10 +19,12 @@ from mlx_spec.errors import (
     PromptError,
     UnsupportedModelError,
 )
-from mlx_spec.models import hub, loading
+from mlx_spec.models import loading
 from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
+from tests.hub.contents import folder_model
+from tests.hub.loopback import serving
 from tests.models.sentences import one_sentence
 from tests.models.tiny_gguf import tiny_gguf
 from tests.two_tokenizers import words
@@ -230,35 +231,29 @@ def test_the_starter_with_its_draft(folder: Path, tmp_path: Path, monkeypatch: p
     assert load_pair("starter", "none").name == "SmolLM2-135M-Instruct"
 
 
-def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*args: object, **options: object) -> str:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr(hub, "snapshot_download", unreachable)
-    message = refused(ModelNotFoundError, "org/model")
-    assert "org/model" in message
-    assert "cannot be reached" in message
-
-
-def test_a_hub_model_of_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cached(repo_id: str, *, allow_patterns: list[str], local_files_only: bool = False) -> str:
-        assert local_files_only
-        return str(folder)
-
-    monkeypatch.setattr(hub, "snapshot_download", cached)
+def test_a_model_of_the_hub_is_fetched_once_and_then_found_without_a_network(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    told: list[str] = []
+    with serving({"org/Model-4bit": folder_model(folder)}) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.endpoint)
+        assert load_pair("org/Model-4bit", progress=lambda stage, _: told.append(stage)).target_name == "Model-4bit"
+        assert served.sent_bytes
     assert load_pair("org/Model-4bit").target_name == "Model-4bit"
+    assert "loading" in told
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
-    [(GatedRepoError, "accept terms"), (RepositoryNotFoundError, "no public model"), (HfHubHTTPError, "with an error")],
+    ("facts", "said"), [({"gated": True}, "accept its terms"), ({"private": True}, "The Hub has no model org/model")]
 )
-def test_what_the_hub_says(monkeypatch: pytest.MonkeyPatch, kind: type[Exception], said: str) -> None:
-    def answer(*args: object, **options: object) -> str:
-        raise kind.__new__(kind)
-
-    monkeypatch.setattr(hub, "snapshot_download", answer)
-    assert said in refused(ModelNotFoundError, "org/model")
+def test_what_the_hub_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, bool], said: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serving({"org/model": folder_model(folder, **facts)}) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.endpoint)
+        assert said in refused(ModelNotFoundError, "org/model")
 
 
 def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,245 @@
+"""What is installed: the models of the standard Hub cache and the imported ones, as a person keeps house with them."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+from huggingface_hub.utils._cache_manager import HFCacheInfo
+
+from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
+from mlx_spec.models.folder import check_model_folder
+from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.checksum import file_matches
+from mlx_spec.models.library.names import nearest
+from mlx_spec.models.staging import human_bytes
+from mlx_spec.resources import data_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """A model on this machine. `name` is what `--target` takes; `size_bytes` counts what several revisions share once.
+
+    `usable` is False where something is missing, and `problem` says what. Times are seconds since 1970.
+    """
+
+    name: str
+    folder: str
+    source: Literal["hub", "imported"]
+    size_bytes: int
+    last_used_s: float
+    commit: str | None = None
+    usable: bool = True
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What deleting a model freed, or would."""
+
+    name: str
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a model's files hold the bytes that their names in the cache promise; `wrong` lists those that do not."""
+
+    name: str
+    checked: int
+    wrong: tuple[str, ...]
+
+
+def installed_models(access: HubAccess) -> list[InstalledModel]:
+    """All models on this machine, whichever tool fetched them, by name. Models only, no data sets."""
+    found = [_hub_model(repo) for repo in _scan(access).repos if repo.repo_type == "model" and repo.revisions]
+    return sorted([*found, *_imported_models()], key=lambda model: model.name.lower())
+
+
+def find_installed(name: str, access: HubAccess) -> InstalledModel:
+    """The installed model called `name`. Raises ModelNotFoundError naming those that come near."""
+    models = {model.name: model for model in installed_models(access)}
+    if name not in models:
+        near = nearest(name, models)
+        hint = f"; is it {' or '.join(near)}?" if near else ": `mlx-spec models list` shows what is."
+        raise ModelNotFoundError(f"No model called {name} is installed{hint}")
+    return models[name]
+
+
+def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
+    """The folder of a Hub model that is here whole, None where it is not. Asks no network."""
+    repo = access.repo_folder(repo_id)
+    try:
+        commit = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    folder = repo / "snapshots" / commit
+    return folder if _problem(folder) is None else None
+
+
+def total_bytes(access: HubAccess) -> int:
+    """What all installed models take on the disk; blobs that several share count once."""
+    return _scan(access).size_on_disk + sum(model.size_bytes for model in _imported_models())
+
+
+def remove(name: str, access: HubAccess, *, dry_run: bool = False) -> Removal:
+    """Delete a model with all its revisions, or only tell what that would free.
+
+    What other models share stays. Raises ModelNotFoundError, StorageError.
+    """
+    model = find_installed(name, access)
+    try:
+        if model.source == "imported":
+            if not dry_run:
+                shutil.rmtree(model.folder)
+            return Removal(name, model.size_bytes)
+        info = _scan(access)
+        [repo] = [repo for repo in info.repos if repo.repo_id == name and repo.repo_type == "model"]
+        strategy = info.delete_revisions(*(revision.commit_hash for revision in repo.revisions))
+        if not dry_run:
+            strategy.execute()
+    except OSError as error:
+        said = f"{name} cannot be removed from {model.folder} ({(error.strerror or str(error)).lower()})."
+        raise StorageError(said, details=repr(error)) from error
+    return Removal(name, strategy.expected_freed_size)
+
+
+def verify(name: str, access: HubAccess) -> Verification:
+    """Read every file of a Hub model and compare it with its checksum: the name of its blob. Asks no network.
+
+    Raises ModelNotFoundError, and ModelError for an imported model, which has no checksums.
+    """
+    model = find_installed(name, access)
+    if model.source == "imported":
+        raise ModelError(f"{name} was imported from a file, so there are no checksums of the Hub to compare with.")
+    [repo] = [repo for repo in _scan(access).repos if repo.repo_id == name and repo.repo_type == "model"]
+    files = {file.blob_path: file.file_name for revision in repo.revisions for file in revision.files}
+    wrong = [shown for path, shown in files.items() if not _is_right(path)]
+    return Verification(name, len(files), tuple(sorted(wrong)))
+
+
+def move_cache(access: HubAccess, new: Path) -> int:
+    """Move the cache folder to `new`, perhaps on another disk, and return its bytes. A link stays in the old place, so
+    that every other tool still finds it.
+
+    Raises StorageError: then everything is where it was.
+    """
+    old = access.cache_folder
+    if old.is_symlink():
+        raise StorageError(f"{old} was moved before, to {old.resolve()}: remove that link to move it again.")
+    new = new.expanduser().absolute()
+    if new == old or old in new.parents or (new.exists() and any(new.iterdir())):
+        raise StorageError(f"{new} cannot take the cache: name an empty folder, or a new one, outside {old}.")
+    old.mkdir(parents=True, exist_ok=True)
+    size = sum(path.stat().st_size for path in old.rglob("*") if path.is_file() and not path.is_symlink())
+    try:
+        _move(old, new, size)
+    except OSError as error:
+        said = f"The cache cannot be moved to {new} ({(error.strerror or str(error)).lower()}); it stays in {old}."
+        raise StorageError(said, details=repr(error)) from error
+    return size
+
+
+def _move(old: Path, new: Path, size: int) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
+    same_disk = os.stat(old).st_dev == os.stat(new.parent).st_dev
+    free = shutil.disk_usage(new.parent).free
+    if not same_disk and free < size:
+        raise StorageError(f"{new} has {human_bytes(free)} free, and the cache needs {human_bytes(size)}.")
+    if new.exists():
+        new.rmdir()
+    aside = old.with_name(f"{old.name}.moved")
+    if same_disk:
+        old.rename(new)
+    else:
+        try:
+            shutil.copytree(old, new, symlinks=True)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        old.rename(aside)
+    try:
+        old.symlink_to(new, target_is_directory=True)
+    except OSError:
+        (new if same_disk else aside).rename(old)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _scan(access: HubAccess) -> HFCacheInfo:
+    try:
+        return scan_cache_dir(access.cache_folder)
+    except CacheNotFound:
+        if access.cache_folder.is_symlink():
+            said = f"The cache was moved to {access.cache_folder.readlink()}, which is not there: connect that disk."
+            raise StorageError(said) from None
+        access.cache_folder.mkdir(parents=True, exist_ok=True)
+        return scan_cache_dir(access.cache_folder)
+
+
+def _hub_model(repo: Any) -> InstalledModel:
+    """The revision that `main` names, else the newest."""
+    revision = max(repo.revisions, key=lambda one: ("main" in one.refs, one.last_modified))
+    problem = _problem(revision.snapshot_path)
+    return InstalledModel(
+        name=repo.repo_id,
+        folder=str(revision.snapshot_path),
+        source="hub",
+        size_bytes=repo.size_on_disk,
+        last_used_s=repo.last_accessed,
+        commit=revision.commit_hash,
+        usable=problem is None,
+        problem=problem,
+    )
+
+
+def _imported_models() -> list[InstalledModel]:
+    folders = sorted(path.parent for path in (data_folder() / "models").glob("*/config.json"))
+    return [_imported(folder) for folder in folders]
+
+
+def _imported(folder: Path) -> InstalledModel:
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    problem = _problem(folder)
+    return InstalledModel(
+        name=folder.name,
+        folder=str(folder),
+        source="imported",
+        size_bytes=sum(file.st_size for file in files),
+        last_used_s=max(file.st_atime for file in files),
+        usable=problem is None,
+        problem=problem,
+    )
+
+
+def _problem(folder: Path) -> str | None:
+    """What is wrong with a model's folder, None where it can be loaded."""
+    try:
+        check_model_folder(folder)
+    except ModelError as error:
+        return str(error)
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            return f"{index} cannot be read ({error})."
+        missing = sorted(name for name in names if not (folder / str(name)).is_file())
+        if missing:
+            return f"{folder} lacks {missing[0]}, one of its weights."
+    return None
+
+
+def _is_right(blob: Path) -> bool:
+    """Blobs are named by their sha256 or git-sha1; what has another name came from a mirror with etags of its own."""
+    if len(blob.name) not in (40, 64):
+        return True
+    return file_matches(blob, blob.name)

@@ -1,0 +1,48 @@
+"""Where a download stands, as everybody is told: the window, the terminal and the file that outlives the process."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mlx_spec.errors import DownloadFailure
+
+DownloadState = Literal[
+    "queued",  # waits for others
+    "listing",  # asks what the model consists of
+    "downloading",
+    "waiting",  # tries again at a time: see `message` and `retry_in_s`
+    "finishing",  # everything is here and checked: links are made
+    "paused",
+    "done",
+    "failed",  # see `kind` and `message`
+    "cancelled",
+]
+OVER: frozenset[DownloadState] = frozenset({"done", "failed", "cancelled", "paused"})
+"""The states that only a person changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadStatus:
+    """A download at one moment. Sizes in bytes; `total_bytes` is None until the Hub has told.
+
+    `speed_bytes_s` is smoothed, `left_s` what it promises; None where there is nothing to tell. `kind`, `message` and
+    `page` say what went wrong, or what is being waited for. `folder` is where the finished model lies.
+    """
+
+    repo_id: str
+    state: DownloadState = "queued"
+    total_bytes: int | None = None
+    done_bytes: int = 0
+    files_total: int = 0
+    files_done: int = 0
+    speed_bytes_s: float | None = None
+    left_s: float | None = None
+    retry_in_s: float | None = None
+    kind: DownloadFailure | None = None
+    message: str | None = None
+    page: str | None = None
+    commit: str | None = None
+    folder: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
