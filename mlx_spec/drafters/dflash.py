@@ -1,0 +1,58 @@
+"""A DFlash head as the drafter: a whole block of tokens by one pass over the target's states."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from mlx_spec.drafters.base import Draft, DrawSettings
+from mlx_spec.drafters.confidence import Confidence, Least
+from mlx_spec.models.heads.dflash import DFlashHead
+from mlx_spec.sampling import scores
+
+
+class DFlashDrafter:
+    """One pass a proposal, for a block of the trained size, of which a shorter chain takes the beginning.
+
+    The head's caches hold the target's states of the text; those of the newest round wait until the next proposal
+    reads them along with its block, which leaves no trace. So a rejection has nothing to roll back.
+    """
+
+    def __init__(self, head: DFlashHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
+        self._head, self._draw = head, draw
+        self._confidence = Confidence(least_confidence)
+        self._caches = head.make_cache()
+        self._text: list[mx.array] = []  # fused states of tokens that are not in the caches yet
+        self._newest = -1
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """See `Reader.taps`."""
+        return self._head.taps
+
+    def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
+        """See `Reader.read`. Fused at once: the states are as many times wider as there are layers read."""
+        self._text.append(self._head.read(features))
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """The prompt's states wait for the first proposal."""
+        mx.eval(self._text)
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """A chain of the block's length at most; None before the target has read anything."""
+        if not self._text:
+            return None
+        text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)
+        self._text = [text[:0]]
+        logits = self._head.logits(mx.array(self._newest), text, self._caches)
+        rows: list[mx.array] = []
+        drawn: list[mx.array] = []
+        for place in range(min(gamma, logits.shape[0])):
+            drafted = mx.concatenate(drawn) if drawn else None
+            rows.append(scores(self._draw.penalties.apply(logits[place][None], drafted), self._draw.params)[0])
+            drawn.append(self._draw.choose(rows[-1], position + place, round_index)[None])
+        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=1)
+        return draft.first(self._confidence.length(rows))
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """The target's states of what stands have come by `read`."""
+        self._newest = token_ids[-1]

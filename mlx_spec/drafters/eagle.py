@@ -1,0 +1,92 @@
+"""An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+
+from mlx_spec.drafters.base import Draft, DrawSettings
+from mlx_spec.drafters.confidence import Confidence, Least
+from mlx_spec.models.heads.eagle import EagleHead
+from mlx_spec.sampling import scores
+
+CHUNK_TOKENS = 256
+"""So many of the target's states may wait before the head reads them: they take more room than what it keeps."""
+
+
+class EagleDrafter:
+    """Drafts a chain by running the head token after token.
+
+    The head reads pairs: the target's state after a token, and the token that came next. Its cache holds the pairs of
+    the text; those of the newest round wait, with the target's states, until the next proposal reads them in one pass.
+    The second drafted token on it reads its own states instead of the target's, and what that left in its cache is
+    dropped after the round, accepted or not. So it is always rolled back to true states.
+    """
+
+    def __init__(self, head: EagleHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
+        self._head, self._draw = head, draw
+        self._confidence = Confidence(least_confidence)
+        self._cache = KVCache()
+        self._states: list[mx.array] = []  # the target's, of the newest tokens it has read
+        self._after: list[int] = []  # those tokens
+        self._newest = -1
+        self._guessed = 0  # entries of the cache that no text stands behind
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """See `Reader.taps`."""
+        return self._head.taps
+
+    @property
+    def behind(self) -> int:
+        """Pairs, beside the newest, that the next proposal has to read first."""
+        return max(0, len(self._after) - 1)
+
+    def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
+        """See `Reader.read`."""
+        self._states.append(features)
+        self._after.extend(token_ids)
+        while len(self._after) > CHUNK_TOKENS:
+            self._read_pairs(CHUNK_TOKENS - 1)
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """Read what can be read of the prompt: the last state waits for the token that comes next."""
+        if len(self._after) > 1:
+            self._read_pairs(len(self._after) - 1)
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""
+        if not self._after:
+            return None
+        states = self._read_pairs(len(self._after), self._newest)[-1:]
+        rows: list[mx.array] = []
+        drawn: list[mx.array] = []
+        while True:
+            drafted = mx.concatenate(drawn) if drawn else None
+            logits = self._draw.penalties.apply(self._head.logits(states), drafted)
+            row = scores(logits, self._draw.params)[0]
+            rows.append(row)
+            drawn.append(self._draw.choose(row, position + len(rows) - 1, round_index)[None])
+            if len(drawn) == gamma or self._confidence.ends_here(rows):
+                break
+            states = self._head.step(drawn[-1], states, self._cache, self._cache.offset, None)
+            self._guessed += 1
+        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
+        return draft.first(self._confidence.length(rows))
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """Drop what was guessed; the target's own states of what stands have come by `read`."""
+        self._cache.trim(self._guessed)
+        self._guessed = 0
+        self._newest = token_ids[-1]
+
+    def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
+        """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there
+        is); gives the head's own states `[count, hidden]`."""
+        states = self._states[0] if len(self._states) == 1 else mx.concatenate(self._states)
+        behind = self._after[1 : count + 1] if newest is None else [*self._after[1:], newest]
+        token_ids = mx.array(behind, dtype=mx.int32)
+        self._states = [states[count:]] if count < len(self._after) else []
+        self._after = self._after[count:]
+        own = self._head.fuse(states[:count])
+        return self._head.step(token_ids, own, self._cache, self._cache.offset, "causal" if count > 1 else None)

@@ -1,0 +1,134 @@
+"""DFlash (Chen et al. 2026, arXiv 2602.06036): a block of masked tokens, filled in by one pass over the target's
+states.
+
+A few layers; in each, the block attends to itself, both ways, and to the target's states of the text so far, which `fc`
+has fused. Embedding and vocabulary matrix are the target's own.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import KVCache
+
+from mlx_spec.errors import CorruptModelError
+from mlx_spec.models.heads.ends import TargetEnds
+from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, attend, split
+
+
+@dataclass(frozen=True, slots=True)
+class BlockShape:
+    """How a DFlash drafter works: the tokens of a block, the token that stands for what is not known, the target's
+    layers that it reads (outputs), and the window of each of its own layers that has one."""
+
+    block: int
+    mask_id: int
+    taps: tuple[int, ...]
+    windows: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, config: dict[str, Any], target_layers: int) -> "BlockShape":
+        """From `config.json`. Raises CorruptModelError, naming what is missing."""
+        try:
+            own, layers = config.get("dflash_config") or {}, int(config["num_hidden_layers"])
+            taps = own.get("target_layer_ids") or config.get("target_layer_ids") or even_layers(target_layers, layers)
+            kinds = config.get("layer_types") or ["full_attention"] * layers
+            window = config.get("sliding_window")
+            return cls(
+                block=int(config.get("block_size") or own["block_size"]),
+                mask_id=int(own["mask_token_id"] if "mask_token_id" in own else config["mask_token_id"]),
+                taps=tuple(int(layer) for layer in taps),
+                windows=tuple(int(window) if kind == "sliding_attention" and window else None for kind in kinds),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptModelError(f"The drafter's config.json lacks a field ({error}): fetch it again.") from error
+
+
+def even_layers(target_layers: int, count: int) -> list[int]:
+    """The target's layers that a drafter of `count` layers reads unless it says otherwise."""
+    if count == 1:
+        return [target_layers // 2]
+    last = target_layers - 3
+    return [round(1 + i * (last - 1) / (count - 1)) for i in range(count)]
+
+
+class BlockAttention(HeadAttention):
+    """Queries from the block; keys and values from the text's states, then from the block itself."""
+
+    def __init__(self, shape: LayerShape) -> None:
+        super().__init__(shape, shape.hidden, output_bias=shape.attention_bias)
+        self.q_norm = nn.RMSNorm(shape.head_dim, eps=shape.eps)
+        self.k_norm = nn.RMSNorm(shape.head_dim, eps=shape.eps)
+
+    def __call__(self, x: mx.array, text: mx.array, cache: KVCache, window: int | None) -> mx.array:  # type: ignore[override]
+        """Outputs `[block, hidden]` of the block `[block, hidden]` behind new text `[n, hidden]`; both enter the
+        cache."""
+        start, dim = cache.offset, self._shape.head_dim
+        both = mx.concatenate([text, x])
+        queries = self.rope(self.q_norm(split(self.q_proj(x), dim)), offset=start + text.shape[0])
+        keys = self.rope(self.k_norm(split(self.k_proj(both), dim)), offset=start)
+        keys, values = cache.update_and_fetch(keys, split(self.v_proj(both), dim))
+        mask = None
+        if window is not None:
+            places = mx.arange(keys.shape[2])
+            mask = mx.abs(places[None] - places[-x.shape[0] :, None]) < window
+        output: mx.array = self.o_proj(attend(queries, keys, values, mask))
+        return output
+
+
+class BlockLayer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
+    """A Qwen3 layer over a block."""
+
+    def __init__(self, shape: LayerShape) -> None:
+        super().__init__()
+        self.self_attn = BlockAttention(shape)
+        self.mlp = HeadMLP(shape.hidden, shape.inner)
+        self.input_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
+        self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
+
+    def __call__(self, x: mx.array, text: mx.array, cache: KVCache, window: int | None) -> mx.array:
+        """`[block, hidden]` to the same."""
+        x = x + self.self_attn(self.input_layernorm(x), text, cache, window)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class DFlashHead(nn.Module):  # type: ignore[misc]
+    """A DFlash drafter for a target; parameters as published."""
+
+    def __init__(self, shape: LayerShape, block: BlockShape, ends: TargetEnds, layers: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(len(block.taps) * ends.hidden_size, shape.hidden, bias=False)
+        self.hidden_norm = nn.RMSNorm(shape.hidden, eps=shape.eps)
+        self.layers = [BlockLayer(shape) for _ in range(layers)]
+        self.norm = nn.RMSNorm(shape.hidden, eps=shape.eps)
+        self._block, self._ends = block, ends
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The target's layers whose states it reads."""
+        return self._block.taps
+
+    @property
+    def block_size(self) -> int:
+        """Tokens in a block, the known one at its head included."""
+        return self._block.block
+
+    def make_cache(self) -> list[KVCache]:
+        """One cache a layer, for the text."""
+        return [KVCache() for _ in self.layers]
+
+    def read(self, features: mx.array) -> mx.array:
+        """The target's states `[n, taps * hidden]`, fused `[n, hidden]`."""
+        fused: mx.array = self.hidden_norm(self.fc(features))
+        return fused
+
+    def logits(self, known: mx.array, text: mx.array, cache: list[KVCache]) -> mx.array:
+        """Logits `[block - 1, vocab]` of the tokens behind `known` (0-d), which follows the fused `text`
+        `[n, hidden]`. The text enters the cache, the block leaves no trace."""
+        masked = mx.full((self._block.block - 1,), self._block.mask_id, dtype=mx.int32)
+        x = self._ends.embed(mx.concatenate([known[None].astype(mx.int32), masked]))
+        for layer, kept, window in zip(self.layers, cache, self._block.windows, strict=True):
+            x = layer(x, text, kept, window)
+            kept.trim(self._block.block)
+        return self._ends.output(self.norm(x[1:]))

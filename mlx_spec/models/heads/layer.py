@@ -1,0 +1,107 @@
+"""The decoder layer that heads are built of: a llama's, with a wider input or none of its norms where they say so."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import KVCache
+from mlx_lm.models.rope_utils import initialize_rope
+
+from mlx_spec.errors import CorruptModelError
+
+Mask = mx.array | str | None
+"""`[n, keys]`, bool; "causal"; or None, where every query sees every key."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """The sizes of a head's layers, from its `config.json`."""
+
+    hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    eps: float
+    rope_theta: float
+    rope_scaling: dict[str, Any] | None
+    max_positions: int
+    attention_bias: bool
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "LayerShape":
+        """Raises CorruptModelError, naming the field that is missing."""
+        try:
+            hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+            rope = config.get("rope_parameters") or {}
+            scaling = config.get("rope_scaling") or (rope if rope.get("rope_type", "default") != "default" else None)
+            return cls(
+                hidden=hidden,
+                inner=int(config["intermediate_size"]),
+                heads=heads,
+                kv_heads=int(config.get("num_key_value_heads") or heads),
+                head_dim=int(config.get("head_dim") or hidden // heads),
+                eps=float(config.get("rms_norm_eps", 1e-6)),
+                rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10000.0),
+                rope_scaling=scaling,
+                max_positions=int(config.get("max_position_embeddings", 2048)),
+                attention_bias=bool(config.get("attention_bias") or config.get("qkv_bias")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptModelError(f"The head's config.json lacks a size ({error}): fetch the head again.") from error
+
+    def rope(self) -> Any:
+        """The rotary embedding of these sizes."""
+        return initialize_rope(self.head_dim, self.rope_theta, False, self.rope_scaling, self.max_positions)
+
+
+class HeadAttention(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
+    """Attention over a cache, from inputs `[n, width]`."""
+
+    def __init__(self, shape: LayerShape, width: int, *, output_bias: bool = False) -> None:
+        super().__init__()
+        self._shape = shape
+        bias, kv = shape.attention_bias, shape.kv_heads * shape.head_dim
+        self.q_proj = nn.Linear(width, shape.heads * shape.head_dim, bias=bias)
+        self.k_proj = nn.Linear(width, kv, bias=bias)
+        self.v_proj = nn.Linear(width, kv, bias=bias)
+        self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.hidden, bias=output_bias)
+        self.rope = shape.rope()
+
+    def __call__(self, x: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
+        """Outputs `[n, hidden]`; `offset` is the position of the first input, or of all of a tree's level."""
+        queries, keys, values = (
+            split(proj(x), self._shape.head_dim) for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        queries, keys = self.rope(queries, offset=offset), self.rope(keys, offset=offset)
+        keys, values = cache.update_and_fetch(keys, values)
+        output: mx.array = self.o_proj(attend(queries, keys, values, mask))
+        return output
+
+
+class HeadMLP(nn.Module):  # type: ignore[misc]
+    """SwiGLU, as llamas have it."""
+
+    def __init__(self, hidden: int, inner: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden, inner, bias=False)
+        self.up_proj = nn.Linear(hidden, inner, bias=False)
+        self.down_proj = nn.Linear(inner, hidden, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """`[n, hidden]` to the same."""
+        output: mx.array = self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+        return output
+
+
+def split(x: mx.array, head_dim: int) -> mx.array:
+    """`[n, heads * head_dim]` as `[1, heads, n, head_dim]`."""
+    return x.reshape(1, x.shape[0], -1, head_dim).transpose(0, 2, 1, 3)
+
+
+def attend(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask) -> mx.array:
+    """What `[1, heads, n, head_dim]` queries read, `[n, heads * head_dim]`."""
+    scale = queries.shape[-1] ** -0.5
+    read = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    return read.transpose(0, 2, 1, 3).reshape(queries.shape[2], -1)

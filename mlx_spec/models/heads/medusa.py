@@ -1,0 +1,54 @@
+"""Medusa heads (Cai et al. 2024, arXiv 2401.10774): for each token ahead a small residual block, all from one state."""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_spec.taps import LAST
+
+
+class ResidualBlock(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
+    """x + SiLU(W x + b)."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden, hidden, bias=True)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """`[n, hidden]` to the same."""
+        changed: mx.array = nn.silu(self.linear(x))
+        return x + changed
+
+
+class MedusaHeads(nn.Module):  # type: ignore[misc]
+    """`count` heads, each of `depth` residual blocks and a vocabulary matrix: parameters `heads.{head}.{block}.…`.
+
+    Head k reads the target's last state at a position and guesses the token k + 2 places on; the one next to it is the
+    target's own to say.
+    """
+
+    def __init__(self, count: int, depth: int, hidden: int, vocab_size: int) -> None:
+        super().__init__()
+        self.heads = [
+            [*(ResidualBlock(hidden) for _ in range(depth)), nn.Linear(hidden, vocab_size, bias=False)]
+            for _ in range(count)
+        ]
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The target's state behind its final norm."""
+        return (LAST,)
+
+    @property
+    def count(self) -> int:
+        """How many tokens ahead there are heads for."""
+        return len(self.heads)
+
+    def logits(self, state: mx.array, count: int) -> mx.array:
+        """Logits `[count, vocab]` of the first `count` heads for one state `[hidden]`."""
+        rows = []
+        for blocks in self.heads[:count]:
+            x = state[None]
+            for block in blocks:
+                x = block(x)
+            rows.append(x)
+        return mx.concatenate(rows)

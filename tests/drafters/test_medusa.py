@@ -1,0 +1,36 @@
+"""Medusa heads draft what the paper says, from the target's last state alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlx_spec.drafters.base import Draft
+from mlx_spec.drafters.medusa import MedusaDrafter
+from mlx_spec.models.heads.loading import load_head
+from mlx_spec.taps import LAST
+from tests.drafters.published import HIDDEN, medusa, target
+from tests.drafters.reference import medusa_logits
+from tests.drafters.rounds import Text, settings
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("prefix", ["", "medusa_head."])
+def test_medusa_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path, blocks: int, prefix: str) -> None:
+    folder, weights = medusa(tmp_path, heads=3, blocks=blocks, prefix=prefix)
+    plain = {name.removeprefix(prefix): value for name, value in weights.items()}
+    drafter = MedusaDrafter(load_head(folder, "medusa", target(), "tiny"), settings())  # type: ignore[arg-type]
+    assert drafter.taps == (LAST,)
+
+    def check(text: Text, draft: Draft) -> None:
+        expected = medusa_logits(plain, 3, blocks, text.features()[-1])
+        assert draft.token_ids.shape == (3,)  # asked for four; there are three heads
+        assert np.abs(np.array(draft.scores) - expected).max() < 1e-4
+
+    Text(HIDDEN).run(drafter, check)
+
+
+def test_medusa_drafts_nothing_before_the_target_has_read_anything(tmp_path: Path) -> None:
+    drafter = MedusaDrafter(load_head(medusa(tmp_path)[0], "medusa", target(), "tiny"), settings())  # type: ignore[arg-type]
+    drafter.commit([5], 0)
+    assert drafter.propose(1, 2, 0) is None
