@@ -9,7 +9,18 @@ from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkRepl
 
 from app.engine_process import EngineAddress
 from app.problem import Problem
-from app.protocol import Event, Failure, Finished, Prefill, ProtocolError, Round, Text, parse_chunk, parse_failure
+from app.protocol import (
+    Event,
+    Failure,
+    Finished,
+    Prefill,
+    ProtocolError,
+    Round,
+    Text,
+    parse_chunk,
+    parse_failure,
+    parse_request_id,
+)
 from app.sse import SseParser
 
 SILENCE_MS = 180_000  # a long prompt on a slow machine may be quiet for minutes
@@ -31,6 +42,7 @@ class EngineClient(QObject):
         generation_finished: a Finished, once, last.
         completed: sent when the answer arrived whole, after generation_finished.
         failed: a Problem, sent instead of `completed`. Neither is sent after `cancel`.
+        refused: a Problem: the engine does not tell its model, as its token is another.
     """
 
     model_named = Signal(str)
@@ -40,6 +52,7 @@ class EngineClient(QObject):
     generation_finished = Signal(object)
     completed = Signal()
     failed = Signal(object)
+    refused = Signal(object)
 
     def __init__(self, parent: QObject | None = None, silence_ms: int = SILENCE_MS) -> None:
         super().__init__(parent)
@@ -50,6 +63,8 @@ class EngineClient(QObject):
         self._reply: QNetworkReply | None = None
         self._parser = SseParser()
         self._refusal = b""
+        self.request_id: str | None = None
+        """The engine's name of the answer under way, or of the last one; None until its first chunk."""
 
     @property
     def is_busy(self) -> bool:
@@ -63,6 +78,7 @@ class EngineClient(QObject):
     def ask(self, body: Mapping[str, Any]) -> None:
         """Post a chat completion; the answer comes in signals. An earlier one is cancelled."""
         self.cancel()
+        self.request_id = None
         self._parser = SseParser()
         self._refusal = b""
         request = self._request("/v1/chat/completions")
@@ -92,6 +108,10 @@ class EngineClient(QObject):
 
     def _on_models(self, reply: QNetworkReply) -> None:
         reply.deleteLater()
+        if (status := reply.attribute(_STATUS)) in (401, 403):
+            advice = "Look at the token in Settings."
+            self.refused.emit(Problem("The engine refused the connection.", advice, f"HTTP {status}"))
+            return
         try:
             name = json.loads(bytes(reply.readAll().data()))["data"][0]["id"]
         except (IndexError, KeyError, TypeError, ValueError):
@@ -115,6 +135,8 @@ class EngineClient(QObject):
             self._take(data)
 
     def _take(self, data: str) -> None:
+        if self.request_id is None:
+            self.request_id = parse_request_id(data)
         try:
             events = parse_chunk(data)
         except ProtocolError as error:

@@ -20,6 +20,7 @@ CRASH_WINDOW_S = 60.0
 BACKOFF_MS = (500, 1_000, 2_000)
 LOG_LINES = 40
 TERMINATE_MS = 2_500
+REACH_MS = 8_000
 
 Command = Callable[[int, int], Sequence[str]]
 
@@ -55,7 +56,9 @@ def free_port() -> int:
 
 
 class EngineProcess(QObject):
-    """Runs the engine as a child process.
+    """Runs the engine as a child process, or watches one on another computer.
+
+    `remote` is set before `start`: with an address there is no child, and requests go there.
 
     Signals:
         state_changed: the state and a sentence about it. Sent on every change of either.
@@ -75,6 +78,8 @@ class EngineProcess(QObject):
         super().__init__(parent)
         self.state = EngineState.STOPPED
         self.message = ""
+        self.remote: EngineAddress | None = None
+        self.address: EngineAddress | None = None
         self._command = command
         self._backoff_ms = backoff_ms
         self._log: deque[str] = deque(maxlen=LOG_LINES)
@@ -92,7 +97,9 @@ class EngineProcess(QObject):
     def start(self) -> None:
         """Start the engine, forgetting earlier crashes. Does nothing while it runs."""
         self._crashes.clear()
-        if self._process is None:
+        if self.remote is not None:
+            self._reach(self.remote)
+        elif self._process is None:
             self._launch()
 
     def stop(self) -> None:
@@ -111,6 +118,24 @@ class EngineProcess(QObject):
         """The last lines the engine wrote."""
         return "\n".join(self._log)
 
+    def _reach(self, address: EngineAddress) -> None:
+        self._let_go()
+        self._set_state(EngineState.STARTING, f"Reaching {address.url}…")
+        QTimer.singleShot(REACH_MS, self, lambda: self._tell_unreached(address))
+        self._watch(address)
+
+    def _tell_unreached(self, address: EngineAddress) -> None:
+        if self.remote == address and self.state is EngineState.STARTING:
+            advice = "Look whether it runs there, and at the address in Settings. Reaching it goes on being tried."
+            self.gave_up.emit(Problem(f"No engine answers at {address.url}.", advice, "", "none"))
+
+    def _watch(self, address: EngineAddress) -> None:
+        self.address = address
+        self.address_changed.emit(address)
+        self._health = EngineHealth(address.url, self)
+        self._health.answered.connect(self._on_health)
+        self._health.start()
+
     def _launch(self) -> None:
         address = EngineAddress(f"http://127.0.0.1:{(port := free_port())}", secrets.token_urlsafe(32))
         process = QProcess(self)
@@ -126,10 +151,7 @@ class EngineProcess(QObject):
         process.start(program, arguments)
         if self._process is not process:  # it could not be started, and said so already
             return
-        self.address_changed.emit(address)
-        self._health = EngineHealth(address.url, self)
-        self._health.answered.connect(self._on_health)
-        self._health.start()
+        self._watch(address)
 
     def _on_health(self, health: Health) -> None:
         if health.status == "ready":

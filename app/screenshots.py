@@ -43,6 +43,7 @@ def draw(options: argparse.Namespace) -> None:
     from PySide6.QtWidgets import QApplication
 
     from app.assembly import build_window
+    from app.store import Store
     from app.window_memory import WindowMemory
 
     app = QApplication([])
@@ -50,7 +51,8 @@ def draw(options: argparse.Namespace) -> None:
     app.setCursorFlashTime(0)
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as memory:
-        window = build_window(memory=WindowMemory(Path(memory) / "window.ini"))
+        store = Store(Path(memory) / "chats.sqlite3")
+        window = build_window(memory=WindowMemory(Path(memory) / "window.ini"), store=store)
         window.resize(*SIZE)
         window.show()
         window.engine.start()

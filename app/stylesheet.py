@@ -1,10 +1,12 @@
 """The application's style sheet, made from a palette."""
 
+import re
 from string import Template
 
 from app.theme import Palette
-from app.typography import BODY_PX, SMALL_PX
+from app.typography import BODY_PX, SMALL_PX, scaled
 
+_FONT_SIZE = re.compile(r"font-size: (\d+)px")
 _SHEET = Template("""
 QWidget { color: $text; font-size: ${body}px; }
 QMainWindow, QDialog, QWidget#page, QScrollArea, QWidget#column { background: $window; border: none; }
@@ -20,6 +22,17 @@ QLabel[role="name"] { font-size: 13px; font-weight: 600; }
 
 QFrame#topBar, QFrame#footer { background: $window; border: none; }
 QFrame#topBar { border-bottom: 1px solid $border; }
+QFrame#sidebar { background: $sidebar; border: none; border-right: 1px solid $border; }
+QFrame#sidebar QListWidget { background: transparent; border: none; outline: 0; font-size: 13px; }
+QFrame#undoBar { background: $raised; border: none; border-top: 1px solid $border; }
+QFrame#undoBar QLabel { font-size: ${small}px; }
+QFrame#reasoning { background: transparent; border: none; border-left: 2px solid $border; }
+QPushButton[role="fold"] { color: $muted; text-align: left; padding: 2px 0; font-size: ${small}px; }
+QPushButton[role="tiny"] { padding: 0; border-radius: 5px; }
+QPlainTextEdit#editor, QPlainTextEdit#systemPrompt { background: $surface; border: 1px solid $border;
+  border-radius: 10px; padding: 8px; }
+QPlainTextEdit#editor:focus, QPlainTextEdit#systemPrompt:focus { border-color: $accent; }
+QLabel[role="chatTitle"] { font-size: 13px; font-weight: 600; }
 QFrame#footer { border-top: 1px solid $border; }
 QFrame#tracePanel { background: $window; border: none; border-left: 1px solid $border; }
 QFrame#separator { background: $border; border: none; max-height: 1px; min-height: 1px; }
@@ -102,4 +115,5 @@ QProgressBar::chunk { background: $accent; border-radius: 2px; }
 def build_stylesheet(palette: Palette) -> str:
     """Qt style sheet in the colours of `palette`."""
     colours = {name: getattr(palette, name) for name in palette.__slots__}
-    return _SHEET.substitute(colours, body=BODY_PX, small=SMALL_PX)
+    sheet = _SHEET.substitute(colours, body=BODY_PX, small=SMALL_PX)
+    return _FONT_SIZE.sub(lambda found: f"font-size: {scaled(int(found[1]))}px", sheet)

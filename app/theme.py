@@ -1,10 +1,12 @@
 """The two palettes, and which of them is worn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
+
+from app import typography
 
 Choice = Literal["system", "light", "dark"]
 CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
@@ -16,6 +18,7 @@ class Palette:
 
     name: Literal["light", "dark"]
     window: str
+    sidebar: str
     surface: str
     raised: str
     hover: str
@@ -48,6 +51,7 @@ class Palette:
 LIGHT = Palette(
     name="light",
     window="#FAFAF8",
+    sidebar="#F3F3F0",
     surface="#FFFFFF",
     raised="#F1F1EE",
     hover="#E8E8E4",
@@ -80,6 +84,7 @@ LIGHT = Palette(
 DARK = Palette(
     name="dark",
     window="#141517",
+    sidebar="#191B1E",
     surface="#1A1C1F",
     raised="#232529",
     hover="#2C2F34",
@@ -110,6 +115,27 @@ DARK = Palette(
 )
 
 
+LIGHT_HIGH = replace(
+    LIGHT, window="#FFFFFF", sidebar="#FFFFFF", raised="#F2F2F2", border="#5C6066", text="#000000", muted="#33363A",
+    accent="#004F48", accent_hover="#003B36", accepted="#004F48", correction="#6B3100", bonus="#4A1FA0",
+    ngram="#0A4480", plain="#33363A", ghost="#861D33", danger="#8E1A10", notice="#FFF8E6", notice_border="#6B3100",
+)  # fmt: skip
+DARK_HIGH = replace(
+    DARK, window="#000000", sidebar="#000000", surface="#000000", raised="#1A1A1A", border="#A0A6AD", text="#FFFFFF",
+    muted="#D5D9DE", accent="#6FEBD9", accent_hover="#93F2E4", accepted="#6FEBD9", correction="#FFC778",
+    bonus="#D5C5FF", ngram="#A9D2FF", plain="#D5D9DE", ghost="#FFB0BD", danger="#FFB4AD", notice="#1F1A0E",
+    notice_border="#FFC778",
+)  # fmt: skip
+SPACES = (4, 8, 12, 16, 24)  # margins and gaps, in logical pixels
+
+
+def palette_of(name: Literal["light", "dark"], *, is_high: bool) -> Palette:
+    """The palette of that name, with more contrast where that is wanted."""
+    if name == "dark":
+        return DARK_HIGH if is_high else DARK
+    return LIGHT_HIGH if is_high else LIGHT
+
+
 def contrast(first: str, second: str) -> float:
     """The contrast ratio of WCAG 2.2 between two `#rrggbb` colours, 1 to 21."""
     lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
@@ -123,20 +149,29 @@ def _luminance(colour: str) -> float:
 
 
 class Theme(QObject):
-    """Follows the system's light or dark, unless one was chosen.
+    """Follows the system's light or dark, unless one was chosen. Also how large the text is, and how strong.
 
     Signals:
-        changed: the Palette to wear from now on.
+        changed: the Palette to wear from now on; all text is to be written anew.
     """
 
     changed = Signal(object)
 
-    def __init__(self, choice: Choice = "system", parent: QObject | None = None) -> None:
+    def __init__(
+        self, choice: Choice = "system", parent: QObject | None = None, *, is_high: bool = False, scale: float = 1.0
+    ) -> None:
         super().__init__(parent)
         self.choice: Choice = "system"
-        self.palette = LIGHT
+        self.is_high = is_high
+        self.palette = palette_of("light", is_high=is_high)
+        typography.set_scale(scale)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._follow)
         self.choose(choice)
+
+    @property
+    def scale(self) -> float:
+        """How much larger than usual all text is."""
+        return typography.scale()
 
     def choose(self, choice: Choice) -> None:
         """Wear light or dark, or follow the system."""
@@ -146,9 +181,21 @@ class Theme(QObject):
         QGuiApplication.styleHints().setColorScheme(scheme)
         self._follow()
 
+    def set_high(self, is_high: bool) -> None:
+        """Wear stronger colours, or the usual ones."""
+        self.is_high = is_high
+        self._follow()
+
+    def set_scale(self, factor: float) -> None:
+        """Make all text so much larger than usual."""
+        if factor != typography.scale():
+            typography.set_scale(factor)
+            self.changed.emit(self.palette)
+
     def _follow(self) -> None:
         is_dark = QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
-        palette = DARK if self.choice == "dark" or (self.choice == "system" and is_dark) else LIGHT
+        name = "dark" if self.choice == "dark" or (self.choice == "system" and is_dark) else "light"
+        palette = palette_of(name, is_high=self.is_high)
         if palette is not self.palette:
             self.palette = palette
             self.changed.emit(palette)

@@ -7,6 +7,7 @@ from platformdirs import user_config_path
 from PySide6.QtCore import QByteArray, QSettings
 
 from app.theme import CHOICES, Choice
+from app.typography import SCALES
 
 
 def settings_file() -> Path:
@@ -16,7 +17,7 @@ def settings_file() -> Path:
 
 
 class WindowMemory:
-    """Geometry, the panel, and the appearance."""
+    """Geometry, what shows at the sides, the appearance, and where the engine is."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._settings = QSettings(str(path or settings_file()), QSettings.Format.IniFormat)
@@ -39,6 +40,56 @@ class WindowMemory:
     @shows_panel.setter
     def shows_panel(self, value: bool) -> None:
         self._settings.setValue("panel", "true" if value else "false")
+
+    @property
+    def shows_sidebar(self) -> bool:
+        """Whether the chats beside the conversation show."""
+        return str(self._settings.value("sidebar", "true")) == "true"
+
+    @shows_sidebar.setter
+    def shows_sidebar(self, value: bool) -> None:
+        self._settings.setValue("sidebar", "true" if value else "false")
+
+    @property
+    def open_chat(self) -> int | None:
+        """The chat that was open last."""
+        value = str(self._settings.value("chat", ""))
+        return int(value) if value.isdecimal() else None
+
+    @open_chat.setter
+    def open_chat(self, value: int | None) -> None:
+        self._settings.setValue("chat", "" if value is None else str(value))
+
+    @property
+    def font_scale(self) -> float:
+        """How much larger than usual all text is."""
+        try:
+            chosen = float(str(self._settings.value("font", "1")))
+        except ValueError:
+            return 1.0
+        return chosen if chosen in SCALES else 1.0
+
+    @font_scale.setter
+    def font_scale(self, value: float) -> None:
+        self._settings.setValue("font", str(value))
+
+    @property
+    def high_contrast(self) -> bool:
+        """Whether stronger colours are worn."""
+        return str(self._settings.value("contrast", "usual")) == "high"
+
+    @high_contrast.setter
+    def high_contrast(self, value: bool) -> None:
+        self._settings.setValue("contrast", "high" if value else "usual")
+
+    @property
+    def remote_url(self) -> str:
+        """Where the engine is that answers in place of one on this computer; empty for none."""
+        return str(self._settings.value("remote", ""))
+
+    @remote_url.setter
+    def remote_url(self, value: str) -> None:
+        self._settings.setValue("remote", value)
 
     @property
     def appearance(self) -> Choice:

@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from app.render.inline import InlineWriter
 from app.render.table import write_table
 from app.theme import Palette
-from app.typography import BODY_PX, LINE_PX, body_font
+from app.typography import BODY_PX, LINE_PX, body_font, scaled
 
 HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
 _AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
@@ -135,7 +135,7 @@ class DocumentWriter:
 
     def _block_format(self) -> QTextBlockFormat:
         block_format = QTextBlockFormat()
-        block_format.setLineHeight(LINE_PX, _AT_LEAST)
+        block_format.setLineHeight(scaled(LINE_PX), _AT_LEAST)
         block_format.setBottomMargin(10)
         if self._heading:
             block_format.setTopMargin(10)

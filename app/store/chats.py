@@ -86,7 +86,8 @@ class ChatTable:
                     WHERE message_id = ? AND state NOT IN ('waiting', 'streaming')""",
                     (new, old),
                 )
-                connection.execute("INSERT INTO rounds SELECT ?, first, packed FROM rounds WHERE message_id = ?", (new, old))
+                statement = "INSERT INTO rounds SELECT ?, first, packed FROM rounds WHERE message_id = ?"
+                connection.execute(statement, (new, old))
         copied = self.get(copy_id or 0)
         assert copied is not None
         return copied

@@ -1,48 +1,60 @@
 """One answer: its markdown or its tokens, and what can be done with it."""
 
+import time
+from itertools import pairwise
+
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from app.conversation import Answer
+from app.conversation import Answer, Turn
 from app.protocol import Prefill
+from app.render.reasoning import split_reasoning
 from app.theme import Palette
 from app.views.answer_actions import AnswerActions
 from app.views.markdown_view import MarkdownView
 from app.views.reading_bar import ReadingBar
+from app.views.reasoning_view import ReasoningView
 from app.views.segmented import Segmented
-from app.views.token_legend import TokenLegend
+from app.views.tokens_page import TokensPage
 from app.views.tokens_view import TokensView
 
 REPAINT_MS = 33
+IDLE_SHARE = 4  # after a repaint the window rests four times as long as that took
 TOKENS = 1
 
 
 class AnswerView(QWidget):
-    """Follows an Answer; repaints at most thirty times a second.
+    """Follows an Answer; repaints at most thirty times a second, and less often where that takes long.
 
     Signals:
         seed_chosen: the seed of this answer, to be used again.
-        again_chosen: this answer's question is to be asked again.
-        round_hovered: the Round under the pointer.
+        rounds_wanted: the Answer whose rounds are to be filled in before the slot returns.
+        rounds_chosen: the Answer whose tokens were asked for: its rounds are what one looks at.
+        round_hovered: the Answer, and its Round under the pointer or None.
     """
 
     seed_chosen = Signal(int)
-    again_chosen = Signal()
-    round_hovered = Signal(object)
+    rounds_wanted = Signal(object)
+    rounds_chosen = Signal(object)
+    round_hovered = Signal(object, object)
 
-    def __init__(self, answer: Answer, model: str, palette: Palette, parent: QWidget | None = None) -> None:
+    def __init__(self, turn: Turn, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.answer = answer
+        self.answer: Answer = turn.answer
+        self._turn = turn
+        self._is_last = True
         self._palette = palette
-        self._name = QLabel(model or "Answer")
+        self._name = QLabel(turn.answer.model or self.tr("Answer"))
         self._name.setProperty("role", "muted")
         self.switch = Segmented(("Answer", "Tokens"), "Show")
         self._reading = ReadingBar()
+        self._reasoning = ReasoningView(palette)
         self._markdown = MarkdownView()
         self._tokens_page = QWidget()
         self.tokens: TokensView | None = None
         self._num_shown_rounds = 0
+        self._shown_text = ""
         self.action_row = AnswerActions(palette)
         self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
         self._repaint.timeout.connect(self._show)
@@ -53,7 +65,13 @@ class AnswerView(QWidget):
     def focus_chain(self) -> list[QWidget]:
         """What Tab reaches, in the order one reads."""
         tokens = [self.tokens] if self.tokens is not None else []
-        return [*self.switch.buttons, *self._markdown.focus_chain, *tokens, *self.action_row.focus_chain]
+        return [
+            *self.switch.buttons,
+            *self._reasoning.focus_chain,
+            *self._markdown.focus_chain,
+            *tokens,
+            *self.action_row.focus_chain,
+        ]
 
     def grew(self) -> None:
         """The answer got longer: show it soon."""
@@ -61,11 +79,22 @@ class AnswerView(QWidget):
         if not self._repaint.isActive():
             self._repaint.start()
 
+    def reopened(self) -> None:
+        """The closed answer is going to grow: its last block is open again."""
+        self._markdown.clear()
+        self._shown_text = ""
+        self._show()
+
     def closed(self) -> None:
         """The answer is complete, or as complete as it will be."""
         self._reading.hide()
         self._repaint.stop()
         self._show()
+
+    def set_last(self, is_last: bool) -> None:
+        """Whether this is the newest answer, the one that can go on."""
+        self._is_last = is_last
+        self._show_actions()
 
     def show_prefill(self, progress: Prefill | None) -> None:
         """Tell how far the prompt is read."""
@@ -75,6 +104,7 @@ class AnswerView(QWidget):
         """Write everything again in other colours."""
         self._palette = palette
         self._markdown.clear()
+        self._reasoning.wear(palette)
         self.action_row.wear(palette)
         self._drop_tokens()
         self._show()
@@ -91,31 +121,56 @@ class AnswerView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(10)
         layout.addLayout(header)
-        for widget in (self._reading, self._markdown, self._tokens_page, self.action_row):
+        for widget in (self._reading, self._reasoning, self._markdown, self._tokens_page, self.action_row):
             layout.addWidget(widget)
         self._reading.hide()
-        self.switch.chosen.connect(lambda index: self._show())
+        self.switch.chosen.connect(self._on_switched)
         self.action_row.copy_chosen.connect(lambda: QGuiApplication.clipboard().setText(self.answer.text))
         self.action_row.seed_chosen.connect(lambda: self.seed_chosen.emit(self.answer.seed))
-        self.action_row.again_chosen.connect(self.again_chosen)
 
     def _show(self) -> None:
+        started = time.perf_counter()
         shows_tokens = self.switch.index == TOKENS
-        self.switch.setVisible(bool(self.answer.rounds))
+        self.switch.setVisible(self.answer.has_rounds)
         self._markdown.setVisible(not shows_tokens)
         self._tokens_page.setVisible(shows_tokens)
         if shows_tokens:
+            self._reasoning.hide()
             self._show_tokens()
-        self._markdown.show_text(self.answer.text, self._palette, is_final=not self.answer.is_open)
-        self.action_row.show_answer(self.answer)
+        else:
+            self._show_text()
+        self._show_actions()
+        took_ms = 1000 * (time.perf_counter() - started)
+        self._repaint.setInterval(max(REPAINT_MS, round(IDLE_SHARE * took_ms)))
+
+    def _on_switched(self, index: int) -> None:
+        if index == TOKENS:
+            self.rounds_chosen.emit(self.answer)
+        self._show()
+
+    def _show_text(self) -> None:
+        parts = split_reasoning(self.answer.text)
+        is_open = self.answer.is_open
+        self._reasoning.show_reasoning(parts.reasoning, is_thinking=parts.is_thinking and is_open)
+        if not parts.answer.startswith(self._shown_text):  # what seemed to be said turned out to be thought
+            self._markdown.clear()
+        self._markdown.show_text(parts.answer, self._palette, is_final=not is_open)
+        self._shown_text = parts.answer
+
+    def _show_actions(self) -> None:
+        self.action_row.show_answer(self.answer, self._turn.asked.answers, is_last=self._is_last)
 
     def _show_tokens(self) -> None:
         if self.tokens is None:
-            self.tokens = TokensView(self._palette)
+            page = TokensPage(self._palette)
+            self.tokens = page.view
             self.tokens.round_hovered.connect(self._on_round_hovered)
-            self._tokens_page.layout().addWidget(TokenLegend(self._palette))
-            self._tokens_page.layout().addWidget(self.tokens)
-            QWidget.setTabOrder(self.switch.buttons[-1], self.tokens)
+            self.tokens.round_chosen.connect(self._on_round_chosen)
+            self._tokens_page.layout().addWidget(page)
+            for first, second in pairwise([self.switch.buttons[-1], *page.focus_chain]):
+                QWidget.setTabOrder(first, second)
+        if not self.answer.rounds:
+            self.rounds_wanted.emit(self.answer)
         for one in self.answer.rounds[self._num_shown_rounds :]:
             self.tokens.append_round(one)
         self._num_shown_rounds = len(self.answer.rounds)
@@ -127,6 +182,9 @@ class AnswerView(QWidget):
         self.tokens, self._num_shown_rounds = None, 0
 
     def _on_round_hovered(self, index: int) -> None:
-        for one in self.answer.rounds:
-            if one.index == index:
-                self.round_hovered.emit(one)
+        one = self.answer.rounds[index] if 0 <= index < len(self.answer.rounds) else None
+        self.round_hovered.emit(self.answer, one)
+
+    def _on_round_chosen(self, index: int) -> None:
+        self.rounds_chosen.emit(self.answer)
+        self._on_round_hovered(index)

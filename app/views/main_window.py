@@ -1,53 +1,67 @@
-"""The window: it puts the views together and connects them to the view models."""
+"""A window: it puts the views together and connects them to the view models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from PySide6.QtCore import QSize
-from PySide6.QtGui import QAction, QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QCloseEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app import icons
-from app.conversation import Settings, Turn
+from app.conversation import Answer, Settings, Turn
 from app.engine_process import EngineProcess
 from app.example_prompts import ExamplePrompt
 from app.stylesheet import build_stylesheet
 from app.theme import Choice, Palette, Theme
-from app.typography import body_font
+from app.typography import body_font, scaled
 from app.viewmodels.chat import ChatViewModel
+from app.viewmodels.chat_list import ChatListViewModel
 from app.viewmodels.trace import TraceViewModel
 from app.views.banner import Banner
 from app.views.chat_view import COLUMN_PX, SCROLL_BAR_PX, ChatView
 from app.views.composer import Composer
+from app.views.find_bar import FindBar
 from app.views.footer import Footer
-from app.views.menus import Menus
 from app.views.settings_bar import SettingsBar
+from app.views.sidebar import Sidebar
 from app.views.trace_panel import TracePanel
 from app.views.welcome import Welcome
+from app.views.window_commands import WindowCommands
 from app.window_memory import WindowMemory
 
-NARROW_PX = 860  # below this the panel would squeeze the text
+NARROW_PX = 960  # below this the panel would squeeze the text
+SLIM_PX = 720  # below this the list of chats would
 
 
 class MainWindow(QMainWindow):
-    """The one window of the application. Closing it ends the engine."""
+    """One window with one open chat.
+
+    Signals:
+        closing: sent when it is closed, after its answer was stopped.
+    """
+
+    closing = Signal()
 
     def __init__(
         self,
         engine: EngineProcess,
         chat: ChatViewModel,
+        chats: ChatListViewModel,
         trace: TraceViewModel,
         examples: Sequence[ExamplePrompt],
         theme: Theme,
         memory: WindowMemory,
+        new_window: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()
         self.setWindowTitle("Lookahead")
         self.setMinimumSize(QSize(520, 420))
-        self.engine, self.chat, self._theme, self._memory = engine, chat, theme, memory
+        self.engine, self.chat, self.chats, self.theme, self.memory = engine, chat, chats, theme, memory
         palette = theme.palette
+        self.sidebar = Sidebar(chats, palette)
         self.bar = SettingsBar(palette)
         self.banner = Banner(palette)
+        self.find_bar = FindBar(lambda: chat.conversation.turns, palette)
         self.welcome = Welcome(examples, palette)
         self.chat_view = ChatView(palette)
         self.composer = Composer(palette)
@@ -55,14 +69,16 @@ class MainWindow(QMainWindow):
         self.footer = Footer(trace, palette)
         self._pages = QStackedWidget()
         self._build()
-        self._build_menus()
+        self.commands = WindowCommands(self, new_window)
+        self.menus = self.commands.menus
         self._connect()
         self._wear(palette)
-        self.resize(1120, 780)
+        self.resize(1180, 780)
         if (geometry := memory.geometry) is not None:
             self.restoreGeometry(geometry)
         self.bar.panel.setChecked(memory.shows_panel)
-        self._show_panel()
+        self.bar.sidebar.setChecked(memory.shows_sidebar)
+        self._show_sides()
         self._show_state()
         self.composer.field.setFocus()
 
@@ -80,6 +96,16 @@ class MainWindow(QMainWindow):
             switch = self.chat_view.answers[-1].switch
             switch.choose(1 - switch.index)
 
+    def choose_appearance(self, choice: Choice) -> None:
+        """Wear light or dark, or follow the system, now and from now on."""
+        self.memory.appearance = choice
+        self.theme.choose(choice)
+
+    def refresh(self) -> None:
+        """Draw everything anew: the font size is another."""
+        self._wear(self.theme.palette)
+        self._show_sides()
+
     def _build(self) -> None:
         self._pages.addWidget(self.welcome)
         self._pages.addWidget(self.chat_view)
@@ -88,65 +114,101 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(_centred(self.banner, (24, 12, 24, 0)))
+        column.addLayout(_centred(self.find_bar, (24, 8, 24, 0)))
         column.addWidget(self._pages, 1)
         column.addLayout(_centred(self.composer, (24, 6, 24, 16)))
         middle = QHBoxLayout()
         middle.setSpacing(0)
         middle.addWidget(left, 1)
         middle.addWidget(self.panel)
-        page = QWidget(objectName="page")
-        layout = QVBoxLayout(page)
+        page = QVBoxLayout()
+        page.setSpacing(0)
+        page.addWidget(self.bar)
+        page.addLayout(middle, 1)
+        page.addWidget(self.footer)
+        whole = QWidget(objectName="page")
+        layout = QHBoxLayout(whole)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.bar)
-        layout.addLayout(middle, 1)
-        layout.addWidget(self.footer)
-        self.setCentralWidget(page)
-
-    def _build_menus(self) -> None:
-        self.menus = Menus(self)
-        self.menus.build_chat(self.chat.start_over, self.chat.stop, self.chat.ask_again, self.chat.restart_engine)
-        self.menus.build_copying(self._copy_answer, self._copy_conversation)
-        panel = QAction("Show Lookahead Panel", self, checkable=True, shortcut=QKeySequence("Ctrl+Shift+L"))
-        panel.toggled.connect(self.bar.panel.setChecked)
-        self.bar.panel.toggled.connect(panel.setChecked)
-        self.menus.build_view(self.toggle_tokens, panel, self.choose_appearance, self._theme.choice)
-        self.menus.build_help(self._show_about)
+        layout.addWidget(self.sidebar)
+        layout.addLayout(page, 1)
+        self.setCentralWidget(whole)
 
     def _connect(self) -> None:
-        chat = self.chat
+        self._connect_chat()
+        self.bar.new_chosen.connect(self.chat.start_over)
+        self.bar.settings_changed.connect(self._on_settings)
+        self.bar.panel_toggled.connect(self._show_sides)
+        self.bar.sidebar_toggled.connect(self._show_sides)
+        self.bar.details_chosen.connect(self.commands.edit_chat_settings)
+        self.sidebar.chat_chosen.connect(self.chat.open_chat)
+        self.sidebar.new_chosen.connect(self.chat.start_over)
+        self.sidebar.export_chosen.connect(self.commands.export)
+        self.chats.problem_raised.connect(self.banner.show_problem)
+        self.chats.changed.connect(self._on_chats_changed)
+        self.banner.remedy_chosen.connect(self._on_remedy)
+        self.find_bar.turn_wanted.connect(self._on_turn_wanted)
+        self.welcome.example_chosen.connect(self._on_example)
+        self.composer.submitted.connect(self.ask)
+        self.composer.stop_chosen.connect(self.chat.stop)
+        self.composer.text_changed.connect(self._show_state)
+        self.composer.problem_raised.connect(self.banner.show_problem)
+        self.theme.changed.connect(self._wear)
+
+    def _connect_chat(self) -> None:
+        chat, view = self.chat, self.chat_view
         chat.turn_added.connect(self._on_turn_added)
-        chat.turn_removed.connect(self.chat_view.remove_turn)
-        chat.cleared.connect(self._on_cleared)
-        chat.answer_grew.connect(self.chat_view.grew)
-        chat.answer_closed.connect(self.chat_view.closed)
-        chat.prefill_shown.connect(self.chat_view.show_prefill)
+        chat.path_changed.connect(self._on_path_changed)
+        chat.cleared.connect(self._on_path_changed)
+        chat.answer_reopened.connect(view.reopened)
+        chat.answer_grew.connect(view.grew)
+        chat.answer_closed.connect(view.closed)
+        chat.answer_closed.connect(self._order_tabs)
+        chat.prefill_shown.connect(view.show_prefill)
         chat.problem_raised.connect(self.banner.show_problem)
         chat.problem_solved.connect(self.banner.clear)
         chat.state_changed.connect(self._show_state)
-        chat.answer_closed.connect(self._order_tabs)
-        self.bar.new_chosen.connect(chat.start_over)
-        self.bar.settings_changed.connect(self._on_settings)
-        self.bar.panel_toggled.connect(self._show_panel)
-        self.banner.remedy_chosen.connect(self._on_remedy)
-        self.welcome.example_chosen.connect(self._on_example)
-        self.chat_view.seed_chosen.connect(self.bar.use_seed)
-        self.chat_view.again_chosen.connect(chat.ask_again)
-        self.chat_view.round_hovered.connect(self.panel.mark_round)
-        self.composer.submitted.connect(self.ask)
-        self.composer.stop_chosen.connect(chat.stop)
-        self.composer.text_changed.connect(self._show_state)
-        self.composer.problem_raised.connect(self.banner.show_problem)
-        self._theme.changed.connect(self._wear)
+        chat.chat_opened.connect(self._on_chat_opened)
+        chat.chats_changed.connect(self.chats.changed)
+        view.seed_chosen.connect(self.bar.use_seed)
+        view.rounds_wanted.connect(chat.load_rounds)
+        view.rounds_chosen.connect(self._on_rounds_chosen)
+        view.again_chosen.connect(chat.regenerate)
+        view.continue_chosen.connect(lambda _: chat.continue_answer())
+        view.branch_chosen.connect(chat.branch)
+        view.edited.connect(chat.edit)
+        view.stepped.connect(chat.show_version)
 
     def _on_turn_added(self, turn: Turn) -> None:
-        self.chat_view.add_turn(turn, self.chat.model)
+        self.chat_view.add_turn(turn)
         self._pages.setCurrentWidget(self.chat_view)
 
-    def _on_cleared(self) -> None:
-        self.chat_view.clear()
-        self._pages.setCurrentWidget(self.welcome)
-        self.composer.field.setFocus()
+    def _on_path_changed(self) -> None:
+        turns = self.chat.conversation.turns
+        self.chat_view.show_path(turns)
+        self._pages.setCurrentWidget(self.chat_view if turns else self.welcome)
+        if not turns:
+            self.composer.field.setFocus()
+
+    def _on_chat_opened(self) -> None:
+        self.bar.show_settings(self.chat.settings)
+        self._on_chats_changed()
+
+    def _on_chats_changed(self) -> None:
+        """Another window may have deleted or renamed the chat that is open here."""
+        self.chat.refresh()
+        chat = self.chat.chat
+        self.sidebar.mark_open(chat.id if chat else None)
+        self.bar.show_title(self.chat.title)
+        self.setWindowTitle(f"{self.chat.title} – Lookahead" if self.chat.title else "Lookahead")
+
+    def _on_rounds_chosen(self, answer: Answer) -> None:
+        if not self.chat.is_busy:
+            self.chat.show_rounds(answer)
+
+    def _on_turn_wanted(self, index: int) -> None:
+        if (view := self.chat_view.reveal(index)) is not None:
+            self.find_bar.mark(view, self.theme.palette)
 
     def _on_example(self, example: ExamplePrompt) -> None:
         if example.temperature is not None:
@@ -166,11 +228,8 @@ class MainWindow(QMainWindow):
         chat = self.chat
         self.composer.set_state(can_send=chat.can_send(self.composer.text), is_busy=chat.is_busy)
         self.footer.show_engine(self.engine.state, self.engine.message, chat.model, is_answering=chat.is_busy)
-        has_turns = bool(chat.conversation.turns)
-        self.menus.stop.setEnabled(chat.is_busy)
-        self.menus.again.setEnabled(has_turns and not chat.is_busy)
-        for action in (self.menus.copy_answer, self.menus.copy_conversation, self.menus.tokens):
-            action.setEnabled(has_turns)
+        self.chat_view.set_enabled_versions(chat.is_ready)
+        self.commands.show_state()
 
     def _order_tabs(self) -> None:
         """What an answer brought comes after what stands above it, and before the composer."""
@@ -178,47 +237,36 @@ class MainWindow(QMainWindow):
         for first, second in pairwise(chain):
             QWidget.setTabOrder(first, second)
 
-    def _show_panel(self) -> None:
-        is_narrow = self.width() < NARROW_PX
+    def _show_sides(self) -> None:
+        width = self.width() - (self.sidebar.width() if self.bar.sidebar.isChecked() else 0)
+        is_narrow = width < scaled(NARROW_PX) - 100
+        self.sidebar.setVisible(self.bar.sidebar.isChecked() and self.width() >= SLIM_PX)
         self.panel.setVisible(self.bar.panel.isChecked() and not is_narrow)
         self.bar.set_narrow(is_narrow)
         self.footer.set_narrow(is_narrow)
         self._show_state()
-
-    def _copy_answer(self) -> None:
-        QGuiApplication.clipboard().setText(self.chat.conversation.turns[-1].answer.text)
-
-    def _copy_conversation(self) -> None:
-        QGuiApplication.clipboard().setText(self.chat.conversation.to_markdown())
-
-    def choose_appearance(self, choice: Choice) -> None:
-        """Wear light or dark, or follow the system, now and from now on."""
-        self._memory.appearance = choice
-        self._theme.choose(choice)
 
     def _wear(self, palette: Palette) -> None:
         app = QApplication.instance()
         app.setFont(body_font())
         app.setStyleSheet(build_stylesheet(palette))
         self.setWindowIcon(icons.icon("mark", palette.accent))
-        for view in (self.bar, self.banner, self.welcome, self.chat_view, self.composer, self.panel, self.footer):
+        views = (self.sidebar, self.bar, self.banner, self.find_bar, self.welcome, self.chat_view, self.composer)
+        for view in (*views, self.panel, self.footer):
             view.wear(palette)
 
-    def _show_about(self) -> None:
-        about = "Speculative decoding you can see: the same words, sooner.\n\nEverything stays on this computer."
-        QMessageBox.about(self, "About Lookahead", about)
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The panel gives way in a narrow window."""
+        """The panel gives way in a narrow window, and then the list of chats."""
         super().resizeEvent(event)
-        self._show_panel()
+        self._show_sides()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the window, and leave no engine behind."""
-        self._memory.geometry = self.saveGeometry()
-        self._memory.shows_panel = self.bar.panel.isChecked()
+        """Remember the window, and let whoever opened it end what it no longer needs."""
+        self.memory.geometry = self.saveGeometry()
+        self.memory.shows_panel = self.bar.panel.isChecked()
+        self.memory.shows_sidebar = self.bar.sidebar.isChecked()
         self.chat.stop()
-        self.engine.stop()
+        self.closing.emit()
         super().closeEvent(event)
 
 

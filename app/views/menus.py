@@ -1,80 +1,107 @@
-"""The menu bar, with the shortcuts and roles that each system expects."""
+"""The menu bar, with the shortcuts and roles that each system expects. The command list shows the same actions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
+from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QWidget
 
 from app.theme import CHOICES, Choice
 
 Slot = Callable[[], object]
 Shortcut = QKeySequence.StandardKey | str | None
+Entry = tuple[str, str, Shortcut, Slot] | None
 
 
 class Menus:
-    """Builds the menus of a window; the actions that the window enables and disables are its attributes."""
+    """The menus of a window. Entries have a key, by which `action` finds them."""
 
     def __init__(self, window: QMainWindow) -> None:
         self._window = window
+        self._actions: dict[str, QAction] = {}
         bar = window.menuBar()
-        self._file, self._edit = bar.addMenu("&File"), bar.addMenu("&Edit")
-        self._view, self._chat, self._help = bar.addMenu("&View"), bar.addMenu("&Chat"), bar.addMenu("&Help")
-        self._build_edit()
-        quit_key, quit_role = QKeySequence.StandardKey.Quit, QAction.MenuRole.QuitRole
-        self._file.addAction(self._action("Quit Lookahead", quit_key, window.close, quit_role))
+        self.file = bar.addMenu(window.tr("&File"))
+        self.edit = bar.addMenu(window.tr("&Edit"))
+        self.view = bar.addMenu(window.tr("&View"))
+        self.chat = bar.addMenu(window.tr("&Chat"))
+        self.help = bar.addMenu(window.tr("&Help"))
 
-    def build_chat(self, new: Slot, stop: Slot, again: Slot, restart: Slot) -> None:
-        """What one does with a conversation."""
-        self._file.insertAction(self._file.actions()[0], self._action("New Chat", QKeySequence.StandardKey.New, new))
-        self.stop = self._action("Stop", "Esc", stop)
-        self.again = self._action("Ask Again", "Ctrl+R", again)
-        self._chat.addActions([self.stop, self.again])
-        self._chat.addSeparator()
-        self._chat.addAction(self._action("Start the Engine Again", None, restart))
+    def add(self, menu: QMenu, *entries: Entry) -> None:
+        """Add entries of (key, text, shortcut, slot); None draws a line."""
+        for entry in entries:
+            if entry is None:
+                menu.addSeparator()
+                continue
+            key, text, shortcut, slot = entry
+            action = QAction(text, self._window)
+            action.setMenuRole(QAction.MenuRole.NoRole)
+            if shortcut is not None:
+                action.setShortcut(QKeySequence(shortcut))
+            action.triggered.connect(lambda _=False, slot=slot: slot())
+            self._actions[key] = action
+            menu.addAction(action)
 
-    def build_copying(self, answer: Slot, conversation: Slot) -> None:
-        """What can be copied as a whole."""
-        self.copy_answer = self._action("Copy Answer", "Ctrl+Shift+C", answer)
-        self.copy_conversation = self._action("Copy Conversation", "Ctrl+Alt+C", conversation)
-        self._edit.addSeparator()
-        self._edit.addActions([self.copy_answer, self.copy_conversation])
+    def action(self, key: str) -> QAction:
+        """The entry of that key."""
+        return self._actions[key]
 
-    def build_view(self, tokens: Slot, panel: QAction, choose: Callable[[Choice], object], chosen: Choice) -> None:
-        """What shows, and in which colours."""
-        self.tokens = self._action("Answer or Tokens", "Ctrl+T", tokens)
-        self._view.addActions([self.tokens, panel])
-        appearance = self._view.addMenu("Appearance")
-        group = QActionGroup(appearance)
+    def set_role(self, key: str, role: QAction.MenuRole) -> None:
+        """Where macOS puts it."""
+        self._actions[key].setMenuRole(role)
+
+    def set_enabled(self, is_enabled: bool, *keys: str) -> None:
+        """Whether entries can be chosen now."""
+        for key in keys:
+            self._actions[key].setEnabled(is_enabled)
+
+    def add_checkable(self, menu: QMenu, key: str, text: str, shortcut: Shortcut) -> QAction:
+        """Add an entry that is on or off."""
+        self.add(menu, (key, text, shortcut, lambda: None))
+        self._actions[key].setCheckable(True)
+        return self._actions[key]
+
+    def add_appearance(self, choose: Callable[[Choice], object], chosen: Choice) -> None:
+        """The submenu of light and dark."""
+        names = {
+            "system": self._window.tr("System"),
+            "light": self._window.tr("Light"),
+            "dark": self._window.tr("Dark"),
+        }
+        menu = self.view.addMenu(self._window.tr("Appearance"))
+        group = QActionGroup(menu)
         for choice in CHOICES:
-            action = self._action(choice.capitalize(), None, lambda choice=choice: choose(choice))
+            self.add(menu, (f"appearance-{choice}", names[choice], None, lambda choice=choice: choose(choice)))
+            action = self._actions[f"appearance-{choice}"]
             action.setCheckable(True)
             action.setChecked(choice == chosen)
             group.addAction(action)
-            appearance.addAction(action)
 
-    def build_help(self, about: Slot) -> None:
-        """What this is."""
-        self._help.addAction(self._action("About Lookahead", None, about, QAction.MenuRole.AboutRole))
-
-    def _build_edit(self) -> None:
-        """Cut, copy and paste where the focus is; the fields' own shortcuts do the same."""
-        for name, key, slot in (
-            ("Cut", QKeySequence.StandardKey.Cut, "cut"),
-            ("Copy", QKeySequence.StandardKey.Copy, "copy"),
-            ("Paste", QKeySequence.StandardKey.Paste, "paste"),
-            ("Select All", QKeySequence.StandardKey.SelectAll, "selectAll"),
+    def add_editing(self) -> None:
+        """Undo to Select All where the focus is; the fields' own shortcuts do the same."""
+        keys = QKeySequence.StandardKey
+        window = self._window
+        for text, key, slot in (
+            (window.tr("Undo"), keys.Undo, "undo"),
+            (window.tr("Redo"), keys.Redo, "redo"),
+            ("", None, ""),
+            (window.tr("Cut"), keys.Cut, "cut"),
+            (window.tr("Copy"), keys.Copy, "copy"),
+            (window.tr("Paste"), keys.Paste, "paste"),
+            (window.tr("Select All"), keys.SelectAll, "selectAll"),
         ):
-            self._edit.addAction(self._action(name, key, lambda slot=slot: _call_focused(slot)))
+            entry = (f"edit-{slot}", text, key, lambda slot=slot: _call_focused(slot)) if slot else None
+            self.add(self.edit, entry)
 
-    def _action(
-        self, text: str, shortcut: Shortcut, slot: Slot, role: QAction.MenuRole = QAction.MenuRole.NoRole
-    ) -> QAction:
-        action = QAction(text, self._window)
-        if shortcut is not None:
-            action.setShortcut(QKeySequence(shortcut))
-        action.setMenuRole(role)
-        action.triggered.connect(lambda: slot())
-        return action
+    def commands(self) -> Iterator[tuple[str, QAction]]:
+        """Every entry that can be chosen now, with the name of its menu."""
+        for top in self._window.menuBar().actions():
+            menu = top.menu()
+            pending = list(menu.actions()) if isinstance(menu, QMenu) else []
+            while pending:
+                action = pending.pop(0)
+                if isinstance(inner := action.menu(), QMenu):
+                    pending = [*inner.actions(), *pending]
+                elif action.text() and action.isEnabled() and not action.isSeparator():
+                    yield top.text().replace("&", ""), action
 
 
 def _call_focused(slot: str) -> None:

@@ -1,32 +1,124 @@
-"""A question, as a bubble on the right."""
+"""A question, as a bubble on the right that can be asked in other words."""
 
-from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtCore import QRect, QSize, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from app import icons
+from app.conversation import Turn
+from app.theme import Palette
+from app.views.version_stepper import VersionStepper
 
 UNBOUNDED_PX = 1_000_000
 PADDING_PX = 15  # as the style sheet has it
 SLACK_PX = 2  # a label wraps a hair earlier than its font metrics say
+EDITOR_LINES = 8
 
 
 class QuestionView(QWidget):
-    """Plain text, selectable, at most four fifths of the column wide."""
+    """Plain text, selectable, at most four fifths of the column wide.
 
-    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+    Signals:
+        edited: other words to ask in place of these.
+        stepped: the wording this many places further is wanted.
+    """
+
+    edited = Signal(str)
+    stepped = Signal(int)
+
+    def __init__(self, turn: Turn, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._label = QLabel(_breakable(text))
-        self._label.setObjectName("question")
-        self._label.setTextFormat(Qt.TextFormat.PlainText)
-        self._label.setWordWrap(True)
-        self._label.setIndent(0)
-        self._label.setAccessibleName("Question")
+        self._turn = turn
+        self._label = self._bubble(turn.question)
+        self._names = QLabel("  ".join(f"▤ {one.name}" for one in turn.asked.attachments))
+        self._names.setProperty("role", "muted")
+        self._names.setVisible(bool(turn.asked.attachments))
+        self.stepper = VersionStepper(self.tr("wording"), palette)
+        self.edit_button = self._tool(self.tr("Edit and ask again"))
+        self.copy_button = self._tool(self.tr("Copy question"))
+        self._editor: _Editor | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(4)
+        bubble = QHBoxLayout()
+        bubble.addStretch(1)
+        bubble.addWidget(self._label, 0)
+        self._layout.addLayout(bubble)
+        tools = QHBoxLayout()
+        tools.setSpacing(2)
+        tools.addStretch()
+        for widget in (self._names, self.stepper, self.edit_button, self.copy_button):
+            tools.addWidget(widget)
+        self._layout.addLayout(tools)
+        self.edit_button.clicked.connect(self.begin_edit)
+        self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(turn.question))
+        self.stepper.stepped.connect(self.stepped)
+        self.wear(palette)
+        self.show_versions(is_enabled=False)
+
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches."""
+        return [self.stepper.before, self.stepper.after, self.edit_button, self.copy_button]
+
+    def show_versions(self, *, is_enabled: bool) -> None:
+        """Tell which wording shows, and whether others can be shown or asked now."""
+        self.stepper.show_versions(self._turn.siblings, is_enabled=is_enabled)
+        self.edit_button.setEnabled(is_enabled)
+
+    def wear(self, palette: Palette) -> None:
+        """Draw the icons in the palette's colours."""
+        self.stepper.wear(palette)
+        self.edit_button.setIcon(icons.icon("edit", palette.muted, palette.border))
+        self.copy_button.setIcon(icons.icon("copy", palette.muted))
+
+    def begin_edit(self) -> None:
+        """Show a field with the words in place of the bubble."""
+        if self._editor is None:
+            self._editor = _Editor(self._turn.question)
+            self._editor.done.connect(self._on_edited)
+            self._editor.cancelled.connect(self.end_edit)
+            self._layout.insertWidget(1, self._editor)
+        self._label.hide()
+        self._editor.show()
+        self._editor.field.setFocus()
+
+    def end_edit(self) -> None:
+        """Show the bubble again."""
+        if self._editor is not None:
+            self._layout.removeWidget(self._editor)
+            self._editor.hide()
+            self._editor.deleteLater()
+            self._editor = None
+        self._label.show()
+        self.edit_button.setFocus()
+
+    def _on_edited(self, text: str) -> None:
+        self.end_edit()
+        if text.strip() and text.strip() != self._turn.question:
+            self.edited.emit(text)
+
+    def _bubble(self, text: str) -> QLabel:
+        label = QLabel(_breakable(text))
+        label.setObjectName("question")
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setWordWrap(True)
+        label.setIndent(0)
+        label.setAccessibleName(self.tr("Question"))
         flags = Qt.TextInteractionFlag
-        self._label.setTextInteractionFlags(flags.TextSelectableByMouse | flags.TextSelectableByKeyboard)
-        self._label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addStretch(1)
-        layout.addWidget(self._label, 0)
+        label.setTextInteractionFlags(flags.TextSelectableByMouse | flags.TextSelectableByKeyboard)
+        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        label.setVisible(bool(text))
+        return label
+
+    def _tool(self, name: str) -> QPushButton:
+        button = QPushButton()
+        button.setProperty("role", "tiny")
+        button.setAccessibleName(name)
+        button.setToolTip(name)
+        button.setFixedSize(24, 22)
+        button.setIconSize(QSize(13, 13))
+        return button
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the bubble as wide as its text, up to four fifths."""
@@ -37,6 +129,49 @@ class QuestionView(QWidget):
         width = min(text.width(), room) + 2 * PADDING_PX + SLACK_PX
         self._label.setFixedWidth(width)
         self._label.setFixedHeight(self._label.heightForWidth(width))
+
+
+class _Editor(QWidget):
+    """A field with the question's words, and what to do with them.
+
+    Signals:
+        done: the words to ask.
+        cancelled: nothing is to be asked.
+    """
+
+    done = Signal(str)
+    cancelled = Signal()
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.field = QPlainTextEdit(text)
+        self.field.setObjectName("editor")
+        self.field.setAccessibleName(self.tr("Other words for the question"))
+        self.field.setTabChangesFocus(True)
+        lines = min(EDITOR_LINES, max(2, text.count("\n") + 1 + len(text) // 80))
+        self.field.setFixedHeight(lines * self.field.fontMetrics().lineSpacing() + 24)
+        self._ask, self._cancel = QPushButton(self.tr("Ask")), QPushButton(self.tr("Cancel"))
+        for button in (self._ask, self._cancel):
+            button.setProperty("role", "outline")
+        row = QHBoxLayout()
+        row.addStretch()
+        row.addWidget(self._cancel)
+        row.addWidget(self._ask)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.field)
+        layout.addLayout(row)
+        self._ask.clicked.connect(lambda: self.done.emit(self.field.toPlainText()))
+        self._cancel.clicked.connect(self.cancelled)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape leaves the words as they were; Enter with the command key asks."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.cancelled.emit()
+        elif event.key() == Qt.Key.Key_Return and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.done.emit(self.field.toPlainText())
+        else:
+            super().keyPressEvent(event)
 
 
 def _breakable(text: str) -> str:

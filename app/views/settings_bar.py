@@ -1,4 +1,6 @@
-"""The bar above the conversation: a new chat, and how the next answers are made."""
+"""The bar above the conversation: its title, and how the next answers are made."""
+
+from dataclasses import replace
 
 from PySide6.QtCore import QPointF, QRegularExpression, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF, QRegularExpressionValidator
@@ -7,6 +9,7 @@ from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout, QL
 from app import icons
 from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
+from app.views.elided_label import ElidedLabel
 
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10
@@ -20,24 +23,32 @@ Off: nothing is guessed, plain decoding
 
 
 class SettingsBar(QFrame):
-    """Temperature, lookahead and seed; the panel's switch.
+    """The chat's title, temperature, lookahead and seed; the switches of both sides.
 
     Signals:
         new_chosen: the button for a new chat was pressed.
         settings_changed: a Settings, after every change.
+        details_chosen: all settings of the chat are wanted.
+        sidebar_toggled: whether the list of chats is to show.
         panel_toggled: whether the panel beside is to show.
     """
 
     new_chosen = Signal()
     settings_changed = Signal(object)
+    details_chosen = Signal()
+    sidebar_toggled = Signal(bool)
     panel_toggled = Signal(bool)
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("topBar")
-        self._new = QPushButton("New chat")
-        self._new.setIconSize(QSize(18, 18))
-        self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=1, value=0.7)
+        self._base = Settings()
+        self.sidebar = self._switch(self.tr("Show the chats"), self.tr("Show or hide the list of chats"))
+        self._new = self._switch(self.tr("New chat"), self.tr("New chat"))
+        self._new.setCheckable(False)
+        self._title = ElidedLabel()
+        self._title.setProperty("role", "chatTitle")
+        self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=2, value=0.7)
         self.temperature.setFixedWidth(56)
         self.temperature.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.lookahead = _LookaheadBox(palette)
@@ -45,9 +56,10 @@ class SettingsBar(QFrame):
         self.seed.setValidator(QRegularExpressionValidator(QRegularExpression(rf"\d{{0,{MAX_SEED_DIGITS}}}"), self))
         self.seed.setFixedWidth(SEED_PX)
         self._temperature_label = QLabel("Temperature")
-        self.panel = QPushButton(checkable=True)
-        self.panel.setFixedSize(34, 30)
-        self.panel.setIconSize(QSize(18, 18))
+        self.details = self._switch(self.tr("Chat settings"), self.tr("System prompt and sampling of this chat"))
+        self.details.setCheckable(False)
+        shown = self.tr("Show or hide the lookahead panel")
+        self.panel = self._switch(self.tr("Show the lookahead panel"), shown)
         self._build()
         self.wear(palette)
 
@@ -57,7 +69,20 @@ class SettingsBar(QFrame):
         seed = int(self.seed.text()) if self.seed.hasAcceptableInput() and self.seed.text() else None
         drafter, lookahead = self.lookahead.value
         temperature = round(self.temperature.value(), 2)
-        return Settings(temperature=temperature, lookahead=lookahead, drafter=drafter, seed=seed)
+        return replace(self._base, temperature=temperature, lookahead=lookahead, drafter=drafter, seed=seed)
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show the settings of another chat."""
+        self._base = settings
+        self.blockSignals(True)
+        self.temperature.setValue(settings.temperature)
+        self.lookahead.choose(settings.drafter, settings.lookahead)
+        self.seed.setText("" if settings.seed is None else str(settings.seed))
+        self.blockSignals(False)
+
+    def show_title(self, title: str) -> None:
+        """Tell which chat is open."""
+        self._title.show_text(title)
 
     def use_seed(self, seed: int) -> None:
         """Write a seed into its field."""
@@ -65,23 +90,26 @@ class SettingsBar(QFrame):
 
     def set_narrow(self, is_narrow: bool) -> None:
         """In a narrow window the words give way, and there is no room for a panel."""
-        self._new.setText("" if is_narrow else "New chat")
         self.panel.setVisible(not is_narrow)
-        self._temperature_label.setText("Temp." if is_narrow else "Temperature")
+        self._temperature_label.setText(self.tr("Temp.") if is_narrow else self.tr("Temperature"))
         self.seed.setFixedWidth(SEED_PX - 16 if is_narrow else SEED_PX)
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
+        self.sidebar.setIcon(icons.icon("sidebar", palette.text))
         self._new.setIcon(icons.icon("new", palette.text))
+        self.details.setIcon(icons.icon("sliders", palette.text))
         self.panel.setIcon(icons.icon("panel", palette.text))
         self.lookahead.wear(palette)
 
     def _build(self) -> None:
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
-        layout.setSpacing(7)
+        layout.setSpacing(6)
+        layout.addWidget(self.sidebar)
         layout.addWidget(self._new)
-        layout.addStretch()
+        layout.addSpacing(4)
+        layout.addWidget(self._title, 1)
         fields: tuple[tuple[str, QWidget, str], ...] = (
             ("Temperature", self.temperature, "0 always takes the likeliest token; more is more varied"),
             ("Lookahead", self.lookahead, LOOKAHEAD_TIP),
@@ -97,15 +125,23 @@ class SettingsBar(QFrame):
             layout.addWidget(label)
             layout.addWidget(field)
             layout.addSpacing(8)
+        layout.addWidget(self.details)
         layout.addWidget(self.panel)
-        self._new.setAccessibleName("New chat")
-        self._new.setToolTip("New chat")
-        self.panel.setAccessibleName("Show the lookahead panel")
-        self.panel.setToolTip("Show or hide the lookahead panel")
         self._new.clicked.connect(self.new_chosen)
+        self.details.clicked.connect(self.details_chosen)
+        self.sidebar.toggled.connect(self.sidebar_toggled)
+        self.sidebar.toggled.connect(lambda is_on: self._new.setVisible(not is_on))
         self.panel.toggled.connect(self.panel_toggled)
         for signal in (self.temperature.valueChanged, self.lookahead.currentIndexChanged, self.seed.textChanged):
             signal.connect(lambda: self.settings_changed.emit(self.settings))
+
+    def _switch(self, name: str, tip: str) -> QPushButton:
+        button = QPushButton(checkable=True)
+        button.setAccessibleName(name)
+        button.setToolTip(tip)
+        button.setFixedSize(34, 30)
+        button.setIconSize(QSize(18, 18))
+        return button
 
 
 class _LookaheadBox(QComboBox):
@@ -131,6 +167,11 @@ class _LookaheadBox(QComboBox):
     def value(self) -> tuple[Drafter, Lookahead]:
         """What is chosen."""
         return self._values[self.currentText()]
+
+    def choose(self, drafter: Drafter, lookahead: Lookahead) -> None:
+        """Show what is set; a fixed length is shown without its drafter."""
+        wanted = (drafter, lookahead) if lookahead == "auto" else ("auto", lookahead)
+        self.setCurrentText(next((name for name, value in self._values.items() if value == wanted), "Auto"))
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""

@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from app.assembly import build_window
 from app.engine_process import EngineProcess, EngineState
+from app.store import Store
 from app.views.main_window import MainWindow
 from app.window_memory import WindowMemory
 
@@ -65,7 +66,8 @@ def engine(make_engine: EngineFactory, qtbot: QtBot) -> EngineProcess:
 @pytest.fixture
 def window(make_engine: EngineFactory, qtbot: QtBot, tmp_path: Path) -> Iterator[MainWindow]:
     """The whole window with the stand-in, ready to be asked."""
-    window = build_window(make_engine(), WindowMemory(tmp_path / "window.ini"))
+    store = Store(tmp_path / "chats.sqlite3")
+    window = build_window(make_engine(), WindowMemory(tmp_path / "window.ini"), store)
     window.show()
     window.engine.start()
     qtbot.waitUntil(lambda: window.engine.state is EngineState.READY and bool(window.chat.model), timeout=10_000)

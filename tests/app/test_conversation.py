@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.conversation import Answer, Conversation, Drafter, Lookahead, Settings, Turn, build_request
+from app.conversation import Answer, Conversation, Drafter, Lookahead, Settings, build_request
 
 
 def conversation(*answers: str) -> Conversation:
-    return Conversation([Turn(f"question {i}", Answer(seed=i, text=text)) for i, text in enumerate(answers)])
+    return Conversation.of((f"question {i}", Answer(seed=i, text=text)) for i, text in enumerate(answers))
 
 
 def test_turns_without_text_are_left_out_but_not_the_newest() -> None:

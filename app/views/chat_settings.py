@@ -1,0 +1,151 @@
+"""How a chat's answers are made: its system prompt, its sampling, and presets of both."""
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.conversation import Settings
+from app.store.presets import PresetTable
+from app.typography import scaled
+
+
+class ChatSettings(QDialog):
+    """Edits a Settings; `settings` is what is set when it was accepted."""
+
+    def __init__(self, settings: Settings, presets: PresetTable, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(self.tr("Chat settings"))
+        self._base, self._presets = settings, presets
+        self.system = QPlainTextEdit(placeholderText=self.tr("For example: Answer in one paragraph, in plain words."))
+        self.system.setObjectName("systemPrompt")
+        self.system.setTabChangesFocus(True)
+        self.system.setMinimumHeight(scaled(96))
+        self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=2)
+        self.top_p = QDoubleSpinBox(minimum=0.01, maximum=1, singleStep=0.05, decimals=2)
+        self.top_k = QSpinBox(minimum=0, maximum=10_000, specialValueText=self.tr("Off"))
+        self.min_p = QDoubleSpinBox(minimum=0, maximum=1, singleStep=0.01, decimals=2, specialValueText=self.tr("Off"))
+        self.max_tokens = QSpinBox(minimum=1, maximum=1_000_000, singleStep=256)
+        self.preset = QComboBox()
+        self._save, self._delete = QPushButton(self.tr("Save as…")), QPushButton(self.tr("Delete"))
+        self._build()
+        self._list_presets()
+        self.show_settings(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """What is set; what is set elsewhere stays."""
+        return replace(
+            self._base,
+            system=self.system.toPlainText().strip(),
+            temperature=round(self.temperature.value(), 2),
+            top_p=round(self.top_p.value(), 2),
+            top_k=self.top_k.value(),
+            min_p=round(self.min_p.value(), 2),
+            max_tokens=self.max_tokens.value(),
+        )
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show other settings in the fields."""
+        self._base = settings
+        self.system.setPlainText(settings.system)
+        self.temperature.setValue(settings.temperature)
+        self.top_p.setValue(settings.top_p)
+        self.top_k.setValue(settings.top_k)
+        self.min_p.setValue(settings.min_p)
+        self.max_tokens.setValue(settings.max_tokens)
+
+    def save_preset(self, name: str) -> None:
+        """Keep what is set under a name; the seed is not part of it."""
+        if name.strip():
+            self._presets.save(name.strip(), replace(self.settings, seed=None))
+            self._list_presets()
+            self.preset.setCurrentText(name.strip())
+
+    def _build(self) -> None:
+        form = QFormLayout()
+        form.setVerticalSpacing(8)
+        form.setHorizontalSpacing(16)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignRight)
+        fields: tuple[tuple[str, QWidget, str], ...] = (
+            (self.tr("System prompt"), self.system, self.tr("Read by the model before the first question")),
+            (self.tr("Temperature"), self.temperature, self.tr("0 always takes the likeliest token")),
+            (self.tr("Top p"), self.top_p, self.tr("Only the likeliest tokens that together have this probability")),
+            (self.tr("Top k"), self.top_k, self.tr("Only so many of the likeliest tokens")),
+            (self.tr("Min p"), self.min_p, self.tr("Only tokens with this share of the likeliest one's probability")),
+            (self.tr("Longest answer"), self.max_tokens, self.tr("In tokens")),
+        )
+        for name, field, tip in fields:
+            field.setAccessibleName(name)
+            field.setToolTip(tip)
+            if isinstance(field, QPlainTextEdit):
+                form.addRow(name, field)
+                continue
+            hint = QLabel(tip)
+            hint.setProperty("role", "muted")
+            field.setFixedWidth(scaled(96))
+            row = QHBoxLayout()
+            row.setSpacing(12)
+            row.addWidget(field)
+            row.addWidget(hint, 1)
+            form.addRow(name, row)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        for button in (*buttons.buttons(), self._save, self._delete):
+            button.setProperty("role", "outline")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(24, 24, 24, 16)
+        layout.setSpacing(16)
+        layout.addLayout(self._preset_row())
+        layout.addLayout(form)
+        layout.addWidget(buttons)
+        self.setMinimumWidth(scaled(520))
+
+    def _preset_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(QLabel(self.tr("Preset")))
+        row.addWidget(self.preset, 1)
+        row.addWidget(self._save)
+        row.addWidget(self._delete)
+        self.preset.setAccessibleName(self.tr("Preset"))
+        self.preset.activated.connect(self._on_preset)
+        self._save.clicked.connect(self._on_save)
+        self._delete.clicked.connect(self._on_delete)
+        return row
+
+    def _list_presets(self) -> None:
+        self.preset.clear()
+        self.preset.addItem(self.tr("Choose one…"))
+        self.preset.addItems(list(self._presets.all()))
+        self._delete.setEnabled(False)
+
+    def _on_preset(self, index: int) -> None:
+        self._delete.setEnabled(index > 0)
+        if (found := self._presets.all().get(self.preset.currentText())) is not None and index > 0:
+            self.show_settings(replace(found, seed=self._base.seed))
+
+    def _on_save(self) -> None:
+        name, is_given = QInputDialog.getText(self, self.tr("Save preset"), self.tr("Name"))
+        if is_given:
+            self.save_preset(name)
+
+    def _on_delete(self) -> None:
+        if self.preset.currentIndex() > 0:
+            self._presets.delete(self.preset.currentText())
+            self._list_presets()

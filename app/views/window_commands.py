@@ -1,0 +1,194 @@
+"""What the menus of a window do."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import QMessageBox
+
+from app.typography import SCALES, scale
+from app.views.chat_files import ChatFiles
+from app.views.chat_settings import ChatSettings
+from app.views.command_list import CommandList
+from app.views.menus import Menus
+from app.views.preferences import Preferences
+
+if TYPE_CHECKING:
+    from app.views.main_window import MainWindow
+
+_NEEDS_TURNS = (
+    "copy-answer",
+    "copy-chat",
+    "tokens",
+    "find",
+    "export",
+    "print",
+    "rename",
+    "duplicate",
+    "delete",
+    "branch",
+)
+
+
+class WindowCommands:
+    """Fills the menus; every entry is also in the command list."""
+
+    def __init__(self, window: "MainWindow", new_window: Callable[[], object]) -> None:
+        self._window, self._chat, self._new_window = window, window.chat, new_window
+        self._files = ChatFiles(window)
+        self.menus = Menus(window)
+        self._fill_file()
+        self._fill_edit()
+        self._fill_view()
+        self._fill_chat()
+        self._fill_help()
+
+    def show_state(self) -> None:
+        """Enable what can be done now."""
+        chat = self._chat
+        turns = chat.conversation.turns
+        self.menus.set_enabled(bool(turns), *_NEEDS_TURNS)
+        self.menus.set_enabled(chat.is_busy, "stop", "stop-too")
+        self.menus.set_enabled(bool(turns) and chat.is_ready, "again", "edit-question")
+        self.menus.set_enabled(bool(turns) and chat.is_ready and turns[-1].answer.can_continue, "continue")
+        self.menus.set_enabled(self._window.chats.can_undo, "undo-delete")
+
+    def edit_chat_settings(self) -> None:
+        """Show the system prompt and the sampling of this chat."""
+        dialog = ChatSettings(self._chat.settings, self._chat.store.presets, self._window)
+        if dialog.exec():
+            self._chat.settings = dialog.settings
+            self._window.bar.show_settings(dialog.settings)
+
+    def export(self, chat_ids: tuple[int, ...]) -> None:
+        """Write chats into a file."""
+        self._files.export(chat_ids)
+
+    def _fill_file(self) -> None:
+        window, keys, tr = self._window, QKeySequence.StandardKey, self._window.tr
+        self.menus.add(
+            self.menus.file,
+            ("new", tr("New Chat"), keys.New, self._chat.start_over),
+            ("new-window", tr("New Window"), "Ctrl+Shift+N", self._new_window),
+            None,
+            ("import", tr("Import Chats…"), None, self._files.load),
+            ("export", tr("Export Chat…"), "Ctrl+Shift+S", lambda: self.export(self._open_ids())),
+            ("export-all", tr("Export All Chats…"), None, lambda: self.export(())),
+            ("print", tr("Print…"), keys.Print, self._files.print),
+            None,
+            ("preferences", tr("Settings…"), "Ctrl+,", self.show_preferences),
+            ("close", tr("Close Window"), "Ctrl+W", window.close),
+            ("quit", tr("Quit Lookahead"), "Ctrl+Q", self._quit),
+        )
+        self.menus.set_role("preferences", QAction.MenuRole.PreferencesRole)
+        self.menus.set_role("quit", QAction.MenuRole.QuitRole)
+
+    def _fill_edit(self) -> None:
+        tr = self._window.tr
+        self.menus.add_editing()
+        self.menus.add(
+            self.menus.edit,
+            None,
+            ("copy-answer", tr("Copy Answer"), "Ctrl+Shift+C", self._copy_answer),
+            ("copy-chat", tr("Copy Conversation"), "Ctrl+Alt+C", self._copy_chat),
+            None,
+            ("find", tr("Find in Chat…"), QKeySequence.StandardKey.Find, lambda: self._window.find_bar.begin()),
+            ("search", tr("Search All Chats"), "Ctrl+Shift+F", self._search_all),
+            ("commands", tr("Commands…"), "Ctrl+K", self.show_commands),
+        )
+
+    def _fill_view(self) -> None:
+        window, bar, tr = self._window, self._window.bar, self._window.tr
+        for key, text, shortcut, button in (
+            ("sidebar", tr("Show Chats"), "Ctrl+1", bar.sidebar),
+            ("panel", tr("Show Lookahead Panel"), "Ctrl+3", bar.panel),
+        ):
+            action = self.menus.add_checkable(self.menus.view, key, text, shortcut)
+            action.toggled.connect(button.setChecked)
+            button.toggled.connect(action.setChecked)
+            if key == "sidebar":
+                entry = ("tokens", tr("Answer or Tokens"), "Ctrl+2", window.toggle_tokens)
+                self.menus.add(self.menus.view, entry)
+        self.menus.add(
+            self.menus.view,
+            None,
+            ("larger", tr("Larger Text"), QKeySequence.StandardKey.ZoomIn, lambda: self._step_font(1)),
+            ("smaller", tr("Smaller Text"), QKeySequence.StandardKey.ZoomOut, lambda: self._step_font(-1)),
+            ("usual", tr("Usual Text Size"), "Ctrl+0", lambda: window.theme.set_scale(1.0)),
+            None,
+        )
+        self.menus.add_appearance(window.choose_appearance, window.theme.choice)
+
+    def _fill_chat(self) -> None:
+        window, chat, tr = self._window, self._chat, self._window.tr
+        self.menus.add(
+            self.menus.chat,
+            ("stop", tr("Stop"), "Esc", chat.stop),
+            ("stop-too", tr("Stop Now"), "Ctrl+.", chat.stop),
+            ("again", tr("Ask Again"), "Ctrl+R", chat.ask_again),
+            ("continue", tr("Continue Answer"), "Ctrl+Shift+R", chat.continue_answer),
+            ("edit-question", tr("Edit Last Question"), "Ctrl+E", self._edit_last),
+            ("branch", tr("Branch From Here"), None, lambda: chat.branch(chat.conversation.turns[-1])),
+            None,
+            ("chat-settings", tr("System Prompt and Sampling…"), "Ctrl+Shift+P", self.edit_chat_settings),
+            ("rename", tr("Rename Chat"), None, self._rename),
+            ("duplicate", tr("Duplicate Chat"), None, self._duplicate),
+            ("delete", tr("Delete Chat"), "Ctrl+Backspace", lambda: window.chats.delete(self._open_ids())),
+            ("undo-delete", tr("Undo Delete Chat"), "Ctrl+Alt+Z", window.chats.undo_delete),
+            None,
+            ("restart", tr("Start the Engine Again"), None, chat.restart_engine),
+        )
+
+    def _fill_help(self) -> None:
+        tr = self._window.tr
+        self.menus.add(self.menus.help, ("about", tr("About Lookahead"), None, self._show_about))
+        self.menus.set_role("about", QAction.MenuRole.AboutRole)
+
+    def show_commands(self) -> None:
+        """Offer every entry that can be chosen now."""
+        CommandList(self.menus.commands(), self._window).show()
+
+    def show_preferences(self) -> None:
+        """Show the settings of the application."""
+        Preferences(self._window.theme, self._window.memory, self._window.engine, self._window).exec()
+
+    def _quit(self) -> None:
+        for window in QGuiApplication.topLevelWindows():
+            window.close()
+
+    def _open_ids(self) -> tuple[int, ...]:
+        chat = self._chat.chat
+        return (chat.id,) if chat else ()
+
+    def _copy_answer(self) -> None:
+        QGuiApplication.clipboard().setText(self._chat.conversation.turns[-1].answer.text)
+
+    def _copy_chat(self) -> None:
+        QGuiApplication.clipboard().setText(self._chat.conversation.to_markdown())
+
+    def _search_all(self) -> None:
+        self._window.bar.sidebar.setChecked(True)
+        self._window.sidebar.search.setFocus()
+        self._window.sidebar.search.selectAll()
+
+    def _step_font(self, by: int) -> None:
+        nearest = min(range(len(SCALES)), key=lambda index: abs(SCALES[index] - scale()))
+        self._window.theme.set_scale(SCALES[max(0, min(len(SCALES) - 1, nearest + by))])
+
+    def _edit_last(self) -> None:
+        if questions := self._window.chat_view.questions:
+            questions[-1].begin_edit()
+
+    def _rename(self) -> None:
+        self._window.bar.sidebar.setChecked(True)
+        self._window.sidebar.rename_selected()
+
+    def _duplicate(self) -> None:
+        for chat_id in self._open_ids():
+            if (copied := self._window.chats.duplicate(chat_id)) is not None:
+                self._chat.open_chat(copied.id)
+
+    def _show_about(self) -> None:
+        about = self._window.tr("Speculative decoding you can see: the same words, sooner.")
+        kept = self._window.tr("Everything stays on this computer.")
+        QMessageBox.about(self._window, self._window.tr("About Lookahead"), f"{about}\n\n{kept}")

@@ -1,0 +1,111 @@
+"""What all windows share: one engine, one store of chats, one theme. The last window to close ends them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import QObject
+
+from app.engine_client import EngineClient
+from app.engine_process import EngineAddress, EngineProcess
+from app.example_prompts import prompts_folder, read_examples
+from app.problem import Problem
+from app.remote_engine import read_token
+from app.store import Store, StoreError
+from app.theme import Theme
+from app.viewmodels.chat import ChatViewModel
+from app.viewmodels.chat_list import ChatListViewModel
+from app.viewmodels.trace import TraceViewModel
+from app.views.main_window import MainWindow
+from app.views.speculation import Speculation
+from app.window_memory import WindowMemory
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStore:
+    """The chats, and what has to be told about how they were opened."""
+
+    store: Store
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def open_store(open_kept: Callable[[], Store] = Store.default) -> OpenedStore:
+    """The user's chats; where they cannot be opened, a store in memory and the Problem why."""
+    try:
+        store = open_kept()
+    except StoreError as error:
+        advice = "Until then nothing of this window's chats is kept."
+        return OpenedStore(Store(None), (Problem(str(error), advice, error.details),))
+    if store.damaged is None:
+        return OpenedStore(store)
+    saved = f"{store.num_saved:,} messages could be read and are here again."
+    details = f"The damaged file was moved to {store.damaged}"
+    return OpenedStore(store, (Problem("The file of your chats was damaged.", saved, details),))
+
+
+class Workspace(QObject):
+    """Opens windows and ends what they share when the last one closes."""
+
+    def __init__(
+        self, engine: EngineProcess | None = None, memory: WindowMemory | None = None, store: Store | None = None
+    ) -> None:
+        super().__init__()
+        self.memory = memory or WindowMemory()
+        self.engine = engine or EngineProcess()
+        self.engine.setParent(self)
+        if url := self.memory.remote_url:
+            self.engine.remote = EngineAddress(url, read_token(url))
+        opened = OpenedStore(store) if store is not None else open_store()
+        self.store, self._problems = opened.store, opened.problems
+        self.chats = ChatListViewModel(self.store, self)
+        self.theme = Theme(
+            self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
+        )
+        self.windows: list[MainWindow] = []
+
+    def new_window(self) -> MainWindow:
+        """Open another window with an empty chat."""
+        client, trace = EngineClient(), TraceViewModel()
+        chat = ChatViewModel(self.engine, client, trace, self.store)
+        examples = read_examples(prompts_folder())
+        window = MainWindow(
+            self.engine, chat, self.chats, trace, examples, self.theme, self.memory, self._show_new_window
+        )
+        for part in (client, trace, chat):
+            part.setParent(window)
+        window.speculation = Speculation(window, self.engine, client, trace)
+        window.closing.connect(lambda: self._on_closing(window))
+        for problem in self._problems:
+            window.banner.show_problem(problem)
+        self._problems = ()
+        self.windows.append(window)
+        chat.follow_engine()
+        return window
+
+    def reopen_chat(self) -> None:
+        """Open the chat that was open last in the first window."""
+        if self.windows and (chat_id := self.memory.open_chat) is not None:
+            self.windows[0].chat.open_chat(chat_id)
+
+    def raise_window(self) -> None:
+        """Bring the newest window to the front."""
+        window = self.windows[-1]
+        window.setWindowState(window.windowState() & ~window.windowState().WindowMinimized)
+        window.show()
+        window.raise_()
+        window.activateWindow()
+
+    def _show_new_window(self) -> None:
+        window = self.new_window()
+        window.move(self.windows[-2].pos().x() + 32, self.windows[-2].pos().y() + 32)
+        window.show()
+
+    def _on_closing(self, window: MainWindow) -> None:
+        if window not in self.windows:
+            return
+        self.windows.remove(window)
+        window.chat.recorder.catch_up()
+        self.memory.open_chat = window.chat.chat.id if window.chat.chat else None
+        self.memory.font_scale = self.theme.scale
+        if not self.windows:
+            self.engine.stop()
+            self.store.close()
