@@ -16,6 +16,8 @@ _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
 # Escape is text's too: terminal logs have colours, ISO-2022 has its shifts.
 _CONTROL: Final = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _CONTROL_SHARE: Final = 0.002
+_ZERO_SHARE: Final = 0.3
+_JAPANESE_SHIFTS: Final = (b"\x1b$B", b"\x1b$@")
 _WESTERN: Final = frozenset(
     "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŸŒ" + "“”‘’„‚–—…•·«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº\xa0\xad"
 )
@@ -35,9 +37,11 @@ def decode(data: bytes) -> tuple[str, str] | None:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _as_text(data, encoding)
-    if (found := _as_text(data, "utf-8")) is not None:
-        return found
-    if b"\0" not in data and (found := _as_western(data)) is not None:
+    if b"\0" in data:
+        return _as_utf16(data)
+    if any(shift in data for shift in _JAPANESE_SHIFTS) and (found := _as_text(data, "iso2022_jp")) is not None:
+        return found  # its bytes are all ASCII, so it has to go before UTF-8
+    if (found := _as_text(data, "utf-8") or _as_western(data)) is not None:
         return found
     guess = from_bytes(data).best()
     return _as_text(data, guess.encoding) if guess is not None else None
@@ -53,6 +57,15 @@ def _as_text(data: bytes, encoding: str) -> tuple[str, str] | None:
     return None if is_binary else (text, encoding)
 
 
+def _as_utf16(data: bytes) -> tuple[str, str] | None:
+    """UTF-16 without a mark, where zeros stand in many of the even or of the odd places; else it is binary."""
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        places = data[start::2]
+        if places.count(0) > len(places) * _ZERO_SHARE:
+            return _as_text(data, encoding)
+    return None
+
+
 def _as_western(data: bytes) -> tuple[str, str] | None:
     """Text in Windows-1252, of which Latin-1 is a part, where nothing speaks against it.
 
@@ -62,9 +75,10 @@ def _as_western(data: bytes) -> tuple[str, str] | None:
     found = _as_text(data, "cp1252")
     if found is None or _BROKEN_WORD.search(found[0]):
         return None
-    foreign = [character for character in found[0] if character > "\x7f"]
-    num_letters = sum(character.isalpha() for character in found[0])
-    if not _WESTERN.issuperset(foreign) or len(foreign) > max(2, num_letters * _WESTERN_SHARE):
+    letters = [character for character in found[0] if character.isalpha()]
+    num_foreign = sum(character > "\x7f" for character in letters)
+    is_western = _WESTERN.issuperset(character for character in found[0] if character > "\x7f")
+    if not is_western or num_foreign > max(2, len(letters) * _WESTERN_SHARE):
         return None
     guess = from_bytes(data).best()
     if guess and guess.encoding in _EASTERN_CODE_PAGES and guess.language in _EASTERN_LANGUAGES:
