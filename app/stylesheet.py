@@ -69,6 +69,25 @@ QLabel#question { background: $raised; border-radius: 14px; padding: 9px 15px;
 QTextEdit, QTextBrowser, QPlainTextEdit { background: transparent; border: none;
   selection-background-color: $selection; selection-color: $text; }
 QFrame#codeBlock { background: $raised; border: 1px solid $border; border-radius: 10px; }
+QFrame#chip { background: $raised; border: 1px solid $border; border-radius: 8px; }
+QScrollArea#chipRow, QWidget#chips { background: transparent; }
+QPushButton[role="chipName"] { padding: 2px 4px; text-align: left; font-size: ${small}px; border-radius: 5px; }
+QPushButton[role="chipClose"] { padding: 0; border-radius: 5px; }
+QPushButton[role="wide"] { background: $accent; color: $on_accent; padding: 6px 18px; font-weight: 600; }
+QPushButton[role="wide"]:hover { background: $accent_hover; }
+QPushButton[role="wide"]:focus { border: 2px solid $text; }
+QPushButton[role="wide"]:disabled { background: $raised; color: $muted; }
+QLabel[role="danger"] { color: $danger; font-size: ${small}px; font-weight: 600; }
+QLabel#remark { background: $notice; border: 1px solid $notice_border; border-radius: 8px; padding: 8px 12px;
+  font-size: 13px; }
+QPlainTextEdit#preview, QPlainTextEdit#formText { background: $surface; border: 1px solid $border;
+  border-radius: 8px; padding: 6px; font-size: 13px; }
+QPlainTextEdit#formText:focus, QPlainTextEdit#preview:focus { border-color: $accent; }
+QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;
+  selection-background-color: $selection; selection-color: $text; }
+QTableView::item { padding: 0 8px; border-bottom: 1px solid $border; }
+QHeaderView, QHeaderView::section { background: $surface; color: $muted; border: none; font-size: ${small}px; }
+QHeaderView::section { padding: 6px 8px; border-bottom: 1px solid $border; }
 QFrame#composer { background: $surface; border: 1px solid $border; border-radius: 16px; }
 QFrame#composer[focused="true"] { border-color: $accent; }
 QFrame#composer[dropping="true"] { border: 2px dashed $accent; }

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QApplication
 
+from app.application import Application
 from app.engine_client import EngineClient
 from app.engine_process import EngineAddress, EngineProcess
 from app.example_prompts import prompts_folder, read_examples
@@ -16,6 +19,7 @@ from app.viewmodels.chat import ChatViewModel
 from app.viewmodels.chat_list import ChatListViewModel
 from app.viewmodels.trace import TraceViewModel
 from app.views.main_window import MainWindow
+from app.views.prompt_desk import PromptDesk
 from app.views.speculation import Speculation
 from app.window_memory import WindowMemory
 
@@ -61,6 +65,8 @@ class Workspace(QObject):
             self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
         )
         self.windows: list[MainWindow] = []
+        if isinstance(app := QApplication.instance(), Application):
+            app.file_opened.connect(self.open_path)
 
     def new_window(self) -> MainWindow:
         """Open another window with an empty chat."""
@@ -73,6 +79,7 @@ class Workspace(QObject):
         for part in (client, trace, chat):
             part.setParent(window)
         window.speculation = Speculation(window, self.engine, client, trace)
+        window.desk = PromptDesk(window, self.engine, chat)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
             window.banner.show_problem(problem)
@@ -80,6 +87,11 @@ class Workspace(QObject):
         self.windows.append(window)
         chat.follow_engine()
         return window
+
+    def open_path(self, path: Path) -> None:
+        """Take a file that was opened from outside, in the window that is in front."""
+        window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
+        window.desk.attachments.add_paths([path])
 
     def reopen_chat(self) -> None:
         """Open the chat that was open last in the first window."""

@@ -1,51 +1,60 @@
-"""Where one writes: grows with its text, sends with Enter, takes dropped text files."""
+"""Where one writes: the field, what is attached, how much of the context that takes, and the button that sends."""
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QMimeData, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QFocusEvent, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QPushButton, QWidget
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app import icons
-from app.problem import Problem
+from app.attachments import AttachedFile
+from app.conversation import Attachment
 from app.theme import Palette
-
-MAX_LINES = 9
-MAX_FILE_BYTES = 256 * 1024
+from app.token_counter import TokenCount
+from app.views.chips import ChipRow
+from app.views.composer_field import ComposerField
+from app.views.context_meter import ContextMeter
 
 
 class Composer(QFrame):
-    """The text field and its one button, which sends or stops.
+    """The text field with its chips; one button sends or stops.
 
     Signals:
-        submitted: the text, when it is to be sent.
+        submitted: the text, when it is to be sent with what is attached.
         stop_chosen: the stop button was pressed.
-        text_changed: after every change of the text.
-        problem_raised: a Problem about a dropped file.
+        attach_chosen: files are to be chosen in a dialog.
+        text_changed: after every change of the text or of what is attached.
+        cleared: what was written and attached is on its way.
+        problem_raised: a Problem about files.
     """
 
     submitted = Signal(str)
     stop_chosen = Signal()
+    attach_chosen = Signal()
     text_changed = Signal()
+    cleared = Signal()
     problem_raised = Signal(object)
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("composer")
-        self.field = _Field(self)
-        self.button = QPushButton()
+        self.chips = ChipRow(palette)
+        self.field = ComposerField(self)
+        self.meter = ContextMeter(palette)
+        self.attach_button = _button("Attach files")
+        self.attach_button.clicked.connect(self.attach_chosen)
+        self.button = _button("Send (Enter)")
         self.button.setProperty("role", "primary")
-        self.button.setFixedSize(32, 32)
-        self.button.setIconSize(QSize(20, 20))
         self.button.clicked.connect(self._on_button)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(16, 8, 8, 8)
-        layout.setSpacing(8)
-        layout.addWidget(self.field, 1)
-        layout.addWidget(self.button, 0, Qt.AlignmentFlag.AlignBottom)
+        # Whoever knows the context may look at the question first, and send it or ask back.
+        self.gate: Callable[[Callable[[], None]], None] = lambda send: send()
+        self._files: tuple[AttachedFile, ...] = ()
         self._is_busy = False
         self._palette = palette
+        self._build()
         self.field.textChanged.connect(self.text_changed)
+        self.field.enter_pressed.connect(self.submit)
+        self.field.focus_changed.connect(lambda has: self.mark("focused", has))
+        self.field.hovered_with_files.connect(lambda is_over: self.mark("dropping", is_over))
         self.set_state(can_send=False, is_busy=False)
 
     @property
@@ -53,9 +62,31 @@ class Composer(QFrame):
         """What is written."""
         return self.field.toPlainText()
 
+    @property
+    def has_content(self) -> bool:
+        """Whether there is something to send: a word or a file."""
+        return bool(self.text.strip() or self._files)
+
+    @property
+    def parts(self) -> tuple[Attachment, ...]:
+        """What is sent with the text."""
+        return tuple(file.part for file in self._files)
+
     def set_text(self, text: str) -> None:
         """Replace what is written."""
         self.field.setPlainText(text)
+
+    def clear(self) -> None:
+        """The question is on its way: the field is for the next one, and the up key brings this one back."""
+        self.field.history.remember(self.text)
+        self.set_text("")
+        self.cleared.emit()
+
+    def show_files(self, files: Sequence[AttachedFile]) -> None:
+        """Show what is attached."""
+        self._files = tuple(files)
+        self.chips.show_files(files)
+        self.text_changed.emit()
 
     def set_state(self, *, can_send: bool, is_busy: bool) -> None:
         """Whether the button sends or stops, and whether it can."""
@@ -66,15 +97,21 @@ class Composer(QFrame):
         self.button.setToolTip(name)
         self._draw()
 
+    def show_count(self, count: TokenCount | None) -> None:
+        """Show how much of the context the next question fills; nothing while nothing is written."""
+        self.meter.show_count(count if self.has_content else None)
+
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        self.chips.wear(palette)
+        self.meter.wear(palette)
         self._draw()
 
     def submit(self) -> None:
         """Hand over the text; whoever takes it empties the field."""
         if self.button.isEnabled() and not self._is_busy:
-            self.submitted.emit(self.text)
+            self.gate(lambda: self.submitted.emit(self.text))
 
     def mark(self, name: str, is_on: bool) -> None:
         """Show that the field has the focus, or that a file would be taken."""
@@ -82,9 +119,24 @@ class Composer(QFrame):
         self.style().unpolish(self)
         self.style().polish(self)
 
+    def _build(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.attach_button)
+        row.addStretch()
+        row.addWidget(self.meter)
+        row.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 8, 8, 8)
+        layout.setSpacing(4)
+        layout.addWidget(self.chips)
+        layout.addWidget(self.field)
+        layout.addLayout(row)
+
     def _draw(self) -> None:
         name = "stop" if self._is_busy else "send"
         self.button.setIcon(icons.icon(name, self._palette.on_accent, self._palette.muted))
+        self.attach_button.setIcon(icons.icon("attach", self._palette.muted))
 
     def _on_button(self) -> None:
         if self._is_busy:
@@ -93,89 +145,10 @@ class Composer(QFrame):
             self.submit()
 
 
-class _Field(QPlainTextEdit):
-    def __init__(self, composer: Composer) -> None:
-        super().__init__(composer)
-        self._composer = composer
-        self.setPlaceholderText("Ask something")
-        self.setAccessibleName("Message")
-        self.setAccessibleDescription("Enter sends, Shift-Enter breaks the line. A text file can be dropped here.")
-        self.setTabChangesFocus(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.document().setDocumentMargin(4)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.document().documentLayout().documentSizeChanged.connect(self._fit)
-        self._fit()
-
-    def _fit(self) -> None:
-        num_lines = max(1, int(self.document().size().height()))
-        shown = min(num_lines, MAX_LINES)
-        self.setFixedHeight(max(32, shown * self.fontMetrics().lineSpacing() + 10))
-        policies = Qt.ScrollBarPolicy
-        is_full = num_lines > MAX_LINES
-        self.setVerticalScrollBarPolicy(policies.ScrollBarAsNeeded if is_full else policies.ScrollBarAlwaysOff)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter sends; with Shift it breaks the line. An input method's own Enter never arrives here."""
-        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-        if is_enter and not event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            self._composer.submit()
-        else:
-            super().keyPressEvent(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Show the focus on the frame."""
-        super().focusInEvent(event)
-        self._composer.mark("focused", True)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Take the mark off the frame."""
-        super().focusOutEvent(event)
-        self._composer.mark("focused", False)
-
-    def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """Text and files."""
-        return source.hasUrls() or super().canInsertFromMimeData(source)
-
-    def insertFromMimeData(self, source: QMimeData) -> None:
-        """A dropped or pasted file brings its text."""
-        paths = [Path(url.toLocalFile()) for url in source.urls() if url.isLocalFile()]
-        if not paths:
-            self.insertPlainText(source.text())
-        for path in paths:
-            text = read_text_file(path)
-            if isinstance(text, Problem):
-                self._composer.problem_raised.emit(text)
-            else:
-                self.insertPlainText(text)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Show that it would be taken."""
-        super().dragEnterEvent(event)
-        self._composer.mark("dropping", event.isAccepted())
-
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        """Take the mark off."""
-        super().dragLeaveEvent(event)
-        self._composer.mark("dropping", False)
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Take it."""
-        super().dropEvent(event)
-        self._composer.mark("dropping", False)
-
-
-def read_text_file(path: Path) -> str | Problem:
-    """The text of a file, or the Problem why there is none."""
-    try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
-            advice = f"It has {size // 1024:,} KB; at most {MAX_FILE_BYTES // 1024:,} KB are taken."
-            return Problem(f"“{path.name}” is too large to insert.", advice)
-        data = path.read_bytes()
-        if b"\0" in data:
-            return Problem(f"“{path.name}” is not a text file.", "Plain text files can be dropped here.")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return Problem(f"“{path.name}” is not a UTF-8 text file.", "Save it as UTF-8 and drop it again.", str(error))
-    except OSError as error:
-        return Problem(f"“{path.name}” could not be read.", "", str(error))
+def _button(name: str) -> QPushButton:
+    button = QPushButton()
+    button.setFixedSize(32, 32)
+    button.setIconSize(QSize(20, 20))
+    button.setAccessibleName(name)
+    button.setToolTip(name)
+    return button

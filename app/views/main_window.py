@@ -84,8 +84,8 @@ class MainWindow(QMainWindow):
 
     def ask(self, text: str) -> None:
         """Ask, and empty the composer when that worked."""
-        if self.chat.send(text):
-            self.composer.set_text("")
+        if self.chat.send(text, self.composer.parts):
+            self.composer.clear()
         else:
             self.composer.set_text(text)
         self.composer.field.setFocus()
@@ -226,14 +226,15 @@ class MainWindow(QMainWindow):
 
     def _show_state(self) -> None:
         chat = self.chat
-        self.composer.set_state(can_send=chat.can_send(self.composer.text), is_busy=chat.is_busy)
+        self.composer.set_state(can_send=chat.is_ready and self.composer.has_content, is_busy=chat.is_busy)
         self.footer.show_engine(self.engine.state, self.engine.message, chat.model, is_answering=chat.is_busy)
         self.chat_view.set_enabled_versions(chat.is_ready)
         self.commands.show_state()
 
     def _order_tabs(self) -> None:
         """What an answer brought comes after what stands above it, and before the composer."""
-        chain = [self.bar.panel, *self.chat_view.focus_chain, self.composer.field, self.composer.button]
+        composer = (self.composer.field, self.composer.attach_button, self.composer.button)
+        chain = [self.bar.panel, *self.chat_view.focus_chain, *composer]
         for first, second in pairwise(chain):
             QWidget.setTabOrder(first, second)
 

@@ -1,0 +1,94 @@
+"""Asks the engine how many tokens something takes; the answers come in signals, in the order of the questions."""
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
+from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+
+from app.engine_process import EngineAddress
+
+TIMEOUT_MS = 30_000
+
+_STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """How many tokens, of how many that the model's context holds. `prompt` is the text, where it was asked for."""
+
+    num_tokens: int
+    context_length: int
+    prompt: str | None = None
+
+
+class TokenCounter(QObject):
+    """One question at a time, so that a person who types does not flood the engine.
+
+    Signals:
+        counted: the key of the question, and the TokenCount.
+        failed: the key of a question without an answer, and a sentence why.
+    """
+
+    counted = Signal(object, object)
+    failed = Signal(object, str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._address: EngineAddress | None = None
+        self._network = QNetworkAccessManager(self)
+        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
+        self._network.setTransferTimeout(TIMEOUT_MS)
+        self._waiting: deque[tuple[object, dict[str, Any]]] = deque()
+        self._reply: QNetworkReply | None = None
+
+    def set_address(self, address: EngineAddress) -> None:
+        """Ask there from now on; what waited for an engine is asked at once."""
+        self._address = address
+        self._next()
+
+    def count_text(self, key: object, text: str) -> None:
+        """Count a text as it is."""
+        self._ask(key, {"text": text})
+
+    def count_messages(self, key: object, messages: Sequence[Mapping[str, str]], *, prompt: bool = False) -> None:
+        """Count a conversation with the model's template, and on demand show the prompt that it makes."""
+        self._ask(key, {"messages": list(messages), "prompt": prompt})
+
+    def drop(self, key: object) -> None:
+        """Forget the questions of this key that were not yet asked."""
+        self._waiting = deque(one for one in self._waiting if one[0] != key)
+
+    def _ask(self, key: object, body: dict[str, Any]) -> None:
+        self.drop(key)
+        self._waiting.append((key, body))
+        self._next()
+
+    def _next(self) -> None:
+        if self._reply is not None or self._address is None or not self._waiting:
+            return
+        key, body = self._waiting.popleft()
+        request = QNetworkRequest(QUrl(self._address.url + "/v1/tokenize"))
+        request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
+        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
+        reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
+        self._reply = reply
+        reply.finished.connect(lambda: self._on_finished(reply, key))
+
+    def _on_finished(self, reply: QNetworkReply, key: object) -> None:
+        self._reply = None
+        reply.deleteLater()
+        content = bytes(reply.readAll().data())
+        try:
+            told = json.loads(content)
+            if reply.attribute(_STATUS) != 200:
+                self.failed.emit(key, str(told["error"]["message"]))
+            else:
+                count = TokenCount(int(told["num_tokens"]), int(told["context_length"]), told.get("prompt"))
+                self.counted.emit(key, count)
+        except (KeyError, TypeError, ValueError):
+            self.failed.emit(key, reply.errorString() or "The engine's answer could not be read.")
+        self._next()
