@@ -34,11 +34,11 @@ def has_display(platform: str, environment: Mapping[str, str]) -> bool:
 def _run() -> int:
     # Qt is imported late: `--help` and a missing display need none of it.
     from PySide6.QtCore import QTimer
-    from PySide6.QtWidgets import QApplication
 
+    from app.application import Application
     from app.assembly import build_window
 
-    app = QApplication(sys.argv[:1])
+    app = Application(sys.argv[:1])
     app.setApplicationName("Lookahead")
     app.setStyle("Fusion")
     window = build_window()

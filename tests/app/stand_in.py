@@ -68,13 +68,16 @@ def rounds(text: str, parks: bool = False) -> list[dict]:
         out.append(
             {
                 "type": "round", "round": index, "lookahead": 0 if is_plain else lookahead, "next_lookahead": following,
-                "drafter": drafter, "reason": reason,
+                "drafter": drafter, "reason": reason, "parked": is_plain,
                 "drafted": [] if is_plain else drafted,
                 "emitted": [
-                    {"id": 7, "text": t, "kind": k, "p": 0.61, "q": None, "position": position + i}
+                    {"id": sum(t.encode()), "text": t, "kind": k, "p": 0.61, "q": None, "position": position + i,
+                     "target_top": [{"id": sum(t.encode()), "text": t, "probability": 0.61},
+                                    {"id": 11, "text": " perhaps", "probability": 0.2}]}
                     for i, (t, k) in enumerate(zip(emitted, kinds, strict=True))
                 ],
                 "correction": None, "bonus": None, "draft_ms": 12.0, "verify_ms": 41.5, "round_ms": 54.0,
+                "plain_step_ms": 40.0,
             }
         )  # fmt: skip
         position, lookahead = position + len(emitted), following
@@ -100,6 +103,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(
                 401, {"error": {"message": "Wrong key.", "type": "authentication_error", "param": None, "code": None}}
             )
+        elif self.path == "/v1/speculation/machine":
+            self._send(200, {"bandwidth_bytes_per_s": 20e9, "step_bytes": 400_000_000, "weights_bytes": 500_000_000,
+                             "device": "stand-in", "tokens_per_second": 50.0})  # fmt: skip
         elif self.path == "/v1/models":
             self._send(200, {"object": "list", "data": [{"id": "stand-in", "object": "model"}]})
         else:
@@ -108,7 +114,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A chat completion, as its last message wants it."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/v1/tokenize":
+            prompt = body.get("text") or "\n".join(message["content"] for message in body["messages"])
+            self._send(200, {"num_tokens": len(tokens(prompt)), "context_length": 500, "prompt": prompt})
+            return
         self.requests.append(body)
+        if self.path == "/v1/speculation/settings":
+            self._steer(body)
+            return
         wish = body["messages"][-1]["content"]
         if not self._is_allowed():
             self._send(
@@ -125,6 +138,14 @@ class Handler(BaseHTTPRequestHandler):
             self._send(502, "<html>no</html>")
         else:
             self._stream(wish, body["seed"])
+
+    def _steer(self, body: dict) -> None:
+        """Takes any change but a lookahead of 13."""
+        if body.get("lookahead") == 13:
+            error = {"message": "lookahead is 13: this answer will not.", "type": "invalid_request_error"}
+            self._send(400, {"error": error | {"param": "lookahead", "code": None}})
+        else:
+            self._send(200, {"request": body.get("request")})
 
     def _stream(self, wish: str, seed: int) -> None:
         self.send_response(200)
@@ -166,6 +187,7 @@ class Handler(BaseHTTPRequestHandler):
     def _event(self, speculation: dict, text: str = "") -> None:
         delta = {"content": text} if text else {}
         chunk = {
+            "id": "chatcmpl-7",
             "object": "chat.completion.chunk",
             "choices": [{"index": 0, "delta": delta}],
             "speculation": speculation,
