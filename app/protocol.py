@@ -1,7 +1,7 @@
 """The engine's wire protocol (docs/PROTOCOL.md) as small frozen values. Unknown fields are ignored."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -15,24 +15,45 @@ class ProtocolError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that a model found likely in some place."""
+
+    text: str
+    probability: float
+    token_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DraftedToken:
-    """A token the draft proposed. `p` is None where the target was not asked."""
+    """A token the draft proposed. `p` is None where the target was not asked.
+
+    In a tree, `parent` is the index in the round's `drafted` of the token it follows, None for one that follows the
+    known text. In a chain all are None, and each follows the one before it.
+    """
 
     text: str
     p: float | None
     q: float | None
     state: DraftState
+    token_id: int | None = None
+    parent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmittedToken:
-    """A token of the answer. `text` is what it made final, `position` counts from the first token of the prompt."""
+    """A token of the answer. `text` is what it made final, `position` counts from the first token of the prompt.
+
+    `target_top` and `draft_top` are what either model found likeliest in its place, where the request asked for that.
+    """
 
     text: str
     kind: TokenKind
     p: float | None
     q: float | None
     position: int
+    token_id: int | None = None
+    target_top: tuple[Alternative, ...] = ()
+    draft_top: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +69,8 @@ class Prefill:
 class Round:
     """Sent when one draft and one verify are over.
 
-    `drafter` is None where nothing was asked of one. An older engine tells neither that nor the `reason`.
+    `drafter` is None where nothing was asked of one, and `is_parked` tells that the engine could have drafted and
+    expected no gain of it. `plain_step_ms` is what a plain step costs now. An older engine tells none of that.
     """
 
     index: int
@@ -61,14 +83,20 @@ class Round:
     round_ms: float = 0.0
     drafter: str | None = None
     reason: str = ""
+    is_parked: bool = False
+    plain_step_ms: float | None = None
     # The event as the engine sent it, compactly: what is kept of a chat holds all that a newer engine told.
     wire: str = field(default="", repr=False, compare=False)
 
     @property
-    def is_parked(self) -> bool:
-        """Whether the engine could have drafted and expected no gain of it. The protocol has no other sign of that
-        than the reason's first word."""
-        return self.lookahead == 0 and self.reason.startswith("parked")
+    def is_tree(self) -> bool:
+        """Whether the draft branched."""
+        return any(token.parent is not None for token in self.drafted)
+
+    @property
+    def host_ms(self) -> float:
+        """What the round took beside drafting and verifying."""
+        return max(0.0, self.round_ms - self.draft_ms - self.verify_ms)
 
     @property
     def accepted_count(self) -> int:
@@ -129,6 +157,15 @@ def parse_chunk(data: str) -> list[Event]:
     return events
 
 
+def parse_request_id(data: str) -> str | None:
+    """The id that the engine gave the answer which a chunk belongs to, None where it told none."""
+    try:
+        name = json.loads(data)["id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return name if isinstance(name, str) else None
+
+
 def parse_round(wire: str) -> Round:
     """A round from its `wire`, as it is kept with a chat. Raises ProtocolError when it is none."""
     try:
@@ -158,24 +195,42 @@ def _parse_speculation(value: Mapping[str, Any]) -> list[Event]:
 
 
 def _parse_round(value: Mapping[str, Any]) -> Round:
-    drafted = (DraftedToken(t["text"], _number(t.get("p")), _number(t.get("q")), _state(t)) for t in value["drafted"])
-    emitted = (
-        EmittedToken(t["text"], _kind(t), _number(t.get("p")), _number(t.get("q")), int(t["position"]))
-        for t in value["emitted"]
-    )
     return Round(
         index=int(value["round"]),
         lookahead=int(value["lookahead"]),
         next_lookahead=int(value.get("next_lookahead", value["lookahead"])),
-        drafted=tuple(drafted),
-        emitted=tuple(emitted),
+        drafted=tuple(_parse_drafted(token) for token in value["drafted"]),
+        emitted=tuple(_parse_emitted(token) for token in value["emitted"]),
         draft_ms=float(value.get("draft_ms", 0.0)),
         verify_ms=float(value.get("verify_ms", 0.0)),
         round_ms=float(value.get("round_ms", 0.0)),
         drafter=None if value.get("drafter") is None else str(value["drafter"]),
         reason=str(value.get("reason") or ""),
+        is_parked=value.get("parked") is True,
+        plain_step_ms=_number(value.get("plain_step_ms")),
         wire=json.dumps(value, separators=(",", ":")),
     )
+
+
+def _parse_drafted(token: Mapping[str, Any]) -> DraftedToken:
+    return DraftedToken(
+        token["text"], _number(token.get("p")), _number(token.get("q")), _state(token), token.get("id"), _parent(token)
+    )
+
+
+def _parse_emitted(token: Mapping[str, Any]) -> EmittedToken:
+    tops = (_parse_top(token.get(name)) for name in ("target_top", "draft_top"))
+    p, q = _number(token.get("p")), _number(token.get("q"))
+    return EmittedToken(token["text"], _kind(token), p, q, int(token["position"]), token.get("id"), *tops)
+
+
+def _parse_top(top: Sequence[Mapping[str, Any]] | None) -> tuple[Alternative, ...]:
+    return tuple(Alternative(one["text"], float(one["probability"] or 0.0), one.get("id")) for one in top or ())
+
+
+def _parent(token: Mapping[str, Any]) -> int | None:
+    parent = token.get("parent")
+    return parent if isinstance(parent, int) and parent >= 0 else None
 
 
 def _parse_finished(value: Mapping[str, Any]) -> Finished:

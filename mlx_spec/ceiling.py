@@ -2,7 +2,8 @@
 
 The speed is measured, not looked up: a buffer far larger than any cache is read through MLX, by a sum and by the
 product of a matrix with a vector, which is what a decoding step does. The best of all readings counts, since whatever
-disturbs one makes it slower. It is kept on disk for this device, MLX and BLAS.
+disturbs one makes it slower: those of this start, those of earlier ones, which are kept on disk for this device, MLX
+and BLAS, and that of a plain step itself, which has read the weights in the time it took.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from mlx_spec.resources import data_folder
 _BUFFER_BYTES: Final = 512 * 2**20  # the largest caches of today's processors hold a quarter of it
 _MEMORY_SHARE: Final = 8  # no more than an eighth of what is free
 _READINGS: Final = 5
+_READINGS_AGAIN: Final = 1  # of each way, where earlier starts have measured
 _ROW: Final = 4096
 _FILE: Final = "bandwidth.json"
 
@@ -61,23 +63,26 @@ class Ceiling:
 UNKNOWN_CEILING: Final = Ceiling(None, None, None)
 
 
-def measured_ceiling(target: nn.Module, tell: Tell) -> Ceiling:
-    """The ceiling of `target` on this machine. Its bandwidth is measured once, and kept on disk."""
+def measured_ceiling(target: nn.Module, tell: Tell, plain_step_ms: float | None = None) -> Ceiling:
+    """The ceiling of `target` on this machine; `plain_step_ms` is what a plain step was measured to take."""
     device = device_info()
     facts = {"device": device.name, "kind": device.kind, "mlx": version("mlx"), "blas": device.blas}
-    bandwidth = _read(facts)
-    if bandwidth is None:
-        tell("measuring the memory's speed", 0.0)
-        bandwidth = measure_bandwidth()
+    tell("measuring the memory's speed", 0.0)
+    known, read = _read(facts), step_bytes(target)
+    by_step = read * 1e3 / plain_step_ms if read and plain_step_ms else 0.0
+    bandwidth = max(known or 0.0, by_step, measure_bandwidth(_READINGS if known is None else _READINGS_AGAIN))
+    if bandwidth != known:
         _write(facts, bandwidth)
-    return Ceiling(bandwidth, step_bytes(target), weights_bytes(target), device.name)
+    return Ceiling(bandwidth, read, weights_bytes(target), device.name)
 
 
-def measure_bandwidth(buffer_bytes: int = _BUFFER_BYTES) -> float:
-    """Bytes a second that MLX reads from memory on its default device."""
+def measure_bandwidth(readings: int = _READINGS, buffer_bytes: int = _BUFFER_BYTES) -> float:
+    """Bytes a second that MLX reads from memory on its default device, in the best of `readings` in each way."""
     buffer_bytes = min(buffer_bytes, psutil.virtual_memory().available // _MEMORY_SHARE)
     rows = max(1, buffer_bytes // (4 * _ROW))
-    best_s = _best_seconds(mx.arange(rows * _ROW, dtype=mx.float32).reshape(rows, _ROW), mx.ones((_ROW,)))
+    matrix = mx.arange(rows * _ROW, dtype=mx.float32).reshape(rows, _ROW)
+    best_s = _best_seconds(matrix, mx.ones((_ROW,)), readings)
+    del matrix
     mx.clear_cache()  # the buffer is of no use to anybody else
     return 4 * rows * _ROW / best_s
 
@@ -105,12 +110,12 @@ def _count(experts: nn.Module) -> int:
     return int(max(array.shape[0] for _, array in tree_flatten(experts.parameters())))
 
 
-def _best_seconds(matrix: mx.array, vector: mx.array) -> float:
+def _best_seconds(matrix: mx.array, vector: mx.array, readings: int) -> float:
     """The quickest reading of `matrix` `[rows, n]`, in whichever way."""
     mx.eval(matrix, vector)
     ways: tuple[Callable[[], mx.array], ...] = (lambda: mx.sum(matrix), lambda: matrix @ vector)
     best = float("inf")
-    for way in ways * _READINGS:
+    for way in ways * readings:
         started = time.perf_counter()
         mx.eval(way())
         best = min(best, time.perf_counter() - started)

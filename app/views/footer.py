@@ -50,8 +50,7 @@ class Footer(QFrame):
         for key in _FIGURES:
             self._add_figure(layout, key)
         trace.reset.connect(self._show)
-        trace.round_added.connect(self._show)
-        trace.finished.connect(self._show)
+        trace.updated.connect(self._show)
         self._show()
 
     def show_engine(self, state: EngineState, message: str, model: str, *, is_answering: bool) -> None:

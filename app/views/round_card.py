@@ -1,15 +1,16 @@
 """One round in words: who drafted and why so many, what became of it, what it cost."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor
+from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from app.protocol import Round
+from app.protocol import DraftedToken, Round
 from app.theme import Palette
+from app.viewmodels.trace_tally import in_reading_order
 from app.views.flow_text import FlowText
 from app.views.round_words import choice_words
 from app.views.token_style import ghost_format, token_format
-from app.views.tokens_view import visible_text
+from app.views.token_tooltip import visible_text
 
 LINE_PX = 26
 
@@ -46,9 +47,14 @@ class RoundCard(QWidget):
         words = choice_words(one)
         self._choice.setText(words[:1].upper() + words[1:])
         self._choice.setVisible(bool(words))
-        self._write_tokens(one, palette)
+        if one.is_tree:
+            self._write_tree(one, palette)
+        else:
+            self._write_tokens(one, palette)
         verdict = f"{one.accepted_count} of {len(one.drafted)} drafted accepted" if one.drafted else "Nothing drafted"
-        self._cost.setText(f"{verdict}\ndraft {one.draft_ms:.0f} ms · verify {one.verify_ms:.0f} ms")
+        times = (("verify", one.verify_ms), ("draft", one.draft_ms), ("host", one.host_ms))
+        spent = " · ".join(f"{name} {_milliseconds(ms)}" for name, ms in times)
+        self._cost.setText(f"{verdict}\n{spent}")
 
     def _write_tokens(self, one: Round, palette: Palette) -> None:
         self._tokens.clear()
@@ -58,21 +64,52 @@ class RoundCard(QWidget):
         block_format.setLineHeight(LINE_PX, QTextBlockFormat.LineHeightTypes.MinimumHeight.value)
         cursor.setBlockFormat(block_format)
         for token in one.drafted:
-            match token.state:
-                case "accepted":
-                    self._insert(cursor, token.text, token_format("accepted", palette))
-                case "rejected":
-                    self._insert(cursor, token.text, ghost_format(palette))
-                case "untested":
-                    untested = QTextCharFormat()
-                    untested.setForeground(token_format("plain", palette).underlineColor())
-                    self._insert(cursor, token.text, untested)
+            self._insert(cursor, token.text, _format(token, palette))
         for emitted in one.emitted:
             if emitted.kind != "accepted":
                 self._insert(cursor, emitted.text, token_format(emitted.kind, palette))
+        cursor.endEditBlock()
+
+    def _write_tree(self, one: Round, palette: Palette) -> None:
+        """A line a token, indented under the one it follows; the target's own token at the end of the path."""
+        self._tokens.clear()
+        cursor = QTextCursor(self._tokens.document())
+        cursor.beginEditBlock()
+        faint = QTextCharFormat()
+        faint.setForeground(QColor(palette.muted))
+        for token, depth in in_reading_order(one):
+            if not cursor.atStart():
+                cursor.insertBlock()
+            cursor.insertText("\u2003" * depth + "└ ", faint)
+            cursor.insertText(visible_text(token.text).strip() or visible_text(token.text), _format(token, palette))
+            told = [f"{name} {value:.2f}" for name, value in (("p", token.p), ("q", token.q)) if value is not None]
+            cursor.insertText("  " + " · ".join(told), faint)
+        for emitted in one.emitted:
+            if emitted.kind != "accepted":
+                cursor.insertBlock()
+                cursor.insertText("\u2003" * one.accepted_count + "→ ", faint)
+                words = visible_text(emitted.text)
+                cursor.insertText(words.strip() or words, token_format(emitted.kind, palette))
         cursor.endEditBlock()
 
     def _insert(self, cursor: QTextCursor, text: str, fmt: QTextCharFormat) -> None:
         if not cursor.atStart():
             cursor.insertText("  ", QTextCharFormat())
         cursor.insertText(visible_text(text).strip() or visible_text(text), fmt)
+
+
+def _format(token: DraftedToken, palette: Palette) -> QTextCharFormat:
+    """How a drafted token looks by what became of it."""
+    match token.state:
+        case "accepted":
+            return token_format("accepted", palette)
+        case "rejected":
+            return ghost_format(palette)
+        case "untested":
+            untested = QTextCharFormat()
+            untested.setForeground(token_format("plain", palette).underlineColor())
+            return untested
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 10 or not value else f"{value:.1f} ms"

@@ -7,7 +7,15 @@ from PySide6.QtWidgets import QWidget
 from app.theme import Palette
 from app.typography import SMALL_PX, body_font
 from app.views.flow_text import FlowText
-from app.views.token_style import GHOST_NAME, TOKEN_STYLES, ghost_format, token_format
+from app.views.token_style import (
+    GHOST_NAME,
+    PROBABILITY_BANDS,
+    TOKEN_STYLES,
+    Colouring,
+    ghost_format,
+    probability_format,
+    token_format,
+)
 
 
 class TokenLegend(FlowText):
@@ -18,14 +26,27 @@ class TokenLegend(FlowText):
         self.setAccessibleName("Legend of the tokens")
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.document().setDefaultFont(body_font(SMALL_PX))
+        self._palette = palette
+        self.show_as("kind", has_ghosts=True)
+
+    def show_as(self, colouring: Colouring, *, has_ghosts: bool) -> None:
+        """Explain this way of colouring."""
+        self.clear()
         bare = QTextCharFormat()
         bare.setFont(body_font(SMALL_PX))
         cursor = QTextCursor(self.document())
-        for kind, style in TOKEN_STYLES.items():
-            self._insert(cursor, style.name, token_format(kind, palette), bare)
-        self._insert(cursor, GHOST_NAME, ghost_format(palette), bare)
-        meanings = [f"{style.name}: {style.meaning}" for style in TOKEN_STYLES.values()]
-        self.setToolTip("\n".join([*meanings, f"{GHOST_NAME}: drafted, and the target disagreed"]))
+        if colouring == "kind":
+            for kind, style in TOKEN_STYLES.items():
+                self._insert(cursor, style.name, token_format(kind, self._palette), bare)
+            meanings = [f"{style.name}: {style.meaning}" for style in TOKEN_STYLES.values()]
+        else:
+            for least, name, _ in PROBABILITY_BANDS:
+                self._insert(cursor, name, probability_format(least, self._palette), bare)
+            meanings = ["How probable the target found each token"]
+        if has_ghosts:
+            self._insert(cursor, GHOST_NAME, ghost_format(self._palette), bare)
+            meanings.append(f"{GHOST_NAME}: drafted, and the target disagreed")
+        self.setToolTip("\n".join(meanings))
 
     def _insert(self, cursor: QTextCursor, name: str, fmt: QTextCharFormat, bare: QTextCharFormat) -> None:
         fmt.setProperty(QTextCharFormat.Property.FontPixelSize, SMALL_PX)

@@ -1,11 +1,14 @@
 """How each kind of token looks: a colour and an underline of its own, so that either is enough to tell it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from PySide6.QtGui import QColor, QTextCharFormat
 
 from app.protocol import TokenKind
 from app.theme import Palette
+
+Colouring = Literal["kind", "probability"]
 
 _Underline = QTextCharFormat.UnderlineStyle
 
@@ -25,6 +28,13 @@ TOKEN_STYLES: dict[TokenKind, TokenStyle] = {
     "bonus": TokenStyle("bonus", "one more for free, after a draft accepted whole", _Underline.DashUnderline),
     "plain": TokenStyle("plain", "nothing was drafted", _Underline.DotLine),
 }
+# From the least probability that a band holds: the surer the target was, the quieter the token looks.
+PROBABILITY_BANDS: tuple[tuple[float, str, QTextCharFormat.UnderlineStyle], ...] = (
+    (0.9, "p 0.9 and more", _Underline.NoUnderline),
+    (0.5, "0.5 to 0.9", _Underline.DotLine),
+    (0.1, "0.1 to 0.5", _Underline.DashUnderline),
+    (0.0, "under 0.1", _Underline.WaveUnderline),
+)
 GHOST_NAME = "rejected"
 GHOST_PX = 13  # a little smaller: it is not part of the answer
 
@@ -48,3 +58,23 @@ def ghost_format(palette: Palette) -> QTextCharFormat:
     fmt.setProperty(QTextCharFormat.Property.FontPixelSize, GHOST_PX)
     fmt.setFontStrikeOut(True)
     return fmt
+
+
+def probability_format(p: float | None, palette: Palette) -> QTextCharFormat:
+    """The format of a token that the target gave probability `p`: a tint and an underline for each band."""
+    fmt = QTextCharFormat()
+    fmt.setForeground(QColor(palette.text))
+    bands = enumerate(PROBABILITY_BANDS)
+    band, underline = next(((i, style) for i, (least, _, style) in bands if p is not None and p >= least), (0, None))
+    if underline is not None:
+        fmt.setUnderlineStyle(underline)
+        fmt.setUnderlineColor(QColor(palette.correction))
+    if band:
+        fmt.setBackground(_mixed(palette.window, palette.correction, 0.09 * band))
+    return fmt
+
+
+def _mixed(ground: str, colour: str, share: float) -> QColor:
+    first, second = QColor(ground), QColor(colour)
+    channels = zip(first.getRgb()[:3], second.getRgb()[:3], strict=True)
+    return QColor(*(round(a + share * (b - a)) for a, b in channels))

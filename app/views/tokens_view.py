@@ -3,16 +3,16 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QMouseEvent, QResizeEvent, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from app.protocol import DraftedToken, EmittedToken, Round
 from app.theme import Palette
 from app.views.flow_text import FlowText
-from app.views.round_words import choice_words
 from app.views.token_gutter import GUTTER_PX, TokenGutter
-from app.views.token_style import GHOST_NAME, TOKEN_STYLES, ghost_format, token_format
+from app.views.token_style import Colouring, ghost_format, probability_format, token_format
+from app.views.token_tooltip import emitted_tooltip, ghost_tooltip, visible_text
 
 PARAGRAPH_TOKENS = 60  # Qt lays a paragraph out again whole: long ones make every round slow
 LINE_PX = 28  # room for a wavy underline
@@ -31,10 +31,12 @@ class TokensView(FlowText):
     """Append-only; one edit block a round.
 
     Signals:
-        round_hovered: the index of the round under the pointer.
+        round_hovered: the index of the round under the pointer, -1 when there is none any more.
+        round_chosen: the index of the round that was clicked on.
     """
 
     round_hovered = Signal(int)
+    round_chosen = Signal(int)
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,24 +50,67 @@ class TokensView(FlowText):
         self._gutter = TokenGutter(self, palette)
         self._num_tokens = 0
         self._hovered: int | None = None
+        self._marked: int | None = None
+        self._horizon: int | None = None
+        self._rounds: list[Round] = []
+        self.colouring: Colouring = "kind"
+        self.has_ghosts = True
         cursor = QTextCursor(self.document())
         cursor.setBlockFormat(self._block_format())
 
     def append_round(self, one: Round) -> None:
-        """Add a round's tokens, and its rejected draft where it stood."""
+        """Add a round's tokens, and its rejected draft where it stood.
+
+        A draft that was rejected for the end of the answer stood in nothing's place: the round's card has it.
+        """
+        self._rounds.append(one)
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
-        ghosts = [token for token in one.drafted if token.state == "rejected"]
+        ghosts = [token for token in one.drafted if token.state == "rejected"] if self.has_ghosts else []
         for token in one.emitted:
-            if ghosts and token.kind not in ("accepted", "plain"):
-                self._insert_ghost(cursor, ghosts.pop(0), one)
-                if not token.text.startswith(" "):  # a hair's breadth between the two
-                    cursor.insertText("\u2009", QTextCharFormat())
+            if token.kind not in ("accepted", "plain"):
+                for ghost in ghosts:  # a tree may have several that stood in this place
+                    self._insert_ghost(cursor, ghost, one, token)
+                    if not token.text.startswith(" "):  # a hair's breadth between the two
+                        cursor.insertText("\u2009", QTextCharFormat())
             self._insert_token(cursor, token, one)
-        for ghost in ghosts:
-            self._insert_ghost(cursor, ghost, one)
         cursor.endEditBlock()
+
+    def show_as(self, colouring: Colouring, *, has_ghosts: bool) -> None:
+        """Write everything again: coloured by kind or by the target's probability, with ghosts or without."""
+        if (colouring, has_ghosts) == (self.colouring, self.has_ghosts):
+            return
+        self.colouring, self.has_ghosts = colouring, has_ghosts
+        rounds, self._rounds = self._rounds, []
+        self._spans, self._starts, self._first_tokens, self._num_tokens = [], [], [0], 0
+        self._gutter.set_first_tokens(self._first_tokens)
+        self.clear()
+        QTextCursor(self.document()).setBlockFormat(self._block_format())
+        for one in rounds:
+            self.append_round(one)
+        self._show_marks()
+
+    def mark(self, round_index: int | None) -> None:
+        """Mark the tokens of a round that is pointed at elsewhere, or of none."""
+        if round_index != self._marked:
+            self._marked = round_index
+            self._show_marks()
+
+    def set_horizon(self, num_rounds: int | None) -> None:
+        """Make what the replay has not reached faint; None for nothing."""
+        if num_rounds != self._horizon:
+            self._horizon = num_rounds
+            self._show_marks()
+
+    def place_of(self, round_index: int) -> QRect | None:
+        """Where a round's first token stands in the widget."""
+        for span in self._spans:
+            if span.round_index == round_index:
+                cursor = QTextCursor(self.document())
+                cursor.setPosition(span.start)
+                return self.cursorRect(cursor)
+        return None
 
     def tooltip_at(self, position: int) -> str:
         """What is known of the token at a position of the document, empty where there is none."""
@@ -80,16 +125,15 @@ class TokensView(FlowText):
             self._first_tokens.append(self._num_tokens)
             self._gutter.set_first_tokens(self._first_tokens)
         self._num_tokens += 1
-        where = f"{TOKEN_STYLES[token.kind].name} · round {one.index} · position {token.position}"
-        self._insert(
-            cursor, token.text, token_format(token.kind, self._palette), one.index, _tooltip(token, where, one)
-        )
+        by_kind = self.colouring == "kind"
+        fmt = token_format(token.kind, self._palette) if by_kind else probability_format(token.p, self._palette)
+        self._insert(cursor, token.text, fmt, one.index, emitted_tooltip(token, one))
         if "\n" in token.text:  # a rejected line break breaks no line
             cursor.insertText("\u2028", QTextCharFormat())
 
-    def _insert_ghost(self, cursor: QTextCursor, token: DraftedToken, one: Round) -> None:
-        where = f"{GHOST_NAME} draft · round {one.index}"
-        self._insert(cursor, token.text, ghost_format(self._palette), one.index, _tooltip(token, where, one))
+    def _insert_ghost(self, cursor: QTextCursor, ghost: DraftedToken, one: Round, replaced_by: EmittedToken) -> None:
+        tooltip = ghost_tooltip(ghost, one, replaced_by)
+        self._insert(cursor, ghost.text, ghost_format(self._palette), one.index, tooltip)
 
     def _insert(self, cursor: QTextCursor, text: str, fmt: QTextCharFormat, round_index: int, tooltip: str) -> None:
         bare = QTextCharFormat()
@@ -120,24 +164,41 @@ class TokensView(FlowText):
         if round_index == self._hovered:
             return
         self._hovered = round_index
+        self._show_marks()
+        self.round_hovered.emit(-1 if round_index is None else round_index)
+
+    def _show_marks(self) -> None:
+        shown = self._marked if self._hovered is None else self._hovered
         marks = []
-        for span in self._spans if round_index is not None else ():
-            if span.round_index == round_index:
-                mark = QTextEdit.ExtraSelection()
-                mark.cursor = QTextCursor(self.document())
-                mark.cursor.setPosition(span.start)
-                mark.cursor.setPosition(span.end, QTextCursor.MoveMode.KeepAnchor)
-                mark.format.setBackground(QColor(self._palette.selection))
-                marks.append(mark)
+        if self._horizon is not None:
+            ahead = next((span.start for span in self._spans if span.round_index >= self._horizon), None)
+            if ahead is not None:
+                marks.append(self._selection(ahead, self._spans[-1].end))
+                marks[0].format.setForeground(QColor(self._palette.border))
+        for span in self._spans if shown is not None else ():
+            if span.round_index == shown:
+                marks.append(self._selection(span.start, span.end))
+                marks[-1].format.setBackground(QColor(self._palette.selection))
         self.setExtraSelections(marks)
-        if round_index is not None:
-            self.round_hovered.emit(round_index)
+
+    def _selection(self, start: int, end: int) -> QTextEdit.ExtraSelection:
+        selection = QTextEdit.ExtraSelection()
+        selection.cursor = QTextCursor(self.document())
+        selection.cursor.setPosition(start)
+        selection.cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        return selection
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Mark the round under the pointer."""
         span = self._hit(event.position().toPoint())
         self._hover(span.round_index if span else None)
         super().mouseMoveEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Choose the round under the pointer."""
+        if (span := self._hit(event.position().toPoint())) is not None:
+            self.round_chosen.emit(span.round_index)
+        super().mousePressEvent(event)
 
     def viewportEvent(self, event: QEvent) -> bool:
         """Tell of the token under the pointer."""
@@ -153,24 +214,3 @@ class TokensView(FlowText):
         """Keep the gutter beside the text."""
         super().resizeEvent(event)
         self._gutter.setGeometry(0, 0, GUTTER_PX, self.height())
-
-
-def visible_text(text: str) -> str:
-    """A token's text with what cannot be seen made visible: a line break, a lone space, a character not yet whole."""
-    if not text:
-        return "·"
-    if not text.strip(" "):
-        return "␣" * len(text)
-    return text.replace("\r", "").replace("\t", "⇥").replace("\n", "↵")
-
-
-def _tooltip(token: EmittedToken | DraftedToken, where: str, one: Round) -> str:
-    lines = [f"“{visible_text(token.text)}”  {where}"]
-    lines.append(f"target p {_probability(token.p)} · draft q {_probability(token.q)}")
-    if choice := choice_words(one):
-        lines.append(choice)
-    return "\n".join(lines)
-
-
-def _probability(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

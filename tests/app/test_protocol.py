@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from app.protocol import Failure, Finished, Prefill, ProtocolError, Round, Text, parse_chunk
-from mlx_spec.config import SpeculativeConfig
-from mlx_spec.costs import Calibration
-from mlx_spec.lookahead import CostLookahead, Option
+from app.protocol import (
+    Alternative,
+    Failure,
+    Finished,
+    Prefill,
+    ProtocolError,
+    Round,
+    Text,
+    parse_chunk,
+    parse_request_id,
+    parse_round,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 
@@ -43,24 +51,42 @@ def test_an_older_engine_tells_neither_drafter_nor_reason() -> None:
     assert (one.drafter, one.reason, one.is_parked) == (None, "", False)
 
 
-def test_a_parked_round_is_told_from_one_that_had_nothing_to_draft() -> None:
-    plain = documented_objects()[1] | {"drafter": None, "lookahead": 0, "drafted": []}
-    parked, empty = (
-        parse_chunk(chunk(plain | {"reason": reason}))[0]
-        for reason in ("parked: 0.85x plain expected with 2 drafted", "nothing to draft")
+def test_a_parked_round_is_told_by_the_engine_not_by_its_words() -> None:
+    bare = {"type": "round", "round": 0, "lookahead": 0, "drafted": [], "emitted": []}
+    told, silent = (
+        parse_chunk(json.dumps({"choices": [], "speculation": bare | fields}))[0]
+        for fields in ({"parked": True, "reason": "geparkt"}, {"reason": "parked: 0.85x plain expected"})
     )
-    assert isinstance(parked, Round)
-    assert parked.is_parked
-    assert isinstance(empty, Round)
-    assert not empty.is_parked
+    assert isinstance(told, Round)
+    assert isinstance(silent, Round)
+    assert (told.is_parked, silent.is_parked) == (True, False)
 
 
-def test_the_engine_says_parked_as_the_window_reads_it() -> None:
-    costs = Calibration(tuple(10.0 * width for width in range(1, 10)), draft_step_ms=10.0)
-    controller = CostLookahead(SpeculativeConfig(), costs)
-    plan = controller.plan([Option("model", 4)], room=8)
-    assert plan.parked
-    assert Round(0, plan.length, 0, (), (), reason=plan.reason).is_parked
+def test_alternatives_ids_and_parents_are_read_where_they_are_told() -> None:
+    top = [{"id": 5, "text": " a", "probability": 0.5}]
+    drafted = [
+        {"id": 5, "text": " a", "p": 0.5, "q": 0.4, "state": "accepted"},
+        {"id": 6, "text": " b", "p": 0.1, "q": 0.3, "state": "rejected"},
+        {"id": 7, "text": " c", "p": 0.1, "q": 0.3, "state": "untested", "parent": 0},
+    ]
+    emitted = [{"id": 5, "text": " a", "kind": "accepted", "p": 0.5, "q": 0.4, "position": 9, "target_top": top}]
+    one = parse_chunk(
+        json.dumps(
+            {"speculation": {"type": "round", "round": 1, "lookahead": 3, "drafted": drafted, "emitted": emitted}}
+        )
+    )[0]
+    assert isinstance(one, Round)
+    assert one.emitted[0].target_top == (Alternative(" a", 0.5, 5),)
+    assert one.emitted[0].draft_top == ()
+    assert [token.parent for token in one.drafted] == [None, None, 0]
+    assert one.is_tree
+    assert parse_round(one.wire) == one, "what is kept with a chat has all of it"
+
+
+def test_an_answer_is_known_by_its_chunks_id() -> None:
+    assert parse_request_id('{"id": "chatcmpl-7", "choices": []}') == "chatcmpl-7"
+    for nameless in ("{}", "[1]", "nonsense", '{"id": 7}'):
+        assert parse_request_id(nameless) is None
 
 
 def test_a_rounds_text_comes_after_the_round() -> None:

@@ -27,6 +27,7 @@ def make_round(index: int, num_accepted: int, num_drafted: int, round_ms: float 
     return Round(index, num_drafted, 4, tuple(drafted), tuple(emitted), 10, 80, round_ms)
 
 
+@pytest.mark.usefixtures("qapp")
 class TestTrace:
     def test_nothing_is_claimed_before_the_first_round(self) -> None:
         trace = TraceViewModel()
@@ -45,7 +46,7 @@ class TestTrace:
 
     def test_mostly_parked_is_told_once_there_are_rounds_enough(self) -> None:
         trace = TraceViewModel()
-        parked = replace(make_round(0, 0, 0), reason="parked: 0.85x plain expected with 2 drafted")
+        parked = replace(make_round(0, 0, 0), is_parked=True)
         for _ in range(7):
             trace.add(parked)
         assert not trace.is_parked, "too early to say"
@@ -55,7 +56,7 @@ class TestTrace:
             trace.add(make_round(1, 3, 3))
         assert not trace.is_parked, "half is not most"
         trace.show(None)
-        assert trace._num_parked == 0
+        assert trace.tally.num_parked == 0
 
     @pytest.mark.parametrize(
         ("stats", "is_lossy"), [({}, False), ({"lossless": True}, False), ({"lossless": False}, True)]
@@ -168,9 +169,10 @@ class TestChat:
         turn = chat.model.conversation.turns[0]
         assert turn.answer.state == "failed"
         assert turn.answer.text
-        with qtbot.waitSignals([chat.model.turn_removed, chat.model.turn_added], timeout=5_000):
+        with qtbot.waitSignal(chat.model.path_changed, timeout=5_000):
             chat.model.ask_again()
         assert len(chat.model.conversation.turns) == 1
+        assert len(chat.model.conversation.turns[0].asked.answers.all) == 2, "the interrupted one stays"
 
     def test_killed_while_answering(self, chat: Chat, qtbot: QtBot) -> None:
         chat.model.send("slow")

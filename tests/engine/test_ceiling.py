@@ -13,22 +13,30 @@ from tests.tiny import tiny_llama
 def test_bandwidth_is_that_of_real_reads() -> None:
     """Between a hundredth of a slow machine's and a hundred times a fast one's: a buffer that is not read, or a time
     that is not waited for, is outside."""
-    assert 1e8 < measure_bandwidth(32 * 2**20) < 1e13
+    assert 1e8 < measure_bandwidth(2, 32 * 2**20) < 1e13
 
 
-def test_measured_once_and_kept_for_this_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_of_all_readings_counts_and_is_kept_for_this_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever disturbs a reading makes it slower, never faster."""
     monkeypatch.setenv("LOOKAHEAD_HOME", str(tmp_path))
-    stages: list[str] = []
-    monkeypatch.setattr("mlx_spec.ceiling.measure_bandwidth", lambda: 100e9)
-    first = measured_ceiling(tiny_llama(1), lambda stage, _: stages.append(stage))
-    monkeypatch.setattr("mlx_spec.ceiling.measure_bandwidth", lambda: 5e9)
-    again = measured_ceiling(tiny_llama(1), lambda stage, _: stages.append(stage))
-    assert first == again
-    assert len(stages) == 1
-    monkeypatch.setattr("mlx_spec.ceiling.version", lambda _: "99")
-    assert measured_ceiling(tiny_llama(1), lambda *_: None).bandwidth_bytes_per_s == 5e9, "another MLX, another speed"
+    model, told = tiny_llama(1), []
+
+    def bandwidth(measured: float, plain_step_ms: float | None = None) -> float | None:
+        monkeypatch.setattr("mlx_spec.ceiling.measure_bandwidth", lambda readings: told.append(readings) or measured)
+        return measured_ceiling(model, lambda *_: None, plain_step_ms).bandwidth_bytes_per_s
+
+    assert bandwidth(50e9) == 50e9
+    assert bandwidth(10e9) == 50e9, "a busy machine: the earlier start knew better"
+    assert bandwidth(80e9) == 80e9
+    assert told[0] > told[1], "a later start reads less often"
+    faster = step_bytes(model) * 1e3 / 200e9
+    assert bandwidth(10e9, plain_step_ms=faster) == pytest.approx(200e9), "a step that was so fast has read so fast"
     (tmp_path / "bandwidth.json").write_text("[broken")
-    assert measured_ceiling(tiny_llama(1), lambda *_: None).bandwidth_bytes_per_s == 5e9
+    assert bandwidth(5e9) == 5e9
+    monkeypatch.setattr("mlx_spec.ceiling.version", lambda _: "99")
+    assert bandwidth(3e9) == 3e9, "another MLX, another speed"
 
 
 def test_a_step_reads_all_weights_but_the_table_it_takes_a_row_of() -> None:

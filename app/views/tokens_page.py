@@ -1,0 +1,46 @@
+"""An answer as its tokens, with what its colours mean and how they are chosen."""
+
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.theme import Palette
+from app.views.segmented import Segmented
+from app.views.token_legend import TokenLegend
+from app.views.token_style import Colouring
+from app.views.tokens_view import TokensView
+
+COLOURINGS: tuple[tuple[str, Colouring], ...] = (("Kind", "kind"), ("Probability", "probability"))
+
+
+class TokensPage(QWidget):
+    """Legend, choices and tokens."""
+
+    def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = TokensView(palette)
+        self.legend = TokenLegend(palette)
+        self.colouring = Segmented([name for name, _ in COLOURINGS], "Colour tokens by")
+        self.ghosts = QCheckBox("Rejected drafts", checked=True)
+        self.ghosts.setToolTip("Show the drafts that the target rejected, where they stood")
+        choices = QHBoxLayout()
+        choices.setSpacing(12)
+        choices.addWidget(self.colouring)
+        choices.addWidget(self.ghosts)
+        choices.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(12)
+        layout.addLayout(choices)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.view)
+        self.colouring.chosen.connect(self._apply)
+        self.ghosts.toggled.connect(self._apply)
+
+    @property
+    def focus_chain(self) -> list[QWidget]:
+        """What Tab reaches, in the order one reads."""
+        return [*self.colouring.buttons, self.ghosts, self.view]
+
+    def _apply(self) -> None:
+        colouring = COLOURINGS[self.colouring.index][1]
+        self.view.show_as(colouring, has_ghosts=self.ghosts.isChecked())
+        self.legend.show_as(colouring, has_ghosts=self.ghosts.isChecked())

@@ -1,0 +1,144 @@
+"""The panel's third page: how the engine speculates, changed at the next round, each control explained in a line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+
+from app.conversation import Settings
+from app.theme import Palette
+
+MAX_LOOKAHEAD = 32
+DEFAULT_THRESHOLD = 0.5
+DEFAULT_RATIO = 0.1
+DRAFTERS = (
+    ("Auto", "auto", "Each round asks whichever drafter promises most, or none"),
+    ("Draft model", "model", "Only the small model guesses"),
+    ("N-gram", "ngram", "Only what stood in the text before is guessed"),
+    ("None", "none", "Nothing is guessed: plain decoding"),
+)
+RULES = (
+    ("Coupled", "coupled", "Lossless: plain decoding's own words, for every seed"),
+    ("Token", "token", "Lossless in distribution: the same chances, other words for a seed"),
+    ("Block", "block", "Lossless in distribution, and accepts a little more than Token"),
+    ("Typical", "typical", "Lossy: accepts likely guesses, and may change the words"),
+)
+THRESHOLD_WORDS = "A draft ends where its best guess is less sure than this. Never changes the words"
+RATIO_WORDS = (
+    "Guessing stops where the target finds the guesses less probable than this, p against q. Never changes words"
+)
+
+
+class TraceControls(QWidget):
+    """Drafter, lookahead, acceptance rule, and two thresholds.
+
+    Signals:
+        changed: a dictionary of the Settings' fields that the user changed.
+    """
+
+    changed = Signal(dict)
+
+    def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._palette = palette
+        self.drafter = _choice([name for name, _, _ in DRAFTERS])
+        self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))])
+        self.lookahead.setMaxVisibleItems(12)
+        self.rule = _choice([name for name, _, _ in RULES])
+        self.threshold = _share()
+        self.ratio = _share()
+        self._drafter_words, self._rule_words = _muted(), _muted()
+        self._told = _muted("A change takes effect at the next round.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        length_words = _muted("How many tokens are guessed a round; Auto measures what pays. Never changes the words")
+        parts: tuple[tuple[str, QWidget, QLabel], ...] = (
+            ("Drafter", self.drafter, self._drafter_words),
+            ("Lookahead", self.lookahead, length_words),
+            ("Acceptance", self.rule, self._rule_words),
+            ("Stop drafting below", self.threshold, _muted(THRESHOLD_WORDS)),
+            ("Park below", self.ratio, _muted(RATIO_WORDS)),
+        )
+        for name, field, words in parts:
+            label = QLabel(name)
+            label.setProperty("role", "section")
+            label.setBuddy(field)
+            field.setAccessibleName(name)
+            field.setAccessibleDescription(words.text())
+            for widget in (label, field, words):
+                layout.addWidget(widget)
+            layout.addSpacing(12)
+        layout.addWidget(self._told)
+        layout.addStretch()
+        self._connect()
+        self.show_settings(Settings())
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show how the answers are made now; tells nobody."""
+        for widget in self._fields:
+            widget.blockSignals(True)
+        self.drafter.setCurrentIndex(_place(DRAFTERS, settings.drafter))
+        self.lookahead.setCurrentText("Auto" if settings.lookahead == "auto" else str(settings.lookahead))
+        self.rule.setCurrentIndex(_place(RULES, settings.acceptance))
+        self.threshold.setValue(_or(settings.acceptance_threshold, DEFAULT_THRESHOLD))
+        self.ratio.setValue(_or(settings.min_acceptance_ratio, DEFAULT_RATIO))
+        for widget in self._fields:
+            widget.blockSignals(False)
+        self._explain()
+
+    def tell(self, words: str) -> None:
+        """Say what became of the last change."""
+        self._told.setText(words)
+
+    def wear(self, palette: Palette) -> None:
+        """Put on other colours."""
+        self._palette = palette
+        self._explain()
+
+    @property
+    def _fields(self) -> tuple[QWidget, ...]:
+        return self.drafter, self.lookahead, self.rule, self.threshold, self.ratio
+
+    def _connect(self) -> None:
+        self.drafter.currentIndexChanged.connect(lambda index: self._tell_change(drafter=DRAFTERS[index][1]))
+        self.lookahead.currentIndexChanged.connect(lambda index: self._tell_change(lookahead=index or "auto"))
+        self.rule.currentIndexChanged.connect(lambda index: self._tell_change(acceptance=RULES[index][1]))
+        self.threshold.valueChanged.connect(lambda value: self._tell_change(acceptance_threshold=round(value, 2)))
+        self.ratio.valueChanged.connect(lambda value: self._tell_change(min_acceptance_ratio=round(value, 2)))
+
+    def _tell_change(self, **fields: Any) -> None:
+        self._explain()
+        self.changed.emit(fields)
+
+    def _explain(self) -> None:
+        self._drafter_words.setText(DRAFTERS[self.drafter.currentIndex()][2])
+        _, rule, words = RULES[self.rule.currentIndex()]
+        self._rule_words.setText(words)
+        # What is lossy is said by the first word; the colour only makes sure that it is seen.
+        self._rule_words.setStyleSheet(f"color: {self._palette.danger}" if rule == "typical" else "")
+
+
+def _choice(names: Sequence[str]) -> QComboBox:
+    box = QComboBox()
+    box.addItems(list(names))
+    return box
+
+
+def _share() -> QDoubleSpinBox:
+    return QDoubleSpinBox(minimum=0.0, maximum=1.0, singleStep=0.05, decimals=2)
+
+
+def _muted(words: str = "") -> QLabel:
+    label = QLabel(words, wordWrap=True)
+    label.setProperty("role", "muted")
+    return label
+
+
+def _place(rows: Sequence[tuple[str, str, str]], value: str) -> int:
+    return next((index for index, row in enumerate(rows) if row[1] == value), 0)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,33 @@
+"""What the shapes of the charts mean, in a line of rich text: shape and colour, and the word."""
+
+from collections.abc import Sequence
+
+from app.protocol import Round
+from app.theme import Palette
+from app.viewmodels.trace_tally import Tally
+
+Entry = tuple[str, str, str]
+
+
+def lookahead_key(rounds: Sequence[Round], tally: Tally, palette: Palette) -> str:
+    """The key of the lookahead chart, as far as its shapes occur."""
+    entries: list[Entry] = [(palette.accepted, "■", "accepted"), (palette.muted, "━", "looked ahead")]
+    if any(one.drafter == "ngram" for one in rounds):
+        entries[0] = (palette.accepted, "■", "accepted, draft model")
+        entries.insert(1, (palette.ngram, "□◇", "n\u2011gram"))
+    if tally.num_parked:
+        entries.append((palette.muted, "▨", "parked"))
+    return _line(entries)
+
+
+def timeline_key(palette: Palette) -> str:
+    """The key of the timeline."""
+    return _line([(palette.ngram, "■", "verify"), (palette.correction, "▩", "draft"), (palette.muted, "▨", "host")])
+
+
+def _line(entries: list[Entry]) -> str:
+    shown = [
+        f'<span style="color:{colour}">{shape}</span>&nbsp;{name.replace(" ", "&nbsp;")}'
+        for colour, shape, name in entries
+    ]
+    return "&nbsp;&nbsp; ".join(shown)  # the last space is the one to break at
