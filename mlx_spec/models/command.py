@@ -1,4 +1,7 @@
-"""`mlx-spec models …`: which models are here, which pairs are known, and whether two models fit as target and draft."""
+"""`mlx-spec models …`: which pairs are known, whether two models fit as target and draft, and imports.
+
+Finding, fetching and keeping models is in `mlx_spec.models.library`.
+"""
 
 import json
 import sys
@@ -6,6 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from mlx_spec.models.library import command as library
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,30 +61,17 @@ def fit(
     Compares tokenizers and sizes, and loads no weights. A .gguf file and a model of the Hub are fetched or imported
     first.
     """
+    from mlx_spec.console import StageProgress
     from mlx_spec.models.loading import fit_of
 
-    found = fit_of(target, draft)
+    with StageProgress() as progress:
+        found = fit_of(target, draft, progress=progress.tell)
     if as_json:
         _write_json({"fits": found.kind != "no"} | asdict(found))
     else:
         typer.echo(found.reason)
     if found.kind == "no":
         raise typer.Exit(1)
-
-
-@models_app.command("list")
-def list_imported(as_json: AsJson = False) -> None:
-    """List the models imported on this machine."""
-    from mlx_spec.resources import data_folder
-
-    folders = sorted(path.parent for path in (data_folder() / "models").glob("*/config.json"))
-    if as_json:
-        _write_json([str(folder) for folder in folders])
-        return
-    for folder in folders:
-        typer.echo(str(folder))
-    if not folders:
-        typer.echo("No model is imported yet: `mlx-spec generate` imports the starter pair.", err=True)
 
 
 @models_app.command("import")
@@ -91,6 +83,20 @@ def import_file(file: Annotated[str, typer.Argument(help="A .gguf file, or `star
     with StageProgress() as progress:
         loaded = load_pair(file, progress=progress.tell)
     typer.echo(f"{loaded.target_name} is ready.")
+
+
+for _name, _command in (
+    ("search", library.search),
+    ("show", library.show),
+    ("pull", library.pull),
+    ("list", library.list_models),
+    ("verify", library.verify),
+    ("rm", library.rm),
+    ("move", library.move),
+    ("login", library.login),
+    ("mirror", library.mirror),
+):
+    models_app.command(_name)(_command)
 
 
 def _facts(pair: "Pair") -> dict[str, Any]:

@@ -4,7 +4,7 @@ import filecmp
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
@@ -16,6 +16,7 @@ from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, UnsupportedModelError
 from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
 from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, find_pair, fit
@@ -33,7 +34,7 @@ class ModelPair:
 
     `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
     tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
-    the draft's vocabulary is the target's.
+    the draft's vocabulary is the target's. `heads` draft from the target's states, by the name of their drafter.
     """
 
     target: nn.Module
@@ -46,6 +47,7 @@ class ModelPair:
     vocab_size: int
     draft_tokenizer: TokenizerWrapper | None = None
     token_map: TokenMap | None = None
+    heads: dict[str, Head] = field(default_factory=dict)
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -57,10 +59,11 @@ class ModelPair:
         _check_text(text)
         return list(self.tokenizer.encode(text))
 
-    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[dict[str, str]], *, continues: bool = False) -> list[int]:
         """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`.
 
-        Without a chat template the contents are encoded as plain text, with blank lines between them.
+        Where the answer `continues`, the last message is its beginning: its ids end the prompt, as if the model had
+        just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
 
         Raises PromptError when there is no message or the template refuses them.
         """
@@ -68,6 +71,11 @@ class ModelPair:
             raise PromptError("There is no message to answer.")
         for message in messages:
             _check_text(message["content"])
+        if continues:
+            if messages[-1]["role"] != "assistant":
+                raise PromptError("There is nothing to continue: the last message must be the assistant's.")
+            begun = self.tokenizer.encode(messages[-1]["content"], add_special_tokens=False)
+            return [*self.encode_chat(messages[:-1]), *begun]
         if not self.tokenizer.has_chat_template:
             return self.encode("\n\n".join(message["content"] for message in messages))
         try:
@@ -83,9 +91,10 @@ class ModelPair:
 def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Progress | None = None) -> ModelPair:
     """Load a target and its draft.
 
-    `target` is the name of a pair ("starter"), a folder, a .gguf file, or a Hub id. `draft` is any of these, or
-    "none"; left out, it is the pair's own draft, and none for a target that is not a pair. A draft with another
-    vocabulary comes with its own tokenizer. `progress` is told `(stage, fraction)`.
+    `target` is the name of a pair ("starter"), a folder, a .gguf file, or a Hub id. `draft` is any of these, a
+    published EAGLE, Medusa or DFlash head (a folder or a Hub id), or "none"; left out, it is the pair's own draft, and
+    none for a target that is not a pair. Heads in a draft's folder are loaded with it. A draft with another vocabulary
+    comes with its own tokenizer. `progress` is told `(stage, fraction)`.
 
     Raises ModelNotFoundError, CorruptModelError, UnsupportedModelError, IncompatiblePairError, ModelError for a
     folder that lacks a file, and StorageError where an import does not fit.
@@ -93,6 +102,9 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     tell = progress or (lambda stage, fraction: None)
     # The draft first: where it is missing, nobody waits for the target's import before being told.
     draft_folder, draft_name = _draft_folder(target, draft, progress)
+    head_folders = find_heads(draft_folder)
+    if draft_folder in head_folders:
+        draft_folder = None  # it is a head, and no draft model
     target_folder, target_name = _target_folder(target, progress)
     config = check_model_folder(target_folder)
     draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
@@ -107,6 +119,7 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     target_model = _load_model(target_folder)
     tell("loading", 0.8)
     draft_model = _load_draft(draft_folder) if draft_folder is not None else None
+    heads = {DRAFTER_OF[kind]: load_head(at, kind, target_model, target_name) for at, kind in head_folders.items()}
     width, token_map = _logits_width(target_model), None
     if draft_model is not None and draft_tokenizer is not None:
         token_map = TokenMap(tokenizer, draft_tokenizer, width, _logits_width(draft_model))
@@ -122,19 +135,21 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
         vocab_size=width,
         draft_tokenizer=draft_tokenizer,
         token_map=token_map,
+        heads=heads,
     )
 
 
-def fit_of(target: str, draft: str) -> Fit:
+def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
     """Say whether two models fit as target and draft, without loading their weights; names as for `load_pair`.
 
-    Raises as `load_pair` does for what is missing or damaged, never because they do not fit.
+    `progress` is told of what is fetched or imported first. Raises as `load_pair` does for what is missing or damaged,
+    never because they do not fit.
     """
-    draft_folder, draft_name = _draft_folder(target, draft, None)
+    draft_folder, draft_name = _draft_folder(target, draft, progress)
     if draft_folder is None or draft_name is None:
         raise ModelNotFoundError(f"'{draft}' is no draft to compare with {target}: name a model.")
     sides = []
-    for folder, name in (_target_folder(target, None), (draft_folder, draft_name)):
+    for folder, name in (_target_folder(target, progress), (draft_folder, draft_name)):
         config = check_model_folder(folder)
         size = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
         sides.append(_vocabulary(_load_tokenizer(folder, config), name, config, weights_bytes=size))

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import mlx.core as mx
 import pytest
@@ -81,13 +80,3 @@ def test_a_missing_model_is_one_line_and_exit_code_2(folders: tuple[str, str], p
     done = mlx_spec("models", "fit", *names)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_an_empty_machine_lists_nothing_and_says_what_would_help(lookahead_home: Path) -> None:
-    listed = CliRunner().invoke(command.models_app, ["list"])
-    assert listed.stdout == ""
-    assert "mlx-spec generate" in listed.stderr
-    folder = lookahead_home / "models" / "one"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    assert CliRunner().invoke(command.models_app, ["list"]).stdout.strip() == str(folder)

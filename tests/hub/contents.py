@@ -39,11 +39,10 @@ def hub_file(data: bytes, *, size: int | None = None, lfs: bool | None = None) -
     """A file of `data`, filled up with zeros to `size`."""
     whole = size if size is not None else len(data)
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % whole)
-    unhashed = HubFile(data, whole, False, "", "")
-    for piece in unhashed.pieces(0, whole):
-        sha256.update(piece)
-        sha1.update(piece)
     kept_in_lfs = lfs if lfs is not None else whole > 100_000
+    for piece in HubFile(data, whole, False, "", "").pieces(0, whole):
+        (sha256 if kept_in_lfs else sha1).update(piece)
+    # Of a file in LFS, git knows a pointer, which has a sha1 of its own.
     return HubFile(data, whole, kept_in_lfs, sha256.hexdigest(), sha1.hexdigest())
 
 

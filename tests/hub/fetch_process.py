@@ -1,6 +1,7 @@
-"""A process that fetches one model: `python -m tests.hub.fetch_process ENDPOINT CACHE REPO`, to be killed at will.
+"""A process that fetches one model, to be killed at will.
 
-Prints how it ended, and what its memory grew by in bytes over what it had when everything was imported.
+`python -m tests.hub.fetch_process ENDPOINT CACHE REPO` prints how it ended, and what its memory grew by in bytes over
+what it had when everything was imported.
 """
 
 import resource
@@ -18,8 +19,14 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def fetch_here(endpoint: str, cache: Path, repo_id: str) -> None:
+    """Fetch in this process, which ends with code 0 where that succeeded."""
+    status = fetch(repo_id, HubAccess(endpoint, None, cache), replace(HASTY, read_timeout_s=20.0))
+    if status.state != "done":
+        sys.exit(f"{status}")
+
+
 if __name__ == "__main__":
-    endpoint, cache, repo_id = sys.argv[1:]
     idle = _peak_bytes()
-    status = fetch(repo_id, HubAccess(endpoint, None, Path(cache)), replace(HASTY, read_timeout_s=20.0))
-    print(status.state, _peak_bytes() - idle)  # noqa: T201
+    fetch_here(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    print(_peak_bytes() - idle)  # noqa: T201

@@ -26,7 +26,7 @@ def fetch(repo_id: str, access: HubAccess, limits: Limits = HASTY) -> DownloadSt
     """Fetch a model and say how that ended."""
     download = Download(repo_id, access, limits=limits)
     download.start()
-    assert download.join(60), download.status()
+    assert download.join(250), download.status()
     return download.status()
 
 

@@ -1,0 +1,132 @@
+"""Whether a model is worth fetching here: its bytes, its licence, whether mlx-lm knows it, and whether it fits."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from mlx_spec.errors import DownloadError, ModelError, UnsupportedModelError
+from mlx_spec.models.folder import read_config
+from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.ask import ask_hub
+from mlx_spec.models.library.cache import cached_folder
+from mlx_spec.models.library.estimate import MemoryEstimate, context_of, estimate, is_supported
+from mlx_spec.models.library.remote import RemoteModel, list_remote
+from mlx_spec.models.memory import memory_info
+from mlx_spec.models.staging import human_bytes
+
+Room = Literal["fits", "tight", "no", "unknown"]
+# Beyond this part of the memory there is, other programs begin to suffer.
+_COMFORTABLE: Final = 0.8
+_USUAL_CONTEXT: Final = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is known of a model before it is fetched. Sizes in bytes.
+
+    `room` compares `needed_bytes` (target, draft, caches and working memory at `context_tokens`) with what the machine
+    has, `available_bytes`; `reason` is that in a sentence. `longest_context_tokens` is what the model was made for.
+    """
+
+    repo_id: str
+    fetch_bytes: int
+    total_bytes: int
+    licence: str | None
+    gated: bool
+    model_type: str | None
+    supported: bool | None
+    longest_context_tokens: int | None
+    context_tokens: int
+    memory: MemoryEstimate | None
+    needed_bytes: int | None
+    available_bytes: int
+    room: Room
+    reason: str
+    page: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def available_bytes() -> int:
+    """What models may take here: what Metal recommends to stay below, elsewhere the memory that is free."""
+    memory = memory_info()
+    if memory.working_set_bytes is not None:
+        return memory.working_set_bytes
+    return memory.available_bytes
+
+
+def judge(
+    repo_id: str, access: HubAccess, *, context_tokens: int | None = None, draft: MemoryEstimate | None = None
+) -> Judgement:
+    """Judge a model of the Hub; `draft` is what its draft will take besides. Raises DownloadError.
+
+    Fetches its listing and its config.json, a few kilobytes, and nothing into the cache.
+    """
+    model = list_remote(repo_id, access)
+    config = _config(model, access)
+    longest = context_of(config)
+    context = min(context_tokens or _USUAL_CONTEXT, longest or context_tokens or _USUAL_CONTEXT)
+    supported = is_supported(config) if "model_type" in config else None
+    memory = _memory(config, model.weights_bytes, context) if supported else None
+    needed = memory.total_bytes + (draft.total_bytes if draft else 0) if memory else None
+    # Without an estimate, the weights alone say when there is no hope.
+    available = available_bytes()
+    room, reason = weigh(repo_id, needed or model.weights_bytes, available, sure=needed is not None)
+    if supported is False:
+        kind = config.get("model_type")
+        room, reason = "no", f"{repo_id} is of the type {kind!r}, which this version of mlx-lm does not know."
+    return Judgement(
+        repo_id=repo_id,
+        fetch_bytes=model.bytes_to_fetch(access),
+        total_bytes=model.total_bytes,
+        licence=model.licence,
+        gated=model.gated,
+        model_type=config.get("model_type"),
+        supported=supported,
+        longest_context_tokens=longest,
+        context_tokens=context,
+        memory=memory,
+        needed_bytes=needed,
+        available_bytes=available,
+        room=room,
+        reason=reason,
+        page=f"{access.endpoint}/{repo_id}",
+    )
+
+
+def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple[Room, str]:
+    """Whether `needed` bytes fit into `available` ones, and that as a sentence; `sure` is False for weights alone."""
+    numbers = f"it needs {human_bytes(needed)} of memory, and {human_bytes(available)} are there"
+    if needed > available:
+        return "no", f"{name} does not fit on this machine: {numbers}."
+    if not sure:
+        return "unknown", f"Whether {name} fits cannot be told: its weights need {human_bytes(needed)}."
+    if needed > _COMFORTABLE * available:
+        return "tight", f"{name} fits tightly: {numbers}, so close other programs first."
+    return "fits", f"{name} fits: {numbers}."
+
+
+def _memory(config: dict[str, Any], weights_bytes: int, context: int) -> MemoryEstimate | None:
+    try:
+        return estimate(config, weights_bytes, context)
+    except UnsupportedModelError:
+        return None  # known by name, but not to be built from what its configuration says
+
+
+def _config(model: RemoteModel, access: HubAccess) -> dict[str, Any]:
+    """config.json: from the cache, else from the Hub; of a gated model only what the listing repeats."""
+    folder = cached_folder(model.repo_id, access)
+    if folder is not None:
+        try:
+            return dict(read_config(folder))
+        except ModelError:
+            pass  # damaged here: the Hub's is asked for instead
+    path = f"{model.repo_id}/resolve/{model.commit}/config.json"
+    try:
+        config = ask_hub(path, model.repo_id, access)
+    except DownloadError as error:
+        if error.kind in ("gated", "token", "not_found"):
+            return model.config
+        raise
+    return config if isinstance(config, dict) else model.config
