@@ -8,11 +8,15 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.config import SpeculativeConfig
+from mlx_spec.drafters.self_draft import half_of
 from mlx_spec.errors import ConfigError, PromptError, UnsupportedModelError
+from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
 
-DrafterName = Literal["auto", "model", "ngram", "none"]
+DrafterName = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
 DRAFTERS: Final[tuple[DrafterName, ...]] = get_args(DrafterName)
+HEADS: Final = frozenset(DRAFTER_OF.values())
+"""The drafters that a checkpoint of their own makes."""
 Lookahead = int | Literal["auto"]
 
 
@@ -21,22 +25,29 @@ def check_drafter(drafter: str, pair: ModelPair) -> None:
     if drafter not in DRAFTERS:
         raise ConfigError("drafter", drafter, f"one of {', '.join(DRAFTERS)}")
     if drafter == "model" and pair.draft is None:
-        raise ConfigError("drafter", drafter, f"auto, ngram or none: {pair.name} was loaded without a draft model")
+        allowed = ", ".join(["auto", *pair.heads, "ngram", "self"])
+        raise ConfigError("drafter", drafter, f"{allowed} or none: {pair.name} was loaded without a draft model")
+    if drafter in HEADS and drafter not in pair.heads:
+        have = ", ".join(["auto", *pair.heads, *(["model"] if pair.draft is not None else []), "ngram", "self"])
+        raise ConfigError("drafter", drafter, f"{have} or none: {pair.name} was loaded without such a head")
 
 
 def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
     """The names of what drafts, the preferred one first; none for plain decoding.
 
-    `auto` is everything that is loaded. A target that cannot be rolled back is decoded plainly where nobody asked for
-    a draft; where somebody did, UnsupportedModelError names what is in the way.
+    `auto` is everything that is loaded, but never the target itself with layers left out. A target that cannot be
+    rolled back is decoded plainly where nobody asked for a draft; where somebody did, UnsupportedModelError names what
+    is in the way.
     """
     if drafter == "none":
         return ()
     caches = make_prompt_cache(pair.target)
-    asked = drafter != "auto" or pair.draft is not None
+    asked = drafter != "auto" or pair.draft is not None or bool(pair.heads)
     try:
         check_rollback(caches, pair.target_name)
-        if pair.draft is not None and drafter != "ngram":
+        if drafter == "self":
+            half_of(pair.target)
+        if pair.draft is not None and drafter in ("auto", "model"):
             check_rollback(make_prompt_cache(pair.draft), pair.draft_name or "the draft")
     except UnsupportedModelError:
         if asked:
@@ -44,7 +55,7 @@ def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
         return ()
     if drafter != "auto":
         return (drafter,)
-    return ("model", "ngram") if pair.draft is not None else ("ngram",)
+    return (*pair.heads, *(("model",) if pair.draft is not None else ()), "ngram")
 
 
 def steerable(names: tuple[str, ...], pair: ModelPair) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import typer
 
+from mlx_spec.admission import DrafterName
 from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams, SpeculativeConfig
 from mlx_spec.errors import ConfigError, PromptError
 
@@ -17,8 +18,11 @@ DraftOption = Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id
 Pair = Annotated[str, typer.Option(help="A known pair, see `models pairs`.")]
 FilePair = Annotated[str | None, typer.Option("--pair", help="A known pair, see `models pairs`.  [default: starter]")]
 DrafterOption = Annotated[
-    Literal["auto", "model", "ngram", "none"],
-    typer.Option(help="model: the draft model; ngram: what stood in the text before; auto: what pays; none: nothing."),
+    DrafterName,
+    typer.Option(
+        help="eagle, medusa, dflash: a head that reads the target's states; model: the draft model; ngram: what stood "
+        "in the text before; self: the target without half of its layers; auto: what pays; none: nothing."
+    ),
 ]
 LookaheadOption = Annotated[str | None, typer.Option(help="Tokens to draft a round, 1..32, or auto.  [default: auto]")]
 Rule = Annotated[

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
+from mlx_spec.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.dflash import DFlashHead
-from mlx_spec.sampling import scores
+from mlx_spec.tree import Shape
 
 
 class DFlashDrafter:
@@ -39,20 +40,33 @@ class DFlashDrafter:
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """A chain of the block's length at most; None before the target has read anything."""
-        if not self._text:
+        logits = self._block()
+        if logits is None:
             return None
-        text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)
-        self._text = [text[:0]]
-        logits = self._head.logits(mx.array(self._newest), text, self._caches)
-        rows: list[mx.array] = []
-        drawn: list[mx.array] = []
-        for place in range(min(gamma, logits.shape[0])):
-            drafted = mx.concatenate(drawn) if drawn else None
-            rows.append(scores(self._draw.penalties.apply(logits[place][None], drafted), self._draw.params)[0])
-            drawn.append(self._draw.choose(rows[-1], position + place, round_index)[None])
-        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=1)
-        return draft.first(self._confidence.length(rows))
+        return draft_chain(logits[:gamma], self._draw, self._confidence, position, round_index)
+
+    @property
+    def takes_trees(self) -> bool:
+        """Any: a block's candidates for a place are the same behind every node."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """A tree of the block's depth at most; None before the target has read anything."""
+        logits = self._block()
+        return None if logits is None else draft_tree(logits, shape, self._draw, position, round_index)
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """As `commit`."""
+        self.commit(token_ids, len(path))
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """The target's states of what stands have come by `read`."""
         self._newest = token_ids[-1]
+
+    def _block(self) -> mx.array | None:
+        """Logits `[block - 1, vocab]` behind the newest token."""
+        if not self._text:
+            return None
+        text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)
+        self._text = [text[:0]]
+        return self._head.logits(mx.array(self._newest), text, self._caches)

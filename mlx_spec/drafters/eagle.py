@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
+from mlx_spec.cache.placement import Placement
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence, Least
+from mlx_spec.drafters.growth import grow
 from mlx_spec.models.heads.eagle import EagleHead
 from mlx_spec.sampling import scores
+from mlx_spec.tree import Shape
 
 CHUNK_TOKENS = 256
 """So many of the target's states may wait before the head reads them: they take more room than what it keeps."""
@@ -79,6 +82,37 @@ class EagleDrafter:
         self._cache.trim(self._guessed)
         self._guessed = 0
         self._newest = token_ids[-1]
+
+    @property
+    def takes_trees(self) -> bool:
+        """Any."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """Draft a tree, one pass a level; None where no state is known yet."""
+        if not self._after:
+            return None
+        levels = [self._read_pairs(len(self._after), self._newest)[-1:]]  # own states: the root's, then each level's
+        drafted: list[mx.array] = []
+        text = self._cache.offset
+
+        def expand(token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
+            before = mx.concatenate(levels)[parents + 1]
+            seen = mx.concatenate([mx.ones((token_ids.shape[0], text), dtype=mx.bool_), placement.seen], axis=-1)
+            levels.append(self._head.step(token_ids, before, self._cache, placement.depths + text, seen))
+            self._guessed += token_ids.shape[0]
+            drafted.append(token_ids)
+            logits = self._head.logits(levels[-1])
+            return scores(
+                self._draw.penalties.apply(logits, mx.concatenate(drafted), placement.seen), self._draw.params
+            )
+
+        root = scores(self._draw.penalties.apply(self._head.logits(levels[0])), self._draw.params)[0]
+        return grow(shape, self._draw, position, round_index, root, expand).draft
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """As `commit`: no node of a tree has read true states."""
+        self.commit(token_ids, len(path))
 
     def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
         """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there

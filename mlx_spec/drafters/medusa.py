@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
+from mlx_spec.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.medusa import MedusaHeads
-from mlx_spec.sampling import scores
+from mlx_spec.tree import Shape
 
 
 class MedusaDrafter:
@@ -38,14 +39,22 @@ class MedusaDrafter:
         if self._state is None:
             return None
         logits = self._heads.logits(self._state, min(gamma, self._heads.count))
-        rows: list[mx.array] = []
-        drawn: list[mx.array] = []
-        for place in range(logits.shape[0]):
-            drafted = mx.concatenate(drawn) if drawn else None
-            rows.append(scores(self._draw.penalties.apply(logits[place][None], drafted), self._draw.params)[0])
-            drawn.append(self._draw.choose(rows[-1], position + place, round_index)[None])
-        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=1)
-        return draft.first(self._confidence.length(rows))
+        return draft_chain(logits, self._draw, self._confidence, position, round_index)
+
+    @property
+    def takes_trees(self) -> bool:
+        """Any: the heads' candidates for a place are the same behind every node."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """A tree of as many levels as there are heads at most; None before the target has read anything."""
+        if self._state is None:
+            return None
+        logits = self._heads.logits(self._state, min(shape.depth, self._heads.count))
+        return draft_tree(logits, shape, self._draw, position, round_index)
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """Nothing is kept of the text."""
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Nothing is kept of the text."""

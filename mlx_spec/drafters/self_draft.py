@@ -7,6 +7,7 @@ and the last ones tokens of words (Xia et al. 2025, SWIFT, arXiv 2410.06916, lea
 """
 
 import copy
+import weakref
 from typing import Any, Final
 
 import mlx.core as mx
@@ -61,6 +62,22 @@ def without_layers(model: Any, kept: tuple[int, ...]) -> nn.Module:
             details=repr(error),
         ) from error
     return smaller
+
+
+_HALVES: Final[dict[int, nn.Module]] = {}
+
+
+def half_of(model: Any) -> nn.Module:
+    """The model with `kept_layers`, made once for as long as it lives: what is compiled for it stays.
+
+    Raises UnsupportedModelError as `without_layers`.
+    """
+    key = id(model)
+    if key not in _HALVES:
+        half = without_layers(model, kept_layers(len(model.layers)))
+        weakref.finalize(model, _HALVES.pop, key, None)
+        _HALVES[key] = half
+    return _HALVES[key]
 
 
 def _path_to(model: Any, layer: Any) -> tuple[str, ...] | None:

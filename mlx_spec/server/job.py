@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import uuid4
 
+from mlx_spec.admission import DrafterName
 from mlx_spec.config import SamplingParams
 from mlx_spec.events import Event, GenerationFinished
 from mlx_spec.steering import Steering
 
-DrafterChoice = Literal["auto", "model", "ngram", "none"]
+DrafterChoice = DrafterName
 LookaheadChoice = int | Literal["auto"]
 FailureKind = Literal["invalid", "not_found", "engine", "cancelled"]
 
@@ -28,7 +29,8 @@ _POLL_S: Final = 0.05
 class GenerationRequest:
     """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
     decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
-    of the speculation, and takes what is asked of it later."""
+    of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
+    beginning."""
 
     messages: tuple[dict[str, str], ...]
     params: SamplingParams
@@ -37,6 +39,7 @@ class GenerationRequest:
     lookahead: LookaheadChoice | None = None
     alternatives: int = 0
     steering: Steering = field(default_factory=Steering)
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from mlx_spec.config import SamplingParams
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.penalties import Penalties
 from mlx_spec.sampling import NoiseTable
+from mlx_spec.tree import Shape, TokenTree
 from tests.tiny import TINY_VOCAB
 
 Accepted = tuple[int, ...]
@@ -51,8 +52,10 @@ class Text:
         gamma: int = 4,
         accepted: Accepted = REJECTIONS,
         eager: bool = True,
+        shape: Shape | None = None,
     ) -> None:
-        """A prompt in chunks, then rounds of which `accepted` drafts stand; `check` sees each draft."""
+        """A prompt in chunks, then rounds of which `accepted` drafts stand (of a tree, a path of so many); `check` sees
+        each draft."""
         self.token_ids = self.rng.integers(0, TINY_VOCAB, prompt).tolist()
         known = self.token_ids[:-1]
         for begin in range(0, len(known), chunk):
@@ -61,11 +64,28 @@ class Text:
             drafter.prefill(part) if eager else drafter.commit(part, 0)
         drafter.commit(self.token_ids[-1:], 0)
         for index, stands in enumerate(accepted):
-            draft = drafter.propose(len(self.token_ids), gamma, index)
+            if shape is None:
+                draft = drafter.propose(len(self.token_ids), gamma, index)
+            else:
+                draft = drafter.propose_tree(len(self.token_ids), shape, index)
             check(self, draft)
-            stands = min(stands, draft.token_ids.shape[0])
-            kept = [int(token_id) for token_id in np.array(draft.token_ids)[:stands]]
+            path = longest_path(draft.nodes, self.rng)[:stands]
+            kept = [int(np.array(draft.token_ids)[node - 1]) for node in path]
             self._read(drafter, [self.token_ids[-1], *kept])
             new = [*kept, int(self.rng.integers(0, TINY_VOCAB))]
             self.token_ids.extend(new)
-            drafter.commit(new, stands)
+            if draft.tree is None:
+                drafter.commit(new, len(path))
+            else:
+                drafter.commit_tree(new, path)
+
+
+def longest_path(tree: TokenTree, rng: np.random.Generator) -> tuple[int, ...]:
+    """Nodes down to one of the deepest leaves."""
+    deepest = [node for node, depth in enumerate(tree.depths) if depth == tree.depth]
+    return tree.path(int(rng.choice(deepest)))
+
+
+def path_tokens(draft: Draft, node: int) -> list[int]:
+    """The tokens from the root's child down to `node`."""
+    return [int(np.array(draft.token_ids)[above - 1]) for above in draft.nodes.path(node)]

@@ -9,6 +9,7 @@ import pytest
 from mlx_spec.drafters.base import Draft
 from mlx_spec.drafters.dflash import DFlashDrafter
 from mlx_spec.models.heads.loading import load_head
+from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, SIZES, dflash, ends_of, target
 from tests.drafters.reference import dflash_block
 from tests.drafters.rounds import Text, settings
@@ -38,6 +39,20 @@ def test_dflash_fills_a_block_as_the_paper_says_whatever_was_rejected(
     for gamma in (3, 9):
         drafter = DFlashDrafter(load_head(folder, "dflash", model, "tiny"), settings())  # type: ignore[arg-type]
         Text(3 * HIDDEN).run(drafter, check, gamma=gamma, eager=eager)
+
+
+def test_all_nodes_of_a_level_are_chosen_by_the_blocks_row(tmp_path: Path) -> None:
+    (folder, weights), model, shape = dflash(tmp_path), target(), Shape((2, 2, 2, 1, 1, 1))
+    drafter = DFlashDrafter(load_head(folder, "dflash", model, "tiny"), settings())  # type: ignore[arg-type]
+
+    def check(text: Text, draft: Draft) -> None:
+        ends, newest = ends_of(model), text.token_ids[-1]
+        expected = dflash_block(weights, SIZES, 2, *ends, text.features(), newest, 5, TINY_VOCAB - 1, (None, None))
+        assert draft.nodes.depth == 4  # a block of five guesses four tokens
+        for node, depth in enumerate(draft.nodes.depths[1:]):
+            assert np.abs(np.array(draft.scores)[node] - expected[depth - 1]).max() < 1e-4
+
+    Text(3 * HIDDEN).run(drafter, check, shape=shape, accepted=(3, 0, 1))
 
 
 def test_a_drafter_that_names_no_layers_reads_them_evenly(tmp_path: Path) -> None:

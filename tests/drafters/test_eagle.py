@@ -8,9 +8,10 @@ import pytest
 from mlx_spec.drafters.base import Draft, Reader
 from mlx_spec.drafters.eagle import CHUNK_TOKENS, EagleDrafter
 from mlx_spec.models.heads.loading import load_head
+from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, SIZES, eagle1, eagle3, ends_of, target
 from tests.drafters.reference import eagle1_chain, eagle3_chain
-from tests.drafters.rounds import Text, settings
+from tests.drafters.rounds import Text, path_tokens, settings
 
 CLOSE = 1e-4
 
@@ -62,6 +63,30 @@ def test_eagle_1_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path
         assert np.abs(np.array(draft.scores) - expected).max() < CLOSE
 
     Text(HIDDEN).run(drafter, check)
+
+
+SHAPES = [Shape((3, 2, 2)), Shape((3, 3, 3, 2), nodes=8), Shape((1, 1, 1, 1))]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_every_node_of_a_tree_is_chosen_by_what_the_paper_says_of_its_path(
+    tmp_path: Path, shape: Shape, temperature: float
+) -> None:
+    (folder, weights), model = eagle3(tmp_path), target()
+    drafter = EagleDrafter(load_head(folder, "eagle3", model, "tiny"), settings(temperature=temperature))  # type: ignore[arg-type]
+    token_ids = weights["d2t"] + np.arange(len(weights["d2t"]))
+
+    def check(text: Text, draft: Draft) -> None:
+        assert draft.tree is not None
+        assert draft.tree.size == shape.size
+        scores, features = np.array(draft.scores), text.features()
+        for node in range(1, draft.tree.size + 1):
+            above = path_tokens(draft, node)[:-1]
+            expected = eagle3_chain(weights, SIZES, ends_of(model)[0], features, text.token_ids, above)[-1]
+            assert np.abs(scores[node - 1, token_ids] - expected).max() < CLOSE
+
+    Text(3 * HIDDEN).run(drafter, check, accepted=(2, 0, 3, 1), shape=shape)
 
 
 def test_eagle_drafts_nothing_before_the_target_has_read_anything(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from mlx_spec.drafters.base import Draft
 from mlx_spec.drafters.medusa import MedusaDrafter
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.taps import LAST
+from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, medusa, target
 from tests.drafters.reference import medusa_logits
 from tests.drafters.rounds import Text, settings
@@ -28,6 +29,23 @@ def test_medusa_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path,
         assert np.abs(np.array(draft.scores) - expected).max() < 1e-4
 
     Text(HIDDEN).run(drafter, check)
+
+
+@pytest.mark.parametrize("shape", [Shape((3, 2, 2)), Shape((4, 3, 3), nodes=9)], ids=str)
+def test_all_nodes_of_a_level_are_chosen_by_its_head(tmp_path: Path, shape: Shape) -> None:
+    folder, weights = medusa(tmp_path, heads=3)
+    drafter = MedusaDrafter(load_head(folder, "medusa", target(), "tiny"), settings())  # type: ignore[arg-type]
+
+    def check(text: Text, draft: Draft) -> None:
+        expected = medusa_logits(weights, 3, 1, text.features()[-1])
+        assert draft.passes == 1
+        for node, depth in enumerate(draft.nodes.depths[1:]):
+            assert np.abs(np.array(draft.scores)[node] - expected[depth - 1]).max() < 1e-4
+        for children in draft.nodes.children:
+            ids = [int(np.array(draft.token_ids)[child - 1]) for child in children]
+            assert len(set(ids)) == len(ids)
+
+    Text(HIDDEN).run(drafter, check, shape=shape, accepted=(1, 0, 3))
 
 
 def test_medusa_drafts_nothing_before_the_target_has_read_anything(tmp_path: Path) -> None:

@@ -9,10 +9,19 @@ from mlx_spec.errors import UnsupportedModelError
 from tests.drafters.published import target
 from tests.zoo import ARCHITECTURES, zoo_model
 
-REFUSED = frozenset(
-    ["mistral", "ministral3", "gemma3", "gpt_oss", "deepseek_v3", "deepseek_v32", "mamba2", "qwen3_next", "nemotron_h"]
-    + ["falcon_h1", "recurrent_gemma", "baichuan_m1", "lfm2", "llama4", "longcat_flash", "afm7"]
+SEVERAL_KINDS = (
+    "mistral",
+    "ministral3",
+    "gemma3",
+    "gpt_oss",
+    "deepseek_v3",
+    "deepseek_v32",
+    "qwen3_next",
+    "nemotron_h",
 )
+MIXED = ("recurrent_gemma", "lfm2", "llama4", "longcat_flash", "afm7")
+COUNTING = ("mamba2", "falcon_h1", "baichuan_m1")
+REFUSED = {*SEVERAL_KINDS, *MIXED, *COUNTING}
 """With layers of several kinds, or code that counts on each one's place."""
 
 

@@ -87,7 +87,7 @@ def test_a_reader_sees_every_decided_token_once_and_in_order(monkeypatch: pytest
     from mlx_spec import roster
 
     listener = _Listener()
-    monkeypatch.setattr(roster, "_model", lambda *_: listener)
+    monkeypatch.setattr(roster, "make_drafter", lambda *_: listener)
     target = tiny_llama(3)
     decoder = SpeculativeDecoder(pair_of(target, tiny_llama(4)), drafter="model")
     prompt = [1, 2, 3] * 30  # more than a chunk

@@ -14,7 +14,7 @@ import mlx.nn as nn
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.models.heads.ends import TargetEnds
-from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, Mask
+from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, Mask, Offset
 from mlx_spec.taps import LAST
 
 
@@ -28,9 +28,9 @@ class EagleHead(Protocol):
         """The target's states `[n, taps * hidden]` as states `[n, hidden]` to continue from."""
         ...
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
-        """States `[n, hidden]` after reading `token_ids` `[n]`, each behind its row of `states` `[n, hidden]`, the
-        first at position `offset`."""
+    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+        """States `[n, hidden]` after reading `token_ids` `[n]`, each behind its row of `states` `[n, hidden]`.
+        Pairs are counted by the states' positions."""
         ...
 
     def logits(self, states: mx.array) -> mx.array:
@@ -50,7 +50,7 @@ class Eagle3Layer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes a
         self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.mlp = HeadMLP(shape.hidden, shape.inner)
 
-    def __call__(self, embedded: mx.array, states: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
+    def __call__(self, embedded: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
         """Both inputs and the output are `[n, hidden]`."""
         normed = self.hidden_norm(states)
         pair = mx.concatenate([self.input_layernorm(embedded), normed], axis=-1)
@@ -94,7 +94,7 @@ class Eagle3Head(nn.Module):  # type: ignore[misc]
         fused: mx.array = self.fc(features)
         return fused
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
+    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
         """See `EagleHead`."""
         embed = self.embed_tokens if self._own_embedding else self._ends.embed
         return self.midlayer(embed(token_ids), states, cache, offset, mask)
@@ -120,7 +120,7 @@ class Eagle1Layer(nn.Module):  # type: ignore[misc]
         self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.mlp = HeadMLP(shape.hidden, shape.inner)
 
-    def __call__(self, states: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
+    def __call__(self, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
         """`[n, hidden]` to the same."""
         normed = states if self._first else self.input_layernorm(states)
         states = states + self.self_attn(normed, cache, offset, mask)
@@ -147,7 +147,7 @@ class Eagle1Head(nn.Module):  # type: ignore[misc]
         """See `EagleHead`."""
         return features
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
+    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
         """See `EagleHead`."""
         embed = self.embed_tokens if self._own_embedding else self._ends.embed
         states = self.fc(mx.concatenate([embed(token_ids), states], axis=-1))

@@ -13,6 +13,9 @@ from mlx_spec.errors import CorruptModelError
 Mask = mx.array | str | None
 """`[n, keys]`, bool; "causal"; or None, where every query sees every key."""
 
+Offset = int | mx.array
+"""The position of the first of n tokens in a row, or the positions `[n]` of each."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
@@ -69,15 +72,24 @@ class HeadAttention(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes
         self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.hidden, bias=output_bias)
         self.rope = shape.rope()
 
-    def __call__(self, x: mx.array, cache: KVCache, offset: int, mask: Mask) -> mx.array:
-        """Outputs `[n, hidden]`; `offset` is the position of the first input, or of all of a tree's level."""
+    def __call__(self, x: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+        """Outputs `[n, hidden]`."""
         queries, keys, values = (
             split(proj(x), self._shape.head_dim) for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        queries, keys = self.rope(queries, offset=offset), self.rope(keys, offset=offset)
+        queries, keys = self._rotated(queries, offset), self._rotated(keys, offset)
         keys, values = cache.update_and_fetch(keys, values)
         output: mx.array = self.o_proj(attend(queries, keys, values, mask))
         return output
+
+    def _rotated(self, x: mx.array, offset: Offset) -> mx.array:
+        """`[1, heads, n, head_dim]` turned by position."""
+        if isinstance(offset, int):
+            turned: mx.array = self.rope(x, offset=offset)
+            return turned
+        # MLX takes an offset a batch row, so the tokens become rows.
+        turned = self.rope(x.transpose(2, 1, 0, 3), offset=offset)
+        return turned.transpose(2, 1, 0, 3)
 
 
 class HeadMLP(nn.Module):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model
 
 from mlx_spec.errors import CorruptModelError, IncompatiblePairError, UnsupportedModelError
-from mlx_spec.models.heads.checkpoint import Checkpoint, HeadKind, read_checkpoint
+from mlx_spec.models.heads.checkpoint import Checkpoint, HeadKind, head_kind, read_checkpoint
 from mlx_spec.models.heads.dflash import BlockShape, DFlashHead
 from mlx_spec.models.heads.eagle import Eagle1Head, Eagle3Head, eagle3_taps
 from mlx_spec.models.heads.ends import TargetEnds, target_ends
@@ -21,6 +21,14 @@ Head = Eagle1Head | Eagle3Head | MedusaHeads | DFlashHead
 
 DRAFTER_OF: Final[dict[HeadKind, str]] = {"eagle3": "eagle", "eagle": "eagle", "medusa": "medusa", "dflash": "dflash"}
 """What drafts with a head of each kind."""
+
+
+def find_heads(folder: Path | None) -> dict[Path, HeadKind]:
+    """The heads in a draft's folder: the folder itself, or some that lie in it beside the draft."""
+    if folder is None:
+        return {}
+    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
+    return {place: kind for place in places if (kind := head_kind(place)) is not None}
 
 
 def load_head(folder: Path, kind: HeadKind, target: Any, target_name: str) -> Head:
