@@ -32,13 +32,14 @@ class FileReader(QObject):
 
     progressed = Signal(int, int)
     finished = Signal(object)
+    _read = Signal(object)  # from the reading thread
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._is_closed = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="file-reader")
         self.num_waiting = 0
-        self.finished.connect(self._on_finished)
+        self._read.connect(self._on_read)
 
     def read(self, paths: Iterable[Path]) -> None:
         """Read files; folders are only listed, so that the person can be asked before they are read."""
@@ -60,7 +61,7 @@ class FileReader(QObject):
             except PromptFilesError as error:
                 drop.errors.append(error)
             self._emit(self.progressed, number, len(paths))
-        self._emit(self.finished, drop)
+        self._emit(self._read, drop)
 
     def _emit(self, signal: Any, *values: object) -> None:
         try:
@@ -72,8 +73,9 @@ class FileReader(QObject):
     def _stopped(self) -> bool:
         return self._is_closed
 
-    def _on_finished(self) -> None:
+    def _on_read(self, drop: Drop) -> None:
         self.num_waiting -= 1
+        self.finished.emit(drop)
 
 
 def _read(path: Path, drop: Drop, should_stop: Callable[[], bool]) -> None:

@@ -119,7 +119,12 @@ class PromptDesk(QObject):
 
     def _open(self, dialog: QDialog) -> None:
         self.dialog = dialog
+        dialog.finished.connect(lambda: self._forget(dialog))
         dialog.open()
+
+    def _forget(self, dialog: QDialog) -> None:
+        if self.dialog is dialog:
+            self.dialog = None
 
     def _look_inside(self, key: int) -> None:
         file = next(file for file in self.attachments.files if file.key == key)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from app.application import Application
 from app.assembly import build_window
 from app.engine_process import EngineProcess, EngineState
 from app.store import Store
@@ -27,6 +28,12 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.gui)
             item.add_marker(pytest.mark.qt_log_ignore("does not support propagateSizeHints", extend=True))
+
+
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[Application]:
+    """The tests run in the product's own application object."""
+    return Application
 
 
 @pytest.fixture(autouse=True)
