@@ -32,11 +32,13 @@ TYPICAL_DELTA: Final = 0.3
 class Verdict:
     """Lazy result of a rule: `accepted_count` (0-d, int32) and `token_ids` `[gamma + 1]`.
 
-    The first `accepted_count + 1` of `token_ids` are the round's tokens; the rest has no meaning.
+    The first `accepted_count + 1` of `token_ids` are the round's tokens; the rest has no meaning. Of a tree that is no
+    chain there are as many as its depth and one more, and `path` `[depth]` holds the nodes that were accepted.
     """
 
     accepted_count: mx.array
     token_ids: mx.array
+    path: mx.array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
 Controller = Literal["cost", "threshold"]
 LogitBias = Mapping[int, float] | tuple[tuple[int, float], ...]
 LOOKAHEAD_LIMIT: Final = 32
+BRANCHING_LIMIT: Final = 8
+TREE_LIMIT: Final = 128
+"""Tokens of one drafted tree."""
 SEED_LIMIT: Final = 2**63
 GREEDY_BELOW: Final = 1e-6
 
@@ -125,8 +128,9 @@ class SpeculativeConfig:
     A draft model ends its chain behind a token before which its best guess had less than `acceptance_threshold`
     probability; 0 never does. `draft_temperature` None is the target's, `max_seq_len` None the model's own.
 
-    The tree fields belong to drafters that branch; those of this version draft chains, so `tree_speculation=True` is
-    refused rather than ignored.
+    With `tree_speculation` a drafter that can proposes several tokens for one place: trees of up to `max_tree_depth`
+    tokens one behind the other and `tree_branching_factor` beside each other. The cost controller weighs them against
+    chains; without `adaptive_lookahead` every round drafts the whole tree. `block` and `threshold` know chains only.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -155,10 +159,6 @@ class SpeculativeConfig:
         _check_number("acceptance_threshold", self.acceptance_threshold, 0.0, 1.0)
         if self.draft_temperature is not None:
             _check_number("draft_temperature", self.draft_temperature, 0.0, 100.0)
-        if self.tree_speculation is not False:
-            raise ConfigError("tree_speculation", self.tree_speculation, "False: this version drafts chains only")
-        _check_integer("max_tree_depth", self.max_tree_depth, 1, LOOKAHEAD_LIMIT)
-        _check_integer("tree_branching_factor", self.tree_branching_factor, 1, LOOKAHEAD_LIMIT)
         _check_number("draft_top_p", self.draft_top_p, 0.0, 1.0, open_low=True)
         _check_number("min_acceptance_ratio", self.min_acceptance_ratio, 0.0, 1.0)
         _check_integer("min_lookahead", self.min_lookahead, 1, LOOKAHEAD_LIMIT)
@@ -169,3 +169,22 @@ class SpeculativeConfig:
             raise ConfigError("controller", self.controller, f"one of {', '.join(get_args(Controller))}")
         if self.acceptance not in ACCEPTANCE_RULES:
             raise ConfigError("acceptance", self.acceptance, f"one of {', '.join(ACCEPTANCE_RULES)}")
+        self._validate_trees()
+
+    def _validate_trees(self) -> None:
+        depth, branching = self.max_tree_depth, self.tree_branching_factor
+        _check_integer("max_tree_depth", depth, 1, LOOKAHEAD_LIMIT)
+        _check_integer("tree_branching_factor", branching, 1, BRANCHING_LIMIT)
+        trees: object = self.tree_speculation
+        if not isinstance(trees, bool):
+            raise ConfigError("tree_speculation", trees, "True or False")
+        if not trees:
+            return
+        size = sum(branching**level for level in range(1, depth + 1))
+        if size > TREE_LIMIT:
+            allowed = f"so low that a tree with {branching} children a node has {TREE_LIMIT} tokens or fewer"
+            raise ConfigError("max_tree_depth", depth, allowed)
+        if self.acceptance == "block":
+            raise ConfigError("acceptance", "block", "coupled, token or typical where tree_speculation is on")
+        if self.adaptive_lookahead and self.controller == "threshold":
+            raise ConfigError("controller", "threshold", "cost where tree_speculation is on")

@@ -5,8 +5,12 @@ accepted, by drafter and by its place in the chain. Values and floats only: know
 controller built on it can be tested with made-up costs.
 """
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from mlx_spec.tree import Shape
 
 _SLOW_ROUNDS: Final = 64.0
 _FAST_ROUNDS: Final = 8.0
@@ -14,6 +18,7 @@ _FAST_ROUNDS: Final = 8.0
 _CHANGED_ERRORS: Final = 2.5
 _PRIOR_WEIGHT: Final = 3.0
 _FIRST_GUESS: Final = 0.6
+_FIRST_SIBLING: Final = 0.3
 # Kalman filter of the verify times, in units of the calibrated curve: noise of one observation, and how much the common
 # scale and the extra slope may wander from one round to the next.
 _OBSERVATION_NOISE: Final = 0.08
@@ -173,6 +178,32 @@ class Acceptance:
 
     accepted: list[Rate] = field(default_factory=list)
     drafted: list[Rate] = field(default_factory=list)
+    siblings: list[Rate] = field(default_factory=list)
+    """For the second guess of a place, the third, and so on: how often it is right where those before it are wrong."""
+
+    def observe_tree(self, hits: Sequence[tuple[int, int]]) -> None:
+        """Learn from a tree: for each tested place, how many guesses there were and which was right (0: none)."""
+        for place, (guesses, right) in enumerate(hits):
+            while len(self.accepted) <= place:
+                self.accepted.append(Rate())
+                self.drafted.append(Rate())
+            self.accepted[place].observe(right == 1)
+            while len(self.siblings) < guesses - 1:
+                self.siblings.append(Rate())
+            for guess in range(2, guesses + 1):
+                if right == 0 or right >= guess:
+                    self.siblings[guess - 2].observe(right == guess)
+
+    def guesses(self, place: int, count: int) -> list[float]:
+        """The chance that the first guess at a place is right, that the second is, ..., `count` of them."""
+        first = self.rates(place + 1)[place][1]
+        chances, left, sibling = [first], 1.0 - first, _FIRST_SIBLING
+        for rank in range(count - 1):
+            if rank < len(self.siblings):
+                sibling = _shrunk(self.siblings[rank], sibling)
+            chances.append(left * sibling)
+            left -= chances[-1]
+        return chances
 
     def observe(self, asked: int, drafted: int, tested: int, accepted: int) -> None:
         """Learn from one round that asked for `asked` tokens and got `drafted`."""
@@ -217,3 +248,30 @@ def expected_round(verify: VerifyTimes, draft_ms: float, rates: list[tuple[float
         standing *= drafted * accepted
         tokens += standing
     return tokens, milliseconds + reached * verify.at(len(rates) + 1)
+
+
+def expected_tree(acceptance: Acceptance, shape: Shape) -> float:
+    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right.
+
+    For a tree grown by probability, those of the best nodes as far as the ranks of guesses tell: it knows its own
+    probabilities besides, so it does better.
+    """
+    chances = [acceptance.guesses(place, children) for place, children in enumerate(shape.branching)]
+    if shape.nodes is None:
+        tokens, standing = 1.0, 1.0
+        for level in chances:
+            standing *= sum(level)
+            tokens += standing
+        return tokens
+    tokens = 1.0
+    candidates = [(-chance, 0) for chance in chances[0]]
+    heapq.heapify(candidates)
+    for _ in range(shape.nodes):
+        if not candidates:
+            break
+        negative, place = heapq.heappop(candidates)
+        tokens -= negative
+        if place + 1 < shape.depth:
+            for chance in chances[place + 1]:
+                heapq.heappush(candidates, (negative * chance, place + 1))
+    return tokens

@@ -18,7 +18,6 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
 from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
 from mlx_spec.calibration import calibrated
 from mlx_spec.ceiling import Ceiling, measured_ceiling
@@ -26,17 +25,20 @@ from mlx_spec.config import LOSSY_RULES, AcceptanceRule, SamplingParams, Specula
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
-from mlx_spec.lookahead import FixedLookahead, LookaheadController, Observation, Option, Plan, controller
+from mlx_spec.judge import Judge
+from mlx_spec.lookahead import FixedLookahead, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
 from mlx_spec.penalties import Penalties
+from mlx_spec.plan import LookaheadController, Observation, Option, Plan
 from mlx_spec.roster import make_roster
 from mlx_spec.round_report import RoundTimes, counters, drafted, emit
-from mlx_spec.sampling import NoiseTable, log_distribution, scores
+from mlx_spec.sampling import NoiseTable, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.steering import Steering
 from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
+from mlx_spec.tree_acceptance import TREE_RULES
 
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 _PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
@@ -127,7 +129,7 @@ class SpeculativeDecoder:
 
     def measure_ceiling(self, tell: Callable[[str, float], None] = lambda stage, fraction: None) -> Ceiling:
         """Measure how fast this machine's memory is, or read it from the disk, for what `ceiling` tells."""
-        self.ceiling = measured_ceiling(self._pair.target, tell)
+        self.ceiling = measured_ceiling(self._pair.target, tell, self._stats.snapshot().plain_step_ms)
         return self.ceiling
 
     def stats(self) -> SpeculativeStats:
@@ -174,6 +176,7 @@ class _RoundLoop:
         assert params.seed is not None
         self._config, self._params, self._seed = config, params, params.seed
         self._noise = NoiseTable(params.seed, pair.vocab_size)
+        self._judge = Judge(params, self._noise)
         self._penalties = Penalties(params, pair.vocab_size)
         self._roster = make_roster(drafters, pair, config, params, self._noise, self._penalties)
         self._target = Target(pair.target, pair.target_name, speculative=bool(drafters), listen_to=self._roster.taps)
@@ -226,7 +229,7 @@ class _RoundLoop:
         yield PrefillProgress(0, len(prompt_ids), 0.0)
         # A draft that is parked from the beginning reads the prompt only when it is tried.
         everybody = [Option(name, self._config.max_lookahead) for name in self._roster.names]
-        eager = not self._controller.plan(everybody, self._room - 1).parked
+        eager = self._controller.expects_to_draft(everybody, self._room - 1)
         step = _PREFILL_TOKENS[mx.default_device().type]
         for begin in range(0, len(known), step):
             if should_cancel():
@@ -239,22 +242,28 @@ class _RoundLoop:
             mx.clear_cache()
             yield PrefillProgress(begin + len(chunk), len(prompt_ids), (time.perf_counter() - started) * 1e3)
         self._position = len(prompt_ids)
-        self._roster.commit([self._last_token], accepted=0)
+        self._roster.commit([self._last_token])
         yield PrefillProgress(len(prompt_ids), len(prompt_ids), (time.perf_counter() - started) * 1e3)
 
     def _launch(self, index: int) -> _Launch:
         """Plan round `index`, and set its draft going: it runs while Python does something else."""
         started = time.perf_counter()
         self._steer()
-        options = self._roster.options(max(self._config.lookahead, self._config.max_lookahead))
+        longest = max(self._config.lookahead, self._config.max_lookahead)
+        options = self._roster.options(longest, trees=self._may_branch())
         plan = self._controller.plan(options, self._room - 1)
         option = draft = None
         if plan.drafter is not None:
             option = next(option for option in options if option.drafter == plan.drafter)
-            draft = self._roster.propose(plan.drafter, self._position, plan.length, index)
+            draft = self._roster.propose(plan, self._position, index)
         if draft is not None:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
         return _Launch(plan, option, draft, (time.perf_counter() - started) * 1e3)
+
+    def _may_branch(self) -> bool:
+        """Whether trees are wanted, the rule can judge them and the target can score them in one pass."""
+        judged = self._params.greedy or self._config.acceptance in TREE_RULES
+        return self._config.tree_speculation and judged and self._target.takes_trees
 
     def _steer(self) -> None:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
@@ -267,11 +276,13 @@ class _RoundLoop:
         """One round, and the launch of the next where the answer seems to go on."""
         started = time.perf_counter()
         draft, rule = launch.draft, self._config.acceptance
-        logits = self._target.score(self._last_token, draft.token_ids if draft else None)
+        drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
+        logits = self._target.score(self._last_token, drafted_ids, tree)
         if self._target.features is not None:
             mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
-        rows = scores(self._penalties.apply(logits, draft.token_ids if draft else None), self._params)
-        verdict = self._verify(rows, draft, index)
+        penalised = self._penalties.apply(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
+        rows = scores(penalised, self._params)
+        verdict = self._judge.verdict(rule, rows, draft, self._position, index)
         built = time.perf_counter()
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
@@ -306,21 +317,6 @@ class _RoundLoop:
         )
         return finished, following
 
-    def _verify(self, rows: mx.array, draft: Draft | None, index: int) -> Verdict:
-        """The acceptance rule over the target's scores `[gamma + 1, vocab]`."""
-        draft_ids = draft.token_ids if draft else mx.zeros((0,), dtype=mx.int32)
-        gamma = draft_ids.shape[0]
-        if self._params.greedy:
-            return coupled(rows, draft_ids, None)
-        if self._config.acceptance == "coupled":
-            return coupled(rows, draft_ids, self._noise.rows(self._position, gamma + 1))
-        if draft is None or draft.scores is None or draft.greedy:
-            log_q = point_mass(draft_ids, rows.shape[-1])
-        else:
-            log_q = log_distribution(draft.scores)
-        rule = RULES[self._config.acceptance]
-        return rule(log_distribution(rows), log_q, draft_ids, seed=self._seed, position=self._position, salt=index)
-
     def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float) -> None:
         """Tell the controller of the round, and of what the other drafters would have proposed."""
         round_ = Observation(
@@ -333,6 +329,8 @@ class _RoundLoop:
             draft_ms=draft_ms,
             verify_ms=verify_ms,
             passes=launch.draft.passes if launch.draft else 0,
+            shape=launch.plan.shape,
+            hits=outcome.hits,
         )
         self._controller.observe(round_)
         self._roster.show_glimpses(outcome.token_ids, self._controller)
@@ -340,10 +338,10 @@ class _RoundLoop:
     def _commit(self, outcome: Outcome) -> None:
         """Bring all caches, the position and the noise in step with the answer."""
         if self._target.features is not None:
-            stands = outcome.accepted + 1
-            self._roster.read(self._target.features[:stands], [self._last_token, *outcome.token_ids[: stands - 1]])
-        self._target.commit(outcome.accepted)
-        self._roster.commit(outcome.token_ids, outcome.accepted)
+            read = [self._last_token, *outcome.token_ids[:-1]]
+            self._roster.read(self._target.features[mx.array([0, *outcome.path])], read)
+        self._target.commit(outcome.path)
+        self._roster.commit(outcome.token_ids, outcome.path)
         self._room -= len(outcome.token_ids)
         self._position += len(outcome.token_ids)
         self._noise.forget_before(self._position)

@@ -25,13 +25,17 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class DraftedToken:
-    """One proposed token. `p` and `q` are the target's and the draft's probability of it; `p` is None when untested."""
+    """One proposed token. `p` and `q` are the target's and the draft's probability of it; `p` is None when untested.
+
+    It was proposed to follow the `parent`-th token of its round's draft; -1 is the text itself.
+    """
 
     token_id: int
     text: str
     p: float | None
     q: float | None
     state: DraftState
+    parent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,11 @@ class RoundFinished:
     round_ms: float
     parked: bool = False
     plain_step_ms: float | None = None
+
+    @property
+    def branched(self) -> bool:
+        """Whether the draft was a tree, not a chain."""
+        return any(token.parent != i - 1 for i, token in enumerate(self.drafted))
 
     @property
     def accepted_count(self) -> int:

@@ -11,15 +11,17 @@ from mlx_spec.alternatives import LazyTops, Tops, likeliest
 from mlx_spec.drafters.base import Draft
 from mlx_spec.errors import NumericalError
 from mlx_spec.sampling import log_normaliser
+from mlx_spec.tree import TokenTree, chain
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The tokens of a round, and their probabilities under the warped distribution (at temperature 0, the softmax).
 
-    `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. `end` is
-    set where the answer ended among the accepted drafts, after that many of them. `target_top` and `draft_top` are the
-    likeliest tokens of each of the round's rows, where they were asked for.
+    `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. The drafts
+    are the nodes of `tree`, of which those of `path` were accepted. `end` is set where the answer ended among the
+    accepted drafts, after that many of them. `target_top` and `draft_top` are the likeliest tokens after each node and
+    in the place of each draft, where they were asked for.
     """
 
     accepted: int
@@ -28,23 +30,45 @@ class Outcome:
     drafted_p: list[float]
     drafted_q: list[float | None]
     next_p: float
+    tree: TokenTree
+    path: tuple[int, ...]
     end: int | None = None
     target_top: Tops = ()
     draft_top: Tops = ()
 
     @property
     def tested(self) -> int:
-        """Drafts that reached the acceptance test: the accepted ones and the first rejected one."""
-        return self.end if self.end is not None else min(self.accepted + 1, len(self.draft_ids))
+        """Drafts that reached the acceptance test: of a chain the accepted ones and the first rejected one."""
+        return sum(self.was_tested(i) for i in range(len(self.draft_ids)))
+
+    def was_tested(self, index: int) -> bool:
+        """Whether the `index`-th draft was: whether it was proposed to follow the text or an accepted draft."""
+        parent = self.tree.parents[index]
+        place = 0 if parent == 0 else self.path.index(parent) + 1 if parent in self.path else None
+        return place is not None and (self.end is None or place < self.end)
+
+    @property
+    def hits(self) -> list[tuple[int, int]]:
+        """For each place that was tested: how many tokens were proposed for it, and which of them was right, counted
+        from 1; 0 for none."""
+        hits = []
+        for place, node in enumerate((0, *self.path)):
+            children = self.tree.children[node]
+            if children and (self.end is None or place < self.end):
+                right = self.path[place] if place < len(self.path) else None
+                hits.append((len(children), children.index(right) + 1 if right else 0))
+        return hits
 
     def ended_after(self, emitted: int) -> "Outcome":
         """The same round, but where the answer ended among its accepted drafts, those behind the end do not count."""
-        return self if emitted >= self.accepted else replace(self, accepted=emitted, end=emitted)
+        if emitted >= self.accepted:
+            return self
+        return replace(self, accepted=emitted, path=self.path[:emitted], end=emitted)
 
     def ratios(self) -> list[float]:
         """p/q of each tested draft that has a q."""
-        tested = zip(self.drafted_p[: self.tested], self.drafted_q, strict=False)
-        return [p / max(q, 1e-9) for p, q in tested if q is not None]
+        drafts = enumerate(zip(self.drafted_p, self.drafted_q, strict=True))
+        return [p / max(q, 1e-9) for i, (p, q) in drafts if q is not None and self.was_tested(i)]
 
 
 def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternatives: int = 0) -> Outcome:
@@ -54,10 +78,13 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternat
     Raises NumericalError when the rows that decided are not numbers.
     """
     normaliser = log_normaliser(rows)
-    chosen = _probabilities(rows, normaliser, verdict.token_ids)
-    arrays = [verdict.accepted_count, verdict.token_ids, chosen]
+    path = mx.arange(1, verdict.token_ids.shape[0]) if verdict.path is None else verdict.path
+    deciding = mx.concatenate([mx.array([0]), path])  # the rows that the round's tokens come after
+    chosen = _probabilities(rows, normaliser, verdict.token_ids, deciding)
+    arrays = [verdict.accepted_count, path, verdict.token_ids, chosen]
     if draft is not None:
-        arrays += [draft.token_ids, _probabilities(rows[:-1], normaliser[:-1], draft.token_ids)]
+        parents = draft.nodes.parent_row
+        arrays += [draft.token_ids, _probabilities(rows, normaliser, draft.token_ids, parents)]
         if draft.scores is not None:
             arrays.append(_probabilities(draft.scores, log_normaliser(draft.scores), draft.token_ids))
     tops: list[LazyTops] = []
@@ -67,7 +94,8 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternat
             tops.append(likeliest(draft.scores, log_normaliser(draft.scores), alternatives))
     mx.eval(arrays, [top.arrays for top in tops])
     accepted = cast(int, arrays[0].item())
-    token_ids, chosen_p, *drafted = (cast(list[float], array.tolist()) for array in arrays[1:])
+    nodes = cast(list[int], arrays[1].tolist())
+    token_ids, chosen_p, *drafted = (cast(list[float], array.tolist()) for array in arrays[2:])
     _check_numbers(chosen_p[: accepted + 1])
     draft_ids = cast(list[int], drafted[0]) if drafted else []
     return Outcome(
@@ -77,14 +105,20 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternat
         drafted_p=drafted[1] if drafted else [],
         drafted_q=cast(list[float | None], drafted[2]) if len(drafted) > 2 else [None] * len(draft_ids),
         next_p=chosen_p[accepted],
+        tree=draft.nodes if draft is not None else chain(0),
+        path=tuple(nodes[:accepted]),
         target_top=tops[0].read() if tops else (),
         draft_top=tops[1].read() if len(tops) > 1 else (),
     )
 
 
-def _probabilities(rows: mx.array, normaliser: mx.array, token_ids: mx.array) -> mx.array:
-    """Probability `[n]` of one token in each row of scores `[n, vocab]`."""
-    return mx.exp(mx.take_along_axis(rows, token_ids[:, None], axis=-1)[:, 0] - normaliser)
+def _probabilities(
+    rows: mx.array, normaliser: mx.array, token_ids: mx.array, places: mx.array | None = None
+) -> mx.array:
+    """Probability `[n]` of one token in each row of scores `[n, vocab]`, or in the rows at `places` `[n]`."""
+    if places is None:
+        places = mx.arange(token_ids.shape[0])
+    return mx.exp(rows[places, token_ids] - normaliser[places])
 
 
 def _check_numbers(probabilities: list[float]) -> None:

@@ -44,37 +44,37 @@ class Penalties:
         if self._looks_back:
             self._counts = self._counts.at[mx.array(list(token_ids), dtype=mx.int32)].add(1.0)
 
-    def apply(self, logits: mx.array, drafted: mx.array | None = None) -> mx.array:
+    def apply(self, logits: mx.array, drafted: mx.array | None = None, seen: mx.array | None = None) -> mx.array:
         """Penalised logits `[n, vocab]` (float32) of logits `[n, vocab]`, lazily.
 
         `drafted` `[m]`, m >= n - 1, are the tokens proposed behind the decided ones, None for none. The last row comes
         after all of them, each row before it after one fewer: a verify pass has gamma + 1 rows and gamma drafts, a
-        draft model's step i one row and i drafts. Without a setting the logits come back as they are.
+        draft model's step i one row and i drafts. Of a tree, `seen` `[n, m]` (bool) tells which of them each row comes
+        after. Without a setting the logits come back as they are.
         """
         rows = logits
         if self._bias is not None:
             rows = rows.astype(mx.float32) + self._bias
-        return self._repelled(rows.astype(mx.float32), drafted) if self._looks_back else rows
+        return self._repelled(rows.astype(mx.float32), drafted, seen) if self._looks_back else rows
 
-    def _repelled(self, rows: mx.array, drafted: mx.array | None) -> mx.array:
+    def _repelled(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """The rows with what their history takes away."""
-        counts = self._counts_before(rows.shape[0], drafted)
+        counts = self._counts_before(rows.shape[0], drafted, seen)
         factor, presence = self._params.repetition_penalty, self._params.presence_penalty
         if factor != 1.0:
             penalised = mx.where(rows > 0, rows / factor, rows * factor)
             rows = mx.where(mx.logical_or(self._in_prompt, counts > 0), penalised, rows)
         return rows - self._params.frequency_penalty * counts - presence * (counts > 0)
 
-    def _counts_before(self, rows: int, drafted: mx.array | None) -> mx.array:
+    def _counts_before(self, rows: int, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """How often each token stands in the answer, as each row has it, `[rows, vocab]`."""
         if drafted is None:
             return self._counts[None]
-        count = drafted.shape[0]
-        # Row i counts the first `count - (rows - 1) + i` drafts.
-        row = mx.arange(rows)[:, None]
-        known = (mx.arange(count)[None] < row + (count - rows + 1)).astype(mx.float32)
+        count, row = drafted.shape[0], mx.arange(rows)[:, None]
+        if seen is None:  # a chain: row i counts the first `count - (rows - 1) + i` drafts
+            seen = mx.arange(count)[None] < row + (count - rows + 1)
         counts = mx.broadcast_to(self._counts, (rows, self._counts.shape[0]))
-        return counts.at[row, drafted[None]].add(known)
+        return counts.at[row, drafted[None]].add(seen.astype(mx.float32))
 
 
 def _bias(params: SamplingParams, vocab_size: int) -> mx.array | None:

@@ -8,13 +8,15 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.drafters.base import Draft, Drafter, DrawSettings, Reader
+from mlx_spec.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
 from mlx_spec.drafters.draft_model import DraftModel
+from mlx_spec.drafters.eagle import EagleDrafter
+from mlx_spec.drafters.making import make_drafter
 from mlx_spec.drafters.ngram import NgramDrafter
 from mlx_spec.drafters.vocab_bridge import VocabBridge
-from mlx_spec.lookahead import LookaheadController, Option
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.penalties import Penalties
+from mlx_spec.plan import LookaheadController, Option, Plan
 from mlx_spec.sampling import NoiseTable
 
 # Longer matches of an n-gram are surer: these lengths are judged apart.
@@ -37,6 +39,7 @@ class Roster:
         self._draw = draw
         self._asked = tuple(drafters)
         self._active: str | None = None
+        self._branched = False  # whether the active drafter's draft is a tree
         self._glimpses: list[Glimpse] = []
         self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
         self.taps: tuple[int, ...] = tuple(dict.fromkeys(tap for reader in self._readers for tap in reader.taps))
@@ -82,8 +85,8 @@ class Roster:
             else:
                 reader.read(features, token_ids)
 
-    def options(self, longest: int) -> list[Option]:
-        """What each drafter could do now, up to `longest` tokens."""
+    def options(self, longest: int, *, trees: bool = False) -> list[Option]:
+        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch."""
         options = []
         self._glimpses = []
         for name, drafter in self._drafters.items():
@@ -92,22 +95,34 @@ class Roster:
                 option = Option(name, drafter.peek(longest), trust)
                 self._glimpses.append(Glimpse(option, drafter.continuation(longest)))
             else:
-                behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge) else 0
+                behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge | EagleDrafter) else 0
                 option = Option(name, longest, behind=behind)
             if option.limit > 0 and name in self._asked:
-                options.append(option)
+                branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
+                options.append(replace(option, trees=branches))
         return options
 
-    def propose(self, name: str, position: int, gamma: int, round_index: int) -> Draft | None:
-        """Ask one drafter."""
-        self._active = name
-        return self._drafters[name].propose(position, gamma, round_index)
+    def propose(self, plan: Plan, position: int, round_index: int) -> Draft | None:
+        """Ask the drafter that the plan names."""
+        assert plan.drafter is not None
+        self._active, drafter = plan.drafter, self._drafters[plan.drafter]
+        if plan.shape is None:
+            draft = drafter.propose(position, plan.length, round_index)
+        else:
+            assert isinstance(drafter, TreeDrafter), f"{plan.drafter} drafts chains"
+            draft = drafter.propose_tree(position, plan.shape, round_index)
+        self._branched = draft is not None and draft.tree is not None
+        return draft
 
-    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
-        """Tell all of them the newest tokens, of which the active drafter's first `accepted` stand."""
+    def commit(self, token_ids: Sequence[int], path: Sequence[int] = ()) -> None:
+        """Tell all of them the newest tokens, the first of which are the nodes of `path` in the active one's draft."""
         for name, drafter in self._drafters.items():
-            drafter.commit(token_ids, accepted if name == self._active else 0)
-        self._active = None
+            if name == self._active and self._branched:
+                assert isinstance(drafter, TreeDrafter)
+                drafter.commit_tree(token_ids, path)
+            else:
+                drafter.commit(token_ids, len(path) if name == self._active else 0)
+        self._active, self._branched = None, False
 
     def show_glimpses(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
         """Tell the controller how the proposals that were not used compare with the round's decided tokens."""
@@ -134,16 +149,5 @@ def make_roster(
     draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold)
     drafters: dict[str, Drafter] = {}
     for name in names:
-        if name == "ngram":
-            drafters[name] = NgramDrafter()
-        else:
-            drafters[name] = _model(pair, draw)
+        drafters[name] = make_drafter(name, pair, draw)
     return Roster(drafters, draw)
-
-
-def _model(pair: ModelPair, draw: DrawSettings) -> Drafter:
-    """The pair's draft model, behind a bridge where it has another tokenizer."""
-    name = pair.draft_name or "the draft"
-    if pair.token_map is not None:
-        return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=lambda: draw.least_confidence)
-    return DraftModel(pair.draft, name, draw, least_confidence=lambda: draw.least_confidence)

@@ -27,12 +27,15 @@ def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[Emitte
         if text is None:
             break
         accepted = i < outcome.accepted
+        node = outcome.path[i - 1] if i else 0  # that this token follows
+        children = outcome.tree.children[node]
         kind: TokenKind = "accepted" if accepted else "plain"
         if outcome.draft_ids and not accepted:
-            kind = "bonus" if outcome.accepted == len(outcome.draft_ids) else "correction"
-        p = outcome.drafted_p[i] if accepted else outcome.next_p
-        q = outcome.drafted_q[i] if accepted else None
-        tops = _alternatives(transcript, outcome.target_top, i), _alternatives(transcript, outcome.draft_top, i)
+            kind = "correction" if children else "bonus"
+        draft = outcome.path[i] - 1 if accepted else children[0] - 1 if children else len(outcome.draft_ids)
+        p = outcome.drafted_p[draft] if accepted else outcome.next_p
+        q = outcome.drafted_q[draft] if accepted else None
+        tops = _alternatives(transcript, outcome.target_top, node), _alternatives(transcript, outcome.draft_top, draft)
         emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops))
     return emitted
 
@@ -41,9 +44,10 @@ def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...
     """The proposed tokens and what became of them."""
     tokens = []
     for i, token_id in enumerate(outcome.draft_ids):
-        state: DraftState = "accepted" if i < outcome.accepted else "rejected" if i < outcome.tested else "untested"
-        p = outcome.drafted_p[i] if i < outcome.tested else None
-        tokens.append(DraftedToken(token_id, transcript.peek(token_id), p, outcome.drafted_q[i], state))
+        tested = outcome.was_tested(i)
+        state: DraftState = "accepted" if i + 1 in outcome.path else "rejected" if tested else "untested"
+        p, q, parent = outcome.drafted_p[i] if tested else None, outcome.drafted_q[i], outcome.tree.parents[i] - 1
+        tokens.append(DraftedToken(token_id, transcript.peek(token_id), p, q, state, parent))
     return tuple(tokens)
 
 

@@ -1,4 +1,4 @@
-"""The target: the model whose words are given. It scores one known token and a drafted chain in a single pass."""
+"""The target: the model whose words are given. It scores one known token and all drafted ones in a single pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.placement import Placement
+from mlx_spec.tree import TokenTree
 
 
 class Target:
@@ -27,13 +29,23 @@ class Target:
         """Process a chunk of the prompt."""
         self._cached.prefill(token_ids)
 
-    def score(self, last_token: int, draft_ids: mx.array | None) -> mx.array:
-        """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts."""
+    @property
+    def takes_trees(self) -> bool:
+        """Whether one pass may go over a tree."""
+        return self._cached.takes_trees()
+
+    def score(self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None) -> mx.array:
+        """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts; of a `tree`,
+        what follows node i."""
         known = mx.array([last_token], dtype=mx.int32)
         token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
         self._scored = token_ids.shape[0]
-        return self._cached.score(token_ids, kept=1)
+        placement = Placement(tree.depth_row, tree.depth_row, tree.seen) if tree and not tree.is_chain else None
+        return self._cached.score(token_ids, kept=1, placement=placement)
 
-    def commit(self, accepted: int) -> None:
-        """Keep the known token and the `accepted` drafts that follow it; forget the other drafts."""
-        self._cached.forget(self._scored - 1 - accepted)
+    def commit(self, path: Sequence[int]) -> None:
+        """Keep the known token and the accepted nodes of `path` that follow it; forget the other drafts."""
+        if path and path[-1] != len(path):
+            self._cached.choose([node - 1 for node in path])
+        else:
+            self._cached.forget(self._scored - 1 - len(path))

@@ -96,6 +96,42 @@ class TokenTree:
         return mx.array([[*nodes, *[0] * (width - len(nodes))] for nodes in self.children], dtype=mx.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is asked of a drafter: every node at depth d gets `branching[d]` children; of these, where `nodes` says so,
+    the likeliest `nodes` stay, and only the likeliest `branching[d]` of a level get children (EAGLE-2's dynamic tree).
+    """
+
+    branching: tuple[int, ...]
+    nodes: int | None = None
+
+    @property
+    def depth(self) -> int:
+        """The most tokens that can be accepted."""
+        return len(self.branching)
+
+    @property
+    def size(self) -> int:
+        """Drafted tokens."""
+        return self.nodes if self.nodes is not None else sum(self.widths)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Nodes at each depth, before any are left out."""
+        widths, width = [], 1
+        for children in self.branching:
+            width *= children
+            widths.append(width)
+            if self.nodes is not None:
+                width = min(width, children)
+        return tuple(widths)
+
+    def __str__(self) -> str:
+        """In words for people."""
+        children = "×".join(str(count) for count in self.branching)
+        return children if self.nodes is None else f"best {self.nodes} of {children}"
+
+
 @lru_cache(maxsize=512)
 def tree_of(parents: tuple[int, ...]) -> TokenTree:
     """The tree with these parents, with its arrays made once however often the shape comes back."""

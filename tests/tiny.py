@@ -96,13 +96,17 @@ class TableModel(nn.Module):
         return [None]
 
     def make_cache(self) -> list[KVCache]:
-        """The cache holds token ids as keys."""
+        """The cache holds positions as keys and token ids as values."""
         return [KVCache()]
 
     def __call__(self, inputs: mx.array, cache: list[KVCache] | None = None) -> mx.array:
         assert cache is not None
-        before = cache[0].offset
-        seen, _ = cache[0].update_and_fetch(*[inputs.astype(mx.float32)[:, None, :, None]] * 2)
-        tokens = mx.concatenate([mx.zeros((1,), dtype=mx.int32), seen[0, 0, :, 0].astype(mx.int32)])
-        previous = tokens[before : before + inputs.shape[1]]
+        count, offset = inputs.shape[1], mx.array(cache[0].offset)
+        own = offset if offset.ndim else offset + mx.arange(count)  # in a tree every token has a position of its own
+        mask = cache[0].make_mask(count, return_array=True, window_size=None)
+        columns = [row.astype(mx.float32)[None, None, :, None] for row in (own, inputs[0])]
+        places, tokens = (array[0, 0, :, 0].astype(mx.int32) for array in cache[0].update_and_fetch(*columns))
+        before = places[None] == own[:, None] - 1
+        before = before if mask is None else before & mask
+        previous = mx.where(own > 0, tokens[mx.argmax(before, axis=-1)], 0)
         return self.table[previous, inputs[0]][None]

@@ -9,6 +9,7 @@ import mlx.core as mx
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.penalties import Penalties
 from mlx_spec.sampling import NoiseTable, Stream, gumbel, stream_key
+from mlx_spec.tree import Shape, TokenTree, chain
 
 
 @dataclass(slots=True)
@@ -35,27 +36,42 @@ class DrawSettings:
             return mx.argmax(row + self.noise.row(position)).astype(mx.int32)
         # Independent of the acceptance and recovery draws, and new each round: a position that is drafted again
         # must not repeat a draw whose outcome may already have steered the lookahead.
+        return mx.argmax(row + self._own_noise(position, round_index)).astype(mx.int32)
+
+    def noisy(self, rows: mx.array, position: int, round_index: int) -> mx.array:
+        """Scores `[n, vocab]` of nodes at one position, by whose order `choose` would take tokens without replacement:
+        the Gumbel-top-k trick, Kool et al. 2019 (arXiv 1903.06059)."""
+        if self.params.greedy:
+            return rows
+        return rows + (self.noise.row(position) if self.rule == "coupled" else self._own_noise(position, round_index))
+
+    def _own_noise(self, position: int, round_index: int) -> mx.array:
         key = stream_key(self.seed, position, Stream.DRAFT, round_index)
-        drawn = row + gumbel(mx.array(key, dtype=mx.uint32), self.noise.vocab_size)
-        return mx.argmax(drawn).astype(mx.int32)
+        return gumbel(mx.array(key, dtype=mx.uint32), self.noise.vocab_size)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A proposed chain, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were chosen by.
+    """A proposal, still lazy: `token_ids` `[gamma]` and the `scores` `[gamma, vocab]` they were chosen by.
 
-    `scores` are warped and not normalised; None for a drafter without a distribution. A `greedy` draft took the
-    likeliest tokens instead of drawing: whatever its scores, its q is a point mass. `passes` are the forward passes it
-    took, which may be more than its tokens.
+    A chain, or a `tree`. `scores` are warped and not normalised, the same for siblings; None for a drafter without a
+    distribution. A `greedy` draft took the likeliest tokens instead of drawing: whatever its scores, its q is a point
+    mass. `passes` are the forward passes it took, which may be more than its tokens.
     """
 
     token_ids: mx.array
     scores: mx.array | None
     greedy: bool
     passes: int = 0
+    tree: TokenTree | None = None
+
+    @property
+    def nodes(self) -> TokenTree:
+        """The tree, also of a chain."""
+        return self.tree or chain(self.token_ids.shape[0])
 
     def first(self, count: int) -> "Draft":
-        """The draft cut down to `count` >= 1 tokens."""
+        """A chain cut down to `count` >= 1 tokens."""
         if count >= self.token_ids.shape[0]:
             return self
         return replace(
@@ -83,6 +99,28 @@ class Drafter(Protocol):
 
         Called after every round, also one that drafted nothing, and once before the first with the prompt's last token.
         """
+        ...
+
+
+@runtime_checkable
+class TreeDrafter(Drafter, Protocol):
+    """A drafter that can propose several tokens for one place."""
+
+    @property
+    def takes_trees(self) -> bool:
+        """Whether it can with this model."""
+        ...
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """Propose a tree of that shape, or of what comes to mind of it; None: nothing. See `propose`.
+
+        Siblings are different tokens, the favourite first.
+        """
+        ...
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """In the place of `commit`, after a round with its tree: the nodes of `path` stand, and the newest tokens of
+        the text begin with theirs."""
         ...
 
 

@@ -6,9 +6,12 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.placement import Placement
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence, Least
+from mlx_spec.drafters.growth import Grown, grow
 from mlx_spec.sampling import scores
+from mlx_spec.tree import Shape
 
 
 class DraftModel:
@@ -27,6 +30,8 @@ class DraftModel:
         self._confidence = Confidence(least_confidence)
         self._pending: list[int] = []
         self._fed = 0
+        self._grown: Grown | None = None
+        self._drafted: list[mx.array] = []
 
     @property
     def behind(self) -> int:
@@ -45,7 +50,7 @@ class DraftModel:
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
             kept = 0 if drawn else len(self._pending)  # those are the answer's; only drafts are ever forgotten
-            logits = self._fitted(self._model.score(known, kept=kept)[-1])[None]
+            logits = self._fitted(self._model.score(known, kept=kept)[-1:])
             drafted = mx.concatenate(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             known = self._draw.choose(row, position + len(drawn), round_index)[None]
@@ -56,6 +61,35 @@ class DraftModel:
         draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
         return draft.first(self._confidence.length(rows))
 
+    @property
+    def takes_trees(self) -> bool:
+        """Whether its cache can hold a tree that grows level by level."""
+        return self._model.takes_trees(in_passes=True)
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft:
+        """Draft a tree: one pass a level."""
+        self._pending = self._model.catch_up(self._pending)
+        logits = self._model.score(mx.array(self._pending, dtype=mx.int32), kept=len(self._pending))[-1:]
+        root = scores(self._draw.penalties.apply(self._fitted(logits)), self._draw.params)[0]
+        self._pending, self._drafted = [], []
+        self._grown = grow(shape, self._draw, position, round_index, root, self._expand)
+        return self._grown.draft
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """Bring the cache in step with the answer: the path's nodes were its own."""
+        assert self._grown is not None, "commit_tree follows propose_tree"
+        kept = self._grown.kept(path)
+        self._model.choose(kept)
+        self._grown = None
+        self._pending.extend(token_ids[len(kept) :])
+
+    def _expand(self, token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
+        """One level: warped scores `[m, vocab]` after each of its tokens."""
+        logits = self._fitted(self._model.score(token_ids, placement=placement))
+        self._drafted.append(token_ids)
+        penalised = self._draw.penalties.apply(logits, mx.concatenate(self._drafted), placement.seen)
+        return scores(penalised, self._draw.params)
+
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the cache in step with the answer."""
         kept = min(accepted, self._fed)
@@ -64,8 +98,9 @@ class DraftModel:
         self._pending.extend(token_ids[kept:])
 
     def _fitted(self, logits: mx.array) -> mx.array:
-        """Logits `[vocab]` at the target's width: the rows beyond the shared vocabulary are padding on either side."""
+        """Logits `[n, vocab]` at the target's width: what is beyond the shared vocabulary is padding on both sides."""
         width, vocab_size = logits.shape[-1], self._draw.noise.vocab_size
         if width >= vocab_size:
-            return logits[:vocab_size]
-        return mx.concatenate([logits, mx.full((vocab_size - width,), -mx.inf, dtype=logits.dtype)])
+            return logits[:, :vocab_size]
+        padding = mx.full((logits.shape[0], vocab_size - width), -mx.inf, dtype=logits.dtype)
+        return mx.concatenate([logits, padding], axis=-1)

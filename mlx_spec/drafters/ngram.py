@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from mlx_spec.drafters.base import Draft
 from mlx_spec.errors import ConfigError
+from mlx_spec.tree import Shape, merged
 
 _KEY_BITS = 32  # a token id fits, so node and token together are one dictionary key
 
@@ -27,6 +28,8 @@ class SuffixIndex:
         """Tokens of the longest ending, up to `max_match`, that also stands earlier in the text."""
         self.match_end = 0
         """Where the latest earlier occurrence of that ending ends: `token_ids[match_end]` followed it."""
+        self.match_ends: list[int] = []
+        """The same for endings of 1, 2, ... tokens: shorter ones may have stood elsewhere since."""
         self._max_match = max_match
         self._children: dict[int, int] = {}
         self._latest: list[int] = [0]
@@ -37,7 +40,7 @@ class SuffixIndex:
         self.token_ids.append(token_id)
         end = len(self.token_ids)
         endings = [0]
-        self.match_length = 0
+        self.match_length, self.match_ends = 0, []
         for shorter in self._endings[: self._max_match]:
             key = shorter << _KEY_BITS | token_id
             node = self._children.get(key)
@@ -46,6 +49,7 @@ class SuffixIndex:
                 self._latest.append(end)
             else:
                 self.match_length, self.match_end = len(endings), self._latest[node]
+                self.match_ends.append(self.match_end)
                 self._latest[node] = end
             endings.append(node)
         self._endings = endings
@@ -87,10 +91,31 @@ class NgramDrafter:
 
     def continuation(self, gamma: int) -> list[int]:
         """The `gamma` tokens that followed last time; none where the text's ending is new."""
-        text, start = self._index.token_ids, self._index.match_end
+        return self._followed(self._index.match_end, gamma) if self.peek(gamma) else []
+
+    def _followed(self, start: int, gamma: int) -> list[int]:
+        text = self._index.token_ids
         # What lies between the earlier ending and this one repeats.
         period = len(text) - start
-        return [text[start + i % period] for i in range(self.peek(gamma))]
+        return [text[start + i % period] for i in range(gamma)]
+
+    @property
+    def takes_trees(self) -> bool:
+        """Always: what followed a shorter ending is another guess."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """What followed the longest ending, and beside it what followed shorter ones since, while there is room."""
+        if not self.match_length:
+            return None
+        ends = list(dict.fromkeys(reversed(self._index.match_ends[self._min_match - 1 :])))[: shape.branching[0]]
+        tree, token_ids = merged([self._followed(end, shape.depth) for end in ends], shape.size)
+        drafted = mx.array(token_ids, dtype=mx.int32)
+        return Draft(drafted, None, greedy=True, tree=None if tree.is_chain else tree)
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """As `commit`."""
+        self.prefill(token_ids)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """The `gamma` tokens that followed last time; None where the text's ending is new."""

@@ -185,7 +185,7 @@ def _round(event: RoundFinished) -> Json:
         "parked": event.parked,
         "reason": event.reason,
         "next_lookahead": event.next_lookahead,
-        "drafted": [_drafted(token) for token in event.drafted],
+        "drafted": [_drafted(token, branched=event.branched) for token in event.drafted],
         "emitted": [_emitted(token) for token in event.emitted],
         "correction": special.get("correction"),
         "bonus": special.get("bonus"),
@@ -196,8 +196,9 @@ def _round(event: RoundFinished) -> Json:
     }
 
 
-def _drafted(token: DraftedToken) -> Json:
-    return {
+def _drafted(token: DraftedToken, *, branched: bool) -> Json:
+    place = {"parent": token.parent if token.parent >= 0 else None} if branched else {}
+    return place | {
         "id": token.token_id,
         "text": token.text,
         "p": _number(token.p),

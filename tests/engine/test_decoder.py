@@ -13,9 +13,10 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.costs import Calibration
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
-from mlx_spec.lookahead import Observation, Option, Plan
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.plan import Observation, Option, Plan
 from mlx_spec.sampling import NoiseTable, noise
+from mlx_spec.tree import Shape
 from tests import oracle
 from tests.tiny import TINY_VOCAB, pair_of, tiny_llama, tiny_pair
 
@@ -71,8 +72,11 @@ def test_coupled_gives_plain_decodings_words(pair: ModelPair, params: SamplingPa
         assert lookahead == "auto" or ours.stats.accepted_tokens > 0
 
 
+SHAPES = [Shape((2, 2)), Shape((3, 1, 2)), Shape((4,)), Shape((3, 3, 3), nodes=7), Shape((2, 4, 3, 2), nodes=12)]
+
+
 class _Restless:
-    """A controller that plans whatever comes to its mind: every drafter, every length, none at all."""
+    """A controller that plans whatever comes to its mind: every drafter, every length or tree, none at all."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -82,7 +86,13 @@ class _Restless:
         if not choices or self._random.random() < 0.2:
             return Plan(None, 0, "a whim", parked=self._random.random() < 0.5)
         option = self._random.choice(choices)
+        shape = self._random.choice(SHAPES)
+        if option.trees and shape.depth <= room:
+            return Plan(option.drafter, shape.depth, "a whim", shape=shape)
         return Plan(option.drafter, self._random.randint(1, min(option.limit, room)), "a whim")
+
+    def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
+        return self._random.random() < 0.5
 
     def observe(self, round_: Observation) -> None: ...
 
@@ -91,12 +101,12 @@ class _Restless:
     plain_step_ms = None
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.5])
+@pytest.mark.parametrize(("threshold", "trees"), [(0.0, False), (0.5, False), (0.5, True)])
 @pytest.mark.parametrize("params", SETTINGS, ids=lambda p: f"T{p.temperature}-p{p.top_p}-k{p.top_k}-m{p.min_p}")
 def test_no_plan_changes_the_words(
-    pair: ModelPair, params: SamplingParams, threshold: float, monkeypatch: pytest.MonkeyPatch
+    pair: ModelPair, params: SamplingParams, threshold: float, trees: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = SpeculativeConfig(acceptance_threshold=threshold)
+    config = SpeculativeConfig(acceptance_threshold=threshold, tree_speculation=trees)
     text = "say it again, say it again, say it again"
     plain = finished(answer(SpeculativeDecoder(pair), text, params, 60, drafter="none"))
     drafters = set()

@@ -11,15 +11,12 @@ from mlx_spec.costs import Calibration, Rate, VerifyTimes, expected_round
 from mlx_spec.lookahead import (
     CostLookahead,
     FixedLookahead,
-    LookaheadController,
-    Observation,
-    Option,
-    Plan,
     ThresholdLookahead,
     controller,
     expected_speedup,
     should_use_speculative,
 )
+from mlx_spec.plan import LookaheadController, Observation, Option, Plan
 
 MODEL = Option("model", 8)
 PLAIN = Observation(None, 0, 0, 0, 0, (), 0.0, 1.0)

@@ -28,7 +28,7 @@ class ScriptedPair:
     target_name = "scripted-target"
     context_length = 1000
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
         """The characters of all messages; a template that refuses `refuse me`."""
         text = "".join(message["content"] for message in messages)
         if text == "refuse me":
@@ -121,6 +121,6 @@ class ScriptedDecoder:
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:
-    drafted = (DraftedToken(index, word, float("nan"), 0.5, "rejected"),)
+    drafted = (DraftedToken(index, word, float("nan"), 0.5, "rejected", -1),)
     emitted = (EmittedToken(index, word, "correction", 0.25, None, position),)
     return RoundFinished(index, "model", 1, "a script", 2, drafted, emitted, 1.0, 2.0, 3.0)

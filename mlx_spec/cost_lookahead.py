@@ -1,0 +1,234 @@
+"""The cost controller: the round that promises most tokens a millisecond, by what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.costs import Acceptance, Calibration, DraftTimes, VerifyTimes, expected_round, expected_tree
+from mlx_spec.plan import Observation, Option, Plan, chain_by_first
+from mlx_spec.tree import Shape
+
+# It changes its mind for a gain of this much, and no less: costs are noisy.
+_WORTH_CHANGING: Final = 1.01
+_WORTH_RESUMING: Final = 1.03
+_TRIES_SHARE: Final = 0.01
+_FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
+_FULL_PURSE_STEPS: Final = 2.0
+_PLAIN_STEP_EVERY: Final = 24
+_WORTH_STEP: Final = 0.1
+_BEST_NODES: Final = (4, 6, 8, 12, 16, 24)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """One possible round and what it is expected to bring."""
+
+    option: Option | None
+    length: int
+    tokens: float
+    milliseconds: float
+    shape: Shape | None = None
+
+    @property
+    def rate(self) -> float:
+        """Tokens a millisecond."""
+        return self.tokens / self.milliseconds
+
+    def is_like(self, other: "_Choice | None") -> bool:
+        """Whether it is the same decision, apart from how sure the drafter is this time."""
+        if other is None or self.length != other.length or self.shape != other.shape:
+            return False
+        return (self.option and self.option.drafter) == (other.option and other.option.drafter)
+
+
+class CostLookahead:
+    """Plans the round that promises most tokens a millisecond, from measured times and acceptance.
+
+    Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most
+    1 % of the time, and resumes when a try, or a glimpse that cost nothing, promises a gain again. Changes need a gain
+    of 1 % (3 % to resume), so that noise does not make it swing. One instance serves all answers of a decoder: what it
+    learnt about the machine and the drafters stays true.
+    """
+
+    def __init__(self, config: SpeculativeConfig, calibration: Calibration | None = None) -> None:
+        self._config = config
+        self._verify = VerifyTimes(calibration)
+        self._draft_times: dict[str, DraftTimes] = {}
+        if calibration is not None:
+            self._draft_times["model"] = DraftTimes(calibration.draft_step_ms, calibration.draft_token_ms)
+        self._acceptance: dict[tuple[str, int], Acceptance] = {}
+        self._likeness: dict[str, float] = {}
+        self._last: _Choice | None = None
+        self._purse_ms = 0.0
+        self._since_try = self._since_plain = 0
+        self._stops_early = False  # the draft takes no pass behind its end
+        self._usual_rate: float | None = None  # tokens a millisecond without the try that is under way
+        self._shapes = tree_shapes(config)
+        # How much more, or less, a tree of each shape brings than the ranks of its guesses promise.
+        self._worth: dict[tuple[str, Shape], float] = {}
+
+    def plan(self, options: Sequence[Option], room: int) -> Plan:
+        """The best round by expectation, or a try that is due."""
+        self._usual_rate = None
+        if opening := self._opening(options, room):
+            return opening
+        plain = _Choice(None, 0, 1.0, self._verify.at(1))
+        choices = [choice for option in options for choice in self._choices(option, room)]
+        if not choices:
+            self._last = plain
+            return Plan(None, 0, "nothing to draft")
+        allowed = [choice for choice in choices if self._credible(choice.option)]
+        best = max([plain, *allowed], key=lambda choice: choice.rate)
+        chosen = self._settle(best, [plain, *allowed])
+        trial = self._due_try(chosen, choices, plain)
+        if trial is not None:
+            self._usual_rate, self._since_try = chosen.rate, 0
+            if trial.option is None:
+                return Plan(None, 0, "a try: what a plain step costs now")
+            return self._plan_for(trial, f"a try: {self._gain(trial, plain)}")
+        self._last = chosen
+        if chosen.option is None:
+            rival = max(choices, key=lambda choice: choice.rate)
+            return Plan(None, 0, f"parked: {self._gain(rival, plain)} with {rival.length} drafted", parked=True)
+        return self._plan_for(chosen, self._gain(chosen, plain))
+
+    def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
+        """Whether any draft promises more than a plain step, or nothing is known yet."""
+        if self._verify.known_widths < 2:
+            return True
+        plain = _Choice(None, 0, 1.0, self._verify.at(1))
+        choices = [choice for option in options for choice in self._choices(option, room)]
+        return any(choice.rate > plain.rate and self._credible(choice.option) for choice in choices)
+
+    def observe(self, round_: Observation) -> None:
+        """Learn times and acceptance from a round."""
+        self._since_try += 1
+        self._since_plain = self._since_plain + 1 if round_.drafted else 0
+        spent = round_.draft_ms + round_.verify_ms
+        self._verify.observe(round_.drafted + 1, round_.verify_ms)
+        self._purse_ms = min(self._purse_ms + _TRIES_SHARE * spent, _FULL_PURSE_STEPS * self._verify.at(1))
+        option = round_.option
+        if option is None or round_.asked == 0:
+            return
+        if self._usual_rate is not None:
+            self._purse_ms -= spent - (round_.accepted + 1) / self._usual_rate
+        if round_.drafted:  # one that had nothing to propose took no time worth learning
+            times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
+            beside = 0 if round_.shape is None else _beside(round_.shape)
+            times.observe(max(1, round_.passes), option.behind + beside, round_.draft_ms)
+        if round_.shape is None:
+            self._stops_early |= 0 < round_.passes < round_.asked
+            self._of(option).observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
+        else:
+            promised = expected_tree(self._of(option), round_.shape)
+            worth = self._worth.get((option.drafter, round_.shape), 1.0)
+            brought = (round_.accepted + 1) / promised
+            self._worth[option.drafter, round_.shape] = worth + _WORTH_STEP * (min(brought, 2 * worth) - worth)
+            self._of(option).observe_tree(round_.hits)
+        for ratio in round_.ratios:
+            self._likeness[option.drafter] = 0.9 * self._likeness.get(option.drafter, 1.0) + 0.1 * min(1.0, ratio)
+
+    def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
+        """Learn acceptance from a proposal that was only compared with what the target said."""
+        self._of(option).observe(proposed, proposed, min(proposed, accepted + 1), accepted)
+
+    @property
+    def plain_step_ms(self) -> float | None:
+        """The calibrated step, as every pass since has corrected it: what its own expectations are measured against."""
+        return self._verify.at(1) if self._verify.known_widths else None
+
+    def _opening(self, options: Sequence[Option], room: int) -> Plan | None:
+        """Where nothing was calibrated, a plain step and a draft of the configured length show what each costs."""
+        if self._verify.known_widths >= 2:
+            return None
+        if self._verify.known_widths == 0:
+            return Plan(None, 0, "measuring a plain step")
+        plan = chain_by_first(options, min(self._config.lookahead, room), "measuring a draft")
+        return plan if plan.length else None
+
+    def _of(self, option: Option) -> Acceptance:
+        return self._acceptance.setdefault((option.drafter, option.trust), Acceptance())
+
+    def _choices(self, option: Option, room: int) -> list[_Choice]:
+        longest = min(option.limit, room, self._config.max_lookahead)
+        times = self._draft_times.get(option.drafter, DraftTimes(0.0))
+        rates = self._of(option).rates(longest)
+        choices = []
+        steps, reached = 0.0, 1.0
+        for length in range(1, longest + 1):
+            reached *= rates[length - 1][0] if self._stops_early else 1.0
+            steps += reached
+            draft_ms = times.at(steps, option.behind)
+            choices.append(_Choice(option, length, *expected_round(self._verify, draft_ms, rates[:length])))
+        return choices + (self._trees(option, room, times) if option.trees else [])
+
+    def _trees(self, option: Option, room: int, times: DraftTimes) -> list[_Choice]:
+        choices = []
+        for shape in self._shapes:
+            if shape.depth <= room:
+                worth = self._worth.get((option.drafter, shape), 1.0)
+                tokens = 1.0 + (expected_tree(self._of(option), shape) - 1.0) * worth
+                spent = times.at(shape.depth, option.behind + _beside(shape)) + self._verify.at(shape.size + 1)
+                choices.append(_Choice(option, shape.depth, tokens, spent, shape))
+        return choices
+
+    def _credible(self, option: Option | None) -> bool:
+        """Whether the target finds this drafter's tokens probable enough (`min_acceptance_ratio`)."""
+        return option is None or self._likeness.get(option.drafter, 1.0) >= self._config.min_acceptance_ratio
+
+    def _settle(self, best: _Choice, choices: list[_Choice]) -> _Choice:
+        """The best choice, or the one of the last round where the difference is not worth a change."""
+        for choice in choices:
+            if choice.is_like(self._last):
+                parked = choice.option is None and best.option is not None
+                needed = _WORTH_RESUMING if parked else _WORTH_CHANGING
+                return choice if best.rate < needed * choice.rate else best
+        return best
+
+    def _due_try(self, chosen: _Choice, choices: list[_Choice], plain: _Choice) -> _Choice | None:
+        """Another round that is worth its price for what it would teach: the best draft while parked, else one token
+        more than is usual, or a plain step."""
+        if chosen.option is not None and self._verify.surprises >= 2 and self._since_plain >= 2:
+            return plain  # the costs have changed, and all of them are measured against a plain step
+        if self._since_try < _FEWEST_ROUNDS_BETWEEN_TRIES:
+            return None
+        if chosen.option is None:
+            rival = max(choices, key=lambda choice: choice.rate)
+        else:
+            longer = [c for c in choices if c.option == chosen.option and c.length == chosen.length + 1]
+            if self._since_plain > _PLAIN_STEP_EVERY:
+                rival = plain
+            elif longer:
+                rival = longer[0]
+            else:
+                return None
+        price = rival.milliseconds - rival.tokens / chosen.rate
+        return rival if price <= self._purse_ms else None
+
+    @staticmethod
+    def _gain(choice: _Choice, plain: _Choice) -> str:
+        return f"{choice.rate / plain.rate:.2f}x plain expected"
+
+    @staticmethod
+    def _plan_for(choice: _Choice, reason: str) -> Plan:
+        assert choice.option is not None
+        return Plan(choice.option.drafter, choice.length, reason, shape=choice.shape)
+
+
+def tree_shapes(config: SpeculativeConfig) -> tuple[Shape, ...]:
+    """The trees that are weighed: branching once, twice, everywhere, and grown by probability to several sizes."""
+    if not config.tree_speculation or config.tree_branching_factor == 1:
+        return ()
+    depth, most = config.max_tree_depth, config.tree_branching_factor
+    shapes = []
+    for length in range(1, depth + 1):
+        shapes += [Shape((most,) * wide + (1,) * (length - wide)) for wide in range(1, min(2, length) + 1)]
+    full = Shape((most,) * depth)
+    shapes += [Shape(full.branching, nodes) for nodes in _BEST_NODES if depth < nodes < full.size]
+    return tuple(dict.fromkeys([*shapes, full]))
+
+
+def _beside(shape: Shape) -> int:
+    """Tokens of a tree's levels that a drafter reads beside the first of each; the last level is not read."""
+    return sum(width - 1 for width in shape.widths[:-1])
