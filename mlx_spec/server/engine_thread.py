@@ -39,7 +39,7 @@ class Pair(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]: ...
+    def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]: ...
 
     def decode(self, token_ids: list[int]) -> str: ...
 
@@ -201,7 +201,7 @@ class EngineThread:
             job.fail(Failure("engine", self._status.message))
             return
         request = job.request
-        prompt_ids = _encode(self._pair, request.messages)
+        prompt_ids = _encode(self._pair, request)
         events = self._decoder.stream(
             prompt_ids,
             request.params,
@@ -235,9 +235,9 @@ def _forward(events: Iterator[Event], job: Job) -> None:
         job.fail(Failure("engine", "The engine stopped before the answer was finished."))
 
 
-def _encode(pair: Pair, messages: tuple[dict[str, str], ...]) -> list[int]:
+def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
     try:
-        return pair.encode_chat([dict(message) for message in messages])
+        return pair.encode_chat([dict(message) for message in request.messages], continues=request.continues)
     except LookaheadError:
         raise
     except Exception as error:  # chat templates raise what they like; the messages are what they object to

@@ -166,6 +166,7 @@ class ChatRequest(_Request):
     logit_bias: Annotated[dict[int, float] | None, BeforeValidator(_biases)] = None
     seed: int | None = None
     stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
+    continue_final_message: bool | None = None
     speculation: SpeculationOptions | None = None
 
     @property
@@ -192,6 +193,7 @@ class ChatRequest(_Request):
             lookahead=self.speculation.lookahead if self.speculation else None,
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
             steering=self.speculation.steering() if self.speculation else Steering(),
+            continues=bool(self.continue_final_message),
         )
 
     def _token_limit(self) -> int | None:
