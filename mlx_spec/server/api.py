@@ -21,6 +21,7 @@ from mlx_spec.server.answers import AnswerWriter, Json, error_body, failure_body
 from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
+from mlx_spec.server.library import LibraryRoutes
 from mlx_spec.server.schemas import RequestError, parse_chat, parse_steering
 from mlx_spec.server.tokenize import parse_tokenize, tokenize
 
@@ -37,6 +38,7 @@ def create_app(
     allowed_hosts: Collection[str] | None = LOOPBACK_NAMES,
     model_name: str,
     aliases: Collection[str] = (),
+    library: LibraryRoutes | None = None,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
@@ -48,6 +50,7 @@ def create_app(
         routes=[
             Route("/health", api.health, methods=["GET"]),
             Route("/v1/models", api.models, methods=["GET"]),
+            *(library or LibraryRoutes()).routes(),
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
             Route("/v1/tokenize", api.tokenize, methods=["POST"]),

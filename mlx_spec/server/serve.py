@@ -23,6 +23,7 @@ from mlx_spec.server.api import create_app
 from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
 from mlx_spec.server.guard import LOOPBACK_NAMES
 from mlx_spec.server.job import DrafterChoice
+from mlx_spec.server.library import LibraryRoutes
 
 DEFAULT_PORT: Final = 8765
 KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
@@ -83,7 +84,15 @@ def run_server(
     with bind(host, port) as listener:
         engine = EngineThread(load)
         allowed = {*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None
-        app = create_app(engine, api_key=api_key, allowed_hosts=allowed, model_name=model_name, aliases=aliases)
+        library = LibraryRoutes()
+        app = create_app(
+            engine,
+            api_key=api_key,
+            allowed_hosts=allowed,
+            model_name=model_name,
+            aliases=aliases,
+            library=library,
+        )
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
         )
@@ -91,9 +100,11 @@ def run_server(
         if parent_pid is not None:
             threading.Thread(target=_leave_with, args=(parent_pid, server), name="parent", daemon=True).start()
         engine.start()
+        library.restore()
         sys.stdout.write(f"Listening on {_url(listener)}\n")
         sys.stdout.flush()
         server.run(sockets=[listener])
+        library.close()
     if not engine.join(0.2):
         # A forward pass or a load cannot be interrupted, and the interpreter's own end would wait for it or crash.
         _exit_now(0)

@@ -1,0 +1,268 @@
+"""The routes of /v1/models/… that find, judge, fetch and keep models: docs/PROTOCOL.md over `mlx_spec.models.library`.
+
+Everything there waits on disks and networks, so it runs in worker threads; the library itself is imported by the first
+request that needs it.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mlx_spec.errors import ConfigError, DownloadError, DownloadFailure, LookaheadError, ModelNotFoundError
+from mlx_spec.resources import data_folder
+from mlx_spec.server.answers import Json, error_body
+from mlx_spec.server.schemas import RequestError
+
+if TYPE_CHECKING:
+    from mlx_spec.models.library.access import HubAccess
+    from mlx_spec.models.library.downloads import Downloads
+
+_POLL_S: Final = 0.25
+_PING_S: Final = 10
+_BODY_LIMIT_BYTES: Final = 65_536
+_STATUS: Final[dict[DownloadFailure, int]] = {
+    "gated": 403,
+    "token": 403,
+    "not_found": 404,
+    "rate_limited": 429,
+    "offline": 502,
+    "server": 502,
+    "proxy": 502,
+    "checksum": 502,
+    "disk_full": 507,
+}
+
+
+class LibraryRoutes:
+    """The library behind a server. Its downloads go on where an earlier process left them, once `restore` is called."""
+
+    def __init__(self) -> None:
+        self._downloads: Downloads | None = None
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        """To be placed before the routes that take a model's name as the rest of the path."""
+        return [
+            Route("/v1/models/installed", self.installed, methods=["GET"]),
+            Route("/v1/models/installed/{name:path}/verify", self.verify, methods=["POST"]),
+            Route("/v1/models/installed/{name:path}", self.remove, methods=["DELETE"]),
+            Route("/v1/models/pairs", self.pairs, methods=["GET"]),
+            Route("/v1/models/search", self.search, methods=["GET"]),
+            Route("/v1/models/judge", self.judge, methods=["GET"]),
+            Route("/v1/models/downloads", self.downloads, methods=["GET"]),
+            Route("/v1/models/downloads", self.add, methods=["POST"]),
+            Route("/v1/models/downloads/events", self.events, methods=["GET"]),
+            Route("/v1/models/downloads/{name:path}/{action:str}", self.change, methods=["POST"]),
+            Route("/v1/models/downloads/{name:path}", self.forget, methods=["DELETE"]),
+            Route("/v1/models/token", self.set_token, methods=["PUT", "DELETE"]),
+        ]
+
+    def restore(self) -> None:
+        """Take up unfinished downloads, in a thread of its own: imports and disks must not hold up the server."""
+        if any((data_folder() / "downloads").glob("*.json")):
+            threading.Thread(target=self._all_downloads, name="restore downloads", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the downloads for the process's end."""
+        with self._lock:
+            if self._downloads is not None:
+                self._downloads.close()
+
+    async def installed(self, request: Request) -> Response:
+        """What is here."""
+        from mlx_spec.models.library.cache import installed_models, total_bytes
+
+        def look() -> Json:
+            access = _access()
+            models = [model.to_dict() for model in installed_models(access)]
+            return {"models": models, "total_bytes": total_bytes(access), "folder": str(access.cache_folder)}
+
+        return await _answered(look)
+
+    async def verify(self, request: Request) -> Response:
+        """Whether a model's bytes are right."""
+        from mlx_spec.models.library.cache import verify
+
+        name = request.path_params["name"]
+        return await _answered(lambda: asdict(verify(name, _access())))
+
+    async def remove(self, request: Request) -> Response:
+        """Delete a model; with `?dry_run=true` tell what that would free."""
+        from mlx_spec.models.library.cache import remove
+
+        name, dry_run = request.path_params["name"], request.query_params.get("dry_run") == "true"
+        return await _answered(lambda: asdict(remove(name, _access(), dry_run=dry_run)))
+
+    async def pairs(self, request: Request) -> Response:
+        """The known pairs, or those of `?target=`, the better first."""
+        from mlx_spec.models.pairs import PAIRS, recommend
+
+        target = request.query_params.get("target")
+        chosen = list(PAIRS.values()) if target is None else recommend(target)
+        return JSONResponse({"pairs": [asdict(pair) for pair in chosen]})
+
+    async def search(self, request: Request) -> Response:
+        """Models for `?q=`."""
+        from mlx_spec.models.library.search import search
+
+        text = request.query_params.get("q", "")
+        return await _answered(lambda: search(text, _access()).to_dict())
+
+    async def judge(self, request: Request) -> Response:
+        """What the model `?name=` would take here, at `?context=` tokens."""
+        from mlx_spec.models.library.judge import judge
+        from mlx_spec.models.library.names import repo_id_of
+        from mlx_spec.models.library.search import not_found_with_hint
+
+        name, context = _asked(request, "name"), _tokens(request.query_params.get("context"))
+
+        def weigh() -> Json:
+            access, repo_id = _access(), repo_id_of(name)
+            try:
+                return judge(repo_id, access, context_tokens=context).to_dict()
+            except DownloadError as error:
+                raise not_found_with_hint(error, repo_id, access) from error
+
+        return await _answered(weigh)
+
+    async def downloads(self, request: Request) -> Response:
+        """How all downloads stand."""
+        return await _answered(self._statuses)
+
+    async def add(self, request: Request) -> Response:
+        """Queue the model `{"name": …}`, or go on with it."""
+        name = await _field(request, "name")
+        return await _answered(lambda: self._all_downloads().add(name).to_dict())
+
+    async def change(self, request: Request) -> Response:
+        """Pause, resume or cancel a download."""
+        name, action = request.path_params["name"], request.path_params["action"]
+        if action not in ("pause", "resume", "cancel"):
+            raise RequestError(f"{action!r} is nothing that a download does: pause, resume or cancel it.", "action")
+
+        def act() -> Json:
+            downloads = self._all_downloads()
+            if action == "resume":
+                downloads.status(name)  # only what is on the list can go on
+            act_on: Callable[[str], Any] = getattr(downloads, action)
+            return dict(act_on(name).to_dict())
+
+        return await _answered(act)
+
+    async def forget(self, request: Request) -> Response:
+        """Take a download that is over off the list."""
+        name = request.path_params["name"]
+
+        def drop() -> Json:
+            self._all_downloads().forget(name)
+            return self._statuses()
+
+        return await _answered(drop)
+
+    async def set_token(self, request: Request) -> Response:
+        """Keep `{"token": …}` in the keychain, or remove it. It is never told to anybody."""
+        from mlx_spec.models.library.access import forget_token, hub_token, keep_token
+
+        token = await _field(request, "token") if request.method == "PUT" else None
+
+        def keep() -> Json:
+            if token is not None:
+                keep_token(token)
+            else:
+                forget_token()
+            return {"has_token": hub_token() is not None}
+
+        return await _answered(keep)
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events: how all downloads stand, now and after every change."""
+        return EventSourceResponse(self._changes(), ping=_PING_S, sep="\n")
+
+    async def _changes(self) -> AsyncIterator[str]:
+        told: Json | None = None
+        while True:
+            now = await run_in_threadpool(self._statuses)
+            if now != told:
+                told = now
+                yield json.dumps(now)
+            await asyncio.sleep(_POLL_S)
+
+    def _statuses(self) -> Json:
+        return {"downloads": [status.to_dict() for status in self._all_downloads().statuses()]}
+
+    def _all_downloads(self) -> "Downloads":
+        from mlx_spec.models.library.downloads import Downloads
+
+        with self._lock:
+            if self._downloads is None:
+                self._downloads = Downloads(data_folder() / "downloads")
+                self._downloads.restore()
+            return self._downloads
+
+
+def _access() -> "HubAccess":
+    from mlx_spec.models.library.access import hub_access
+
+    return hub_access()
+
+
+async def _answered(work: Callable[[], Json]) -> Response:
+    """What `work` gives, done in a worker thread; what it raises, as an error of the protocol."""
+    try:
+        return JSONResponse(await run_in_threadpool(work))
+    except ConfigError:
+        raise  # answered by the app, with the field's name
+    except DownloadError as error:
+        status = _STATUS.get(error.kind, 400)
+        return _refused(error, status, error.kind, error.page)
+    except ModelNotFoundError as error:
+        return _refused(error, 404, "model_not_found", None)
+    except LookaheadError as error:
+        return _refused(error, 400, None, None)
+
+
+def _refused(error: LookaheadError, status: int, code: str | None, page: str | None) -> Response:
+    body = error_body(str(error), "invalid_request_error" if status < 500 else "server_error", code=code)
+    body["error"]["page"] = page
+    return JSONResponse(body, status)
+
+
+async def _field(request: Request, name: str) -> str:
+    """The string `name` of a body that is a small JSON object. Raises RequestError."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _BODY_LIMIT_BYTES:
+            raise RequestError("The request body is too long.")
+    try:
+        value = json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"The request body is not valid JSON: {error}.") from None
+    field = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(field, str):
+        raise RequestError(f"{name} is missing: the body must be a JSON object with this string in it.", name)
+    return field
+
+
+def _asked(request: Request, name: str) -> str:
+    value = request.query_params.get(name)
+    if not value:
+        raise RequestError(f"{name} is missing from the address.", name)
+    return value
+
+
+def _tokens(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise RequestError(f"context is {text!r}: it must be a whole number of at least 1.", "context")
+    return int(text)

@@ -1,0 +1,154 @@
+"""/v1/models/…: finding, judging, fetching and keeping models over HTTP, against a loopback Hub."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.hub.contents import heavy_model
+from tests.hub.faults import Fault
+from tests.hub.fetching import check_cache, until
+from tests.hub.loopback import LoopbackHub, serving
+from tests.server.live import Live, live_server
+from tests.server.scripted import ScriptedDecoder, ScriptedPair
+
+REPO = "org/heavy-4bit"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """A Hub with one model of 3 MB."""
+    with serving({REPO: heavy_model(3_000_000, files=2)}) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.endpoint)
+        yield served
+
+
+@pytest.fixture
+def server(lookahead_home: object) -> Iterator[Live]:
+    """A server of its own for each test: its downloads belong to that test's data folder."""
+    with live_server(lambda progress: (ScriptedPair(), ScriptedDecoder())) as live:
+        yield live
+
+
+def get(server: Live, path: str, **params: str) -> Any:
+    answer = server.http.get(f"/v1/models/{path}", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def post(server: Live, path: str, **body: str) -> Any:
+    answer = server.http.post(f"/v1/models/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def states(server: Live) -> dict[str, str]:
+    return {status["repo_id"]: status["state"] for status in get(server, "downloads")["downloads"]}
+
+
+def test_a_model_is_found_judged_fetched_checked_and_deleted(
+    server: Live, hub: LoopbackHub, lookahead_home: Any
+) -> None:
+    [group] = get(server, "search", q="heavy")["available"]
+    assert group["models"][0]["repo_id"] == REPO
+    judged = get(server, "judge", name=f"https://huggingface.co/{REPO}")
+    assert judged["fetch_bytes"] > 3_000_000
+    assert post(server, "downloads", name=REPO)["repo_id"] == REPO
+    until(lambda: states(server)[REPO] == "done")
+    check_cache(REPO, hub.models[REPO], lookahead_home / "hub")
+    assert get(server, "judge", name=REPO)["fetch_bytes"] == 0
+    installed = get(server, "installed")
+    assert [model["name"] for model in installed["models"]] == [REPO]
+    assert installed["total_bytes"] == judged["total_bytes"]
+    assert post(server, f"installed/{REPO}/verify")["wrong"] == []
+    freed = server.http.delete(f"/v1/models/installed/{REPO}").json()
+    assert freed["freed_bytes"] == judged["total_bytes"]
+    assert get(server, "installed")["models"] == []
+
+
+def test_events_tell_every_state_until_it_is_done(server: Live, hub: LoopbackHub) -> None:
+    hub.faults = [Fault("status", "/blobs/", times=2, status=500)]
+    hub.bytes_per_second = 2e6
+    seen: list[str] = []
+    with server.http.stream("GET", "/v1/models/downloads/events", timeout=20) as stream:
+        post(server, "downloads", name=REPO)
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                seen += [status["state"] for status in json.loads(line[6:])["downloads"]]
+            if "done" in seen:
+                break
+    assert {"downloading", "done"} <= set(seen)
+
+
+def test_pause_resume_and_cancel(server: Live, hub: LoopbackHub) -> None:
+    hub.bytes_per_second = 300_000
+    post(server, "downloads", name=REPO)
+    until(lambda: hub.sent_bytes > 50_000)
+    assert post(server, f"downloads/{REPO}/pause")["state"] == "paused"
+    paused = get(server, "downloads")["downloads"][0]
+    assert 0 < paused["done_bytes"] < paused["total_bytes"]
+    post(server, f"downloads/{REPO}/resume")
+    until(lambda: states(server)[REPO] == "downloading")
+    assert post(server, f"downloads/{REPO}/cancel")["state"] == "cancelled"
+    assert server.http.delete(f"/v1/models/downloads/{REPO}").json() == {"downloads": []}
+
+
+def test_an_unfinished_download_goes_on_in_the_next_process(hub: LoopbackHub, lookahead_home: Any) -> None:
+    from mlx_spec.models.library.downloads import Downloads
+
+    hub.bytes_per_second = 300_000
+    earlier = Downloads(lookahead_home / "downloads")
+    earlier.add(REPO)
+    until(lambda: hub.sent_bytes > 50_000)
+    earlier.close()
+    hub.bytes_per_second = None
+    with live_server(lambda progress: (ScriptedPair(), ScriptedDecoder())) as later:
+        until(lambda: states(later)[REPO] == "done")
+    assert hub.sent_bytes < 1.2 * hub.models[REPO].total_bytes
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "judge", 400, "name is missing"),
+        ("GET", "judge?name=nonsense", 404, "not a model of the Hub"),
+        ("GET", "judge?name=org/nothing", 404, "The Hub has no model"),
+        ("GET", f"judge?name={REPO}&context=0", 400, "context is '0'"),
+        ("POST", "downloads/org/nothing/pause", 404, "Nothing called org/nothing"),
+        ("POST", "downloads/org/nothing/resume", 404, "Nothing called org/nothing"),
+        ("POST", "downloads/org/nothing/fly", 400, "'fly' is nothing"),
+        ("POST", "downloads", 400, "not valid JSON"),
+        ("DELETE", "installed/org/nothing", 404, "No model called org/nothing"),
+        ("POST", "installed/org/nothing/verify", 404, "No model called org/nothing"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    server: Live, hub: LoopbackHub, method: str, path: str, status: int, said: str
+) -> None:
+    answer = server.http.request(method, f"/v1/models/{path}")
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]["message"]
+
+
+def test_a_gated_model_is_403_with_its_page(server: Live, hub: LoopbackHub) -> None:
+    hub.models[REPO].gated = True
+    post(server, "downloads", name=REPO)
+    until(lambda: states(server)[REPO] == "failed")
+    [status] = get(server, "downloads")["downloads"]
+    assert (status["kind"], status["page"]) == ("gated", f"{hub.endpoint}/{REPO}")
+
+
+def test_a_token_is_never_told(server: Live, hub: LoopbackHub) -> None:
+    answer = server.http.put("/v1/models/token", json={"token": "hf_secret"})
+    assert "secret" not in answer.text
+    assert server.http.put("/v1/models/token", json={"token": "with space"}).status_code == 400
+
+
+def test_the_routes_want_the_key(server: Live) -> None:
+    assert httpx.get(f"{server.url}/v1/models/installed").status_code == 401
+
+
+def test_a_served_model_keeps_its_own_path(server: Live) -> None:
+    assert server.http.get("/v1/models/scripted").json()["id"] == "scripted"
