@@ -23,11 +23,11 @@ EngineFactory = Callable[..., EngineProcess]
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Everything here drives Qt. The offscreen platform warns about size hints, which is not ours to mend."""
+    """Everything here drives Qt. The offscreen platform warns of size hints and raising: not ours to mend."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.gui)
-            item.add_marker(pytest.mark.qt_log_ignore("does not support propagateSizeHints", extend=True))
+            item.add_marker(pytest.mark.qt_log_ignore("does not support (propagateSizeHints|raise)", extend=True))
 
 
 @pytest.fixture(scope="session")
