@@ -41,7 +41,7 @@ screenshots: .venv/.installed-run
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find mlx_spec app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find mlx_spec app prompt_files tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed-run: $(INPUTS)
 	@sh packaging/environment.sh run

@@ -49,7 +49,8 @@ class Chip(QFrame):
     def show_file(self, file: AttachedFile) -> None:
         """Tell what is known of it by now."""
         self.file = file
-        name = self.fontMetrics().elidedText(file.name, Qt.TextElideMode.ElideMiddle, NAME_PX)
+        self.label.ensurePolished()
+        name = self.label.fontMetrics().elidedText(file.name, Qt.TextElideMode.ElideMiddle, NAME_PX)
         self.label.setText(f"{name}   {detail(file)}")
         self.label.setAccessibleName(f"{file.name}, {detail(file)}: show its text")
         self.label.setToolTip(
