@@ -36,18 +36,17 @@ class RaceViewModel(QObject):
     Signals:
         changed: a lane grew, or the race began, ended or failed; thirty times a second at most.
         decided: the Verdict.
-        problem_raised: a Problem; the race is over.
     """
 
     changed = Signal()
     decided = Signal(object)
-    problem_raised = Signal(object)
 
     def __init__(self, client: EngineClient, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.lanes: dict[Side, Lane] = {"plain": Lane(), "ours": Lane()}
         self.running: Side | None = None
         self.verdict: Verdict | None = None
+        self.problem: Problem | None = None
         self._client = client
         self._body: Mapping[str, Any] = {}
         self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
@@ -67,7 +66,7 @@ class RaceViewModel(QObject):
         self.stop()
         self._body = body
         self.lanes = {"plain": Lane(), "ours": Lane()}
-        self.verdict = None
+        self.verdict, self.problem = None, None
         self._ask("plain")
 
     def start_again(self) -> None:
@@ -114,9 +113,8 @@ class RaceViewModel(QObject):
             self.decided.emit(self.verdict)
 
     def _on_failed(self, problem: Problem) -> None:
-        self.running = None
+        self.running, self.problem = None, problem
         self.changed.emit()
-        self.problem_raised.emit(problem)
 
     def _soon(self) -> None:
         if not self._repaint.isActive():

@@ -4,7 +4,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent, QTextCursor
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
-from app.problem import Problem
 from app.theme import Palette
 from app.viewmodels.race import Lane, RaceViewModel, Side
 from app.views.speed_bars import Speed, SpeedBars
@@ -33,7 +32,6 @@ class RaceWindow(QDialog):
         self._build()
         self.button.clicked.connect(self._on_button)
         race.changed.connect(self._show)
-        race.problem_raised.connect(self._on_problem)
         self._show()
 
     def wear(self, palette: Palette) -> None:
@@ -97,7 +95,8 @@ class RaceWindow(QDialog):
         if verdict is None:
             waiting = {"plain": "Plain decoding runs first, then the same prompt and seed with a draft.",
                        "ours": "Now the same with a draft: the words should be the same."}  # fmt: skip
-            self.words.setText(waiting.get(race.running or "", "Nothing was decided."))
+            told = f"{race.problem.title} {race.problem.advice}" if race.problem else "Nothing was decided."
+            self.words.setText(waiting.get(race.running or "", told))
             return
         if verdict.ratio is not None:
             self.ratio.setText(f"{verdict.ratio:.2f}×")
@@ -126,9 +125,6 @@ class RaceWindow(QDialog):
             self._race.stop()
         else:
             self._race.start_again()
-
-    def _on_problem(self, problem: Problem) -> None:
-        self.words.setText(f"{problem.title} {problem.advice}")
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Nobody looks any more."""

@@ -28,6 +28,7 @@ def save_picture(path: Path, charts: Titled, palette: Palette) -> bool:
         generator.setFileName(str(path))
         generator.setSize(size)
         generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
+        generator.setResolution(96)  # a pixel of the window is one of the picture
         generator.setTitle("Speculation, round by round")
         painter = QPainter()
         if not painter.begin(generator):
