@@ -79,6 +79,9 @@ def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) 
 class AnswerWriter:
     """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`)."""
 
+    _kind = "chat.completion"
+    _chunk_kind = "chat.completion.chunk"
+
     def __init__(self, model: str, *, events: bool, usage: bool = False, request_id: str) -> None:
         self._id = request_id
         self._created = int(time.time())
@@ -89,9 +92,9 @@ class AnswerWriter:
         self._rounds: list[Json] = []
         self._finished: GenerationFinished | None = None
 
-    def opening(self) -> Json:
+    def opening(self) -> list[Json]:
         """The first chunk: the role and no text."""
-        return self._chunk({"role": "assistant", "content": ""})
+        return [self._chunk({"role": "assistant", "content": ""})]
 
     def chunks(self, event: Event) -> list[Json]:
         """The chunks that `event` completes: a round waits for the text that it made final, to go with it."""
@@ -116,7 +119,7 @@ class AnswerWriter:
 
     def usage_chunk(self) -> Json:
         """The chunk of `stream_options.include_usage`, after the last one."""
-        return self._head("chat.completion.chunk") | {"choices": [], "usage": self._usage()}
+        return self._head(self._chunk_kind) | {"choices": [], "usage": self._usage()}
 
     def add(self, event: Event) -> None:
         """Take an event of an answer that is not streamed."""
@@ -129,13 +132,8 @@ class AnswerWriter:
         """The whole answer, once GenerationFinished was added."""
         finished = self._finished
         assert finished is not None, "asked for an answer that is not finished"
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": finished.text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": finished.finish_reason,
-        }
-        body = self._head("chat.completion") | {"choices": [choice], "usage": self._usage()}
+        choice = self._whole(finished.text) | {"logprobs": None, "finish_reason": finished.finish_reason}
+        body = self._head(self._kind) | {"choices": [choice], "usage": self._usage()}
         if self._events:
             body["speculation"] = speculation_of(finished) | {"rounds": self._rounds}
         return body
@@ -154,11 +152,17 @@ class AnswerWriter:
         event: PrefillProgress | RoundFinished | GenerationFinished | None = None,
         finish_reason: str | None = None,
     ) -> Json:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        chunk = self._head("chat.completion.chunk") | {"choices": [choice]}
+        choice = self._part(delta) | {"logprobs": None, "finish_reason": finish_reason}
+        chunk = self._head(self._chunk_kind) | {"choices": [choice]}
         if self._usage_asked:
             chunk["usage"] = None  # OpenAI sends the null, with the counts in a chunk of their own
         return chunk | {"speculation": speculation_of(event)} if event else chunk
+
+    def _whole(self, text: str) -> Json:
+        return {"index": 0, "message": {"role": "assistant", "content": text, "refusal": None}}
+
+    def _part(self, delta: Json) -> Json:
+        return {"index": 0, "delta": delta}
 
     def _usage(self) -> Json:
         finished = self._finished
@@ -169,6 +173,22 @@ class AnswerWriter:
             "completion_tokens": completion,
             "total_tokens": finished.prompt_tokens + completion,
         }
+
+
+class CompletionWriter(AnswerWriter):
+    """As AnswerWriter, in the words of /v1/completions."""
+
+    _kind = _chunk_kind = "text_completion"
+
+    def opening(self) -> list[Json]:
+        """A completion has no role to tell."""
+        return []
+
+    def _whole(self, text: str) -> Json:
+        return {"index": 0, "text": text}
+
+    def _part(self, delta: Json) -> Json:
+        return {"index": 0, "text": delta.get("content", "")}
 
 
 def _round(event: RoundFinished) -> Json:

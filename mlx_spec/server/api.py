@@ -17,12 +17,20 @@ from starlette.types import Receive, Scope, Send
 
 from mlx_spec.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
-from mlx_spec.server.answers import AnswerWriter, Json, error_body, failure_body, model_card
+from mlx_spec.server.answers import AnswerWriter, CompletionWriter, Json, error_body, failure_body, model_card
 from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
 from mlx_spec.server.library import LibraryRoutes
-from mlx_spec.server.schemas import RequestError, parse_chat, parse_steering
+from mlx_spec.server.metrics import METRICS_TYPE, metrics_text
+from mlx_spec.server.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    RequestError,
+    parse_chat,
+    parse_completion,
+    parse_steering,
+)
 from mlx_spec.server.tokenize import parse_tokenize, tokenize
 
 BODY_LIMIT_BYTES: Final = 32 * 1024 * 1024
@@ -53,6 +61,8 @@ def create_app(
             *(library or LibraryRoutes()).routes(),
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
+            Route("/v1/completions", api.completion, methods=["POST"]),
+            Route("/metrics", api.metrics, methods=["GET"]),
             Route("/v1/tokenize", api.tokenize, methods=["POST"]),
             Route("/v1/speculation/settings", api.steer, methods=["POST"]),
             Route("/v1/speculation/machine", api.machine, methods=["GET"]),
@@ -112,14 +122,26 @@ class _Api:
         return JSONResponse({"request": self._engine.steer(wish.request, wish.change)})
 
     async def chat(self, request: Request) -> Response:
-        chat = parse_chat(await _read_json(request))
+        return await self._answer(request, parse_chat(await _read_json(request)), AnswerWriter)
+
+    async def completion(self, request: Request) -> Response:
+        return await self._answer(request, parse_completion(await _read_json(request)), CompletionWriter)
+
+    async def metrics(self, request: Request) -> Response:
+        status, waiting = self._engine.status(), self._engine.num_unfinished()
+        text = metrics_text(self._engine.stats(), ready=status.state == "ready", num_unfinished=waiting)
+        return Response(text, media_type=METRICS_TYPE)
+
+    async def _answer(
+        self, request: Request, chat: ChatRequest | CompletionRequest, writer_kind: type[AnswerWriter]
+    ) -> Response:
         if chat.model is not None:
             self._check_model(chat.model)
         job = self._engine.submit(chat.generation())
         watch = asyncio.create_task(_cancel_when_gone(request, job))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
-            writer = AnswerWriter(self._model_name, events=chat.wants_events, usage=usage, request_id=job.id)
+            writer = writer_kind(self._model_name, events=chat.wants_events, usage=usage, request_id=job.id)
             if not chat.stream:
                 async for event in job.events():
                     writer.add(event)
@@ -158,7 +180,8 @@ class _JobStream(EventSourceResponse):
 
 
 async def _chunks(job: Job, writer: AnswerWriter, *, usage: bool) -> AsyncIterator[str]:
-    yield json.dumps(writer.opening())
+    for chunk in writer.opening():
+        yield json.dumps(chunk)
     try:
         async for event in job.events():
             for chunk in writer.chunks(event):

@@ -121,6 +121,11 @@ class EngineThread:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
         return self._decoder.ceiling if self._decoder else None
 
+    def num_unfinished(self) -> int:
+        """How many requests wait or are being answered."""
+        with self._lock:
+            return len(self._unfinished)
+
     def reset_stats(self) -> None:
         """Set the counters to zero."""
         if self._decoder:
@@ -170,7 +175,7 @@ class EngineThread:
                 if not job.cancelled():
                     self._answer(job)
             except LookaheadError as error:
-                job.fail(_failure(error))
+                job.fail(_failure(error, "messages" if job.request.prompt is None else "prompt"))
             except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
                 logger.exception("A request failed.")
                 job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
@@ -236,6 +241,8 @@ def _forward(events: Iterator[Event], job: Job) -> None:
 
 
 def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
+    if request.prompt is not None:
+        return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
     try:
         return pair.encode_chat([dict(message) for message in request.messages], continues=request.continues)
     except LookaheadError:
@@ -244,13 +251,13 @@ def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
         raise PromptError(f"The model's chat template refuses these messages: {error}") from error
 
 
-def _failure(error: LookaheadError) -> Failure:
+def _failure(error: LookaheadError, prompt_field: str) -> Failure:
     match error:
         case ConfigError():
             inside = "speculation." if error.field in ("drafter", "lookahead") else ""
             return Failure("invalid", str(error), f"{inside}{error.field}")
         case PromptError():
-            return Failure("invalid", str(error), "messages")
+            return Failure("invalid", str(error), prompt_field)
         case ModelNotFoundError():
             return Failure("not_found", str(error), "model")
         case _:

@@ -30,7 +30,7 @@ class GenerationRequest:
     """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
     decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
-    beginning."""
+    beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template."""
 
     messages: tuple[dict[str, str], ...]
     params: SamplingParams
@@ -40,6 +40,7 @@ class GenerationRequest:
     alternatives: int = 0
     steering: Steering = field(default_factory=Steering)
     continues: bool = False
+    prompt: str | tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -16,6 +16,8 @@ from mlx_spec.steering import Change, Steering
 _UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
     "n": (1,),
     "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "functions": ([],),
@@ -70,6 +72,18 @@ def whole_text(value: object) -> object:
     except UnicodeEncodeError:
         raise ValueError("text of whole characters: it holds half of a surrogate pair") from None
     return value
+
+
+def _one_prompt(value: object) -> object:
+    """OpenAI allows a list of prompts; one of them is what a request can have here."""
+    if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], int):
+        value = value[0]
+    whole = isinstance(value, list) and value and all(type(one) is int and one >= 0 for one in value)
+    if whole and isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError("a string that is not empty, or a list of token ids (several prompts are not supported)")
+    return whole_text(value)
 
 
 def _stop_strings(value: object) -> object:
@@ -147,10 +161,9 @@ class SpeculationOptions(BaseModel):
         return steering
 
 
-class ChatRequest(_Request):
-    """POST /v1/chat/completions. Null is as good as left out, as OpenAI has it."""
+class AnswerRequest(_Request):
+    """What a chat and a completion may both ask for. Null is as good as left out, as OpenAI has it."""
 
-    messages: list[ChatMessage]
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -166,7 +179,6 @@ class ChatRequest(_Request):
     logit_bias: Annotated[dict[int, float] | None, BeforeValidator(_biases)] = None
     seed: int | None = None
     stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
-    continue_final_message: bool | None = None
     speculation: SpeculationOptions | None = None
 
     @property
@@ -179,21 +191,19 @@ class ChatRequest(_Request):
         """Whether the client asked for the token counts at the end of a stream."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def generation(self) -> GenerationRequest:
-        """What the engine is to do. Raises RequestError, ConfigError."""
-        if not self.messages:
-            raise RequestError("messages is empty: it must hold at least one message.", "messages")
+    def _generation(self, messages: tuple[dict[str, str], ...], **asked: Any) -> GenerationRequest:
+        """What the engine is to do, once it is known with what. Raises RequestError, ConfigError."""
         fields = {name: getattr(self, name) for name in _SAMPLING}
         given = {name: value for name, value in fields.items() if value is not None}
         return GenerationRequest(
-            messages=tuple(message.as_turn() for message in self.messages),
+            messages=messages,
             params=SamplingParams(stop=self.stop, **given),
             max_tokens=self._token_limit(),
             drafter=self.speculation.drafter if self.speculation else None,
             lookahead=self.speculation.lookahead if self.speculation else None,
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
             steering=self.speculation.steering() if self.speculation else Steering(),
-            continues=bool(self.continue_final_message),
+            **asked,
         )
 
     def _token_limit(self) -> int | None:
@@ -202,6 +212,34 @@ class ChatRequest(_Request):
             if limit is not None and limit < 1:
                 raise ConfigError(name, limit, "a whole number of at least 1")
         return self.max_completion_tokens or self.max_tokens
+
+
+class ChatRequest(AnswerRequest):
+    """POST /v1/chat/completions."""
+
+    messages: list[ChatMessage]
+    continue_final_message: bool | None = None
+
+    def generation(self) -> GenerationRequest:
+        """What the engine is to do. Raises RequestError, ConfigError."""
+        if not self.messages:
+            raise RequestError("messages is empty: it must hold at least one message.", "messages")
+        messages = tuple(message.as_turn() for message in self.messages)
+        return self._generation(messages, continues=bool(self.continue_final_message))
+
+
+class CompletionRequest(AnswerRequest):
+    """POST /v1/completions: the text, or the token ids, that the model goes on with."""
+
+    prompt: Annotated[str | tuple[int, ...], BeforeValidator(_one_prompt)]
+    max_tokens: int | None = 16  # OpenAI's default here
+
+    def generation(self) -> GenerationRequest:
+        """What the engine is to do. Raises RequestError, ConfigError."""
+        return self._generation((), prompt=self.prompt)
+
+
+AskedAnswer = TypeVar("AskedAnswer", bound=AnswerRequest)
 
 
 class SteeringRequest(BaseModel):
@@ -237,6 +275,15 @@ def parse_steering(body: object) -> SteeringRequest:
 
 def parse_chat(body: object) -> ChatRequest:
     """The request in `body`, a parsed JSON value. Raises RequestError."""
+    return _parse(ChatRequest, body)
+
+
+def parse_completion(body: object) -> CompletionRequest:
+    """The request in `body`, a parsed JSON value. Raises RequestError."""
+    return _parse(CompletionRequest, body)
+
+
+def _parse(kind: type[AskedAnswer], body: object) -> AskedAnswer:
     if not isinstance(body, dict):
         raise RequestError("The request body must be a JSON object.")
     for name, harmless in _UNSUPPORTED.items():
@@ -244,7 +291,7 @@ def parse_chat(body: object) -> ChatRequest:
         if value is not None and value not in harmless:
             raise RequestError(f"{name} is {_shown(value)}: this server does not support it; leave it out.", name)
     try:
-        return ChatRequest.model_validate(body)
+        return kind.model_validate(body)
     except ValidationError as error:
         raise request_error(error.errors(include_url=False)[0]) from None
 

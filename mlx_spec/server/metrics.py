@@ -1,0 +1,37 @@
+"""`GET /metrics`: the engine's counters as Prometheus reads them (text format 0.0.4)."""
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from mlx_spec.stats import SpeculativeStats
+
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX: Final = "lookahead"
+Kind = Literal["counter", "gauge"]
+
+
+def metrics_text(stats: SpeculativeStats, *, ready: bool, num_unfinished: int) -> str:
+    """All metrics, each with its meaning and kind. Counters are zero again after a reset, which Prometheus expects."""
+    lines: list[str] = []
+    for name, kind, meaning, value in _metrics(stats, ready, num_unfinished):
+        full = f"{_PREFIX}_{name}"
+        lines += [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", f"{full} {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(stats: SpeculativeStats, ready: bool, num_unfinished: int) -> Iterator[tuple[str, Kind, str, float]]:
+    yield "ready", "gauge", "1 when the models are loaded.", int(ready)
+    yield "requests_unfinished", "gauge", "Requests that wait or are being answered.", num_unfinished
+    yield "generated_tokens_total", "counter", "Tokens of answers.", stats.total_tokens_generated
+    yield "drafted_tokens_total", "counter", "Tokens that drafts proposed.", stats.draft_tokens
+    yield "tested_tokens_total", "counter", "Drafted tokens that the target judged.", stats.tested_tokens
+    yield "accepted_tokens_total", "counter", "Drafted tokens that stood.", stats.accepted_tokens
+    yield "rounds_total", "counter", "Rounds of drafting and verifying, plain ones included.", stats.rounds
+    yield "target_passes_total", "counter", "Forward passes of the target.", stats.target_forward_passes
+    yield "draft_passes_total", "counter", "Forward passes of the draft.", stats.draft_forward_passes
+    yield "draft_seconds_total", "counter", "Time spent drafting.", stats.draft_time_ms / 1e3
+    yield "target_seconds_total", "counter", "Time spent in the target.", stats.target_time_ms / 1e3
+    yield "generation_seconds_total", "counter", "Time of all rounds.", stats.total_time_ms / 1e3
+    yield "lossless", "gauge", "0 once a lossy acceptance rule has judged a draft.", int(stats.lossless)
+    if stats.speedup is not None:
+        yield "speedup", "gauge", "Against plain decoding, measured on this machine.", stats.speedup
