@@ -9,16 +9,18 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import mlx.core as mx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mlx_spec import blas
 from mlx_spec.errors import LookaheadError
+from mlx_spec.kernels import KERNELS, dispatch
+from mlx_spec.kernels.matmul_times import MatmulTimes
 from mlx_spec.models import memory
 from mlx_spec.models.gguf import is_imported
 from mlx_spec.models.pairs import PAIRS, STARTER
@@ -131,10 +133,17 @@ def _blas() -> Section:
 
 
 def _kernels() -> Section:
-    metal = mx.metal.is_available()
-    why = "This version has no custom Metal kernels: every step is made of MLX's own operations"
-    why += ", which run on the GPU here." if metal else ", which run on the CPU where there is no Metal."
-    return _section("ok", "MLX ops (no custom kernels yet)", why, path="mlx_ops", metal=metal)
+    """Which path each kernel takes here. The few-row matmul needs to be measured faster too."""
+    chosen = dispatch.choice()
+    path = "metal" if chosen.metal else "mlx_ops"
+    paths = dict.fromkeys(KERNELS, path)
+    what, why = f"{', '.join(KERNELS)}: {'Metal' if chosen.metal else 'MLX ops'}", chosen.why
+    times = [asdict(shape) | asdict(measured) | {"faster": measured.faster} for shape, measured in MatmulTimes().rows()]
+    if chosen.metal:
+        faster = sum(row["faster"] for row in times)
+        paths["few_rows_matmul"] = "metal" if faster else "mlx_ops"
+        why += f" few_rows_matmul serves {faster} of {len(times)} shapes, those where it was measured faster."
+    return _section("ok", what, why, path=path, metal=chosen.metal, paths=paths, few_rows_matmul=times)
 
 
 def _starter_target() -> Section:

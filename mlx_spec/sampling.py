@@ -65,15 +65,20 @@ def gumbel(key: mx.array, vocab_size: int) -> mx.array:
 
 
 def noise(seed: int, position: int, vocab_size: int) -> mx.array:
-    """The Gumbel noise `[vocab]` of one absolute position (0 is the first token of the prompt).
+    """The Gumbel noise `[vocab]` of one absolute position (0 is the first token of the prompt)."""
+    return keyed_noise(stream_key(seed, position), vocab_size)
+
+
+def keyed_noise(key: tuple[int, int], vocab_size: int) -> mx.array:
+    """The Gumbel noise `[vocab]` of one key.
 
     MLX's CPU backend takes one logarithm at a time, so on a CPU device NumPy takes them (measured: 0.9 instead of
     2.2 ms for 49,152 tokens); the bits are the same everywhere, the last digit of a logarithm may not be.
     """
-    key = mx.array(stream_key(seed, position), dtype=mx.uint32)
+    words_key = mx.array(key, dtype=mx.uint32)
     if mx.default_device() == mx.Device(mx.gpu):
-        return gumbel(key, vocab_size)
-    words = np.asarray(_words(key, vocab_size)).astype(np.float32)
+        return gumbel(words_key, vocab_size)
+    words = np.asarray(_words(words_key, vocab_size)).astype(np.float32)
     uniform = np.minimum((words + np.float32(0.5)) * np.float32(2.0**-32), np.float32(_LARGEST_UNIFORM))
     return mx.array(-np.log(-np.log1p(-uniform)))
 

@@ -1,0 +1,134 @@
+"""Verifying a round by itself: this engine's way against one with probabilities at every position. No model is run.
+
+`python -m mlx_spec.bench.verifying`, or `mlx-spec bench --verifying`.
+"""
+
+import json
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_spec.acceptance import RULES
+from mlx_spec.config import SamplingParams
+from mlx_spec.kernels import dispatch, verify
+from mlx_spec.kernels.proposal import Proposal
+from mlx_spec.kernels.row_softmax import sample
+from mlx_spec.kernels.verify_ops import ChainRule
+from mlx_spec.kernels.warp import WarpedRows
+from mlx_spec.sampling import Stream, log_distribution, stream_key
+
+VOCAB_SIZE: Final = 151_936
+GAMMA: Final = 8
+_REPEATS: Final = 15
+_SEED: Final = 11
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingRow:
+    """One rule: milliseconds a verify (medians) and bytes at the peak, beside what the logits take."""
+
+    rule: str
+    path: str
+    ours_ms: float
+    full_ms: float
+    ours_peak_bytes: int
+    full_peak_bytes: int
+
+    @property
+    def time_ratio(self) -> float:
+        """Ours as a share of the other's."""
+        return self.ours_ms / self.full_ms
+
+    @property
+    def memory_ratio(self) -> float:
+        """Ours as a share of the other's."""
+        return self.ours_peak_bytes / self.full_peak_bytes
+
+
+def measure_verifying(vocab_size: int = VOCAB_SIZE, gamma: int = GAMMA, repeats: int = _REPEATS) -> list[VerifyingRow]:
+    """Both ways in turns, on random logits in float16, for the rules that take a draft's distribution."""
+    rules: tuple[ChainRule, ...] = ("token", "block")
+    return [_measure(rule, vocab_size, gamma, repeats) for rule in rules]
+
+
+def _measure(rule: ChainRule, vocab_size: int, gamma: int, repeats: int) -> VerifyingRow:
+    params = SamplingParams(temperature=0.8)
+    generator = np.random.default_rng(_SEED)
+    logits = generator.normal(size=(gamma + 1, vocab_size)).astype(np.float32) * 3
+    near = logits[:gamma] + 0.3 * generator.normal(size=(gamma, vocab_size)).astype(np.float32)
+    rows = WarpedRows(mx.array(logits).astype(mx.float16), params)
+    proposed = WarpedRows(mx.array(near).astype(mx.float16), params)
+    drawn = sample(proposed, [stream_key(_SEED, i, Stream.DRAFT) for i in range(gamma)])
+    mx.eval(rows.logits, proposed.logits, drawn.token_ids, drawn.normalisers)
+    proposal = Proposal(drawn.token_ids, proposed, drawn.normalisers)
+
+    def ours() -> None:
+        found = verify.chain(rows, proposal, rule=rule, seed=_SEED, position=9)
+        mx.eval(found.accepted_count, found.token_ids, found.logprobs, found.draft_logprobs)
+
+    def full() -> None:
+        log_p, log_q = log_distribution(rows.scores()), log_distribution(proposed.scores())
+        found = RULES[rule](log_p, log_q, drawn.token_ids, seed=_SEED, position=9)
+        logprobs = mx.take_along_axis(log_p, found.token_ids[:, None], axis=-1)
+        mx.eval(found.accepted_count, found.token_ids, logprobs)
+
+    times: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(repeats + 1):
+        for samples, way in zip(times, (ours, full), strict=True):
+            taken = _milliseconds(way)
+            if repeat:
+                samples.append(taken)
+    path = "metal" if dispatch.serves(gamma + 1) else "mlx_ops"
+    medians = statistics.median(times[0]), statistics.median(times[1])
+    return VerifyingRow(rule, path, *medians, _peak_bytes(ours), _peak_bytes(full))
+
+
+def _milliseconds(way: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    way()
+    return (time.perf_counter() - started) * 1e3
+
+
+def _peak_bytes(way: Callable[[], None]) -> int:
+    """What MLX and NumPy hold at their peak beyond what was there before."""
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    tracemalloc.start()
+    way()
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return int(mx.get_peak_memory() - before + arrays)
+
+
+def verifying_lines(rows: list[VerifyingRow]) -> list[str]:
+    """A line a rule, for a person."""
+    lines = [f"verifying {GAMMA} drafts of {VOCAB_SIZE:,} tokens, against probabilities at every position:"]
+    return lines + [_line(row) for row in rows]
+
+
+def _line(row: VerifyingRow) -> str:
+    spent = f"{row.ours_ms:7.1f} ms against {row.full_ms:7.1f} ({row.time_ratio:.2f}x)"
+    held = f"{row.ours_peak_bytes / 1e6:6.1f} MB against {row.full_peak_bytes / 1e6:6.1f} ({row.memory_ratio:.2f}x)"
+    return f"  {row.rule:6} ({row.path}) {spent}, peak {held}"
+
+
+def main() -> None:
+    """Measure and print; with `--json` as one JSON array."""
+    rows = measure_verifying()
+    if "--json" in sys.argv[1:]:
+        kept = [asdict(row) | {"time_ratio": row.time_ratio, "memory_ratio": row.memory_ratio} for row in rows]
+        sys.stdout.write(json.dumps(kept) + "\n")
+    else:
+        sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Kernels of our own: each a Python module with its Metal bodies in `metal/` and a fallback in MLX's own operations."""
+
+from typing import Final
+
+KERNELS: Final = ("row_softmax", "verify", "compact", "few_rows_matmul")
+"""The modules, each of which chooses its path by `dispatch`."""
