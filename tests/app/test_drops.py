@@ -22,7 +22,7 @@ from app.window_memory import WindowMemory
 from tests.prompt_files.pdfs import pdf
 
 ROOT = Path(__file__).parents[2]
-START_MS = 60_000
+START_MS = 180_000  # on a loaded machine MLX alone takes a while to import
 WAIT_MS = 20_000
 
 
@@ -217,12 +217,16 @@ def test_an_empty_folder_is_told(window: MainWindow, qtbot: QtBot, tmp_path: Pat
 
 
 def test_what_the_dock_opens_is_attached(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("Alpha")
     app = QApplication.instance()
     assert isinstance(app, Application)
-    QApplication.sendEvent(app, QFileOpenEvent(str(tmp_path / "a.txt")))
+    for name in ("a.prompt.md", "b.prompt.md", "c.txt"):
+        (tmp_path / name).write_text("Alpha")
+        QApplication.sendEvent(app, QFileOpenEvent(str(tmp_path / name)))
+    qtbot.waitUntil(lambda: window.desk.dialog is not None, timeout=WAIT_MS)
     settle(window, qtbot)
-    assert [file.name for file in window.desk.attachments.files] == ["a.txt"]
+    assert [file.name for file in window.desk.attachments.files] == ["c.txt"]
+    assert isinstance(window.desk.dialog, PromptForm)
+    assert len(window.desk.dialog.prompts) == 2, "what is opened together is taken together"
 
 
 def press(box: QWidget, name: str, qtbot: QtBot) -> None:
