@@ -1,0 +1,184 @@
+"""The queue of downloads: its order, what survives the process, and names of every form."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlx_spec.errors import DownloadError, ModelNotFoundError
+from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.downloads import Downloads
+from mlx_spec.models.library.names import nearest, repo_id_of
+from mlx_spec.models.library.speed import SpeedMeter
+from tests.hub.contents import heavy_model
+from tests.hub.fetching import HASTY, access_to, check_cache, until
+from tests.hub.loopback import LoopbackHub, serving
+
+ONE, TWO = "org/one", "org/two"
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """A Hub with two models of a megabyte."""
+    with serving({ONE: heavy_model(1_000_000), TWO: heavy_model(1_000_001)}) as served:
+        yield served
+
+
+@pytest.fixture
+def access(hub: LoopbackHub, tmp_path: Path) -> HubAccess:
+    return access_to(hub, tmp_path / "cache")
+
+
+@pytest.fixture
+def downloads(access: HubAccess, tmp_path: Path) -> Iterator[Downloads]:
+    made = queue(access, tmp_path)
+    yield made
+    made.close()
+
+
+def queue(access: HubAccess, tmp_path: Path) -> Downloads:
+    """A queue as a process makes it."""
+    return Downloads(tmp_path / "records", access=lambda: access, limits=HASTY)
+
+
+def test_models_come_one_after_the_other(downloads: Downloads, hub: LoopbackHub, access: HubAccess) -> None:
+    hub.bytes_per_second = 2e6
+    downloads.add(ONE)
+    assert downloads.add(TWO).state == "queued"
+    assert downloads.wait(TWO, 20).state == "done"
+    assert [status.state for status in downloads.statuses()] == ["done", "done"]
+    order = [asked.path for asked in hub.asked if asked.store]
+    assert order == [
+        f"/blobs/{hub.models[name].files['model-00001-of-00001.safetensors'].sha256}" for name in (ONE, TWO)
+    ]
+    check_cache(TWO, hub.models[TWO], access.cache_folder)
+
+
+def test_a_paused_one_lets_the_next_go(downloads: Downloads, hub: LoopbackHub) -> None:
+    hub.bytes_per_second = 300_000
+    downloads.add(ONE)
+    downloads.add(TWO)
+    until(lambda: hub.sent_bytes > 30_000)
+    assert downloads.pause(ONE).state == "paused"
+    until(lambda: downloads.status(TWO).state == "downloading")
+    hub.bytes_per_second = None
+    assert downloads.wait(TWO, 20).state == "done"
+    assert downloads.resume(ONE).state in ("queued", "listing", "downloading")
+    assert downloads.wait(ONE, 20).state == "done"
+
+
+def test_a_queued_one_can_be_paused_and_cancelled(downloads: Downloads, hub: LoopbackHub) -> None:
+    hub.bytes_per_second = 300_000
+    downloads.add(ONE)
+    downloads.add(TWO)
+    assert downloads.pause(TWO).state == "paused"
+    assert downloads.cancel(TWO).state == "cancelled"
+    downloads.forget(TWO)
+    with pytest.raises(DownloadError):
+        downloads.status(TWO)
+
+
+def test_what_was_going_on_goes_on_and_what_was_paused_stays_paused(
+    hub: LoopbackHub, access: HubAccess, tmp_path: Path
+) -> None:
+    hub.bytes_per_second = 400_000
+    earlier = queue(access, tmp_path)
+    earlier.add(TWO)
+    until(lambda: hub.sent_bytes > 30_000)
+    earlier.pause(TWO)
+    earlier.add(ONE)
+    until(lambda: earlier.status(ONE).done_bytes > 30_000)
+    earlier.close()
+
+    hub.bytes_per_second = None
+    later = queue(access, tmp_path)
+    later.restore()
+    paused = later.status(TWO)
+    assert paused.state == "paused"
+    assert 0 < paused.done_bytes < (paused.total_bytes or 0)
+    assert later.wait(ONE, 20).state == "done"
+    assert later.status(TWO).state == "paused"
+    later.close()
+    assert hub.sent_bytes < 1.5 * hub.models[ONE].total_bytes
+    third = queue(access, tmp_path)
+    third.restore()
+    assert [status.repo_id for status in third.statuses()] == [TWO]
+
+
+def test_a_failed_one_is_tried_again_when_asked(downloads: Downloads, hub: LoopbackHub) -> None:
+    hub.models[ONE].gated = True
+    downloads.add(ONE)
+    assert downloads.wait(ONE, 20).kind == "gated"
+    hub.models[ONE].gated = False
+    downloads.add(ONE)
+    assert downloads.wait(ONE, 20).state == "done"
+
+
+def test_a_damaged_record_is_dropped_and_the_others_kept(hub: LoopbackHub, access: HubAccess, tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    records.mkdir()
+    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"repo_id": "x/y"}'), ("d", '{"added_s": null, "state": 1}')):
+        (records / f"{name}.json").write_text(text)
+    downloads = queue(access, tmp_path)
+    downloads.restore()
+    assert downloads.statuses() == []
+    assert list(records.iterdir()) == []
+
+
+def test_a_commit_that_is_gone_is_replaced_by_what_is_there(
+    hub: LoopbackHub, access: HubAccess, tmp_path: Path
+) -> None:
+    hub.bytes_per_second = 400_000
+    earlier = queue(access, tmp_path)
+    earlier.add(ONE)
+    until(lambda: earlier.status(ONE).done_bytes > 30_000)
+    earlier.close()
+    old = hub.models[ONE]
+    hub.models[ONE] = replace(old, files=old.files | {"special_tokens_map.json": heavy_model(1).files["config.json"]})
+    hub.bytes_per_second = None
+    later = queue(access, tmp_path)
+    later.restore()
+    assert later.wait(ONE, 20).state == "done"
+    check_cache(ONE, hub.models[ONE], access.cache_folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "org/one",
+        " org/one ",
+        "https://huggingface.co/org/one",
+        "https://huggingface.co/org/one/tree/main?x=1",
+        "huggingface.co/org/one/",
+        "hf.co/org/one",
+        "https://mirror.example/org/one/resolve/main/config.json",
+    ],
+)
+def test_a_name_may_be_an_address(text: str) -> None:
+    assert repo_id_of(text) == "org/one"
+
+
+@pytest.mark.parametrize("text", ["", "one", "org/", "/one", "../x/y", "https://huggingface.co/datasets/a/b", "a/b/c"])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="owner/name"):
+        repo_id_of(text)
+
+
+def test_the_nearest_names_come_first() -> None:
+    known = ["mlx-community/Qwen3-8B-4bit", "mlx-community/Qwen3-14B-4bit", "org/Mistral-7B"]
+    assert nearest("mlx-community/qwen3-8b-4bt", known)[0] == "mlx-community/Qwen3-8B-4bit"
+    assert nearest("mistral-7b", known) == ["org/Mistral-7B"]
+    assert nearest("zzz", known) == []
+
+
+def test_speed_is_that_of_the_last_seconds() -> None:
+    meter = SpeedMeter()
+    for second in range(20):
+        meter.update(1000 * second, now_s=float(second))
+    assert meter.bytes_per_second(19_000, now_s=19.0) == pytest.approx(1000)
+    # Nothing for a while: the speed falls, and is nothing at last.
+    assert meter.bytes_per_second(19_000, now_s=23.0) == pytest.approx(19_000 * 4 / 38 / 2, rel=0.5)
+    assert meter.bytes_per_second(19_000, now_s=40.0) is None
+    meter.update(5, now_s=41.0)  # began anew
+    assert meter.bytes_per_second(1005, now_s=42.0) == pytest.approx(1000)
