@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.costs import Acceptance, Calibration, DraftTimes, VerifyTimes, expected_round, expected_tree
+from mlx_spec.costs import Acceptance, Calibration, DraftTimes, Ratio, VerifyTimes, expected_round, expected_tree
 from mlx_spec.plan import Observation, Option, Plan, chain_by_first
 from mlx_spec.tree import Shape
 
@@ -16,7 +16,6 @@ _TRIES_SHARE: Final = 0.01
 _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 _FULL_PURSE_STEPS: Final = 2.0
 _PLAIN_STEP_EVERY: Final = 24
-_WORTH_STEP: Final = 0.1
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24)
 
 
@@ -34,6 +33,14 @@ class _Choice:
     def rate(self) -> float:
         """Tokens a millisecond."""
         return self.tokens / self.milliseconds
+
+    def is_longer(self, other: "_Choice") -> bool:
+        """Whether it is the other with one more token behind it."""
+        if self.option != other.option or self.length != other.length + 1:
+            return False
+        if self.shape is None or other.shape is None:
+            return self.shape is other.shape
+        return self.shape.nodes is None and self.shape.branching[:-1] == other.shape.branching
 
     def is_like(self, other: "_Choice | None") -> bool:
         """Whether it is the same decision, apart from how sure the drafter is this time."""
@@ -65,8 +72,8 @@ class CostLookahead:
         self._stops_early = False  # the draft takes no pass behind its end
         self._usual_rate: float | None = None  # tokens a millisecond without the try that is under way
         self._shapes = tree_shapes(config)
-        # How much more, or less, a tree of each shape brings than the ranks of its guesses promise.
-        self._worth: dict[tuple[str, Shape], float] = {}
+        # How much more, or less, trees grown by probability bring than the ranks of their guesses promise, by drafter.
+        self._worth: dict[str, Ratio] = {}
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The best round by expectation, or a try that is due."""
@@ -121,10 +128,9 @@ class CostLookahead:
             self._stops_early |= 0 < round_.passes < round_.asked
             self._of(option).observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
         else:
-            promised = expected_tree(self._of(option), round_.shape)
-            worth = self._worth.get((option.drafter, round_.shape), 1.0)
-            brought = (round_.accepted + 1) / promised
-            self._worth[option.drafter, round_.shape] = worth + _WORTH_STEP * (min(brought, 2 * worth) - worth)
+            if round_.shape.nodes is not None:
+                promised = expected_tree(self._of(option), round_.shape)
+                self._worth.setdefault(option.drafter, Ratio()).observe(round_.accepted, promised - 1.0)
             self._of(option).observe_tree(round_.hits)
         for ratio in round_.ratios:
             self._likeness[option.drafter] = 0.9 * self._likeness.get(option.drafter, 1.0) + 0.1 * min(1.0, ratio)
@@ -167,7 +173,7 @@ class CostLookahead:
         choices = []
         for shape in self._shapes:
             if shape.depth <= room:
-                worth = self._worth.get((option.drafter, shape), 1.0)
+                worth = self._worth.get(option.drafter, Ratio()).value if shape.nodes is not None else 1.0
                 tokens = 1.0 + (expected_tree(self._of(option), shape) - 1.0) * worth
                 spent = times.at(shape.depth, option.behind + _beside(shape)) + self._verify.at(shape.size + 1)
                 choices.append(_Choice(option, shape.depth, tokens, spent, shape))
@@ -196,7 +202,7 @@ class CostLookahead:
         if chosen.option is None:
             rival = max(choices, key=lambda choice: choice.rate)
         else:
-            longer = [c for c in choices if c.option == chosen.option and c.length == chosen.length + 1]
+            longer = [c for c in choices if c.is_longer(chosen)]
             if self._since_plain > _PLAIN_STEP_EVERY:
                 rival = plain
             elif longer:

@@ -19,6 +19,8 @@ _CHANGED_ERRORS: Final = 2.5
 _PRIOR_WEIGHT: Final = 3.0
 _FIRST_GUESS: Final = 0.6
 _FIRST_SIBLING: Final = 0.3
+_PRIOR_ROUNDS: Final = 32.0
+_KEPT_SHARE: Final = 0.995
 # Kalman filter of the verify times, in units of the calibrated curve: noise of one observation, and how much the common
 # scale and the extra slope may wander from one round to the next.
 _OBSERVATION_NOISE: Final = 0.08
@@ -170,6 +172,24 @@ class Rate:
     def doubt(self) -> None:
         """Keep the mean as no more than a hint."""
         self.weight = min(self.weight, 1.0)
+
+
+@dataclass(slots=True)
+class Ratio:
+    """What came over what was promised, of the last few hundred rounds; 1 while little is known."""
+
+    came: float = _PRIOR_ROUNDS
+    promised: float = _PRIOR_ROUNDS
+
+    @property
+    def value(self) -> float:
+        """The ratio."""
+        return self.came / self.promised
+
+    def observe(self, came: float, promised: float) -> None:
+        """Add one round."""
+        self.came = _KEPT_SHARE * self.came + came
+        self.promised = _KEPT_SHARE * self.promised + promised
 
 
 @dataclass(slots=True)
