@@ -102,6 +102,13 @@ QDoubleSpinBox { padding: 3px 2px; }
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; height: 0; border: none; }
 QDoubleSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
 QDoubleSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
+QCheckBox { font-size: 13px; spacing: 7px; }
+QSlider::groove:horizontal { background: $border; height: 4px; border-radius: 2px; }
+QSlider::sub-page:horizontal { background: $accent; height: 4px; border-radius: 2px; }
+QSlider::handle:horizontal { background: $surface; border: 1px solid $muted; width: 12px; height: 12px;
+  margin: -5px 0; border-radius: 7px; }
+QSlider::handle:horizontal:focus { border: 2px solid $accent; }
+QSlider::sub-page:horizontal:disabled { background: $border; }
 QComboBox::drop-down { border: none; width: 20px; }
 QComboBox::down-arrow { image: none; width: 0; }
 QComboBoxPrivateContainer, QComboBoxPrivateScroller { background: $surface; }

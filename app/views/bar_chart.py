@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QWidget
 
 from app.theme import Palette
-from app.typography import body_font
+from app.typography import body_font, scaled
 from app.views.chart import FOOT_PX, LABEL_PX, Chart
 
 HEIGHT_PX = 108
@@ -41,7 +41,8 @@ class BarChart(Chart):
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
         """The bars."""
-        plot = area.adjusted(0, CAPTION_PX, 0, -FOOT_PX)
+        caption_px, foot_px = scaled(CAPTION_PX), scaled(FOOT_PX)
+        plot = area.adjusted(0, caption_px, 0, -foot_px)
         painter.fillRect(QRectF(plot.left(), plot.bottom(), plot.width(), 1), QColor(palette.border))
         if not self.bars:
             return
@@ -52,8 +53,8 @@ class BarChart(Chart):
             height = max(1.0, bar.part * plot.height())
             painter.fillRect(QRectF(left + 4, plot.bottom() - height, step - 8, height), QColor(palette.accepted))
             painter.setPen(QColor(palette.muted))
-            above = QRectF(left - 4, plot.bottom() - height - CAPTION_PX, step + 8, CAPTION_PX)
-            below = QRectF(left - 4, plot.bottom() + 2, step + 8, FOOT_PX - 2)
+            above = QRectF(left - 4, plot.bottom() - height - caption_px, step + 8, caption_px)
+            below = QRectF(left - 4, plot.bottom() + 2, step + 8, foot_px - 2)
             painter.drawText(above, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom, bar.caption)
             painter.drawText(below, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, bar.name)
 

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.theme import Palette
-from app.typography import body_font
+from app.typography import body_font, scaled
 
 AXIS_PX = 30
 FOOT_PX = 18
@@ -29,13 +29,15 @@ class Chart(QWidget):
         super().__init__(parent)
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(height)
+        self.base_height = height  # at the usual font size
+        self.setFixedHeight(scaled(height))
         self.setMouseTracking(True)
         self._palette = palette
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        self.setFixedHeight(scaled(self.base_height))
         self.update()
 
     @abstractmethod
@@ -49,7 +51,7 @@ class Chart(QWidget):
     @staticmethod
     def plot_area(area: QRectF) -> QRectF:
         """Where the shapes go: what the axis and the words leave."""
-        return area.adjusted(AXIS_PX, 6, -4, -FOOT_PX)
+        return area.adjusted(scaled(AXIS_PX), 6, -4, -scaled(FOOT_PX))
 
     @staticmethod
     def draw_axis(painter: QPainter, plot: QRectF, ticks: dict[float, str], palette: Palette) -> None:
@@ -60,7 +62,7 @@ class Chart(QWidget):
             painter.setPen(QColor(palette.border))
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
             painter.setPen(QColor(palette.muted))
-            place = QRectF(plot.left() - AXIS_PX, y - 8, AXIS_PX - 6, 16)
+            place = QRectF(plot.left() - scaled(AXIS_PX), y - scaled(8), scaled(AXIS_PX) - 6, scaled(16))
             painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, words)
 
     @staticmethod
@@ -68,7 +70,7 @@ class Chart(QWidget):
         """Words under the two ends of the plot."""
         painter.setFont(body_font(LABEL_PX))
         painter.setPen(QColor(palette.muted))
-        place = QRectF(plot.left(), plot.bottom() + 3, plot.width(), FOOT_PX - 3)
+        place = QRectF(plot.left(), plot.bottom() + 3, plot.width(), scaled(FOOT_PX) - 3)
         painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, left)
         if QFontMetricsF(painter.font()).horizontalAdvance(left + right) + 12 < plot.width():
             painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, right)

@@ -72,6 +72,7 @@ class RaceWindow(QDialog):
         rate.setAlignment(Qt.AlignmentFlag.AlignRight)
         text = QPlainTextEdit(readOnly=True)
         text.setFrameShape(QFrame.Shape.NoFrame)
+        text.document().setDocumentMargin(0)
         text.setAccessibleName(f"{title}: the answer")
         header = QHBoxLayout()
         header.addWidget(name)

@@ -5,6 +5,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QWidget
 
 from app import icons
 from app.theme import Palette
+from app.typography import scaled
 from app.viewmodels.replay import Replay
 
 COUNT_PX = 74
@@ -40,6 +41,7 @@ class ReplayBar(QWidget):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        self._count.setFixedWidth(scaled(COUNT_PX))
         self.refresh()
 
     def refresh(self) -> None:

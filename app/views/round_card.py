@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from app.protocol import DraftedToken, Round
 from app.theme import Palette
+from app.typography import scaled
 from app.viewmodels.trace_tally import in_reading_order
 from app.views.flow_text import FlowText
 from app.views.round_words import choice_words
@@ -61,7 +62,7 @@ class RoundCard(QWidget):
         cursor = QTextCursor(self._tokens.document())
         cursor.beginEditBlock()
         block_format = QTextBlockFormat()
-        block_format.setLineHeight(LINE_PX, QTextBlockFormat.LineHeightTypes.MinimumHeight.value)
+        block_format.setLineHeight(scaled(LINE_PX), QTextBlockFormat.LineHeightTypes.MinimumHeight.value)
         cursor.setBlockFormat(block_format)
         for token in one.drafted:
             self._insert(cursor, token.text, _format(token, palette))

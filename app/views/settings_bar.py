@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from PySide6.QtCore import QPointF, QRegularExpression, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF, QRegularExpressionValidator
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtCore import QRegularExpression, QSize, Qt, Signal
+from PySide6.QtGui import QRegularExpressionValidator
+from PySide6.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from app import icons
 from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
+from app.views.choice_box import ChoiceBox
 from app.views.elided_label import ElidedLabel
 
 MAX_LOOKAHEAD = 32
@@ -144,12 +145,11 @@ class SettingsBar(QFrame):
         return button
 
 
-class _LookaheadBox(QComboBox):
-    """Auto, one drafter, Off, 1 to 32; paints its own arrow, which a style sheet cannot do without a file."""
+class _LookaheadBox(ChoiceBox):
+    """Auto, one drafter, Off, 1 to 32."""
 
     def __init__(self, palette: Palette) -> None:
-        super().__init__()
-        self._colour = QColor(palette.muted)
+        super().__init__(palette)
         ways: tuple[tuple[str, Drafter], ...] = (
             ("Auto", "auto"),
             ("Draft model", "model"),
@@ -172,18 +172,3 @@ class _LookaheadBox(QComboBox):
         """Show what is set; a fixed length is shown without its drafter."""
         wanted = (drafter, lookahead) if lookahead == "auto" else ("auto", lookahead)
         self.setCurrentText(next((name for name, value in self._values.items() if value == wanted), "Auto"))
-
-    def wear(self, palette: Palette) -> None:
-        """Put on other colours."""
-        self._colour = QColor(palette.muted)
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The box, and a chevron at its right."""
-        super().paintEvent(event)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(self._colour, 1.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        x, y = self.width() - 15.0, self.height() / 2
-        painter.drawPolyline(QPolygonF([QPointF(x - 3.5, y - 2), QPointF(x, y + 2), QPointF(x + 3.5, y - 2)]))
-        painter.end()

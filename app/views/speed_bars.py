@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from app.theme import Palette
-from app.typography import SMALL_PX, body_font
+from app.typography import SMALL_PX, body_font, scaled
 from app.views.chart import Chart
 
 ROW_PX = 38
@@ -36,7 +36,8 @@ class SpeedBars(Chart):
         """Show these."""
         if speeds != self._speeds:
             self._speeds = speeds
-            self.setFixedHeight(max(1, ROW_PX * len(speeds)))
+            self.base_height = ROW_PX * max(1, len(speeds))
+            self.setFixedHeight(scaled(self.base_height))
             self.setAccessibleDescription(", ".join(f"{one.name} {one.rate:.1f} tokens per second" for one in speeds))
             self.update()
 
@@ -44,14 +45,15 @@ class SpeedBars(Chart):
         """The bars."""
         fastest = max((one.rate for one in self._speeds), default=0.0) or 1.0
         painter.setFont(body_font(SMALL_PX))
+        row_px = scaled(ROW_PX)
         for number, one in enumerate(self._speeds):
-            top = area.top() + number * ROW_PX
-            words = QRectF(area.left(), top, area.width(), ROW_PX - BAR_PX - 8)
+            top = area.top() + number * row_px
+            words = QRectF(area.left(), top, area.width(), row_px - BAR_PX - 8)
             painter.setPen(QColor(palette.text if one.is_ours else palette.muted))
             painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, one.name)
             painter.drawText(words, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom, f"{one.rate:.1f} tok/s")
             width = max(2.0, one.rate / fastest * area.width())
-            bar = QRectF(area.left() + 0.5, top + ROW_PX - BAR_PX - 6, width - 1, BAR_PX)
+            bar = QRectF(area.left() + 0.5, top + row_px - BAR_PX - 6, width - 1, BAR_PX)
             if one.is_limit:
                 painter.setPen(QPen(QColor(palette.muted), 1, Qt.PenStyle.DashLine))
                 painter.setBrush(Qt.BrushStyle.NoBrush)

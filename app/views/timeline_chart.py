@@ -35,7 +35,7 @@ class TimelineChart(TraceChart):
             self._draw_stack(painter, column, axis.plot, top, palette)
         self.draw_horizon(painter, axis, palette)
         painter.setClipping(False)
-        self.draw_feet(painter, axis.plot, "ms a round", "", palette)
+        self.draw_feet(painter, axis.plot, "time of each round", "", palette)
 
     def _draw_stack(self, painter: QPainter, column: Column, plot: QRectF, top: float, palette: Palette) -> None:
         rounds = shared(self.rounds, column)

@@ -5,7 +5,7 @@ from PySide6.QtGui import QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QWidget
 
 from app.theme import Palette
-from app.typography import SMALL_PX, body_font
+from app.typography import SMALL_PX, body_font, scaled
 from app.views.flow_text import FlowText
 from app.views.token_style import (
     GHOST_NAME,
@@ -49,7 +49,7 @@ class TokenLegend(FlowText):
         self.setToolTip("\n".join(meanings))
 
     def _insert(self, cursor: QTextCursor, name: str, fmt: QTextCharFormat, bare: QTextCharFormat) -> None:
-        fmt.setProperty(QTextCharFormat.Property.FontPixelSize, SMALL_PX)
+        fmt.setProperty(QTextCharFormat.Property.FontPixelSize, scaled(SMALL_PX))
         if not self.document().isEmpty():
             cursor.insertText("    ", bare)
         cursor.insertText(name.replace(" ", "\u00a0"), fmt)

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QTextCharFormat
 
 from app.protocol import TokenKind
 from app.theme import Palette
+from app.typography import scaled
 
 Colouring = Literal["kind", "probability"]
 
@@ -55,7 +56,7 @@ def ghost_format(palette: Palette) -> QTextCharFormat:
     """The format of a draft that was rejected: struck through, without an underline."""
     fmt = QTextCharFormat()
     fmt.setForeground(QColor(palette.ghost))
-    fmt.setProperty(QTextCharFormat.Property.FontPixelSize, GHOST_PX)
+    fmt.setProperty(QTextCharFormat.Property.FontPixelSize, scaled(GHOST_PX))
     fmt.setFontStrikeOut(True)
     return fmt
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from app.protocol import DraftedToken, EmittedToken, Round
 from app.theme import Palette
+from app.typography import scaled
 from app.views.flow_text import FlowText
 from app.views.token_gutter import GUTTER_PX, TokenGutter
 from app.views.token_style import Colouring, ghost_format, probability_format, token_format
@@ -148,7 +149,7 @@ class TokensView(FlowText):
 
     def _block_format(self) -> QTextBlockFormat:
         block_format = QTextBlockFormat()
-        block_format.setLineHeight(LINE_PX, _AT_LEAST)
+        block_format.setLineHeight(scaled(LINE_PX), _AT_LEAST)
         block_format.setBottomMargin(8)
         return block_format
 
@@ -175,6 +176,7 @@ class TokensView(FlowText):
             if ahead is not None:
                 marks.append(self._selection(ahead, self._spans[-1].end))
                 marks[0].format.setForeground(QColor(self._palette.border))
+                marks[0].format.setBackground(QColor(self._palette.window))
         for span in self._spans if shown is not None else ():
             if span.round_index == shown:
                 marks.append(self._selection(span.start, span.end))

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from app.conversation import Settings
 from app.theme import Palette
+from app.typography import scaled
+from app.views.choice_box import ChoiceBox
 
 MAX_LOOKAHEAD = 32
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_RATIO = 0.1
+SHARE_PX = 72
 DRAFTERS = (
     ("Auto", "auto", "Each round asks whichever drafter promises most, or none"),
     ("Draft model", "model", "Only the small model guesses"),
@@ -42,10 +45,10 @@ class TraceControls(QWidget):
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._palette = palette
-        self.drafter = _choice([name for name, _, _ in DRAFTERS])
-        self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))])
+        self.drafter = _choice([name for name, _, _ in DRAFTERS], palette)
+        self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))], palette)
         self.lookahead.setMaxVisibleItems(12)
-        self.rule = _choice([name for name, _, _ in RULES])
+        self.rule = _choice([name for name, _, _ in RULES], palette)
         self.threshold = _share()
         self.ratio = _share()
         self._drafter_words, self._rule_words = _muted(), _muted()
@@ -95,6 +98,10 @@ class TraceControls(QWidget):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        for box in (self.drafter, self.lookahead, self.rule):
+            box.wear(palette)
+        for share in (self.threshold, self.ratio):
+            share.setFixedWidth(scaled(SHARE_PX))
         self._explain()
 
     @property
@@ -120,14 +127,17 @@ class TraceControls(QWidget):
         self._rule_words.setStyleSheet(f"color: {self._palette.danger}" if rule == "typical" else "")
 
 
-def _choice(names: Sequence[str]) -> QComboBox:
-    box = QComboBox()
+def _choice(names: Sequence[str], palette: Palette) -> ChoiceBox:
+    box = ChoiceBox(palette)
     box.addItems(list(names))
     return box
 
 
 def _share() -> QDoubleSpinBox:
-    return QDoubleSpinBox(minimum=0.0, maximum=1.0, singleStep=0.05, decimals=2)
+    box = QDoubleSpinBox(minimum=0.0, maximum=1.0, singleStep=0.05, decimals=2)
+    box.setFixedWidth(SHARE_PX)
+    box.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+    return box
 
 
 def _muted(words: str = "") -> QLabel:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 from app import icons
 from app.machine import Machine
 from app.theme import Palette
+from app.typography import scaled
 from app.viewmodels.trace import TraceViewModel
 from app.views.segmented import Segmented
 from app.views.trace_controls import TraceControls
@@ -43,7 +44,6 @@ class TracePanel(QFrame):
         super().__init__(parent)
         self.setObjectName("tracePanel")
         self.setAccessibleName("Speculation of the answer")
-        self.setFixedWidth(WIDTH_PX)
         self._trace, self._palette = trace, palette
         self.switch = Segmented(("Rounds", "Speed", "Control"), "Panel")
         self.export = QPushButton(toolTip="Export the rounds or the plot…")
@@ -68,6 +68,7 @@ class TracePanel(QFrame):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        self.setFixedWidth(scaled(WIDTH_PX))
         self.export.setIcon(icons.icon("export", palette.text, palette.muted))
         for page in (self.rounds, self.speed, self.controls):
             page.wear(palette)
