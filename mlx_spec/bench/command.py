@@ -56,11 +56,19 @@ def bench(
     past_end: Annotated[
         bool, typer.Option("--past-end", help="Go on behind the model's end token: all answers are of one length.")
     ] = False,
+    verifying: Annotated[
+        bool, typer.Option("--verifying", help="Only verifying by itself, against probabilities at every position.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
     show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure plain decoding, mlx-lm, its speculation and ours in turns in this process; `make bench` is --quick."""
+    if verifying:
+        from mlx_spec.bench.verifying import tell
+
+        tell(as_json=as_json)
+        return
     chosen: dict[str, Any] = {
         "contenders": plans.names_in(contenders) if contenders is not None else None,
         "kinds": plans.names_in(kinds) if kinds is not None else None,

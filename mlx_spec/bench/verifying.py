@@ -1,6 +1,6 @@
 """Verifying a round by itself: this engine's way against one with probabilities at every position. No model is run.
 
-`python -m mlx_spec.bench.verifying`, or `mlx-spec bench --verifying`.
+`mlx-spec bench --verifying`.
 """
 
 import json
@@ -120,15 +120,11 @@ def _line(row: VerifyingRow) -> str:
     return f"  {row.rule:6} ({row.path}) {spent}, peak {held}"
 
 
-def main() -> None:
-    """Measure and print; with `--json` as one JSON array."""
+def tell(*, as_json: bool) -> None:
+    """Measure and print, as one JSON array or for a person."""
     rows = measure_verifying()
-    if "--json" in sys.argv[1:]:
+    if as_json:
         kept = [asdict(row) | {"time_ratio": row.time_ratio, "memory_ratio": row.memory_ratio} for row in rows]
         sys.stdout.write(json.dumps(kept) + "\n")
     else:
         sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")
-
-
-if __name__ == "__main__":
-    main()

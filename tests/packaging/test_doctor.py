@@ -91,6 +91,14 @@ def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyP
     assert "cannot pay here" in section["why"]
 
 
+def test_the_kernels_say_which_path_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
+    section = doctor.report()["kernels"]
+    assert set(section["paths"]) == {"row_softmax", "verify", "compact", "few_rows_matmul"}
+    assert set(section["paths"].values()) == {"mlx_ops"}
+    assert "MLX_SPEC_KERNELS=off is set" in section["why"]
+
+
 def test_without_a_measurement_it_says_what_makes_one(lookahead_home: Path) -> None:
     section = doctor.report()["calibration"]
     assert (section["status"], section["measured"]) == ("ok", False)
