@@ -17,9 +17,10 @@ class ComposerHistory:
             self._texts = [*self._texts, text][-LONGEST:]
         self._index = None
 
-    def replace(self, texts: list[str]) -> None:
-        """Another chat, with questions of its own."""
-        self._texts, self._index = texts[-LONGEST:], None
+    def begin_with(self, texts: list[str]) -> None:
+        """Where nothing was sent yet, the questions of an opened chat are what came before."""
+        if not self._texts:
+            self._texts = texts[-LONGEST:]
 
     def is_shown(self, text: str) -> bool:
         """Whether `text` is what the history put there, unchanged."""

@@ -53,6 +53,7 @@ class FileReader(QObject):
 
     def _run(self, paths: tuple[Path, ...]) -> None:
         drop = Drop()
+        self._emit(self.progressed, 0, len(paths))
         for number, path in enumerate(paths, 1):
             if self._is_closed:
                 return

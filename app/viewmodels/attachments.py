@@ -19,14 +19,14 @@ class AttachmentsViewModel(QObject):
 
     Signals:
         changed: the files are others, or one of them was counted.
-        reading_changed: whether files are being read.
+        reading_progressed: how many files of how many are read.
         problem_raised: a Problem about files that were left out; the others are there.
         prompts_dropped: the list of PromptFiles among the files; they run, and are not attached.
         folder_dropped: the FolderListing of a folder; `add_paths` its files where the person wants that.
     """
 
     changed = Signal()
-    reading_changed = Signal(bool)
+    reading_progressed = Signal(int, int)
     problem_raised = Signal(object)
     prompts_dropped = Signal(object)
     folder_dropped = Signal(object)
@@ -38,6 +38,7 @@ class AttachmentsViewModel(QObject):
         self._num_pasted = 0
         self._reader = FileReader(self)
         self._reader.finished.connect(self._on_drop)
+        self._reader.progressed.connect(self.reading_progressed)
         counter.counted.connect(self._on_counted)
 
     @property
@@ -52,7 +53,6 @@ class AttachmentsViewModel(QObject):
     def add_paths(self, paths: Iterable[Path]) -> None:
         """Read files and attach them."""
         self._reader.read(paths)
-        self.reading_changed.emit(True)
 
     def add_paste(self, text: str) -> None:
         """Attach a long paste."""
@@ -101,7 +101,6 @@ class AttachmentsViewModel(QObject):
             self.folder_dropped.emit(listing)
         if drop.prompts:
             self.prompts_dropped.emit(drop.prompts)
-        self.reading_changed.emit(self.is_reading)
 
     def _on_counted(self, key: object, count: TokenCount) -> None:
         match key:

@@ -14,11 +14,16 @@ Message = dict[str, str]
 def next_messages(
     system: str, earlier: Sequence[Message], text: str, parts: Sequence[Attachment] = ()
 ) -> list[Message]:
-    """The messages of the next request. A question that got no answer is not sent again, so it is left out."""
+    """The messages of the next request; of the conversation alone while nothing is written.
+
+    A question that got no answer is not sent again, so it is left out.
+    """
     kept = list(earlier)
     if kept and kept[-1]["role"] == "user":
         kept.pop()
     first = [{"role": "system", "content": system}] if system.strip() else []
+    if not text.strip() and not parts:
+        return [*first, *kept] if kept else []
     return [*first, *kept, {"role": "user", "content": Question(text.strip(), tuple(parts)).prompt}]
 
 
@@ -72,7 +77,10 @@ class ContextViewModel(QObject):
     def _ask(self) -> None:
         self._counter.drop(("context", self._asked))
         self._asked = self._version
-        self._counter.count_messages(("context", self._asked), self._messages())
+        if messages := self._messages():
+            self._counter.count_messages(("context", self._asked), messages)
+        else:
+            self._take(None)
 
     def _on_counted(self, key: object, count: TokenCount) -> None:
         if key == "prompt":

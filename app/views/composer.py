@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import icons
 from app.attachments import AttachedFile
@@ -40,6 +40,8 @@ class Composer(QFrame):
         self.chips = ChipRow(palette)
         self.field = ComposerField(self)
         self.meter = ContextMeter(palette)
+        self.reading = QLabel()
+        self.reading.setProperty("role", "muted")
         self.attach_button = _button("Attach files")
         self.attach_button.clicked.connect(self.attach_chosen)
         self.button = _button("Send (Enter)")
@@ -98,8 +100,13 @@ class Composer(QFrame):
         self._draw()
 
     def show_count(self, count: TokenCount | None) -> None:
-        """Show how much of the context the next question fills; nothing while nothing is written."""
-        self.meter.show_count(count if self.has_content else None)
+        """Show how much of the context the conversation and the next question fill; None hides it."""
+        self.meter.show_count(count)
+
+    def show_reading(self, num_read: int, num_files: int) -> None:
+        """Tell how many dropped files are read; nothing once they all are."""
+        is_over = num_read >= num_files
+        self.reading.setText("" if is_over else f"Reading {num_read + 1:,} of {num_files:,} files…")
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -123,6 +130,7 @@ class Composer(QFrame):
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.attach_button)
+        row.addWidget(self.reading)
         row.addStretch()
         row.addWidget(self.meter)
         row.addWidget(self.button)

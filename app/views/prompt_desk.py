@@ -85,6 +85,7 @@ class PromptDesk(QObject):
         composer.chips.removed.connect(attachments.remove)
         composer.chips.opened.connect(self._look_inside)
         attachments.changed.connect(lambda: composer.show_files(attachments.files))
+        attachments.reading_progressed.connect(composer.show_reading)
         attachments.problem_raised.connect(composer.problem_raised)
         attachments.prompts_dropped.connect(self.open_form)
         attachments.folder_dropped.connect(self._confirm_folder)
@@ -93,7 +94,12 @@ class PromptDesk(QObject):
         self.context.prompt_refused.connect(lambda why: self._tell(Problem("The prompt cannot be shown.", why)))
         chat.state_changed.connect(self.queue.on_engine_changed)
         chat.state_changed.connect(self.context.refresh)
+        chat.chat_opened.connect(self._on_chat_opened)
         self._window.closing.connect(self.close)
+
+    def _on_chat_opened(self) -> None:
+        self._composer.field.history.begin_with([turn.question for turn in self._chat.conversation.turns])
+        self.context.refresh()
 
     def _add_commands(self) -> None:
         tr, menus = self._window.tr, self._window.menus
@@ -137,8 +143,9 @@ class PromptDesk(QObject):
     def open_form(self, prompts: Sequence[PromptFile]) -> None:
         """Ask for the values of prompt files, and run them: one as a new chat, several in the queue."""
         asked = {prompt.settings.pair for prompt in prompts} - {None, self._chat.model}
-        remark = f"Asks for the pair {', '.join(sorted(filter(None, asked)))}; this engine serves {self._chat.model}."
-        form = PromptForm(prompts, remark if asked else "", self._window)
+        served = self._chat.model or "none yet"
+        remark = f"Asks for the pair {', '.join(sorted(filter(None, asked)))}; this engine serves {served}."
+        form = PromptForm(prompts, self._window.theme.palette, remark if asked else "", self._window)
         form.run_chosen.connect(lambda values: self._run(form, values))
         self._open(form)
 

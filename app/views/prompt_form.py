@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -17,6 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.theme import Palette
+from app.views.choice_box import ChoiceBox
 from prompt_files import PromptFile, Variable
 
 WIDTH_PX = 560
@@ -35,9 +36,11 @@ class PromptForm(QDialog):
 
     run_chosen = Signal(object)
 
-    def __init__(self, prompts: Sequence[PromptFile], remark: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, prompts: Sequence[PromptFile], palette: Palette, remark: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.prompts = tuple(prompts)
+        self.prompts, self._palette = tuple(prompts), palette
         self.variables = common_variables(self.prompts)
         self.fields: dict[str, Field] = {}
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -94,17 +97,18 @@ class PromptForm(QDialog):
             preview.setAccessibleName("The prompt")
             return preview
         page = QWidget(objectName="column")
-        form = QFormLayout(page)
-        form.setContentsMargins(0, 0, 8, 0)
-        form.setVerticalSpacing(12)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = QVBoxLayout(page)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
         for variable in self.variables:
             field = self._field(variable)
             label = QLabel(variable.label)
             label.setProperty("role", "name")
             label.setBuddy(field)
-            form.addRow(label, field)
+            form.addWidget(label)
+            form.addWidget(field)
+            form.addSpacing(8)
+        form.addStretch()
         area = QScrollArea(widgetResizable=True)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setAccessibleName("Variables")
@@ -115,7 +119,7 @@ class PromptForm(QDialog):
     def _field(self, variable: Variable) -> Field:
         field: Field
         if variable.choices:
-            field = QComboBox()
+            field = ChoiceBox(self._palette)
             field.addItems(variable.choices)
             field.setCurrentText(variable.default or variable.choices[0])
             field.currentTextChanged.connect(self._check)

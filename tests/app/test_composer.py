@@ -85,10 +85,14 @@ def test_up_moves_the_cursor_in_a_text_of_ones_own(composer: Composer, qtbot: Qt
 def test_the_history_keeps_the_draft() -> None:
     history = ComposerHistory()
     assert history.older("draft") is None
+    history.begin_with(["earlier"])
     history.remember("a")
+    history.begin_with(["too late"])
     history.remember("  ")
     assert history.older("draft") == "a"
-    assert history.older("a") is None
+    assert history.older("a") == "earlier"
+    assert history.older("earlier") is None
+    assert history.newer("earlier") == "a"
     assert history.newer("a") == "draft"
     assert history.newer("draft") is None
 
@@ -120,9 +124,15 @@ def test_the_meter_says_in_words_that_it_is_too_much(composer: Composer) -> None
     composer.show_count(TokenCount(8500, 8192))
     assert composer.meter.label.text() == "8,500 / 8,192 · 308 over"
     assert "308 too many" in composer.meter.accessibleName()
-    composer.set_text("")
-    composer.show_count(TokenCount(8500, 8192))
+    composer.show_count(None)
     assert not composer.meter.isVisible()
+
+
+def test_reading_is_told_while_it_lasts(composer: Composer) -> None:
+    composer.show_reading(2, 40)
+    assert composer.reading.text() == "Reading 3 of 40 files…"
+    composer.show_reading(40, 40)
+    assert composer.reading.text() == ""
 
 
 def test_every_control_is_named(composer: Composer) -> None:
@@ -146,6 +156,8 @@ def test_what_is_counted_is_what_is_sent() -> None:
     assert [message["role"] for message in told] == ["system", "user", "assistant", "user"]
     assert "F" in told[-1]["content"]
     assert told[-1]["content"].endswith("c")
+    assert next_messages("Be brief.", earlier, " ")[1:] == earlier, "nothing is written: the conversation alone"
+    assert next_messages("Be brief.", [], "") == []
     unanswered = [*earlier, {"role": "user", "content": "no answer came"}]
     assert next_messages("", unanswered, "c") == [*earlier, {"role": "user", "content": "c"}]
 
@@ -163,7 +175,7 @@ class Counter(TokenCounter):
 
 def test_a_count_that_is_out_of_date_is_not_used(qtbot: QtBot) -> None:
     counter = Counter()
-    context = ContextViewModel(counter, list)
+    context = ContextViewModel(counter, lambda: [{"role": "user", "content": "x"}])
     decided: list[TokenCount | None] = []
     context.when_counted(decided.append)
     (first,) = counter.asked
