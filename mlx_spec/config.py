@@ -39,6 +39,19 @@ def _check_number(field: str, value: object, low: float, high: float | None, *, 
         raise ConfigError(field, value, allowed)
 
 
+def tree_settings(text: str) -> dict[str, bool | int]:
+    """The tree fields of SpeculativeConfig from "3x2" (up to 3 tokens deep, 2 for each place) or "off".
+
+    Raises ConfigError.
+    """
+    if text == "off":
+        return {"tree_speculation": False}
+    depth, sign, branching = text.partition("x")
+    if not sign or not (depth.isdecimal() and branching.isdecimal()):
+        raise ConfigError("tree", text, "off, or DEPTHxBRANCHING as in 3x2")
+    return {"tree_speculation": True, "max_tree_depth": int(depth), "tree_branching_factor": int(branching)}
+
+
 def _check_biases(biases: object) -> None:
     if isinstance(biases, Mapping):
         biases = tuple(biases.items())

@@ -199,7 +199,7 @@ class _RoundLoop:
     def follow(self, steering: Steering, drafter: str) -> None:
         """Let `drafter` draft, and do as `steering` says from now on."""
         self._steering = steering
-        steering.drafters = self._roster.every_name
+        steering.drafters, steering.config = self._roster.every_name, self._config
         self._roster.steer(drafter, self._config)
         self._steer()
 
@@ -268,7 +268,7 @@ class _RoundLoop:
     def _steer(self) -> None:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
         if (change := self._steering.take()) is not None:
-            self._config = change.applied_to(self._config)
+            self._config = self._steering.config = change.applied_to(self._config)
             self._roster.steer(change.drafter, self._config)
             self._controller = self._choose(self._config, self._roster.names)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mlx_spec.admission import DrafterName
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams, SpeculativeConfig
+from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams, SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError, PromptError
 
 Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
@@ -30,6 +30,12 @@ Rule = Annotated[
     typer.Option(
         help="coupled: plain decoding's own words for the seed; token, block: its distribution, other words; "
         "typical: lossy."
+    ),
+]
+TreeOption = Annotated[
+    str,
+    typer.Option(
+        help="Draft trees too, DEPTHxBRANCHING as in 3x2: weighed against chains, or, with a fixed lookahead, always."
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
@@ -83,13 +89,14 @@ class SamplingOptions:
         )
 
 
-def speculative_config(lookahead: str, acceptance: AcceptanceRule) -> SpeculativeConfig:
-    """The decoder's settings from `--lookahead` and `--acceptance`. Raises ConfigError."""
+def speculative_config(lookahead: str, acceptance: AcceptanceRule, tree: str = "off") -> SpeculativeConfig:
+    """The decoder's settings from `--lookahead`, `--acceptance` and `--tree`. Raises ConfigError."""
+    settings: dict[str, Any] = {"acceptance": acceptance, **tree_settings(tree)}
     if lookahead == "auto":
-        return SpeculativeConfig(acceptance=acceptance)
+        return SpeculativeConfig(**settings)
     if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
         raise ConfigError("lookahead", lookahead, f"auto or a whole number from 1 to {LOOKAHEAD_LIMIT}")
-    return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, acceptance=acceptance)
+    return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, **settings)
 
 
 def given_values(texts: list[str] | None) -> dict[str, str]:

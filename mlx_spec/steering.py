@@ -2,9 +2,9 @@
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from mlx_spec.config import AcceptanceRule, SpeculativeConfig
+from mlx_spec.config import AcceptanceRule, SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError
 
 Drafting = Literal["auto", "model", "ngram", "none"]
@@ -19,6 +19,8 @@ class Change:
     acceptance: AcceptanceRule | None = None
     acceptance_threshold: float | None = None
     min_acceptance_ratio: float | None = None
+    tree: str | None = None
+    """As `tree_settings` reads it."""
 
     def applied_to(self, config: SpeculativeConfig) -> SpeculativeConfig:
         """The configuration with this change. Raises ConfigError for a value out of its range."""
@@ -27,7 +29,9 @@ class Change:
         elif self.lookahead is not None:
             config = replace(config, lookahead=self.lookahead, adaptive_lookahead=False)
         names = ("acceptance", "acceptance_threshold", "min_acceptance_ratio")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.tree is not None:
+            given |= tree_settings(self.tree)
         return replace(config, **given) if given else config
 
     def then(self, later: "Change") -> "Change":
@@ -39,20 +43,22 @@ class Change:
 class Steering:
     """Holds the newest changes until the decoder plans its next round. `steer` may be called from any thread.
 
-    `drafters` are what the answer can be steered to; the decoder sets it when the answer begins.
+    `drafters` are what the answer can be steered to, `config` what it is decoded by; the decoder sets both.
     """
 
     def __init__(self) -> None:
         self.drafters: tuple[str, ...] | None = None
+        self.config = SpeculativeConfig()
         self._lock = threading.Lock()
         self._waiting: Change | None = None
 
     def steer(self, change: Change) -> None:
         """Ask for `change` from the next round on. Raises ConfigError where this answer cannot be decoded like that."""
-        change.applied_to(SpeculativeConfig())
         self._check(change.drafter)
         with self._lock:
-            self._waiting = change if self._waiting is None else self._waiting.then(change)
+            wanted = change if self._waiting is None else self._waiting.then(change)
+            wanted.applied_to(self.config)
+            self._waiting = wanted
 
     def take(self) -> Change | None:
         """What was asked for since the last call."""

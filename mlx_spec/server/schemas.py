@@ -41,7 +41,7 @@ _SAMPLING: Final = (
     "frequency_penalty",
     "logit_bias",
 )
-_STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio")
+_STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio", "tree")
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
 _SHOWN: Final = 80
 
@@ -148,6 +148,7 @@ class SpeculationOptions(BaseModel):
     acceptance: AcceptanceRule | None = None
     acceptance_threshold: float | None = None
     min_acceptance_ratio: float | None = None
+    tree: str | None = None
     alternatives: Annotated[int | None, BeforeValidator(_alternatives)] = None
 
     def steering(self) -> Steering:
@@ -253,6 +254,7 @@ class SteeringRequest(BaseModel):
     acceptance: AcceptanceRule | None = None
     acceptance_threshold: float | None = None
     min_acceptance_ratio: float | None = None
+    tree: str | None = None
 
     @property
     def change(self) -> Change:

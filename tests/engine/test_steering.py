@@ -55,6 +55,26 @@ def test_a_change_holds_from_the_next_planned_round_on_and_keeps_the_words(pair:
     assert any(len(one.drafted) < one.lookahead for one in rounds[20:]), "an unsure draft stops early"
 
 
+def test_trees_may_be_asked_for_and_left_again_and_keep_the_words(pair: ModelPair) -> None:
+    _, untouched = run(pair, {}, drafter="model")
+    changes = {2: Change(tree="3x2"), 8: Change(tree="off")}
+    rounds, end = run(pair, changes, drafter="model")
+    assert end.token_ids == untouched.token_ids
+    assert [one.branched for one in rounds[:12]] == [False] * 4 + [True] * 6 + [False] * 2
+
+
+def test_what_does_not_go_with_the_settings_of_the_answer_is_refused_and_changes_nothing(pair: ModelPair) -> None:
+    steering = Steering()
+    stream = SpeculativeDecoder(pair, drafter="model").stream([1, 2, 3], SAMPLED, 20, lookahead=4, steering=steering)
+    next(event for event in stream if isinstance(event, RoundFinished))
+    steering.steer(Change(tree="2x2"))
+    with pytest.raises(ConfigError, match="coupled, token or typical where tree_speculation is on"):
+        steering.steer(Change(acceptance="block"))
+    with pytest.raises(ConfigError, match="off, or DEPTHxBRANCHING"):
+        steering.steer(Change(tree="many"))
+    assert any(isinstance(event, RoundFinished) and event.branched for event in stream)
+
+
 def test_a_rule_may_change_between_rounds_and_lossy_is_told(pair: ModelPair) -> None:
     _, token = run(pair, {3: Change(acceptance="token")})
     assert token.stats.lossless
