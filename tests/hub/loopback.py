@@ -107,8 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
-        """A small send buffer: what is counted as sent has nearly all arrived."""
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        """Where the speed is limited, a small send buffer: what is counted as sent has nearly all arrived."""
+        if self.hub.bytes_per_second is not None:
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
 
