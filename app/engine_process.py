@@ -1,5 +1,6 @@
 """The engine's process: started, watched, started again when it dies, and never left behind."""
 
+import logging
 import os
 import secrets
 import socket
@@ -22,6 +23,7 @@ LOG_LINES = 40
 TERMINATE_MS = 2_500
 REACH_MS = 8_000
 
+logger = logging.getLogger(__name__)
 Command = Callable[[int, int], Sequence[str]]
 
 
@@ -207,7 +209,10 @@ class EngineProcess(QObject):
     def _read_log(self) -> None:
         if self._process is not None:
             text = bytes(self._process.readAll().data()).decode("utf-8", "replace")
-            self._log.extend(line for line in text.splitlines() if line.strip())
+            lines = [line for line in text.splitlines() if line.strip()]
+            self._log.extend(lines)
+            for line in lines:
+                logger.info("engine: %s", line)
 
     def _set_state(self, state: EngineState, message: str) -> None:
         if (state, message) != (self.state, self.message):

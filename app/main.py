@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 NO_DISPLAY = 3
 _NEEDS_NO_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
@@ -15,11 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Open the window; returns the exit code: 0, or 3 where there is no display."""
     parser = argparse.ArgumentParser(prog="lookahead", description="Chat with a local model and watch it look ahead.")
     parser.add_argument("--version", action="version", version=f"Lookahead {_version()}")
-    parser.parse_args(arguments)
+    parser.add_argument("files", nargs="*", type=Path, help="text files to attach, or prompt files to run")
+    options = parser.parse_args(arguments)
     if not has_display(sys.platform, os.environ):
         sys.stderr.write("lookahead: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).\n")
         return NO_DISPLAY
-    return _run()
+    return _run(options.files)
 
 
 def has_display(platform: str, environment: Mapping[str, str]) -> bool:
@@ -31,25 +33,37 @@ def has_display(platform: str, environment: Mapping[str, str]) -> bool:
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def _run() -> int:
+def _run(files: Sequence[Path]) -> int:
     # Qt is imported late: `--help` and a missing display need none of it.
     from PySide6.QtCore import QTimer
 
     from app.application import Application
-    from app.assembly import build_window
+    from app.logs import catch_errors, start_logging
+    from app.single_instance import SingleInstance
+    from app.workspace import Workspace
 
     app = Application(sys.argv[:1])
     app.setApplicationName("Lookahead")
     app.setStyle("Fusion")
-    window = build_window()
+    instance = SingleInstance(parent=app)
+    if instance.hand_over(files):
+        return 0
+    instance.listen()
+    start_logging()
+    workspace = Workspace()
+    workspace.setParent(app)
+    catch_errors(workspace.tell)
+    instance.launched.connect(workspace.on_launched)
     # Python sees a signal only while Python runs: the timer gives it the chance, so that Ctrl-C ends the engine too.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: window.close())
-    waker = QTimer(window, interval=300)
+        signal.signal(number, lambda *_: workspace.close())
+    waker = QTimer(app, interval=300)
     waker.timeout.connect(lambda: None)
     waker.start()
-    window.show()
-    window.engine.start()
+    workspace.new_window().show()
+    workspace.reopen_chat()
+    workspace.engine.start()
+    workspace.open_files(files)
     return app.exec()
 
 

@@ -15,7 +15,7 @@ class AddressError(ValueError):
 
 def parse_address(written: str) -> str:
     """`http://HOST:PORT` of what was written; `http://` and a final slash may be left out. Raises AddressError."""
-    text = written.strip().rstrip("/")
+    text = written.strip()
     if not text:
         raise AddressError("Write the engine's address, as in http://big-mac.local:8080.")
     parts = urlsplit(text if "://" in text else f"http://{text}")
@@ -27,7 +27,7 @@ def parse_address(written: str) -> str:
         raise AddressError(f"“{parts.scheme}” is not http or https.")
     if not parts.hostname or " " in parts.netloc:
         raise AddressError(f"“{written.strip()}” names no computer.")
-    if parts.path or parts.query or parts.username:
+    if parts.path.strip("/") or parts.query or parts.username:
         raise AddressError("Only the computer and its port: leave out what follows.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")

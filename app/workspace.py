@@ -1,10 +1,10 @@
 """What all windows share: one engine, one store of chats, one theme. The last window to close ends them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.application import Application
@@ -22,6 +22,8 @@ from app.views.main_window import MainWindow
 from app.views.prompt_desk import PromptDesk
 from app.views.speculation import Speculation
 from app.window_memory import WindowMemory
+
+GATHER_MS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Workspace(QObject):
             self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
         )
         self.windows: list[MainWindow] = []
+        self._opened: list[Path] = []
         if isinstance(app := QApplication.instance(), Application):
             app.file_opened.connect(self.open_path)
 
@@ -89,9 +92,12 @@ class Workspace(QObject):
         return window
 
     def open_path(self, path: Path) -> None:
-        """Take a file that was opened from outside, in the window that is in front."""
-        window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
-        window.desk.attachments.add_paths([path])
+        """Take a file that was opened from outside, in the window that is in front.
+
+        The Dock tells of several files one by one; those that come together are taken together.
+        """
+        self._opened.append(path)
+        QTimer.singleShot(GATHER_MS, self, self._take_opened)
 
     def reopen_chat(self) -> None:
         """Open the chat that was open last in the first window."""
@@ -101,10 +107,37 @@ class Workspace(QObject):
     def raise_window(self) -> None:
         """Bring the newest window to the front."""
         window = self.windows[-1]
-        window.setWindowState(window.windowState() & ~window.windowState().WindowMinimized)
+        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
         window.show()
         window.raise_()
         window.activateWindow()
+
+    def tell(self, problem: Problem) -> None:
+        """Show a problem in the newest window."""
+        if self.windows:
+            self.windows[-1].banner.show_problem(problem)
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Open files as if the Dock had opened them."""
+        app = QApplication.instance()
+        for path in paths if isinstance(app, Application) else ():
+            app.file_opened.emit(path)
+
+    def on_launched(self, paths: Sequence[Path]) -> None:
+        """Lookahead was started once more: this one comes to the front and takes the files."""
+        self.raise_window()
+        self.open_files(paths)
+
+    def close(self) -> None:
+        """Close every window."""
+        for window in list(self.windows):
+            window.close()
+
+    def _take_opened(self) -> None:
+        paths, self._opened = self._opened, []
+        if paths and self.windows:
+            window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
+            window.desk.attachments.add_paths(paths)
 
     def _show_new_window(self) -> None:
         window = self.new_window()

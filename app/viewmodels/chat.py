@@ -75,6 +75,7 @@ class ChatViewModel(QObject):
         self._engine, self._client, self._trace = engine, client, trace
         self.store = store or Store(None)
         self.recorder = ChatRecorder(self.store, self)
+        self.recorder.follow(None, self.conversation, self._settings)
         self.recorder.chats_changed.connect(self.chats_changed)
         self.recorder.refused.connect(self.problem_raised)
         self._answering = Answering(client, trace, self.recorder, self)

@@ -54,6 +54,10 @@ class Banner(QFrame):
         self._action.setVisible(problem.remedy != "none")
         self.show()
 
+    def unfold(self) -> None:
+        """Show the details."""
+        self._fold.setChecked(True)
+
     def clear(self) -> None:
         """Nothing is wrong any more."""
         self.problem = None
