@@ -85,7 +85,7 @@ QPlainTextEdit#preview, QPlainTextEdit#formText { background: $surface; border: 
 QPlainTextEdit#formText:focus, QPlainTextEdit#preview:focus { border-color: $accent; }
 QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;
   selection-background-color: $selection; selection-color: $text; }
-QTableView::item { padding: 0 8px; border-bottom: 1px solid $border; }
+QTableView::item { padding: 0 5px; border-bottom: 1px solid $border; }
 QHeaderView, QHeaderView::section { background: $surface; color: $muted; border: none; font-size: ${small}px; }
 QHeaderView::section { padding: 6px 8px; border-bottom: 1px solid $border; }
 QFrame#composer { background: $surface; border: 1px solid $border; border-radius: 16px; }

@@ -52,12 +52,12 @@ class Chip(QFrame):
         self.label.ensurePolished()
         name = self.label.fontMetrics().elidedText(file.name, Qt.TextElideMode.ElideMiddle, NAME_PX)
         self.label.setText(f"{name}   {detail(file)}")
-        self.label.setAccessibleName(f"{file.name}, {detail(file)}: show its text")
+        self.label.setAccessibleName(self.tr("{}, {}: show its text").format(file.name, detail(file)))
         self.label.setToolTip(
-            "\n".join(filter(None, (str(file.path or file.name), file.note, "Click to look inside.")))
+            "\n".join(filter(None, (str(file.path or file.name), file.note, self.tr("Click to look inside."))))
         )
-        self.close_button.setAccessibleName(f"Remove {file.name}")
-        self.close_button.setToolTip("Remove")
+        self.close_button.setAccessibleName(self.tr("Remove {}").format(file.name))
+        self.close_button.setToolTip(self.tr("Remove"))
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -86,7 +86,7 @@ class ChipRow(QScrollArea):
         self.setWidget(self._page)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Attached files")
+        self.setAccessibleName(self.tr("Attached files"))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.hide()
 

@@ -42,9 +42,9 @@ class Composer(QFrame):
         self.meter = ContextMeter(palette)
         self.reading = QLabel()
         self.reading.setProperty("role", "muted")
-        self.attach_button = _button("Attach files")
+        self.attach_button = _button(self.tr("Attach files"))
         self.attach_button.clicked.connect(self.attach_chosen)
-        self.button = _button("Send (Enter)")
+        self.button = _button(self.tr("Send (Enter)"))
         self.button.setProperty("role", "primary")
         self.button.clicked.connect(self._on_button)
         # Whoever knows the context may look at the question first, and send it or ask back.
@@ -94,7 +94,7 @@ class Composer(QFrame):
         """Whether the button sends or stops, and whether it can."""
         self._is_busy = is_busy
         self.button.setEnabled(is_busy or can_send)
-        name = "Stop (Esc)" if is_busy else "Send (Enter)"
+        name = self.tr("Stop (Esc)") if is_busy else self.tr("Send (Enter)")
         self.button.setAccessibleName(name)
         self.button.setToolTip(name)
         self._draw()
@@ -106,7 +106,9 @@ class Composer(QFrame):
     def show_reading(self, num_read: int, num_files: int) -> None:
         """Tell how many dropped files are read; nothing once they all are."""
         is_over = num_read >= num_files
-        self.reading.setText("" if is_over else f"Reading {num_read + 1:,} of {num_files:,} files…")
+        self.reading.setText(
+            "" if is_over else self.tr("Reading {} of {} files…").format(f"{num_read + 1:,}", f"{num_files:,}")
+        )
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""

@@ -33,11 +33,10 @@ class ComposerField(QPlainTextEdit):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.history = ComposerHistory()
-        self.setPlaceholderText("Ask something")
-        self.setAccessibleName("Message")
-        self.setAccessibleDescription(
-            "Enter sends, Shift-Enter breaks the line, up brings back what was sent. Files can be dropped here."
-        )
+        self.setPlaceholderText(self.tr("Ask something"))
+        self.setAccessibleName(self.tr("Message"))
+        keys = self.tr("Enter sends, Shift-Enter breaks the line, up brings back what was sent.")
+        self.setAccessibleDescription(f"{keys} {self.tr('Files can be dropped here.')}")
         self.setTabChangesFocus(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.document().setDocumentMargin(MARGIN_PX)

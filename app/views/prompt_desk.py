@@ -58,7 +58,7 @@ class PromptDesk(QObject):
 
     def choose_files(self) -> None:
         """Ask for files with the system's dialog."""
-        names, _ = QFileDialog.getOpenFileNames(self._window, "Attach Files")
+        names, _ = QFileDialog.getOpenFileNames(self._window, self.tr("Attach Files"))
         if names:
             self.attachments.add_paths([Path(name) for name in names])
 
@@ -91,7 +91,9 @@ class PromptDesk(QObject):
         attachments.folder_dropped.connect(self._confirm_folder)
         self.context.changed.connect(lambda: composer.show_count(self.context.count))
         self.context.prompt_shown.connect(self._show_prompt)
-        self.context.prompt_refused.connect(lambda why: self._tell(Problem("The prompt cannot be shown.", why)))
+        self.context.prompt_refused.connect(
+            lambda why: self._tell(Problem(self.tr("The prompt cannot be shown."), why))
+        )
         chat.state_changed.connect(self.queue.on_engine_changed)
         chat.state_changed.connect(self.context.refresh)
         chat.chat_opened.connect(self._on_chat_opened)
@@ -138,7 +140,7 @@ class PromptDesk(QObject):
 
     def _show_prompt(self, count: TokenCount) -> None:
         about = f"{count.num_tokens:,} tokens of {count.context_length:,}. Special tokens are written out."
-        self._open(TextDialog("What the model sees", about, count.prompt or "", self._window))
+        self._open(TextDialog(self.tr("What the model sees"), about, count.prompt or "", self._window))
 
     def open_form(self, prompts: Sequence[PromptFile]) -> None:
         """Ask for the values of prompt files, and run them: one as a new chat, several in the queue."""
@@ -157,9 +159,8 @@ class PromptDesk(QObject):
             return
         if not self._chat.is_ready:
             is_busy = self._chat.is_busy
-            form.show_remark(
-                "An answer is under way: stop it, or wait for its end." if is_busy else "The engine is not ready yet."
-            )
+            busy = self.tr("An answer is under way: stop it, or wait for its end.")
+            form.show_remark(busy if is_busy else self.tr("The engine is not ready yet."))
             return
         form.accept()
         (prompt,) = form.prompts
@@ -171,10 +172,10 @@ class PromptDesk(QObject):
     def _confirm_folder(self, listing: FolderListing) -> None:
         name, num_files = listing.folder.name, len(listing.files)
         if not listing.is_whole:
-            advice = "Choose a smaller folder, or the files in it."
+            advice = self.tr("Choose a smaller folder, or the files in it.")
             self._tell(Problem(f"“{name}” holds more than {MAX_FILES:,} files.", advice))
         elif not listing.files:
-            self._tell(Problem(f"“{name}” is empty.", "Hidden files are left out."))
+            self._tell(Problem(f"“{name}” is empty.", self.tr("Hidden files are left out.")))
         else:
             num_prompts = sum(is_prompt_file(path) for path in listing.files)
             files = f"{num_files} file" + ("s" if num_files > 1 else "")
@@ -183,7 +184,7 @@ class PromptDesk(QObject):
                 f"Take the {files} in “{name}”, {told_size(listing.size_bytes)} together?",
                 f"Folders inside are included, hidden files are left out.{kinds}",
             )
-            self._offer(box, "Take Them", lambda: self.attachments.add_paths(listing.files))
+            self._offer(box, self.tr("Take Them"), lambda: self.attachments.add_paths(listing.files))
             self._open(box)
 
     def _check_length(self, send: Callable[[], None]) -> None:
@@ -204,13 +205,13 @@ class PromptDesk(QObject):
         largest = max(files, key=lambda file: file.num_tokens or 0, default=None)
         left = (largest.num_tokens or 0) - (count.num_tokens - count.context_length) - reserve if largest else 0
         if largest is None or left <= 0:
-            self._tell(Problem(needs, "Shorten it, remove a file, or begin a new chat. Nothing was sent."))
+            self._tell(Problem(needs, self.tr("Shorten it, remove a file, or begin a new chat. Nothing was sent.")))
             return
         box = self._question(
             needs, f"The largest file, “{largest.name}”, has {largest.num_tokens:,}. Nothing was sent yet."
         )
         self._offer(box, f"Keep Its First {left:,} Tokens", lambda: self.attachments.shorten(largest.key, left))
-        self._offer(box, "Remove It", lambda: self.attachments.remove(largest.key))
+        self._offer(box, self.tr("Remove It"), lambda: self.attachments.remove(largest.key))
         self._open(box)
 
     def _question(self, text: str, more: str) -> QMessageBox:

@@ -47,13 +47,15 @@ class PromptForm(QDialog):
         self.setMinimumWidth(WIDTH_PX)
         self.setMaximumHeight(MAX_HEIGHT_PX)
         one = self.prompts[0] if len(self.prompts) == 1 else None
-        title = one.title if one else f"{len(self.prompts)} prompts"
+        title = one.title if one else self.tr("{} prompts").format(len(self.prompts))
         self.setWindowTitle(title)
         heading = QLabel(title, wordWrap=True)
         heading.setProperty("role", "title")
         about = QLabel(told_settings(one) if one else told_names(self.prompts), wordWrap=True)
         about.setProperty("role", "muted")
-        self.run_button = QPushButton("Run" if one else f"Run {len(self.prompts)} prompts", default=True)
+        self.run_button = QPushButton(
+            self.tr("Run") if one else self.tr("Run {} prompts").format(len(self.prompts)), default=True
+        )
         self.run_button.setProperty("role", "wide")
         self.run_button.clicked.connect(self._run)
         layout = QVBoxLayout(self)
@@ -94,7 +96,7 @@ class PromptForm(QDialog):
         if not self.variables:
             text = one.filled({})[0] if one else "\n\n".join(prompt.filled({})[0] for prompt in self.prompts)
             preview = QPlainTextEdit(text, readOnly=True, objectName="preview")
-            preview.setAccessibleName("The prompt")
+            preview.setAccessibleName(self.tr("The prompt"))
             return preview
         page = QWidget(objectName="column")
         form = QVBoxLayout(page)
@@ -111,7 +113,7 @@ class PromptForm(QDialog):
         form.addStretch()
         area = QScrollArea(widgetResizable=True)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setAccessibleName("Variables")
+        area.setAccessibleName(self.tr("Variables"))
         area.setWidget(page)
         area.setMinimumHeight(min(page.sizeHint().height() + 8, MAX_HEIGHT_PX - 220))
         return area
@@ -138,7 +140,7 @@ class PromptForm(QDialog):
     def _buttons(self) -> QHBoxLayout:
         self._missing = QLabel()
         self._missing.setProperty("role", "muted")
-        cancel = QPushButton("Cancel")
+        cancel = QPushButton(self.tr("Cancel"))
         cancel.setProperty("role", "outline")
         cancel.clicked.connect(self.reject)
         row = QHBoxLayout()
@@ -153,7 +155,7 @@ class PromptForm(QDialog):
         missing = [v.label for v in self.variables if v.default is None and not values.get(v.name, "").strip()]
         self.run_button.setEnabled(not missing)
         if hasattr(self, "_missing"):
-            self._missing.setText(f"Still to fill: {', '.join(missing)}" if missing else "")
+            self._missing.setText(self.tr("Still to fill: {}").format(", ".join(missing)) if missing else "")
 
     def _run(self) -> None:
         self.run_chosen.emit(self.values())

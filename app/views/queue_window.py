@@ -35,18 +35,18 @@ class QueueWindow(QDialog):
     def __init__(self, queue: QueueViewModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.queue = queue
-        self.setWindowTitle("Prompt Queue")
+        self.setWindowTitle(self.tr("Prompt Queue"))
         self.resize(*SIZE)
         self.table = QTableView()
         self.answer = QPlainTextEdit(readOnly=True, objectName="preview")
-        self.answer.setAccessibleName("Answer of the chosen prompt")
+        self.answer.setAccessibleName(self.tr("Answer of the chosen prompt"))
         self.status, self.note = QLabel(), QLabel(wordWrap=True)
         self.progress = QProgressBar(textVisible=False)
-        self.progress.setAccessibleName("Progress of the queue")
+        self.progress.setAccessibleName(self.tr("Progress of the queue"))
         self.run_button, self.export_button, self.clear_button = (
-            QPushButton("Stop"),
-            QPushButton("Export…"),
-            QPushButton("Clear"),
+            QPushButton(self.tr("Stop")),
+            QPushButton(self.tr("Export…")),
+            QPushButton(self.tr("Clear")),
         )
         self._shown: tuple[int, str] | None = None
         self._build()
@@ -62,13 +62,14 @@ class QueueWindow(QDialog):
         try:
             path.write_text(export(self.queue.results(), kind), encoding="utf-8")
         except OSError as error:
-            self.note.setText(f"{path} could not be written ({error.strerror or error}): choose another place.")
+            why = self.tr("{} could not be written ({}): choose another place.")
+            self.note.setText(why.format(path, error.strerror or error))
             return False
-        self.note.setText(f"Written to {path}.")
+        self.note.setText(self.tr("Written to {}.").format(path))
         return True
 
     def _build(self) -> None:
-        title = QLabel("Prompt queue")
+        title = QLabel(self.tr("Prompt queue"))
         title.setProperty("role", "title")
         for label in (self.status, self.note):
             label.setProperty("role", "muted")
@@ -100,7 +101,7 @@ class QueueWindow(QDialog):
     def _build_table(self) -> None:
         table = self.table
         table.setModel(QueueTable(self.queue))
-        table.setAccessibleName("Prompts and what came of them")
+        table.setAccessibleName(self.tr("Prompts and what came of them"))
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -145,11 +146,14 @@ class QueueWindow(QDialog):
 
     def _show_state(self) -> None:
         queue, total = self.queue, len(self.queue.items)
-        failed = f" · {queue.num_failed} failed" if queue.num_failed else ""
-        self.status.setText(f"{queue.num_done} of {total} done{failed}" if total else "Drop several .prompt.md files.")
+        done = self.tr("{} of {} done").format(queue.num_done, total)
+        failed = self.tr("{} failed").format(queue.num_failed) if queue.num_failed else ""
+        self.status.setText(
+            " · ".join(filter(None, (done, failed))) if total else self.tr("Drop several .prompt.md files.")
+        )
         self.progress.setRange(0, max(1, total))
         self.progress.setValue(queue.num_done + queue.num_failed)
-        self.run_button.setText("Stop" if queue.is_running else "Run the Rest")
+        self.run_button.setText(self.tr("Stop") if queue.is_running else self.tr("Run the Rest"))
         self.run_button.setEnabled(queue.is_running or queue.can_resume)
         self.export_button.setEnabled(total > 0)
         self.clear_button.setEnabled(total > 0)
@@ -161,7 +165,7 @@ class QueueWindow(QDialog):
             self.queue.resume()
 
     def _choose_export(self) -> None:
-        name, chosen = QFileDialog.getSaveFileName(self, "Export Results", "results.csv", ";;".join(FILTERS))
+        name, chosen = QFileDialog.getSaveFileName(self, self.tr("Export Results"), "results.csv", ";;".join(FILTERS))
         if name:
             kind = FILTERS.get(chosen, "csv")
             path = Path(name)

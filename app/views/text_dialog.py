@@ -26,7 +26,7 @@ class TextDialog(QDialog):
         self.field.setObjectName("preview")
         self.field.setAccessibleName(title)
         self.field.setFont(mono_font())
-        copy, close = QPushButton("Copy"), QPushButton("Close", default=True)
+        copy, close = QPushButton(self.tr("Copy")), QPushButton(self.tr("Close"), default=True)
         for button, slot in ((copy, self._copy), (close, self.accept)):
             button.setProperty("role", "outline")
             button.clicked.connect(slot)
