@@ -70,7 +70,8 @@ class Round:
     """Sent when one draft and one verify are over.
 
     `drafter` is None where nothing was asked of one, and `is_parked` tells that the engine could have drafted and
-    expected no gain of it. `plain_step_ms` is what a plain step costs now. An older engine tells none of that.
+    expected no gain of it. `plain_step_ms` is what a plain step costs now. An older engine tells none of that. In a
+    round that `is_tree` the drafts branched, and each tells its parent.
     """
 
     index: int
@@ -85,13 +86,9 @@ class Round:
     reason: str = ""
     is_parked: bool = False
     plain_step_ms: float | None = None
+    is_tree: bool = False
     # The event as the engine sent it, compactly: what is kept of a chat holds all that a newer engine told.
     wire: str = field(default="", repr=False, compare=False)
-
-    @property
-    def is_tree(self) -> bool:
-        """Whether the draft branched."""
-        return any(token.parent is not None for token in self.drafted)
 
     @property
     def host_ms(self) -> float:
@@ -208,6 +205,7 @@ def _parse_round(value: Mapping[str, Any]) -> Round:
         reason=str(value.get("reason") or ""),
         is_parked=value.get("parked") is True,
         plain_step_ms=_number(value.get("plain_step_ms")),
+        is_tree=any("parent" in token for token in value["drafted"]),
         wire=json.dumps(value, separators=(",", ":")),
     )
 

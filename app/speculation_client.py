@@ -13,6 +13,8 @@ from app.protocol import parse_failure
 
 _STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 _TIMEOUT_MS = 10_000
+MACHINE = "/v1/speculation/machine"
+SETTINGS = "/v1/speculation/settings"
 
 
 class SpeculationClient(QObject):
@@ -33,6 +35,8 @@ class SpeculationClient(QObject):
         self._address: EngineAddress | None = None
         self._network = QNetworkAccessManager(self)
         self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
+        # One connection for all: a closure that holds its reply outlives the network it came from, and crashes.
+        self._network.finished.connect(self._on_reply)
 
     def set_address(self, address: EngineAddress) -> None:
         """Send what follows to `address`."""
@@ -41,17 +45,15 @@ class SpeculationClient(QObject):
     def fetch_machine(self) -> None:
         """Ask what was measured of the machine."""
         if self._address is not None:
-            reply = self._network.get(self._request("/v1/speculation/machine"))
-            reply.finished.connect(lambda: self._on_machine(reply))
+            self._network.get(self._request(MACHINE))
 
     def steer(self, request_id: str | None, changes: Mapping[str, Any]) -> None:
         """Change the answer `request_id`, or the one under way."""
         if self._address is not None:
             body = dict(changes) | ({"request": request_id} if request_id else {})
-            request = self._request("/v1/speculation/settings")
+            request = self._request(SETTINGS)
             request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
-            reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
-            reply.finished.connect(lambda: self._on_steered(reply))
+            self._network.post(request, QByteArray(json.dumps(body).encode()))
 
     def _request(self, path: str) -> QNetworkRequest:
         assert self._address is not None
@@ -60,12 +62,14 @@ class SpeculationClient(QObject):
         request.setTransferTimeout(_TIMEOUT_MS)
         return request
 
-    def _on_machine(self, reply: QNetworkReply) -> None:
+    def _on_reply(self, reply: QNetworkReply) -> None:
         reply.deleteLater()
-        self.machine_told.emit(parse_machine(bytes(reply.readAll().data())))
+        if reply.url().path() == MACHINE:
+            self.machine_told.emit(parse_machine(bytes(reply.readAll().data())))
+        else:
+            self._on_steered(reply)
 
     def _on_steered(self, reply: QNetworkReply) -> None:
-        reply.deleteLater()
         if reply.attribute(_STATUS) == 200:
             self.steered.emit()
             return

@@ -12,10 +12,13 @@ import psutil
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.conversation import Answer, Settings
+from app.conversation import Answer, Settings, build_request
 from app.engine_client import EngineClient
 from app.engine_process import EngineProcess
+from app.speculation_client import SpeculationClient
 from app.viewmodels.chat import ChatViewModel
+from app.viewmodels.race import RaceViewModel
+from app.viewmodels.steering import NEXT_ROUND, SteeringViewModel
 from app.viewmodels.trace import TraceViewModel
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +144,57 @@ def test_a_killed_window_takes_its_engine_along() -> None:
     while psutil.pid_exists(child) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not psutil.pid_exists(child)
+
+
+def test_alternatives_plain_steps_and_parked_rounds_are_told(chat: ChatViewModel, qtbot: QtBot) -> None:
+    rounds = answer(chat, qtbot, temperature=0.7, seed=11, drafter="model", lookahead=3).rounds
+    for token in (token for one in rounds for token in one.emitted):
+        assert 1 <= len(token.target_top) <= 3
+        assert token.token_id is not None
+    assert any(token.draft_top for one in rounds for token in one.emitted)
+    assert not any(one.is_parked for one in rounds), "a fixed length never parks"
+
+
+def test_a_running_answer_is_steered_and_keeps_its_words(chat: ChatViewModel, qtbot: QtBot) -> None:
+    """The real engine takes the change at a later round of the same answer."""
+    speculation = SpeculationClient(chat._client)
+    speculation.set_address(chat._engine.address)
+    steering = SteeringViewModel(chat, chat._client, speculation)
+    told: list[str] = []
+    steering.told.connect(told.append)
+    whole = answer(chat, qtbot, temperature=0.7, seed=5, lookahead=4, drafter="model")
+    chat.settings = Settings(max_tokens=NUM_TOKENS, temperature=0.7, seed=5, lookahead=4, drafter="model")
+    steer = chat._client.round_finished.connect(
+        lambda one: steering.change({"lookahead": 2}) if one.index == 0 else None
+    )
+    with qtbot.waitSignal(chat.answer_closed, timeout=30_000) as closed:
+        chat.send("Why is the sky blue? Почему? 为什么?")
+    chat._client.disconnect(steer)
+    qtbot.waitUntil(lambda: bool(told), timeout=5_000)
+    steered = closed.args[0]
+    assert steered.text == whole.text
+    if told == [NEXT_ROUND]:  # else the answer was over before the change arrived, and the engine said so
+        assert steered.rounds[0].lookahead == 4
+    else:
+        assert "under way" in told[0]
+
+
+def test_a_race_on_the_real_engine_has_the_same_words(chat: ChatViewModel, qtbot: QtBot) -> None:
+    client = EngineClient(chat._client)
+    client.set_address(chat._engine.address)
+    race = RaceViewModel(client)
+    settings = Settings(max_tokens=NUM_TOKENS, temperature=0.9, lookahead=4)
+    with qtbot.waitSignal(race.decided, timeout=30_000):
+        race.start(build_request([{"role": "user", "content": "Tell me more."}], "tiny", settings, 3))
+    assert race.verdict is not None
+    assert race.verdict.is_equal, race.verdict.words
+    assert race.lanes["ours"].tally.num_drafting > 0
+    assert race.lanes["plain"].tally.num_drafting == 0
+
+
+def test_the_machine_is_asked_about(chat: ChatViewModel, qtbot: QtBot) -> None:
+    speculation = SpeculationClient(chat._client)
+    speculation.set_address(chat._engine.address)
+    with qtbot.waitSignal(speculation.machine_told, timeout=10_000) as told:
+        speculation.fetch_machine()
+    assert told.args[0].limit is None, "the tiny engine measures no memory"

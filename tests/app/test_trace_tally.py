@@ -21,7 +21,7 @@ def tree() -> Round:
         DraftedToken("b", 0.2, 0.4, "rejected", parent=0),
         DraftedToken("c", 0.5, 0.3, "accepted", parent=0),
     )
-    return replace(make_round(0, 2, 2), drafted=drafted)
+    return replace(make_round(0, 2, 2), drafted=drafted, is_tree=True)
 
 
 def test_lengths_and_places_are_counted() -> None:
@@ -67,6 +67,12 @@ def test_a_tree_is_counted_by_depth_and_read_from_its_root() -> None:
     ]
     tally = Tally.of([tree()])
     assert (tally.accepted_lengths, tally.tested_at, tally.accepted_at) == ([0, 0, 1], [1, 1], [1, 1])
+
+
+def test_two_tokens_for_one_place_are_no_chain() -> None:
+    drafted = (DraftedToken("a", 0.6, 0.5, "rejected"), DraftedToken("d", 0.1, 0.3, "accepted"))
+    tally = Tally.of([replace(make_round(0, 1, 1), drafted=drafted, is_tree=True)])
+    assert (tally.tested_at, tally.accepted_at) == ([1], [1])
 
 
 class TestCoalescing:
