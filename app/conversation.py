@@ -21,7 +21,8 @@ class Settings:
     """How the answers of a chat are made. `seed` None draws a new one for each; `drafter` "none" decodes plainly.
 
     `system` is the system prompt, empty for none. `top_k` and `min_p` 0 and `top_p` 1 leave every token possible.
-    The rule of `acceptance` keeps the words where it is "coupled"; thresholds that are None are the engine's own.
+    The rule of `acceptance` keeps the words where it is "coupled"; thresholds and a `tree` that are None are the
+    engine's own.
     """
 
     temperature: float = 0.7
@@ -36,6 +37,7 @@ class Settings:
     acceptance: AcceptanceRule = "coupled"
     acceptance_threshold: float | None = None
     min_acceptance_ratio: float | None = None
+    tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def build_request(messages: Sequence[dict[str, str]], model: str, settings: Sett
         speculation["drafter"] = settings.drafter
     if settings.acceptance != "coupled":
         speculation["acceptance"] = settings.acceptance
-    for name in ("acceptance_threshold", "min_acceptance_ratio"):
+    for name in ("acceptance_threshold", "min_acceptance_ratio", "tree"):
         if (value := getattr(settings, name)) is not None:
             speculation[name] = value
     system = [{"role": "system", "content": settings.system}] if settings.system.strip() else []

@@ -7,8 +7,6 @@ from typing import Any, Literal
 from mlx_spec.config import AcceptanceRule, SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError
 
-Drafting = Literal["auto", "model", "ngram", "none"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:

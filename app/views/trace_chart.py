@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from app.protocol import Round
@@ -17,6 +17,7 @@ class TraceChart(Chart):
 
     def __init__(self, name: str, height: int, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(name, height, palette, parent)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.rounds: Sequence[Round] = ()
         self.num_shown = 0
         self.is_live = False
@@ -41,6 +42,17 @@ class TraceChart(Chart):
         """The round under the pointer."""
         return self.axis(QRectF(self.rect())).index_at(point.x())
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Left and right point at the round beside, Enter chooses it."""
+        last = self.num_shown - 1
+        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
+        if step is not None and last >= 0:
+            self.pointed.emit(max(0, min(last, (last if self.marked is None else self.marked) + step)))
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.marked is not None:
+            self.chosen.emit(self.marked)
+        else:
+            super().keyPressEvent(event)
+
     def draw_mark(self, painter: QPainter, axis: RoundAxis, palette: Palette) -> None:
         """A stripe behind the marked round."""
         if self.marked is not None and axis.first <= self.marked < axis.first + axis.count:
@@ -59,3 +71,12 @@ class TraceChart(Chart):
         painter.fillRect(QRectF(x, axis.plot.top() - 4, axis.plot.right() - x + 4, axis.plot.height() + 5), veil)
         painter.setPen(QPen(QColor(palette.text), 1.5))
         painter.drawLine(QPointF(x, axis.plot.top() - 4), QPointF(x, axis.plot.bottom()))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The chart, and a frame while the keyboard is with it."""
+        super().paintEvent(event)
+        if self.hasFocus():
+            painter = QPainter(self)
+            painter.setPen(QPen(QColor(self._palette.accent), 1))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+            painter.end()

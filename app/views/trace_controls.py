@@ -21,6 +21,12 @@ DRAFTERS = (
     ("N-gram", "ngram", "Only what stood in the text before is guessed"),
     ("None", "none", "Nothing is guessed: plain decoding"),
 )
+SHAPES = (
+    ("Chain", "off", "One guess for each place, each behind the one before. Never changes the words"),
+    ("Tree, 2 deep, 2 wide", "2x2", "Two guesses for each place where that pays. Never changes the words"),
+    ("Tree, 3 deep, 2 wide", "3x2", "Two guesses for each place where that pays. Never changes the words"),
+    ("Tree, 4 deep, 3 wide", "4x3", "Three guesses for each place where that pays. Never changes the words"),
+)
 RULES = (
     ("Coupled", "coupled", "Lossless: plain decoding's own words, for every seed"),
     ("Token", "token", "Lossless in distribution: the same chances, other words for a seed"),
@@ -34,7 +40,7 @@ RATIO_WORDS = (
 
 
 class TraceControls(QWidget):
-    """Drafter, lookahead, acceptance rule, and two thresholds.
+    """Drafter, lookahead, shape, acceptance rule, and two thresholds.
 
     Signals:
         changed: a dictionary of the Settings' fields that the user changed.
@@ -48,10 +54,11 @@ class TraceControls(QWidget):
         self.drafter = _choice([name for name, _, _ in DRAFTERS], palette)
         self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))], palette)
         self.lookahead.setMaxVisibleItems(12)
+        self.shape = _choice([name for name, _, _ in SHAPES], palette)
         self.rule = _choice([name for name, _, _ in RULES], palette)
         self.threshold = _share()
         self.ratio = _share()
-        self._drafter_words, self._rule_words = _muted(), _muted()
+        self._drafter_words, self._shape_words, self._rule_words = _muted(), _muted(), _muted()
         self._told = _muted("A change takes effect at the next round.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -60,6 +67,7 @@ class TraceControls(QWidget):
         parts: tuple[tuple[str, QWidget, QLabel], ...] = (
             ("Drafter", self.drafter, self._drafter_words),
             ("Lookahead", self.lookahead, length_words),
+            ("Shape", self.shape, self._shape_words),
             ("Acceptance", self.rule, self._rule_words),
             ("Stop drafting below", self.threshold, _muted(THRESHOLD_WORDS)),
             ("Park below", self.ratio, _muted(RATIO_WORDS)),
@@ -84,6 +92,7 @@ class TraceControls(QWidget):
             widget.blockSignals(True)
         self.drafter.setCurrentIndex(_place(DRAFTERS, settings.drafter))
         self.lookahead.setCurrentText("Auto" if settings.lookahead == "auto" else str(settings.lookahead))
+        self.shape.setCurrentIndex(_place(SHAPES, settings.tree or "off"))
         self.rule.setCurrentIndex(_place(RULES, settings.acceptance))
         self.threshold.setValue(_or(settings.acceptance_threshold, DEFAULT_THRESHOLD))
         self.ratio.setValue(_or(settings.min_acceptance_ratio, DEFAULT_RATIO))
@@ -98,7 +107,7 @@ class TraceControls(QWidget):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        for box in (self.drafter, self.lookahead, self.rule):
+        for box in (self.drafter, self.lookahead, self.shape, self.rule):
             box.wear(palette)
         for share in (self.threshold, self.ratio):
             share.setFixedWidth(scaled(SHARE_PX))
@@ -106,11 +115,12 @@ class TraceControls(QWidget):
 
     @property
     def _fields(self) -> tuple[QWidget, ...]:
-        return self.drafter, self.lookahead, self.rule, self.threshold, self.ratio
+        return self.drafter, self.lookahead, self.shape, self.rule, self.threshold, self.ratio
 
     def _connect(self) -> None:
         self.drafter.currentIndexChanged.connect(lambda index: self._tell_change(drafter=DRAFTERS[index][1]))
         self.lookahead.currentIndexChanged.connect(lambda index: self._tell_change(lookahead=index or "auto"))
+        self.shape.currentIndexChanged.connect(lambda index: self._tell_change(tree=SHAPES[index][1]))
         self.rule.currentIndexChanged.connect(lambda index: self._tell_change(acceptance=RULES[index][1]))
         self.threshold.valueChanged.connect(lambda value: self._tell_change(acceptance_threshold=round(value, 2)))
         self.ratio.valueChanged.connect(lambda value: self._tell_change(min_acceptance_ratio=round(value, 2)))
@@ -121,6 +131,7 @@ class TraceControls(QWidget):
 
     def _explain(self) -> None:
         self._drafter_words.setText(DRAFTERS[self.drafter.currentIndex()][2])
+        self._shape_words.setText(SHAPES[self.shape.currentIndex()][2])
         _, rule, words = RULES[self.rule.currentIndex()]
         self._rule_words.setText(words)
         # What is lossy is said by the first word; the colour only makes sure that it is seen.

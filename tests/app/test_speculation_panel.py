@@ -12,9 +12,11 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 from pytestqt.qtbot import QtBot
 
+from app.conversation import Answer
 from app.machine import Machine, parse_machine
 from app.protocol import Round
 from app.theme import DARK, LIGHT, Palette
+from app.viewmodels.trace import TraceViewModel
 from app.views.bar_chart import length_bars, place_bars
 from app.views.chart import Chart
 from app.views.lookahead_chart import LookaheadChart
@@ -24,6 +26,7 @@ from app.views.round_card import RoundCard
 from app.views.timeline_chart import TimelineChart
 from app.views.token_style import PROBABILITY_BANDS, probability_format
 from app.views.tokens_page import TokensPage
+from app.views.trace_rounds import TraceRounds
 from app.views.trace_speed import ceiling_words
 from tests.app.test_main_window import ask
 from tests.app.test_trace_tally import tree
@@ -78,6 +81,26 @@ def test_a_click_in_a_chart_chooses_the_round_under_it(qtbot: QtBot) -> None:
         qtbot.mouseClick(chart, Qt.MouseButton.LeftButton, pos=middle.toPoint())
     assert chosen.args == [7]
     assert chart.index_at(QPointF(2, 60)) is None, "on the axis there is no round"
+
+
+def test_the_rounds_can_be_walked_with_the_keyboard(qtbot: QtBot) -> None:
+    trace = TraceViewModel()
+    page = TraceRounds(trace, LIGHT)
+    qtbot.addWidget(page)
+    trace.show(Answer(seed=1, rounds=[make_round(index, 1, 3) for index in range(5)], state="finished"))
+    page.refresh()
+    trace.pointed.connect(page.point)
+    chosen: list[int] = []
+    trace.chosen.connect(chosen.append)
+    for _ in range(2):
+        qtbot.keyClick(page.lookahead, Qt.Key.Key_Left)
+    assert trace.pointed_round == 2
+    qtbot.keyClick(page.lookahead, Qt.Key.Key_Right)
+    qtbot.keyClick(page.lookahead, Qt.Key.Key_Return)
+    assert chosen == [3]
+    for _ in range(9):
+        qtbot.keyClick(page.lookahead, Qt.Key.Key_Right)
+    assert trace.pointed_round == 4, "the last one"
 
 
 def drawn(chart: Chart, palette: Palette, width: int = 300) -> QImage:
@@ -199,8 +222,10 @@ def test_controls_change_the_chat_and_the_toolbar(answered: MainWindow, qtbot: Q
     controls.lookahead.setCurrentText("6")
     controls.rule.setCurrentIndex(3)
     controls.threshold.setValue(0.7)
+    controls.shape.setCurrentIndex(2)
     settings = answered.chat.settings
     assert (settings.lookahead, settings.acceptance, settings.acceptance_threshold) == (6, "typical", 0.7)
+    assert settings.tree == "3x2"
     assert settings.min_acceptance_ratio is None, "what nobody touched is the engine's own"
     assert answered.bar.lookahead.currentText() == "6"
     assert controls._rule_words.text().startswith("Lossy")
