@@ -11,6 +11,7 @@ from typing import Final, cast
 import mlx.core as mx
 
 from mlx_spec.errors import CorruptModelError
+from mlx_spec.models.gguf_blocks import block_values
 from mlx_spec.models.gguf_header import GGUFHeader, read_header
 from mlx_spec.models.gguf_llama import LlamaShape, model_config, read_shape, tensor_places
 from mlx_spec.models.gguf_tokenizer import save_tokenizer
@@ -23,6 +24,7 @@ Progress = Callable[[str, float], None]
 IMPORT_FORMAT: Final = 1
 RECORD_FILE: Final = "import.json"
 _GROUP: Final = 32
+_READ_BY_MLX: Final = frozenset({"F32", "F16", "Q4_0", "Q4_1", "Q8_0"})
 _SPARE_BYTES: Final = 16_000_000  # tokenizer, configuration and the file system's own
 
 
@@ -57,8 +59,8 @@ def import_gguf(
 ) -> Path:
     """Import the GGUF file at `path` into `folder` and return `folder`.
 
-    Quantised weights (Q4_0, Q4_1, Q8_0) are dequantised to `import_dtype()`. `source` says in `import.json` where
-    the file came from, `sha256` what it must have. The folder appears whole or not at all.
+    Quantised weights, K-quants and IQ included, are dequantised to `import_dtype()`. `source` says in `import.json`
+    where the file came from, `sha256` what it must have. The folder appears whole or not at all.
 
     Raises CorruptModelError (truncated, damaged, another checksum), UnsupportedModelError (architecture, tokenizer,
     quantisation), ModelNotFoundError (no such file), StorageError (no space, not writable).
@@ -92,16 +94,13 @@ def import_gguf(
 
 def _weights(header: GGUFHeader, shape: LlamaShape, tell: Progress) -> dict[str, mx.array]:
     """Return the evaluated weights under mlx-lm's names, dequantised, with q and k rows in their own order again."""
-    try:
-        raw = cast(dict[str, mx.array], mx.load(str(header.path), format="gguf"))
-    except (RuntimeError, ValueError) as error:
-        raise CorruptModelError(f"{header.path} cannot be read ({error}).", details=repr(error)) from error
+    raw = _raw_tensors(header)
     places = tensor_places(shape)
     row_heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
     weights = {}
     for done, (name, info) in enumerate(header.tensors.items()):
         stem = name.removesuffix(".weight")
-        weight = raw.pop(name)
+        weight = raw.pop(name) if name in raw else block_values(header.path, info)
         if f"{stem}.scales" in raw:
             weight = _dequantised(weight, raw.pop(f"{stem}.scales"), raw.pop(f"{stem}.biases"))
         if weight.shape != info.shape:
@@ -112,6 +111,16 @@ def _weights(header: GGUFHeader, shape: LlamaShape, tell: Progress) -> dict[str,
         mx.eval(weight)
         tell("importing", (done + 1) / len(header.tensors))
     return weights
+
+
+def _raw_tensors(header: GGUFHeader) -> dict[str, mx.array]:
+    """What MLX reads by itself, which is quicker; nothing where the file also has blocks that it would round."""
+    if any(info.type_name not in _READ_BY_MLX for info in header.tensors.values()):
+        return {}
+    try:
+        return cast(dict[str, mx.array], mx.load(str(header.path), format="gguf"))
+    except (RuntimeError, ValueError) as error:
+        raise CorruptModelError(f"{header.path} cannot be read ({error}).", details=repr(error)) from error
 
 
 def _save_weights(path: Path, weights: dict[str, mx.array]) -> None:

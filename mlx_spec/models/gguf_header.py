@@ -7,7 +7,7 @@ Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 import math
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,29 +18,27 @@ _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS: Final = 4
 
-# ggml type number -> (name, elements a block, bytes a block), for the types that MLX reads without loss.
-_TENSOR_TYPES: Final = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    8: ("Q8_0", 32, 34),
-}
-# Named in the refusal only.
-_OTHER_TYPES: Final = {
-    6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
-    16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 20: "IQ4_NL", 21: "IQ3_S", 23: "IQ4_XS", 30: "BF16", 39: "MXFP4",
+# ggml type number -> (name, elements a block, bytes a block).
+TENSOR_TYPES: Final = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2),
+    2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 29: ("IQ1_M", 256, 56), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
+    39: ("MXFP4", 32, 17),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: `shape` as MLX has it (rows first), `type_name` such as Q4_1, `nbytes` in the file."""
+    """One tensor: `shape` as MLX has it (rows first), `type_name` such as Q4_1, `nbytes` from `offset` in the file."""
 
     name: str
     shape: tuple[int, ...]
     type_name: str
     nbytes: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,31 +178,31 @@ def _parse(cursor: _Cursor, path: Path, size: int) -> GGUFHeader:
     for _ in range(field_count):
         key = cursor.string()
         metadata[key] = cursor.value(cursor.integer("I"))
-    places = [_tensor(cursor, path) for _ in range(tensor_count)]
-    header = GGUFHeader(path, metadata, {info.name: info for info, _ in places})
-    alignment = max(1, header.integer("general.alignment", 32))
+    tensors = [_tensor(cursor, path) for _ in range(tensor_count)]
+    alignment = max(1, GGUFHeader(path, metadata, {}).integer("general.alignment", 32))
     start = math.ceil(cursor.at / alignment) * alignment
-    if any(offset % alignment or start + offset + info.nbytes > size for info, offset in places):
+    if any(info.offset % alignment or start + info.offset + info.nbytes > size for info in tensors):
         raise cursor.truncated()
+    header = GGUFHeader(path, metadata, {info.name: replace(info, offset=start + info.offset) for info in tensors})
     if len(header.tensors) != tensor_count:
         raise cursor.truncated()
     return header
 
 
-def _tensor(cursor: _Cursor, path: Path) -> tuple[TensorInfo, int]:
+def _tensor(cursor: _Cursor, path: Path) -> TensorInfo:
+    """A tensor's entry; its offset is still one from where the tensors begin."""
     name = cursor.string()
     dimensions = cursor.integer("I")
     if dimensions > _MAX_DIMENSIONS:
         raise cursor.truncated()
     shape = tuple(reversed([cursor.integer("Q") for _ in range(dimensions)]))
     kind, offset = cursor.integer("I"), cursor.integer("Q")
-    if kind not in _TENSOR_TYPES:
-        label = _OTHER_TYPES.get(kind, f"type {kind}")
+    if kind not in TENSOR_TYPES:
         raise UnsupportedModelError(
-            f"{path} stores {name} as {label}, which is not read; use a Q4_0, Q4_1, Q8_0, F16 or F32 file of the model."
+            f"{path} stores {name} as type {kind}, which is not read; use a Q4_K, Q6_K, Q8_0 or F16 file of the model."
         )
-    type_name, block, block_bytes = _TENSOR_TYPES[kind]
+    type_name, block, block_bytes = TENSOR_TYPES[kind]
     elements = math.prod(shape)
     if not shape or elements == 0 or shape[-1] % block:
         raise cursor.truncated()
-    return TensorInfo(name, shape, type_name, elements // block * block_bytes), offset
+    return TensorInfo(name, shape, type_name, elements // block * block_bytes, offset)

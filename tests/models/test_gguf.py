@@ -33,7 +33,7 @@ def refuse(path: Path, folder: Path, kind: type[LookaheadError], **options: Any)
     return one_sentence(caught.value)
 
 
-@pytest.mark.parametrize("matrix_type", ["Q4_0", "Q4_1", "Q8_0", "F16", "F32"])
+@pytest.mark.parametrize("matrix_type", ["Q4_0", "Q4_1", "Q5_0", "Q8_0", "BF16", "F16", "F32"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_logits_equal_a_numpy_forward_of_the_file(tmp_path: Path, matrix_type: str, tied: bool) -> None:
     source = tiny_gguf(matrix_type, tied=tied)
@@ -44,7 +44,7 @@ def test_logits_equal_a_numpy_forward_of_the_file(tmp_path: Path, matrix_type: s
     assert pair.context_length == 256
 
 
-@pytest.mark.parametrize("matrix_type", ["Q4_0", "Q4_1", "Q8_0", "F16"])
+@pytest.mark.parametrize("matrix_type", ["Q4_0", "Q4_1", "Q5_0", "Q8_0", "BF16", "F16"])
 def test_imported_weights_equal_the_bytes_of_the_file(tmp_path: Path, matrix_type: str) -> None:
     source = tiny_gguf(matrix_type)
     import_gguf(source.write(tmp_path / "tiny.gguf"), tmp_path / "models" / "tiny", source="test")
@@ -131,8 +131,8 @@ def test_unknown_kinds_are_named(tmp_path: Path, gguf: TinyGGUF, key: str, value
 
 
 def test_unknown_tensors_and_quantisations_are_named(tmp_path: Path, gguf: TinyGGUF) -> None:
-    gguf.type_numbers["blk.1.ffn_up.weight"] = 14
-    assert "Q6_K" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)
+    gguf.type_numbers["blk.1.ffn_up.weight"] = 77
+    assert "type 77" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)
     gguf.type_numbers.clear()
     gguf.tensors["rope_freqs.weight"] = (np.ones(8, np.float32), "F32")
     assert "rope_freqs" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)

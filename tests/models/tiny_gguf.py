@@ -75,11 +75,29 @@ def pack_q8_0(weight: np.ndarray) -> bytes:
     return b"".join(one.tobytes() + row.tobytes() for one, row in zip(scale, levels, strict=True))
 
 
+def pack_q5_0(weight: np.ndarray) -> bytes:
+    """Blocks of 32: a scale d, the fifth bits as 32 bits, then 16 bytes low halves first; w = d (n - 16)."""
+    blocks = weight.reshape(-1, 32).astype(np.float32)
+    scale = (np.abs(blocks).max(axis=1) / 15).astype(np.float16)
+    levels = np.clip(np.rint(blocks / scale[:, None].astype(np.float32)) + 16, 0, 31).astype(np.uint8)
+    fifth = np.packbits(levels >> 4, axis=1, bitorder="little")
+    packed = (levels[:, :16] & 15) | ((levels[:, 16:] & 15) << 4)
+    rows = zip(scale, fifth, packed, strict=True)
+    return b"".join(one.tobytes() + high.tobytes() + low.tobytes() for one, high, low in rows)
+
+
+def pack_bf16(weight: np.ndarray) -> bytes:
+    """The upper half of each float32, cut off."""
+    return (weight.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+
+
 def unpack(raw: bytes, type_name: str, shape: tuple[int, ...]) -> np.ndarray:
     """float32 weights of the bytes of one tensor."""
     if type_name in ("F32", "F16"):
         return np.frombuffer(raw, np.float32 if type_name == "F32" else np.float16).astype(np.float32).reshape(shape)
-    size = {"Q4_0": 18, "Q4_1": 20, "Q8_0": 34}[type_name]
+    if type_name == "BF16":
+        return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    size = {"Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q8_0": 34}[type_name]
     blocks = np.frombuffer(raw, np.uint8).reshape(-1, size)
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
     if type_name == "Q8_0":
@@ -88,6 +106,9 @@ def unpack(raw: bytes, type_name: str, shape: tuple[int, ...]) -> np.ndarray:
     levels = np.concatenate([levels & 15, levels >> 4], axis=1).astype(np.float32)
     if type_name == "Q4_0":
         return (scale * (levels - 8)).reshape(shape)
+    if type_name == "Q5_0":
+        fifth = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little").astype(np.float32)
+        return (scale * (levels + 16 * fifth - 16)).reshape(shape)
     return (scale * levels + blocks[:, 2:4].copy().view(np.float16).astype(np.float32)).reshape(shape)
 
 
@@ -96,7 +117,9 @@ PACKERS = {
     "F16": (1, lambda weight: weight.astype(np.float16).tobytes()),
     "Q4_0": (2, pack_q4_0),
     "Q4_1": (3, pack_q4_1),
+    "Q5_0": (6, pack_q5_0),
     "Q8_0": (8, pack_q8_0),
+    "BF16": (30, pack_bf16),
 }
 
 
