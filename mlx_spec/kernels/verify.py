@@ -26,21 +26,21 @@ _ONE_SEGMENT: Final = 32_768
 """Up to so many tokens one threadgroup draws from the deciding row; beyond, several of them share it."""
 _SEGMENT: Final = 8_192
 
-_TARGET: Final = ("logits", "bias", "scale", "thresholds", "sums")
-_DRAFT: Final = ("draft_ids", "draft_logits", "draft_scale", "draft_thresholds", "draft_normalisers")
-_HEADERS: Final = ("scores", "noise", "reduce", "chain")
-MASSES: Final = MetalKernel("chain_masses", (*_TARGET, *_DRAFT), ("masses",), _HEADERS)
+TARGET: Final = ("logits", "bias", "scale", "thresholds", "sums")
+DRAFT: Final = ("draft_ids", "draft_logits", "draft_scale", "draft_thresholds", "draft_normalisers")
+HEADERS: Final = ("scores", "noise", "reduce", "chain")
+MASSES: Final = MetalKernel("chain_masses", (*TARGET, *DRAFT), ("masses",), HEADERS)
 DECIDE: Final = MetalKernel(
     "chain_decide",
-    (*_TARGET, *_DRAFT, "masses", "uniforms", "keys"),
+    (*TARGET, *DRAFT, "masses", "uniforms", "keys"),
     ("accepted", "token_ids", "logprobs", "normalisers", "draft_logprobs", "best_values", "best_ids"),
-    _HEADERS,
+    HEADERS,
 )
 FINISH: Final = MetalKernel(
     "chain_finish",
-    (*_TARGET[:4], "accepted", "draft_ids", "draft_logprobs", "normalisers", "best_values", "best_ids"),
+    (*TARGET[:4], "accepted", "draft_ids", "draft_logprobs", "normalisers", "best_values", "best_ids"),
     ("token_ids", "logprobs"),
-    _HEADERS,
+    HEADERS,
 )
 
 
@@ -96,7 +96,7 @@ def chain(
 def _chain_metal(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms: mx.array, keys: mx.array) -> Verified:
     count, gamma = rows.rows, rows.rows - 1
     sums = partials(rows, None, pick=False).sums
-    arrays, template = _chain_inputs(rows, proposal, sums)
+    arrays, template = draft_inputs(rows, proposal, sums)
     masses = mx.zeros((1,), dtype=mx.float32)[None]
     if rule == "block" and gamma > 1:
         masses = _masses(rows, arrays, template)
@@ -111,7 +111,7 @@ def _chain_metal(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms
             *(((max(gamma, 1),), mx.float32), ((segments, 2), mx.float32), ((segments, 2), mx.uint32)),
         ],
     )
-    found = dict(zip(DECIDE.outputs, outputs, strict=True)) | {"draft_ids": arrays[len(_TARGET)]}
+    found = dict(zip(DECIDE.outputs, outputs, strict=True)) | {"draft_ids": arrays[len(TARGET)]}
     if segments > 1:
         found["token_ids"], found["logprobs"] = FINISH(
             [*rows.arguments(), *(found[name] for name in FINISH.inputs[4:])],
@@ -125,7 +125,7 @@ def _chain_metal(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms
     return Verified(accepted, found["token_ids"], found["logprobs"], path, found["draft_logprobs"][:gamma])
 
 
-def _chain_inputs(rows: WarpedRows, proposal: Proposal, sums: mx.array) -> tuple[list[mx.array], dict[str, Template]]:
+def draft_inputs(rows: WarpedRows, proposal: Proposal, sums: mx.array) -> tuple[list[mx.array], dict[str, Template]]:
     """What `MASSES` and `DECIDE` take of target and draft, and what they are compiled for."""
     one = mx.zeros((1,), dtype=mx.float32)
     draft_ids = proposal.token_ids if proposal.token_ids.shape[0] else mx.array([-1], dtype=mx.int32)

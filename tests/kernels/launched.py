@@ -8,8 +8,10 @@ import mlx.core as mx
 from mlx_spec.kernels.compact import compact
 from mlx_spec.kernels.few_rows_matmul import few_rows_matmul
 from mlx_spec.kernels.row_softmax import probabilities, sample
+from mlx_spec.tree import full_tree
 from tests.kernels.conftest import WARPS
 from tests.kernels.test_few_rows_matmul import quantised
+from tests.kernels.test_tree_verify import Case as TreeCase
 from tests.kernels.test_verify import Case
 
 VOCAB: Final = 150  # three simdgroups, so that no barrier is idle
@@ -33,6 +35,13 @@ def verify_filtered(gamma: int) -> list[mx.array]:
 def verify_block(gamma: int) -> list[mx.array]:
     """chain_masses, chain_decide and, where the vocabulary is split, chain_finish."""
     return _arrays(Case(3, "block", gamma, VOCAB))
+
+
+def verify_tree(gamma: int) -> list[mx.array]:
+    """tree_decide."""
+    case = TreeCase(3, full_tree([min(gamma, 8), 1]), VOCAB)
+    verdict = case.run()
+    return [verdict.accepted_count, verdict.token_ids, verdict.logprobs, verdict.path]
 
 
 def softmax_rows(gamma: int) -> list[mx.array]:
@@ -61,6 +70,7 @@ EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "coupled": verify_coupled,
     "filtered": verify_filtered,
     "block": verify_block,
+    "tree": verify_tree,
     "softmax": softmax_rows,
     "draw": draw,
     "compact": keep_path,

@@ -17,11 +17,12 @@ from tests.kernels.launched import EVERY
 BARRIER = "threadgroup_barrier(mem_flags::mem_threadgroup);"
 # Where a launch uses each file's barriers, in order: by which of EVERY, and in which kernel.
 USED = {
-    "reduce": [("coupled", "row_partials", i) for i in range(6)],
+    "reduce": [*(("coupled", "row_partials", i) for i in range(5)), ("block", "chain_decide", 5)],
     "row_finish": [("coupled", "row_finish", 0)],
     "row_thresholds": [("filtered", "row_thresholds", i) for i in range(2)],
     "chain_masses": [("block", "chain_masses", 0)],
     "chain_decide": [("block", "chain_decide", 0)],
+    "tree_decide": [("tree", "tree_decide", 0)],
 }
 GAMMA = 2
 

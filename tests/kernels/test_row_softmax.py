@@ -47,6 +47,16 @@ def test_samples_are_the_fallbacks_and_statistics_are_float64s(
     np.testing.assert_allclose(np.array(got.logprobs), chosen, atol=3e-5)
 
 
+def test_tens_of_thousands_of_positions_pick_the_fallbacks_token(emulator: Emulator) -> None:
+    """What `coupled` compares drafts with: each position's own token, from its own noise."""
+    for seed in range(250):
+        rows = random_rows(seed, 100, 37 + seed % 5, (WARPS[1], WARPS[2])[seed % 2])
+        keys = [stream_key(seed, i) for i in range(100)]
+        with emulated(emulator):
+            got = sample(rows, keys).token_ids.tolist()
+        assert got == sample(rows, keys).token_ids.tolist()
+
+
 @pytest.mark.parametrize("order", [REVERSE, 2, 3])
 @pytest.mark.parametrize("params", WARPS, ids=["greedy", "plain", "filtered"])
 def test_the_order_of_threads_does_not_matter(emulator: Emulator, order: int, params: SamplingParams) -> None:

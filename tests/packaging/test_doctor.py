@@ -94,7 +94,7 @@ def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyP
 def test_the_kernels_say_which_path_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
     section = doctor.report()["kernels"]
-    assert set(section["paths"]) == {"row_softmax", "verify", "compact", "few_rows_matmul"}
+    assert set(section["paths"]) == {"row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul"}
     assert set(section["paths"].values()) == {"mlx_ops"}
     assert "MLX_SPEC_KERNELS=off is set" in section["why"]
 
