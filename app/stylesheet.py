@@ -83,6 +83,8 @@ QLabel#remark { background: $notice; border: 1px solid $notice_border; border-ra
 QPlainTextEdit#preview, QPlainTextEdit#formText { background: $surface; border: 1px solid $border;
   border-radius: 8px; padding: 6px; font-size: 13px; }
 QPlainTextEdit#formText:focus, QPlainTextEdit#preview:focus { border-color: $accent; }
+QMessageBox QLabel#qt_msgbox_label { font-size: 14px; font-weight: 600; min-width: 360px; }
+QMessageBox QLabel#qt_msgbox_informativelabel { font-size: 13px; color: $muted; }
 QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;
   selection-background-color: $selection; selection-color: $text; }
 QTableView::item { padding: 0 5px; border-bottom: 1px solid $border; }
@@ -96,12 +98,12 @@ QFrame#composer QPlainTextEdit { font-size: ${body}px; padding: 0; }
 QFrame#banner { background: $notice; border: 1px solid $notice_border; border-radius: 10px; }
 QFrame#banner QPlainTextEdit { font-size: ${small}px; }
 
-QDoubleSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px;
+QDoubleSpinBox, QSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px;
   padding: 3px 8px; font-size: 13px; selection-background-color: $selection; selection-color: $text; min-height: 20px; }
-QDoubleSpinBox { padding: 3px 2px; }
-QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; height: 0; border: none; }
-QDoubleSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
-QDoubleSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
+QDoubleSpinBox, QSpinBox { padding: 3px 2px; }
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; height: 0; border: none; }
+QAbstractSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
+QAbstractSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
 QCheckBox { font-size: 13px; spacing: 7px; }
 QSlider::groove:horizontal { background: $border; height: 4px; border-radius: 2px; }
 QSlider::sub-page:horizontal { background: $accent; height: 4px; border-radius: 2px; }
@@ -114,6 +116,15 @@ QComboBox::down-arrow { image: none; width: 0; }
 QComboBoxPrivateContainer, QComboBoxPrivateScroller { background: $surface; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $border; padding: 4px; outline: 0;
   selection-background-color: $raised; selection-color: $text; }
+
+QDialog QLabel, QCheckBox, QRadioButton { font-size: 13px; }
+QDialog QLabel[role="muted"] { font-size: ${small}px; }
+QLabel[role="wrong"] { color: $danger; }
+QFrame#findBar { background: $surface; border: 1px solid $border; border-radius: 10px; }
+QDialog#commandList { background: $surface; border: 1px solid $border; border-radius: 12px; }
+QDialog#commandList QListWidget { background: transparent; border: none; outline: 0; font-size: 13px; }
+QDialog#commandList QListWidget::item { padding: 6px 8px; border-radius: 6px; }
+QDialog#commandList QListWidget::item:selected { background: $selection; color: $text; }
 
 QMenuBar { background: $window; font-size: 13px; border: none; }
 QMenuBar::item { padding: 5px 10px; background: transparent; }

@@ -56,7 +56,7 @@ def _draw_large(stage: Stage) -> None:
 
 def _draw_dialogs(stage: Stage) -> None:
     window = stage.window
-    settings = ChatSettings(window.chat.settings, window.chat.store.presets, window)
+    settings = ChatSettings(window.chat.settings, window.chat.store.presets, window.theme.palette, window)
     settings.show()
     stage.save("chat-settings-light", settings)
     settings.close()

@@ -62,7 +62,8 @@ class ChatListViewModel(QObject):
         try:
             if self._query:
                 hits = tuple(self._store.search.find(self._query))
-                heading = QCoreApplication.translate("ChatList", "Found in %n chat(s)", "", len(hits))
+                several = QCoreApplication.translate("ChatList", "{0} chats found").format(len(hits))
+                heading = QCoreApplication.translate("ChatList", "1 chat found") if len(hits) == 1 else several
                 return [ChatGroup(heading, hits)]
             return group_by_date(self._store.chats.all(), today or datetime.now().astimezone().date())
         except StoreError as error:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
@@ -21,13 +20,17 @@ from PySide6.QtWidgets import (
 
 from app.conversation import Settings
 from app.store.presets import PresetTable
+from app.theme import Palette
 from app.typography import scaled
+from app.views.choice_box import ChoiceBox
 
 
 class ChatSettings(QDialog):
     """Edits a Settings; `settings` is what is set when it was accepted."""
 
-    def __init__(self, settings: Settings, presets: PresetTable, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, settings: Settings, presets: PresetTable, palette: Palette, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Chat settings"))
         self._base, self._presets = settings, presets
@@ -40,7 +43,7 @@ class ChatSettings(QDialog):
         self.top_k = QSpinBox(minimum=0, maximum=10_000, specialValueText=self.tr("Off"))
         self.min_p = QDoubleSpinBox(minimum=0, maximum=1, singleStep=0.01, decimals=2, specialValueText=self.tr("Off"))
         self.max_tokens = QSpinBox(minimum=1, maximum=1_000_000, singleStep=256)
-        self.preset = QComboBox()
+        self.preset = ChoiceBox(palette)
         self._save, self._delete = QPushButton(self.tr("Save as…")), QPushButton(self.tr("Delete"))
         self._build()
         self._list_presets()
@@ -95,7 +98,7 @@ class ChatSettings(QDialog):
             if isinstance(field, QPlainTextEdit):
                 form.addRow(name, field)
                 continue
-            hint = QLabel(tip)
+            hint = QLabel(tip, wordWrap=True)
             hint.setProperty("role", "muted")
             field.setFixedWidth(scaled(96))
             row = QHBoxLayout()
@@ -114,7 +117,7 @@ class ChatSettings(QDialog):
         layout.addLayout(self._preset_row())
         layout.addLayout(form)
         layout.addWidget(buttons)
-        self.setMinimumWidth(scaled(520))
+        self.setMinimumWidth(scaled(580))
 
     def _preset_row(self) -> QHBoxLayout:
         row = QHBoxLayout()

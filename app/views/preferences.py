@@ -4,7 +4,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
@@ -19,6 +18,7 @@ from app.engine_process import EngineAddress, EngineProcess
 from app.remote_engine import AddressError, forget_token, keep_token, parse_address, read_token
 from app.theme import CHOICES, Theme
 from app.typography import SCALES, scale, scaled
+from app.views.choice_box import ChoiceBox
 from app.window_memory import WindowMemory
 
 
@@ -31,7 +31,7 @@ class Preferences(QDialog):
         super().__init__(parent)
         self.setWindowTitle(self.tr("Settings"))
         self._theme, self._memory, self._engine = theme, memory, engine
-        self.appearance, self.size = QComboBox(), QComboBox()
+        self.appearance, self.size = ChoiceBox(theme.palette), ChoiceBox(theme.palette)
         self.contrast = QCheckBox(self.tr("Stronger contrast"))
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))

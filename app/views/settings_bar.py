@@ -9,12 +9,15 @@ from PySide6.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLine
 from app import icons
 from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
+from app.typography import scaled
 from app.views.choice_box import ChoiceBox
 from app.views.elided_label import ElidedLabel
 
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10
 SEED_PX = 108
+TEMPERATURE_PX = 56
+LOOKAHEAD_PX = 112
 LOOKAHEAD_TIP = """How tokens are guessed ahead: it changes the speed, never the words.
 Auto: by the draft model or the n-gram, whichever pays, as many as pay, none where none does
 Draft model: only a small model guesses
@@ -50,7 +53,6 @@ class SettingsBar(QFrame):
         self._title = ElidedLabel()
         self._title.setProperty("role", "chatTitle")
         self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=2, value=0.7)
-        self.temperature.setFixedWidth(56)
         self.temperature.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.lookahead = _LookaheadBox(palette)
         self.seed = QLineEdit(placeholderText="random", clearButtonEnabled=False)
@@ -93,7 +95,7 @@ class SettingsBar(QFrame):
         """In a narrow window the words give way, and there is no room for a panel."""
         self.panel.setVisible(not is_narrow)
         self._temperature_label.setText(self.tr("Temp.") if is_narrow else self.tr("Temperature"))
-        self.seed.setFixedWidth(SEED_PX - 16 if is_narrow else SEED_PX)
+        self.seed.setFixedWidth(scaled(SEED_PX - 16 if is_narrow else SEED_PX))
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -102,6 +104,8 @@ class SettingsBar(QFrame):
         self.details.setIcon(icons.icon("sliders", palette.text))
         self.panel.setIcon(icons.icon("panel", palette.text))
         self.lookahead.wear(palette)
+        self.temperature.setFixedWidth(scaled(TEMPERATURE_PX))
+        self.lookahead.setFixedWidth(scaled(LOOKAHEAD_PX))
 
     def _build(self) -> None:
         layout = QHBoxLayout(self)
@@ -161,7 +165,6 @@ class _LookaheadBox(ChoiceBox):
         self.addItems(list(self._values))
         self.insertSeparator(len(ways))
         self.setMaxVisibleItems(12)
-        self.setFixedWidth(112)
 
     @property
     def value(self) -> tuple[Drafter, Lookahead]:

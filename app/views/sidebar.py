@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 from app import icons
 from app.store import Hit
 from app.theme import Palette
+from app.typography import scaled
 from app.viewmodels.chat_list import ChatListViewModel
 from app.views.chat_item import CHAT, SNIPPET, ChatDelegate
 
@@ -115,6 +116,7 @@ class Sidebar(QFrame):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
+        self.setFixedWidth(scaled(WIDTH_PX))
         self.new.setIcon(icons.icon("new", palette.text))
         self._lens.setIcon(QIcon(icons.pixmap("search", palette.muted, 16)))
         self._delegate.wear(palette)

@@ -55,7 +55,7 @@ class WindowCommands:
 
     def edit_chat_settings(self) -> None:
         """Show the system prompt and the sampling of this chat."""
-        dialog = ChatSettings(self._chat.settings, self._chat.store.presets, self._window)
+        dialog = ChatSettings(self._chat.settings, self._chat.store.presets, self._window.theme.palette, self._window)
         if dialog.exec():
             self._chat.settings = dialog.settings
             self._window.bar.show_settings(dialog.settings)

@@ -68,7 +68,8 @@ def test_escape_stops(window: MainWindow, qtbot: QtBot) -> None:
     qtbot.keyClick(window.composer.field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: bool(window.chat.conversation.turns[0].answer.text), timeout=5_000)
     assert window.composer.button.accessibleName().startswith("Stop")
-    window.activateWindow()
+    with qtbot.waitActive(window):  # a shortcut reaches the active window only
+        window.activateWindow()
     qtbot.keyClick(window.composer.field, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: window.chat.conversation.turns[0].answer.state == "stopped", timeout=2_000)
     assert window.composer.button.accessibleName().startswith("Send")
@@ -208,8 +209,9 @@ def test_every_control_has_a_name_and_tab_reaches_the_essential(window: MainWind
         ]  # fmt: skip
         assert nameless == []
     window.composer.set_text("x")
-    window.activateWindow()
-    window.bar._new.setFocus()
+    with qtbot.waitActive(window):  # only an active window has a focus
+        window.activateWindow()
+    window.sidebar.search.setFocus()
     reached: list[str] = []
     for _ in range(40):
         focused = QApplication.focusWidget()
@@ -218,7 +220,17 @@ def test_every_control_has_a_name_and_tab_reaches_the_essential(window: MainWind
             break
         reached.append(name)
         qtbot.keyClick(focused, Qt.Key.Key_Tab)
-    essential = ["New chat", "Temperature", "Lookahead", "Seed", "Copy answer", "Message", "Send (Enter)"]
+    essential = [
+        "Search all chats",
+        "New chat",
+        "Chats",
+        "Temperature",
+        "Lookahead",
+        "Seed",
+        "Copy answer",
+        "Message",
+        "Send (Enter)",
+    ]
     assert [name for name in essential if name not in reached] == []
     assert [name for name in reached if name in essential] == essential, "in the order one reads"
 
