@@ -44,6 +44,7 @@ class TokenCounter(QObject):
         self._network.setTransferTimeout(TIMEOUT_MS)
         self._waiting: deque[tuple[object, dict[str, Any]]] = deque()
         self._reply: QNetworkReply | None = None
+        self._key: object = None
 
     def set_address(self, address: EngineAddress) -> None:
         """Ask there from now on; what waited for an engine is asked at once."""
@@ -74,11 +75,14 @@ class TokenCounter(QObject):
         request = QNetworkRequest(QUrl(self._address.url + "/v1/tokenize"))
         request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
         request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
-        reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
-        self._reply = reply
-        reply.finished.connect(lambda: self._on_finished(reply, key))
+        self._key = key
+        self._reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
+        self._reply.finished.connect(self._on_finished)
 
-    def _on_finished(self, reply: QNetworkReply, key: object) -> None:
+    def _on_finished(self) -> None:
+        reply, key = self._reply, self._key
+        if reply is None:
+            return
         self._reply = None
         reply.deleteLater()
         content = bytes(reply.readAll().data())

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QWidget
 
 from app import icons
 from app.attachments import AttachedFile, told_size
 from app.theme import Palette
-from app.views.flow_layout import FlowLayout
 
 NAME_PX = 200
+SPACING_PX = 6
 MAX_HEIGHT_PX = 112  # three lines of chips; more scroll
 
 
@@ -81,7 +81,6 @@ class ChipRow(QScrollArea):
         self._palette = palette
         self.chips: list[Chip] = []
         self._page = QWidget(objectName="chips")
-        self._flow = FlowLayout(self._page, spacing=6)
         self.setObjectName("chipRow")
         self.setWidget(self._page)
         self.setWidgetResizable(True)
@@ -95,7 +94,6 @@ class ChipRow(QScrollArea):
         wanted = {file.key: file for file in files}
         for chip in [chip for chip in self.chips if chip.file.key not in wanted]:
             self.chips.remove(chip)
-            self._flow.removeWidget(chip)
             chip.hide()
             chip.deleteLater()
         shown = {chip.file.key: chip for chip in self.chips}
@@ -118,13 +116,19 @@ class ChipRow(QScrollArea):
         chip.opened.connect(self.opened)
         chip.removed.connect(self.removed)
         self.chips.append(chip)
-        self._flow.addWidget(chip)
         chip.show()
 
     def _fit(self) -> None:
-        self._flow.invalidate()
-        needed = self._flow.heightForWidth(max(1, self.viewport().width()))
-        self.setFixedHeight(min(MAX_HEIGHT_PX, needed))
+        """Set the chips in lines. By hand: a QLayout written in Python shares its items' ownership with Qt."""
+        width, x, y, line = self.viewport().width(), 0, 0, 0
+        for chip in self.chips:
+            size = chip.sizeHint()
+            if x and x + size.width() > width:
+                x, y, line = 0, y + line + SPACING_PX, 0
+            chip.setGeometry(QRect(QPoint(x, y), size))
+            x, line = x + size.width() + SPACING_PX, max(line, size.height())
+        self._page.setMinimumHeight(y + line)
+        self.setFixedHeight(min(MAX_HEIGHT_PX, y + line))
 
     def resizeEvent(self, event: object) -> None:
         """Other lines need another height."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QDialog, QFileDialog, QMessageBox, QPushButton
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox
 
 from app.attachments import told_size
 from app.engine_client import EngineClient
@@ -217,9 +217,14 @@ class PromptDesk(QObject):
     def _question(self, text: str, more: str) -> QMessageBox:
         box = QMessageBox(QMessageBox.Icon.NoIcon, "Lookahead", text, QMessageBox.StandardButton.Cancel, self._window)
         box.setInformativeText(more)
+        box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+        for label in box.findChildren(QLabel):  # a file's name may look like markup
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        for button in box.buttons():
+            button.setProperty("role", "outline")
         return box
 
-    def _offer(self, box: QMessageBox, name: str, then: Callable[[], object]) -> QPushButton:
+    def _offer(self, box: QMessageBox, name: str, then: Callable[[], object]) -> None:
         button = box.addButton(name, QMessageBox.ButtonRole.AcceptRole)
+        button.setProperty("role", "outline")
         button.clicked.connect(lambda: then())
-        return button

@@ -49,9 +49,10 @@ class PromptForm(QDialog):
         one = self.prompts[0] if len(self.prompts) == 1 else None
         title = one.title if one else self.tr("{} prompts").format(len(self.prompts))
         self.setWindowTitle(title)
-        heading = QLabel(title, wordWrap=True)
+        heading = QLabel(title, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         heading.setProperty("role", "title")
         about = QLabel(told_settings(one) if one else told_names(self.prompts), wordWrap=True)
+        about.setTextFormat(Qt.TextFormat.PlainText)
         about.setProperty("role", "muted")
         self.run_button = QPushButton(
             self.tr("Run") if one else self.tr("Run {} prompts").format(len(self.prompts)), default=True
@@ -63,7 +64,7 @@ class PromptForm(QDialog):
         layout.setSpacing(8)
         layout.addWidget(heading)
         layout.addWidget(about)
-        self._remark = QLabel(wordWrap=True, objectName="remark")
+        self._remark = QLabel(wordWrap=True, objectName="remark", textFormat=Qt.TextFormat.PlainText)
         layout.addWidget(self._remark)
         self.show_remark(remark)
         layout.addSpacing(8)
@@ -104,7 +105,7 @@ class PromptForm(QDialog):
         form.setSpacing(4)
         for variable in self.variables:
             field = self._field(variable)
-            label = QLabel(variable.label)
+            label = QLabel(variable.label, textFormat=Qt.TextFormat.PlainText)
             label.setProperty("role", "name")
             label.setBuddy(field)
             form.addWidget(label)

@@ -73,6 +73,7 @@ class QueueWindow(QDialog):
         title.setProperty("role", "title")
         for label in (self.status, self.note):
             label.setProperty("role", "muted")
+            label.setTextFormat(Qt.TextFormat.PlainText)
         for button in (self.clear_button, self.export_button, self.run_button):
             button.setProperty("role", "outline")
             button.setAutoDefault(False)

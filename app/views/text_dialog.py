@@ -20,6 +20,8 @@ class TextDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(*SIZE)
         heading, details = QLabel(title), QLabel(about, wordWrap=True)
+        for label in (heading, details):  # a file's name may look like markup
+            label.setTextFormat(Qt.TextFormat.PlainText)
         heading.setProperty("role", "section")
         details.setProperty("role", "muted")
         self.field = QPlainTextEdit(text, readOnly=True)
