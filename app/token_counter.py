@@ -85,7 +85,7 @@ class TokenCounter(QObject):
             return
         self._reply = None
         reply.deleteLater()
-        content = bytes(reply.readAll().data())
+        content = bytes(reply.readAll().data()) if reply.isOpen() else b""  # an aborted one is closed
         try:
             told = json.loads(content)
             if reply.attribute(_STATUS) != 200:
