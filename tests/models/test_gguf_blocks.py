@@ -82,9 +82,8 @@ def test_k_quants_are_what_the_format_says(tmp_path: Path, name: str, size: int,
 
 @pytest.mark.parametrize("name", sorted(name for name, _, _ in TENSOR_TYPES.values()))
 def test_every_type_is_read_and_has_the_size_that_llama_cpp_gives_it(tmp_path: Path, name: str) -> None:
-    [(number, block, size)] = [
-        (number, entry[1], entry[2]) for number, entry in TENSOR_TYPES.items() if entry[0] == name
-    ]
+    numbers = {entry[0]: number for number, entry in TENSOR_TYPES.items()}
+    _, block, size = TENSOR_TYPES[numbers[name]]
     kind = GGMLQuantizationType[name]
     assert (kind.value, *GGML_QUANT_SIZES[kind]) == (numbers[name], block, size)
     zeros = np.zeros((ROWS * COLUMNS // block, size), np.uint8)

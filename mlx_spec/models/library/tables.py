@@ -53,7 +53,7 @@ def print_findings(found: Findings) -> None:
     if found.installed:
         console.print(Text("Installed", "bold"))
         for model in found.installed:
-            console.print(f"{model.name}  {human_bytes(model.size_bytes)}", markup=False)
+            console.print(f"{model.name}  {human_bytes(model.size_bytes)}", markup=False, soft_wrap=True)
     if found.available:
         console.print(Text("On the Hub", "bold"))
         table = _plain_table("model", "fetched", "")
@@ -92,7 +92,7 @@ def print_judgement(judged: Judgement) -> None:
         row(f"at {judged.context_tokens:,} tokens", f"{human_bytes(parts.cache_bytes)} more")
         row("while working", f"{human_bytes(parts.working_bytes)} more")
     console.print(table)
-    console.print(Text(judged.reason, _ROOM_STYLES[judged.room]))
+    console.print(Text(judged.reason, _ROOM_STYLES[judged.room]), soft_wrap=True)
 
 
 def follow_downloads(downloads: Downloads, repo_ids: Iterable[str]) -> None:
