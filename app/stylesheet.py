@@ -83,6 +83,8 @@ QLabel#remark { background: $notice; border: 1px solid $notice_border; border-ra
 QPlainTextEdit#preview, QPlainTextEdit#formText { background: $surface; border: 1px solid $border;
   border-radius: 8px; padding: 6px; font-size: 13px; }
 QPlainTextEdit#formText:focus, QPlainTextEdit#preview:focus { border-color: $accent; }
+QMessageBox QPushButton { border-color: $border; background: $surface; }
+QMessageBox QPushButton:focus { border-color: $accent; }
 QMessageBox QLabel#qt_msgbox_label { font-size: 14px; font-weight: 600; min-width: 360px; }
 QMessageBox QLabel#qt_msgbox_informativelabel { font-size: 13px; color: $muted; }
 QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;

@@ -220,11 +220,8 @@ class PromptDesk(QObject):
         box.setDefaultButton(QMessageBox.StandardButton.Cancel)
         for label in box.findChildren(QLabel):  # a file's name may look like markup
             label.setTextFormat(Qt.TextFormat.PlainText)
-        for button in box.buttons():
-            button.setProperty("role", "outline")
         return box
 
     def _offer(self, box: QMessageBox, name: str, then: Callable[[], object]) -> None:
         button = box.addButton(name, QMessageBox.ButtonRole.AcceptRole)
-        button.setProperty("role", "outline")
         button.clicked.connect(lambda: then())
