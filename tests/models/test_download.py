@@ -1,5 +1,6 @@
 """One model from a loopback Hub: every way in which that can go wrong, and what is left in the cache afterwards."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 from huggingface_hub import snapshot_download
@@ -269,6 +271,26 @@ class TestDisk:
         monkeypatch.setattr(blob, "shutil", shutil)
         assert fetch(REPO, access).state == "done"
         assert store_bytes(hub) < 1.15  # what was under way when it stopped may come again
+
+    def test_a_write_that_fails_for_want_of_space_is_told_so_and_goes_on_later(
+        self, hub: LoopbackHub, access: HubAccess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write, taken = blob._write, 0
+
+        def until_full(part: BinaryIO, piece: bytes) -> None:
+            nonlocal taken
+            taken += len(piece)
+            if taken > 500_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            write(part, piece)
+
+        monkeypatch.setattr(blob, "_write", until_full)
+        status = fetch(REPO, access)
+        assert (status.state, status.kind) == ("failed", "disk_full")
+        assert "nothing is lost" in (status.message or "")
+        monkeypatch.setattr(blob, "_write", write)
+        assert fetch(REPO, access).state == "done"
+        check_cache(REPO, hub.models[REPO], access.cache_folder)
 
 
 class TestStopping:
