@@ -72,6 +72,8 @@ class TraceControls(QWidget):
             ("Stop drafting below", self.threshold, _muted(THRESHOLD_WORDS)),
             ("Park below", self.ratio, _muted(RATIO_WORDS)),
         )
+        layout.addWidget(self._told)  # first, where it is seen without scrolling
+        layout.addSpacing(8)
         for name, field, words in parts:
             label = QLabel(name)
             label.setProperty("role", "section")
@@ -81,7 +83,6 @@ class TraceControls(QWidget):
             for widget in (label, field, words):
                 layout.addWidget(widget)
             layout.addSpacing(12)
-        layout.addWidget(self._told)
         layout.addStretch()
         self._connect()
         self.show_settings(Settings())
