@@ -209,6 +209,8 @@ class ChatView(QScrollArea):
         index = len(self._turns) - len(self._entries) - 1
         if index < 0 or (self._earlier.isActive() and len(self._entries) >= self._wanted):
             self._earlier.stop()
+            if index >= 0 and not self._follows and self.verticalScrollBar().value() < NEAR_START_PX:
+                self._want_earlier(PAGE_TURNS)  # one scrolled on while these came
             return
         self._entries.insert(0, self._add(self._turns[index], 0))
 

@@ -89,6 +89,11 @@ class FindBar(QFrame):
                 marks.append(mark)
             edit.setExtraSelections(marks)
 
+    def unmark(self, view: QWidget) -> None:
+        """Take the colours off again."""
+        for edit in view.findChildren(QTextEdit):
+            edit.setExtraSelections([])
+
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         for button, name in ((self._before, "left"), (self._after, "right"), (self._close, "close")):

@@ -148,6 +148,7 @@ class MainWindow(QMainWindow):
         self.chats.changed.connect(self._on_chats_changed)
         self.banner.remedy_chosen.connect(self._on_remedy)
         self.find_bar.turn_wanted.connect(self._on_turn_wanted)
+        self.find_bar.closed.connect(lambda: self.find_bar.unmark(self.chat_view))
         self.welcome.example_chosen.connect(self._on_example)
         self.composer.submitted.connect(self.ask)
         self.composer.stop_chosen.connect(self.chat.stop)

@@ -1,5 +1,7 @@
 """The chats on the left: found, opened, named, copied, deleted."""
 
+from itertools import pairwise
+
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QIcon, QKeyEvent
 from PySide6.QtWidgets import (
@@ -146,6 +148,8 @@ class Sidebar(QFrame):
         layout.addWidget(self._empty)
         layout.addWidget(self.list, 1)
         layout.addWidget(self._undo_bar)
+        for first, second in pairwise((self.search, self.new, self.list, self._undo)):
+            QWidget.setTabOrder(first, second)
 
     def _connect(self) -> None:
         self.search.textChanged.connect(self._chats.look_for)
