@@ -71,11 +71,10 @@ class LibraryRoutes:
         if any((data_folder() / "downloads").glob("*.json")):
             threading.Thread(target=self._all_downloads, name="restore downloads", daemon=True).start()
 
-    def close(self) -> None:
-        """Stop the downloads for the process's end."""
+    def close(self) -> bool:
+        """Stop the downloads for the process's end; whether none of their threads would hold that up."""
         with self._lock:
-            if self._downloads is not None:
-                self._downloads.close()
+            return self._downloads is None or self._downloads.close()
 
     async def installed(self, request: Request) -> Response:
         """What is here."""

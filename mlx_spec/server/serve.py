@@ -104,9 +104,10 @@ def run_server(
         sys.stdout.write(f"Listening on {_url(listener)}\n")
         sys.stdout.flush()
         server.run(sockets=[listener])
-        library.close()
-    if not engine.join(0.2):
-        # A forward pass or a load cannot be interrupted, and the interpreter's own end would wait for it or crash.
+        ended = library.close()
+    if not engine.join(0.2) or not ended:
+        # A forward pass, a load or a connection being made cannot be interrupted, and the interpreter's own end
+        # would wait for it or crash.
         _exit_now(0)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from mlx_spec.errors import DownloadError, StorageError
 from mlx_spec.models.library.access import HubAccess, hub_access
@@ -14,6 +15,8 @@ from mlx_spec.models.library.download import Download, Limits
 from mlx_spec.models.library.names import repo_id_of
 from mlx_spec.models.library.records import Record, Records, record_of
 from mlx_spec.models.library.status import OVER, DownloadStatus
+
+_CLOSE_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -130,15 +133,18 @@ class Downloads:
             time.sleep(0.05)
         return status
 
-    def close(self) -> None:
-        """Stop everything for the process's end; what was going on goes on at the next `restore`."""
+    def close(self) -> bool:
+        """Stop everything for the process's end; what was going on goes on at the next `restore`.
+
+        Returns whether no thread runs any more: one that waits for a connection cannot be woken.
+        """
         with self._lock:
             self._closed = True
             running = [entry.running for entry in self._entries.values() if entry.running is not None]
         for download in running:
             download.pause()
-        for download in running:
-            download.join(1.0)
+        deadline = time.monotonic() + _CLOSE_S
+        return all(download.join(max(0.0, deadline - time.monotonic())) for download in running)
 
     def _entry(self, repo_id: str) -> _Entry:
         with self._lock:
