@@ -26,6 +26,7 @@ from mlx_spec.options import (
     Rule,
     SamplingOptions,
     Target,
+    TreeOption,
     Values,
     given_values,
     speculative_config,
@@ -53,6 +54,7 @@ def generate(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
+    tree: TreeOption = "off",
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
@@ -66,7 +68,7 @@ def generate(
 
     text, settings = _prompt(prompt, file, values)
     params = sampling.params(settings, tuple(stop or ()))
-    config = speculative_config(lookahead or str(settings.get("lookahead", "auto")), acceptance)
+    config = speculative_config(lookahead or str(settings.get("lookahead", "auto")), acceptance, tree)
     with console.StageProgress() as progress:
         loaded = _load(target, draft, pair or settings.get("pair", "starter"), progress)
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
@@ -128,6 +130,7 @@ def chat(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
+    tree: TreeOption = "off",
     max_tokens: MaxTokens = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     *,
@@ -139,7 +142,7 @@ def chat(
     from mlx_spec.repl import talk
 
     params = sampling.params({})
-    config = speculative_config(lookahead or "auto", acceptance)
+    config = speculative_config(lookahead or "auto", acceptance, tree)
     with console.StageProgress() as progress:
         loaded = _load(target, draft, pair, progress)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
@@ -154,6 +157,7 @@ def serve(
     pair: Pair = "starter",
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
+    tree: TreeOption = "off",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
@@ -162,7 +166,7 @@ def serve(
     """Serve the OpenAI-compatible API on this machine."""
     from mlx_spec.server.serve import serve as run
 
-    config = speculative_config(lookahead or "auto", "coupled")
+    config = speculative_config(lookahead or "auto", "coupled", tree)
     name = target or pair
     run(name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid)
 
@@ -208,10 +212,14 @@ def _write_json(value: Any) -> None:
 
 def _mount_training() -> None:
     from mlx_spec.training.command import draft, narrow, sample
+    from mlx_spec.training.heads_command import eagle, medusa, states
 
     train_app.command("draft")(draft)
     train_app.command("sample")(sample)
     train_app.command("narrow")(narrow)
+    train_app.command("eagle")(eagle)
+    train_app.command("medusa")(medusa)
+    train_app.command("states")(states)
 
 
 def main() -> None:

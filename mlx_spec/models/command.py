@@ -112,8 +112,8 @@ def _table(chosen: "list[Pair]") -> "Table":
     table.add_column("pair", no_wrap=True)
     table.add_column("target, draft", overflow="fold")
     for pair in chosen:
-        vocabulary = "same vocabulary" if pair.kind == "same" else "bridged"
-        name = Text.assemble((pair.name, "bold"), "\n", (vocabulary, "green" if pair.kind == "same" else "yellow"))
+        vocabulary = {"same": "same vocabulary", "bridged": "bridged", "head": "reads the target"}[pair.kind]
+        name = Text.assemble((pair.name, "bold"), "\n", (vocabulary, "yellow" if pair.kind == "bridged" else "green"))
         name.append("\nverified" if pair.verified else "\nnot verified", "dim")
         table.add_row(name, Text.assemble(f"{pair.target}\n{pair.draft}\n", (pair.note, "dim")))
     table.caption = _CAPTION

@@ -23,7 +23,7 @@ FitKind = Literal["same", "bridged", "no"]
 class Pair:
     """A target and a draft known to fit. `note` says in one sentence what they are.
 
-    `kind` is "bridged" where they have two vocabularies. `verified` says that both ids were found in use; see
+    `kind` is "bridged" where they have two vocabularies, "head" where the draft reads the target's states. `verified` says that both ids were found in use; see
     resources/pairs.toml for how far that goes.
     """
 
@@ -31,7 +31,7 @@ class Pair:
     target: str
     draft: str
     note: str
-    kind: Literal["same", "bridged"] = "same"
+    kind: Literal["same", "bridged", "head"] = "same"
     verified: bool = False
 
 

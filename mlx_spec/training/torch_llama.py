@@ -80,8 +80,11 @@ class TorchLlama(nn.Module):  # type: ignore[misc]
         """The tied embedding matrix `[vocab, hidden]`."""
         return self.model.embed_tokens.weight
 
-    def forward(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """Final hidden states `[n, hidden]`, after the last norm, of ids `[n]` at positions `[n]`."""
+    def forward(
+        self, ids: Tensor, positions: Tensor, attend: Attend, watch: Callable[[int, Tensor], None] | None = None
+    ) -> Tensor:
+        """Final hidden states `[n, hidden]`, after the last norm, of ids `[n]` at positions `[n]`. `watch` is shown
+        each layer's number and output `[n, hidden]`."""
         config, eps = self.config, self.config["rms_norm_eps"]
         head_dim = config["head_dim"]
         cos, sin = rotation(positions, head_dim, config["rope_theta"])
@@ -96,6 +99,8 @@ class TorchLlama(nn.Module):  # type: ignore[misc]
             normed = rms_norm(x, layer.post_attention_layernorm.weight, eps)
             mlp = layer.mlp
             x = x + mlp["down_proj"](F.silu(mlp["gate_proj"](normed)) * mlp["up_proj"](normed))
+            if watch is not None:
+                watch(index, x)
         return rms_norm(x, self.model.norm.weight, eps)
 
 

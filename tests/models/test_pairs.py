@@ -29,7 +29,7 @@ def test_known_pairs_go_by_their_names() -> None:
     for pair in PAIRS.values():
         assert pair.note.endswith(".")
         assert ". " not in pair.note
-        assert pair.kind in ("same", "bridged")
+        assert pair.kind in ("same", "bridged", "head")
         if pair.name != "starter":
             assert looks_like_hub_id(pair.target)
             assert looks_like_hub_id(pair.draft)
@@ -55,13 +55,21 @@ def test_an_unknown_pair_lists_the_near_ones() -> None:
     assert "known: starter, qwen2.5-14b" in one_sentence(caught.value)
 
 
+def test_a_published_head_is_told_from_a_draft_model() -> None:
+    heads = [pair.draft for pair in recommend("Qwen3-8B") if pair.kind == "head"]
+    assert heads == ["z-lab/Qwen3-8B-DFlash-b16", "AngelSlim/Qwen3-8B_eagle3"]
+    # A head is trained for one target: no other pair may offer it.
+    everywhere = [pair.draft for pair in PAIRS.values() if pair.kind == "head"]
+    assert len(set(everywhere)) == len(everywhere)
+
+
 @pytest.mark.parametrize(
     ("target", "first", "count"),
     [
         ("mlx-community/Qwen2.5-14B-Instruct-4bit", "mlx-community/Qwen2.5-0.5B-Instruct-4bit", 1),
         ("Qwen/Qwen2.5-14B-Instruct", "mlx-community/Qwen2.5-0.5B-Instruct-4bit", 1),
         ("mlx-community/Qwen3-32B-4bit-DWQ-053125", "mlx-community/Qwen3-0.6B-4bit", 2),
-        ("/models/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "mlx-community/Llama-3.2-1B-Instruct-4bit", 1),
+        ("/models/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "mlx-community/Llama-3.2-1B-Instruct-4bit", 3),
         ("google/gemma-3-12b-it", "mlx-community/gemma-3-270m-it-4bit", 2),
         ("gemma-3-27b", "mlx-community/gemma-3-1b-it-qat-4bit", 2),
         ("mistralai/Mistral-7B-Instruct-v0.3", "mlx-community/TinyLlama-1.1B-Chat-v1.0-4bit", 1),

@@ -1,0 +1,72 @@
+"""Write a trained EAGLE-3 head as a folder in the published format, with quantised weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_flatten
+from numpy.typing import NDArray
+
+from mlx_spec.errors import StorageError
+from mlx_spec.models.heads.eagle import Eagle3Head
+from mlx_spec.training.export import small
+
+SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "vocab_size",
+    "max_position_embeddings",
+)
+
+
+def export_eagle(
+    head: Eagle3Head,
+    config: dict[str, Any],
+    token_ids: NDArray[np.int64],
+    taps: tuple[int, ...],
+    bits: tuple[int, int],
+    out: Path,
+) -> int:
+    """Quantise the head in place, to `bits` of its layer and of its vocabulary matrix, and save it; give the folder's
+    size in bytes. Raises StorageError."""
+    group = 64 if all(config[name] % 64 == 0 for name in ("hidden_size", "intermediate_size")) else 32
+    layer, matrix = ({"group_size": group, "bits": count} for count in bits)
+    nn.quantize(
+        head,
+        **layer,
+        class_predicate=lambda path, module: (
+            hasattr(module, "to_quantized") and (matrix if path == "lm_head" else True)
+        ),
+    )
+    described = {
+        "architectures": ["LlamaForCausalLMEagle3"],
+        "model_type": "llama",
+        "num_hidden_layers": 1,
+        "draft_vocab_size": len(token_ids),
+        "tie_word_embeddings": False,
+        "eagle_config": {"eagle_aux_hidden_state_layer_ids": list(taps), "use_aux_hidden_state": True},
+        "quantization": {**layer, "lm_head": matrix},
+        "torch_dtype": "bfloat16",
+        **{name: config[name] for name in SIZES if name in config},
+    }
+    known = np.zeros(config["vocab_size"], np.bool_)
+    known[token_ids] = True
+    weights = {name: small(name, value) for name, value in tree_flatten(head.parameters())}
+    weights["d2t"] = mx.array((token_ids - np.arange(len(token_ids))).astype(np.int32))
+    weights["t2d"] = mx.array(known)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        mx.save_safetensors(str(out / "model.safetensors"), weights, metadata={"format": "mlx"})
+        (out / "config.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"The head cannot be written to {out}: {error}.") from error
+    return sum(path.stat().st_size for path in out.iterdir() if path.is_file())

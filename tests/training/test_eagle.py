@@ -1,0 +1,262 @@
+"""The recipe for heads on a tiny target, and its parts against the drafter and naive formulas."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_lm.models.cache import KVCache
+from typer.testing import CliRunner
+
+from mlx_spec.errors import ConfigError, TrainingError
+from mlx_spec.models.heads.checkpoint import head_kind
+from mlx_spec.models.heads.loading import load_head
+from mlx_spec.training.chains import Reach, walk
+from mlx_spec.training.command import app
+from mlx_spec.training.corpus import Sample, read_corpus
+from mlx_spec.training.distill import Trainer
+from mlx_spec.training.eagle import EagleWatcher, head_config, prepare, train_eagle
+from mlx_spec.training.eagle_batches import eagle_batches, read_batch
+from mlx_spec.training.eagle_initial import frequent_tokens, initial_eagle
+from mlx_spec.training.eagle_recipe import EagleRecipe
+from mlx_spec.training.features import FeatureStore
+from mlx_spec.training.mlx_eagle import chain_loss, rollout
+from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_of
+from mlx_spec.training.progress import Progress
+from mlx_spec.training.target import Target
+from tests.training.test_distill import BACKENDS, clock_of
+
+TAPS = (0, 1)
+RECIPE = EagleRecipe(
+    answer_tokens=1800,
+    minutes=1.0,
+    taps=TAPS,
+    draft_tokens=64,
+    steps=3,
+    batch_tokens=512,
+    matrix_rate=2e-2,
+    other_rate=1e-2,
+    held_out_tokens=200,
+    watched_tokens=60,
+    checks=4,
+    layer_bits=8,
+    head_bits=8,
+)
+
+
+class Seen(EagleWatcher):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.shares: list[float] = []
+        self.reaches: list[Reach] = []
+
+    def stepped(self, progress: Progress) -> None:
+        self.steps.append(progress.step)
+        self.shares.append(progress.share)
+
+    def reached(self, progress: Progress, reach: Reach) -> None:
+        self.reaches.append(reach)
+
+
+@pytest.mark.parametrize("trainer", BACKENDS)
+def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
+    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+) -> None:
+    watcher, out = Seen(), tmp_path / "head"
+    result = train_eagle(RECIPE, target_folder, out, sampled_folder, trainer, watcher, clock_of(30))
+    assert watcher.steps == list(range(1, 30))
+    assert len(watcher.reaches) == 3
+    assert result.exported.overlap[0] > watcher.reaches[0].overlap[0] > 0
+    assert result.exported.answers >= RECIPE.held_out_tokens
+    assert len(result.exported.top1) == RECIPE.steps
+    assert result.trained.overlap == pytest.approx(result.exported.overlap, abs=0.02)
+    assert result.size_bytes == sum(path.stat().st_size for path in out.iterdir())
+
+    assert head_kind(out) == "eagle3"
+    assert load_head(out, "eagle3", target.model, "tiny").taps == TAPS
+    config = json.loads((out / "config.json").read_text())
+    assert config["draft_vocab_size"] == RECIPE.draft_tokens
+
+
+def test_a_run_that_was_stopped_goes_on_from_its_last_check(
+    target_folder: Path, sampled_folder: Path, tmp_path: Path
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    class Stopping(Seen):
+        def stepped(self, progress: Progress) -> None:
+            super().stepped(progress)
+            if progress.share > 0.6:
+                raise StoppedError
+
+    out, first, second = tmp_path / "head", Stopping(), Seen()
+    with pytest.raises(StoppedError):
+        train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", first, clock_of(12))
+    train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", second, clock_of(12))
+    check = next(step for step, share in zip(first.steps, first.shares, strict=True) if share >= 0.5)
+    assert second.steps[0] == check + 1
+    assert second.shares[0] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.fixture(scope="module")
+def samples(sampled_folder: Path) -> list[Sample]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlx_spec.training.corpus.HELD_OUT_OF", 4)
+        return read_corpus(sampled_folder)[0]
+
+
+def test_the_training_time_test_is_what_the_drafter_does(target: Target, samples: list[Sample]) -> None:
+    """Place i of step s: true states up to i, then s steps on the head's own states, with the text's own tokens."""
+    config, token_ids = head_config(target), np.arange(64)
+    head = head_of(config, target.model, TAPS, len(token_ids))
+    weights = initial_eagle(target.weights, 2, len(TAPS), token_ids)
+    head.load_weights([(name, mx.array(weight)) for name, weight in weights.items()])
+    ids = samples[0].ids[:20]
+    features = mx.array(MlxFeatures(target.model, TAPS)(ids[None])).view(mx.bfloat16).astype(mx.float32)
+    embedding = mx.array(target.weights["model.embed_tokens.weight"])
+    steps = rollout(head, embedding, mx.array(ids[None]), features, 3)
+    for place in (0, 7, 14):
+        cache = KVCache()
+        behind = mx.array(ids[1 : place + 2])
+        state = head.step(behind, head.fuse(features[0, : place + 1]), cache, 0, "causal")[-1:]
+        for step in range(3):
+            assert mx.abs(head.norm(state)[0] - steps[step][place]).max().item() < 1e-4
+            token = mx.array(ids[place + step + 2 : place + step + 3])
+            state = head.step(token, state, cache, cache.offset, None)
+
+
+def test_the_loss_is_the_sum_of_its_steps_written_out(target: Target, samples: list[Sample], tmp_path: Path) -> None:
+    config, rng = head_config(target), np.random.default_rng(0)
+    token_ids = np.sort(rng.choice(259, 100, replace=False))
+    head = head_of(config, target.model, TAPS, len(token_ids))
+    weights = initial_eagle(target.weights, 2, len(TAPS), token_ids)
+    head.load_weights([(name, mx.array(weight)) for name, weight in weights.items()])
+    store = FeatureStore(samples, TAPS, 64, tmp_path, MlxFeatures(target.model, TAPS))
+    batch = read_batch(samples, store, [0, 1, 2])
+    embedding = target.weights["model.embed_tokens.weight"]
+    known = np.isin(np.arange(259), token_ids)
+    loss, overlap = chain_loss(
+        head,
+        mx.array(embedding),
+        mx.array(embedding[token_ids]),
+        mx.array(known.astype(np.float32)),
+        batch,
+        steps=2,
+        decay=0.5,
+        variation=0.25,
+    )
+    features = mx.array(batch.features).view(mx.bfloat16).astype(mx.float32)
+    states = rollout(head, mx.array(embedding), mx.array(batch.ids), features, 2)
+    hidden = np.array(mx.array(batch.hidden).view(mx.bfloat16).astype(mx.float32), np.float64)
+    total, common, count = 0.0, 0.0, 0
+    for spot, state in zip(batch.spots.tolist(), hidden, strict=True):
+        if not known[batch.ids.reshape(-1)[spot + 1]]:
+            continue
+        count += 1
+        p = softmax(embedding[token_ids] @ state)
+        for step in range(2):
+            q = softmax(weights["lm_head.weight"] @ np.array(states[step][spot - step - 1], np.float64))
+            total += 0.5**step * (0.75 * (p * np.log(p / q)).sum() + 0.25 * np.abs(p - q).sum())
+            common += np.minimum(p, q).sum() if step == 0 else 0.0
+    assert 0 < count < len(batch.spots)
+    assert loss.item() == pytest.approx(total / count, rel=1e-3)
+    assert overlap.item() == pytest.approx(common / count, rel=1e-3)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def test_a_round_is_walked_to_the_first_miss_and_one_token_further() -> None:
+    text = np.array([[1, 0, 1, 1, 1, 0], [0, 1, 1, 1, 0, 1]], np.bool_)  # [step, token]
+    # Round 1: token 0 hit, token 1 missed as second: tokens 0, 1. Round 2: 2 and 3 hit, 4 is the target's: 2, 3, 4.
+    # Round 3: token 5 missed.
+    assert walk([text]) == 6 / 3
+    assert walk([np.ones((2, 6), np.bool_)]) == 6 / 2
+    assert walk([np.zeros((2, 6), np.bool_)]) == 1.0
+
+
+def test_states_are_computed_once_and_read_back(target: Target, samples: list[Sample], tmp_path: Path) -> None:
+    calls = itertools.count()
+    compute = MlxFeatures(target.model, TAPS)
+
+    def counted(ids: Any) -> Any:
+        next(calls)
+        return compute(ids)
+
+    store = FeatureStore(samples, TAPS, 64, tmp_path, counted)
+    first = read_batch(samples, store, [3, 1])
+    again = read_batch(samples, FeatureStore(samples, TAPS, 64, tmp_path, counted), [1, 3])
+    assert next(calls) == 1
+    for row, other in ((0, 1), (1, 0)):
+        length = len(samples[[3, 1][row]].ids)
+        assert np.array_equal(first.features[row, :length], again.features[other, :length])
+    assert FeatureStore(samples, TAPS, 64, tmp_path, counted).ready().tolist() == [1, 3]
+    assert not len(FeatureStore(samples, (0, 0), 64, tmp_path, counted).ready())
+
+
+def test_only_what_is_ready_is_learnt_from_where_that_is_asked(
+    target: Target, samples: list[Sample], tmp_path: Path
+) -> None:
+    store = FeatureStore(samples, TAPS, 64, tmp_path, MlxFeatures(target.model, TAPS))
+    with pytest.raises(TrainingError, match="train states"):
+        next(eagle_batches(samples, store, 256, 0, only_ready=True))
+    store.fill([2, 5])
+    batch = next(eagle_batches(samples, store, 10_000, 0, only_ready=True))
+    assert sorted(batch.ids.shape[:1]) == [2]
+    everything = next(eagle_batches(samples, store, 100_000, 0))
+    assert everything.ids.shape[0] == len(samples)
+
+
+def test_the_drafts_vocabulary_is_what_is_written_most() -> None:
+    assert frequent_tokens(np.array([5, 0, 9, 1, 7]), 3).tolist() == [0, 2, 4]
+
+
+def test_the_first_states_of_a_text_do_not_set_the_scale(
+    target: Target, target_folder: Path, sampled_folder: Path
+) -> None:
+    lesson = prepare(RECIPE, target, sampled_folder, "mlx")
+    assert lesson.token_ids.shape == (64,)
+    assert lesson.taps == TAPS
+    assert sum(len(states) for states in lesson.states.values()) == sum(len(s.ids) for s in lesson.watched)
+
+
+def test_the_trainer_gives_weights_for_states_as_they_are(target: Target) -> None:
+    config, token_ids = head_config(target), np.arange(64)
+    weights = initial_eagle(target.weights, 2, 2, token_ids)
+    scales = np.linspace(0.5, 2.0, 64).astype(np.float32)
+    head = head_of(config, target.model, TAPS, 64)
+    trainer = MlxEagleTrainer(RECIPE, head, weights, target.weights["model.embed_tokens.weight"], token_ids, scales)
+    features = mx.random.normal((2, 64), key=mx.random.key(1))
+    fused = head.fc(features)
+    assert mx.abs(features @ mx.array(trainer.weights()["fc.weight"]).T - fused).max().item() < 1e-5
+
+
+@pytest.mark.parametrize("field", ["steps", "minutes", "few_until", "head_bits"])
+def test_a_recipe_out_of_its_ranges_is_refused_by_name(field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        replace(EagleRecipe(), **{field: -1})
+
+
+def test_the_command_trains_and_computes_states(target_folder: Path, sampled_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "head"
+    common = ["--target", str(target_folder), "--out", str(out), "--corpus", str(sampled_folder), "--taps", "0,1"]
+    done = CliRunner().invoke(app, ["states", *common])
+    assert done.exit_code == 0, done.output
+    assert "The states of" in done.output
+    quick = ["--minutes", "0.02", "--draft-tokens", "64", "--answers", "1800", "--only-ready", "--json"]
+    done = CliRunner().invoke(app, ["eagle", *common, *quick])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["size_bytes"] > 0
+    assert 0.0 <= report["exported"]["top1"][0] <= 1.0
+    bad = CliRunner().invoke(app, ["states", *common[:-1], "one"])
+    assert bad.exit_code == 2
