@@ -10,7 +10,6 @@ Token ids in, events out; knows no HTTP, no terminal and no window.
 """
 
 import secrets
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,15 +35,13 @@ from mlx_spec.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.sampling import NoiseTable, scores
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.steering import Steering
+from mlx_spec.tally import AnswerTally
 from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
 from mlx_spec.tree_acceptance import TREE_RULES
 
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 _PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
-
-# So many plain rounds of an answer are a better measure of a plain step than the calibration.
-_ENOUGH_PLAIN_STEPS: Final = 8
 
 
 class SpeculativeDecoder:
@@ -184,10 +181,7 @@ class _RoundLoop:
         self._controller = choose(config, drafters)
         self._eos_token_ids = pair.eos_token_ids
         self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
-        self._stats = stats
-        self._own_stats = StatsCounter()
-        self._plain_ms: list[float] = []
-        self._expected_plain_ms: list[float] = []
+        self._tally = AnswerTally(stats)
         self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
@@ -313,7 +307,7 @@ class _RoundLoop:
             verify_ms=times.verify_ms,
             round_ms=times.total_ms,
             parked=launch.plan.parked,
-            plain_step_ms=self._expected_plain_ms[-1] if self._expected_plain_ms else None,
+            plain_step_ms=self._tally.plain_step_ms,
         )
         return finished, following
 
@@ -355,23 +349,9 @@ class _RoundLoop:
     def _count(self, outcome: Outcome, emitted: int, passes: int, times: RoundTimes, rule: AcceptanceRule) -> None:
         lossy = bool(outcome.draft_ids) and not self._params.greedy and rule in LOSSY_RULES
         change = counters(outcome, emitted, passes, times, lossless=not lossy)
-        self._stats.add(change)
-        self._own_stats.add(change)
-        if passes == 0 and not outcome.draft_ids:
-            self._plain_ms.append(times.total_ms)
-        # Only where a plain step was measured once: what a controller thinks without that is a guess.
-        if (calibrated_ms := self._stats.snapshot().plain_step_ms) is not None:
-            self._expected_plain_ms.append(self._controller.plain_step_ms or calibrated_ms)
+        self._tally.add(change, self._controller.plain_step_ms)
 
     def _finished(self, prompt_tokens: int, prefill_ms: float) -> GenerationFinished:
-        own = self._own_stats.snapshot()
-        step_ms = self._stats.snapshot().plain_step_ms
-        if self._expected_plain_ms:
-            # The machine may be slower now than when it was calibrated, or the context longer: plain rounds of this
-            # answer tell, else what its passes say of a plain one. So the figure is one with what was expected.
-            enough = len(self._plain_ms) >= _ENOUGH_PLAIN_STEPS
-            step_ms = statistics.median(self._plain_ms if enough else self._expected_plain_ms)
-            self._stats.add(SpeculativeStats(plain_step_ms=step_ms))
         assert self._transcript.finish_reason is not None
         return GenerationFinished(
             finish_reason=self._transcript.finish_reason,
@@ -380,5 +360,5 @@ class _RoundLoop:
             seed=self._seed,
             prompt_tokens=prompt_tokens,
             prefill_ms=prefill_ms,
-            stats=replace(own, plain_step_ms=step_ms),
+            stats=self._tally.close(),
         )
