@@ -23,8 +23,8 @@ FitKind = Literal["same", "bridged", "no"]
 class Pair:
     """A target and a draft known to fit. `note` says in one sentence what they are.
 
-    `kind` is "bridged" where they have two vocabularies, "head" where the draft reads the target's states. `verified` says that both ids were found in use; see
-    resources/pairs.toml for how far that goes.
+    `kind` is "bridged" where they have two vocabularies, "head" where the draft reads the target's states. `verified`
+    says that both ids were found in use; see resources/pairs.toml for how far that goes.
     """
 
     name: str
