@@ -50,7 +50,7 @@ def test_samples_are_the_fallbacks_and_statistics_are_float64s(
 def test_tens_of_thousands_of_positions_pick_the_fallbacks_token(emulator: Emulator) -> None:
     """What `coupled` compares drafts with: each position's own token, from its own noise."""
     for seed in range(250):
-        rows = random_rows(seed, 100, 37 + seed % 5, (WARPS[1], WARPS[2])[seed % 2])
+        rows = random_rows(seed, 100, 37 + seed % 5, WARPS[2 if seed % 25 == 0 else 1])
         keys = [stream_key(seed, i) for i in range(100)]
         with emulated(emulator):
             got = sample(rows, keys).token_ids.tolist()
