@@ -40,7 +40,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("speculation", {"lookahead": 33}, "speculation.lookahead", '"auto" or a whole number from 1 to 32'),
     ("speculation", {"lookahead": 0}, "speculation.lookahead", "speculation.lookahead is 0"),
     ("speculation", {"lookahead": True}, "speculation.lookahead", "speculation.lookahead is true"),
-    ("speculation", {"drafter": "magic"}, "speculation.drafter", "'auto', 'model', 'ngram' or 'none'"),
+    ("speculation", {"drafter": "magic"}, "speculation.drafter", "'ngram', 'self' or 'none'"),
     ("speculation", {"event": True}, "speculation.event", "not a setting"),
     ("speculation", "on", "speculation", "a JSON object"),
     ("messages", [], "messages", "messages is empty"),
