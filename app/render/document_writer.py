@@ -18,6 +18,7 @@ from PySide6.QtGui import (
 )
 
 from app.render.inline import InlineWriter
+from app.render.markdown import Block
 from app.render.table import write_table
 from app.theme import Palette
 from app.typography import BODY_PX, LINE_PX, body_font, scaled
@@ -47,22 +48,25 @@ class DocumentWriter:
         self._quotes = 0
         self._heading: str | None = None
 
-    def write(self, blocks: Sequence[Sequence[Token]]) -> None:
+    def write(self, blocks: Sequence[Block]) -> None:
         """Append the blocks in one undo step and one repaint."""
         self._cursor.movePosition(QTextCursor.MoveOperation.End)
         self._cursor.beginEditBlock()
-        for tokens in blocks:
-            self._write_tokens(tokens)
+        for block in blocks:
+            self._write_block(block)
         self._cursor.endEditBlock()
 
-    def _write_tokens(self, tokens: Sequence[Token]) -> None:
-        index = 0
+    def _write_block(self, block: Block) -> None:
+        tokens, index = block.tokens, 0
         while index < len(tokens):
             token = tokens[index]
             if token.type == "table_open":
                 end = next(i for i in range(index, len(tokens)) if tokens[i].type == "table_close")
                 self._new_block(spacer=True)
-                write_table(self._cursor, tokens[index:end], self._palette)
+                is_part = block.goes_on or block.continues
+                write_table(
+                    self._cursor, tokens[index:end], self._palette, is_part=is_part, has_head=not block.continues
+                )
                 index = end
             else:
                 self._write_token(token)

@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QTextCharFormat,
     QTextCursor,
     QTextFrameFormat,
+    QTextLength,
     QTextTableFormat,
 )
 
@@ -21,22 +22,40 @@ from app.typography import BODY_PX, body_font
 _ALIGNMENTS = {"text-align:right": Qt.AlignmentFlag.AlignRight, "text-align:center": Qt.AlignmentFlag.AlignHCenter}
 
 
-def write_table(cursor: QTextCursor, tokens: Sequence[Token], palette: Palette) -> None:
-    """Insert the table and leave the cursor behind it. Its first row is the header."""
+def write_table(
+    cursor: QTextCursor, tokens: Sequence[Token], palette: Palette, *, is_part: bool, has_head: bool
+) -> None:
+    """Insert the table and leave the cursor behind it. Its first row is the header, which may be left out.
+
+    All parts of a long table have columns of one width, as they cannot know of each other's words.
+    """
     rows: list[list[tuple[Token, Token]]] = []
     for index, token in enumerate(tokens):
         if token.type == "tr_open":
             rows.append([])
         elif token.type in ("th_open", "td_open"):
             rows[-1].append((token, tokens[index + 1]))
-    table = cursor.insertTable(len(rows), max(map(len, rows)), _table_format(palette))
+    num_columns = max(map(len, rows))
+    rows = rows if has_head else rows[1:]
+    if not rows:
+        return
+    table_format = _table_format(palette)
+    table_format.setHeaderRowCount(int(has_head))
+    if is_part:
+        share = QTextLength(QTextLength.Type.PercentageLength, 100 / num_columns)
+        table_format.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
+        table_format.setColumnWidthConstraints([share] * num_columns)
+        table_format.setBottomMargin(0)
+    table = cursor.insertTable(len(rows), num_columns, table_format)
+    styles = [_char_format(palette, is_header=is_header) for is_header in (False, True)]
     for row, cells in enumerate(rows):
+        style = styles[has_head and row == 0]
         for column, (opening, inline) in enumerate(cells):
             at = table.cellAt(row, column).firstCursorPosition()
             block_format = QTextBlockFormat()
             block_format.setAlignment(_ALIGNMENTS.get(str(opening.attrs.get("style", "")), Qt.AlignmentFlag.AlignLeft))
             at.setBlockFormat(block_format)
-            InlineWriter(at, palette, _char_format(palette, is_header=row == 0)).write(inline.children or ())
+            InlineWriter(at, palette, style).write(inline.children or ())
     cursor.movePosition(QTextCursor.MoveOperation.End)
 
 
@@ -49,7 +68,6 @@ def _table_format(palette: Palette) -> QTextTableFormat:
     table_format.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
     table_format.setBorderBrush(QColor(palette.border))
     table_format.setBottomMargin(10)
-    table_format.setHeaderRowCount(1)
     return table_format
 
 

@@ -1,6 +1,8 @@
 """A block of code: its language, a copy button, colours, and a scroll bar of its own for long lines."""
 
 import math
+from itertools import groupby
+from operator import itemgetter
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QTextCharFormat, QTextCursor, QTextOption, QWheelEvent
@@ -12,18 +14,20 @@ from app.typography import mono_font
 
 
 class CodeBlock(QFrame):
-    """Shows one fenced block; `set_code` may be called again while it grows."""
+    """Shows one fenced block; `set_code` may be called again while it grows, and `keep` lets it grow from there."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("codeBlock")
         self._code = ""
+        self._kept = ""
+        self._kept_end = 0
         self._language = QLabel()
         self._language.setProperty("role", "muted")
-        self._copy = QPushButton("Copy")
+        self._copy = QPushButton(self.tr("Copy"))
         self._copy.setProperty("role", "chip")
-        self._copy.setAccessibleName("Copy code")
-        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._code))
+        self._copy.setAccessibleName(self.tr("Copy code"))
+        self._copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.code))
         self._text = _CodeText()
         header = QHBoxLayout()
         header.setContentsMargins(14, 5, 6, 0)
@@ -37,24 +41,38 @@ class CodeBlock(QFrame):
         layout.addWidget(self._text)
 
     @property
+    def code(self) -> str:
+        """What shows, without its final line break."""
+        return self._code.rstrip("\n")
+
+    @property
     def focus_chain(self) -> list[QWidget]:
         """What Tab reaches."""
         return [self._copy, self._text]
 
     def set_code(self, code: str, language: str, palette: Palette) -> None:
-        """Show `code`, its final line break left out."""
-        self._code = code.rstrip("\n")
-        self._language.setText(language or "text")
-        self._text.clear()
+        """Show `code` behind what is kept, its final line break left out."""
+        self._code = self._kept + code
+        self._language.setText(language or self.tr("text"))
         cursor = QTextCursor(self._text.document())
         cursor.beginEditBlock()
-        for text, colour in highlight(self._code, language, palette):
-            span = QTextCharFormat()
-            span.setForeground(QColor(colour))
-            span.setFont(mono_font())
-            cursor.insertText(text, span)
+        cursor.setPosition(self._kept_end)
+        cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+        cursor.removeSelectedText()
+        shown = self.code
+        spans = highlight(shown[len(self._kept.rstrip("\n")) :], language, palette)
+        style = QTextCharFormat()
+        style.setFont(mono_font())
+        for colour, run in groupby(spans, key=itemgetter(1)):
+            style.setForeground(QColor(colour))
+            cursor.insertText("".join(text for text, _ in run), style)
         cursor.endEditBlock()
         self._text.fit()
+
+    def keep(self) -> None:
+        """What shows will not change: the next call of `set_code` adds to it."""
+        self._kept = self._code
+        self._kept_end = max(0, self._text.document().characterCount() - 1)
 
 
 class _CodeText(QTextEdit):

@@ -1,10 +1,10 @@
-"""An answer's markdown, written as it streams: closed blocks once, the open one again and again."""
+"""An answer's markdown, written as it streams: closed blocks once, the open one again and again, while it is short."""
 
 from typing import TypeVar
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.render.markdown import Block, split_closed
+from app.render.markdown import NO_CUT, Block, split_closed
 from app.theme import Palette
 from app.views.code_block import CodeBlock
 from app.views.text_segment import TextSegment
@@ -19,6 +19,7 @@ class MarkdownView(QWidget):
         super().__init__(parent)
         self._segments: list[TextSegment | CodeBlock] = []
         self._num_closed_chars = 0
+        self._cut = NO_CUT
         self._tail: TextSegment | CodeBlock | None = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -33,14 +34,16 @@ class MarkdownView(QWidget):
         """Forget everything."""
         for segment in list(self._segments):
             self._remove(segment)
-        self._num_closed_chars, self._tail = 0, None
+        self._num_closed_chars, self._cut, self._tail = 0, NO_CUT, None
 
     def show_text(self, text: str, palette: Palette, *, is_final: bool) -> None:
         """Show `text`, which begins with what was shown before. After the final call no block is open."""
-        closed, tail, num_chars = split_closed(text[self._num_closed_chars :])
+        split = split_closed(text[self._num_closed_chars :], self._cut)
+        closed, tail = split.closed, split.tail
+        self._num_closed_chars, self._cut = self._num_closed_chars + split.num_chars, split.cut
         if is_final and tail is not None:
-            closed, tail, num_chars = [*closed, tail], None, len(text) - self._num_closed_chars
-        self._num_closed_chars += num_chars
+            closed, tail = [*closed, tail], None
+            self._num_closed_chars, self._cut = len(text), NO_CUT
         reusable = self._take_tail()
         for block in closed:
             reusable = self._append(block, palette, reusable, is_tail=False)
@@ -61,15 +64,19 @@ class MarkdownView(QWidget):
     def _append(self, block: Block, palette: Palette, reusable: CodeBlock | None, *, is_tail: bool) -> CodeBlock | None:
         """Write one block; returns the code block that is still to be reused, if any."""
         segment: TextSegment | CodeBlock
+        last = self._segments[-1] if self._segments else None
         if block.is_code:
-            segment = reusable or self._add(CodeBlock())
+            begun = last if block.continues and isinstance(last, CodeBlock) else None
+            segment = reusable or begun or self._add(CodeBlock())
             segment.set_code(block.tokens[0].content, block.language, palette)
+            if block.goes_on:
+                segment.keep()
         else:
             if reusable is not None:
                 self._remove(reusable)
-            last = self._segments[-1] if self._segments else None
+                last = self._segments[-1] if self._segments else None
             segment = last if isinstance(last, TextSegment) else self._add(TextSegment())
-            segment.append_blocks([block.tokens], palette, is_tail=is_tail)
+            segment.append_blocks([block], palette, is_tail=is_tail)
         if is_tail:
             self._tail = segment
         return None

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from markdown_it.token import Token
 from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QWidget
 
 from app.render.document_writer import DocumentWriter
+from app.render.markdown import Block
 from app.theme import Palette
 from app.views.flow_text import FlowText
 
@@ -29,7 +29,7 @@ class TextSegment(FlowText):
         """What Tab reaches."""
         return [self]
 
-    def append_blocks(self, blocks: Sequence[Sequence[Token]], palette: Palette, *, is_tail: bool = False) -> None:
+    def append_blocks(self, blocks: Sequence[Block], palette: Palette, *, is_tail: bool = False) -> None:
         """Write blocks at the end; as a tail they can be dropped again."""
         if is_tail:
             self._tail_start = max(0, self.document().characterCount() - 1)

@@ -7,7 +7,7 @@ from pytestqt.qtbot import QtBot
 
 from app.render.code import highlight
 from app.render.document_writer import DocumentWriter
-from app.render.markdown import parse, split_closed
+from app.render.markdown import Split, parse, split_closed
 from app.theme import LIGHT
 from app.views.code_block import CodeBlock
 from app.views.flow_text import FlowText
@@ -18,7 +18,7 @@ from tests.app.stand_in import ANSWER
 
 def written(text: str) -> QTextDocument:
     document = QTextDocument()
-    DocumentWriter(document, LIGHT).write([block.tokens for block in parse(text)])
+    DocumentWriter(document, LIGHT).write(parse(text))
     return document
 
 
@@ -97,13 +97,13 @@ def test_closed_blocks_are_written_once(qtbot: QtBot, monkeypatch: pytest.Monkey
 
 
 def test_only_the_last_block_is_open() -> None:
-    closed, tail, taken = split_closed("# A\n\ntext\n\n```py\nx = 1\n")
-    assert [block.tokens[0].type for block in closed] == ["heading_open", "paragraph_open"]
-    assert tail is not None
-    assert tail.is_code
-    assert tail.language == "py"
-    assert "# A\n\ntext\n\n```py"[:taken] == "# A\n\ntext\n\n"
-    assert split_closed("") == ([], None, 0)
+    split = split_closed("# A\n\ntext\n\n```py\nx = 1\n")
+    assert [block.kind for block in split.closed] == ["heading_open", "paragraph_open"]
+    assert split.tail is not None
+    assert split.tail.is_code
+    assert split.tail.language == "py"
+    assert "# A\n\ntext\n\n```py"[: split.num_chars] == "# A\n\ntext\n\n"
+    assert split_closed("") == Split([], None, 0)
 
 
 @pytest.mark.parametrize("language", ["python", "no-such-language", ""])
