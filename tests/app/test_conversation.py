@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.conversation import Answer, Conversation, Drafter, Lookahead, Settings, build_request
+from app.conversation import ALTERNATIVES, Answer, Conversation, Drafter, Lookahead, Settings, build_request
 
 
 def conversation(*answers: str) -> Conversation:
@@ -26,7 +26,7 @@ def test_turns_without_text_are_left_out_but_not_the_newest() -> None:
 )
 def test_speculation_in_the_request(drafter: Drafter, lookahead: Lookahead, expected: dict) -> None:
     body = build_request([], "m", Settings(temperature=0.2, drafter=drafter, lookahead=lookahead), seed=9)
-    assert body["speculation"] == {"events": True} | expected
+    assert body["speculation"] == {"events": True, "alternatives": ALTERNATIVES} | expected
     assert (body["temperature"], body["seed"], body["stream"]) == (0.2, 9, True)
 
 

@@ -113,7 +113,9 @@ def test_killed_while_answering(chat: ChatViewModel, qtbot: QtBot, engine: Engin
     assert open_answer is not None
     qtbot.waitUntil(lambda: bool(open_answer.text), timeout=10_000)
     os.kill(engine.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: bool(problems) and problems[-1].remedy == "retry" and chat.can_send("?"), timeout=START_MS)
+    qtbot.waitUntil(
+        lambda: bool(problems) and "running again" in problems[-1].title and chat.can_send("?"), timeout=START_MS
+    )
     assert open_answer.state == "failed"
     assert open_answer.text
     chat.start_over()

@@ -180,10 +180,11 @@ class TestChat:
         assert answer is not None
         qtbot.waitUntil(lambda: bool(answer.text), timeout=5_000)
         os.kill(chat.engine.pid, signal.SIGKILL)
-        qtbot.waitUntil(lambda: bool(chat.problems) and chat.is_ready(), timeout=10_000)
+        # That the connection is lost may be told first, while the engine is not yet known to be gone.
+        told = [lambda: bool(chat.problems) and "running again" in chat.problems[-1].title, chat.is_ready]
+        qtbot.waitUntil(lambda: all(one() for one in told), timeout=20_000)
         assert answer.state == "failed"
         assert answer.text
-        assert "running again" in chat.problems[-1].title
         assert chat.problems[-1].remedy == "retry"
         with qtbot.waitSignal(chat.model.answer_closed, timeout=10_000) as closed:
             assert chat.model.send("hello")
