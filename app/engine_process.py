@@ -60,7 +60,8 @@ def free_port() -> int:
 class EngineProcess(QObject):
     """Runs the engine as a child process, or watches one on another computer.
 
-    `remote` is set before `start`: with an address there is no child, and requests go there.
+    `remote` is set before `start`: with an address there is no child, and requests go there. `models` too: what the
+    command is told of the models to load, the starter pair where it is empty.
 
     Signals:
         state_changed: the state and a sentence about it. Sent on every change of either.
@@ -81,6 +82,7 @@ class EngineProcess(QObject):
         self.state = EngineState.STOPPED
         self.message = ""
         self.remote: EngineAddress | None = None
+        self.models: Sequence[str] = ()
         self.address: EngineAddress | None = None
         self._command = command
         self._backoff_ms = backoff_ms
@@ -149,7 +151,7 @@ class EngineProcess(QObject):
         self._log.clear()
         self._process = process
         self._set_state(EngineState.STARTING, "Starting the engine…")
-        program, *arguments = self._command(port, os.getpid())
+        program, *arguments = [*self._command(port, os.getpid()), *self.models]
         process.start(program, arguments)
         if self._process is not process:  # it could not be started, and said so already
             return

@@ -87,6 +87,7 @@ QMessageBox QPushButton { border-color: $border; background: $surface; }
 QMessageBox QPushButton:focus { border-color: $accent; }
 QMessageBox QLabel#qt_msgbox_label { font-size: 14px; font-weight: 600; min-width: 360px; }
 QMessageBox QLabel#qt_msgbox_informativelabel { font-size: 13px; color: $muted; }
+QListWidget#modelList { background: $surface; border: 1px solid $border; border-radius: 8px; outline: 0; }
 QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;
   selection-background-color: $selection; selection-color: $text; }
 QTableView::item { padding: 0 5px; border-bottom: 1px solid $border; }

@@ -1,7 +1,9 @@
 """What the window remembers from one run to the next."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_config_path
 from PySide6.QtCore import QByteArray, QSettings
@@ -17,7 +19,7 @@ def settings_file() -> Path:
 
 
 class WindowMemory:
-    """Geometry, what shows at the sides, the appearance, and where the engine is."""
+    """Geometry, what shows at the sides, the appearance, where the engine is, and what it loads."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._settings = QSettings(str(path or settings_file()), QSettings.Format.IniFormat)
@@ -90,6 +92,28 @@ class WindowMemory:
     @remote_url.setter
     def remote_url(self, value: str) -> None:
         self._settings.setValue("remote", value)
+
+    @property
+    def models(self) -> str:
+        """What the engine loads, as LoadedModels wrote it; empty for what comes with Lookahead."""
+        return str(self._settings.value("models", ""))
+
+    @models.setter
+    def models(self, value: str) -> None:
+        self._settings.setValue("models", value)
+
+    @property
+    def races(self) -> dict[str, Any]:
+        """The last race with each choice of models, by what the engine was told to load."""
+        try:
+            kept = json.loads(str(self._settings.value("races", "{}")))
+        except ValueError:
+            return {}
+        return kept if isinstance(kept, dict) else {}
+
+    @races.setter
+    def races(self, value: dict[str, Any]) -> None:
+        self._settings.setValue("races", json.dumps(value))
 
     @property
     def appearance(self) -> Choice:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.application import Application
 from app.engine_client import EngineClient
+from app.engine_models import ModelsClient
 from app.engine_process import EngineAddress, EngineProcess
 from app.example_prompts import prompts_folder, read_examples
 from app.problem import Problem
@@ -17,8 +18,11 @@ from app.store import Store, StoreError
 from app.theme import Theme
 from app.viewmodels.chat import ChatViewModel
 from app.viewmodels.chat_list import ChatListViewModel
+from app.viewmodels.models import ModelsViewModel
+from app.viewmodels.models_loaded import LoadedModels
 from app.viewmodels.trace import TraceViewModel
 from app.views.main_window import MainWindow
+from app.views.models_desk import ModelsDesk
 from app.views.prompt_desk import PromptDesk
 from app.views.speculation import Speculation
 from app.window_memory import WindowMemory
@@ -60,6 +64,9 @@ class Workspace(QObject):
         self.engine.setParent(self)
         if url := self.memory.remote_url:
             self.engine.remote = EngineAddress(url, read_token(url))
+        self.loaded = LoadedModels(self.engine, self.memory, self)
+        self.models = ModelsViewModel(ModelsClient(self), self)
+        self.engine.address_changed.connect(self.models.client.set_address)
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
         self.chats = ChatListViewModel(self.store, self)
@@ -83,6 +90,7 @@ class Workspace(QObject):
             part.setParent(window)
         window.speculation = Speculation(window, self.engine, client, trace)
         window.desk = PromptDesk(window, self.engine, chat)
+        window.models = ModelsDesk(window, self.engine, self.models, self.loaded)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
             window.banner.show_problem(problem)
@@ -152,5 +160,6 @@ class Workspace(QObject):
         self.memory.open_chat = window.chat.chat.id if window.chat.chat else None
         self.memory.font_scale = self.theme.scale
         if not self.windows:
+            self.models.client.stop()
             self.engine.stop()
             self.store.close()

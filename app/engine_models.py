@@ -1,0 +1,197 @@
+"""Asks the engine about models, and has it fetch and keep them: /v1/models/… inside Qt's event loop."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from PySide6.QtCore import QByteArray, QObject, QTimer, QUrl, Signal
+from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+
+from app.engine_process import EngineAddress
+from app.model_records import (
+    Refusal,
+    parse_download,
+    parse_downloads,
+    parse_findings,
+    parse_judgement,
+    parse_pairs,
+    parse_refusal,
+    parse_stock,
+)
+from app.sse import SseParser
+
+_STATUS: Final = QNetworkRequest.Attribute.HttpStatusCodeAttribute
+_TIMEOUT_MS: Final = 60_000  # a Hub that is far away is asked several times for one search
+_VERIFY_MS: Final = 30 * 60_000  # reading every byte of a large model takes minutes
+_AGAIN_MS: Final = 500
+_EVENTS: Final = "events"
+_GONE: Final = "The engine does not answer: it may be starting, or loading a model. This goes on when it does."
+_PARSERS: Final[dict[str, Callable[[Any], object]]] = {
+    "search": parse_findings,
+    "judge": parse_judgement,
+    "drafts": parse_pairs,
+    "installed": parse_stock,
+    "downloads": parse_downloads,
+    "download": parse_download,
+    "verify": lambda body: tuple(str(name) for name in body["wrong"]),
+    "weigh": lambda body: int(body["freed_bytes"]),
+    "remove": lambda body: int(body["freed_bytes"]),
+    "token": lambda body: body["has_token"] is True,
+}
+
+
+class ModelsClient(QObject):
+    """Small requests, each answered by one signal, and the downloads as they change.
+
+    Signals:
+        answered: (task, subject, value): the value that `task` brings, of the search words or the model `subject`.
+        refused: (task, subject, Refusal): it did not come.
+        downloads_changed: the Downloads, a tuple; sent while `watch` is on.
+    """
+
+    answered = Signal(str, str, object)
+    refused = Signal(str, str, object)
+    downloads_changed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._address: EngineAddress | None = None
+        self._network = QNetworkAccessManager(self)
+        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
+        # One connection for all: a closure that holds its reply outlives the network it came from, and crashes.
+        self._network.finished.connect(self._on_reply)
+        self._events: QNetworkReply | None = None
+        self._parser = SseParser()
+        self._again = QTimer(self, singleShot=True, interval=_AGAIN_MS)
+        self._again.timeout.connect(self._open_events)
+        self._is_watching = False
+
+    def set_address(self, address: EngineAddress) -> None:
+        """Send what follows to `address`; a watch goes on there."""
+        self._address = address
+        if self._is_watching:
+            self.watch()
+
+    def search(self, text: str) -> None:
+        """Look for words, a name or an address: "search" brings Findings."""
+        self._ask("search", text, "GET", f"search?{urlencode({'q': text})}")
+
+    def judge(self, name: str, context_tokens: int | None = None) -> None:
+        """ "judge" brings the Judgement of a model of the Hub."""
+        asked = {"name": name} | ({"context": str(context_tokens)} if context_tokens else {})
+        self._ask("judge", name, "GET", f"judge?{urlencode(asked)}")
+
+    def fetch_drafts(self, target: str) -> None:
+        """ "drafts" brings the Pairs known for a target, the better first."""
+        self._ask("drafts", target, "GET", f"pairs?{urlencode({'target': target})}")
+
+    def fetch_installed(self) -> None:
+        """ "installed" brings the Stock."""
+        self._ask("installed", "", "GET", "installed")
+
+    def download(self, name: str) -> None:
+        """Queue a model, or go on with it: "download" brings how it stands."""
+        self._ask("download", name, "POST", "downloads", {"name": name})
+
+    def change_download(self, name: str, action: str) -> None:
+        """`action` is "pause", "resume" or "cancel"."""
+        self._ask("download", name, "POST", f"downloads/{quote(name)}/{action}")
+
+    def forget_download(self, name: str) -> None:
+        """Take one that is over off the list: "downloads" brings the rest."""
+        self._ask("downloads", name, "DELETE", f"downloads/{quote(name)}")
+
+    def verify(self, name: str) -> None:
+        """Read every byte of a model: "verify" brings the names of the files that are wrong."""
+        self._ask("verify", name, "POST", f"installed/{quote(name)}/verify")
+
+    def weigh_removal(self, name: str) -> None:
+        """ "weigh" brings the bytes that deleting would free."""
+        self._ask("weigh", name, "DELETE", f"installed/{quote(name)}?dry_run=true")
+
+    def remove(self, name: str) -> None:
+        """Delete a model: "remove" brings the bytes that are free again."""
+        self._ask("remove", name, "DELETE", f"installed/{quote(name)}")
+
+    def keep_token(self, token: str) -> None:
+        """Keep a token of the Hub in the engine's keychain: "token" brings whether it has one now."""
+        self._ask("token", "", "PUT", "token", {"token": token})
+
+    def watch(self) -> None:
+        """Follow the downloads from now on; a lost connection is made again."""
+        self._is_watching = True
+        self._close_events()
+        self._open_events()
+
+    def stop(self) -> None:
+        """Follow them no longer."""
+        self._is_watching = False
+        self._again.stop()
+        self._close_events()
+
+    def _ask(self, task: str, subject: str, method: str, path: str, body: dict[str, str] | None = None) -> None:
+        if self._address is None:
+            self.refused.emit(task, subject, Refusal(_GONE, "gone"))
+            return
+        request = self._request(path)
+        request.setTransferTimeout(_VERIFY_MS if task == "verify" else _TIMEOUT_MS)
+        data = QByteArray()
+        if body is not None:
+            request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
+            data = QByteArray(json.dumps(body).encode())
+        reply = self._network.sendCustomRequest(request, QByteArray(method.encode()), data)
+        reply.setProperty("task", task)
+        reply.setProperty("subject", subject)
+
+    def _request(self, path: str) -> QNetworkRequest:
+        assert self._address is not None
+        request = QNetworkRequest(QUrl.fromEncoded(QByteArray(f"{self._address.url}/v1/models/{path}".encode())))
+        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
+        return request
+
+    def _open_events(self) -> None:
+        if self._address is None or self._events is not None:
+            return
+        self._parser = SseParser()
+        self._events = self._network.get(self._request("downloads/events"))
+        self._events.setProperty("task", _EVENTS)
+        self._events.readyRead.connect(self._on_events)
+
+    def _close_events(self) -> None:
+        reply, self._events = self._events, None
+        if reply is not None:
+            reply.readyRead.disconnect(self._on_events)
+            reply.abort()
+
+    def _on_events(self) -> None:
+        if self._events is None or self._events.attribute(_STATUS) != 200:
+            return
+        for data in self._parser.feed(bytes(self._events.readAll().data())):
+            try:
+                self.downloads_changed.emit(parse_downloads(json.loads(data)))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                continue  # a newer engine may tell what this window cannot read; the next event comes soon
+
+    def _on_reply(self, reply: QNetworkReply) -> None:
+        reply.deleteLater()
+        task, subject = str(reply.property("task")), str(reply.property("subject"))
+        if task == _EVENTS:
+            if reply is self._events:
+                self._events = None
+                if self._is_watching:
+                    self._again.start()
+            return
+        status = reply.attribute(_STATUS)
+        body = bytes(reply.readAll().data()) if reply.isOpen() else b""
+        if status is None:
+            self.refused.emit(task, subject, Refusal(_GONE, "gone"))
+            return
+        try:
+            if status == 200:
+                self.answered.emit(task, subject, _PARSERS[task](json.loads(body)))
+            else:
+                self.refused.emit(task, subject, parse_refusal(json.loads(body)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"The engine's answer could not be read (HTTP {status}, {type(error).__name__}): try again."
+            self.refused.emit(task, subject, Refusal(said))

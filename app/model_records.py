@@ -1,0 +1,251 @@
+"""What the engine tells of models, as values. Knows no Qt and no HTTP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Room = Literal["fits", "tight", "no", "unknown"]
+Json = Mapping[str, Any]
+
+UNDER_WAY = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
+"""The states of a download that end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A target with a draft known to fit; `note` says why. `kind` is "same", "bridged" or "head"."""
+
+    name: str
+    target: str
+    draft: str
+    note: str
+    kind: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model on the engine's machine. `problem` says what is missing where it is not `usable`."""
+
+    name: str
+    folder: str
+    source: str
+    size_bytes: int
+    last_used_s: float
+    usable: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model of the Hub; `variant` is its quantisation, empty where its name tells none."""
+
+    repo_id: str
+    variant: str
+    downloads: int
+    gated: bool
+    installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """The quantisations of one model, the most fetched first."""
+
+    base: str
+    models: tuple[FoundModel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a search found. `offline` says why the Hub was not heard, empty where it was."""
+
+    pairs: tuple[Pair, ...]
+    installed: tuple[InstalledModel, ...]
+    available: tuple[ModelGroup, ...]
+    near: tuple[str, ...] = ()
+    offline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Everything installed; `total_bytes` counts once what several models share."""
+
+    models: tuple[InstalledModel, ...] = ()
+    total_bytes: int = 0
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a model would take. Sizes in bytes; None where nobody can tell."""
+
+    repo_id: str
+    fetch_bytes: int
+    total_bytes: int
+    licence: str
+    gated: bool
+    model_type: str
+    supported: bool | None
+    longest_context_tokens: int | None
+    context_tokens: int
+    weights_bytes: int | None
+    cache_bytes: int | None
+    working_bytes: int | None
+    needed_bytes: int | None
+    available_bytes: int
+    room: Room
+    reason: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A download at one moment; `kind`, `message` and `page` say what went wrong or is waited for."""
+
+    repo_id: str
+    state: str
+    total_bytes: int | None
+    done_bytes: int
+    speed_bytes_s: float | None
+    left_s: float | None
+    retry_in_s: float | None
+    kind: str
+    message: str
+    page: str
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it ends by itself."""
+        return self.state in UNDER_WAY
+
+    @property
+    def fraction(self) -> float | None:
+        """How much has arrived, 0 to 1; None until the whole is known."""
+        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the engine did not do something: a sentence, the `kind` of failure and a page that may help, or empty."""
+
+    message: str
+    kind: str = ""
+    page: str = ""
+
+
+def parse_pairs(body: Json) -> tuple[Pair, ...]:
+    """The known pairs of `body`."""
+    return tuple(
+        Pair(
+            str(one["name"]),
+            str(one["target"]),
+            str(one["draft"]),
+            _text(one.get("note")),
+            _text(one.get("kind")) or "same",
+            one.get("verified") is True,
+        )
+        for one in body["pairs"]
+    )
+
+
+def parse_findings(body: Json) -> Findings:
+    """The answer of a search."""
+    groups = tuple(
+        ModelGroup(str(group["base"]), tuple(_found(one) for one in group["models"])) for group in body["available"]
+    )
+    near = tuple(str(name) for name in body.get("near") or ())
+    return Findings(parse_pairs(body), _installed(body["installed"]), groups, near, _text(body.get("offline")))
+
+
+def parse_stock(body: Json) -> Stock:
+    """The answer of /v1/models/installed."""
+    return Stock(_installed(body["models"]), int(body["total_bytes"]), _text(body.get("folder")))
+
+
+def parse_judgement(body: Json) -> Judgement:
+    """The answer of /v1/models/judge."""
+    memory = body.get("memory") or {}
+    room = body.get("room")
+    return Judgement(
+        repo_id=str(body["repo_id"]),
+        fetch_bytes=int(body["fetch_bytes"]),
+        total_bytes=int(body["total_bytes"]),
+        licence=_text(body.get("licence")),
+        gated=body.get("gated") is True,
+        model_type=_text(body.get("model_type")),
+        supported=body.get("supported"),
+        longest_context_tokens=_whole(body.get("longest_context_tokens")),
+        context_tokens=int(body.get("context_tokens") or 0),
+        weights_bytes=_whole(memory.get("weights_bytes")),
+        cache_bytes=_whole(memory.get("cache_bytes")),
+        working_bytes=_whole(memory.get("working_bytes")),
+        needed_bytes=_whole(body.get("needed_bytes")),
+        available_bytes=int(body["available_bytes"]),
+        room=room if room in ("fits", "tight", "no") else "unknown",
+        reason=_text(body.get("reason")),
+        page=_text(body.get("page")),
+    )
+
+
+def parse_downloads(body: Json) -> tuple[Download, ...]:
+    """How all downloads stand."""
+    return tuple(parse_download(one) for one in body["downloads"])
+
+
+def parse_download(body: Json) -> Download:
+    """How one download stands."""
+    return Download(
+        repo_id=str(body["repo_id"]),
+        state=str(body["state"]),
+        total_bytes=_whole(body.get("total_bytes")),
+        done_bytes=int(body.get("done_bytes") or 0),
+        speed_bytes_s=_number(body.get("speed_bytes_s")),
+        left_s=_number(body.get("left_s")),
+        retry_in_s=_number(body.get("retry_in_s")),
+        kind=_text(body.get("kind")),
+        message=_text(body.get("message")),
+        page=_text(body.get("page")),
+    )
+
+
+def parse_refusal(body: Json) -> Refusal:
+    """The `error` object of `body`."""
+    error = body["error"]
+    return Refusal(str(error["message"]), _text(error.get("code")), _text(error.get("page")))
+
+
+def _installed(models: Sequence[Json]) -> tuple[InstalledModel, ...]:
+    return tuple(
+        InstalledModel(
+            name=str(one["name"]),
+            folder=_text(one.get("folder")),
+            source=_text(one.get("source")),
+            size_bytes=int(one["size_bytes"]),
+            last_used_s=float(one.get("last_used_s") or 0),
+            usable=one.get("usable") is not False,
+            problem=_text(one.get("problem")),
+        )
+        for one in models
+    )
+
+
+def _found(one: Json) -> FoundModel:
+    return FoundModel(
+        repo_id=str(one["repo_id"]),
+        variant=_text(one.get("variant")),
+        downloads=int(one.get("downloads") or 0),
+        gated=one.get("gated") is True,
+        installed=one.get("installed") is True,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

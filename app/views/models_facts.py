@@ -1,0 +1,117 @@
+"""Facts about a choice, a line each: what it is made of, what it takes, who may have it."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QFormLayout, QLabel, QWidget
+
+from app.model_records import Judgement
+from app.model_sizes import told_bytes
+from app.viewmodels.models import ModelsViewModel
+from app.viewmodels.models_choice import BUILT_IN, Choice
+from app.views.models_words import access_words, fetch_words, memory_words, support_words, used_words
+
+Fact = tuple[str, str]
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Facts", text)
+
+
+def facts_of(models: ModelsViewModel, choice: Choice, measured: str) -> list[Fact]:
+    """All that is known, without what is not."""
+    facts = [*_about_pair(models, choice, measured), *_about_stock(models, choice)]
+    verdict = models.verdict()
+    if verdict is not None:
+        facts.append((_tr("To download"), fetch_words(verdict)))
+    judged = models.judgements.get(choice.target)
+    if isinstance(judged, Judgement) and choice.names:
+        memory = _tr("Target's memory") if choice.draft else _tr("Memory")
+        facts += [(memory, memory_words(judged)), *_about_judgement(judged)]
+    return [(name, value) for name, value in facts if value]
+
+
+def _about_pair(models: ModelsViewModel, choice: Choice, measured: str) -> Iterator[Fact]:
+    if not choice.draft:
+        return
+    yield _tr("Target"), choice.target
+    yield _tr("Draft"), choice.draft
+    pair = models.entry.pair
+    pairs = (*(models.drafts.get(choice.target) or ()), *((pair,) if pair else ()))
+    known = next((one for one in pairs if one.draft == choice.draft), None)
+    if known is not None:
+        yield _tr("Vocabulary"), vocabulary_words(known.kind)
+        if choice.pair != BUILT_IN:
+            where = _tr("Both names stand in public code that runs them; not tried by us.")
+            yield _tr("Checked"), where if known.verified else _tr("Nobody was found who runs these two together.")
+    # A figure from elsewhere would be a guess about this machine: only what was measured here is told.
+    unknown = _tr("Not measured on this machine yet: use the pair, ask something, and race it in the panel.")
+    yield _tr("Speed-up"), measured or unknown
+
+
+def vocabulary_words(kind: str) -> str:
+    """How target and draft understand each other."""
+    return {
+        "same": _tr("The same for both"),
+        "bridged": _tr("Two, bridged: the draft proposes the tokens they share"),
+        "head": _tr("A head: it reads the target's own states"),
+    }.get(kind, kind)
+
+
+def _about_stock(models: ModelsViewModel, choice: Choice) -> Iterator[Fact]:
+    model = models.entry.model
+    if model is None:
+        return
+    yield _tr("On disk"), told_bytes(model.size_bytes)
+    yield _tr("Last used"), used_words(model.last_used_s, time.time())
+    yield _tr("Folder"), model.folder
+
+
+def _about_judgement(judged: Judgement) -> Iterator[Fact]:
+    longest = judged.longest_context_tokens
+    yield _tr("Context"), _tr("{:,} tokens at the most").format(longest) if longest else ""
+    yield _tr("Kind"), support_words(judged)
+    yield _tr("Licence"), judged.licence or _tr("The Hub tells none: look at its page")
+    yield _tr("Access"), access_words(judged)
+
+
+class FactSheet(QWidget):
+    """Names at the left, values at the right; long values break."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.facts: list[Fact] = []
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 4, 0, 4)
+        self._form.setVerticalSpacing(6)
+        self._form.setHorizontalSpacing(16)
+        self._form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+
+    def show_facts(self, facts: Sequence[Fact]) -> None:
+        """Show these; labels that stay keep what is marked in them."""
+        if [name for name, _ in facts] != [name for name, _ in self.facts]:
+            while self._form.rowCount():
+                self._form.removeRow(0)
+            for name, _ in facts:
+                self._form.addRow(*self._row(name))
+        for row, (name, value) in enumerate(facts):
+            label = self._form.itemAt(row, QFormLayout.ItemRole.FieldRole).widget()
+            assert isinstance(label, QLabel)
+            if label.text() != value:
+                label.setText(value)
+                label.setAccessibleName(f"{name}: {value}")
+        self.facts = list(facts)
+
+    def _row(self, name: str) -> tuple[QLabel, QLabel]:
+        title, value = QLabel(name), QLabel(wordWrap=True)
+        title.setProperty("role", "muted")
+        title.setAlignment(Qt.AlignmentFlag.AlignTop)
+        title.setContentsMargins(0, 1, 0, 0)  # its smaller letters stand on the same line
+        value.setMinimumWidth(1)
+        value.setTextFormat(Qt.TextFormat.PlainText)
+        value.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        return title, value
