@@ -1,6 +1,12 @@
 """The pictures of `make screenshots`: one file for each part of the window, drawn in this order."""
 
-from app.scenes import chats, conversation, prompt_files, speculation
+from app.scenes import chats, conversation, models, prompt_files, speculation
 from app.scenes.stage import Scene
 
-SCENES: tuple[Scene, ...] = (*conversation.SCENES, *chats.SCENES, *prompt_files.SCENES, *speculation.SCENES)
+SCENES: tuple[Scene, ...] = (
+    *conversation.SCENES,
+    *chats.SCENES,
+    *prompt_files.SCENES,
+    *speculation.SCENES,
+    *models.SCENES,
+)
