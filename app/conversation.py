@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from app.protocol import Finished, Round
 
 Lookahead = int | Literal["auto"]
-Drafter = Literal["auto", "model", "ngram", "none"]
+Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
 AcceptanceRule = Literal["coupled", "token", "block", "typical"]
 ALTERNATIVES = 3  # of the likeliest tokens in each place, for the tooltips
 AnswerState = Literal["waiting", "streaming", "finished", "stopped", "failed"]

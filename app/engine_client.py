@@ -23,6 +23,7 @@ from app.protocol import (
 )
 from app.sse import SseParser
 
+READ_BYTES = 65_536  # at a time: a fast engine waits for the window instead of holding it up
 SILENCE_MS = 180_000  # a long prompt on a slow machine may be quiet for minutes
 
 _HEADER = QNetworkRequest.KnownHeaders.ContentTypeHeader
@@ -36,6 +37,7 @@ class EngineClient(QObject):
 
     Signals:
         model_named: the id of the model that the engine serves.
+        drafters_told: what it can draft by, as a tuple of names; empty where it does not say.
         prefill_progressed: a Prefill.
         round_finished: a Round.
         text_arrived: text that became final.
@@ -46,6 +48,7 @@ class EngineClient(QObject):
     """
 
     model_named = Signal(str)
+    drafters_told = Signal(tuple)
     prefill_progressed = Signal(object)
     round_finished = Signal(object)
     text_arrived = Signal(str)
@@ -85,6 +88,7 @@ class EngineClient(QObject):
         request.setHeader(_HEADER, "application/json")
         request.setTransferTimeout(self._silence_ms)
         self._reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
+        self._reply.setReadBufferSize(READ_BYTES)
         self._reply.readyRead.connect(self._on_bytes)
         self._reply.finished.connect(self._on_closed)
 
@@ -113,10 +117,12 @@ class EngineClient(QObject):
             self.refused.emit(Problem("The engine refused the connection.", advice, f"HTTP {status}"))
             return
         try:
-            name = json.loads(bytes(reply.readAll().data()))["data"][0]["id"]
-        except (IndexError, KeyError, TypeError, ValueError):
+            card = json.loads(bytes(reply.readAll().data()))["data"][0]
+            name, drafters = card["id"], tuple(map(str, card.get("drafters") or ()))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             return  # the next start of the engine asks again
         self.model_named.emit(str(name))
+        self.drafters_told.emit(drafters)
 
     def _on_bytes(self) -> None:
         if (reply := self._reply) is None:

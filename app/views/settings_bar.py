@@ -11,6 +11,7 @@ from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
 from app.typography import scaled
 from app.views.choice_box import ChoiceBox
+from app.views.drafter_words import EVERYWHERE, drafter_name
 from app.views.elided_label import ElidedLabel
 
 MAX_LOOKAHEAD = 32
@@ -55,10 +56,10 @@ class SettingsBar(QFrame):
         self.temperature = QDoubleSpinBox(minimum=0, maximum=2, singleStep=0.1, decimals=2, value=0.7)
         self.temperature.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.lookahead = _LookaheadBox(palette)
-        self.seed = QLineEdit(placeholderText="random", clearButtonEnabled=False)
+        self.seed = QLineEdit(placeholderText=self.tr("random"), clearButtonEnabled=False)
         self.seed.setValidator(QRegularExpressionValidator(QRegularExpression(rf"\d{{0,{MAX_SEED_DIGITS}}}"), self))
         self.seed.setFixedWidth(SEED_PX)
-        self._temperature_label = QLabel("Temperature")
+        self._temperature_label = QLabel(self.tr("Temperature"))
         self.details = self._switch(self.tr("Chat settings"), self.tr("System prompt and sampling of this chat"))
         self.details.setCheckable(False)
         shown = self.tr("Show or hide the lookahead panel")
@@ -155,13 +156,12 @@ class _LookaheadBox(ChoiceBox):
     def __init__(self, palette: Palette) -> None:
         super().__init__(palette)
         ways: tuple[tuple[str, Drafter], ...] = (
-            ("Auto", "auto"),
-            ("Draft model", "model"),
-            ("N-gram", "ngram"),
-            ("Off", "none"),
+            *((drafter_name(drafter), drafter) for drafter in EVERYWHERE[:-1]),
+            (self.tr("Off"), "none"),
         )
         self._values: dict[str, tuple[Drafter, Lookahead]] = {name: (drafter, "auto") for name, drafter in ways}
         self._values |= {str(length): ("auto", length) for length in range(1, MAX_LOOKAHEAD + 1)}
+        self._shown: tuple[str, tuple[Drafter, Lookahead]] = ("", ("auto", "auto"))
         self.addItems(list(self._values))
         self.insertSeparator(len(ways))
         self.setMaxVisibleItems(12)
@@ -169,9 +169,15 @@ class _LookaheadBox(ChoiceBox):
     @property
     def value(self) -> tuple[Drafter, Lookahead]:
         """What is chosen."""
-        return self._values[self.currentText()]
+        name, shown = self._shown
+        return shown if self.currentText() == name else self._values[self.currentText()]
 
     def choose(self, drafter: Drafter, lookahead: Lookahead) -> None:
-        """Show what is set; a fixed length is shown without its drafter."""
+        """Show what is set; a fixed length is shown without its drafter, which stays until another line is chosen."""
         wanted = (drafter, lookahead) if lookahead == "auto" else ("auto", lookahead)
-        self.setCurrentText(next((name for name, value in self._values.items() if value == wanted), "Auto"))
+        if wanted not in self._values.values():  # a head, chosen in the panel
+            self._values[drafter_name(drafter)] = wanted
+            self.addItem(drafter_name(drafter))
+        name = next(name for name, value in self._values.items() if value == wanted)
+        self._shown = name, (drafter, lookahead)
+        self.setCurrentText(name)

@@ -38,7 +38,7 @@ class Speculation(QObject):
         self.race = RaceViewModel(self._race_client, self)
         self.race_window: RaceWindow | None = None
         self._connect_engine()
-        self._connect_controls()
+        self._connect_controls(client)
         self._connect_tokens()
 
     def start_race(self) -> None:
@@ -58,7 +58,7 @@ class Speculation(QObject):
     def ask_where_to_export(self) -> None:
         """Let the user choose a file and a format."""
         path, chosen = QFileDialog.getSaveFileName(
-            self._window, "Export the rounds or the plot", "rounds.json", FILTERS
+            self._window, self.tr("Export the rounds or the plot"), "rounds.json", FILTERS
         )
         if path:
             suffix = chosen.rpartition("*")[2].rstrip(")")
@@ -94,9 +94,10 @@ class Speculation(QObject):
                 client.set_address(self._engine.address)
             self._on_engine_state(self._engine.state)
 
-    def _connect_controls(self) -> None:
+    def _connect_controls(self, client: EngineClient) -> None:
         window, panel = self._window, self._window.panel
         panel.steered.connect(self.steering.change)
+        client.drafters_told.connect(panel.controls.show_drafters)
         self.steering.told.connect(panel.controls.tell)
         self.steering.settings_changed.connect(window.bar.show_settings)
         window.bar.settings_changed.connect(panel.controls.show_settings)

@@ -6,21 +6,16 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
-from app.conversation import Settings
+from app.conversation import Drafter, Settings
 from app.theme import Palette
 from app.typography import scaled
 from app.views.choice_box import ChoiceBox
+from app.views.drafter_words import EVERYWHERE, drafter_line, drafter_name, in_order
 
 MAX_LOOKAHEAD = 32
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_RATIO = 0.1
 SHARE_PX = 72
-DRAFTERS = (
-    ("Auto", "auto", "Each round asks whichever drafter promises most, or none"),
-    ("Draft model", "model", "Only the small model guesses"),
-    ("N-gram", "ngram", "Only what stood in the text before is guessed"),
-    ("None", "none", "Nothing is guessed: plain decoding"),
-)
 SHAPES = (
     ("Chain", "off", "One guess for each place, each behind the one before. Never changes the words"),
     ("Tree, 2 deep, 2 wide", "2x2", "Two guesses for each place where that pays. Never changes the words"),
@@ -51,7 +46,8 @@ class TraceControls(QWidget):
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._palette = palette
-        self.drafter = _choice([name for name, _, _ in DRAFTERS], palette)
+        self._drafters: list[Drafter] = list(EVERYWHERE)
+        self.drafter = _choice([drafter_name(one) for one in self._drafters], palette)
         self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))], palette)
         self.lookahead.setMaxVisibleItems(12)
         self.shape = _choice([name for name, _, _ in SHAPES], palette)
@@ -91,7 +87,9 @@ class TraceControls(QWidget):
         """Show how the answers are made now; tells nobody."""
         for widget in self._fields:
             widget.blockSignals(True)
-        self.drafter.setCurrentIndex(_place(DRAFTERS, settings.drafter))
+        if settings.drafter not in self._drafters:  # what is set shows, whatever the engine can do
+            self._list_drafters({*self._drafters, settings.drafter})
+        self.drafter.setCurrentIndex(self._drafters.index(settings.drafter))
         self.lookahead.setCurrentText("Auto" if settings.lookahead == "auto" else str(settings.lookahead))
         self.shape.setCurrentIndex(_place(SHAPES, settings.tree or "off"))
         self.rule.setCurrentIndex(_place(RULES, settings.acceptance))
@@ -99,6 +97,15 @@ class TraceControls(QWidget):
         self.ratio.setValue(_or(settings.min_acceptance_ratio, DEFAULT_RATIO))
         for widget in self._fields:
             widget.blockSignals(False)
+        self._explain()
+
+    def show_drafters(self, names: Sequence[str]) -> None:
+        """Offer what the engine can draft by; tells nobody. Without names it did not say."""
+        chosen = self._drafters[self.drafter.currentIndex()]
+        self.drafter.blockSignals(True)
+        self._list_drafters({"auto", "none", chosen, *names} if names else {*EVERYWHERE, chosen})
+        self.drafter.setCurrentIndex(self._drafters.index(chosen))
+        self.drafter.blockSignals(False)
         self._explain()
 
     def tell(self, words: str) -> None:
@@ -118,8 +125,13 @@ class TraceControls(QWidget):
     def _fields(self) -> tuple[QWidget, ...]:
         return self.drafter, self.lookahead, self.shape, self.rule, self.threshold, self.ratio
 
+    def _list_drafters(self, names: set[str]) -> None:
+        self._drafters = in_order(names)
+        self.drafter.clear()
+        self.drafter.addItems([drafter_name(one) for one in self._drafters])
+
     def _connect(self) -> None:
-        self.drafter.currentIndexChanged.connect(lambda index: self._tell_change(drafter=DRAFTERS[index][1]))
+        self.drafter.currentIndexChanged.connect(lambda index: self._tell_change(drafter=self._drafters[index]))
         self.lookahead.currentIndexChanged.connect(lambda index: self._tell_change(lookahead=index or "auto"))
         self.shape.currentIndexChanged.connect(lambda index: self._tell_change(tree=SHAPES[index][1]))
         self.rule.currentIndexChanged.connect(lambda index: self._tell_change(acceptance=RULES[index][1]))
@@ -131,7 +143,7 @@ class TraceControls(QWidget):
         self.changed.emit(fields)
 
     def _explain(self) -> None:
-        self._drafter_words.setText(DRAFTERS[self.drafter.currentIndex()][2])
+        self._drafter_words.setText(drafter_line(self._drafters[self.drafter.currentIndex()]))
         self._shape_words.setText(SHAPES[self.shape.currentIndex()][2])
         _, rule, words = RULES[self.rule.currentIndex()]
         self._rule_words.setText(words)

@@ -54,6 +54,11 @@ class ModelPair:
         """The ids that end an answer."""
         return frozenset(self.tokenizer.eos_token_ids)
 
+    @property
+    def drafters(self) -> tuple[str, ...]:
+        """What a request may ask to draft, the heads first: what was loaded, and what needs nothing more."""
+        return (*self.heads, *(("model",) if self.draft is not None else ()), "ngram", "self")
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, with the bos token in front where the model wants one."""
         _check_text(text)

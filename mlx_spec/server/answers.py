@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from mlx_spec.events import (
@@ -41,14 +42,15 @@ def failure_body(failure: Failure) -> tuple[int, Json]:
     )
 
 
-def model_card(name: str, created: int, context_length: int | None) -> Json:
-    """One entry of /v1/models; `context_length` is in tokens, None while the model loads."""
+def model_card(name: str, created: int, context_length: int | None, drafters: Sequence[str] | None) -> Json:
+    """One entry of /v1/models; `context_length` is in tokens, and what a request may draft by; None while it loads."""
     return {
         "id": name,
         "object": "model",
         "created": created,
         "owned_by": "lookahead",
         "context_length": context_length,
+        "drafters": drafters,
     }
 
 

@@ -156,7 +156,9 @@ class _Api:
 
     def _card(self) -> Json:
         pair = self._engine.pair
-        return model_card(self._model_name, self._created, pair.context_length if pair else None)
+        return model_card(
+            self._model_name, self._created, pair.context_length if pair else None, pair.drafters if pair else None
+        )
 
     def _check_model(self, name: str) -> None:
         pair = self._engine.pair

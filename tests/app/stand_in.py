@@ -107,7 +107,13 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {"bandwidth_bytes_per_s": 20e9, "step_bytes": 400_000_000, "weights_bytes": 500_000_000,
                              "device": "stand-in", "tokens_per_second": 50.0})  # fmt: skip
         elif self.path == "/v1/models":
-            self._send(200, {"object": "list", "data": [{"id": "stand-in", "object": "model"}]})
+            self._send(
+                200,
+                {
+                    "object": "list",
+                    "data": [{"id": "stand-in", "object": "model", "drafters": ["eagle", "model", "ngram"]}],
+                },
+            )
         else:
             self._send(200, {"requests": self.requests})
 

@@ -237,6 +237,25 @@ def test_controls_change_the_chat_and_the_toolbar(answered: MainWindow, qtbot: Q
     assert controls.lookahead.currentText() == "Auto", "the toolbar's choice shows in the panel too"
 
 
+def test_the_heads_that_the_engine_has_can_be_chosen(answered: MainWindow, qtbot: QtBot) -> None:
+    drafter, bar = answered.panel.controls.drafter, answered.bar
+    offered = [drafter.itemText(index) for index in range(drafter.count())]
+    assert offered == ["Auto", "Draft model", "N-gram", "EAGLE head", "None"]
+    drafter.setCurrentText("EAGLE head")
+    answered.panel.controls.lookahead.setCurrentText("6")
+    bar.temperature.setValue(0.1)
+    settings = answered.chat.settings
+    assert (settings.drafter, settings.lookahead) == ("eagle", 6), "another field of the toolbar leaves the drafter"
+    ask(answered, qtbot)
+    assert asked_of(answered)[-1]["speculation"]["drafter"] == "eagle"
+    answered.panel.controls.lookahead.setCurrentText("Auto")
+    assert bar.lookahead.currentText() == "EAGLE head"
+    answered.panel.controls.show_drafters(("ngram",))
+    assert drafter.currentText() == "EAGLE head", "what is set shows, also where the engine has it no more"
+    bar.lookahead.setCurrentText("Off")
+    assert drafter.currentText() == "None"
+
+
 def test_a_change_reaches_the_answer_under_way(window: MainWindow, qtbot: QtBot) -> None:
     window.resize(1300, 800)
     window.bar.panel.setChecked(True)

@@ -27,6 +27,7 @@ class ScriptedPair:
     name = "scripted"
     target_name = "scripted-target"
     context_length = 1000
+    drafters = ("ngram",)
 
     def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
         """The characters of all messages; a template that refuses `refuse me`."""

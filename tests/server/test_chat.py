@@ -115,6 +115,7 @@ def test_models_and_counters(tiny: Live) -> None:
     [model] = tiny.openai.models.list().data
     assert (model.id, model.owned_by) == ("tiny", "lookahead")
     assert (model.model_extra or {})["context_length"] == 2048
+    assert (model.model_extra or {})["drafters"] == ["model", "ngram", "self"]
     assert tiny.openai.models.retrieve("tiny").id == "tiny"
     zero = tiny.http.post("/v1/speculation/stats/reset").json()
     assert zero["total_tokens_generated"] == 0
