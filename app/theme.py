@@ -118,13 +118,15 @@ DARK = Palette(
 LIGHT_HIGH = replace(
     LIGHT, window="#FFFFFF", sidebar="#FFFFFF", raised="#F2F2F2", border="#5C6066", text="#000000", muted="#33363A",
     accent="#004F48", accent_hover="#003B36", accepted="#004F48", correction="#6B3100", bonus="#4A1FA0",
-    ngram="#0A4480", plain="#33363A", ghost="#861D33", danger="#8E1A10", notice="#FFF8E6", notice_border="#6B3100",
+    ngram="#0A4480", plain="#33363A", ghost="#7E1A2F", danger="#8E1A10", notice="#FFF8E6", notice_border="#6B3100",
+    code_comment="#33363A", code_keyword="#4A1FA0", code_name="#0A4480", code_string="#004F48", code_number="#6B3100",
 )  # fmt: skip
 DARK_HIGH = replace(
     DARK, window="#000000", sidebar="#000000", surface="#000000", raised="#1A1A1A", border="#A0A6AD", text="#FFFFFF",
     muted="#D5D9DE", accent="#6FEBD9", accent_hover="#93F2E4", accepted="#6FEBD9", correction="#FFC778",
     bonus="#D5C5FF", ngram="#A9D2FF", plain="#D5D9DE", ghost="#FFB0BD", danger="#FFB4AD", notice="#1F1A0E",
-    notice_border="#FFC778",
+    notice_border="#FFC778", selection="#12302C", code_comment="#D5D9DE", code_keyword="#D5C5FF", code_name="#A9D2FF",
+    code_string="#6FEBD9", code_number="#FFC778",
 )  # fmt: skip
 SPACES = (4, 8, 12, 16, 24)  # margins and gaps, in logical pixels
 

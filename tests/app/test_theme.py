@@ -4,7 +4,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.stylesheet import build_stylesheet
-from app.theme import DARK, LIGHT, Palette, Theme, contrast
+from app.theme import DARK, DARK_HIGH, LIGHT, LIGHT_HIGH, Palette, Theme, contrast
 
 TEXTS = ["text", "muted", "accent", "danger", "accepted", "correction", "bonus", "ngram", "plain", "ghost"]
 TEXTS += ["code_comment", "code_keyword", "code_name", "code_string", "code_number"]
@@ -18,10 +18,13 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
-def test_text_can_be_read(palette: Palette) -> None:
+@pytest.mark.parametrize(
+    ("palette", "least"), [(LIGHT, 4.5), (DARK, 4.5), (LIGHT_HIGH, 7.0), (DARK_HIGH, 7.0)],
+    ids=["light", "dark", "light high", "dark high"],
+)  # fmt: skip
+def test_text_can_be_read(palette: Palette, least: float) -> None:
     ratios = {f"{a} on {b}": contrast(getattr(palette, a), getattr(palette, b)) for a, b in PAIRS}
-    too_low = {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < 4.5}
+    too_low = {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < least}
     assert not too_low
 
 
