@@ -47,7 +47,7 @@ class AnswerView(QWidget):
         self._palette = palette
         self._name = QLabel(turn.answer.model or self.tr("Answer"))
         self._name.setProperty("role", "muted")
-        self.switch = Segmented(("Answer", "Tokens"), "Show")
+        self.switch = Segmented((self.tr("Answer"), self.tr("Tokens")), self.tr("Show"))
         self._reading = ReadingBar()
         self._reasoning = ReasoningView(palette)
         self._markdown = MarkdownView()

@@ -80,7 +80,7 @@ class _CodeText(QTextEdit):
         super().__init__()
         self.setReadOnly(True)
         self.setUndoRedoEnabled(False)
-        self.setAccessibleName("Code")
+        self.setAccessibleName(self.tr("Code"))
         self.setTabChangesFocus(True)
         self.setFont(mono_font())
         self.setWordWrapMode(QTextOption.WrapMode.NoWrap)

@@ -36,15 +36,20 @@ class ContextMeter(QWidget):
             return
         over = count.num_tokens - count.context_length
         figures = f"{count.num_tokens:,} / {count.context_length:,}"
-        self.label.setText(f"{figures} · {over:,} over" if over > 0 else figures)
+        self.label.setText(self.tr("{0} · {1:,} over").format(figures, over) if over > 0 else figures)
         self.label.setProperty("role", "danger" if over > 0 else "muted")
         self.label.style().unpolish(self.label)
         self.label.style().polish(self.label)
         what = "The next prompt in tokens, of those that the model's context holds."
         self.setToolTip(
-            f"{what} The conversation, the attached files and the question, as the model's template has them."
+            self.tr(
+                "{0} The conversation, the attached files and the question, as the model's template has them."
+            ).format(what)
         )
-        self.setAccessibleName(f"{figures} tokens of the context" + (f", {over:,} too many" if over > 0 else ""))
+        self.setAccessibleName(
+            self.tr("{0} tokens of the context").format(figures)
+            + (self.tr(", {0:,} too many").format(over) if over > 0 else "")
+        )
         self._bar.show_share(count.num_tokens / max(1, count.context_length))
 
     def wear(self, palette: Palette) -> None:

@@ -34,8 +34,8 @@ class Footer(QFrame):
         self._dot = QLabel("●")
         self._label = ElidedLabel()
         self._label.setProperty("role", "muted")
-        self._lossy = QLabel("lossy", objectName="lossyMark", toolTip=LOSSY_MEANING)
-        self._lossy.setAccessibleName(f"Lossy: {LOSSY_MEANING}")
+        self._lossy = QLabel(self.tr("lossy"), objectName="lossyMark", toolTip=LOSSY_MEANING)
+        self._lossy.setAccessibleName(self.tr("Lossy: {0}").format(LOSSY_MEANING))
         self._parked = QLabel(toolTip=PARKED_MEANING)
         self._parked.setProperty("role", "muted")
         self._figures = {key: QLabel("–") for key in _FIGURES}
@@ -62,7 +62,7 @@ class Footer(QFrame):
             EngineState.STOPPED: "Engine stopped",
         }.get(state, message or state.value)
         self._label.show_text(text)
-        self._label.setAccessibleName(f"Engine: {text}")
+        self._label.setAccessibleName(self.tr("Engine: {0}").format(text))
         self.wear(self._palette)
 
     def set_narrow(self, is_narrow: bool) -> None:
@@ -101,8 +101,8 @@ class Footer(QFrame):
 
     def _show(self) -> None:
         trace = self._trace
-        self._parked.setText("parked" if self._is_narrow else "parked: plain decoding is faster here")
-        self._parked.setAccessibleName(f"Parked. {PARKED_MEANING}")
+        self._parked.setText(self.tr("parked") if self._is_narrow else self.tr("parked: plain decoding is faster here"))
+        self._parked.setAccessibleName(self.tr("Parked. {0}").format(PARKED_MEANING))
         self._parked.setVisible(trace.is_parked)
         self._lossy.setVisible(trace.is_lossy)
         self._figures["rate"].setText(_number(trace.tokens_per_second, "{:.1f}"))

@@ -17,7 +17,7 @@ class RaceWindow(QDialog):
 
     def __init__(self, race: RaceViewModel, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Race: plain against speculative")
+        self.setWindowTitle(self.tr("Race: plain against speculative"))
         self.resize(*SIZE)
         self._race, self._palette = race, palette
         self._texts: dict[Side, QPlainTextEdit] = {}
@@ -27,7 +27,7 @@ class RaceWindow(QDialog):
         self.ratio.setProperty("role", "verdict")
         self.words = QLabel(wordWrap=True)
         self.bars = SpeedBars(palette)
-        self.button = QPushButton("Stop")
+        self.button = QPushButton(self.tr("Stop"))
         self.button.setProperty("role", "outline")
         self._build()
         self.button.clicked.connect(self._on_button)
@@ -73,7 +73,7 @@ class RaceWindow(QDialog):
         text = QPlainTextEdit(readOnly=True)
         text.setFrameShape(QFrame.Shape.NoFrame)
         text.document().setDocumentMargin(0)
-        text.setAccessibleName(f"{title}: the answer")
+        text.setAccessibleName(self.tr("{0}: the answer").format(title))
         header = QHBoxLayout()
         header.addWidget(name)
         header.addStretch()
@@ -89,7 +89,7 @@ class RaceWindow(QDialog):
         race = self._race
         for side, lane in race.lanes.items():
             self._show_lane(side, lane)
-        self.button.setText("Stop" if race.running else "Race again")
+        self.button.setText(self.tr("Stop") if race.running else self.tr("Race again"))
         verdict = race.verdict
         self.ratio.setVisible(verdict is not None and verdict.ratio is not None)
         self.bars.setVisible(verdict is not None)
@@ -119,7 +119,9 @@ class RaceWindow(QDialog):
             text.verticalScrollBar().setValue(text.verticalScrollBar().maximum())
         rate = lane.tally.tokens_per_second
         words = "waits" if rate is None and self._race.running == "plain" and side == "ours" else ""
-        self._rates[side].setText(words if rate is None else f"{lane.tally.num_emitted:,} tokens · {rate:.1f} tokens/s")
+        self._rates[side].setText(
+            words if rate is None else self.tr("{0:,} tokens · {1:.1f} tokens/s").format(lane.tally.num_emitted, rate)
+        )
 
     def _on_button(self) -> None:
         if self._race.running:

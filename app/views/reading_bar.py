@@ -13,7 +13,7 @@ class ReadingBar(QWidget):
         self._text = QLabel()
         self._text.setProperty("role", "muted")
         self._bar = QProgressBar(textVisible=False)
-        self._bar.setAccessibleName("Prompt read")
+        self._bar.setAccessibleName(self.tr("Prompt read"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
@@ -23,10 +23,14 @@ class ReadingBar(QWidget):
     def show_progress(self, progress: Prefill | None) -> None:
         """Show `progress`, or that it is unknown."""
         if progress is None:
-            self._text.setText("Reading the prompt…")
+            self._text.setText(self.tr("Reading the prompt…"))
             self._bar.setRange(0, 0)
         else:
-            self._text.setText(f"Reading the prompt… {progress.processed_tokens:,} of {progress.total_tokens:,} tokens")
+            self._text.setText(
+                self.tr("Reading the prompt… {0:,} of {1:,} tokens").format(
+                    progress.processed_tokens, progress.total_tokens
+                )
+            )
             self._bar.setRange(0, max(1, progress.total_tokens))
             self._bar.setValue(progress.processed_tokens)
         self.show()

@@ -21,8 +21,8 @@ class ReplayBar(QWidget):
         self.button.setFixedSize(30, 28)
         self.button.setIconSize(QSize(16, 16))
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Round that the replay shows")
-        self.slider.setToolTip("Scrub through the rounds of this answer")
+        self.slider.setAccessibleName(self.tr("Round that the replay shows"))
+        self.slider.setToolTip(self.tr("Scrub through the rounds of this answer"))
         self._count = QLabel()
         self._count.setProperty("role", "muted")
         self._count.setFixedWidth(COUNT_PX)
@@ -50,8 +50,8 @@ class ReplayBar(QWidget):
         self.setEnabled(replay.is_possible)
         verb = "Pause" if replay.is_playing else "Replay"
         self.button.setIcon(icons.icon("pause" if replay.is_playing else "play", self._palette.text))
-        self.button.setAccessibleName(f"{verb} the answer's rounds")
-        self.button.setToolTip(f"{verb} the answer's rounds")
+        self.button.setAccessibleName(self.tr("{0} the answer's rounds").format(verb))
+        self.button.setToolTip(self.tr("{0} the answer's rounds").format(verb))
         self.slider.blockSignals(True)  # else the slider's own change would seek
         self.slider.setRange(0, replay.length)
         self.slider.setValue(replay.place)

@@ -26,9 +26,9 @@ class RoundCard(QWidget):
         self._title.setProperty("role", "section")
         self._choice = QLabel(wordWrap=True)
         self._choice.setProperty("role", "muted")
-        self._choice.setAccessibleName("Drafter, and why this length")
+        self._choice.setAccessibleName(self.tr("Drafter, and why this length"))
         self._tokens = FlowText()
-        self._tokens.setAccessibleName("Tokens of the round")
+        self._tokens.setAccessibleName(self.tr("Tokens of the round"))
         self._cost = QLabel(wordWrap=True)
         self._cost.setProperty("role", "muted")
         layout = QVBoxLayout(self)
@@ -44,7 +44,7 @@ class RoundCard(QWidget):
 
     def show_round(self, one: Round, palette: Palette, *, is_latest: bool) -> None:
         """Show `one`."""
-        self._title.setText(f"Round {one.index}" + (" · the latest" if is_latest else ""))
+        self._title.setText(self.tr("Round {0}").format(one.index) + (self.tr(" · the latest") if is_latest else ""))
         words = choice_words(one)
         self._choice.setText(words[:1].upper() + words[1:])
         self._choice.setVisible(bool(words))

@@ -16,7 +16,7 @@ class TextSegment(FlowText):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAccessibleName("Answer text")
+        self.setAccessibleName(self.tr("Answer text"))
         self._tail_start: int | None = None
 
     @property

@@ -23,7 +23,7 @@ class TokenLegend(FlowText):
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAccessibleName("Legend of the tokens")
+        self.setAccessibleName(self.tr("Legend of the tokens"))
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.document().setDefaultFont(body_font(SMALL_PX))
         self._palette = palette

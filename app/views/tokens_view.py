@@ -41,7 +41,7 @@ class TokensView(FlowText):
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAccessibleName("Tokens of the answer")
+        self.setAccessibleName(self.tr("Tokens of the answer"))
         self.setViewportMargins(GUTTER_PX, 0, 0, 0)
         self.setMouseTracking(True)
         self._palette = palette

@@ -43,13 +43,13 @@ class TracePanel(QFrame):
     def __init__(self, trace: TraceViewModel, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("tracePanel")
-        self.setAccessibleName("Speculation of the answer")
+        self.setAccessibleName(self.tr("Speculation of the answer"))
         self._trace, self._palette = trace, palette
-        self.switch = Segmented(("Rounds", "Speed", "Control"), "Panel")
-        self.export = QPushButton(toolTip="Export the rounds or the plot…")
-        self.export.setAccessibleName("Export the rounds or the plot")
+        self.switch = Segmented((self.tr("Rounds"), self.tr("Speed"), self.tr("Control")), self.tr("Panel"))
+        self.export = QPushButton(toolTip=self.tr("Export the rounds or the plot…"))
+        self.export.setAccessibleName(self.tr("Export the rounds or the plot"))
         self.export.setFixedSize(30, 28)
-        self._hint = QLabel("How the engine looks ahead shows here, round by round.", wordWrap=True)
+        self._hint = QLabel(self.tr("How the engine looks ahead shows here, round by round."), wordWrap=True)
         self._hint.setProperty("role", "muted")
         self.rounds = TraceRounds(trace, palette)
         self.speed = TraceSpeed(trace, palette)

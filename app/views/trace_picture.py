@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgGenerator
 
@@ -29,7 +29,7 @@ def save_picture(path: Path, charts: Titled, palette: Palette) -> bool:
         generator.setSize(size)
         generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
         generator.setResolution(96)  # a pixel of the window is one of the picture
-        generator.setTitle("Speculation, round by round")
+        generator.setTitle(QCoreApplication.translate("TracePicture", "Speculation, round by round"))
         painter = QPainter()
         if not painter.begin(generator):
             return False

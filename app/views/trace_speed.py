@@ -35,9 +35,11 @@ class TraceSpeed(QWidget):
         self.bars = SpeedBars(palette)
         self.ceiling_text = _muted()
         self._figures = {key: QLabel("–") for key in _ROWS}
-        self.race = QPushButton("Race plain against speculative…")
+        self.race = QPushButton(self.tr("Race plain against speculative…"))
         self.race.setProperty("role", "outline")
-        self.race.setToolTip("Answers the last question twice with the same seed, and compares words and speed")
+        self.race.setToolTip(
+            self.tr("Answers the last question twice with the same seed, and compares words and speed")
+        )
         self.race.clicked.connect(self.race_chosen)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

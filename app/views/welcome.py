@@ -29,10 +29,10 @@ class Welcome(QScrollArea):
         self.setWidgetResizable(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # as the conversation has it
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setAccessibleName("Welcome")
+        self.setAccessibleName(self.tr("Welcome"))
         self._mark = QLabel(alignment=Qt.AlignmentFlag.AlignHCenter)
         self.cards = [self._card(example) for example in examples]
-        title = QLabel("What would you like to know?", alignment=Qt.AlignmentFlag.AlignHCenter, wordWrap=True)
+        title = QLabel(self.tr("What would you like to know?"), alignment=Qt.AlignmentFlag.AlignHCenter, wordWrap=True)
         title.setProperty("role", "title")
         text = "A small draft model guesses ahead, and the target model checks the guesses: the same words, sooner."
         about = QLabel(text, alignment=Qt.AlignmentFlag.AlignHCenter, wordWrap=True)
@@ -65,7 +65,7 @@ class Welcome(QScrollArea):
 
     def _card(self, example: ExamplePrompt) -> QPushButton:
         card = QPushButton(objectName="card")
-        card.setAccessibleName(f"Ask: {example.title}")
+        card.setAccessibleName(self.tr("Ask: {0}").format(example.title))
         card.setFixedHeight(CARD_PX)
         card.setCursor(Qt.CursorShape.PointingHandCursor)
         title, text = QLabel(example.title), QLabel(_teaser(example.text), wordWrap=True)

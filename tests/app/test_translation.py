@@ -1,0 +1,76 @@
+"""What people read can be translated: no literal words are handed to a widget without `tr`."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import app
+
+FOLDER = Path(app.__file__).parent
+SETTERS = {
+    "setText", "setToolTip", "setPlaceholderText", "setAccessibleName", "setAccessibleDescription", "setWindowTitle",
+    "setTitle", "setInformativeText", "setStatusTip", "addAction", "addRow", "addItem", "addItems", "addTab", "addMenu",
+}  # fmt: skip
+MAKERS = {"QLabel", "QPushButton", "QAction", "QCheckBox", "QRadioButton", "QGroupBox", "QLineEdit", "Segmented",
+          "ElidedLabel", "QToolButton"}  # fmt: skip
+SAME_EVERYWHERE = {"Lookahead", " – Lookahead", ".md", "hf_…", "GGUF (*.gguf)", "http://big-mac.local:8080",
+                   "results.csv", "rounds.json"}  # fmt: skip
+NAMED = {"text", "toolTip", "placeholderText", "title"}
+DIALOGS = {"getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory", "getText", "about",
+           "question", "warning", "information"}  # fmt: skip
+
+
+def called(node: ast.Call) -> str:
+    """The name that is called, without what it belongs to."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def words(node: ast.expr) -> Iterator[str]:
+    """The literal words that `node` may come to be, those in `tr` left out. A name of a file or a type has no say."""
+    match node:
+        case ast.Constant(value=str(text)) if any(letter.isalpha() for letter in text) and text not in SAME_EVERYWHERE:
+            yield text
+        case ast.JoinedStr(values=values):
+            yield from (found for value in values if isinstance(value, ast.Constant) for found in words(value))
+        case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
+            yield from (*words(one), *words(other))
+        case ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+            yield from (found for part in parts for found in words(part))
+
+
+def untranslated(source: str) -> list[str]:
+    """Line and words of each literal that a widget is given as it is."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and called(node) in SETTERS | MAKERS | DIALOGS:
+            named = [one.value for one in node.keywords if one.arg in NAMED]
+            found += [f"{node.lineno}: {text}" for given in (*node.args, *named) for text in words(given)]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["", "views"])
+def test_no_literal_reaches_a_widget(folder: str) -> None:
+    told = {path.name: untranslated(path.read_text("utf-8")) for path in (FOLDER / folder).glob("*.py")}
+    assert {name: found for name, found in told.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'QLabel("Words")',
+        'label.setText(f"{number} words")',
+        'QPushButton(toolTip="Words")',
+        'label.setText("One" if number == 1 else "Many")',
+        'Segmented(("Answer", "Tokens"), self.tr("Show"))',
+        'QFileDialog.getSaveFileName(self, "Words", path)',
+    ],
+)
+def test_it_would_be_found(line: str) -> None:
+    assert untranslated(line)
+
+
+@pytest.mark.parametrize("line", ['QLabel(self.tr("Words"))', 'label.setText("–")', 'label.setText(f"{number}:")'])
+def test_what_is_no_language_is_left_alone(line: str) -> None:
+    assert untranslated(line) == []
