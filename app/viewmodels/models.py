@@ -126,9 +126,7 @@ class ModelsViewModel(QObject):
         if choice is None:
             return
         for name in choice.names:
-            known = self.installed(name)
-            is_of_hub = "/" in name and not name.startswith(("/", "~")) and not (known and known.source == "imported")
-            if is_of_hub and name not in self._pending and not isinstance(self.judgements.get(name), Judgement):
+            if name not in self._pending and not isinstance(self.judgements.get(name), Judgement):
                 self._pending.add(name)
                 self.client.judge(name)
         if choice.target not in self.drafts:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.model_records import InstalledModel, Judgement, ModelGroup, Pair, Refusal, Room
 
@@ -20,8 +21,10 @@ class Choice:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models of the Hub that it consists of; the starter comes with Lookahead."""
-        return () if self.pair == BUILT_IN else tuple(filter(None, (self.target, self.draft)))
+        """The models of the Hub that it consists of: no folders and files, and not the starter, which is built in."""
+        if self.pair == BUILT_IN:
+            return ()
+        return tuple(name for name in (self.target, self.draft) if name and not Path(name).is_absolute())
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from app.viewmodels.models import ModelsViewModel
 from app.viewmodels.models_choice import Choice, Entry
 from app.viewmodels.models_loaded import LoadedModels
 from app.views.composer_field import local_paths
+from app.views.models_list import installed_entry
 from app.views.models_window import ModelsWindow
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class ModelsDesk(QObject):
         self._window, self._engine, self._models, self.loaded = window, engine, models, loaded
         self._models_window: ModelsWindow | None = None
         self.imports = ModelImport(parent=self)
+        self._imported: Path | None = None
         self.drops = ModelDrops(self)
         for widget in (window, window.composer.field.viewport()):
             self.drops.watch(widget)
@@ -69,6 +71,7 @@ class ModelsDesk(QObject):
         loaded.changed.connect(self._on_loaded)
         loaded.failed.connect(self._on_failed)
         models.chosen.connect(self._show_measured)
+        models.stock_changed.connect(self._on_stock)
         window.speculation.race.decided.connect(self._on_race)
         window.closing.connect(self.imports.stop)
         window.theme.changed.connect(lambda palette: self._models_window and self._models_window.wear(palette))
@@ -116,9 +119,17 @@ class ModelsDesk(QObject):
 
     def _on_imported(self, path: Path, is_good: bool, words: str) -> None:
         self._tell(words)
-        self._models.refresh_stock()
         if is_good:
-            self._models.choose(Entry(path.name, words, choice=Choice(str(path))))
+            self._models.choose(Entry(path.name, choice=Choice(str(path))))
+            self._imported = path if path.is_file() else None
+        self._models.refresh_stock()
+
+    def _on_stock(self) -> None:
+        """What was imported is chosen as the model that it became: the file may go."""
+        path, self._imported = self._imported, None
+        models = [one for one in self._models.stock.models if path and one.name.startswith(path.stem)]
+        if models:
+            self._models.choose(installed_entry(max(models, key=lambda one: one.last_used_s)))
 
     def _on_loaded(self) -> None:
         if self._models_window is not None:

@@ -29,7 +29,7 @@ def found_entries(models: ModelsViewModel) -> Iterator[Entry]:
         yield from (_pair_entry(pair, models) for pair in findings.pairs)
     if findings.installed:
         yield Entry(_tr("Installed"))
-        yield from (_installed_entry(model) for model in findings.installed)
+        yield from (installed_entry(model) for model in findings.installed)
     if findings.available:
         yield Entry(_tr("To download from the Hub"))
         yield from (_group_entry(group, models) for group in findings.available)
@@ -42,7 +42,7 @@ def installed_entries(models: ModelsViewModel, text: str) -> Iterator[Entry]:
     """What is installed and has all words of `text` in its name, the largest first."""
     words = text.lower().split()
     found = [one for one in models.stock.models if all(word in one.name.lower() for word in words)]
-    yield from (_installed_entry(one) for one in sorted(found, key=lambda one: -one.size_bytes))
+    yield from (installed_entry(one) for one in sorted(found, key=lambda one: -one.size_bytes))
 
 
 def _pair_entry(pair: Pair, models: ModelsViewModel) -> Entry:
@@ -54,7 +54,8 @@ def _pair_entry(pair: Pair, models: ModelsViewModel) -> Entry:
     return Entry(pair.name, pair.note, mark, choice, pair=pair)
 
 
-def _installed_entry(model: InstalledModel) -> Entry:
+def installed_entry(model: InstalledModel) -> Entry:
+    """The line of an installed model."""
     used = used_words(model.last_used_s, time.time())
     detail = _tr("imported, {}").format(used) if is_imported(model) else used
     detail = detail if model.usable else _tr("✕ cannot be used")

@@ -1,0 +1,320 @@
+"""Models in the window, with the real server behind it and a loopback Hub behind that."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
+from pytestqt.qtbot import QtBot
+
+from app.engine_process import EngineState
+from app.model_records import Judgement, Refusal
+from app.viewmodels.models_choice import Choice
+from app.viewmodels.models_loaded import STARTER
+from app.views.main_window import MainWindow
+from app.views.models_token import TokenDialog
+from app.views.models_window import FIND, INSTALLED, ModelsWindow
+from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, window_with_hub
+from tests.app.test_drops import drop, urls
+from tests.hub.faults import Fault
+from tests.hub.loopback import LoopbackHub
+from tests.models.tiny_gguf import tiny_gguf
+
+WAIT_MS = 60_000
+
+
+class Person:
+    """Does what a person does in the models' window, and waits for what comes of it."""
+
+    def __init__(self, window: MainWindow, hub: LoopbackHub, qtbot: QtBot) -> None:
+        self.main, self.hub, self.qtbot = window, hub, qtbot
+        window.models.show()
+        self.window: ModelsWindow = window.models.models_window
+        self.models = self.window.models
+        self.until(lambda: self.models.findings is not None and not self.models.is_searching)
+
+    def until(self, is_done: Callable[[], object]) -> None:
+        self.qtbot.waitUntil(lambda: bool(is_done()), timeout=WAIT_MS)
+
+    def search(self, text: str) -> list[str]:
+        """The titles that show, headings included."""
+        self.window.tabs.choose(FIND)
+        self.window.field.setText(text)
+        self.qtbot.keyClick(self.window.field, Qt.Key.Key_Return)
+        self.until(lambda: not self.models.is_searching and self.models.query == text)
+        return [entry.title for entry in self.window.list.entries]
+
+    def choose(self, title: str) -> None:
+        self.window.list.choose(title)
+        choice = self.models.choice
+        assert choice is not None
+        self.until(lambda: not any(self.models.is_asking(name) for name in choice.names))
+
+    def installed(self) -> list[str]:
+        self.window.tabs.choose(INSTALLED)
+        self.window.field.clear()
+        return [entry.title for entry in self.window.list.entries]
+
+    def press(self, name: str) -> None:
+        button = self.window.detail.buttons[name]
+        assert button.isVisible(), name
+        assert button.isEnabled(), name
+        button.click()
+
+    def facts(self) -> dict[str, str]:
+        return dict(self.window.detail.facts.facts)
+
+    def state_of(self, name: str) -> str:
+        download = self.models.download_of(name)
+        return download.state if download else ""
+
+    def fetch(self, title: str, name: str) -> None:
+        """Search, choose, download and wait until it is installed."""
+        self.search(title)
+        self.choose(title)
+        self.press("download")
+        self.until(lambda: self.state_of(name) == "done" and self.models.installed(name))
+
+
+@pytest.fixture
+def person(qtbot: QtBot, tmp_path: Path) -> Iterator[Person]:
+    with window_with_hub(tmp_path) as (window, hub):
+        qtbot.waitUntil(lambda: window.engine.state is EngineState.READY, timeout=WAIT_MS)
+        yield Person(window, hub, qtbot)
+
+
+def test_from_a_word_to_a_chat_with_the_fetched_model_and_back_to_the_free_disk(person: Person) -> None:
+    assert person.search(SMALL) == ["To download from the Hub", "Tiny"]
+    person.choose("Tiny")
+    judged = person.models.judgements[SMALL]
+    assert isinstance(judged, Judgement)
+    assert 0 < judged.fetch_bytes == judged.total_bytes
+    assert person.window.detail.buttons["download"].text().startswith("Download 3")
+    assert person.window.detail.room.text().startswith("✓ Fits: needs")
+    assert person.facts()["Licence"] == "apache-2.0"
+    assert person.facts()["Context"] == "256 tokens at the most"
+    person.fetch("Tiny", SMALL)
+    assert person.installed() == [SMALL]
+    assert person.window.list.entries[0].mark == person.facts().get("On disk", person.window.list.entries[0].mark)
+    person.choose(SMALL)
+    person.press("verify")
+    person.until(lambda: "every byte" in person.window.told.text())
+    person.press("use")
+    assert person.window.load_words.isVisible()
+    person.until(lambda: person.main.engine.state is EngineState.READY)
+    assert not person.window.load_words.isVisible()
+    assert person.window.detail.buttons["use"].text() == "In Use"
+    assert not person.window.detail.buttons["delete"].isEnabled(), "what is in use is not deleted"
+    person.until(lambda: person.main.chat.model == "Tiny-4bit" or person.main.chat.model == SMALL)
+    person.main.ask("Once")
+    person.until(lambda: not person.main.chat.is_busy)
+    assert person.main.chat.conversation.turns[-1].answer.state == "finished"
+    person.main.models.use(STARTER)
+    person.until(lambda: person.main.engine.state is EngineState.READY)
+    assert len(person.main.chat.conversation.turns) == 1, "the chat outlives the engine"
+    person.press("delete")
+    person.until(lambda: isinstance(person.window.question, QMessageBox))
+    box = person.window.question
+    assert isinstance(box, QMessageBox)
+    assert "That frees 3" in box.informativeText()
+    delete = next(button for button in box.buttons() if button.text() == "Delete")
+    delete.click()
+    person.until(lambda: person.installed() == [])
+    assert "are free again" in person.window.told.text()
+
+
+def test_known_pairs_come_first_and_are_judged_as_a_whole(person: Person) -> None:
+    assert person.search("qwen3 8b")[:2] == ["Pairs: a target with a draft that fits it", "qwen3-8b"]
+    person.choose("qwen3-8b")
+    target, draft = (person.models.judgements[name] for name in (HEAVY, DRAFT))
+    verdict = person.models.verdict()
+    assert isinstance(target, Judgement)
+    assert isinstance(draft, Judgement)
+    assert verdict is not None
+    assert verdict.fetch_bytes == target.fetch_bytes + draft.fetch_bytes
+    assert verdict.needed_bytes == (target.needed_bytes or 0) + (draft.needed_bytes or 0)
+    facts = person.facts()
+    assert (facts["Target"], facts["Draft"]) == (HEAVY, DRAFT)
+    assert facts["Speed-up"].startswith("Not measured on this machine yet"), "no figure is made up"
+    drafts = [radio.text() for radio in person.window.detail.drafts.radios]
+    assert drafts[0] == f"{DRAFT} · to download"
+    assert drafts[-1] == "No draft"
+    person.window.detail.drafts.radios[-1].click()
+    assert person.models.choice == Choice(HEAVY)
+    assert person.facts().get("Draft") is None
+
+
+def test_quantisations_are_one_line_with_a_box_to_choose(person: Person) -> None:
+    titles = person.search("Qwen3-8B")
+    assert titles.count("Qwen3-8B") == 1
+    person.choose("Qwen3-8B")
+    box = person.window.detail.variants
+    offered = [box.itemData(index) for index in range(box.count())]
+    assert sorted(offered) == ["mlx-community/Qwen3-8B-4bit", "mlx-community/Qwen3-8B-8bit"]
+    small = person.models.verdict()
+    box.setCurrentIndex(offered.index("mlx-community/Qwen3-8B-8bit"))
+    box.activated.emit(box.currentIndex())
+    person.until(lambda: isinstance(person.models.judgements.get("mlx-community/Qwen3-8B-8bit"), Judgement))
+    large = person.models.verdict()
+    assert small is not None
+    assert large is not None
+    assert (large.fetch_bytes or 0) > (small.fetch_bytes or 0) > 0
+
+
+def test_what_does_not_fit_or_is_not_known_says_so_with_numbers(person: Person) -> None:
+    person.search(f"https://huggingface.co/{HUGE}")
+    person.choose("Huge")
+    assert person.window.detail.room.text().startswith("✕ Does not fit: needs 403.31 GB, and ")
+    person.search("strange")
+    person.choose(STRANGE.partition("/")[2].removesuffix("-4bit"))
+    assert person.facts()["Kind"] == "✕ squid, which this engine does not know"
+    assert "'squid'" in person.window.detail.room.text()
+
+
+def test_a_typo_brings_the_names_that_come_near(person: Person) -> None:
+    titles = person.search("mlx-community/Qwen3-8B-4bti")
+    assert titles[0].startswith("Nothing is called that")
+    assert HEAVY in titles[1:]
+    person.choose(HEAVY)
+    assert isinstance(person.models.judgements[HEAVY], Judgement)
+
+
+def test_a_download_is_paused_goes_on_and_is_cancelled(person: Person) -> None:
+    person.hub.bytes_per_second = 2_000_000
+    person.search("Qwen3-8B")
+    person.choose("Qwen3-8B")
+    person.press("download")
+    person.until(lambda: (one := person.models.download_of(HEAVY)) and one.done_bytes and one.left_s)
+    row = person.window.downloads.rows[HEAVY]
+    assert row.bar.value() >= 0
+    assert row.bar.maximum() == 1000
+    assert "/s · " in row.words.text()
+    assert row.words.text().endswith("left")
+    assert person.window.detail.buttons["download"].text() == "Downloading…"
+    row.buttons["pause"].click()
+    person.until(lambda: person.state_of(HEAVY) == "paused")
+    assert row.words.text().startswith("Paused at")
+    assert row.buttons["resume"].isVisible()
+    assert not row.buttons["pause"].isVisible()
+    row.buttons["resume"].click()
+    person.until(lambda: person.state_of(HEAVY) == "downloading")
+    row.buttons["cancel"].click()
+    person.until(lambda: person.state_of(HEAVY) == "cancelled")
+    row.buttons["dismiss"].click()
+    person.until(lambda: HEAVY not in person.window.downloads.rows)
+    assert not person.window.downloads.isVisible()
+
+
+def test_a_gated_model_names_its_page_and_takes_a_token(person: Person) -> None:
+    person.search("secret")
+    person.choose("Secret")
+    assert person.facts()["Access"].startswith("Gated")
+    person.press("download")
+    person.until(lambda: person.state_of(GATED) == "failed")
+    row = person.window.downloads.rows[GATED]
+    assert "accept its terms on its page" in row.words.text()
+    assert "mlx-spec" not in row.words.text(), "the window sends nobody to the terminal"
+    assert {key for key, button in row.buttons.items() if button.isVisible()} == {"page", "token", "retry", "dismiss"}
+    assert row.download.page.endswith(GATED)
+    row.buttons["token"].click()
+    dialog = person.window.question
+    assert isinstance(dialog, TokenDialog)
+    dialog.field.setText("not a token")
+    dialog.keep_button.click()
+    person.until(lambda: dialog.wrong.isVisible())
+    assert "begins with hf_" in dialog.wrong.text()
+    dialog.reject()
+
+
+def test_wrong_bytes_are_told_and_tried_again(person: Person) -> None:
+    person.hub.faults = [Fault("wrong_bytes", "/blobs/", times=4, at=10)]
+    person.search("tiny")
+    person.choose("Tiny")
+    person.press("download")
+    person.until(lambda: person.state_of(SMALL) == "failed")
+    row = person.window.downloads.rows[SMALL]
+    assert row.download.kind == "checksum"
+    assert "Try again" in row.words.text()
+    person.hub.faults = []
+    row.buttons["retry"].click()
+    person.until(lambda: person.state_of(SMALL) == "done")
+
+
+def test_without_the_hub_only_what_is_installed_shows_and_it_says_so(person: Person) -> None:
+    person.fetch("Tiny", SMALL)
+    person.hub.faults = [Fault("status", "/api/models", times=99, status=503)]
+    assert SMALL in person.search("tiny")
+    assert "out of reach" in person.window.remark.text()
+    assert person.window.again.isVisible()
+    person.hub.faults = []
+    person.window.again.click()
+    person.until(lambda: not person.window.remark.isVisible())
+
+
+def test_with_the_engine_gone_it_says_so_and_goes_on_when_it_is_back(person: Person) -> None:
+    person.main.engine.stop()
+    person.search("tiny2")
+    assert "The engine does not answer" in person.window.remark.text()
+    assert isinstance(person.models.refusal, Refusal)
+    person.main.engine.start()
+    person.until(lambda: not person.window.remark.isVisible())
+    assert person.models.refusal is None
+
+
+def test_what_cannot_be_loaded_is_told_and_the_model_before_it_is_back(person: Person) -> None:
+    person.fetch("Other", OTHER)
+    loaded = person.main.models.loaded
+    with person.qtbot.waitSignal(loaded.failed, timeout=WAIT_MS) as failed:
+        person.main.models.use(Choice(OTHER))
+    assert OTHER in failed.args[0].title
+    assert failed.args[0].advice
+    person.until(lambda: person.main.engine.state is EngineState.READY)
+    assert loaded.choice == STARTER
+    assert "could not be loaded" in person.window.told.text()
+    person.installed()
+    person.choose(OTHER)
+    assert not person.window.detail.buttons["use"].isVisible()
+    assert "cannot be used" in person.window.detail.remark.text()
+
+
+def test_a_gguf_file_dropped_on_the_window_is_imported_and_can_be_used(person: Person, tmp_path: Path) -> None:
+    file = tiny_gguf().write(tmp_path / "dropped.gguf")
+    assert drop(person.main.composer.field.viewport(), urls(file))
+    person.until(lambda: person.main.models.imports.path is None and person.models.stock.models)
+    assert person.window.told.text() == "dropped.gguf is imported."
+    assert not person.main.desk.attachments.files, "it is a model, not a text to ask about"
+    [model] = person.models.stock.models
+    assert (model.source, model.usable) == ("imported", True)
+    person.press("use")
+    person.until(lambda: person.main.engine.state is EngineState.READY)
+    assert person.main.models.loaded.choice == Choice(model.folder), "the file may go"
+    assert person.window.detail.buttons["use"].text() == "In Use"
+
+
+def test_what_is_no_model_is_named(person: Person, tmp_path: Path) -> None:
+    broken, text = tmp_path / "broken.gguf", tmp_path / "notes.txt"
+    broken.write_bytes(b"GGUF and nothing else")
+    text.write_text("hello")
+    person.main.models.take([text])
+    assert "notes.txt is no model" in person.window.told.text()
+    with person.qtbot.waitSignal(person.main.models.imports.finished, timeout=WAIT_MS) as finished:
+        person.main.models.take([broken])
+    assert not finished.args[1]
+    assert "broken.gguf" in person.window.told.text()
+    assert person.models.stock.models == ()
+
+
+def test_everything_has_a_name_and_a_place_in_a_small_window(person: Person) -> None:
+    person.search("qwen3")
+    person.choose("qwen3-8b")
+    person.window.resize(460, 480)
+    QApplication.processEvents()
+    assert person.window.width() == 460
+    for button in person.window.findChildren(QPushButton):
+        if button.isVisible():
+            assert button.text() or button.accessibleName()
+            left = button.mapTo(person.window, QPoint(0, 0)).x()
+            assert left >= 0, button.text()
+            assert left + button.width() <= 460, button.text()
+    assert person.window.detail.horizontalScrollBar().maximum() == 0
