@@ -19,6 +19,7 @@ SCROLL_BAR_PX = 10  # as wide as the style sheet makes it
 NEAR_END_PX = 40
 FIRST_TURNS = 3  # drawn before the chat shows; earlier ones follow one by one
 PAGE_TURNS = 12
+KEPT_TURNS = 40  # so many have views when a question is asked; earlier ones get theirs again when one scrolls to them
 NEAR_START_PX = 400
 
 
@@ -105,6 +106,7 @@ class ChatView(QScrollArea):
         self._entries.append(self._add(turn, self._column.count() - 1))
         if len(self._entries) > 1:
             self._entries[-1].answer.switch.choose(self._entries[-2].answer.switch.index)
+        self._forget_early()
         self._mark_last()
         self.follow()
 
@@ -198,6 +200,14 @@ class ChatView(QScrollArea):
         for turn in self._turns[-FIRST_TURNS:]:
             self._entries.append(self._add(turn, self._column.count() - 1))
         self._want_earlier(PAGE_TURNS)
+
+    def _forget_early(self) -> None:
+        """Views are most of what a chat takes in memory: the earliest go as new ones come."""
+        if len(self._entries) > KEPT_TURNS:
+            for entry in self._entries[:-KEPT_TURNS]:
+                self._drop(entry)
+            del self._entries[:-KEPT_TURNS]
+            self._wanted = KEPT_TURNS
 
     def _want_earlier(self, num: int) -> None:
         self._wanted = min(len(self._turns), max(self._wanted, len(self._entries)) + num)
