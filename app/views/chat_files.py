@@ -89,5 +89,5 @@ class ChatFiles:
             for turn in self._window.chat.conversation.turns
         )
         blocks = parse(f"# {self._window.chat.title}\n\n{source}")
-        DocumentWriter(document, LIGHT).write([block.tokens for block in blocks])
+        DocumentWriter(document, LIGHT).write(blocks)
         return document
