@@ -1,5 +1,6 @@
 """The models' window: what there is at the left, what is known of the chosen one at the right, downloads below."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -23,12 +24,13 @@ from app.model_sizes import told_bytes
 from app.theme import Palette
 from app.typography import scaled
 from app.viewmodels.models import ModelsViewModel
+from app.viewmodels.models_choice import Choice
 from app.views.drop_target import DropTarget
 from app.views.models_detail import ModelDetail
 from app.views.models_downloads import DownloadsView
 from app.views.models_list import ModelList, found_entries, installed_entries
 from app.views.models_token import TokenDialog
-from app.views.models_words import refusal_words
+from app.views.models_words import refusal_words, room_words
 from app.views.segmented import Segmented
 
 SIZE = (980, 720)
@@ -163,7 +165,7 @@ class ModelsWindow(QDialog):
         self.field.returnPressed.connect(lambda: models.search(self.field.text(), at_once=True))
         self.again.clicked.connect(models.open)
         self.list.entry_chosen.connect(models.choose)
-        self.detail.use_chosen.connect(self.use_chosen)
+        self.detail.use_chosen.connect(self._check_room)
         self.detail.token_wanted.connect(self.ask_for_token)
         self.detail.delete_chosen.connect(models.client.weigh_removal)
         self.downloads.token_wanted.connect(self.ask_for_token)
@@ -211,17 +213,31 @@ class ModelsWindow(QDialog):
         if not self.isVisible():
             return
         text = self.tr("Delete {}?").format(name)
-        box = QMessageBox(QMessageBox.Icon.NoIcon, "Lookahead", text, QMessageBox.StandardButton.Cancel, self)
         more = self.tr("That frees {}. It can be downloaded again.")
         known = self.models.installed(name)
         if known is not None and known.source == "imported":
             more = self.tr("That frees {}. The file it was imported from stays.")
-        box.setInformativeText(more.format(told_bytes(freed_bytes)))
+        more = more.format(told_bytes(freed_bytes))
+        self._confirm(text, more, self.tr("Delete"), lambda: self.models.client.remove(name))
+
+    def _check_room(self, choice: Choice) -> None:
+        """What does not fit is loaded only by who says so again."""
+        verdict = self.models.verdict()
+        if verdict is None or verdict.room != "no":
+            self.use_chosen.emit(choice)
+            return
+        text = self.tr("Load {} all the same?").format(choice.pair or choice.target)
+        more = self.tr("{}. The engine may be ended for want of memory; what is used now is loaded again then.")
+        more = more.format(room_words(verdict).lstrip("✕ "))
+        self._confirm(text, more, self.tr("Load It"), lambda: self.use_chosen.emit(choice))
+
+    def _confirm(self, text: str, more: str, name: str, then: Callable[[], object]) -> None:
+        box = QMessageBox(QMessageBox.Icon.NoIcon, "Lookahead", text, QMessageBox.StandardButton.Cancel, self)
+        box.setInformativeText(more)
         box.setDefaultButton(QMessageBox.StandardButton.Cancel)
         for label in box.findChildren(QLabel):  # a name may look like markup
             label.setTextFormat(Qt.TextFormat.PlainText)
-        delete = box.addButton(self.tr("Delete"), QMessageBox.ButtonRole.DestructiveRole)
-        delete.clicked.connect(lambda: self.models.client.remove(name))
+        box.addButton(name, QMessageBox.ButtonRole.DestructiveRole).clicked.connect(lambda: then())
         self._ask(box)
 
     def _ask(self, dialog: QDialog) -> None:

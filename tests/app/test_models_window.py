@@ -1,6 +1,7 @@
 """Models in the window, with the real server behind it and a loopback Hub behind that."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,22 @@ def test_everything_has_a_name_and_a_place_in_a_small_window(person: Person) -> 
             assert left >= 0, button.text()
             assert left + button.width() <= 460, button.text()
     assert person.window.detail.horizontalScrollBar().maximum() == 0
+
+
+def test_what_does_not_fit_is_loaded_only_when_said_again(person: Person) -> None:
+    person.fetch("Tiny", SMALL)
+    person.installed()
+    person.choose(SMALL)
+    judged = person.models.judgements[SMALL]
+    assert isinstance(judged, Judgement)
+    person.models.judgements[SMALL] = replace(judged, room="no", needed_bytes=judged.available_bytes + 1)
+    person.window.detail.refresh()
+    wanted: list[object] = []
+    person.window.use_chosen.connect(wanted.append)
+    person.press("use")
+    box = person.window.question
+    assert isinstance(box, QMessageBox)
+    assert "Does not fit" in box.informativeText()
+    assert not wanted
+    box.reject()
+    assert person.main.models.loaded.choice == STARTER
