@@ -99,5 +99,6 @@ def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkey
     monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: dear)
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
+    assert decoder.stats().plain_step_ms == 30.0
     *_, end = decoder.stream([1, 2, 3], max_tokens=1)
-    assert end.stats.plain_step_ms == 30.0
+    assert 0 < end.stats.plain_step_ms < 30.0  # its own pass has told that steps are cheaper now

@@ -50,7 +50,7 @@ def test_sampling_params(field: str, value: object, allowed: str) -> None:
         ("lookahead", 2.5),
         ("acceptance_threshold", 1.1),
         ("draft_temperature", -1),
-        ("tree_speculation", True),
+        ("tree_speculation", "yes"),
         ("max_tree_depth", 0),
         ("tree_branching_factor", 0),
         ("draft_top_p", 0),

@@ -74,7 +74,7 @@ def test_a_history_that_stands_still_inside_the_chain_is_noticed(
     """A planted fault: every drafted position is penalised as the first one."""
     params = replace(SETTINGS[name], temperature=temperature, seed=11)
     plain = ids_of(pair, params, 0)
-    monkeypatch.setattr(Penalties, "_counts_before", lambda self, rows, drafted: self._counts[None])
+    monkeypatch.setattr(Penalties, "_counts_before", lambda self, rows, drafted, seen: self._counts[None])
     assert ids_of(pair, params, 0) == plain
     assert ids_of(pair, params, 8) != plain
 
@@ -85,10 +85,10 @@ def test_a_history_one_token_ahead_is_noticed(pair: ModelPair, monkeypatch: pyte
     params = replace(SETTINGS[name], seed=11)
     counts = Penalties._counts_before
 
-    def ahead(self: Penalties, rows: int, drafted: mx.array | None) -> mx.array:
+    def ahead(self: Penalties, rows: int, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         if drafted is None or rows == 1:
-            return counts(self, rows, drafted)
-        return counts(self, rows, mx.concatenate([drafted, drafted[-1:]]))
+            return counts(self, rows, drafted, seen)
+        return counts(self, rows, mx.concatenate([drafted, drafted[-1:]]), seen)
 
     plain = ids_of(pair, params, 0)
     monkeypatch.setattr(Penalties, "_counts_before", ahead)
