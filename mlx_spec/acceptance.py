@@ -116,12 +116,21 @@ def typical(
     The next token is a sample of p. How a draft was drawn does not matter, so `log_q` is not read. See `Rule`.
     """
     gamma = draft_ids.shape[0]
+    count = _prefix_length(_drafted(log_p[:gamma], draft_ids) > least_plausible(log_p)[:gamma])
+    p_row = mx.exp(mx.take(log_p, count, axis=0))
+    return _followed(draft_ids, count, p_row, p_row, seed, position, salt)
+
+
+def least_plausible(log_p: mx.array) -> mx.array:
+    """How probable a token must be for `typical`, `[n]`, by the distributions `[n, vocab]` it is judged by."""
     p_rows = mx.exp(log_p)
     entropy = -mx.sum(mx.where(p_rows > 0, p_rows * log_p, 0.0), axis=-1)
-    least = mx.minimum(TYPICAL_EPSILON, TYPICAL_DELTA * mx.exp(-entropy))
-    count = _prefix_length(_drafted(log_p[:gamma], draft_ids) > least[:gamma])
-    p_row = mx.take(p_rows, count, axis=0)
-    return _followed(draft_ids, count, p_row, p_row, seed, position, salt)
+    return mx.minimum(TYPICAL_EPSILON, TYPICAL_DELTA * mx.exp(-entropy))
+
+
+def recovery_keys(count: int, seed: int, position: int, salt: int) -> mx.array:
+    """The keys `[count, 2]` that the next token is drawn with, for `count` positions from `position` on."""
+    return mx.array([stream_key(seed, position + i, Stream.RECOVER, salt) for i in range(count)], dtype=mx.uint32)
 
 
 RULES: Final[dict[AcceptanceRule, Rule]] = {"token": token, "block": block, "typical": typical}
@@ -162,7 +171,7 @@ def _followed(
     gamma, vocab = draft_ids.shape[0], p_row.shape[-1]
     # Rounding can empty the residual where p and q are equal; then p itself is the right distribution.
     residual = mx.where(mx.sum(residual) > 0, residual, p_row)
-    keys = mx.array([stream_key(seed, position + i, Stream.RECOVER, salt) for i in range(gamma + 1)], dtype=mx.uint32)
+    keys = recovery_keys(gamma + 1, seed, position, salt)
     recovered = mx.argmax(mx.log(residual) + gumbel(mx.take(keys, count, axis=0), vocab)).astype(mx.int32)
     padded = mx.concatenate([draft_ids.astype(mx.int32), mx.zeros((1,), dtype=mx.int32)])
     return Verdict(count, mx.where(mx.arange(gamma + 1) == count, recovered, padded))

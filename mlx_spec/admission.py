@@ -24,12 +24,10 @@ def check_drafter(drafter: str, pair: ModelPair) -> None:
     """Raise ConfigError for a drafter that is unknown, or that the pair does not have."""
     if drafter not in DRAFTERS:
         raise ConfigError("drafter", drafter, f"one of {', '.join(DRAFTERS)}")
-    if drafter == "model" and pair.draft is None:
-        allowed = ", ".join(["auto", *pair.heads, "ngram", "self"])
-        raise ConfigError("drafter", drafter, f"{allowed} or none: {pair.name} was loaded without a draft model")
-    if drafter in HEADS and drafter not in pair.heads:
-        have = ", ".join(["auto", *pair.heads, *(["model"] if pair.draft is not None else []), "ngram", "self"])
-        raise ConfigError("drafter", drafter, f"{have} or none: {pair.name} was loaded without such a head")
+    lacking = "a draft model" if drafter == "model" else "such a head" if drafter in HEADS else None
+    if lacking is not None and drafter not in _loaded(pair):
+        have = ", ".join(["auto", *_loaded(pair), "self"])
+        raise ConfigError("drafter", drafter, f"{have} or none: {pair.name} was loaded without {lacking}")
 
 
 def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
@@ -55,6 +53,11 @@ def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
         return ()
     if drafter != "auto":
         return (drafter,)
+    return _loaded(pair)
+
+
+def _loaded(pair: ModelPair) -> tuple[str, ...]:
+    """What can draft for a pair with what was loaded, the preferred one first."""
     return (*pair.heads, *(("model",) if pair.draft is not None else ()), "ngram")
 
 

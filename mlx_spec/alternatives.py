@@ -33,12 +33,18 @@ class LazyTops:
 
 def likeliest(rows: mx.array, normaliser: mx.array, count: int) -> LazyTops:
     """The `count` likeliest tokens of each row of scores `[n, vocab]`, lazily; `normaliser` `[n]` is theirs."""
-    # One maximum after the other: a partition sorts the vocabulary, and takes three times as long for three of them.
-    found, left = [], rows
-    for _ in range(min(count, ALTERNATIVES_LIMIT, rows.shape[-1])):
-        best = mx.argmax(left, axis=-1, keepdims=True)
-        found.append(best)
-        left = mx.put_along_axis(left, best, mx.array(-mx.inf, dtype=rows.dtype), axis=-1)
-    token_ids = mx.concatenate(found, axis=-1)
+    token_ids = favourites(rows, min(count, ALTERNATIVES_LIMIT, rows.shape[-1]))
     chosen = mx.take_along_axis(rows, token_ids, axis=-1)
     return LazyTops(token_ids, mx.exp(chosen - normaliser[:, None]))
+
+
+def favourites(rows: mx.array, count: int) -> mx.array:
+    """The `count` best tokens `[n, count]` (int32) of each row `[n, vocab]`, the best first."""
+    # One maximum after the other: a partition sorts the vocabulary, and takes three times as long for three of them.
+    found, left = [], rows
+    for place in range(count):
+        best = mx.argmax(left, axis=-1, keepdims=True)
+        found.append(best)
+        if place + 1 < count:
+            left = mx.put_along_axis(left, best, mx.array(-mx.inf, dtype=rows.dtype), axis=-1)
+    return mx.concatenate(found, axis=-1).astype(mx.int32)

@@ -3,7 +3,6 @@
 Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,9 @@ from rich.console import Console
 from mlx_spec import blas
 from mlx_spec.bench.command import bench
 from mlx_spec.errors import LookaheadError, PromptError
+from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.command import models_app
 from mlx_spec.options import (
-    AsJson,
     DrafterOption,
     DraftOption,
     FilePair,
@@ -103,7 +102,7 @@ def _print_json(events: Any) -> None:
                 "rounds": rounds,
                 "stats": event.stats.to_dict(),
             }
-            _write_json(answer)
+            write_json(answer)
 
 
 def _print_answer(events: Any, title: str) -> None:
@@ -182,7 +181,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     report = checks.report()
     if as_json:
-        _write_json(report)
+        write_json(report)
     else:
         checks.show(report, Console(highlight=False))
 
@@ -204,10 +203,6 @@ def _load(target: str | None, draft: str | None, pair: str, progress: Any) -> An
     from mlx_spec.models.loading import load_pair
 
     return load_pair(target or pair, draft, progress=progress.tell)
-
-
-def _write_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def _mount_training() -> None:

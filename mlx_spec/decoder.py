@@ -41,7 +41,7 @@ from mlx_spec.transcript import Transcript
 from mlx_spec.tree_acceptance import TREE_RULES
 
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
-_PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
+PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
 
 class SpeculativeDecoder:
@@ -224,7 +224,7 @@ class _RoundLoop:
         # A draft that is parked from the beginning reads the prompt only when it is tried.
         everybody = [Option(name, self._config.max_lookahead) for name in self._roster.names]
         eager = self._controller.expects_to_draft(everybody, self._room - 1)
-        step = _PREFILL_TOKENS[mx.default_device().type]
+        step = PREFILL_TOKENS[mx.default_device().type]
         for begin in range(0, len(known), step):
             if should_cancel():
                 self._transcript.finish("cancelled")

@@ -39,7 +39,6 @@ TreeOption = Annotated[
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Values = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")
 ]

@@ -10,8 +10,8 @@ import typer
 
 import prompt_files
 from mlx_spec.errors import LookaheadError, PromptError, StorageError
+from mlx_spec.json_output import AsJson
 from mlx_spec.options import (
-    AsJson,
     DrafterOption,
     DraftOption,
     FilePair,

@@ -10,7 +10,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import TYPICAL_DELTA, TYPICAL_EPSILON, Verdict
+from mlx_spec.acceptance import Verdict, least_plausible, recovery_keys
 from mlx_spec.config import AcceptanceRule
 from mlx_spec.sampling import Stream, gumbel, stream_key, threefry
 from mlx_spec.tree import TokenTree
@@ -39,12 +39,10 @@ def typical_tree(
 
     `log_p` `[size + 1, vocab]` is normalised; `position` is that of the first draft. The next token is a sample of p.
     """
-    p_rows = mx.exp(log_p)
-    entropy = -mx.sum(mx.where(p_rows > 0, p_rows * log_p, 0.0), axis=-1)
-    least = mx.minimum(TYPICAL_EPSILON, TYPICAL_DELTA * mx.exp(-entropy))
+    least = least_plausible(log_p)
     parents = tree.parent_row
     drafted_p = mx.exp(mx.take_along_axis(log_p[parents], draft_ids[:, None], axis=-1)[:, 0])
-    keys = mx.array(_recovery_keys(tree, seed, position, salt), dtype=mx.uint32)
+    keys = recovery_keys(tree.depth + 1, seed, position, salt)
     noise_rows = mx.stack([gumbel(keys[i], log_p.shape[-1]) for i in range(tree.depth + 1)])
     next_ids = mx.argmax(log_p + noise_rows[tree.depth_row], axis=-1).astype(mx.int32)
     return _deepest(tree, drafted_p > least[parents], draft_ids, next_ids)
@@ -74,7 +72,7 @@ def token_tree(
         key = stream_key(seed, position + depth, Stream.ACCEPT, salt)
         uniforms = [(threefry(key, (place, 0))[0] >> 8) * 2.0**-24 for place in range(tree.branching)]
         walk.step(uniforms)
-    keys = mx.array(_recovery_keys(tree, seed, position, salt), dtype=mx.uint32)
+    keys = recovery_keys(tree.depth + 1, seed, position, salt)
     drawn = mx.log(walk.residual) + gumbel(mx.take(keys, walk.count, axis=0), log_p.shape[-1])
     recovered = mx.argmax(drawn).astype(mx.int32)
     path = mx.stack(walk.path) if walk.path else mx.zeros((0,), dtype=mx.int32)
@@ -145,8 +143,3 @@ def _followed(path: mx.array, count: mx.array, draft_ids: mx.array, next_id: mx.
     on_path = mx.take(draft_ids.astype(mx.int32), mx.maximum(path - 1, 0))
     drafted = mx.concatenate([on_path, mx.zeros((1,), dtype=mx.int32)])
     return Verdict(count.astype(mx.int32), mx.where(mx.arange(depth + 1) == count, next_id, drafted), path)
-
-
-def _recovery_keys(tree: TokenTree, seed: int, position: int, salt: int) -> list[tuple[int, int]]:
-    """A key for the token behind each depth."""
-    return [stream_key(seed, position + depth, Stream.RECOVER, salt) for depth in range(tree.depth + 1)]

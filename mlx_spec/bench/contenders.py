@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step, speculative_generate_step
@@ -19,13 +19,10 @@ from mlx_lm.sample_utils import make_sampler
 from mlx_spec.admission import DrafterName
 from mlx_spec.bench.plan import BASELINE, FIXED, MLX_LM_SPECULATION, PLAIN, RULES, BenchPlan, length_of, needs_draft
 from mlx_spec.config import AcceptanceRule, SamplingParams, SpeculativeConfig
-from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair
-
-# The decoder's own chunks, so that reading the prompt takes no contender more memory than another.
-_PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +171,9 @@ class _RoundCounter:
 
 def prefilled(model: Any, prompt_ids: Sequence[int], cache: list[Any] | None = None) -> list[Any]:
     """mlx-lm's cache of a model, holding `prompt_ids` (behind what `cache` holds already)."""
+    # The decoder's own chunks, so that reading the prompt takes no contender more memory than another.
     cache = make_prompt_cache(model) if cache is None else cache
-    step = _PREFILL_TOKENS[mx.default_device().type]
+    step = PREFILL_TOKENS[mx.default_device().type]
     for begin in range(0, len(prompt_ids), step):
         model(mx.array(list(prompt_ids[begin : begin + step]))[None], cache=cache)
         mx.eval([layer.state for layer in cache])

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 import mlx.core as mx
 import numpy as np
 
+from mlx_spec.alternatives import favourites
 from mlx_spec.cache.placement import Placement
 from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.tree import Shape, full_tree, tree_of
@@ -144,14 +145,3 @@ def _best_of(shape: Shape, found: list[_Candidates], rows: mx.array, storage: li
     order = mx.array(chosen, dtype=mx.int32)
     draft = Draft(token_ids[order], rows[after[order]], greedy=greedy, passes=shape.depth, tree=tree)
     return Grown(draft, tuple(slots.get(candidate) for candidate in chosen))
-
-
-def favourites(rows: mx.array, count: int) -> mx.array:
-    """The `count` best tokens `[n, count]` (int32) of each row `[n, vocab]`, the best first."""
-    found, left = [], rows
-    for place in range(count):
-        best = mx.argmax(left, axis=-1, keepdims=True)
-        found.append(best)
-        if place + 1 < count:
-            left = mx.put_along_axis(left, best, mx.array(-mx.inf, dtype=rows.dtype), axis=-1)
-    return mx.concatenate(found, axis=-1).astype(mx.int32)

@@ -3,13 +3,12 @@
 Finding, fetching and keeping models is in `mlx_spec.models.library`.
 """
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.library import command as library
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 models_app = typer.Typer(no_args_is_help=True, help="The models on this machine, and which of them fit together.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _CAPTION = """bridged: two tokenizers; the draft proposes the tokens they share.
 verified: both ids stand in public code that loads them. Only the starter pair was measured."""
 _MODEL = "A pair's name, a folder, a .gguf file or a Hub id."
@@ -43,7 +41,7 @@ def pairs(
             " `--drafter ngram`, which needs none."
         )
     if as_json:
-        _write_json({pair.name: _facts(pair) for pair in chosen})
+        write_json({pair.name: _facts(pair) for pair in chosen})
         return
     from rich.console import Console
 
@@ -67,7 +65,7 @@ def fit(
     with StageProgress() as progress:
         found = fit_of(target, draft, progress=progress.tell)
     if as_json:
-        _write_json({"fits": found.kind != "no"} | asdict(found))
+        write_json({"fits": found.kind != "no"} | asdict(found))
     else:
         typer.echo(found.reason)
     if found.kind == "no":
@@ -119,7 +117,3 @@ def _table(chosen: "list[Pair]") -> "Table":
     table.caption = _CAPTION
     table.caption_justify = "left"
     return table
-
-
-def _write_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

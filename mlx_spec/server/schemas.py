@@ -137,18 +137,23 @@ class StreamOptions(_Request):
     include_usage: bool | None = None
 
 
-class SpeculationOptions(BaseModel):
-    """The extension of docs/PROTOCOL.md."""
+class _Steered(BaseModel):
+    """What may be asked of an answer when it begins and while it is under way; null or left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    events: bool | None = None
     drafter: DrafterChoice | None = None
     lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
     acceptance: AcceptanceRule | None = None
     acceptance_threshold: float | None = None
     min_acceptance_ratio: float | None = None
     tree: str | None = None
+
+
+class SpeculationOptions(_Steered):
+    """The extension of docs/PROTOCOL.md."""
+
+    events: bool | None = None
     alternatives: Annotated[int | None, BeforeValidator(_alternatives)] = None
 
     def steering(self) -> Steering:
@@ -243,18 +248,10 @@ class CompletionRequest(AnswerRequest):
 AskedAnswer = TypeVar("AskedAnswer", bound=AnswerRequest)
 
 
-class SteeringRequest(BaseModel):
-    """POST /v1/speculation/settings: what to change of an answer under way; null or left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
+class SteeringRequest(_Steered):
+    """POST /v1/speculation/settings: what to change of an answer under way."""
 
     request: str | None = None
-    drafter: DrafterChoice | None = None
-    lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
-    acceptance: AcceptanceRule | None = None
-    acceptance_threshold: float | None = None
-    min_acceptance_ratio: float | None = None
-    tree: str | None = None
 
     @property
     def change(self) -> Change:

@@ -1,11 +1,12 @@
 """`mlx-spec models …` for the models of the Hub: search, show, pull, list, verify, rm, move, login, mirror."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mlx_spec.json_output import AsJson, write_json
 
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 # The Hub's library and MLX are imported inside the commands: `--help` answers at once.
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Names = Annotated[list[str], typer.Argument(help="Hub ids such as org/model, addresses of their pages, or pairs.")]
 Name = Annotated[str, typer.Argument(help="A model as `mlx-spec models list` names it.")]
 Endpoint = Annotated[str | None, typer.Option(help="Another Hub to ask, for this time.", envvar="HF_ENDPOINT")]
@@ -31,7 +31,7 @@ def search(
 
     found = look(" ".join(words), hub_access(endpoint=endpoint))
     if as_json:
-        _write_json(found.to_dict())
+        write_json(found.to_dict())
         return
     from mlx_spec.models.library.tables import print_findings
 
@@ -43,7 +43,7 @@ def show(name: Name, context: Context = None, endpoint: Endpoint = None, as_json
     access, repo_id = _access(endpoint), _repo_id(name)
     judgement = _judged(repo_id, access, context)
     if as_json:
-        _write_json(judgement.to_dict())
+        write_json(judgement.to_dict())
         return
     from mlx_spec.models.library.tables import print_judgement
 
@@ -81,7 +81,7 @@ def pull(
         downloads.close()
     statuses = [downloads.status(repo_id) for repo_id in repo_ids]
     if as_json:
-        _write_json([status.to_dict() for status in statuses])
+        write_json([status.to_dict() for status in statuses])
     else:
         for status in statuses:
             if status.folder is not None:
@@ -100,7 +100,7 @@ def list_models(as_json: AsJson = False) -> None:
     access = hub_access()
     models = installed_models(access)
     if as_json:
-        _write_json([model.to_dict() for model in models])
+        write_json([model.to_dict() for model in models])
         return
     if not models:
         typer.echo(
@@ -121,7 +121,7 @@ def verify(name: Name, as_json: AsJson = False) -> None:
 
     found = check(name, hub_access())
     if as_json:
-        _write_json(asdict(found))
+        write_json(asdict(found))
     elif found.wrong:
         typer.echo(
             f"{name}: {', '.join(found.wrong)} differ from their checksums; `mlx-spec models rm` and pull again."
@@ -150,7 +150,7 @@ def rm(
         typer.confirm(f"Delete {name} and free {human_bytes(planned.freed_bytes)}?", abort=True, err=True)
     removed = remove(name, access)
     if as_json:
-        _write_json(asdict(removed))
+        write_json(asdict(removed))
     else:
         typer.echo(f"{name} is deleted; {human_bytes(removed.freed_bytes)} are free again.")
 
@@ -233,7 +233,3 @@ def _check_worth(judgement: "Judgement", *, anyway: bool) -> None:
     sys.stderr.write(f"{judgement.reason}\n{human_bytes(judgement.fetch_bytes)} to fetch; licence: {licence}.\n")
     if judgement.room == "no" and not anyway:
         raise UnsupportedModelError(f"{judgement.reason.rstrip('.')}; --anyway fetches it all the same.")
-
-
-def _write_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
