@@ -1,4 +1,4 @@
-"""Importing a llama-architecture GGUF file as a folder that mlx-lm loads. All MLX work is in the calling thread."""
+"""Importing a GGUF file as a folder that mlx-lm loads. All MLX work is in the calling thread."""
 
 import hashlib
 import json
@@ -12,8 +12,9 @@ import mlx.core as mx
 
 from mlx_spec.errors import CorruptModelError
 from mlx_spec.models.gguf_blocks import block_values
-from mlx_spec.models.gguf_header import GGUFHeader, read_header
-from mlx_spec.models.gguf_llama import LlamaShape, model_config, read_shape, tensor_places
+from mlx_spec.models.gguf_config import model_config
+from mlx_spec.models.gguf_header import GGUFHeader, TensorInfo, read_header
+from mlx_spec.models.gguf_shape import ROPE_TENSORS, ModelShape, read_shape, tensor_places
 from mlx_spec.models.gguf_tokenizer import save_tokenizer
 from mlx_spec.models.staging import staged_folder
 
@@ -77,7 +78,7 @@ def import_gguf(
     weights_bytes = sum(itemsize * math.prod(info.shape) for info in header.tensors.values())
     with staged_folder(folder, is_imported, weights_bytes + _SPARE_BYTES) as part:
         tell("importing", 0.0)
-        save_tokenizer(header, part, header.integer("llama.context_length"))
+        save_tokenizer(header, part, config["max_position_embeddings"])
         _write_json(part / "config.json", config)
         ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
         _write_json(part / "generation_config.json", ends)
@@ -92,25 +93,40 @@ def import_gguf(
     return folder
 
 
-def _weights(header: GGUFHeader, shape: LlamaShape, tell: Progress) -> dict[str, mx.array]:
-    """Return the evaluated weights under mlx-lm's names, dequantised, with q and k rows in their own order again."""
+def _weights(header: GGUFHeader, shape: ModelShape, tell: Progress) -> dict[str, mx.array]:
+    """Return the evaluated weights under mlx-lm's names, dequantised, as the model's authors had them."""
     raw = _raw_tensors(header)
     places = tensor_places(shape)
-    row_heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
+    infos = [info for name, info in header.tensors.items() if name not in ROPE_TENSORS]
     weights = {}
-    for done, (name, info) in enumerate(header.tensors.items()):
-        stem = name.removesuffix(".weight")
-        weight = raw.pop(name) if name in raw else block_values(header.path, info)
-        if f"{stem}.scales" in raw:
-            weight = _dequantised(weight, raw.pop(f"{stem}.scales"), raw.pop(f"{stem}.biases"))
-        if weight.shape != info.shape:
-            raise CorruptModelError(f"{header.path} is damaged: {name} has the shape {weight.shape}.")
-        if count := row_heads.get(stem.rpartition(".")[2]):
-            weight = unpermuted_rows(weight, count)
-        weights[places[name][0]] = weight = weight.astype(import_dtype())
+    for done, info in enumerate(infos):
+        weight = _original(_values(header, info, raw), info.name, shape).astype(import_dtype())
+        weights[places[info.name][0]] = weight
         mx.eval(weight)
-        tell("importing", (done + 1) / len(header.tensors))
+        tell("importing", (done + 1) / len(infos))
     return weights
+
+
+def _values(header: GGUFHeader, info: TensorInfo, raw: dict[str, mx.array]) -> mx.array:
+    """The numbers of one tensor as the file has them; what MLX has read is taken from `raw`."""
+    stem = info.name.removesuffix(".weight")
+    weight = raw.pop(info.name) if info.name in raw else block_values(header.path, info)
+    if f"{stem}.scales" in raw:
+        weight = _dequantised(weight, raw.pop(f"{stem}.scales"), raw.pop(f"{stem}.biases"))
+    if weight.shape != info.shape:
+        raise CorruptModelError(f"{header.path} is damaged: {info.name} has the shape {weight.shape}.")
+    return weight
+
+
+def _original(weight: mx.array, name: str, shape: ModelShape) -> mx.array:
+    """Undo what llama.cpp's converter does to a tensor's values."""
+    heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}
+    stem = name.removesuffix(".weight").rpartition(".")[2]
+    if shape.architecture.interleaved and stem in heads:
+        return unpermuted_rows(weight, heads[stem])
+    if shape.architecture.norm_offset and stem.endswith("norm"):
+        return weight.astype(mx.float32) - shape.architecture.norm_offset
+    return weight
 
 
 def _raw_tensors(header: GGUFHeader) -> dict[str, mx.array]:

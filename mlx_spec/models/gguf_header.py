@@ -91,6 +91,13 @@ class GGUFHeader:
             raise self._misshapen(key, "a list of whole numbers")
         return value
 
+    def numbers(self, key: str) -> list[float]:
+        """Return a list of numbers."""
+        value = self.metadata.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, int | float) for item in value):
+            raise self._misshapen(key, "a list of numbers")
+        return [float(item) for item in value]
+
     def _misshapen(self, key: str, kind: str) -> CorruptModelError:
         state = f"is not {kind}" if key in self.metadata else "is missing"
         return CorruptModelError(f"{self.path} cannot be used as a model because its field {key} {state}.")

@@ -12,7 +12,7 @@ import pytest
 from mlx_spec.errors import CorruptModelError, LookaheadError, ModelNotFoundError, StorageError, UnsupportedModelError
 from mlx_spec.models.gguf import dtype_suffix, import_gguf, is_imported, unpermuted_rows
 from mlx_spec.models.gguf_header import read_header
-from mlx_spec.models.gguf_llama import read_shape
+from mlx_spec.models.gguf_shape import read_shape
 from mlx_spec.models.loading import load_pair
 from tests.models.sentences import one_sentence
 from tests.models.tiny_gguf import HEAD_DIM, HEADS, TinyGGUF, numpy_logits, tiny_gguf
@@ -120,9 +120,9 @@ def test_another_checksum_is_refused(tmp_path: Path, tiny: Path) -> None:
     ("key", "value", "named"),
     [
         ("general.architecture", "mamba", "mamba"),
-        ("tokenizer.ggml.model", "llama", "llama"),
-        ("tokenizer.ggml.pre", "tekken", "tekken"),
-        ("llama.rope.scaling.type", "yarn", "yarn"),
+        ("tokenizer.ggml.model", "bert", "bert"),
+        ("tokenizer.ggml.pre", "viking", "viking"),
+        ("llama.rope.scaling.type", "dynamic", "dynamic"),
     ],
 )
 def test_unknown_kinds_are_named(tmp_path: Path, gguf: TinyGGUF, key: str, value: str, named: str) -> None:
@@ -134,8 +134,8 @@ def test_unknown_tensors_and_quantisations_are_named(tmp_path: Path, gguf: TinyG
     gguf.type_numbers["blk.1.ffn_up.weight"] = 77
     assert "type 77" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)
     gguf.type_numbers.clear()
-    gguf.tensors["rope_freqs.weight"] = (np.ones(8, np.float32), "F32")
-    assert "rope_freqs" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)
+    gguf.tensors["blk.0.ffn_gate_inp.weight"] = (np.ones((4, 64), np.float32), "F32")
+    assert "ffn_gate_inp" in refuse(gguf.write(tmp_path / "x.gguf"), tmp_path / "models" / "x", UnsupportedModelError)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ def test_through_mlx_lm_too(starter_folder: Path) -> None:
         ("smollm", ["I", "'ll", "Ġpay", "ĠĠ", "2", "0", "2", "6", "!?", "ĊĊ", "Ġx"]),
         ("llama-bpe", ["I", "'ll", "Ġpay", "Ġ", "Ġ", "202", "6", "!?ĊĊ", "Ġx"]),
         ("qwen2", ["I", "'ll", "Ġpay", "Ġ", "Ġ", "2", "0", "2", "6", "!?ĊĊ", "Ġx"]),
+        ("tekken", ["I", "'ll", "Ġpay", "Ġ", "Ġ", "2", "0", "2", "6", "!?ĊĊ", "Ġx"]),
+        ("gpt-4o", ["I'll", "Ġpay", "Ġ", "Ġ", "202", "6", "!?ĊĊ", "Ġx"]),
+        ("llama3", ["I", "'ll", "Ġpay", "Ġ", "Ġ", "202", "6", "!?ĊĊ", "Ġx"]),
     ],
 )
 def test_known_splits(tmp_path: Path, gguf: TinyGGUF, split: str, pieces: list[str]) -> None:
@@ -75,6 +78,14 @@ def test_known_splits(tmp_path: Path, gguf: TinyGGUF, split: str, pieces: list[s
     tokenizer = build_tokenizer(read_header(gguf.write(tmp_path / "x.gguf")))
     assert tokenizer.pre_tokenizer is not None
     assert [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str("I'll pay  2026!?\n\n x")] == pieces
+
+
+def test_tekken_splits_where_a_capital_follows_a_small_letter(tmp_path: Path, gguf: TinyGGUF) -> None:
+    gguf.metadata["tokenizer.ggml.pre"] = "tekken"
+    tokenizer = build_tokenizer(read_header(gguf.write(tmp_path / "x.gguf")))
+    assert tokenizer.pre_tokenizer is not None
+    pieces = [piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str("parseHTTPResponse don't a/b")]
+    assert pieces == ["parse", "HTTPResponse", "Ġdon", "'t", "Ġa", "/b"]
 
 
 def test_qwen2_composes_characters_as_the_original_tokenizer_does(tmp_path: Path, gguf: TinyGGUF) -> None:
