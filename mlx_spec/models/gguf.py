@@ -24,6 +24,7 @@ Progress = Callable[[str, float], None]
 # Raised when the importer writes something else than before: older imports are then made again.
 IMPORT_FORMAT: Final = 1
 RECORD_FILE: Final = "import.json"
+REQUANTISED_GROUP: Final = 64
 _GROUP: Final = 32
 _READ_BY_MLX: Final = frozenset({"F32", "F16", "Q4_0", "Q4_1", "Q8_0"})
 _SPARE_BYTES: Final = 16_000_000  # tokenizer, configuration and the file system's own
@@ -56,12 +57,20 @@ def is_imported(folder: Path) -> bool:
 
 
 def import_gguf(
-    path: Path, folder: Path, *, source: str, sha256: str | None = None, progress: Progress | None = None
+    path: Path,
+    folder: Path,
+    *,
+    source: str,
+    sha256: str | None = None,
+    bits: int | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Import the GGUF file at `path` into `folder` and return `folder`.
 
-    Quantised weights, K-quants and IQ included, are dequantised to `import_dtype()`. `source` says in `import.json`
-    where the file came from, `sha256` what it must have. The folder appears whole or not at all.
+    Quantised weights, K-quants and IQ included, are dequantised to `import_dtype()`; with `bits` they are then
+    quantised as MLX does it, matrix by matrix, so that they never lie unpacked in memory together. What that loses is
+    `weight_error` of `import.json`, see `weight_error_of`. `source` says there where the file came from, `sha256` what
+    it must have. The folder appears whole or not at all.
 
     Raises CorruptModelError (truncated, damaged, another checksum), UnsupportedModelError (architecture, tokenizer,
     quantisation), ModelNotFoundError (no such file), StorageError (no space, not writable).
@@ -74,35 +83,78 @@ def import_gguf(
     found = file_sha256(path)
     if sha256 is not None and found != sha256:
         raise CorruptModelError(f"{path} has another checksum than expected (SHA-256 {found}), so fetch it again.")
-    itemsize = import_dtype().size
-    weights_bytes = sum(itemsize * math.prod(info.shape) for info in header.tensors.values())
+    if bits is not None:
+        config["quantization"] = {"group_size": REQUANTISED_GROUP, "bits": bits, "mode": "affine"}
+    weights_bytes = sum(_stored_bytes(info, bits) for info in header.tensors.values())
     with staged_folder(folder, is_imported, weights_bytes + _SPARE_BYTES) as part:
         tell("importing", 0.0)
         save_tokenizer(header, part, config["max_position_embeddings"])
         _write_json(part / "config.json", config)
         ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
         _write_json(part / "generation_config.json", ends)
-        weights = _weights(header, shape, tell)
+        packing = _Packing(bits)
+        weights = _weights(header, shape, packing, tell)
         tell("saving", 0.0)
         _save_weights(part / "model.safetensors", weights)
         del weights
         mx.clear_cache()  # The model is loaded next, and needs the memory.
         size = (part / "model.safetensors").stat().st_size
-        _write_json(part / RECORD_FILE, _record(source, found, size))
+        _write_json(part / RECORD_FILE, _record(source, found, size) | packing.record())
     tell("saving", 1.0)
     return folder
 
 
-def _weights(header: GGUFHeader, shape: ModelShape, tell: Progress) -> dict[str, mx.array]:
-    """Return the evaluated weights under mlx-lm's names, dequantised, as the model's authors had them."""
+def weight_error_of(folder: Path) -> float | None:
+    """What requantising changed in an import's weights: root mean square, as a part of the weights' own; or None."""
+    record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    error = record.get("weight_error")
+    return float(error) if error is not None else None
+
+
+class _Packing:
+    """Quantises matrices to `bits`, None for not at all, and adds up what that changes."""
+
+    def __init__(self, bits: int | None) -> None:
+        self._bits = bits
+        self._changed = self._whole = 0.0
+
+    def pack(self, name: str, weight: mx.array) -> dict[str, mx.array]:
+        """The arrays that stand for the weight `name`."""
+        if self._bits is None or weight.ndim != 2 or weight.shape[-1] % REQUANTISED_GROUP:
+            return {name: weight}
+        stem = name.removesuffix(".weight")
+        packed, scales, biases = mx.quantize(weight, REQUANTISED_GROUP, self._bits)
+        unpacked = mx.dequantize(packed, scales, biases, REQUANTISED_GROUP, self._bits)
+        wide = weight.astype(mx.float32)
+        self._changed += float(mx.square(wide - unpacked.astype(mx.float32)).sum())
+        self._whole += float(mx.square(wide).sum())
+        return {name: packed, f"{stem}.scales": scales, f"{stem}.biases": biases}
+
+    def record(self) -> dict[str, object]:
+        """What import.json says of it."""
+        if self._bits is None or not self._whole:
+            return {}
+        return {"bits": self._bits, "weight_error": math.sqrt(self._changed / self._whole)}
+
+
+def _stored_bytes(info: TensorInfo, bits: int | None) -> int:
+    count = math.prod(info.shape)
+    if bits is None or len(info.shape) != 2 or info.shape[-1] % REQUANTISED_GROUP:
+        return count * import_dtype().size
+    return count * bits // 8 + 2 * count // REQUANTISED_GROUP * import_dtype().size
+
+
+def _weights(header: GGUFHeader, shape: ModelShape, packing: _Packing, tell: Progress) -> dict[str, mx.array]:
+    """Return the evaluated weights under mlx-lm's names, as the model's authors had them, or packed anew."""
     raw = _raw_tensors(header)
     places = tensor_places(shape)
     infos = [info for name, info in header.tensors.items() if name not in ROPE_TENSORS]
-    weights = {}
+    weights: dict[str, mx.array] = {}
     for done, info in enumerate(infos):
         weight = _original(_values(header, info, raw), info.name, shape).astype(import_dtype())
-        weights[places[info.name][0]] = weight
-        mx.eval(weight)
+        packed = packing.pack(places[info.name][0], weight)
+        mx.eval(list(packed.values()))
+        weights |= packed
         tell("importing", (done + 1) / len(infos))
     return weights
 

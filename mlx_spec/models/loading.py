@@ -14,6 +14,8 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, UnsupportedModelError
+from mlx_spec.kernels.few_rows_matmul import adopt
+from mlx_spec.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.folder import check_model_folder, read_config
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
@@ -110,18 +112,19 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
     head_folders = find_heads(draft_folder)
     if draft_folder in head_folders:
         draft_folder = None  # it is a head, and no draft model
-    target_folder, target_name = _target_folder(target, progress)
+    target_folder, target_name = folder_of(target, progress)
     config = check_model_folder(target_folder)
     draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
     tell("loading", 0.0)
-    tokenizer = _load_tokenizer(target_folder, config)
+    tokenizer = tokenizer_of(target_folder, config)
     draft_tokenizer = None
     if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
-        draft_tokenizer = _load_tokenizer(draft_folder, draft_config)
+        draft_tokenizer = tokenizer_of(draft_folder, draft_config)
         draft_vocabulary = _vocabulary(draft_tokenizer, draft_name or draft_folder.name, draft_config)
         if check_pair(_vocabulary(tokenizer, target_name, config), draft_vocabulary).kind == "same":
             draft_tokenizer = None
-    target_model = _load_model(target_folder)
+    target_model = load_weights(target_folder)
+    adopt(target_model, MatmulTimes())
     tell("loading", 0.8)
     draft_model = _load_draft(draft_folder) if draft_folder is not None else None
     heads = {DRAFTER_OF[kind]: load_head(at, kind, target_model, target_name) for at, kind in head_folders.items()}
@@ -154,10 +157,10 @@ def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
     if draft_folder is None or draft_name is None:
         raise ModelNotFoundError(f"'{draft}' is no draft to compare with {target}: name a model.")
     sides = []
-    for folder, name in (_target_folder(target, progress), (draft_folder, draft_name)):
+    for folder, name in (folder_of(target, progress), (draft_folder, draft_name)):
         config = check_model_folder(folder)
         size = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
-        sides.append(_vocabulary(_load_tokenizer(folder, config), name, config, weights_bytes=size))
+        sides.append(_vocabulary(tokenizer_of(folder, config), name, config, weights_bytes=size))
     return fit(*sides)
 
 
@@ -181,7 +184,11 @@ def _check_text(text: str) -> None:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
 
 
-def _target_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
+def folder_of(name: str, progress: Progress | None = None) -> tuple[Path, str]:
+    """Return the folder of a target, named as for `load_pair`, and a short name; fetched or imported where it must be.
+
+    Raises as `load_pair` does for what is missing.
+    """
     if name == STARTER:
         return ensure_starter_target(progress), STARTER_NAME
     return _named_folder(PAIRS[name].target if name in PAIRS else name, progress)
@@ -203,7 +210,7 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
     """Return the folder behind a path, a .gguf file or a Hub id, and a short name for it."""
     path = Path(name).expanduser()
     if name.endswith(".gguf"):
-        return _imported_folder(path, progress), path.stem
+        return imported_folder(path, progress=progress), path.stem
     if path.is_dir():
         return path, path.resolve().name
     if looks_like_hub_id(name):
@@ -214,21 +221,23 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
     raise AssertionError("find_pair raises for every name that is not a pair")
 
 
-def _imported_folder(path: Path, progress: Progress | None) -> Path:
-    """Import a .gguf file, once as long as the file stays as it is."""
+def imported_folder(path: Path, *, bits: int | None = None, progress: Progress | None = None) -> Path:
+    """Import a .gguf file, once as long as the file stays as it is; with `bits`, requantised. Raises as `load_pair`."""
     try:
         state = path.stat()
     except OSError as error:
         raise ModelNotFoundError(f"There is no file {path}.") from error
     key = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    folder = data_folder() / "models" / f"{path.stem}-{digest}-{dtype_suffix()}"
+    form = dtype_suffix() if bits is None else f"{bits}bit"
+    folder = data_folder() / "models" / f"{path.stem}-{digest}-{form}"
     if is_imported(folder):
         return folder
-    return import_gguf(path, folder, source=str(path.resolve()), progress=progress)
+    return import_gguf(path, folder, source=str(path.resolve()), bits=bits, progress=progress)
 
 
-def _load_model(folder: Path) -> nn.Module:
+def load_weights(folder: Path) -> nn.Module:
+    """Load the model in a folder. Raises UnsupportedModelError or CorruptModelError."""
     try:
         model, _ = load_model(folder, lazy=False)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -240,7 +249,7 @@ def _load_model(folder: Path) -> nn.Module:
 
 def _load_draft(folder: Path) -> nn.Module:
     """Load a draft; on a CPU in float32 throughout, because quantised products are slow there."""
-    model = _load_model(folder)
+    model = load_weights(folder)
     if mx.default_device().type == mx.DeviceType.cpu:
         # First the scales, then the weights, so that nothing is rounded to the file's precision.
         model.set_dtype(mx.float32)
@@ -249,7 +258,8 @@ def _load_draft(folder: Path) -> nn.Module:
     return narrowed(model, folder)
 
 
-def _load_tokenizer(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
+def tokenizer_of(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
+    """Load the tokenizer in a folder whose configuration is `config`. Raises CorruptModelError."""
     try:
         # Told not to, transformers neither runs a model's own code nor asks on the terminal whether it may.
         options = {"trust_remote_code": False}

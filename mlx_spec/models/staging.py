@@ -35,8 +35,10 @@ def check_free_space(folder: Path, needed_bytes: int, what: str) -> None:
 
 
 @contextmanager
-def staged_folder(final: Path, is_complete: Callable[[Path], bool], needed_bytes: int) -> Iterator[Path]:
-    """Yield an empty folder beside `final` that becomes `final` when the block ends well.
+def staged_folder(
+    final: Path, is_complete: Callable[[Path], bool], needed_bytes: int, work: str = "Importing"
+) -> Iterator[Path]:
+    """Yield an empty folder beside `final` that becomes `final` when the block ends well. `work` names what goes on.
 
     When the block raises anything, KeyboardInterrupt included, the folder is removed and `final` stays as it was.
     When another process finished `final` meanwhile (`is_complete(final)`), its work is kept and ours dropped.
@@ -46,7 +48,7 @@ def staged_folder(final: Path, is_complete: Callable[[Path], bool], needed_bytes
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(final)
-        check_free_space(final.parent, needed_bytes, f"Importing {final.name}")
+        check_free_space(final.parent, needed_bytes, f"{work} {final.name}")
         part = _new_part(final)
     except OSError as error:
         raise _storage_error(final, error) from error
