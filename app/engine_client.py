@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
-from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QNetworkReply
 
-from app.engine_process import EngineAddress
+from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
 from app.problem import Problem
 from app.protocol import (
     Event,
@@ -26,10 +26,8 @@ from app.sse import SseParser
 READ_BYTES = 65_536  # at a time: a fast engine waits for the window instead of holding it up
 SILENCE_MS = 180_000  # a long prompt on a slow machine may be quiet for minutes
 
-_HEADER = QNetworkRequest.KnownHeaders.ContentTypeHeader
 # A transfer timeout is one or the other, by Qt's version.
 _SILENCE = (QNetworkReply.NetworkError.TimeoutError, QNetworkReply.NetworkError.OperationCanceledError)
-_STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 
 
 class EngineClient(QObject):
@@ -60,9 +58,8 @@ class EngineClient(QObject):
     def __init__(self, parent: QObject | None = None, silence_ms: int = SILENCE_MS) -> None:
         super().__init__(parent)
         self._silence_ms = silence_ms
-        self._address: EngineAddress | None = None
-        self._network = QNetworkAccessManager(self)
-        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
+        self._network = EngineNetwork(self)
+        self._models: QNetworkReply | None = None
         self._reply: QNetworkReply | None = None
         self._parser = SseParser()
         self._refusal = b""
@@ -76,7 +73,7 @@ class EngineClient(QObject):
 
     def set_address(self, address: EngineAddress) -> None:
         """Send what follows to `address`."""
-        self._address = address
+        self._network.address = address
 
     def ask(self, body: Mapping[str, Any]) -> None:
         """Post a chat completion; the answer comes in signals. An earlier one is cancelled."""
@@ -84,10 +81,7 @@ class EngineClient(QObject):
         self.request_id = None
         self._parser = SseParser()
         self._refusal = b""
-        request = self._request("/v1/chat/completions")
-        request.setHeader(_HEADER, "application/json")
-        request.setTransferTimeout(self._silence_ms)
-        self._reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
+        self._reply = self._network.send_json("/v1/chat/completions", body, timeout_ms=self._silence_ms)
         self._reply.setReadBufferSize(READ_BYTES)
         self._reply.readyRead.connect(self._on_bytes)
         self._reply.finished.connect(self._on_closed)
@@ -100,24 +94,24 @@ class EngineClient(QObject):
 
     def fetch_model(self) -> None:
         """Ask which model is served; `model_named` tells."""
-        reply = self._network.get(self._request("/v1/models"))
-        reply.finished.connect(lambda: self._on_models(reply))
+        if self._models is not None:
+            self._models.finished.disconnect(self._on_models)
+            self._models.abort()
+            self._models.deleteLater()
+        self._models = self._network.get(self._network.request("/v1/models"))
+        self._models.finished.connect(self._on_models)
 
-    def _request(self, path: str) -> QNetworkRequest:
-        if self._address is None:
-            raise RuntimeError("EngineClient has no address: call set_address first.")
-        request = QNetworkRequest(QUrl(self._address.url + path))
-        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
-        return request
-
-    def _on_models(self, reply: QNetworkReply) -> None:
+    def _on_models(self) -> None:
+        reply, self._models = self._models, None
+        if reply is None:
+            return
         reply.deleteLater()
-        if (status := reply.attribute(_STATUS)) in (401, 403):
+        if (status := status_of(reply)) in (401, 403):
             advice = "Look at the token in Settings."
             self.refused.emit(Problem("The engine refused the connection.", advice, f"HTTP {status}"))
             return
         try:
-            card = json.loads(bytes(reply.readAll().data()))["data"][0]
+            card = json.loads(body_of(reply))["data"][0]
             name, drafters = card["id"], tuple(map(str, card.get("drafters") or ()))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             return  # the next start of the engine asks again
@@ -127,8 +121,8 @@ class EngineClient(QObject):
     def _on_bytes(self) -> None:
         if (reply := self._reply) is None:
             return
-        chunk = bytes(reply.readAll().data())
-        if reply.attribute(_STATUS) != 200:
+        chunk = body_of(reply)
+        if status_of(reply) != 200:
             self._refusal += chunk
             return
         for data in self._parser.feed(chunk):
@@ -171,7 +165,7 @@ class EngineClient(QObject):
             self._on_bytes()
         if self._reply is not reply:
             return
-        status = reply.attribute(_STATUS)
+        status = status_of(reply)
         if status not in (None, 200):
             self._fail(explain(_read_refusal(self._refusal, int(status)), int(status)))
         elif reply.error() in _SILENCE:

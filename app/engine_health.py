@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, QUrl, Signal
-from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+from PySide6.QtNetwork import QNetworkReply, QNetworkRequest
+
+from app.engine_network import EngineNetwork, body_of
 
 POLL_MS = 200
 
@@ -30,8 +32,7 @@ class EngineHealth(QObject):
         super().__init__(parent)
         self._request = QNetworkRequest(QUrl(f"{url}/health"))
         self._request.setTransferTimeout(5_000)
-        self._network = QNetworkAccessManager(self)
-        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
+        self._network = EngineNetwork(self)
         self._reply: QNetworkReply | None = None
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._ask)
@@ -58,7 +59,7 @@ class EngineHealth(QObject):
         reply, self._reply = self._reply, None
         if reply is None:
             return
-        body = bytes(reply.readAll().data())
+        body = body_of(reply)
         reply.deleteLater()
         try:
             answer = json.loads(body)

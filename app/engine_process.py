@@ -8,12 +8,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from app.engine_health import EngineHealth, Health
+from app.engine_network import EngineAddress
 from app.problem import Problem
 
 CRASH_LIMIT = 3
@@ -34,14 +34,6 @@ class EngineState(Enum):
     LOADING = "Loading model"
     READY = "Ready"
     STOPPED = "Stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineAddress:
-    """Where the engine listens, and the token it wants. The token never shows in a repr, an argv or a log."""
-
-    url: str
-    api_key: str = field(repr=False)
 
 
 def engine_command(port: int, parent_pid: int) -> list[str]:

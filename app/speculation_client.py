@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
-from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QNetworkReply
 
-from app.engine_process import EngineAddress
+from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
 from app.machine import parse_machine
 from app.protocol import parse_failure
 
-_STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 _TIMEOUT_MS = 10_000
 MACHINE = "/v1/speculation/machine"
 SETTINGS = "/v1/speculation/settings"
@@ -32,48 +31,36 @@ class SpeculationClient(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._address: EngineAddress | None = None
-        self._network = QNetworkAccessManager(self)
-        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
-        # One connection for all: a closure that holds its reply outlives the network it came from, and crashes.
+        self._network = EngineNetwork(self)
         self._network.finished.connect(self._on_reply)
 
     def set_address(self, address: EngineAddress) -> None:
         """Send what follows to `address`."""
-        self._address = address
+        self._network.address = address
 
     def fetch_machine(self) -> None:
         """Ask what was measured of the machine."""
-        if self._address is not None:
-            self._network.get(self._request(MACHINE))
+        if self._network.address is not None:
+            self._network.get(self._network.request(MACHINE, _TIMEOUT_MS))
 
     def steer(self, request_id: str | None, changes: Mapping[str, Any]) -> None:
         """Change the answer `request_id`, or the one under way."""
-        if self._address is not None:
+        if self._network.address is not None:
             body = dict(changes) | ({"request": request_id} if request_id else {})
-            request = self._request(SETTINGS)
-            request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
-            self._network.post(request, QByteArray(json.dumps(body).encode()))
-
-    def _request(self, path: str) -> QNetworkRequest:
-        assert self._address is not None
-        request = QNetworkRequest(QUrl(self._address.url + path))
-        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
-        request.setTransferTimeout(_TIMEOUT_MS)
-        return request
+            self._network.send_json(SETTINGS, body, timeout_ms=_TIMEOUT_MS)
 
     def _on_reply(self, reply: QNetworkReply) -> None:
         reply.deleteLater()
         if reply.url().path() == MACHINE:
-            self.machine_told.emit(parse_machine(bytes(reply.readAll().data())))
+            self.machine_told.emit(parse_machine(body_of(reply)))
         else:
             self._on_steered(reply)
 
     def _on_steered(self, reply: QNetworkReply) -> None:
-        if reply.attribute(_STATUS) == 200:
+        if status_of(reply) == 200:
             self.steered.emit()
             return
         try:
-            self.refused.emit(parse_failure(json.loads(bytes(reply.readAll().data()))).message)
+            self.refused.emit(parse_failure(json.loads(body_of(reply))).message)
         except (AttributeError, KeyError, TypeError, ValueError):
             self.refused.emit(f"The engine did not take the change: {reply.errorString()}.")

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
-from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QNetworkReply
 
-from app.engine_process import EngineAddress
+from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
 
 TIMEOUT_MS = 30_000
-
-_STATUS = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +36,14 @@ class TokenCounter(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._address: EngineAddress | None = None
-        self._network = QNetworkAccessManager(self)
-        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
-        self._network.setTransferTimeout(TIMEOUT_MS)
+        self._network = EngineNetwork(self)
         self._waiting: deque[tuple[object, dict[str, Any]]] = deque()
         self._reply: QNetworkReply | None = None
         self._key: object = None
 
     def set_address(self, address: EngineAddress) -> None:
         """Ask there from now on; what waited for an engine is asked at once."""
-        self._address = address
+        self._network.address = address
         self._next()
 
     def count_text(self, key: object, text: str) -> None:
@@ -69,14 +64,11 @@ class TokenCounter(QObject):
         self._next()
 
     def _next(self) -> None:
-        if self._reply is not None or self._address is None or not self._waiting:
+        if self._reply is not None or self._network.address is None or not self._waiting:
             return
         key, body = self._waiting.popleft()
-        request = QNetworkRequest(QUrl(self._address.url + "/v1/tokenize"))
-        request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
-        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
         self._key = key
-        self._reply = self._network.post(request, QByteArray(json.dumps(body).encode()))
+        self._reply = self._network.send_json("/v1/tokenize", body, timeout_ms=TIMEOUT_MS)
         self._reply.finished.connect(self._on_finished)
 
     def _on_finished(self) -> None:
@@ -85,10 +77,10 @@ class TokenCounter(QObject):
             return
         self._reply = None
         reply.deleteLater()
-        content = bytes(reply.readAll().data()) if reply.isOpen() else b""  # an aborted one is closed
+        content = body_of(reply)
         try:
             told = json.loads(content)
-            if reply.attribute(_STATUS) != 200:
+            if status_of(reply) != 200:
                 self.failed.emit(key, str(told["error"]["message"]))
             else:
                 count = TokenCount(int(told["num_tokens"]), int(told["context_length"]), told.get("prompt"))

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QApplication
 from app.application import Application
 from app.engine_client import EngineClient
 from app.engine_models import ModelsClient
-from app.engine_process import EngineAddress, EngineProcess
+from app.engine_network import EngineAddress
+from app.engine_process import EngineProcess
 from app.example_prompts import prompts_folder, read_examples
 from app.problem import Problem
 from app.remote_engine import read_token

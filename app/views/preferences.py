@@ -3,7 +3,6 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
@@ -14,11 +13,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.engine_process import EngineAddress, EngineProcess
+from app.engine_network import EngineAddress
+from app.engine_process import EngineProcess
 from app.remote_engine import AddressError, forget_token, keep_token, parse_address, read_token
 from app.theme import CHOICES, Theme
 from app.typography import SCALES, scale, scaled
 from app.views.choice_box import ChoiceBox
+from app.views.tick_box import TickBox
 from app.window_memory import WindowMemory
 
 
@@ -32,7 +33,7 @@ class Preferences(QDialog):
         self.setWindowTitle(self.tr("Settings"))
         self._theme, self._memory, self._engine = theme, memory, engine
         self.appearance, self.size = ChoiceBox(theme.palette), ChoiceBox(theme.palette)
-        self.contrast = QCheckBox(self.tr("Stronger contrast"))
+        self.contrast = TickBox(self.tr("Stronger contrast"), theme.palette)
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))
         self.url = QLineEdit(placeholderText="http://big-mac.local:8080")
@@ -75,12 +76,14 @@ class Preferences(QDialog):
         for factor in SCALES:
             self.size.addItem(f"{factor:.0%}", factor)
         form = QFormLayout()
-        form.setVerticalSpacing(8)
+        form.setVerticalSpacing(12)
         form.setHorizontalSpacing(16)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignRight)
         kinds = QButtonGroup(self)
         for button in (self.local, self.remote):
             kinds.addButton(button)
+        self.local.setAccessibleName(self.tr("Engine on this computer"))
+        self.remote.setAccessibleName(self.tr("Engine on another computer"))
         rows: tuple[tuple[str, QWidget], ...] = (
             (self.tr("Appearance"), self.appearance),
             (self.tr("Text size"), self.size),
@@ -99,10 +102,11 @@ class Preferences(QDialog):
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         for button in buttons.buttons():
-            button.setProperty("role", "outline")
+            is_ok = buttons.standardButton(button) == QDialogButtonBox.StandardButton.Ok
+            button.setProperty("role", "wide" if is_ok else "outline")
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(24, 24, 24, 16)
-        layout.setSpacing(16)
+        layout.setContentsMargins(24, 24, 24, 24)
+        layout.setSpacing(24)
         layout.addLayout(form)
         layout.addWidget(buttons)
         self.setMinimumWidth(scaled(460))
@@ -127,6 +131,8 @@ class Preferences(QDialog):
         self.size.currentIndexChanged.connect(lambda _: self._theme.set_scale(self.size.currentData()))
         self.contrast.toggled.connect(self._on_contrast)
         self.remote.toggled.connect(self._show_engine)
+        for box in (self.appearance, self.size, self.contrast):
+            self._theme.changed.connect(box.wear)
 
     def _on_appearance(self) -> None:
         self._memory.appearance = self.appearance.currentData()

@@ -10,7 +10,8 @@ from pytestqt.qtbot import QtBot
 from app.attachments import AttachedFile, is_long_paste, told_size
 from app.composer_history import ComposerHistory
 from app.conversation import Attachment
-from app.engine_process import EngineAddress, EngineProcess
+from app.engine_network import EngineAddress
+from app.engine_process import EngineProcess
 from app.stylesheet import build_stylesheet
 from app.theme import LIGHT
 from app.token_counter import TokenCount, TokenCounter

@@ -8,7 +8,8 @@ from pytestqt.qtbot import QtBot
 
 from app.conversation import Settings, build_request
 from app.engine_client import EngineClient
-from app.engine_process import EngineAddress, EngineProcess
+from app.engine_network import EngineAddress
+from app.engine_process import EngineProcess
 from app.problem import Problem
 from app.protocol import Finished, Prefill, Round
 from tests.app.stand_in import ANSWER, rounds
