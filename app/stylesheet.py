@@ -69,7 +69,7 @@ QLabel#question { background: $raised; border-radius: 14px; padding: 9px 15px;
 QTextEdit, QTextBrowser, QPlainTextEdit { background: transparent; border: none;
   selection-background-color: $selection; selection-color: $text; }
 QFrame#codeBlock { background: $raised; border: 1px solid $border; border-radius: 10px; }
-QFrame#chip { background: $raised; border: 1px solid $border; border-radius: 8px; }
+QFrame#chip { background: $raised; border: 1px solid transparent; border-radius: 8px; }
 QScrollArea#chipRow, QWidget#chips { background: transparent; }
 QPushButton[role="chipName"] { padding: 2px 4px; text-align: left; font-size: ${small}px; border-radius: 5px; }
 QPushButton[role="chipClose"] { padding: 0; border-radius: 5px; }
@@ -85,8 +85,8 @@ QPlainTextEdit#preview, QPlainTextEdit#formText { background: $surface; border: 
 QPlainTextEdit#formText:focus, QPlainTextEdit#preview:focus { border-color: $accent; }
 QMessageBox QPushButton { border-color: $border; background: $surface; }
 QMessageBox QPushButton:focus { border-color: $accent; }
-QMessageBox QLabel#qt_msgbox_label { font-size: 14px; font-weight: 600; min-width: 360px; }
-QMessageBox QLabel#qt_msgbox_informativelabel { font-size: 13px; color: $muted; }
+QMessageBox QLabel#qt_msgbox_label { font-size: 14px; font-weight: 600; min-width: 360px; padding-right: 16px; }
+QMessageBox QLabel#qt_msgbox_informativelabel { font-size: 13px; color: $muted; padding-right: 16px; }
 QListWidget#modelList { background: $surface; border: 1px solid $border; border-radius: 8px; outline: 0; }
 QTableView { background: $surface; border: 1px solid $border; border-radius: 8px; font-size: 13px; outline: 0;
   selection-background-color: $selection; selection-color: $text; }
@@ -98,16 +98,25 @@ QFrame#composer[focused="true"] { border-color: $accent; }
 QFrame#composer[dropping="true"] { border: 2px dashed $accent; }
 QFrame#composer QPlainTextEdit { font-size: ${body}px; padding: 0; }
 
-QFrame#banner { background: $notice; border: 1px solid $notice_border; border-radius: 10px; }
-QFrame#banner QPlainTextEdit { font-size: ${small}px; }
+QFrame#banner { background: $notice; border: 1px solid $notice_border; border-radius: 10px; margin-top: 12px; }
+QLabel[role="advice"] { font-size: 13px; }
+QFrame#banner QPlainTextEdit { border-top: 1px solid $notice_border; padding: 6px 28px 0 28px; }
 
 QDoubleSpinBox, QSpinBox, QLineEdit, QComboBox { background: $surface; border: 1px solid $border; border-radius: 7px;
   padding: 3px 8px; font-size: 13px; selection-background-color: $selection; selection-color: $text; min-height: 20px; }
-QDoubleSpinBox, QSpinBox { padding: 3px 2px; }
+QDoubleSpinBox, QSpinBox { padding: 2px 4px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; height: 0; border: none; }
-QAbstractSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
+QAbstractSpinBox QLineEdit { background: transparent; border: none; padding: 0 4px; min-height: 0; }
 QAbstractSpinBox:focus, QLineEdit:focus, QComboBox:focus { border-color: $accent; }
-QCheckBox { font-size: 13px; spacing: 7px; }
+QCheckBox, QRadioButton { font-size: 13px; spacing: 8px; }
+QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $muted; border-radius: 4px; background: $surface; }
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; }
+QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid $muted; border-radius: 8px;
+  background: $surface; }
+QRadioButton::indicator:checked { width: 6px; height: 6px; border: 5px solid $accent; background: $on_accent; }
+QCheckBox:focus, QRadioButton:focus { color: $accent; }
+QCheckBox:disabled, QRadioButton:disabled { color: $muted; }
+QDialogButtonBox { button-layout: 1; }
 QSlider::groove:horizontal { background: $border; height: 4px; border-radius: 2px; }
 QSlider::sub-page:horizontal { background: $accent; height: 4px; border-radius: 2px; }
 QSlider::handle:horizontal { background: $surface; border: 1px solid $muted; width: 12px; height: 12px;
@@ -123,11 +132,10 @@ QComboBox QAbstractItemView { background: $surface; border: 1px solid $border; p
 QDialog QLabel, QCheckBox, QRadioButton { font-size: 13px; }
 QDialog QLabel[role="muted"] { font-size: ${small}px; }
 QLabel[role="wrong"] { color: $danger; }
-QFrame#findBar { background: $surface; border: 1px solid $border; border-radius: 10px; }
+QFrame#findBar { background: $surface; border: 1px solid $border; border-radius: 10px; margin-top: 8px; }
+QFrame#findBar QLineEdit { background: transparent; border: none; }
 QDialog#commandList { background: $surface; border: 1px solid $border; border-radius: 12px; }
 QDialog#commandList QListWidget { background: transparent; border: none; outline: 0; font-size: 13px; }
-QDialog#commandList QListWidget::item { padding: 6px 8px; border-radius: 6px; }
-QDialog#commandList QListWidget::item:selected { background: $selection; color: $text; }
 
 QMenuBar { background: $window; font-size: 13px; border: none; }
 QMenuBar::item { padding: 5px 10px; background: transparent; }

@@ -14,7 +14,12 @@ CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours by their use. Every text colour keeps 4.5:1 on `window`, `surface` and `raised`."""
+    """Colours by their use. Every text colour keeps 4.5:1 on `window`, `surface` and `raised`.
+
+    Where a token comes from is told in the hues of Okabe and Ito's palette, which colour-blind people tell apart too:
+    bluish green for what was accepted, orange for a correction, reddish purple for a bonus, blue for the n-gram's,
+    vermilion for what was rejected. Only their lightness is ours, as the palette's own are too pale for text.
+    """
 
     name: Literal["light", "dark"]
     window: str
@@ -58,22 +63,22 @@ LIGHT = Palette(
     border="#E2E2DD",
     text="#1B1D1F",
     muted="#5C6066",
-    accent="#0B6E66",
-    accent_hover="#095A54",
+    accent="#00735A",
+    accent_hover="#005C48",
     on_accent="#FFFFFF",
-    selection="#BFE3DD",
+    selection="#CDEBE1",
     danger="#B42318",
     notice="#FDF6EA",
     notice_border="#EAD9B5",
-    accepted="#0B6E66",
-    accepted_tint="#E4F3F0",
-    correction="#9A4A06",
-    correction_tint="#FCEEDC",
-    bonus="#6733C2",
-    bonus_tint="#F0E9FC",
-    ngram="#0F5DA8",
+    accepted="#00735A",
+    accepted_tint="#E2F4ED",
+    correction="#855C00",
+    correction_tint="#FBF0D6",
+    bonus="#A03A73",
+    bonus_tint="#FAEAF3",
+    ngram="#006AA6",
     plain="#5C6066",
-    ghost="#A8324A",
+    ghost="#A84A00",
     code_comment="#5F6670",
     code_keyword="#6733C2",
     code_name="#0F5DA8",
@@ -91,22 +96,22 @@ DARK = Palette(
     border="#303338",
     text="#ECEDEE",
     muted="#A0A6AD",
-    accent="#45CDB9",
-    accent_hover="#63DCCA",
-    on_accent="#06211D",
-    selection="#1B423D",
+    accent="#2CC79B",
+    accent_hover="#4FDCB3",
+    on_accent="#04231A",
+    selection="#17453A",
     danger="#FF8A80",
     notice="#2A2418",
     notice_border="#4D4026",
-    accepted="#45CDB9",
-    accepted_tint="#173530",
-    correction="#F2AA4C",
-    correction_tint="#2F2517",
-    bonus="#BBA2FF",
-    bonus_tint="#28223C",
-    ngram="#7FB8F5",
+    accepted="#2CC79B",
+    accepted_tint="#12362C",
+    correction="#E69F00",
+    correction_tint="#33280F",
+    bonus="#E3A0C6",
+    bonus_tint="#361F2E",
+    ngram="#56B4E9",
     plain="#A0A6AD",
-    ghost="#F58A9C",
+    ghost="#FF9145",
     code_comment="#989FA8",
     code_keyword="#BBA2FF",
     code_name="#7FB8F5",
@@ -117,15 +122,15 @@ DARK = Palette(
 
 LIGHT_HIGH = replace(
     LIGHT, window="#FFFFFF", sidebar="#FFFFFF", raised="#F2F2F2", border="#5C6066", text="#000000", muted="#33363A",
-    accent="#004F48", accent_hover="#003B36", accepted="#004F48", correction="#6B3100", bonus="#4A1FA0",
-    ngram="#0A4480", plain="#33363A", ghost="#7E1A2F", danger="#8E1A10", notice="#FFF8E6", notice_border="#6B3100",
+    accent="#00503D", accent_hover="#003B2D", accepted="#00503D", correction="#5C3F00", bonus="#74234F",
+    ngram="#004B78", plain="#33363A", ghost="#6F3000", danger="#8E1A10", notice="#FFF8E6", notice_border="#5C3F00",
     code_comment="#33363A", code_keyword="#4A1FA0", code_name="#0A4480", code_string="#004F48", code_number="#6B3100",
 )  # fmt: skip
 DARK_HIGH = replace(
     DARK, window="#000000", sidebar="#000000", surface="#000000", raised="#1A1A1A", border="#A0A6AD", text="#FFFFFF",
-    muted="#D5D9DE", accent="#6FEBD9", accent_hover="#93F2E4", accepted="#6FEBD9", correction="#FFC778",
-    bonus="#D5C5FF", ngram="#A9D2FF", plain="#D5D9DE", ghost="#FFB0BD", danger="#FFB4AD", notice="#1F1A0E",
-    notice_border="#FFC778", selection="#12302C", code_comment="#D5D9DE", code_keyword="#D5C5FF", code_name="#A9D2FF",
+    muted="#D5D9DE", accent="#63EBC6", accent_hover="#8CF5D9", accepted="#63EBC6", correction="#FFC650",
+    bonus="#F2BBDA", ngram="#9CD8FF", plain="#D5D9DE", ghost="#FFB685", danger="#FFB4AD", notice="#1F1A0E",
+    notice_border="#FFC650", selection="#12302C", code_comment="#D5D9DE", code_keyword="#D5C5FF", code_name="#A9D2FF",
     code_string="#6FEBD9", code_number="#FFC778",
 )  # fmt: skip
 SPACES = (4, 8, 12, 16, 24)  # margins and gaps, in logical pixels

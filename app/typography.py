@@ -1,5 +1,6 @@
 """The fonts and their sizes, in logical pixels as drawn at the usual font size."""
 
+import math
 import sys
 
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
@@ -30,6 +31,11 @@ def set_scale(factor: float) -> None:
 def scaled(pixels: float) -> int:
     """A size that goes with the text, at the chosen font size."""
     return round(pixels * _scale)
+
+
+def widened(pixels: float) -> int:
+    """The width of what stands beside the text: it grows with the letters, and leaves the text its share."""
+    return round(pixels * math.sqrt(_scale))
 
 
 def _available(names: tuple[str, ...]) -> list[str]:

@@ -64,7 +64,7 @@ def _draw_dialogs(stage: Stage) -> None:
     preferences.show()
     stage.save("settings-light", preferences)
     preferences.close()
-    commands = CommandList(window.menus.commands(), window)
+    commands = CommandList(window.menus.commands(), window.theme.palette, window)
     commands.show()
     commands.field.setText("chat")
     stage.save("commands-light", commands)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SIZE = (1280, 800)
 ANSWER_S = 300.0
+LONGEST_ANSWER = 96  # tokens: what is drawn shows no more, and a slow machine writes few in a second
 SETTLE_S = 0.4
 
 
@@ -37,7 +38,8 @@ class Stage:
         window.chat.start_over()
         window.composer.set_text("")
         window.banner.clear()
-        window.bar.use_seed(self.seed)
+        window.chat.settings = replace(window.chat.settings, max_tokens=LONGEST_ANSWER, seed=self.seed)
+        window.bar.show_settings(window.chat.settings)
 
     def wear(self, appearance: Choice) -> None:
         """Put on light or dark."""

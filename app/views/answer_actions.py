@@ -46,7 +46,6 @@ class AnswerActions(QWidget):
             layout.addWidget(widget)
         layout.addStretch()
         layout.addWidget(self._ending)
-        self.setFixedHeight(self.sizeHint().height())
         self._connect()
         self.wear(palette)
 
@@ -77,6 +76,9 @@ class AnswerActions(QWidget):
         buttons = (self._copy, self._again, self._branch, self._seed, self._continue)
         for button, name in zip(buttons, icon_names, strict=True):
             button.setIcon(icons.icon(name, palette.muted))
+            button.ensurePolished()
+        # The row keeps its height while they come and go.
+        self.setFixedHeight(max(button.sizeHint().height() for button in buttons))
 
     def _connect(self) -> None:
         self._copy.clicked.connect(self.copy_chosen)

@@ -8,12 +8,14 @@ from PySide6.QtWidgets import QWidget
 
 from app.theme import Palette
 from app.typography import body_font, scaled
-from app.views.chart import FOOT_PX, LABEL_PX, Chart
+from app.views.bars import Bars
+from app.views.chart import FOOT_PX, LABEL_PX
 
-HEIGHT_PX = 108
+HEIGHT_PX = 92
 MOST_BARS = 9
 CAPTION_PX = 15
-MOST_STEP_PX = 40.0
+MOST_STEP_PX = 56.0
+GAP_PX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +27,31 @@ class Bar:
     caption: str
 
 
-class BarChart(Chart):
-    """Bars with words at either end, so that no axis is needed."""
+class BarChart(Bars[Bar]):
+    """Upright bars with words at either end, so that no axis is needed."""
 
     def __init__(self, name: str, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(name, HEIGHT_PX, palette, parent)
-        self.bars: list[Bar] = []
 
-    def show_bars(self, bars: list[Bar]) -> None:
-        """Show these; nothing is painted again where they are what shows."""
-        if bars != self.bars:
-            self.bars = bars
-            self.setAccessibleDescription(", ".join(f"{bar.name}: {bar.caption}" for bar in bars))
-            self.update()
+    def words(self, value: Bar) -> str:
+        """Its two ends."""
+        return f"{value.name}: {value.caption}"
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
         """The bars."""
         caption_px, foot_px = scaled(CAPTION_PX), scaled(FOOT_PX)
         plot = area.adjusted(0, caption_px, 0, -foot_px)
         painter.fillRect(QRectF(plot.left(), plot.bottom(), plot.width(), 1), QColor(palette.border))
-        if not self.bars:
+        if not self.values:
             return
-        step = min(plot.width() / len(self.bars), MOST_STEP_PX)
+        step = min(plot.width() / len(self.values), MOST_STEP_PX)
         painter.setFont(body_font(LABEL_PX))
-        for number, bar in enumerate(self.bars):
+        for number, bar in enumerate(self.values):
             left = plot.left() + number * step
             height = max(1.0, bar.part * plot.height())
-            painter.fillRect(QRectF(left + 4, plot.bottom() - height, step - 8, height), QColor(palette.accepted))
+            painter.fillRect(
+                QRectF(left + GAP_PX, plot.bottom() - height, step - 2 * GAP_PX, height), QColor(palette.accepted)
+            )
             painter.setPen(QColor(palette.muted))
             above = QRectF(left - 4, plot.bottom() - height - caption_px, step + 8, caption_px)
             below = QRectF(left - 4, plot.bottom() + 2, step + 8, foot_px - 2)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
-    QFormLayout,
+    QGridLayout,
     QHBoxLayout,
     QInputDialog,
     QLabel,
@@ -80,10 +81,12 @@ class ChatSettings(QDialog):
             self.preset.setCurrentText(name.strip())
 
     def _build(self) -> None:
-        form = QFormLayout()
-        form.setVerticalSpacing(8)
-        form.setHorizontalSpacing(16)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignRight)
+        grid = QGridLayout()
+        grid.setVerticalSpacing(12)
+        grid.setHorizontalSpacing(16)
+        grid.setColumnStretch(2, 1)
+        grid.addWidget(_label(self.tr("Preset"), self.preset), 0, 0)
+        grid.addLayout(self._preset_row(), 0, 1, 1, 2)
         fields: tuple[tuple[str, QWidget, str], ...] = (
             (self.tr("System prompt"), self.system, self.tr("Read by the model before the first question")),
             (self.tr("Temperature"), self.temperature, self.tr("0 always takes the likeliest token")),
@@ -92,37 +95,35 @@ class ChatSettings(QDialog):
             (self.tr("Min p"), self.min_p, self.tr("Only tokens with this share of the likeliest one's probability")),
             (self.tr("Longest answer"), self.max_tokens, self.tr("In tokens")),
         )
-        for name, field, tip in fields:
+        for row, (name, field, tip) in enumerate(fields, 1):
             field.setAccessibleName(name)
             field.setToolTip(tip)
-            if isinstance(field, QPlainTextEdit):
-                form.addRow(name, field)
+            grid.addWidget(_label(name, field), row, 0)
+            if field is self.system:
+                grid.addWidget(field, row, 1, 1, 2)
                 continue
             hint = QLabel(tip, wordWrap=True)
             hint.setProperty("role", "muted")
             field.setFixedWidth(scaled(96))
-            row = QHBoxLayout()
-            row.setSpacing(12)
-            row.addWidget(field)
-            row.addWidget(hint, 1)
-            form.addRow(name, row)
+            field.lineEdit().setTextMargins(6, 0, 6, 0)  # a style sheet has no say inside a spin box
+            grid.addWidget(field, row, 1)
+            grid.addWidget(hint, row, 2)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         for button in (*buttons.buttons(), self._save, self._delete):
-            button.setProperty("role", "outline")
+            is_ok = button is buttons.button(QDialogButtonBox.StandardButton.Ok)
+            button.setProperty("role", "wide" if is_ok else "outline")
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(24, 24, 24, 16)
-        layout.setSpacing(16)
-        layout.addLayout(self._preset_row())
-        layout.addLayout(form)
+        layout.setContentsMargins(24, 24, 24, 24)
+        layout.setSpacing(24)
+        layout.addLayout(grid)
         layout.addWidget(buttons)
         self.setMinimumWidth(scaled(580))
 
     def _preset_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(8)
-        row.addWidget(QLabel(self.tr("Preset")))
         row.addWidget(self.preset, 1)
         row.addWidget(self._save)
         row.addWidget(self._delete)
@@ -152,3 +153,19 @@ class ChatSettings(QDialog):
         if self.preset.currentIndex() > 0:
             self._presets.delete(self.preset.currentText())
             self._list_presets()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Be high enough for hints of two lines, of which a dialog's own measure knows nothing."""
+        super().showEvent(event)
+        self.resize(self.width(), max(self.height(), self.layout().totalHeightForWidth(self.width())))
+
+
+def _label(name: str, field: QWidget) -> QLabel:
+    """The name of a field: at its left, as high as its first line."""
+    label = QLabel(name)
+    label.setBuddy(field)
+    is_tall = isinstance(field, QPlainTextEdit)
+    upright = Qt.AlignmentFlag.AlignTop if is_tall else Qt.AlignmentFlag.AlignVCenter
+    label.setAlignment(Qt.AlignmentFlag.AlignRight | upright)
+    label.setContentsMargins(0, 9 if is_tall else 0, 0, 0)
+    return label

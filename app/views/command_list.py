@@ -2,18 +2,31 @@
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtGui import QAction, QColor, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtWidgets import (
+    QDialog,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.theme import Palette
+from app.typography import SMALL_PX, body_font
+from app.views.list_line import TITLE_PX, Index, LineDelegate, line_height
 
 WIDTH_PX, HEIGHT_PX = 520, 360
 _ACTION = Qt.ItemDataRole.UserRole
+_KEYS = Qt.ItemDataRole.UserRole + 1
 
 
 class CommandList(QDialog):
     """Offers actions; the chosen one is triggered after the list has closed."""
 
-    def __init__(self, commands: Iterable[tuple[str, QAction]], parent: QWidget) -> None:
+    def __init__(self, commands: Iterable[tuple[str, QAction]], palette: Palette, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self.setObjectName("commandList")
         self.setAccessibleName(self.tr("Commands"))
@@ -22,6 +35,7 @@ class CommandList(QDialog):
         self.field.setAccessibleName(self.tr("Command"))
         self.list = QListWidget()
         self.list.setAccessibleName(self.tr("Matching commands"))
+        self.list.setItemDelegate(_CommandDelegate(palette, self.list))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self.field)
@@ -55,8 +69,9 @@ class CommandList(QDialog):
             name = action.text().replace("&", "")
             if all(word in f"{menu} {name}".casefold() for word in words):
                 keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-                item = QListWidgetItem(f"{menu}: {name}" + (f"   {keys}" if keys else ""), self.list)
+                item = QListWidgetItem(f"{menu}: {name}", self.list)
                 item.setData(_ACTION, action)
+                item.setData(_KEYS, keys)
         self.list.setCurrentRow(0)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -68,3 +83,29 @@ class CommandList(QDialog):
                 self.list.setCurrentRow(max(0, min(self.list.count() - 1, row)))
                 return True
         return super().eventFilter(watched, event)
+
+
+class _CommandDelegate(LineDelegate):
+    """The command at the left, its keys at the right."""
+
+    inset = 0
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Draw one line."""
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        inner = self.draw_ground(painter, option)
+        keys = str(index.data(_KEYS) or "")
+        painter.setFont(body_font(SMALL_PX))
+        painter.setPen(QColor(self._palette.muted))
+        painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, keys)
+        inner.setRight(inner.right() - painter.fontMetrics().horizontalAdvance(keys) - 12)
+        painter.setFont(body_font(TITLE_PX))
+        painter.setPen(QColor(self._palette.text))
+        name = painter.fontMetrics().elidedText(str(index.data()), Qt.TextElideMode.ElideRight, inner.width())
+        painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """A line, with some air."""
+        return QSize(0, line_height(TITLE_PX) + 12)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QFocusEvent, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
@@ -73,6 +73,12 @@ class ComposerField(QPlainTextEdit):
             self.enter_pressed.emit()
         elif event.key() not in (Qt.Key.Key_Up, Qt.Key.Key_Down) or not self._recall(event):
             super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Letters of another size make lines of another height."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.fit()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Tell of the focus."""

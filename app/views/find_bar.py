@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QTextCursor
+from PySide6.QtGui import QAction, QColor, QIcon, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QTextEdit, QWidget
 
 from app import icons
@@ -30,13 +30,16 @@ class FindBar(QFrame):
         self._at = -1
         self.field = QLineEdit(placeholderText=self.tr("Find in this chat"))
         self.field.setAccessibleName(self.tr("Find in this chat"))
+        self._lens = QAction(self)
+        self.field.addAction(self._lens, QLineEdit.ActionPosition.LeadingPosition)
         self._count = QLabel()
         self._count.setProperty("role", "muted")
         self._before = self._button(self.tr("Previous"))
         self._after = self._button(self.tr("Next"))
         self._close = self._button(self.tr("Close the search"))
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(12, 6, 8, 6)
+        layout.setContentsMargins(4, 4, 8, 4)
+        layout.setSpacing(4)
         layout.addWidget(self.field, 1)
         for widget in (self._count, self._before, self._after, self._close):
             layout.addWidget(widget)
@@ -96,6 +99,7 @@ class FindBar(QFrame):
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
+        self._lens.setIcon(QIcon(icons.pixmap("search", palette.muted, 16)))
         for button, name in ((self._before, "left"), (self._after, "right"), (self._close, "close")):
             button.setIcon(icons.icon(name, palette.text, palette.border))
 

@@ -13,7 +13,7 @@ from app.engine_process import EngineProcess
 from app.example_prompts import ExamplePrompt
 from app.stylesheet import build_stylesheet
 from app.theme import Choice, Palette, Theme
-from app.typography import body_font, scaled
+from app.typography import body_font, widened
 from app.viewmodels.chat import ChatViewModel
 from app.viewmodels.chat_list import ChatListViewModel
 from app.viewmodels.trace import TraceViewModel
@@ -29,8 +29,8 @@ from app.views.welcome import Welcome
 from app.views.window_commands import WindowCommands
 from app.window_memory import WindowMemory
 
-NARROW_PX = 960  # below this the panel would squeeze the text
-SLIM_PX = 720  # below this the list of chats would
+COLUMN_LEAST_PX = 460  # what the conversation keeps beside the panel
+SLIM_PX = 720  # in a window below this the list of chats would squeeze the text
 
 
 class MainWindow(QMainWindow):
@@ -101,11 +101,6 @@ class MainWindow(QMainWindow):
         self.memory.appearance = choice
         self.theme.choose(choice)
 
-    def refresh(self) -> None:
-        """Draw everything anew: the font size is another."""
-        self._wear(self.theme.palette)
-        self._show_sides()
-
     def _build(self) -> None:
         self._pages.addWidget(self.welcome)
         self._pages.addWidget(self.chat_view)
@@ -113,8 +108,9 @@ class MainWindow(QMainWindow):
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(_centred(self.banner, (24, 12, 24, 0)))
-        column.addLayout(_centred(self.find_bar, (24, 8, 24, 0)))
+        # The space above these two is their own, in the style sheet: a layout keeps its margins for what is hidden.
+        column.addLayout(_centred(self.banner, (24, 0, 24, 0)))
+        column.addLayout(_centred(self.find_bar, (24, 0, 24, 0)))
         column.addWidget(self._pages, 1)
         column.addLayout(_centred(self.composer, (24, 6, 24, 16)))
         middle = QHBoxLayout()
@@ -240,12 +236,12 @@ class MainWindow(QMainWindow):
             QWidget.setTabOrder(first, second)
 
     def _show_sides(self) -> None:
-        width = self.width() - (self.sidebar.width() if self.bar.sidebar.isChecked() else 0)
-        is_narrow = width < scaled(NARROW_PX) - 100
-        self.sidebar.setVisible(self.bar.sidebar.isChecked() and self.width() >= SLIM_PX)
-        self.panel.setVisible(self.bar.panel.isChecked() and not is_narrow)
-        self.bar.set_narrow(is_narrow)
-        self.footer.set_narrow(is_narrow)
+        has_sidebar = self.bar.sidebar.isChecked() and self.width() >= widened(SLIM_PX)
+        width = self.width() - (self.sidebar.width() if has_sidebar else 0)
+        has_room = width >= widened(COLUMN_LEAST_PX) + self.panel.width()
+        self.sidebar.setVisible(has_sidebar)
+        self.panel.setVisible(self.bar.panel.isChecked() and has_room)
+        self.bar.set_panel_possible(has_room)
         self._show_state()
 
     def _wear(self, palette: Palette) -> None:
@@ -256,6 +252,7 @@ class MainWindow(QMainWindow):
         views = (self.sidebar, self.bar, self.banner, self.find_bar, self.welcome, self.chat_view, self.composer)
         for view in (*views, self.panel, self.footer):
             view.wear(palette)
+        self._show_sides()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The panel gives way in a narrow window, and then the list of chats."""

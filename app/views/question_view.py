@@ -1,18 +1,23 @@
 """A question, as a bubble on the right that can be asked in other words."""
 
-from PySide6.QtCore import QRect, QSize, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
+import math
+from collections.abc import Iterator
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent, QTextDocument, QTextOption
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app import icons
 from app.conversation import Turn
 from app.theme import Palette
+from app.typography import LINE_PX, scaled
 from app.views.version_stepper import VersionStepper
 
-UNBOUNDED_PX = 1_000_000
-PADDING_PX = 15  # as the style sheet has it
+PADDING_PX, PADDING_ABOVE_PX = 15, 9  # as the style sheet has them
 SLACK_PX = 2  # a label wraps a hair earlier than its font metrics say
 EDITOR_LINES = 8
+LONG_WORD, PIECE = 24, 8
+_ZERO_WIDTH = "\u200b"
 
 
 class QuestionView(QWidget):
@@ -44,12 +49,14 @@ class QuestionView(QWidget):
         bubble.addStretch(1)
         bubble.addWidget(self._label, 0)
         self._layout.addLayout(bubble)
-        tools = QHBoxLayout()
+        self._tools = QWidget()
+        tools = QHBoxLayout(self._tools)
+        tools.setContentsMargins(0, 0, 0, 0)
         tools.setSpacing(2)
         tools.addStretch()
         for widget in (self._names, self.stepper, self.edit_button, self.copy_button):
             tools.addWidget(widget)
-        self._layout.addLayout(tools)
+        self._layout.addWidget(self._tools)
         self.edit_button.clicked.connect(self.begin_edit)
         self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(turn.question))
         self.stepper.stepped.connect(self.stepped)
@@ -71,6 +78,7 @@ class QuestionView(QWidget):
         self.stepper.wear(palette)
         self.edit_button.setIcon(icons.icon("edit", palette.muted, palette.border))
         self.copy_button.setIcon(icons.icon("copy", palette.muted))
+        self._fit()
 
     def begin_edit(self) -> None:
         """Show a field with the words in place of the bubble."""
@@ -79,7 +87,8 @@ class QuestionView(QWidget):
             self._editor.done.connect(self._on_edited)
             self._editor.cancelled.connect(self.end_edit)
             self._layout.insertWidget(1, self._editor)
-        self._label.hide()
+        for part in (self._label, self._tools):
+            part.hide()
         self._editor.show()
         self._editor.field.setFocus()
 
@@ -90,7 +99,8 @@ class QuestionView(QWidget):
             self._editor.hide()
             self._editor.deleteLater()
             self._editor = None
-        self._label.show()
+        for part in (self._label, self._tools):
+            part.show()
         self.edit_button.setFocus()
 
     def _on_edited(self, text: str) -> None:
@@ -121,14 +131,21 @@ class QuestionView(QWidget):
         return button
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the bubble as wide as its text, up to four fifths."""
+        """Fit the bubble."""
         super().resizeEvent(event)
-        room = self.width() * 4 // 5 - 2 * PADDING_PX
-        bounds = QRect(0, 0, room, UNBOUNDED_PX)
-        text = self._label.fontMetrics().boundingRect(bounds, Qt.TextFlag.TextWordWrap, self._label.text())
-        width = min(text.width(), room) + 2 * PADDING_PX + SLACK_PX
-        self._label.setFixedWidth(width)
-        self._label.setFixedHeight(self._label.heightForWidth(width))
+        self._fit()
+
+    def _fit(self) -> None:
+        """Make the bubble as wide as its text, up to four fifths, and as high."""
+        self._label.ensurePolished()
+        text = QTextDocument(self._label.text())
+        text.setDocumentMargin(0)
+        text.setDefaultFont(self._label.font())
+        text.setDefaultTextOption(QTextOption(wrapMode=QTextOption.WrapMode.WordWrap))
+        text.setTextWidth(max(1, self.width() * 4 // 5 - 2 * PADDING_PX))
+        # A label's own height for a width is that of an earlier width, once it had one.
+        self._label.setFixedWidth(math.ceil(text.idealWidth()) + 2 * PADDING_PX + SLACK_PX)
+        self._label.setFixedHeight(math.ceil(text.size().height()) + 2 * PADDING_ABOVE_PX)
 
 
 class _Editor(QWidget):
@@ -149,10 +166,10 @@ class _Editor(QWidget):
         self.field.setAccessibleName(self.tr("Other words for the question"))
         self.field.setTabChangesFocus(True)
         lines = min(EDITOR_LINES, max(2, text.count("\n") + 1 + len(text) // 80))
-        self.field.setFixedHeight(lines * self.field.fontMetrics().lineSpacing() + 24)
+        self.field.setFixedHeight(lines * scaled(LINE_PX) + 24)
         self._ask, self._cancel = QPushButton(self.tr("Ask")), QPushButton(self.tr("Cancel"))
-        for button in (self._ask, self._cancel):
-            button.setProperty("role", "outline")
+        self._ask.setProperty("role", "wide")
+        self._cancel.setProperty("role", "outline")
         row = QHBoxLayout()
         row.addStretch()
         row.addWidget(self._cancel)
@@ -175,6 +192,9 @@ class _Editor(QWidget):
 
 
 def _breakable(text: str) -> str:
-    """Words too long for any line can break: a zero-width space every 40 characters."""
-    words = text.split(" ")
-    return " ".join("\u200b".join(word[i : i + 40] for i in range(0, len(word), 40)) for word in words)
+    """Words too long for any line can break: they get a zero-width space every few characters."""
+    return " ".join(word if len(word) <= LONG_WORD else _ZERO_WIDTH.join(_pieces(word)) for word in text.split(" "))
+
+
+def _pieces(word: str) -> Iterator[str]:
+    return (word[start : start + PIECE] for start in range(0, len(word), PIECE))

@@ -104,7 +104,7 @@ class RaceWindow(QDialog):
             self.ratio.setStyleSheet("" if verdict.ratio >= 1 else f"color: {self._palette.text}")
         self.words.setText(f"{'✓' if verdict.is_equal else '✗'} {verdict.words}\n{speed_words(verdict.ratio)}")
         rates = (("Plain", verdict.plain_rate, False), ("Speculative", verdict.our_rate, True))
-        self.bars.show_speeds([Speed(name, rate, is_ours=ours) for name, rate, ours in rates if rate])
+        self.bars.show_values([Speed(name, rate, is_ours=ours) for name, rate, ours in rates if rate])
 
     def _show_lane(self, side: Side, lane: Lane) -> None:
         text = self._texts[side]

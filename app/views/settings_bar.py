@@ -1,30 +1,36 @@
 """The bar above the conversation: its title, and how the next answers are made."""
 
 from dataclasses import replace
+from functools import partial
 
-from PySide6.QtCore import QRegularExpression, QSize, Qt, Signal
-from PySide6.QtGui import QRegularExpressionValidator
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QRegularExpression, QSize, Qt, Signal
+from PySide6.QtGui import QRegularExpressionValidator, QResizeEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from app import icons
 from app.conversation import Drafter, Lookahead, Settings
 from app.theme import Palette
-from app.typography import scaled
+from app.typography import scaled, widened
+from app.views.arrangements import Arrangements
 from app.views.choice_box import ChoiceBox
 from app.views.drafter_words import EVERYWHERE, drafter_name
 from app.views.elided_label import ElidedLabel
 
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10
-SEED_PX = 108
+SEED_PX = 92
+TITLE_PX = 120  # kept for the title while there are words to leave out
 TEMPERATURE_PX = 56
 LOOKAHEAD_PX = 112
-LOOKAHEAD_TIP = """How tokens are guessed ahead: it changes the speed, never the words.
+LOOKAHEAD_TIP = QT_TRANSLATE_NOOP(
+    "SettingsBar",
+    """How tokens are guessed ahead: it changes the speed, never the words.
 Auto: by the draft model or the n-gram, whichever pays, as many as pay, none where none does
 Draft model: only a small model guesses
 N-gram: only what stood in the text before is guessed
 Off: nothing is guessed, plain decoding
-1 to 32: always that many"""
+1 to 32: always that many""",
+)
 
 
 class SettingsBar(QFrame):
@@ -58,8 +64,7 @@ class SettingsBar(QFrame):
         self.lookahead = _LookaheadBox(palette)
         self.seed = QLineEdit(placeholderText=self.tr("random"), clearButtonEnabled=False)
         self.seed.setValidator(QRegularExpressionValidator(QRegularExpression(rf"\d{{0,{MAX_SEED_DIGITS}}}"), self))
-        self.seed.setFixedWidth(SEED_PX)
-        self._temperature_label = QLabel(self.tr("Temperature"))
+        self._labels = [QLabel(), QLabel(self.tr("Lookahead")), QLabel(self.tr("Seed"))]
         self.details = self._switch(self.tr("Chat settings"), self.tr("System prompt and sampling of this chat"))
         self.details.setCheckable(False)
         shown = self.tr("Show or hide the lookahead panel")
@@ -92,11 +97,11 @@ class SettingsBar(QFrame):
         """Write a seed into its field."""
         self.seed.setText(str(seed))
 
-    def set_narrow(self, is_narrow: bool) -> None:
-        """In a narrow window the words give way, and there is no room for a panel."""
-        self.panel.setVisible(not is_narrow)
-        self._temperature_label.setText(self.tr("Temp.") if is_narrow else self.tr("Temperature"))
-        self.seed.setFixedWidth(scaled(SEED_PX - 16 if is_narrow else SEED_PX))
+    def set_panel_possible(self, is_possible: bool) -> None:
+        """Whether there is room for a panel to show."""
+        if self.panel.isHidden() == is_possible:
+            self.panel.setVisible(is_possible)
+            self._fit(anew=True)
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
@@ -107,6 +112,8 @@ class SettingsBar(QFrame):
         self.lookahead.wear(palette)
         self.temperature.setFixedWidth(scaled(TEMPERATURE_PX))
         self.lookahead.setFixedWidth(scaled(LOOKAHEAD_PX))
+        self.seed.setFixedWidth(scaled(SEED_PX))
+        self._fit(anew=True)
 
     def _build(self) -> None:
         layout = QHBoxLayout(self)
@@ -116,13 +123,14 @@ class SettingsBar(QFrame):
         layout.addWidget(self._new)
         layout.addSpacing(4)
         layout.addWidget(self._title, 1)
+        varied = self.tr("0 always takes the likeliest token; more is more varied")
+        same = self.tr("The same question and seed bring the same words. Empty: another seed each time")
         fields: tuple[tuple[str, QWidget, str], ...] = (
-            ("Temperature", self.temperature, "0 always takes the likeliest token; more is more varied"),
-            ("Lookahead", self.lookahead, LOOKAHEAD_TIP),
-            ("Seed", self.seed, "The same question and seed bring the same words. Empty: another seed each time"),
+            (self.tr("Temperature"), self.temperature, varied),
+            (self.tr("Lookahead"), self.lookahead, self.tr(LOOKAHEAD_TIP)),
+            (self.tr("Seed"), self.seed, same),
         )
-        for name, field, tip in fields:
-            label = self._temperature_label if field is self.temperature else QLabel(name)
+        for (name, field, tip), label in zip(fields, self._labels, strict=True):
             label.setProperty("role", "muted")
             label.setBuddy(field)
             field.setAccessibleName(name)
@@ -133,13 +141,28 @@ class SettingsBar(QFrame):
             layout.addSpacing(8)
         layout.addWidget(self.details)
         layout.addWidget(self.panel)
+        # In a narrow window the words give way, and then the seed.
+        ways = ((self.tr("Temperature"), True, True), (self.tr("Temp."), True, True), ("", False, True))
+        arrange = [partial(self._arrange, *way) for way in (*ways, ("", False, False))]
+        self._arrangements = Arrangements(layout, arrange)
         self._new.clicked.connect(self.new_chosen)
         self.details.clicked.connect(self.details_chosen)
         self.sidebar.toggled.connect(self.sidebar_toggled)
-        self.sidebar.toggled.connect(lambda is_on: self._new.setVisible(not is_on))
+        self.sidebar.toggled.connect(self._on_sidebar)
         self.panel.toggled.connect(self.panel_toggled)
         for signal in (self.temperature.valueChanged, self.lookahead.currentIndexChanged, self.seed.textChanged):
             signal.connect(lambda: self.settings_changed.emit(self.settings))
+
+    def _arrange(self, temperature: str, has_labels: bool, has_seed: bool) -> None:
+        self._labels[0].setText(temperature)
+        for label in self._labels:
+            label.setVisible(has_labels)
+        self.seed.setVisible(has_seed)
+
+    def _fit(self, *, anew: bool) -> None:
+        if anew:
+            self._arrangements.forget()
+        self._arrangements.fit(self.width() - widened(TITLE_PX))
 
     def _switch(self, name: str, tip: str) -> QPushButton:
         button = QPushButton(checkable=True)
@@ -148,6 +171,15 @@ class SettingsBar(QFrame):
         button.setFixedSize(34, 30)
         button.setIconSize(QSize(18, 18))
         return button
+
+    def _on_sidebar(self, is_on: bool) -> None:
+        self._new.setVisible(not is_on)
+        self._fit(anew=True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave words out where there is no room for them."""
+        super().resizeEvent(event)
+        self._fit(anew=False)
 
 
 class _LookaheadBox(ChoiceBox):

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from app import icons
 from app.store import Hit
 from app.theme import Palette
-from app.typography import scaled
+from app.typography import widened
 from app.viewmodels.chat_list import ChatListViewModel
 from app.views.chat_item import CHAT, SNIPPET, ChatDelegate
 
@@ -118,7 +118,7 @@ class Sidebar(QFrame):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        self.setFixedWidth(scaled(WIDTH_PX))
+        self.setFixedWidth(widened(WIDTH_PX))
         self.new.setIcon(icons.icon("new", palette.text))
         self._lens.setIcon(QIcon(icons.pixmap("search", palette.muted, 16)))
         self._delegate.wear(palette)
@@ -145,6 +145,7 @@ class Sidebar(QFrame):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(top)
+        self._empty.setContentsMargins(16, 24, 16, 0)
         layout.addWidget(self._empty)
         layout.addWidget(self.list, 1)
         layout.addWidget(self._undo_bar)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.theme import Palette
 from app.typography import SMALL_PX, body_font, scaled
-from app.views.chart import Chart
+from app.views.bars import Bars
 
 ROW_PX = 38
 BAR_PX = 10
@@ -25,28 +25,26 @@ class Speed:
     is_ours: bool = False
 
 
-class SpeedBars(Chart):
+class SpeedBars(Bars[Speed]):
     """A line of words and a bar for each speed; all to one scale."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__("Tokens per second: plain, this answer, the limit", ROW_PX, palette, parent)
-        self._speeds: list[Speed] = []
 
-    def show_speeds(self, speeds: list[Speed]) -> None:
-        """Show these."""
-        if speeds != self._speeds:
-            self._speeds = speeds
-            self.base_height = ROW_PX * max(1, len(speeds))
-            self.setFixedHeight(scaled(self.base_height))
-            self.setAccessibleDescription(", ".join(f"{one.name} {one.rate:.1f} tokens per second" for one in speeds))
-            self.update()
+    def height_for(self, num_values: int) -> int:
+        """A row for each."""
+        return ROW_PX * max(1, num_values)
+
+    def words(self, value: Speed) -> str:
+        """Whose speed, and how much."""
+        return self.tr("{0} {1} tokens per second").format(value.name, f"{value.rate:.1f}")
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
         """The bars."""
-        fastest = max((one.rate for one in self._speeds), default=0.0) or 1.0
+        fastest = max((one.rate for one in self.values), default=0.0) or 1.0
         painter.setFont(body_font(SMALL_PX))
         row_px = scaled(ROW_PX)
-        for number, one in enumerate(self._speeds):
+        for number, one in enumerate(self.values):
             top = area.top() + number * row_px
             words = QRectF(area.left(), top, area.width(), row_px - BAR_PX - 8)
             painter.setPen(QColor(palette.text if one.is_ours else palette.muted))

@@ -27,7 +27,7 @@ class TimelineChart(TraceChart):
         """The whole chart."""
         axis = self.axis(area)
         top = _common_top([one.round_ms for one in self.rounds[axis.first : axis.first + axis.count]])
-        ticks = {0.0: "0", 0.5: _short(top / 2), 1.0: _short(top)}
+        ticks = {0.0: "0", 0.5: _short(top / 2, top), 1.0: _short(top, top)}
         self.draw_axis(painter, axis.plot, ticks, palette)
         self.draw_mark(painter, axis, palette)
         painter.setClipRect(axis.plot.adjusted(-1, -1, 1, 1))
@@ -35,7 +35,13 @@ class TimelineChart(TraceChart):
             self._draw_stack(painter, column, axis.plot, top, palette)
         self.draw_horizon(painter, axis, palette)
         painter.setClipping(False)
-        self.draw_feet(painter, axis.plot, "time of each round", "", palette)
+        self.draw_feet(
+            painter,
+            axis.plot,
+            self.tr("time of each round") if top >= 1000 else self.tr("milliseconds of each round"),
+            "",
+            palette,
+        )
 
     def _draw_stack(self, painter: QPainter, column: Column, plot: QRectF, top: float, palette: Palette) -> None:
         rounds = shared(self.rounds, column)
@@ -61,7 +67,8 @@ def _common_top(times: list[float]) -> float:
     return max(1e-3, min(ordered[-1], STALL_FACTOR * common))
 
 
-def _short(milliseconds: float) -> str:
-    if milliseconds >= 1000:
+def _short(milliseconds: float, top: float) -> str:
+    """A tick in the unit that suits the highest one."""
+    if top >= 1000:
         return f"{milliseconds / 1000:.1f} s"
-    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.1f}"
+    return f"{milliseconds:.0f}" if top >= 20 else f"{milliseconds:.1f}"

@@ -1,14 +1,19 @@
 """An answer as its tokens, with what its colours mean and how they are chosen."""
 
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import Palette
 from app.views.segmented import Segmented
+from app.views.tick_box import TickBox
 from app.views.token_legend import TokenLegend
 from app.views.token_style import Colouring
 from app.views.tokens_view import TokensView
 
-COLOURINGS: tuple[tuple[str, Colouring], ...] = (("Kind", "kind"), ("Probability", "probability"))
+COLOURINGS: tuple[tuple[str, Colouring], ...] = (
+    (QT_TRANSLATE_NOOP("TokensPage", "Kind"), "kind"),
+    (QT_TRANSLATE_NOOP("TokensPage", "Probability"), "probability"),
+)
 
 
 class TokensPage(QWidget):
@@ -18,8 +23,9 @@ class TokensPage(QWidget):
         super().__init__(parent)
         self.view = TokensView(palette)
         self.legend = TokenLegend(palette)
-        self.colouring = Segmented([name for name, _ in COLOURINGS], self.tr("Colour tokens by"))
-        self.ghosts = QCheckBox(self.tr("Rejected drafts"), checked=True)
+        self.colouring = Segmented([self.tr(name) for name, _ in COLOURINGS], self.tr("Colour tokens by"))
+        self.ghosts = TickBox(self.tr("Rejected drafts"), palette)
+        self.ghosts.setChecked(True)
         self.ghosts.setToolTip(self.tr("Show the drafts that the target rejected, where they stood"))
         choices = QHBoxLayout()
         choices.setSpacing(12)

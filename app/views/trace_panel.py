@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 from app import icons
 from app.machine import Machine
 from app.theme import Palette
-from app.typography import scaled
+from app.typography import widened
 from app.viewmodels.trace import TraceViewModel
 from app.views.segmented import Segmented
 from app.views.trace_controls import TraceControls
@@ -49,7 +49,8 @@ class TracePanel(QFrame):
         self.export = QPushButton(toolTip=self.tr("Export the rounds or the plot…"))
         self.export.setAccessibleName(self.tr("Export the rounds or the plot"))
         self.export.setFixedSize(30, 28)
-        self._hint = QLabel(self.tr("How the engine looks ahead shows here, round by round."), wordWrap=True)
+        told = self.tr("How the engine looks ahead shows here, round by round, once it answers.")
+        self._hint = QLabel(told, wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
         self._hint.setProperty("role", "muted")
         self.rounds = TraceRounds(trace, palette)
         self.speed = TraceSpeed(trace, palette)
@@ -68,7 +69,7 @@ class TracePanel(QFrame):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        self.setFixedWidth(scaled(WIDTH_PX))
+        self.setFixedWidth(widened(WIDTH_PX))
         self.export.setIcon(icons.icon("export", palette.text, palette.muted))
         for page in (self.rounds, self.speed, self.controls):
             page.wear(palette)
@@ -94,12 +95,12 @@ class TracePanel(QFrame):
         header.addWidget(self.switch)
         header.addStretch()
         header.addWidget(self.export)
-        self._hint.setContentsMargins(20, 8, 20, 0)
+        self._hint.setContentsMargins(40, 0, 40, 48)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(header)
-        layout.addWidget(self._hint)
+        layout.addWidget(self._hint, 1)
         layout.addWidget(self._pages, 1)
 
     def _show(self) -> None:

@@ -1,6 +1,6 @@
 """The panel's first page: the answer round by round."""
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from app.theme import Palette
 from app.viewmodels.replay import Replay
@@ -66,8 +66,8 @@ class TraceRounds(QWidget):
             shares = (("verify", tally.verify_ms), ("draft", tally.draft_ms), ("host", tally.host_ms))
             words = ", ".join(f"{name} {spent_ms / tally.round_ms:.0%} of the time" for name, spent_ms in shares)
             self.timeline.setAccessibleDescription(words)
-        self.lengths.show_bars(length_bars(tally.accepted_lengths))
-        self.places.show_bars(place_bars(tally.tested_at, tally.accepted_at))
+        self.lengths.show_values(length_bars(tally.accepted_lengths))
+        self.places.show_values(place_bars(tally.tested_at, tally.accepted_at))
         _show(self._lookahead_key, lookahead_key(trace.rounds, tally, self._palette))
         _show(self._timeline_key, timeline_key(self._palette))
         self.replay_bar.refresh()
@@ -89,22 +89,29 @@ class TraceRounds(QWidget):
             part.wear(palette)
         self.refresh()
 
-    def _bars(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(16)
+    def _bars(self) -> QVBoxLayout:
+        """One under the other: nine bars beside nine others would leave no room for their words."""
+        column = QVBoxLayout()
+        column.setSpacing(2)
         titled = (
-            ("Accepted a round", self.lengths, "Of the rounds that drafted: how many drafts each accepted"),
-            ("Accepted by place", self.places, "Of the drafts tested in the first, second, … place: how many stood"),
+            (
+                self.tr("Accepted a round"),
+                self.lengths,
+                self.tr("Of the rounds that drafted: how many accepted 0, 1, 2, …"),
+            ),
+            (
+                self.tr("Accepted by place"),
+                self.places,
+                self.tr("Of the drafts tested in the first, second, … place: how many stood"),
+            ),
         )
         for words, chart, meaning in titled:
-            column = QVBoxLayout()
-            column.setSpacing(2)
             title = _small(words)
-            chart.setToolTip(meaning)
-            column.addWidget(title)
-            column.addWidget(chart)
-            row.addLayout(column, 1)
-        return row
+            for widget in (title, chart):
+                widget.setToolTip(meaning)
+                column.addWidget(widget)
+            column.addSpacing(8)
+        return column
 
 
 def _small(words: str = "") -> QLabel:

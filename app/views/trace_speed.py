@@ -93,7 +93,7 @@ class TraceSpeed(QWidget):
             speeds.append(Speed("This answer", ours, is_ours=True))
         if limit is not None:
             speeds.append(Speed("Plain decoding's limit here", limit, is_limit=True))
-        self.bars.show_speeds(speeds)
+        self.bars.show_values(speeds)
         self.bars.setVisible(bool(speeds))
         self.ceiling_text.setText(ceiling_words(self._machine, ours))
         self.ceiling_text.setVisible(limit is not None)

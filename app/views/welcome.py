@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app import icons
@@ -10,8 +11,7 @@ from app.example_prompts import ExamplePrompt
 from app.theme import Palette
 
 COLUMN_PX = 640
-CARD_PX = 88
-TEASER_LINE_PX = 17  # two whole lines show, never half of a third
+CARD_LEAST_PX = 80
 TEASER_CHARS = 84
 
 
@@ -34,19 +34,24 @@ class Welcome(QScrollArea):
         self.cards = [self._card(example) for example in examples]
         title = QLabel(self.tr("What would you like to know?"), alignment=Qt.AlignmentFlag.AlignHCenter, wordWrap=True)
         title.setProperty("role", "title")
-        text = "A small draft model guesses ahead, and the target model checks the guesses: the same words, sooner."
-        about = QLabel(text, alignment=Qt.AlignmentFlag.AlignHCenter, wordWrap=True)
+        about = QLabel(
+            self.tr(
+                "A small draft model guesses ahead, and the target model checks the guesses: the same words, sooner."
+            ),
+            alignment=Qt.AlignmentFlag.AlignHCenter,
+            wordWrap=True,
+        )
         about.setProperty("role", "muted")
         column = QWidget(objectName="column")
         column.setMaximumWidth(COLUMN_PX)
-        layout = QVBoxLayout(column)
+        self._column = layout = QVBoxLayout(column)
         layout.setContentsMargins(24, 24, 24, 24)
         layout.setSpacing(10)
         layout.addStretch(4)
         for widget in (self._mark, title, about):
             layout.addWidget(widget)
         layout.addSpacing(18)
-        grid = QGridLayout()
+        self._grid = grid = QGridLayout()
         grid.setSpacing(12)
         for index, card in enumerate(self.cards):
             grid.addWidget(card, index // 2, index % 2)
@@ -62,16 +67,25 @@ class Welcome(QScrollArea):
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""
         self._mark.setPixmap(icons.pixmap("mark", palette.accent, 44))
+        self._fit()
+
+    def _fit(self) -> None:
+        """All cards as high as the one with most lines: a button takes no notice of what lies in it."""
+        left, _, right, _ = self._column.getContentsMargins()
+        width = (min(self.viewport().width(), COLUMN_PX) - left - right - self._grid.horizontalSpacing()) // 2
+        for label in self.findChildren(QLabel):
+            label.ensurePolished()
+        heights = [card.layout().totalHeightForWidth(width) for card in self.cards]
+        for card in self.cards:
+            card.setFixedHeight(max(CARD_LEAST_PX, *heights))
 
     def _card(self, example: ExamplePrompt) -> QPushButton:
         card = QPushButton(objectName="card")
         card.setAccessibleName(self.tr("Ask: {0}").format(example.title))
-        card.setFixedHeight(CARD_PX)
         card.setCursor(Qt.CursorShape.PointingHandCursor)
         title, text = QLabel(example.title), QLabel(_teaser(example.text), wordWrap=True)
         title.setProperty("role", "name")
         text.setProperty("role", "muted")
-        text.setFixedHeight(2 * TEASER_LINE_PX)
         layout = QVBoxLayout(card)
         layout.setContentsMargins(16, 12, 16, 12)
         layout.setSpacing(4)
@@ -82,6 +96,11 @@ class Welcome(QScrollArea):
         layout.addStretch()
         card.clicked.connect(lambda: self.example_chosen.emit(example))
         return card
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Narrower cards are higher."""
+        super().resizeEvent(event)
+        self._fit()
 
 
 def _teaser(text: str) -> str:

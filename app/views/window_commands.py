@@ -146,7 +146,7 @@ class WindowCommands:
 
     def show_commands(self) -> None:
         """Offer every entry that can be chosen now."""
-        CommandList(self.menus.commands(), self._window).show()
+        CommandList(self.menus.commands(), self._window.theme.palette, self._window).show()
 
     def show_preferences(self) -> None:
         """Show the settings of the application."""

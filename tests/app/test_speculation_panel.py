@@ -273,12 +273,12 @@ def test_a_change_reaches_the_answer_under_way(window: MainWindow, qtbot: QtBot)
 def test_the_speed_page_compares_with_plain_decoding_and_with_the_machine(answered: MainWindow, qtbot: QtBot) -> None:
     answered.panel.switch.choose(1)
     speed = answered.panel.speed
-    qtbot.waitUntil(lambda: len(speed.bars._speeds) == 3, timeout=5_000)
-    assert [one.name for one in speed.bars._speeds] == [
+    qtbot.waitUntil(lambda: len(speed.bars.values) == 3, timeout=5_000)
+    assert [one.name for one in speed.bars.values] == [
         "Plain decoding, measured", "This answer", "Plain decoding's limit here"
     ]  # fmt: skip
-    assert speed.bars._speeds[0].rate == pytest.approx(25.0)
-    assert speed.bars._speeds[2].rate == pytest.approx(50.0)
+    assert speed.bars.values[0].rate == pytest.approx(25.0)
+    assert speed.bars.values[2].rate == pytest.approx(50.0)
     assert "400 MB" in speed.ceiling_text.text()
     assert "20.0 GB/s" in speed.ceiling_text.text()
 

@@ -1,6 +1,7 @@
 """Both palettes can be read, and the right one is worn."""
 
 import pytest
+from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from app.stylesheet import build_stylesheet
@@ -26,6 +27,18 @@ def test_text_can_be_read(palette: Palette, least: float) -> None:
     ratios = {f"{a} on {b}": contrast(getattr(palette, a), getattr(palette, b)) for a, b in PAIRS}
     too_low = {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < least}
     assert not too_low
+
+
+# Okabe and Ito, "Color Universal Design", 2008.
+OKABE_ITO = {
+    "accepted": "#009E73", "correction": "#E69F00", "bonus": "#CC79A7", "ngram": "#0072B2", "ghost": "#D55E00",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK, LIGHT_HIGH, DARK_HIGH])
+def test_provenance_has_the_hues_of_okabe_and_ito(palette: Palette) -> None:
+    apart = {name: abs(QColor(getattr(palette, name)).hue() - QColor(own).hue()) for name, own in OKABE_ITO.items()}
+    assert max(apart.values()) <= 8, apart
 
 
 def test_contrast_is_that_of_wcag() -> None:

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.conversation import Settings
-from app.engine_process import EngineAddress, EngineState
+from app.engine_network import EngineAddress
+from app.engine_process import EngineState
 from app.theme import DARK, LIGHT, LIGHT_HIGH
 from app.views.chat_files import ChatFiles
 from app.views.chat_settings import ChatSettings
@@ -67,15 +68,15 @@ class TestSidebar:
 class TestCommands:
     def test_words_in_any_order_find_an_entry_and_enter_runs_it(self, window: MainWindow, qtbot: QtBot) -> None:
         before = window.bar.panel.isChecked()
-        commands = CommandList(window.menus.commands(), window)
+        commands = CommandList(window.menus.commands(), window.theme.palette, window)
         qtbot.addWidget(commands)
         qtbot.keyClicks(commands.field, "panel look")
-        assert [name.split("   ")[0] for name in commands.names()] == ["View: Show Lookahead Panel"]
+        assert commands.names() == ["View: Show Lookahead Panel"]
         qtbot.keyClick(commands.field, Qt.Key.Key_Return)
         assert window.bar.panel.isChecked() is not before
 
     def test_what_cannot_be_done_is_not_offered(self, window: MainWindow, qtbot: QtBot) -> None:
-        commands = CommandList(window.menus.commands(), window)
+        commands = CommandList(window.menus.commands(), window.theme.palette, window)
         qtbot.addWidget(commands)
         assert not any("Copy Answer" in name for name in commands.names())
         qtbot.keyClicks(commands.field, "no such thing")
@@ -83,7 +84,7 @@ class TestCommands:
         qtbot.keyClick(commands.field, Qt.Key.Key_Return)
 
     def test_arrows_move_the_mark(self, window: MainWindow, qtbot: QtBot) -> None:
-        commands = CommandList(window.menus.commands(), window)
+        commands = CommandList(window.menus.commands(), window.theme.palette, window)
         qtbot.addWidget(commands)
         for _ in range(3):
             qtbot.keyClick(commands.field, Qt.Key.Key_Down)
