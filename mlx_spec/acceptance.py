@@ -96,7 +96,7 @@ def block(log_p: mx.array, log_q: mx.array, draft_ids: mx.array, *, seed: int, p
     See `Rule`.
     """
     gamma = draft_ids.shape[0]
-    weights = _prefix_weights(_drafted(log_p[:gamma], draft_ids), _drafted(log_q, draft_ids))
+    weights = prefix_weights(_drafted(log_p[:gamma], draft_ids), _drafted(log_q, draft_ids))
     p_rows = mx.exp(log_p)
     residuals = mx.maximum(weights[:, None] * p_rows - _with_bonus_row(log_q), 0.0)
     left = mx.sum(residuals, axis=-1)
@@ -153,7 +153,7 @@ def _with_bonus_row(log_q: mx.array) -> mx.array:
     return mx.concatenate([mx.exp(log_q), mx.zeros((1, log_q.shape[-1]))])
 
 
-def _prefix_weights(p_drafted: mx.array, q_drafted: mx.array) -> mx.array:
+def prefix_weights(p_drafted: mx.array, q_drafted: mx.array) -> mx.array:
     """w `[gamma + 1]` of `block`, from the drafts' probabilities `[gamma]`."""
     weights = [mx.array(1.0)]
     for i in range(p_drafted.shape[0]):

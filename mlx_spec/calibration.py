@@ -21,6 +21,8 @@ import numpy as np
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.costs import Calibration
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.kernels import few_rows_matmul
+from mlx_spec.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import serving_blas, weights_bytes
 from mlx_spec.resources import data_folder
@@ -39,6 +41,10 @@ Tell = Callable[[str, float], None]
 def calibrated(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
     """The calibration of a pair for verify passes of up to `widest` tokens: from the disk where it is there, scaled to
     today's plain step, else measured and kept."""
+    # First, because it may change what a pass over a few tokens costs.
+    times = MatmulTimes()
+    few_rows_matmul.measure(pair.target, times, tell=tell)
+    few_rows_matmul.adopt(pair.target, times)
     path = _path(pair, widest)
     known = _read(path, widest)
     if known is not None:

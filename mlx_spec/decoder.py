@@ -24,7 +24,8 @@ from mlx_spec.config import LOSSY_RULES, AcceptanceRule, SamplingParams, Specula
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
-from mlx_spec.judge import Judge
+from mlx_spec.judge import Judge, proposal_of
+from mlx_spec.kernels.warp import warped
 from mlx_spec.lookahead import FixedLookahead, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
@@ -32,7 +33,7 @@ from mlx_spec.penalties import Penalties
 from mlx_spec.plan import LookaheadController, Observation, Option, Plan
 from mlx_spec.roster import make_roster
 from mlx_spec.round_report import RoundTimes, counters, drafted, emit
-from mlx_spec.sampling import NoiseTable, scores
+from mlx_spec.sampling import NoiseTable
 from mlx_spec.stats import SpeculativeStats, StatsCounter
 from mlx_spec.steering import Steering
 from mlx_spec.tally import AnswerTally
@@ -274,14 +275,15 @@ class _RoundLoop:
         logits = self._target.score(self._last_token, drafted_ids, tree)
         if self._target.features is not None:
             mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
-        penalised = self._penalties.apply(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
-        rows = scores(penalised, self._params)
-        verdict = self._judge.verdict(rule, rows, draft, self._position, index)
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
         built = time.perf_counter()
         if draft is not None:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
         waited = time.perf_counter()
-        outcome = read_outcome(verdict, rows, draft, self._num_alternatives)
+        logits, bias = self._penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
+        rows, proposal = warped(logits, self._params, bias), proposal_of(draft)
+        verified = self._judge.verdict(rule, rows, draft, proposal, self._position, index)
+        outcome = read_outcome(verified, rows, proposal, tree, self._num_alternatives)
         read = time.perf_counter()
 
         draft_ms = launch.host_ms + (waited - built) * 1e3 if draft else 0.0

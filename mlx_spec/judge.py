@@ -1,14 +1,26 @@
 """Which acceptance rule decides a round, over a chain or a tree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import RULES, Verdict, coupled, point_mass
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.drafters.base import Draft
-from mlx_spec.sampling import NoiseTable, log_distribution
-from mlx_spec.tree_acceptance import coupled_tree, token_tree, typical_tree
+from mlx_spec.kernels import dispatch, tree_verify, verify
+from mlx_spec.kernels.proposal import Proposal, Verified
+from mlx_spec.kernels.row_softmax import row_normalisers
+from mlx_spec.kernels.warp import UNWARPED, WarpedRows
+from mlx_spec.sampling import NoiseTable, stream_key
+
+
+def proposal_of(draft: Draft | None) -> Proposal:
+    """A draft as the rules take it; its scores are warped already."""
+    if draft is None:
+        return Proposal(mx.zeros((0,), dtype=mx.int32))
+    if draft.scores is None:
+        return Proposal(draft.token_ids)
+    rows = WarpedRows(draft.scores, UNWARPED)
+    return Proposal(draft.token_ids, rows, row_normalisers(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,41 +31,33 @@ class Judge:
     noise: NoiseTable
 
     def verdict(
-        self, rule: AcceptanceRule, rows: mx.array, draft: Draft | None, position: int, round_index: int
-    ) -> Verdict:
-        """Judge a draft by the target's scores `[gamma + 1, vocab]`. `position` is that of the first drafted token.
+        self,
+        rule: AcceptanceRule,
+        rows: WarpedRows,
+        draft: Draft | None,
+        proposal: Proposal,
+        position: int,
+        round_index: int,
+    ) -> Verified:
+        """Judge a draft by the target's rows, gamma + 1 of them. `position` is that of the first drafted token.
 
         A rule that cannot judge trees gets none: see `TREE_RULES`.
         """
-        if draft is not None and draft.tree is not None:
-            return self._over_tree(rule, rows, draft, position, round_index)
-        draft_ids = draft.token_ids if draft else mx.zeros((0,), dtype=mx.int32)
-        if self.params.greedy:
-            return coupled(rows, draft_ids, None)
-        if rule == "coupled":
-            return coupled(rows, draft_ids, self.noise.rows(position, draft_ids.shape[0] + 1))
-        if draft is None or draft.scores is None or draft.greedy:
-            log_q = point_mass(draft_ids, rows.shape[-1])
-        else:
-            log_q = log_distribution(draft.scores)
-        assert self.params.seed is not None
-        judged = RULES[rule]
-        return judged(
-            log_distribution(rows), log_q, draft_ids, seed=self.params.seed, position=position, salt=round_index
-        )
-
-    def _over_tree(
-        self, rule: AcceptanceRule, rows: mx.array, draft: Draft, position: int, round_index: int
-    ) -> Verdict:
-        tree, seed = draft.nodes, self.params.seed
+        ids, tree, seed = proposal.token_ids, draft.tree if draft else None, self.params.seed
         assert seed is not None
         if self.params.greedy:
-            return coupled_tree(rows, draft.token_ids, tree, None)
+            return verify.coupled(rows, ids, None, tree=tree)
         if rule == "coupled":
-            return coupled_tree(rows, draft.token_ids, tree, self.noise.rows(position, tree.depth + 1))
-        log_p = log_distribution(rows)
+            count = (tree.depth if tree else ids.shape[0]) + 1
+            keys = [stream_key(seed, position + i) for i in range(count)]
+            # Drafting on a CPU wrote this noise down already.
+            noise = None if dispatch.serves(rows.rows) else self.noise.rows(position, count)
+            return verify.coupled(rows, ids, keys, tree=tree, noise_rows=noise)
         if rule == "typical":
-            return typical_tree(log_p, draft.token_ids, tree, seed=seed, position=position, salt=round_index)
+            return verify.typical(rows, ids, tree, seed=seed, position=position, salt=round_index)
+        if draft is not None and draft.greedy:
+            proposal = replace(proposal, rows=None, normalisers=None)
+        if tree is None:
+            return verify.chain(rows, proposal, rule=rule, seed=seed, position=position, salt=round_index)
         assert rule == "token", f"{rule} does not judge trees"
-        log_q = None if draft.scores is None or draft.greedy else log_distribution(draft.scores)
-        return token_tree(log_p, log_q, draft.token_ids, tree, seed=seed, position=position, salt=round_index)
+        return tree_verify.token_tree(rows, proposal, tree, seed=seed, position=position, salt=round_index)

@@ -6,11 +6,11 @@ from typing import cast
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import Verdict
 from mlx_spec.alternatives import LazyTops, Tops, likeliest
-from mlx_spec.drafters.base import Draft
 from mlx_spec.errors import NumericalError
-from mlx_spec.sampling import log_normaliser
+from mlx_spec.kernels.proposal import Proposal, Verified
+from mlx_spec.kernels.row_softmax import row_normalisers
+from mlx_spec.kernels.warp import WarpedRows
 from mlx_spec.tree import TokenTree, chain
 
 
@@ -71,27 +71,25 @@ class Outcome:
         return [p / max(q, 1e-9) for i, (p, q) in drafts if q is not None and self.was_tested(i)]
 
 
-def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternatives: int = 0) -> Outcome:
-    """Evaluate the round's graph and read it. `rows` `[gamma + 1, vocab]` are the target's scores. `alternatives`
-    is how many of the likeliest tokens of each row to tell besides.
+def read_outcome(
+    verified: Verified, rows: WarpedRows, proposal: Proposal, tree: TokenTree | None, alternatives: int = 0
+) -> Outcome:
+    """Evaluate the round's graph and read it. `rows` are the target's, gamma + 1 of them; a `tree` of None is a chain.
+    `alternatives` is how many of the likeliest tokens of each row to tell besides.
 
     Raises NumericalError when the rows that decided are not numbers.
     """
-    normaliser = log_normaliser(rows)
-    path = mx.arange(1, verdict.token_ids.shape[0]) if verdict.path is None else verdict.path
-    deciding = mx.concatenate([mx.array([0]), path])  # the rows that the round's tokens come after
-    chosen = _probabilities(rows, normaliser, verdict.token_ids, deciding)
-    arrays = [verdict.accepted_count, path, verdict.token_ids, chosen]
-    if draft is not None:
-        parents = draft.nodes.parent_row
-        arrays += [draft.token_ids, _probabilities(rows, normaliser, draft.token_ids, parents)]
-        if draft.scores is not None:
-            arrays.append(_probabilities(draft.scores, log_normaliser(draft.scores), draft.token_ids))
+    arrays = [verified.accepted_count, verified.path, verified.token_ids, mx.exp(verified.logprobs)]
+    if gamma := proposal.token_ids.shape[0]:
+        arrays += [proposal.token_ids, mx.exp(verified.draft_logprobs)]
+        if proposal.rows is not None and proposal.normalisers is not None:
+            scores = proposal.rows.scores()[mx.arange(gamma), proposal.token_ids]
+            arrays.append(mx.exp(scores - proposal.normalisers))
     tops: list[LazyTops] = []
     if alternatives:
-        tops.append(likeliest(rows, normaliser, alternatives))
-        if draft is not None and draft.scores is not None:
-            tops.append(likeliest(draft.scores, log_normaliser(draft.scores), alternatives))
+        tops.append(_likeliest(rows, verified.normalisers, alternatives))
+        if proposal.rows is not None:
+            tops.append(_likeliest(proposal.rows, proposal.normalisers, alternatives))
     mx.eval(arrays, [top.arrays for top in tops])
     accepted = cast(int, arrays[0].item())
     nodes = cast(list[int], arrays[1].tolist())
@@ -105,20 +103,15 @@ def read_outcome(verdict: Verdict, rows: mx.array, draft: Draft | None, alternat
         drafted_p=drafted[1] if drafted else [],
         drafted_q=cast(list[float | None], drafted[2]) if len(drafted) > 2 else [None] * len(draft_ids),
         next_p=chosen_p[accepted],
-        tree=draft.nodes if draft is not None else chain(0),
-        path=tuple(nodes[:accepted]),
+        tree=tree or chain(gamma),
+        path=tuple(nodes[1 : accepted + 1]),
         target_top=tops[0].read() if tops else (),
         draft_top=tops[1].read() if len(tops) > 1 else (),
     )
 
 
-def _probabilities(
-    rows: mx.array, normaliser: mx.array, token_ids: mx.array, places: mx.array | None = None
-) -> mx.array:
-    """Probability `[n]` of one token in each row of scores `[n, vocab]`, or in the rows at `places` `[n]`."""
-    if places is None:
-        places = mx.arange(token_ids.shape[0])
-    return mx.exp(rows[places, token_ids] - normaliser[places])
+def _likeliest(rows: WarpedRows, normalisers: mx.array | None, count: int) -> LazyTops:
+    return likeliest(rows.scores(), row_normalisers(rows) if normalisers is None else normalisers, count)
 
 
 def _check_numbers(probabilities: list[float]) -> None:

@@ -57,6 +57,13 @@ class Penalties:
             rows = rows.astype(mx.float32) + self._bias
         return self._repelled(rows.astype(mx.float32), drafted, seen) if self._looks_back else rows
 
+    def parts(
+        self, logits: mx.array, drafted: mx.array | None = None, seen: mx.array | None = None
+    ) -> tuple[mx.array, mx.array | None]:
+        """As `apply`, but a bias `[vocab]` that is all there is to add comes back by itself, for who adds it as it
+        reads."""
+        return (self.apply(logits, drafted, seen), None) if self._looks_back else (logits, self._bias)
+
     def _repelled(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """The rows with what their history takes away."""
         counts = self._counts_before(rows.shape[0], drafted, seen)

@@ -124,7 +124,8 @@ def scores(logits: mx.array, params: SamplingParams) -> mx.array:
     rows = logits.astype(mx.float32)
     if params.greedy:
         return rows
-    rows = rows * (1.0 / params.temperature)
+    if params.temperature != 1.0:
+        rows = rows * (1.0 / params.temperature)
     if 0 < params.top_k < rows.shape[-1]:
         rows = _keep_top_k(rows, params.top_k)
     if params.top_p < 1:

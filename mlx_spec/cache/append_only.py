@@ -1,10 +1,9 @@
 """Rollback of caches that only append: what lies behind the kept tokens is cut off, or no longer looked at."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mlx.core as mx
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 
@@ -28,16 +27,20 @@ class AppendOnly:
         """Lower the offset; the next pass overwrites what lies behind it."""
         self._cache.trim(count)
 
-    def choose(self, count: int, indices: Sequence[int]) -> None:
-        """Move the chosen keys and values up to where a chain would have put them."""
-        cache, begin = self._cache, self._cache.offset - count
-        sources = mx.array(list(indices), dtype=mx.int32) + begin
+    def tree(self, count: int) -> tuple[list[mx.array], int]:
+        """Keys and values; of quantised ones their scales and biases too."""
+        cache = self._cache
+        return [array for _, array in tree_flatten([cache.keys, cache.values])], cache.offset - count
 
-        def moved(array: mx.array) -> mx.array:
-            return mx.slice_update(array, mx.take(array, sources, axis=2), mx.array(begin), axes=(2,))
-
-        cache.keys, cache.values = tree_map(moved, (cache.keys, cache.values))
-        cache.trim(count - len(indices))
+    def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
+        """Lower the offset behind what stays."""
+        cache = self._cache
+        half = len(arrays) // 2
+        if isinstance(cache.keys, mx.array):
+            cache.keys, cache.values = arrays
+        else:
+            cache.keys, cache.values = tuple(arrays[:half]), tuple(arrays[half:])
+        cache.trim(count - kept)
 
 
 class Concatenated:
@@ -65,10 +68,11 @@ class Concatenated:
         else:
             cache.keys, cache.values = cache.keys[..., :kept, :], cache.values[..., :kept, :]
 
-    def choose(self, count: int, indices: Sequence[int]) -> None:
-        """Put the chosen keys and values behind the text."""
-        cache = self._cache
-        begin = cache.offset - count
-        sources = mx.array([*range(begin), *(begin + index for index in indices)], dtype=mx.int32)
-        cache.keys, cache.values = mx.take(cache.keys, sources, axis=2), mx.take(cache.values, sources, axis=2)
-        cache.offset = begin + len(indices)
+    def tree(self, count: int) -> tuple[list[mx.array], int]:
+        """Keys and values."""
+        return [self._cache.keys, self._cache.values], self._cache.offset - count
+
+    def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
+        """Cut off what lies behind what stays."""
+        self._cache.keys, self._cache.values = arrays
+        self.drop(count - kept)

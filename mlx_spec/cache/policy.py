@@ -1,7 +1,8 @@
 """What rolling back asks of one layer's cache. Each kind that mlx-lm makes answers it in a file of its own."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import mlx.core as mx
 
 
 class CachePolicy(Protocol):
@@ -30,5 +31,8 @@ class CachePolicy(Protocol):
 class TreePolicy(CachePolicy, Protocol):
     """A cache that can hold a tree of tokens, of which one path stays."""
 
-    def choose(self, count: int, indices: Sequence[int]) -> None:
-        """Of the newest `count` tokens keep those at `indices` (ascending, from 0), in order; forget the others."""
+    def tree(self, count: int) -> tuple[list[mx.array], int]:
+        """The arrays `[batch, heads, length, width]` that hold the newest `count` tokens, and the row of the first."""
+
+    def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
+        """Of the newest `count` tokens keep `kept`, which `arrays` hold in order from that row on; forget the rest."""

@@ -6,7 +6,6 @@ single token is written in place, over the oldest one. (`RotatingKVCache.trim` o
 forgotten keys stand where the oldest ones of a ring would, and are attended to.)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -58,14 +57,14 @@ class Ring:
         cache.offset -= count
         cache._idx = kept
 
-    def choose(self, count: int, indices: Sequence[int]) -> None:
-        """Put the chosen keys and values behind the older ones: a pass over several left the ring in temporal order."""
-        cache = self._cache
-        begin = cache.keys.shape[2] - count
-        sources = mx.array([*range(begin), *(begin + index for index in indices)], dtype=mx.int32)
-        cache.keys, cache.values = mx.take(cache.keys, sources, axis=2), mx.take(cache.values, sources, axis=2)
-        cache.offset -= count - len(indices)
-        cache._idx = len(sources)
+    def tree(self, count: int) -> tuple[list[mx.array], int]:
+        """Keys and values: a pass over several tokens left the ring in temporal order."""
+        return [self._cache.keys, self._cache.values], self._cache.keys.shape[2] - count
+
+    def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
+        """Cut off what lies behind what stays."""
+        self._cache.keys, self._cache.values = arrays
+        self.drop(count - kept)
 
 
 class KeptMask:

@@ -4,6 +4,7 @@ One policy per cache kind, chosen by exact type: a subclass may overwrite what i
 is an error that names it, never a guess.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ from mlx_spec.cache.policy import CachePolicy, TreePolicy
 from mlx_spec.cache.recurrent import Recurrent
 from mlx_spec.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.kernels.compact import compact
 
 _POLICIES: Final[dict[type, type[CachePolicy]]] = {
     KVCache: AppendOnly,
@@ -129,12 +131,25 @@ class Rollback:
         forgettable = sum(newest.forgettable for newest in self._passes)
         if list(indices) == list(range(len(indices))):
             return self.forget(forgettable - len(indices))
-        for policy in (*self._marking, *self._others):
-            if not isinstance(policy, TreePolicy):
-                raise ValueError(f"{type(policy).__name__} keeps what it has in order: it cannot choose from a tree")
-            policy.choose(forgettable, indices)
+        holding = [self._of_trees(policy) for policy in (*self._marking, *self._others)]
+        arrays: list[list[mx.array]] = []
+        alike: dict[int, list[int]] = defaultdict(list)
+        for number, policy in enumerate(holding):
+            found, begin = policy.tree(forgettable)
+            arrays.append(found)
+            alike[begin].append(number)
+        for begin, numbers in alike.items():
+            moved = iter(compact([array for number in numbers for array in arrays[number]], begin, indices))
+            for number in numbers:
+                holding[number].keep([next(moved) for _ in arrays[number]], forgettable, len(indices))
         self._passes.clear()
         return None
+
+    @staticmethod
+    def _of_trees(policy: CachePolicy) -> TreePolicy:
+        if not isinstance(policy, TreePolicy):
+            raise ValueError(f"{type(policy).__name__} keeps what it has in order: it cannot choose from a tree")
+        return policy
 
     def _take_back(self, newest: _Pass) -> None:
         length = newest.token_ids.shape[0]

@@ -7,8 +7,11 @@ from typing import Protocol, runtime_checkable
 import mlx.core as mx
 
 from mlx_spec.config import AcceptanceRule, SamplingParams
+from mlx_spec.kernels import dispatch
+from mlx_spec.kernels.row_softmax import sample
+from mlx_spec.kernels.warp import UNWARPED, WarpedRows
 from mlx_spec.penalties import Penalties
-from mlx_spec.sampling import NoiseTable, Stream, gumbel, stream_key
+from mlx_spec.sampling import NoiseTable, Stream, keyed_noise, stream_key
 from mlx_spec.tree import Shape, TokenTree, chain
 
 
@@ -30,24 +33,25 @@ class DrawSettings:
 
     def choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
         """Draw one token (0-d, int32) from scores `[vocab]`, for an absolute position."""
-        if self.params.greedy:
-            return mx.argmax(row).astype(mx.int32)
-        if self.rule == "coupled":
-            return mx.argmax(row + self.noise.row(position)).astype(mx.int32)
-        # Independent of the acceptance and recovery draws, and new each round: a position that is drafted again
-        # must not repeat a draw whose outcome may already have steered the lookahead.
-        return mx.argmax(row + self._own_noise(position, round_index)).astype(mx.int32)
+        if not self.params.greedy and dispatch.serves():
+            return sample(WarpedRows(row[None], UNWARPED), [self._key(position, round_index)]).token_ids[0]
+        return mx.argmax(self.noisy(row, position, round_index)).astype(mx.int32)
 
     def noisy(self, rows: mx.array, position: int, round_index: int) -> mx.array:
-        """Scores `[n, vocab]` of nodes at one position, by whose order `choose` would take tokens without replacement:
-        the Gumbel-top-k trick, Kool et al. 2019 (arXiv 1903.06059)."""
+        """Scores `[n, vocab]` or `[vocab]` of nodes at one position, by whose order `choose` would take tokens without
+        replacement: the Gumbel-top-k trick, Kool et al. 2019 (arXiv 1903.06059)."""
         if self.params.greedy:
             return rows
-        return rows + (self.noise.row(position) if self.rule == "coupled" else self._own_noise(position, round_index))
+        if self.rule == "coupled":
+            return rows + self.noise.row(position)
+        return rows + keyed_noise(self._key(position, round_index), self.noise.vocab_size)
 
-    def _own_noise(self, position: int, round_index: int) -> mx.array:
-        key = stream_key(self.seed, position, Stream.DRAFT, round_index)
-        return gumbel(mx.array(key, dtype=mx.uint32), self.noise.vocab_size)
+    def _key(self, position: int, round_index: int) -> tuple[int, int]:
+        if self.rule == "coupled":
+            return stream_key(self.seed, position)
+        # Independent of the acceptance and recovery draws, and new each round: a position that is drafted again
+        # must not repeat a draw whose outcome may already have steered the lookahead.
+        return stream_key(self.seed, position, Stream.DRAFT, round_index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Which is faster depends on the machine and the shape, so nothing is assumed: `MatmulTimes` knows, from measuring both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import mlx.core as mx
@@ -80,17 +80,29 @@ def adopt(model: nn.Module, times: MatmulTimes) -> int:
     return len(layers)
 
 
-def measure(model: nn.Module, times: MatmulTimes, rows: range = ROWS) -> None:
-    """Time the shapes of a model that `times` does not know yet, the stock way and ours, and keep that on disk."""
+def measure(
+    model: nn.Module,
+    times: MatmulTimes,
+    rows: range = ROWS,
+    tell: Callable[[str, float], None] = lambda stage, fraction: None,
+) -> None:
+    """Time the shapes of a model that `times` does not know yet, the stock way and ours, and keep that on disk.
+
+    `tell(stage, fraction)` hears of progress.
+    """
     if not dispatch.serves():
         return
-    for layer in quantised_layers(model):
-        dtype = layer["scales"].dtype
-        for count in rows:
-            shape = shape_of(layer, count, dtype)
-            if supports(shape) and not times.knows(shape):
-                times.measure(shape, *_contenders(layer, count))
-    times.save()
+    wanted = {
+        shape: layer
+        for layer in quantised_layers(model)
+        for shape in (shape_of(layer, count, layer["scales"].dtype) for count in rows)
+        if supports(shape) and not times.knows(shape)
+    }
+    for done, (shape, layer) in enumerate(wanted.items()):
+        tell("timing quantised products", done / len(wanted))
+        times.measure(shape, *_contenders(layer, shape.rows))
+    if wanted:
+        times.save()
 
 
 def quantised_layers(model: nn.Module) -> Iterator[Any]:

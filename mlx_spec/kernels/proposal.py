@@ -26,8 +26,8 @@ class Verified:
     """Lazy result. The first `accepted_count + 1` of `token_ids` and `logprobs` `[gamma + 1]` are the round's tokens
     and the target's log-probabilities of them; the rest has no meaning.
 
-    `path` `[gamma + 1]` are the rows that scored them: 0, 1, 2… for a chain. `draft_logprobs` `[gamma]` are the
-    target's of all drafts, each in its place.
+    `path` `[gamma + 1]` are the rows that scored them: 0, 1, 2… for a chain. Of a tree these three may be as short as
+    its longest path. `draft_logprobs` `[gamma]` are the target's of all drafts, each in its place.
     """
 
     accepted_count: mx.array
@@ -35,3 +35,5 @@ class Verified:
     logprobs: mx.array
     path: mx.array
     draft_logprobs: mx.array
+    normalisers: mx.array | None = None
+    """log Σ exp of every row's scores `[rows]`, where they came about."""

@@ -1,19 +1,21 @@
-"""`tree_acceptance.token_tree` on Metal, straight from logits, in two launches: row statistics, then the walk.
+"""`token` over trees, straight from logits, in two launches: row statistics, then the walk.
 
-Its fallback is that function. (`coupled` needs no kernel of its own for trees: `verify.coupled` takes parents.)
+Its fallback is `tree_acceptance.token_tree`. (`coupled` needs no kernel of its own for trees: see `verify.coupled`.)
 """
 
 from typing import Final
 
 import mlx.core as mx
 
+from mlx_spec import tree_acceptance
 from mlx_spec.kernels import dispatch
 from mlx_spec.kernels.metal_kernel import MetalKernel, threads_for
 from mlx_spec.kernels.proposal import Proposal, Verified
 from mlx_spec.kernels.row_softmax import partials
 from mlx_spec.kernels.verify import DRAFT, HEADERS, TARGET, draft_inputs
+from mlx_spec.kernels.verify_ops import scored
 from mlx_spec.kernels.warp import WarpedRows, key_rows
-from mlx_spec.sampling import Stream, stream_key, threefry
+from mlx_spec.sampling import Stream, log_distribution, stream_key, threefry
 from mlx_spec.tree import TokenTree
 
 _MOST_CHILDREN: Final = 8
@@ -34,12 +36,14 @@ def serves(tree: TokenTree) -> bool:
 def token_tree(
     rows: WarpedRows, proposal: Proposal, tree: TokenTree, *, seed: int, position: int, salt: int = 0
 ) -> Verified:
-    """Verify a tree as `tree_acceptance.token_tree` does. Ask `serves` first.
+    """Verify a tree as `tree_acceptance.token_tree` does.
 
     `rows` are of the nodes, `[size + 1, vocab]`; row i of the proposal is the distribution that drafted token i and its
     siblings were drawn from, without replacement. Of the result `token_ids` and `logprobs` are `[depth + 1]`, and so is
     `path`: the accepted nodes behind the root, 0.
     """
+    if not serves(tree):
+        return _by_rule(rows, proposal, tree, seed, position, salt)
     rows = rows.with_thresholds()
     sums = partials(rows, None, pick=False).sums
     arrays, template = draft_inputs(rows, proposal, sums)
@@ -61,3 +65,12 @@ def token_tree(
     )
     accepted, token_ids, logprobs, path, draft_logprobs = outputs
     return Verified(accepted.reshape(()), token_ids, logprobs, path, draft_logprobs)
+
+
+def _by_rule(rows: WarpedRows, proposal: Proposal, tree: TokenTree, seed: int, position: int, salt: int) -> Verified:
+    values, ids = rows.scores(), proposal.token_ids
+    log_q = None if proposal.rows is None else log_distribution(proposal.rows.scores())
+    verdict = tree_acceptance.token_tree(
+        log_distribution(values), log_q, ids, tree, seed=seed, position=position, salt=salt
+    )
+    return scored(verdict, values, ids, tree)

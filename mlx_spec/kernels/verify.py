@@ -14,13 +14,15 @@ from typing import Final
 
 import mlx.core as mx
 
+from mlx_spec import acceptance, tree_acceptance
 from mlx_spec.kernels import dispatch, verify_ops
 from mlx_spec.kernels.metal_kernel import MetalKernel, Template, threads_for
 from mlx_spec.kernels.proposal import Proposal, Verified
 from mlx_spec.kernels.row_softmax import finish, partials, row_normalisers, splits_for
 from mlx_spec.kernels.verify_ops import ChainRule
 from mlx_spec.kernels.warp import WarpedRows, key_rows
-from mlx_spec.sampling import Stream, stream_key, stream_uniform
+from mlx_spec.sampling import Stream, log_distribution, stream_key, stream_uniform
+from mlx_spec.tree import TokenTree
 
 _ONE_SEGMENT: Final = 32_768
 """Up to so many tokens one threadgroup draws from the deciding row; beyond, several of them share it."""
@@ -49,21 +51,22 @@ def coupled(
     draft_ids: mx.array,
     keys: Sequence[tuple[int, int]] | None,
     *,
-    parents: mx.array | None = None,
+    tree: TokenTree | None = None,
     noise_rows: mx.array | None = None,
 ) -> Verified:
-    """Accept the drafted path that equals the target's own tokens; see `acceptance.coupled`.
+    """Accept the drafted path that equals the target's own tokens; see `acceptance.coupled` and `coupled_tree`.
 
-    `rows` has gamma + 1 of them: row 0 follows the known token, row i + 1 the node i of `draft_ids` `[gamma]`, which
-    was drafted behind row `parents[i]` (None: a chain; as `tree.TokenTree` has them). `keys` are those of each row's
-    position, None at temperature 0. `noise_rows` `[gamma + 1, vocab]`, where the caller has them, save the fallback
-    from drawing them.
+    `rows` has gamma + 1 of them: row 0 follows the known token, row i + 1 node i + 1 of the `tree` (None: a chain), the
+    drafts `draft_ids` `[gamma]`. `keys` are those of the positions, as many as the tree is deep and one more; None at
+    temperature 0. `noise_rows` `[depth + 1, vocab]`, where the caller has them, save the fallback from drawing them.
     """
     gamma = draft_ids.shape[0]
-    parents = mx.arange(gamma, dtype=mx.int32) if parents is None else parents
     if not dispatch.serves(rows.rows):
-        return verify_ops.coupled(rows, draft_ids, keys, parents, noise_rows)
+        return verify_ops.coupled(rows, draft_ids, keys, tree, noise_rows)
     rows = rows.with_thresholds()
+    if tree is not None and keys is not None:
+        keys = [keys[depth] for depth in tree.depths]
+    parents = mx.arange(gamma, dtype=mx.int32) if tree is None else tree.parent_row
     found = finish(rows, partials(rows, keys), draft_ids, parents)
     return Verified(
         found["accepted"].reshape(()),
@@ -71,7 +74,21 @@ def coupled(
         found["logprobs"],
         found["path"],
         found["draft_logprobs"][:gamma],
+        found["normalisers"],
     )
+
+
+def typical(
+    rows: WarpedRows, draft_ids: mx.array, tree: TokenTree | None, *, seed: int, position: int, salt: int = 0
+) -> Verified:
+    """`acceptance.typical`, over a chain or a tree, in MLX's operations everywhere: it is lossy, and off by default."""
+    values, drawn = rows.scores(), {"seed": seed, "position": position, "salt": salt}
+    log_p = log_distribution(values)
+    if tree is None:
+        verdict = acceptance.typical(log_p, mx.zeros((0,)), draft_ids, **drawn)
+    else:
+        verdict = tree_acceptance.typical_tree(log_p, draft_ids, tree, **drawn)
+    return verify_ops.scored(verdict, values, draft_ids, tree)
 
 
 def chain(

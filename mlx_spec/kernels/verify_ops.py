@@ -8,46 +8,44 @@ from typing import Final, Literal
 
 import mlx.core as mx
 
+from mlx_spec import acceptance, tree_acceptance
+from mlx_spec.acceptance import Verdict
 from mlx_spec.kernels.proposal import Proposal, Verified
 from mlx_spec.kernels.warp import WarpedRows
 from mlx_spec.sampling import gumbel, keyed_noise, log_normaliser
+from mlx_spec.tree import TokenTree
 
 ChainRule = Literal["token", "block"]
 _TINY: Final = 1e-30
+_AT_ONCE: Final = 1 << 18
+"""Up to so many scores, 1 MB, are looked at together: beyond, row by row, which takes a fraction of the memory."""
 
 
 def coupled(
     rows: WarpedRows,
     draft_ids: mx.array,
     keys: Sequence[tuple[int, int]] | None,
-    parents: mx.array,
+    tree: TokenTree | None,
     noise_rows: mx.array | None,
 ) -> Verified:
     """See `verify.coupled`."""
     values = rows.scores()
     if noise_rows is None and keys is not None:
         noise_rows = mx.stack([keyed_noise(key, rows.vocab_size) for key in keys])
-    picked = mx.argmax(values if noise_rows is None else values + noise_rows, axis=-1).astype(mx.int32)
+    if tree is None:
+        return scored(acceptance.coupled(values, draft_ids, noise_rows), values, draft_ids, None)
+    return scored(tree_acceptance.coupled_tree(values, draft_ids, tree, noise_rows), values, draft_ids, tree)
+
+
+def scored(verdict: Verdict, values: mx.array, draft_ids: mx.array, tree: TokenTree | None) -> Verified:
+    """What a rule of `acceptance` decided, with log-probabilities by the scores `[rows, vocab]`."""
     normalisers = log_normaliser(values)
-    logs = mx.take_along_axis(values, picked[:, None], axis=-1)[:, 0] - normalisers
-    drafted = values[parents, draft_ids] - mx.take(normalisers, parents)
-    count, path = _walk(picked, draft_ids, parents)
-    return Verified(count, mx.take(picked, path), mx.take(logs, path), path, drafted)
-
-
-def _walk(picked: mx.array, draft_ids: mx.array, parents: mx.array) -> tuple[mx.array, mx.array]:
-    """How many nodes stand, and their rows behind row 0. Parents come before children, so one look at each suffices."""
-    gamma = draft_ids.shape[0]
-    row = count = mx.array(0, dtype=mx.int32)
-    places = mx.arange(gamma + 1)
-    path = mx.zeros((gamma + 1,), dtype=mx.int32)
-    right = mx.take(picked, parents) == draft_ids
-    for node in range(gamma):
-        stands = right[node] & (parents[node] == row)
-        row = mx.where(stands, node + 1, row)
-        count = count + stands.astype(mx.int32)
-        path = mx.where(stands & (places == count), node + 1, path)
-    return count, path
+    drafted_behind = mx.arange(draft_ids.shape[0]) if tree is None else tree.parent_row
+    behind = mx.arange(1, verdict.token_ids.shape[0]) if verdict.path is None else verdict.path
+    path = mx.concatenate([mx.array([0]), behind]).astype(mx.int32)
+    logprobs = values[path, verdict.token_ids] - normalisers[path]
+    drafted = values[drafted_behind, draft_ids] - normalisers[drafted_behind]
+    return Verified(verdict.accepted_count, verdict.token_ids, logprobs, path, drafted, normalisers)
 
 
 def chain(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms: mx.array, keys: mx.array) -> Verified:
@@ -65,7 +63,7 @@ def chain(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms: mx.ar
         # Strictly less: a token that p excludes is never accepted, not even at u = 0.
         count = mx.sum(mx.cumprod((uniforms * q_drafted < p_drafted).astype(mx.int32), axis=0)).astype(mx.int32)
     else:
-        weights = _prefix_weights(p_drafted, q_drafted)
+        weights = acceptance.prefix_weights(p_drafted, q_drafted)
         left = [mx.sum(_residual(target.row(i), draft, draft_ids, i, weights[i])) for i in range(1, gamma)]
         # Behind the last draft nothing is proposed, and the residual's sum is its weight.
         passing = mx.stack([*left, weights[gamma]])
@@ -81,6 +79,12 @@ class _Distributions:
 
     def __init__(self, rows: WarpedRows, draft_ids: mx.array, normalisers: mx.array | None) -> None:
         self._rows = rows
+        if rows.rows * rows.vocab_size <= _AT_ONCE:
+            values = rows.scores()
+            self.normalisers = log_normaliser(values) if normalisers is None else normalisers
+            places = mx.arange(draft_ids.shape[0])
+            self.drafted = values[places, draft_ids] - self.normalisers[places]
+            return
         found, drafted = [], []
         on_cpu = mx.default_device() != mx.Device(mx.gpu)
         for i in range(rows.rows):
@@ -115,17 +119,6 @@ def _residual(
     return mx.maximum(wanted - mx.where(mx.array(index) < gamma, proposed, 0.0), 0.0)
 
 
-def _prefix_weights(p_drafted: mx.array, q_drafted: mx.array) -> mx.array:
-    """w `[gamma + 1]` of Sun et al. 2024, Algorithm 2: w_0 = 1 and w_i = min(1, w_(i-1) p / q)."""
-    weights = [mx.array(1.0)]
-    for i in range(p_drafted.shape[0]):
-        wanted, proposed = weights[-1] * p_drafted[i], q_drafted[i]
-        # Divides only where the quotient is under 1, which also keeps 0 / 0 out.
-        inside = wanted / mx.where(wanted < proposed, proposed, 1.0)
-        weights.append(mx.where(wanted < proposed, inside, (wanted > 0).astype(mx.float32)))
-    return mx.stack(weights)
-
-
 def _followed(
     draft_ids: mx.array,
     count: mx.array,
@@ -147,4 +140,5 @@ def _followed(
         mx.where(places == count, mx.take(logprobs, drawn), padded_logs),
         places.astype(mx.int32),
         target.drafted,
+        target.normalisers,
     )

@@ -8,11 +8,15 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.kernels import dispatch
 from mlx_spec.kernels.metal_kernel import MetalKernel, Template, threads_for
 from mlx_spec.sampling import scores
 
 # A logit's bits that can differ, in fours: the others are equal for all numbers of the type.
 _ROUNDS: Final = {mx.bfloat16: 4, mx.float16: 5, mx.float32: 8}
+
+UNWARPED: Final = SamplingParams(temperature=1.0)
+"""Of rows that are scores already."""
 
 THRESHOLDS: Final = MetalKernel(
     name="row_thresholds",
@@ -83,6 +87,15 @@ class WarpedRows:
     def template(self) -> dict[str, Template]:
         """What kernels are compiled for."""
         return {"BIASED": self.bias is not None, "FILTERED": self.thresholds is not None}
+
+
+def warped(logits: mx.array, params: SamplingParams, bias: mx.array | None = None) -> WarpedRows:
+    """Logits `[rows, vocab]` for a verify: as they are for the kernels, which warp as they read. MLX's operations write
+    the scores down, so there they are written once, for all that look at them."""
+    rows = WarpedRows(logits, params, bias)
+    if dispatch.serves(rows.rows):
+        return rows
+    return WarpedRows(rows.scores(), SamplingParams() if params.greedy else UNWARPED)
 
 
 def _found_thresholds(rows: WarpedRows) -> mx.array:

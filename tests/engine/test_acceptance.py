@@ -111,7 +111,7 @@ def block_with_tokens_residual(
     [
         ("block", "RULES", {"block": block_with_tokens_residual}),
         ("token", "_with_bonus_row", lambda log_q: mx.zeros((log_q.shape[0] + 1, log_q.shape[1]))),
-        ("block", "_prefix_weights", lambda p, q: mx.concatenate([mx.array([1.0]), mx.minimum(p / q, 1.0)])),
+        ("block", "prefix_weights", lambda p, q: mx.concatenate([mx.array([1.0]), mx.minimum(p / q, 1.0)])),
         ("block", "_with_bonus_row", lambda log_q: mx.exp(mx.concatenate([log_q, log_q[-1:]]))),
     ],
     ids=["the residual of token", "no residual", "weights of single tokens", "something drafted behind the last"],

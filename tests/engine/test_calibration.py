@@ -95,10 +95,10 @@ def test_wide_passes_that_cost_as_much_a_token_are_not_waited_for(
 
 
 def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dear = Calibration(tuple(30.0 * width for width in range(1, 10)), 15.0)
+    dear = Calibration(tuple(1e5 * width for width in range(1, 10)), 15.0)
     monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: dear)
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
-    assert decoder.stats().plain_step_ms == 30.0
+    assert decoder.stats().plain_step_ms == 1e5
     *_, end = decoder.stream([1, 2, 3], max_tokens=1)
-    assert 0 < end.stats.plain_step_ms < 30.0  # its own pass has told that steps are cheaper now
+    assert 0 < end.stats.plain_step_ms < 1e5  # its own pass has told that steps are cheaper now

@@ -132,5 +132,5 @@ def test_block_weights_that_forget_the_prefix_are_noticed(monkeypatch: pytest.Mo
     def single(p_drafted: mx.array, q_drafted: mx.array) -> mx.array:
         return mx.concatenate([mx.array([1.0]), mx.minimum(p_drafted / q_drafted, 1.0)])
 
-    monkeypatch.setattr(mlx_spec.acceptance, "_prefix_weights", single)
+    monkeypatch.setattr(mlx_spec.acceptance, "prefix_weights", single)
     assert p_value_on_hostile_pair("block") < CHANCE

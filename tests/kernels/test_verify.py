@@ -14,6 +14,7 @@ from mlx_spec.kernels.proposal import Proposal, Verified
 from mlx_spec.kernels.row_softmax import sample
 from mlx_spec.kernels.warp import WarpedRows
 from mlx_spec.sampling import keyed_noise, log_distribution, stream_key
+from mlx_spec.tree import TokenTree
 from tests.kernels.conftest import WARPS, random_rows
 from tests.kernels.emulator.launches import Emulator, emulated
 from tests.kernels.emulator.run import REVERSE
@@ -40,27 +41,27 @@ class Case:
     ) -> None:
         self.seed, self.rule = seed, rule
         self.rows = random_rows(seed, gamma + 1, vocab, params, dtype)
-        self.parents = None if parents is None else mx.array(parents, dtype=mx.int32)
-        depths = [0]
-        for parent in parents if parents is not None else range(gamma):
-            depths.append(depths[parent] + 1)
-        self.keys = None if params.greedy else [stream_key(seed, depth) for depth in depths]
+        self.tree = None if parents is None else TokenTree(tuple(parents))
+        depths = self.tree.depths if self.tree else tuple(range(gamma + 1))
+        self.keys = None if params.greedy else [stream_key(seed, depth) for depth in range(max(depths) + 1)]
         noise = np.random.default_rng(seed + 1).normal(size=(gamma, vocab)).astype(np.float32)
         behind = mx.array(parents if parents is not None else list(range(gamma)), dtype=mx.int32)
         near = mx.take(self.rows.logits.astype(mx.float32), behind, axis=0) + likeness * mx.array(noise)
         proposed = WarpedRows(near.astype(dtype), params)
-        drawn_keys = [self.keys[int(i)] for i in behind.tolist()] if self.keys else None
+        drawn_keys = [self.keys[depths[int(i)]] for i in behind.tolist()] if self.keys else None
         if rule != "coupled":
             drawn_keys = [stream_key(seed + 7, i) for i in range(gamma)]
         if gamma == 0:
             self.proposal = Proposal(mx.zeros((0,), dtype=mx.int32))
         else:
-            drawn = sample(proposed, drawn_keys)
-            self.proposal = Proposal(drawn.token_ids, None if point else proposed)
+            drawn = sample(proposed, drawn_keys).token_ids
+            if self.tree is not None:
+                drawn = mx.array(distinct_siblings(self.tree, drawn.tolist(), vocab), dtype=mx.int32)
+            self.proposal = Proposal(drawn, None if point else proposed)
 
     def run(self) -> Verified:
         if self.rule == "coupled":
-            return verify.coupled(self.rows, self.proposal.token_ids, self.keys, parents=self.parents)
+            return verify.coupled(self.rows, self.proposal.token_ids, self.keys, tree=self.tree)
         rule: Any = self.rule
         return verify.chain(self.rows, self.proposal, rule=rule, seed=self.seed, position=5, salt=2)
 
@@ -74,6 +75,17 @@ class Case:
         log_q = acceptance.point_mass(ids, vocab) if q is None else log_distribution(q.scores())
         log_p = log_distribution(self.rows.scores())
         return acceptance.RULES[self.rule](log_p, log_q, ids, seed=self.seed, position=5, salt=2)  # type: ignore[index]
+
+
+def distinct_siblings(tree: TokenTree, ids: list[int], vocab: int) -> list[int]:
+    """The ids, moved on where a sibling before has the same."""
+    for children in tree.children:
+        taken: set[int] = set()
+        for child in children:
+            while ids[child - 1] in taken:
+                ids[child - 1] = (ids[child - 1] + 1) % vocab
+            taken.add(ids[child - 1])
+    return ids
 
 
 def decided(verdict: Verified | acceptance.Verdict) -> list[int]:
@@ -102,7 +114,7 @@ def test_random_rounds_token_for_token(emulator: Emulator, rule: str, point: boo
     if rule == "coupled" and point:
         pytest.skip("coupled reads no q")
     accepted = [
-        check(Case(seed, rule, seed % 6, 37, likeness=0.2 * (seed % 9), point=point), emulator) for seed in range(500)
+        check(Case(seed, rule, seed % 6, 37, likeness=0.2 * (seed % 9), point=point), emulator) for seed in range(300)
     ]
     assert set(accepted) >= {0, 1, 2, 3}
 
