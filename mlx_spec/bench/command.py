@@ -45,7 +45,7 @@ def bench(
         bool, typer.Option("--host", help="Only the host's time a round, on random models made for it.")
     ] = False,
     contenders: Annotated[
-        str | None, typer.Option(help=f"Of {', '.join(plans.CONTENDERS)}, model:N, ngram:N; with commas.")
+        str | None, typer.Option(help=f"Of {', '.join(plans.CONTENDERS)}, model:N, eagle:NxM, …; with commas.")
     ] = None,
     kinds: Annotated[str | None, typer.Option(help=f"Of {', '.join(KINDS)}; with commas.")] = None,
     temperatures: Annotated[str | None, typer.Option(help="As in 0,0.7,1.")] = None,
@@ -123,6 +123,7 @@ def _measured(
     from mlx_spec.bench.machine import machine_facts
     from mlx_spec.bench.report import Report, write_report
     from mlx_spec.bench.session import measure
+    from mlx_spec.bench.verifying import measure_verifying
     from mlx_spec.models.loading import load_pair
 
     def save(report: Report) -> None:
@@ -136,6 +137,8 @@ def _measured(
             report = measure(load_pair(target or pair, draft, progress=progress.tell), plan, progress.tell, save)
         if with_host:
             report.host = measure_host(plan, tell=progress.tell)
+            progress.tell("verifying by itself", 0.0)
+            report.verifying = measure_verifying()
         report.complete = True
         save(report)
     return report

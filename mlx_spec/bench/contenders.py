@@ -9,15 +9,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step, speculative_generate_step
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.sample_utils import make_sampler
 
-from mlx_spec.admission import DrafterName
-from mlx_spec.bench.plan import BASELINE, FIXED, MLX_LM_SPECULATION, PLAIN, RULES, BenchPlan, length_of, needs_draft
+from mlx_spec.admission import HEADS, DrafterName
+from mlx_spec.bench.plan import (
+    BASELINE,
+    FIXED,
+    MLX_LM_SPECULATION,
+    PLAIN,
+    RULES,
+    BenchPlan,
+    Way,
+    drafter_of,
+    way_of,
+)
 from mlx_spec.config import AcceptanceRule, SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
 from mlx_spec.errors import ModelError
@@ -34,9 +44,13 @@ class Answer:
     rounds_by_draft: tuple[tuple[int, int], ...]
     tested: int
     accepted: int
-    draft_passes: int
+    draft_passes: int | None
     draft_ms: float | None = None
     verify_ms: float | None = None
+
+
+OTHER_PASSES: Final = {*HEADS, "self"}
+"""Drafters whose passes are not the draft model's."""
 
 
 class Contender(Protocol):
@@ -48,33 +62,37 @@ class Contender(Protocol):
 
 
 class Ours:
-    """This engine's decoder. Without a `length` the cost controller chooses it, from calibrated costs."""
+    """This engine's decoder. Where nothing is fixed the cost controller chooses, from calibrated costs."""
 
     def __init__(
         self,
         pair: ModelPair,
-        drafter: DrafterName,
-        length: int | None = None,
+        way: Way,
         rule: AcceptanceRule = "coupled",
         tell: Callable[[str, float], None] = lambda stage, fraction: None,
     ) -> None:
-        config = SpeculativeConfig()
-        if length is not None:
-            # Without the threshold every draft has the full length, as mlx-lm's has.
-            config = SpeculativeConfig(
-                lookahead=length, adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=rule
-            )
-        self._decoder = SpeculativeDecoder(pair, config, drafter=drafter)
-        if length is None and drafter != "none":
+        # Without the threshold every draft has the full length, as mlx-lm's has.
+        fixed = SpeculativeConfig(adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=rule)
+        if way.length is not None:
+            config = replace(fixed, lookahead=way.length)
+        elif way.tree is not None:
+            depth, branching = way.tree
+            config = replace(fixed, tree_speculation=True, max_tree_depth=depth, tree_branching_factor=branching)
+        else:
+            config = SpeculativeConfig(tree_speculation=way.trees)
+        self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))
+        if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
 
     def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
         """The answer of `SpeculativeDecoder.stream`."""
         rounds: Counter[int] = Counter()
+        drafters: set[str | None] = set()
         started = 0.0
         for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
+                drafters.add(event.drafter)
             elif isinstance(event, PrefillProgress):
                 started = time.perf_counter()
             elif isinstance(event, GenerationFinished):
@@ -86,7 +104,7 @@ class Ours:
                     tuple(sorted(rounds.items())),
                     stats.tested_tokens,
                     stats.accepted_tokens,
-                    stats.draft_forward_passes,
+                    None if drafters & OTHER_PASSES else stats.draft_forward_passes,
                     stats.draft_time_ms,
                     stats.target_time_ms,
                 )
@@ -192,19 +210,23 @@ def make_contender(
     if name == MLX_LM_SPECULATION:
         return MlxLm(pair, plan.lookahead)
     if name == PLAIN:
-        return Ours(pair, "none")
+        return Ours(pair, Way("none"))
     if name == FIXED:
-        return Ours(pair, "model", plan.lookahead)
+        return Ours(pair, Way("model", plan.lookahead))
     if name in RULES:
-        return Ours(pair, "model", plan.lookahead, cast(AcceptanceRule, name))
-    drafter = cast(DrafterName, name.partition(":")[0])
-    return Ours(pair, drafter, length_of(name), tell=tell)
+        return Ours(pair, Way("model", plan.lookahead), cast(AcceptanceRule, name))
+    way = way_of(name)
+    assert way is not None, "the plan knows its contenders"
+    return Ours(pair, way, tell=tell)
 
 
 def why_not(name: str, pair: ModelPair) -> str | None:
     """Why a pair cannot be decoded in a contender's way, as a sentence; None where it can."""
-    if needs_draft(name) and pair.draft is None:
+    needed = drafter_of(name)
+    if needed == "model" and pair.draft is None:
         return f"{pair.name} has no draft model, so {name} cannot be measured: name one with --draft."
+    if needed in HEADS and needed not in pair.heads:
+        return f"{pair.name} has no {needed} head, so {name} cannot be measured: name one with --draft."
     if name == MLX_LM_SPECULATION and pair.token_map is not None:
         return f"mlx-lm's speculation cannot use {pair.draft_name}: its vocabulary is not {pair.target_name}'s."
     return None

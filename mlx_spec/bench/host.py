@@ -66,7 +66,7 @@ def measure_host(
         alone = time_passes(pair, block, _PROMPT_IDS, widths, plan.answer_tokens)
         verify_ms = dict(alone.verify_ms)
         for name, answer in answers.items():
-            passes_ms = answer.draft_passes * (alone.draft_ms or 0.0)
+            passes_ms = (answer.draft_passes or 0) * (alone.draft_ms or 0.0)
             passes_ms += sum(rounds * verify_ms[drafted + 1] for drafted, rounds in answer.rounds_by_draft)
             rounds = sum(count for _, count in answer.rounds_by_draft)
             if repeat >= 0:  # the first turn warms up

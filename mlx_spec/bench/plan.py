@@ -14,11 +14,14 @@ PLAIN: Final = "plain"
 FIXED: Final = "fixed"
 RULES: Final = ("token", "block")
 """Acceptance rules other than `coupled`, each at the fixed length. At temperature 0 all rules are one."""
-CONTENDERS: Final = (BASELINE, MLX_LM_SPECULATION, PLAIN, FIXED, *RULES, "ngram", "model", "auto")
+CONTENDERS: Final = (BASELINE, MLX_LM_SPECULATION, PLAIN, FIXED, *RULES, "ngram", "model", "eagle", "auto", "auto:tree")
 CORE: Final = (BASELINE, MLX_LM_SPECULATION, PLAIN, FIXED, "auto")
 SWEEP_KINDS: Final = ("chat", "code", "copy-edit", "list", "prose")
 SWEEP_LENGTHS: Final = range(1, 9)
-_OF_A_LENGTH: Final = re.compile(r"(model|ngram):([1-9][0-9]?)")
+_OURS: Final = re.compile(
+    r"(?P<drafter>ngram|model|eagle|medusa|dflash|self|auto)"
+    r"(:((?P<length>[1-9][0-9]?)|(?P<depth>[1-9])x(?P<branching>[1-9])|(?P<trees>tree)))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,11 @@ class BenchPlan:
 
     def __post_init__(self) -> None:
         for name in self.contenders:
-            length = length_of(name)
-            if name not in CONTENDERS and (length is None or length > LOOKAHEAD_LIMIT):
-                allowed = f"{', '.join(CONTENDERS)}, or model:N or ngram:N for a fixed length up to {LOOKAHEAD_LIMIT}"
+            if name not in CONTENDERS and way_of(name) is None:
+                allowed = (
+                    f"{', '.join(CONTENDERS)}, or a drafter with a fixed length up to {LOOKAHEAD_LIMIT} (model:4), "
+                )
+                allowed += "a fixed tree (eagle:3x2), or trees that are chosen (eagle:tree)"
                 raise ConfigError("contenders", name, f"of these: {allowed}")
         for kind in self.kinds:
             if kind not in KINDS:
@@ -88,19 +93,45 @@ class BenchPlan:
             "auto": "ours auto",
         }
         known |= {rule: f"{fixed}, {rule}" for rule in RULES}
-        drafter, _, length = contender.partition(":")
-        return known.get(contender, f"ours {drafter}, {length}")
+        drafter, _, how = contender.partition(":")
+        how = {"": "auto", "tree": "auto trees"}.get(how, how)
+        return known.get(
+            contender, f"ours {drafter}" + (f", {how}" if drafter != "auto" or how.isdigit() else " trees")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a contender of ours drafts: chains of a fixed `length`, a fixed `tree` of (depth, branching), or, with
+    neither, as the controller chooses, among `trees` too where they are wanted."""
+
+    drafter: str
+    length: int | None = None
+    tree: tuple[int, int] | None = None
+    trees: bool = False
+
+
+def way_of(contender: str) -> Way | None:
+    """What `eagle`, `model:4`, `eagle:3x2` or `auto:tree` say; None for any other contender."""
+    found = _OURS.fullmatch(contender)
+    if found is None or int(found["length"] or 1) > LOOKAHEAD_LIMIT:
+        return None
+    tree = (int(found["depth"]), int(found["branching"])) if found["depth"] else None
+    return Way(found["drafter"], int(found["length"]) if found["length"] else None, tree, bool(found["trees"]))
 
 
 def length_of(contender: str) -> int | None:
-    """The length of a contender `model:N` or `ngram:N`; None for any other."""
-    found = _OF_A_LENGTH.fullmatch(contender)
-    return int(found[2]) if found else None
+    """The length of a contender `model:N`, which others are compared with; None for any other."""
+    way = way_of(contender)
+    return way.length if way is not None and way.drafter == "model" else None
 
 
-def needs_draft(contender: str) -> bool:
-    """Whether a contender cannot do without a draft model."""
-    return contender in (MLX_LM_SPECULATION, FIXED, *RULES, "model") or contender.startswith("model:")
+def drafter_of(contender: str) -> str | None:
+    """The drafter that a contender cannot do without; None where it takes what there is."""
+    if contender in (MLX_LM_SPECULATION, FIXED, *RULES):
+        return "model"
+    way = way_of(contender)
+    return way.drafter if way is not None and way.drafter != "auto" else None
 
 
 def names_in(text: str) -> tuple[str, ...]:

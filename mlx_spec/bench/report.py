@@ -9,6 +9,7 @@ from mlx_spec.bench.host import HostRun, host_summary
 from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.runs import Passes, Run
 from mlx_spec.bench.summary import differences, rows, rule_costs, sweep
+from mlx_spec.bench.verifying import VerifyingRow
 from mlx_spec.errors import LookaheadError, StorageError
 
 
@@ -26,7 +27,8 @@ class PairFacts:
 class Report:
     """Everything that `mlx-spec bench` keeps. `complete` is False while runs are missing.
 
-    `notes` say what was left out and why. `host` holds the runs of the host's measurement, where it was asked for.
+    `notes` say what was left out and why. `host` holds the runs of the host's measurement, `verifying` verifying by
+    itself, where they were asked for.
     """
 
     machine: dict[str, Any]
@@ -35,6 +37,7 @@ class Report:
     runs: list[Run] = field(default_factory=list)
     passes: list[Passes] = field(default_factory=list)
     host: list[HostRun] = field(default_factory=list)
+    verifying: list[VerifyingRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = False
 
@@ -64,6 +67,7 @@ class Report:
             runs=[Run(**{name: _frozen(value) for name, value in run.items()}) for run in values["runs"]],
             passes=[Passes(**{name: _frozen(value) for name, value in one.items()}) for one in values["passes"]],
             host=[HostRun(**run) for run in values["host"]],
+            verifying=[VerifyingRow(**row) for row in values["verifying"]],
             notes=list(values["notes"]),
             complete=bool(values["complete"]),
         )

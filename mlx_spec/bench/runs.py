@@ -11,7 +11,8 @@ class Run:
     """One contender's answer to one prompt, decoding only.
 
     `rounds_by_draft` holds pairs (tokens drafted, rounds that drafted so many). `draft_ms` and `verify_ms` are what the
-    decoder itself tells, None where it does not. `token_ids` leaves out the end token.
+    decoder itself tells, None where it does not. `draft_passes` are the draft model's; None where a head drafted, whose
+    passes nobody times by themselves. `token_ids` leaves out the end token.
     """
 
     contender: str
@@ -24,7 +25,7 @@ class Run:
     rounds_by_draft: tuple[tuple[int, int], ...]
     tested: int
     accepted: int
-    draft_passes: int
+    draft_passes: int | None
     draft_ms: float | None
     verify_ms: float | None
     peak_bytes: int

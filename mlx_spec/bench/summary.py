@@ -99,6 +99,7 @@ def _row(
     with_passes = [(run, alone[run.block]) for run in group if run.block in alone]
     steps = {run.block: plain_step_ms(run) for run in plain}
     with_steps = [(run, steps[run.block]) for run in group if run.block in steps]
+    counted = all(run.draft_passes is not None for run in group)
     memory = [run.peak_bytes / (target_bytes + draft_bytes + one.cache_bytes) for run, one in with_passes]
     return Row(
         contender=first.contender,
@@ -111,9 +112,9 @@ def _row(
         acceptance=_acceptance(group),
         draft_share=sum(run.draft_ms or 0.0 for run in group) / milliseconds if told else None,
         verify_share=sum(run.verify_ms or 0.0 for run in group) / milliseconds if told else None,
-        host_share=host_share(with_passes) if len(with_passes) == len(group) else None,
+        host_share=host_share(with_passes) if counted and len(with_passes) == len(group) else None,
         memory=max(memory) if memory else None,
-        efficiency=round_efficiency(with_steps, target_bytes, draft_bytes) if with_steps else None,
+        efficiency=round_efficiency(with_steps, target_bytes, draft_bytes) if counted and with_steps else None,
     )
 
 
@@ -144,7 +145,7 @@ def models_ms(run: Run, alone: Passes) -> float:
     """What the forward passes of a run take by themselves: n drafted tokens are scored in a pass over n + 1."""
     verify_ms = dict(alone.verify_ms)
     verified = sum(rounds * verify_ms[drafted + 1] for drafted, rounds in run.rounds_by_draft)
-    return verified + run.draft_passes * (alone.draft_ms or 0.0)
+    return verified + (run.draft_passes or 0) * (alone.draft_ms or 0.0)
 
 
 def round_efficiency(runs: Sequence[tuple[Run, float]], target_bytes: int, draft_bytes: int) -> float:
@@ -154,7 +155,7 @@ def round_efficiency(runs: Sequence[tuple[Run, float]], target_bytes: int, draft
     step reads the target's, s·draft_bytes/target_bytes.
     """
     took = sum(1e3 * run.seconds for run, _ in runs)
-    ideal = sum(step * (run.rounds + run.draft_passes * draft_bytes / target_bytes) for run, step in runs)
+    ideal = sum(step * (run.rounds + (run.draft_passes or 0) * draft_bytes / target_bytes) for run, step in runs)
     return ideal / took
 
 

@@ -12,6 +12,7 @@ from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.bench.report import Report
 from mlx_spec.bench.summary import ALL_KINDS, Row, RuleCost, Spread, SweepLine, differences, rows, rule_costs, sweep
+from mlx_spec.bench.verifying import verifying_lines
 
 _NOTHING: Final = "–"
 _HOST_TITLE: Final = "a round of a 24-layer target and a 4-layer draft, 64 wide, in ms; the passes by themselves"
@@ -42,6 +43,7 @@ def tables(report: Report) -> Group:
         parts += _sweep_part(sweep(report.runs))
         parts.append(_legend())
     parts += _host_part(report)
+    parts += [*verifying_lines(report.verifying), ""] if report.verifying else []
     parts += [f"[yellow]left out:[/] {escape(note)}" for note in report.notes]
     parts += [f"[bold red]warning:[/] {escape(sentence)}" for sentence in differences(report.runs)]
     return Group(*parts)

@@ -11,7 +11,7 @@ from rich.console import Console
 from mlx_spec.bench import bench_prompts
 from mlx_spec.bench.contenders import make_contender
 from mlx_spec.bench.host import HostRun, host_summary, measure_host
-from mlx_spec.bench.plan import BASELINE, CONTENDERS, RULES, BenchPlan, sweep_contenders
+from mlx_spec.bench.plan import BASELINE, CONTENDERS, RULES, BenchPlan, Way, sweep_contenders, way_of
 from mlx_spec.bench.prompts import KINDS, prompts_of
 from mlx_spec.bench.report import Report, read_report, write_report
 from mlx_spec.bench.runs import Passes, Run
@@ -19,18 +19,29 @@ from mlx_spec.bench.session import measure
 from mlx_spec.bench.summary import differences, host_share, models_ms, round_efficiency, rows, rule_costs, sweep
 from mlx_spec.bench.table import tables
 from mlx_spec.errors import ConfigError, LookaheadError, ModelError, PromptError, StorageError
+from mlx_spec.models.heads.loading import load_head
+from mlx_spec.models.loading import ModelPair
+from tests.drafters.published import HIDDEN, LAYERS, eagle3
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 
 TINY_PLAN = BenchPlan(kinds=("chat", "list"), temperatures=(0.0, 1.0), prompts=1, repeats=1, answer_tokens=20)
-COUPLED = ("plain", "fixed", "ngram", "model", "auto")
+COUPLED = ("plain", "fixed", "ngram", "model", "eagle", "auto", "auto:tree")
 
 
 @pytest.fixture(scope="module")
-def tiny_report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def headed_pair(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
+    """A tiny pair with a head."""
+    target = tiny_llama(0, layers=LAYERS, hidden=HIDDEN)
+    head = load_head(eagle3(tmp_path_factory.mktemp("heads") / "eagle")[0], "eagle3", target, "tiny")
+    return replace(pair_of(target, tiny_llama(1)), heads={"eagle": head})
+
+
+@pytest.fixture(scope="module")
+def tiny_report(headed_pair: ModelPair, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Every contender on a tiny pair."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOKAHEAD_HOME", str(tmp_path_factory.mktemp("home")))
-        return measure(tiny_pair(0), TINY_PLAN)
+        return measure(headed_pair, TINY_PLAN)
 
 
 def a_run(contender: str, token_ids: tuple[int, ...] = (1, 2, 3, 4), seconds: float = 1.0, **values: object) -> Run:
@@ -245,8 +256,9 @@ def test_without_a_draft_model_what_needs_one_is_left_out_or_refused() -> None:
     pair = pair_of(tiny_llama(0), None)
     plan = replace(TINY_PLAN, contenders=CONTENDERS, kinds=("chat",), temperatures=(0.0,))
     report = measure(pair, plan)
-    assert {run.contender for run in report.runs} == {BASELINE, "plain", "ngram", "auto"}
+    assert {run.contender for run in report.runs} == {BASELINE, "plain", "ngram", "auto", "auto:tree"}
     assert any("no draft model" in note for note in report.notes)
+    assert any("no eagle head, so eagle cannot be measured" in note for note in report.notes)
     with pytest.raises(ModelError, match="no draft model, so fixed cannot be measured"):
         make_contender("fixed", pair, plan)
 
@@ -265,6 +277,7 @@ def test_a_prompt_that_does_not_fit_is_left_out_and_said() -> None:
     [
         ({"contenders": ("plain", "fast")}, "contenders is 'fast': it must be of these: mlx-lm,"),
         ({"contenders": ("model:33",)}, "contenders is 'model:33'"),
+        ({"contenders": ("eagle:0x2",)}, "contenders is 'eagle:0x2'"),
         ({"contenders": ()}, "contenders is '': it must be at least one name"),
         ({"kinds": ("poems",)}, "kinds is 'poems': it must be of these: chat, code, copy-edit"),
         ({"temperatures": (-1.0,)}, "temperature is -1.0: it must be a number in"),
@@ -279,6 +292,42 @@ def test_a_plan_names_what_is_wrong_with_it(values: dict[str, object], message: 
     with pytest.raises(ConfigError) as error:
         BenchPlan(**values)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "title"),
+    [
+        ("model", Way("model"), "ours model, auto"),
+        ("model:4", Way("model", 4), "ours model, 4"),
+        ("eagle:3x2", Way("eagle", tree=(3, 2)), "ours eagle, 3x2"),
+        ("eagle:tree", Way("eagle", trees=True), "ours eagle, auto trees"),
+        ("auto", Way("auto"), "ours auto"),
+        ("auto:tree", Way("auto", trees=True), "ours auto trees"),
+    ],
+)
+def test_a_contender_says_how_it_drafts(name: str, way: Way, title: str) -> None:
+    assert way_of(name) == way
+    assert BenchPlan().title(name) == title
+
+
+def test_a_head_is_not_charged_for_the_draft_models_passes(headed_pair: ModelPair) -> None:
+    plan = replace(TINY_PLAN, contenders=("fixed", "eagle:2"), kinds=("chat",), temperatures=(0.0,))
+    report = measure(headed_pair, plan)
+    passes = {run.contender: run.draft_passes for run in report.runs}
+    assert passes["eagle:2"] is None
+    assert passes["fixed"]
+    assert report.pair is not None
+    table = rows(report.runs, report.passes, report.pair.target_bytes, report.pair.draft_bytes)
+    host = {row.contender: row.host_share for row in table}
+    assert host["eagle:2"] is None
+    assert host["fixed"] is not None
+
+
+def test_a_fixed_tree_is_drafted_whole() -> None:
+    pair = tiny_pair(0)
+    plan = replace(TINY_PLAN, contenders=("model:2x2",), kinds=("chat",), temperatures=(0.0,))
+    run = next(run for run in measure(pair, plan).runs if run.contender == "model:2x2")
+    assert max(drafted for drafted, _ in run.rounds_by_draft) == 6
 
 
 def test_the_baseline_is_always_measured() -> None:
