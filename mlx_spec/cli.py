@@ -12,10 +12,11 @@ from rich.console import Console
 
 from mlx_spec import blas
 from mlx_spec.bench.command import bench
-from mlx_spec.errors import LookaheadError, PromptError
+from mlx_spec.errors import DoesNotFitError, LookaheadError, PromptError
 from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.command import models_app
 from mlx_spec.options import (
+    Anyway,
     DrafterOption,
     DraftOption,
     FilePair,
@@ -57,6 +58,7 @@ def generate(
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
+    anyway: Anyway = False,
     as_json: AsJson = False,
     *,
     sampling: SamplingOptions,
@@ -69,7 +71,7 @@ def generate(
     params = sampling.params(settings, tuple(stop or ()))
     config = speculative_config(lookahead or str(settings.get("lookahead", "auto")), acceptance, tree)
     with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair or settings.get("pair", "starter"), progress)
+        loaded = _load(target, draft, pair or settings.get("pair", "starter"), progress, anyway)
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
@@ -132,6 +134,7 @@ def chat(
     tree: TreeOption = "off",
     max_tokens: MaxTokens = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    anyway: Anyway = False,
     *,
     sampling: SamplingOptions,
 ) -> None:
@@ -143,7 +146,7 @@ def chat(
     params = sampling.params({})
     config = speculative_config(lookahead or "auto", acceptance, tree)
     with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair, progress)
+        loaded = _load(target, draft, pair, progress, anyway)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)
@@ -160,6 +163,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
+    anyway: Anyway = False,
+    unload_after: Annotated[
+        float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
+    ] = 0,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine."""
@@ -167,7 +174,18 @@ def serve(
 
     config = speculative_config(lookahead or "auto", "coupled", tree)
     name = target or pair
-    run(name, draft, host=host, port=port, api_key=api_key, config=config, drafter=drafter, parent_pid=parent_pid)
+    run(
+        name,
+        draft,
+        host=host,
+        port=port,
+        api_key=api_key,
+        config=config,
+        drafter=drafter,
+        anyway=anyway,
+        unload_after_s=60 * unload_after or None,
+        parent_pid=parent_pid,
+    )
 
 
 app.command()(bench)
@@ -199,10 +217,23 @@ def _prompt(prompt: str | None, file: Path | None, values: list[str] | None) -> 
     return prompt, {}
 
 
-def _load(target: str | None, draft: str | None, pair: str, progress: Any) -> Any:
+def _load(target: str | None, draft: str | None, pair: str, progress: Any, anyway: bool) -> Any:
+    """Load the pair; what does not fit only when a person at a terminal says so, or `anyway`."""
     from mlx_spec.models.loading import load_pair
 
-    return load_pair(target or pair, draft, progress=progress.tell)
+    try:
+        return load_pair(target or pair, draft, anyway=anyway, progress=progress.tell)
+    except DoesNotFitError as error:
+        if not _is_asked():
+            raise
+        progress.pause()
+        typer.confirm(f"{error} Load it?", abort=True, err=True)
+        return load_pair(target or pair, draft, progress=progress.tell)
+
+
+def _is_asked() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty()
 
 
 def _mount_training() -> None:

@@ -42,8 +42,14 @@ class StageProgress(AbstractContextManager["StageProgress"]):
     ) -> None:
         self._progress.stop()
 
+    def pause(self) -> None:
+        """Leave the terminal to a question; the next `tell` shows the bars again."""
+        self._progress.stop()
+
     def tell(self, stage: str, fraction: float) -> None:
         """Show that `stage` is done by `fraction` (0..1)."""
+        if not self._progress.live.is_started:
+            self._progress.start()
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=1.0)
         self._progress.update(self._tasks[stage], completed=fraction)

@@ -8,6 +8,7 @@ LookaheadError
 │   │   └── DownloadError          the Hub does not give a model; `kind` tells the reasons apart
 │   ├── CorruptModelError      the file is truncated, has another checksum, or is not a model
 │   ├── IncompatiblePairError  draft and target do not fit each other
+│   ├── DoesNotFitError        the models need more memory than there is
 │   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
 ├── StorageError           the data folder is full, read-only or missing
 ├── NumericalError         the model produced NaN logits
@@ -94,6 +95,15 @@ class CorruptModelError(ModelError):
 
 class IncompatiblePairError(ModelError):
     """Draft and target cannot work together."""
+
+
+class DoesNotFitError(ModelError):
+    """The models need more memory than there is. Carries `needed_bytes` and `available_bytes`."""
+
+    def __init__(self, message: str, *, needed_bytes: int, available_bytes: int) -> None:
+        super().__init__(message)
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
 
 
 class UnsupportedModelError(ModelError):

@@ -38,6 +38,7 @@ TreeOption = Annotated[
         help="Draft trees too, DEPTHxBRANCHING as in 3x2: weighed against chains, or, with a fixed lookahead, always."
     ),
 ]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.  [default: 256]")]
 Values = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")

@@ -84,7 +84,8 @@ def import_file(
     from mlx_spec.console import StageProgress
     from mlx_spec.errors import ConfigError
     from mlx_spec.models.gguf import weight_error_of
-    from mlx_spec.models.loading import imported_folder, load_pair
+    from mlx_spec.models.loading import load_pair
+    from mlx_spec.models.named import imported_folder
 
     if bits is not None and (bits not in (4, 8) or not file.endswith(".gguf")):
         raise ConfigError("bits", bits, "4 or 8, and the model a .gguf file")

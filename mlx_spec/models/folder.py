@@ -54,6 +54,17 @@ def read_config(folder: Path) -> dict[str, object]:
     return config
 
 
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in a safetensors file, without reading them. Raises CorruptModelError."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            tensors = json.loads(stream.read(min(length, _MAX_HEADER_BYTES)))
+        return {name: tuple(entry["shape"]) for name, entry in tensors.items() if name != "__metadata__"}
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptModelError(f"{file} is not a safetensors file ({error}), so fetch it again.") from error
+
+
 def _check_safetensors(file: Path) -> None:
     """Raise CorruptModelError unless the tensors of `file` fill it exactly: MLX reads later, and fails worse."""
     size = file.stat().st_size

@@ -1,10 +1,9 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
 import filecmp
-import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jinja2
@@ -17,17 +16,14 @@ from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, 
 from mlx_spec.kernels.few_rows_matmul import adopt
 from mlx_spec.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.folder import check_model_folder, read_config
-from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.gguf import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
-from mlx_spec.models.hub import hub_folder, looks_like_hub_id
+from mlx_spec.models.named import draft_folder_of, folder_of
 from mlx_spec.models.narrow_head import narrowed
-from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, find_pair, fit
-from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
+from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
+from mlx_spec.models.room import ModelPlace, PairRoom, check_room
 from mlx_spec.models.token_map import TokenMap
 from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
-from mlx_spec.resources import data_folder, resources_folder
-
-NO_DRAFT = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +33,8 @@ class ModelPair:
     `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
     tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
     the draft's vocabulary is the target's. `heads` draft from the target's states, by the name of their drafter.
+    `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
+    `drafters_when_loaded` is for a pair whose models were let go.
     """
 
     target: nn.Module
@@ -50,6 +48,8 @@ class ModelPair:
     draft_tokenizer: TokenizerWrapper | None = None
     token_map: TokenMap | None = None
     heads: dict[str, Head] = field(default_factory=dict)
+    room: PairRoom | None = None
+    drafters_when_loaded: tuple[str, ...] = ()
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -59,7 +59,15 @@ class ModelPair:
     @property
     def drafters(self) -> tuple[str, ...]:
         """What a request may ask to draft, the heads first: what was loaded, and what needs nothing more."""
+        if self.drafters_when_loaded:
+            return self.drafters_when_loaded
         return (*self.heads, *(("model",) if self.draft is not None else ()), "ngram", "self")
+
+    def without_models(self) -> "ModelPair":
+        """The same pair with all that texts need, and none of the weights."""
+        return replace(
+            self, target=nn.Module(), draft=None, heads={}, token_map=None, drafters_when_loaded=self.drafters
+        )
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, with the bos token in front where the model wants one."""
@@ -95,26 +103,33 @@ class ModelPair:
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
 
 
-def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Progress | None = None) -> ModelPair:
+def load_pair(
+    target: str = STARTER, draft: str | None = None, *, anyway: bool = True, progress: Progress | None = None
+) -> ModelPair:
     """Load a target and its draft.
 
     `target` is the name of a pair ("starter"), a folder, a .gguf file, or a Hub id. `draft` is any of these, a
     published EAGLE, Medusa or DFlash head (a folder or a Hub id), or "none"; left out, it is the pair's own draft, and
     none for a target that is not a pair. Heads in a draft's folder are loaded with it. A draft with another vocabulary
-    comes with its own tokenizer. `progress` is told `(stage, fraction)`.
+    comes with its own tokenizer. `progress` is told `(stage, fraction)`. Unless `anyway`, what needs more memory than
+    there is, is not loaded.
 
-    Raises ModelNotFoundError, CorruptModelError, UnsupportedModelError, IncompatiblePairError, ModelError for a
-    folder that lacks a file, and StorageError where an import does not fit.
+    Raises DoesNotFitError for that, ModelNotFoundError, CorruptModelError, UnsupportedModelError,
+    IncompatiblePairError, ModelError for a folder that lacks a file, and StorageError where an import does not fit.
     """
     tell = progress or (lambda stage, fraction: None)
     # The draft first: where it is missing, nobody waits for the target's import before being told.
-    draft_folder, draft_name = _draft_folder(target, draft, progress)
+    draft_folder, draft_name = draft_folder_of(target, draft, progress)
     head_folders = find_heads(draft_folder)
     if draft_folder in head_folders:
         draft_folder = None  # it is a head, and no draft model
     target_folder, target_name = folder_of(target, progress)
     config = check_model_folder(target_folder)
     draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
+    places = [ModelPlace(target_folder, config)]
+    if draft_folder is not None:
+        places.append(ModelPlace(draft_folder, draft_config, is_draft=True))
+    room = check_room(target_name, places, head_folders, anyway=anyway)
     tell("loading", 0.0)
     tokenizer = tokenizer_of(target_folder, config)
     draft_tokenizer = None
@@ -144,6 +159,7 @@ def load_pair(target: str = STARTER, draft: str | None = None, *, progress: Prog
         draft_tokenizer=draft_tokenizer,
         token_map=token_map,
         heads=heads,
+        room=room,
     )
 
 
@@ -153,7 +169,7 @@ def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
     `progress` is told of what is fetched or imported first. Raises as `load_pair` does for what is missing or damaged,
     never because they do not fit.
     """
-    draft_folder, draft_name = _draft_folder(target, draft, progress)
+    draft_folder, draft_name = draft_folder_of(target, draft, progress)
     if draft_folder is None or draft_name is None:
         raise ModelNotFoundError(f"'{draft}' is no draft to compare with {target}: name a model.")
     sides = []
@@ -182,58 +198,6 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
-
-
-def folder_of(name: str, progress: Progress | None = None) -> tuple[Path, str]:
-    """Return the folder of a target, named as for `load_pair`, and a short name; fetched or imported where it must be.
-
-    Raises as `load_pair` does for what is missing.
-    """
-    if name == STARTER:
-        return ensure_starter_target(progress), STARTER_NAME
-    return _named_folder(PAIRS[name].target if name in PAIRS else name, progress)
-
-
-def _draft_folder(target: str, draft: str | None, progress: Progress | None) -> tuple[Path | None, str | None]:
-    if draft == NO_DRAFT or (draft is None and target not in PAIRS):
-        return None, None
-    name = draft or target
-    if name == STARTER:
-        folder = resources_folder() / "starter"
-        if not (folder / "config.json").is_file():
-            raise ModelNotFoundError(f"The starter draft is missing from {folder}; load the target with draft='none'.")
-        return folder, PAIRS[STARTER].draft
-    return _named_folder(PAIRS[name].draft if name in PAIRS else name, progress)
-
-
-def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
-    """Return the folder behind a path, a .gguf file or a Hub id, and a short name for it."""
-    path = Path(name).expanduser()
-    if name.endswith(".gguf"):
-        return imported_folder(path, progress=progress), path.stem
-    if path.is_dir():
-        return path, path.resolve().name
-    if looks_like_hub_id(name):
-        return hub_folder(name, progress), name.rpartition("/")[2]
-    if path.is_absolute() or name.startswith(("~", ".")):
-        raise ModelNotFoundError(f"There is no model folder {name}.")
-    find_pair(name)
-    raise AssertionError("find_pair raises for every name that is not a pair")
-
-
-def imported_folder(path: Path, *, bits: int | None = None, progress: Progress | None = None) -> Path:
-    """Import a .gguf file, once as long as the file stays as it is; with `bits`, requantised. Raises as `load_pair`."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise ModelNotFoundError(f"There is no file {path}.") from error
-    key = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    form = dtype_suffix() if bits is None else f"{bits}bit"
-    folder = data_folder() / "models" / f"{path.stem}-{digest}-{form}"
-    if is_imported(folder):
-        return folder
-    return import_gguf(path, folder, source=str(path.resolve()), bits=bits, progress=progress)
 
 
 def load_weights(folder: Path) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -22,6 +23,7 @@ from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
 from mlx_spec.server.library import LibraryRoutes
+from mlx_spec.server.memory import memory_report
 from mlx_spec.server.metrics import METRICS_TYPE, metrics_text
 from mlx_spec.server.schemas import (
     ChatRequest,
@@ -58,6 +60,7 @@ def create_app(
         routes=[
             Route("/health", api.health, methods=["GET"]),
             Route("/v1/models", api.models, methods=["GET"]),
+            Route("/v1/models/memory", api.memory, methods=["GET"]),
             *(library or LibraryRoutes()).routes(),
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
@@ -98,6 +101,9 @@ class _Api:
     async def model(self, request: Request) -> Response:
         self._check_model(request.path_params["name"])
         return JSONResponse(self._card())
+
+    async def memory(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(memory_report, self._engine))
 
     async def tokenize(self, request: Request) -> Response:
         asked = parse_tokenize(await _read_json(request))

@@ -1,21 +1,24 @@
 """The one thread that owns MLX, for the life of the process: arrays and streams belong to the thread that made them.
 
-It loads the models, then serves jobs from a queue, one at a time and in order. A job's events cross to the asyncio
-loop that submitted it; nothing that crosses holds an array. A failing job is told so and the thread lives on.
+It loads the models, and again after it has let them go, then serves jobs from a queue, one at a time and in order. A
+job's events cross to the asyncio loop that submitted it; nothing that crosses holds an array. A failing job is told so
+and the thread lives on.
 """
 
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError
 from mlx_spec.events import Event, GenerationFinished
 from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, JobFailed, LookaheadChoice
+from mlx_spec.server.unloading import Unloading
 from mlx_spec.stats import SpeculativeStats
 from mlx_spec.steering import Change, Steering
 
@@ -85,12 +88,19 @@ class EngineStatus:
 class EngineThread:
     """Loads with `load(progress)` on its own thread, then answers jobs. `start` it once, `stop` it once.
 
+    With `unloading` it lets the models go when nobody uses them, and loads them again for the next job.
+
     `status`, `stats`, `reset_stats`, `submit` and `stop` return at once and may be called from any thread
     (`submit`: from one that runs an asyncio loop).
     """
 
-    def __init__(self, load: Loader) -> None:
+    def __init__(self, load: Loader, unloading: Unloading[Any] | None = None) -> None:
         self._load_models = load
+        self._unloading = unloading
+        self._unloaded = False
+        self._idle_since = time.monotonic()
+        self._kept_stats = SpeculativeStats()
+        self._kept_ceiling: Ceiling | None = None
         self._status = EngineStatus("loading", "Loading the models.")
         self._pair: Pair | None = None
         self._decoder: Decoder | None = None
@@ -115,14 +125,19 @@ class EngineThread:
         """The loaded pair, None before that. Other threads may read its plain values, not its arrays."""
         return self._pair
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the models are in memory."""
+        return self._decoder is not None
+
     def stats(self) -> SpeculativeStats:
-        """The counters since the start or the last reset; all zero while loading."""
-        return self._decoder.stats() if self._decoder else SpeculativeStats()
+        """The counters since the models were loaded or the last reset; all zero while loading."""
+        return self._decoder.stats() if self._decoder else self._kept_stats
 
     @property
     def ceiling(self) -> Ceiling | None:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
-        return self._decoder.ceiling if self._decoder else None
+        return self._decoder.ceiling if self._decoder else self._kept_ceiling
 
     def num_unfinished(self) -> int:
         """How many requests wait or are being answered."""
@@ -131,6 +146,7 @@ class EngineThread:
 
     def reset_stats(self) -> None:
         """Set the counters to zero."""
+        self._kept_stats = SpeculativeStats()
         if self._decoder:
             self._decoder.reset_stats()
 
@@ -173,7 +189,7 @@ class EngineThread:
 
     def _run(self) -> None:
         self._load()
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next_job()) is not None:
             try:
                 if not job.cancelled():
                     self._answer(job)
@@ -185,6 +201,28 @@ class EngineThread:
             finally:
                 with self._lock:
                     self._unfinished.discard(job)
+                self._idle_since = time.monotonic()
+
+    def _next_job(self) -> Job | None:
+        """Wait for a job, and let the models go meanwhile where that is due."""
+        while self._unloading is not None and self._decoder is not None:
+            try:
+                return self._jobs.get(timeout=self._unloading.check_s)
+            except queue.Empty:
+                if reason := self._unloading.reason(time.monotonic() - self._idle_since):
+                    self._unload(self._unloading, reason)
+        return self._jobs.get()
+
+    def _unload(self, unloading: Unloading[Any], reason: str) -> None:
+        if self._pair is None or self._decoder is None:
+            return
+        self._kept_stats, self._kept_ceiling = self._decoder.stats(), self._decoder.ceiling
+        self._pair, self._decoder = unloading.strip(self._pair), None
+        self._unloaded = True
+        unloading.free()
+        message = f"{self._pair.name} was unloaded, as {reason}: the next request loads it again."
+        self._status = EngineStatus("ready", message)
+        logger.info(message)
 
     def _load(self) -> None:
         try:
@@ -197,6 +235,7 @@ class EngineThread:
             self._status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
         self._pair, self._decoder = pair, decoder
+        self._unloaded, self._idle_since = False, time.monotonic()
         self._status = EngineStatus("ready", f"{pair.name} is ready.")
 
     def _report_progress(self, stage: str, fraction: float) -> None:
@@ -205,6 +244,8 @@ class EngineThread:
         self._status = EngineStatus("loading", f"{stage.capitalize()}: {fraction:.0%}")
 
     def _answer(self, job: Job) -> None:
+        if self._unloaded:
+            self._load()
         if self._pair is None or self._decoder is None:
             job.fail(Failure("engine", self._status.message))
             return

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import uvicorn
@@ -24,6 +24,7 @@ from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, P
 from mlx_spec.server.guard import LOOPBACK_NAMES
 from mlx_spec.server.job import DrafterChoice
 from mlx_spec.server.library import LibraryRoutes
+from mlx_spec.server.unloading import Unloading
 
 DEFAULT_PORT: Final = 8765
 KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
@@ -42,12 +43,16 @@ def serve(
     api_key: str | None = None,
     config: SpeculativeConfig | None = None,
     drafter: DrafterChoice = "auto",
+    anyway: bool = False,
+    unload_after_s: float | None = None,
     parent_pid: int | None = None,
 ) -> None:
     """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT or the parent's end.
 
     Prints `Listening on http://HOST:PORT` as the first line once bound; `port` 0 takes a free one. The models load
     meanwhile, see /health. `api_key` None takes `$LOOKAHEAD_API_KEY`, and no key where that is not set either.
+    What does not fit into memory is loaded only `anyway`; /health tells of it. Models that nobody has used for
+    `unload_after_s` are let go until the next request, and so they are when the machine is short of memory.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
@@ -58,7 +63,7 @@ def serve(
         from mlx_spec.decoder import SpeculativeDecoder
         from mlx_spec.models.loading import load_pair
 
-        pair = load_pair(target, draft, progress=progress)
+        pair = load_pair(target, draft, anyway=anyway, progress=progress)
         decoder = SpeculativeDecoder(pair, config, drafter=drafter)
         decoder.calibrate(progress)
         decoder.measure_ceiling(progress)
@@ -66,7 +71,16 @@ def serve(
 
     path = Path(target).expanduser()
     name = path.stem if path.suffix == ".gguf" else path.resolve().name
-    run_server(load, model_name=name, aliases=(target,), host=host, port=port, api_key=api_key, parent_pid=parent_pid)
+    run_server(
+        load,
+        model_name=name,
+        aliases=(target,),
+        host=host,
+        port=port,
+        api_key=api_key,
+        unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
+        parent_pid=parent_pid,
+    )
 
 
 def run_server(
@@ -77,12 +91,13 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     api_key: str | None = None,
+    unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
 ) -> None:
     """As `serve`, over any loader."""
     api_key = checked_key(api_key, host)
     with bind(host, port) as listener:
-        engine = EngineThread(load)
+        engine = EngineThread(load, unloading)
         allowed = {*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None
         library = LibraryRoutes()
         app = create_app(

@@ -56,8 +56,10 @@ def test_the_starter_pairs_estimate_is_within_a_tenth(starter_home: Path, monkey
     pair = load_pair("starter")
     assert pair.draft is not None
     models = {"target": pair.target, "draft": pair.draft}
-    loaded = sum(weights_bytes(model) for model in models.values())
+    loaded = sum(weights_bytes(model) for model in (*models.values(), *pair.heads.values()))
     assert mx.get_active_memory() - before == pytest.approx(loaded, rel=0.02)
+    assert pair.room is not None
+    assert mx.get_active_memory() - before == pytest.approx(pair.room.weights_bytes, rel=0.1)
     [target_folder] = (starter_home / "models").glob("SmolLM2*")
     folders = {"target": target_folder, "draft": resources_folder() / "starter"}
     for side, model in models.items():

@@ -19,7 +19,7 @@ from mlx_spec.errors import (
     PromptError,
     UnsupportedModelError,
 )
-from mlx_spec.models import loading
+from mlx_spec.models import loading, named
 from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
@@ -217,14 +217,14 @@ def test_names_nothing_has(name: str, said: str) -> None:
 
 
 def test_the_starter_without_its_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(named, "resources_folder", lambda: tmp_path)
     assert "draft='none'" in refused(ModelNotFoundError, "starter")
 
 
 def test_the_starter_with_its_draft(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(folder, tmp_path / "starter")
-    monkeypatch.setattr(loading, "resources_folder", lambda: tmp_path)
-    monkeypatch.setattr(loading, "ensure_starter_target", lambda progress: folder)
+    monkeypatch.setattr(named, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(named, "ensure_starter_target", lambda progress: folder)
     pair = load_pair("starter")
     assert (pair.name, pair.target_name) == ("starter", "SmolLM2-135M-Instruct")
     assert pair.draft is not None
@@ -258,6 +258,6 @@ def test_what_the_hub_says(
 
 def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PAIRS, "two", Pair(name="two", target="org/big", draft="org/small", note="Both."))
-    monkeypatch.setattr(loading, "hub_folder", lambda name, progress: folder)
+    monkeypatch.setattr(named, "hub_folder", lambda name, progress: folder)
     pair = load_pair("two")
     assert (pair.name, pair.target_name, pair.draft_name) == ("two", "big", "small")

@@ -12,7 +12,8 @@ import pytest
 from mlx_spec.errors import ConfigError, ModelError, StorageError, UnsupportedModelError
 from mlx_spec.models import quantising
 from mlx_spec.models.gguf import weight_error_of
-from mlx_spec.models.loading import imported_folder, load_pair
+from mlx_spec.models.loading import load_pair
+from mlx_spec.models.named import imported_folder
 from mlx_spec.models.quantising import quantize
 from mlx_spec.models.staging import shutil as staging_shutil
 from tests.models.sentences import one_sentence

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import uvicorn
@@ -13,6 +14,7 @@ from openai import OpenAI
 from mlx_spec.server import EngineThread, create_app
 from mlx_spec.server.engine_thread import Loader
 from mlx_spec.server.serve import bind
+from mlx_spec.server.unloading import Unloading
 
 KEY = "k-test-1234"
 
@@ -28,9 +30,11 @@ class Live:
 
 
 @contextmanager
-def live_server(load: Loader, *, api_key: str | None = KEY, model_name: str = "scripted") -> Iterator[Live]:
+def live_server(
+    load: Loader, *, api_key: str | None = KEY, model_name: str = "scripted", unloading: Unloading[Any] | None = None
+) -> Iterator[Live]:
     """Serve until the block ends; the models may still be loading when it begins."""
-    engine = EngineThread(load)
+    engine = EngineThread(load, unloading)
     engine.start()
     app = create_app(engine, api_key=api_key, model_name=model_name)
     server = uvicorn.Server(

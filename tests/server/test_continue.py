@@ -43,8 +43,8 @@ def test_it_says_what_it_would_have_said(starter_pair: ModelPair, temperature: f
         events = decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=3), max_tokens=num)
         return [token.token_id for event in events if isinstance(event, RoundFinished) for token in event.emitted]
 
-    whole = say(starter_pair.encode_chat(ASKED), 24)
-    first = starter_pair.decode(whole[:10])
+    whole = say(starter_pair.encode_chat(ASKED), 12)
+    first = starter_pair.decode(whole[:6])
     prompt = starter_pair.encode_chat([*ASKED, {"role": "assistant", "content": first}], continues=True)
-    assert prompt[-10:] == whole[:10], "the text leads back to its tokens"
-    assert say(prompt, 14) == whole[10:24]
+    assert prompt[-6:] == whole[:6], "the text leads back to its tokens"
+    assert say(prompt, 6) == whole[6:12]

@@ -75,12 +75,18 @@ def estimate(
 
 def _estimate(config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
     try:
-        model_class, args_class = _get_classes(config)
-        model = model_class(args_class.from_dict(config))
+        return _built_estimate(config, weights_bytes, context_tokens, in_float32)
     except Exception as error:  # the model's own code, on a configuration of which only a part may be known
         raise UnsupportedModelError(
             f"This version of mlx-lm cannot build a model of type {config.get('model_type')!r}.", details=repr(error)
         ) from error
+
+
+def _built_estimate(
+    config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
+) -> MemoryEstimate:
+    model_class, args_class = _get_classes(config)
+    model = model_class(args_class.from_dict(config))
     dtype = mx.float32 if in_float32 else _dtype(config)
     model.set_dtype(dtype)
     count = sum(array.size for _, array in tree_flatten(model.parameters()))

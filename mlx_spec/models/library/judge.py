@@ -1,7 +1,7 @@
 """Whether a model is worth fetching here: its bytes, its licence, whether mlx-lm knows it, and whether it fits."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any
 
 from mlx_spec.errors import DownloadError, ModelError, UnsupportedModelError
 from mlx_spec.models.folder import read_config
@@ -10,13 +10,7 @@ from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import cached_folder
 from mlx_spec.models.library.estimate import MemoryEstimate, context_of, estimate, is_supported
 from mlx_spec.models.library.remote import RemoteModel, list_remote
-from mlx_spec.models.memory import memory_info
-from mlx_spec.models.staging import human_bytes
-
-Room = Literal["fits", "tight", "no", "unknown"]
-# Beyond this part of the memory there is, other programs begin to suffer.
-_COMFORTABLE: Final = 0.8
-_USUAL_CONTEXT: Final = 8192
+from mlx_spec.models.room import USUAL_CONTEXT, Room, available_bytes, weigh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +42,6 @@ class Judgement:
         return asdict(self)
 
 
-def available_bytes() -> int:
-    """What models may take here: what Metal recommends to stay below, elsewhere the memory that is free."""
-    memory = memory_info()
-    if memory.working_set_bytes is not None:
-        return memory.working_set_bytes
-    return memory.available_bytes
-
-
 def judge(
     repo_id: str, access: HubAccess, *, context_tokens: int | None = None, draft: MemoryEstimate | None = None
 ) -> Judgement:
@@ -66,7 +52,7 @@ def judge(
     model = list_remote(repo_id, access)
     config = _config(model, access)
     longest = context_of(config)
-    context = min(context_tokens or _USUAL_CONTEXT, longest or context_tokens or _USUAL_CONTEXT)
+    context = min(context_tokens or USUAL_CONTEXT, longest or context_tokens or USUAL_CONTEXT)
     supported = is_supported(config) if "model_type" in config else None
     memory = _memory(config, model.weights_bytes, context) if supported else None
     needed = memory.total_bytes + (draft.total_bytes if draft else 0) if memory else None
@@ -93,18 +79,6 @@ def judge(
         reason=reason,
         page=f"{access.endpoint}/{repo_id}",
     )
-
-
-def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple[Room, str]:
-    """Whether `needed` bytes fit into `available` ones, and that as a sentence; `sure` is False for weights alone."""
-    numbers = f"it needs {human_bytes(needed)} of memory, and {human_bytes(available)} are there"
-    if needed > available:
-        return "no", f"{name} does not fit on this machine: {numbers}."
-    if not sure:
-        return "unknown", f"Whether {name} fits cannot be told: its weights need {human_bytes(needed)}."
-    if needed > _COMFORTABLE * available:
-        return "tight", f"{name} fits tightly: {numbers}, so close other programs first."
-    return "fits", f"{name} fits: {numbers}."
 
 
 def _memory(config: dict[str, Any], weights_bytes: int, context: int) -> MemoryEstimate | None:

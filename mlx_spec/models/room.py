@@ -1,0 +1,122 @@
+"""Whether models that are here have room in this machine's memory, told before their weights are read."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import mlx.core as mx
+
+from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
+from mlx_spec.models.folder import read_config, tensor_shapes
+from mlx_spec.models.library.estimate import MemoryEstimate, context_of, estimate
+from mlx_spec.models.memory import memory_info
+from mlx_spec.models.staging import human_bytes
+
+Room = Literal["fits", "tight", "no", "unknown"]
+USUAL_CONTEXT: Final = 8192
+# Beyond this part of the memory there is, other programs begin to suffer.
+_COMFORTABLE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlace:
+    """A model's folder and its configuration."""
+
+    folder: Path
+    config: dict[str, Any]
+    is_draft: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRoom:
+    """What target and draft together are expected to take, in bytes, at a context of `context_tokens`."""
+
+    weights_bytes: int
+    cache_bytes: int
+    working_bytes: int
+    context_tokens: int
+    available_bytes: int
+
+    @property
+    def needed_bytes(self) -> int:
+        """All of it."""
+        return self.weights_bytes + self.cache_bytes + self.working_bytes
+
+
+def available_bytes() -> int:
+    """What models may take here: what Metal recommends to stay below, elsewhere the memory that is free."""
+    memory = memory_info()
+    if memory.working_set_bytes is not None:
+        return memory.working_set_bytes
+    return memory.available_bytes
+
+
+def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple[Room, str]:
+    """Whether `needed` bytes fit into `available` ones, and that as a sentence; `sure` is False for weights alone."""
+    numbers = f"it needs {human_bytes(needed)} of memory, and {human_bytes(available)} are there"
+    if needed > available:
+        return "no", f"{name} does not fit on this machine: {numbers}."
+    if not sure:
+        return "unknown", f"Whether {name} fits cannot be told: its weights need {human_bytes(needed)}."
+    if needed > _COMFORTABLE * available:
+        return "tight", f"{name} fits tightly: {numbers}, so close other programs first."
+    return "fits", f"{name} fits: {numbers}."
+
+
+def room_of(places: list[ModelPlace], heads: Collection[Path] = ()) -> PairRoom | None:
+    """What the models in `places` and the folders of `heads` take together.
+
+    None where mlx-lm cannot tell of one from its configuration.
+    """
+    on_cpu = mx.default_device().type == mx.DeviceType.cpu
+    context = min(USUAL_CONTEXT, *(context_of(place.config) or USUAL_CONTEXT for place in places))
+    try:
+        parts = [_estimate(place, context, on_cpu) for place in places]
+    except UnsupportedModelError:
+        return None
+    return PairRoom(
+        weights_bytes=sum(part.weights_bytes for part in parts) + sum(_head_bytes(head, on_cpu) for head in heads),
+        cache_bytes=sum(part.cache_bytes for part in parts),
+        working_bytes=max(part.working_bytes for part in parts),  # they never compute at the same time
+        context_tokens=context,
+        available_bytes=available_bytes(),
+    )
+
+
+def check_room(name: str, places: list[ModelPlace], heads: Collection[Path] = (), *, anyway: bool) -> PairRoom | None:
+    """As `room_of`. Raises DoesNotFitError, unless `anyway`, where that is more than there is."""
+    room = room_of(places, heads)
+    if room is None or anyway:
+        return room
+    verdict, sentence = weigh(name, room.needed_bytes, room.available_bytes)
+    if verdict == "no":
+        message = f"{sentence.rstrip('.')}; a smaller one or fewer bits would do, --anyway loads it all the same."
+        raise DoesNotFitError(message, needed_bytes=room.needed_bytes, available_bytes=room.available_bytes)
+    return room
+
+
+def _estimate(place: ModelPlace, context: int, on_cpu: bool) -> MemoryEstimate:
+    size = sum(file.stat().st_size for file in place.folder.glob("model*.safetensors"))
+    # A draft is unpacked on a CPU, see `load_pair`.
+    return estimate(place.config, size, context, in_float32=place.is_draft and on_cpu)
+
+
+def _head_bytes(folder: Path, on_cpu: bool) -> int:
+    """A head's weights; on a CPU they are unpacked to float32, see `heads.loading`."""
+    files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pt")]
+    if not on_cpu or any(path.suffix != ".safetensors" for path in files):
+        return sum(path.stat().st_size for path in files)
+    return 4 * sum(_unpacked_values(tensor_shapes(path), folder) for path in files)
+
+
+def _unpacked_values(shapes: dict[str, tuple[int, ...]], folder: Path) -> int:
+    quantisation = read_config(folder).get("quantization")
+    group = int(quantisation.get("group_size", 64)) if isinstance(quantisation, dict) else 64
+    count = 0
+    for name, shape in shapes.items():
+        scales = shapes.get(f"{name.removesuffix('.weight')}.scales")
+        if not name.endswith((".scales", ".biases")):
+            count += math.prod(scales) * group if scales else math.prod(shape)
+    return count
