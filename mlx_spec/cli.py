@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mlx_spec import blas
 from mlx_spec.bench.command import bench
+from mlx_spec.bench.try_command import try_pair
 from mlx_spec.errors import DoesNotFitError, LookaheadError, PromptError
 from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.command import models_app
@@ -38,6 +39,7 @@ from mlx_spec.run import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 train_app = typer.Typer(no_args_is_help=True, help="Make a draft for a target.")
+models_app.command("try")(try_pair)  # here, as what races stands above what loads
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 models_app = typer.Typer(no_args_is_help=True, help="The models on this machine, and which of them fit together.")
 
 _CAPTION = """bridged: two tokenizers; the draft proposes the tokens they share.
-verified: both ids stand in public code that loads them. Only the starter pair was measured."""
+verified: both ids stand in public code that loads them. `mlx-spec models try PAIR` measures one here."""
 _MODEL = "A pair's name, a folder, a .gguf file or a Hub id."
 
 
@@ -140,13 +140,19 @@ for _name, _command in (
 
 
 def _facts(pair: "Pair") -> dict[str, Any]:
-    return {key: value for key, value in asdict(pair).items() if key != "name"}
+    from mlx_spec.models.races import measured
+
+    race = measured(pair)
+    facts = {key: value for key, value in asdict(pair).items() if key != "name"}
+    return facts | {"measured": race.to_dict() if race else None}
 
 
 def _table(chosen: "list[Pair]") -> "Table":
     """Two columns, so that the ids, which are copied from here, stay whole on eighty characters."""
     from rich.table import Table
     from rich.text import Text
+
+    from mlx_spec.models.races import measured
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     table.add_column("pair", no_wrap=True)
@@ -155,7 +161,10 @@ def _table(chosen: "list[Pair]") -> "Table":
         vocabulary = {"same": "same vocabulary", "bridged": "bridged", "head": "reads the target"}[pair.kind]
         name = Text.assemble((pair.name, "bold"), "\n", (vocabulary, "yellow" if pair.kind == "bridged" else "green"))
         name.append("\nverified" if pair.verified else "\nnot verified", "dim")
-        table.add_row(name, Text.assemble(f"{pair.target}\n{pair.draft}\n", (pair.note, "dim")))
+        what = Text.assemble(f"{pair.target}\n{pair.draft}\n", (pair.note, "dim"))
+        if race := measured(pair):
+            what.append(f"\n{race.ratio:.2f} times plain decoding here, raced on {race.day}", "green")
+        table.add_row(name, what)
     table.caption = _CAPTION
     table.caption_justify = "left"
     return table

@@ -104,10 +104,16 @@ class LibraryRoutes:
     async def pairs(self, request: Request) -> Response:
         """The known pairs, or those of `?target=`, the better first."""
         from mlx_spec.models.pairs import PAIRS, recommend
+        from mlx_spec.models.races import measured
 
         target = request.query_params.get("target")
-        chosen = list(PAIRS.values()) if target is None else recommend(target)
-        return JSONResponse({"pairs": [asdict(pair) for pair in chosen]})
+
+        def look() -> Json:
+            chosen = list(PAIRS.values()) if target is None else recommend(target)
+            raced = [(pair, measured(pair)) for pair in chosen]
+            return {"pairs": [asdict(pair) | {"measured": race.to_dict() if race else None} for pair, race in raced]}
+
+        return await _answered(look)
 
     async def search(self, request: Request) -> Response:
         """Models for `?q=`."""
