@@ -37,8 +37,11 @@ class EngineState(Enum):
 
 
 def engine_command(port: int, parent_pid: int) -> list[str]:
-    """`mlx-spec serve` under this interpreter; it ends by itself when `parent_pid` is gone."""
-    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--parent-pid", str(parent_pid)]
+    """`mlx-spec serve` under this interpreter; it ends by itself when `parent_pid` is gone.
+
+    It loads what does not fit too: whoever chose that in the window was asked there.
+    """
+    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--parent-pid", str(parent_pid), "--anyway"]
     return [sys.executable, "-m", "mlx_spec.cli", *arguments]
 
 

@@ -88,7 +88,7 @@ def test_a_program_that_is_not_there(qtbot: QtBot) -> None:
 def test_the_command_names_loopback_and_the_parent() -> None:
     command = engine_command(4711, 42)
     assert command[:3] == [sys.executable, "-m", "mlx_spec.cli"]
-    assert command[3:] == ["serve", "--host", "127.0.0.1", "--port", "4711", "--parent-pid", "42"]
+    assert command[3:] == ["serve", "--host", "127.0.0.1", "--port", "4711", "--parent-pid", "42", "--anyway"]
 
 
 WINDOW = f"""
