@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.cache.rollback import check_rollback
-from mlx_spec.config import SpeculativeConfig
+from mlx_spec.config import DRAFTERS, DrafterName, SpeculativeConfig
 from mlx_spec.drafters.self_draft import half_of
 from mlx_spec.errors import ConfigError, PromptError, UnsupportedModelError
 from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
 
-DrafterName = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
-DRAFTERS: Final[tuple[DrafterName, ...]] = get_args(DrafterName)
 HEADS: Final = frozenset(DRAFTER_OF.values())
 """The drafters that a checkpoint of their own makes."""
 Lookahead = int | Literal["auto"]

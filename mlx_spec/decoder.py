@@ -17,10 +17,10 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.admission import DrafterName, Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
+from mlx_spec.admission import Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
 from mlx_spec.calibration import calibrated
 from mlx_spec.ceiling import Ceiling, measured_ceiling
-from mlx_spec.config import LOSSY_RULES, AcceptanceRule, SamplingParams, SpeculativeConfig
+from mlx_spec.config import LOSSY_RULES, AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta

@@ -4,9 +4,6 @@ import io
 import logging
 from typing import Final
 
-from pypdf import PasswordType, PdfReader
-from pypdf.errors import DependencyError
-
 SIGNATURE: Final = b"%PDF-"
 # What stands before the signature is allowed to be this long.
 HEAD_BYTES: Final = 1024
@@ -26,6 +23,10 @@ def is_pdf(data: bytes) -> bool:
 
 def pdf_text(data: bytes) -> tuple[str, int]:
     """The text of all pages, a blank line between two, and how many pages there are. Raises PdfError."""
+    # Every command and every window waits for what stands above, and few for a PDF.
+    from pypdf import PasswordType, PdfReader
+    from pypdf.errors import DependencyError
+
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:

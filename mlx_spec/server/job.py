@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import uuid4
 
-from mlx_spec.admission import DrafterName
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.events import Event, GenerationFinished
 from mlx_spec.steering import Steering
 

@@ -53,6 +53,18 @@ def mlx_spec(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[st
     )
 
 
+def test_help_and_a_mistyped_option_wait_for_no_library_that_is_slow_to_import() -> None:
+    for arguments in (["--help"], ["bench", "--contenders", "fast"], ["generate", "--nope"]):
+        code = (
+            "import atexit, sys; from mlx_spec import cli; "
+            f"sys.argv = ['mlx-spec', *{arguments}]; "
+            "slow = {'mlx', 'mlx_lm', 'transformers', 'numpy', 'pypdf', 'huggingface_hub'}; "
+            "atexit.register(lambda: print('imported', sorted(slow & sys.modules.keys()))); cli.main()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.stdout.endswith("imported []\n"), (arguments, done)
+
+
 def test_generate_json_is_what_the_library_gives(pair_options: list[str]) -> None:
     done = mlx_spec(
         "generate", "hello", *pair_options, "--temperature", "0.7", "--seed", "2", "--max-tokens", "24", "--json"

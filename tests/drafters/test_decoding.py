@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlx_spec.admission import DrafterName
-from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.errors import ConfigError
 from mlx_spec.events import GenerationFinished
