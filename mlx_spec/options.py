@@ -9,8 +9,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mlx_spec.admission import DrafterName
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams, SpeculativeConfig, tree_settings
+from mlx_spec.config import (
+    LOOKAHEAD_LIMIT,
+    AcceptanceRule,
+    DrafterName,
+    SamplingParams,
+    SpeculativeConfig,
+    tree_settings,
+)
 from mlx_spec.errors import ConfigError, PromptError
 
 Target = Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")]
