@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 from PySide6.QtNetwork import QNetworkReply
 
 from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
@@ -107,8 +107,8 @@ class EngineClient(QObject):
             return
         reply.deleteLater()
         if (status := status_of(reply)) in (401, 403):
-            advice = "Look at the token in Settings."
-            self.refused.emit(Problem("The engine refused the connection.", advice, f"HTTP {status}"))
+            advice = self.tr("Look at the token in Settings.")
+            self.refused.emit(Problem(self.tr("The engine refused the connection."), advice, f"HTTP {status}"))
             return
         try:
             card = json.loads(body_of(reply))["data"][0]
@@ -140,7 +140,9 @@ class EngineClient(QObject):
         try:
             events = parse_chunk(data)
         except ProtocolError as error:
-            self._fail(Problem("The engine's answer could not be read.", "Try again.", str(error), "retry"))
+            self._fail(
+                Problem(self.tr("The engine's answer could not be read."), self.tr("Try again."), str(error), "retry")
+            )
             return
         for event in events:
             self._tell(event)
@@ -169,11 +171,18 @@ class EngineClient(QObject):
         if status not in (None, 200):
             self._fail(explain(_read_refusal(self._refusal, int(status)), int(status)))
         elif reply.error() in _SILENCE:
-            quiet = f"Nothing arrived for {self._silence_ms / 1000:g} s."
-            self._fail(Problem("The engine went quiet.", "Try again, or start the engine again.", quiet, "restart"))
+            quiet = self.tr("Nothing arrived for {0:g} s.").format(self._silence_ms / 1000)
+            self._fail(
+                Problem(
+                    self.tr("The engine went quiet."),
+                    self.tr("Try again, or start the engine again."),
+                    quiet,
+                    "restart",
+                )
+            )
         else:
-            kept = "What arrived so far is kept."
-            self._fail(Problem("The connection to the engine was lost.", kept, reply.errorString(), "retry"))
+            kept = self.tr("What arrived so far is kept.")
+            self._fail(Problem(self.tr("The connection to the engine was lost."), kept, reply.errorString(), "retry"))
 
     def _fail(self, problem: Problem) -> None:
         if self._reply is not None:
@@ -197,13 +206,32 @@ def explain(failure: Failure, status: int) -> Problem:
     """An error object in the words of the window."""
     details = f"HTTP {status}, {failure.kind}" + (f", field {failure.param}" if failure.param else "")
     if status == 400:
-        return Problem("The engine did not accept the request.", failure.message, details)
+        return Problem(
+            QCoreApplication.translate("EngineClient", "The engine did not accept the request."),
+            failure.message,
+            details,
+        )
     if status in (401, 403):
         details = f"{details}\n{failure.message}"
-        return Problem("The engine refused the connection.", "Start the engine again.", details, "restart")
+        return Problem(
+            QCoreApplication.translate("EngineClient", "The engine refused the connection."),
+            QCoreApplication.translate("EngineClient", "Start the engine again."),
+            details,
+            "restart",
+        )
     if status == 404:
-        return Problem("The engine does not serve this model.", failure.message, details, "restart")
-    return Problem("The engine could not finish the answer.", failure.message or "Try again.", details, "retry")
+        return Problem(
+            QCoreApplication.translate("EngineClient", "The engine does not serve this model."),
+            failure.message,
+            details,
+            "restart",
+        )
+    return Problem(
+        QCoreApplication.translate("EngineClient", "The engine could not finish the answer."),
+        failure.message or QCoreApplication.translate("EngineClient", "Try again."),
+        details,
+        "retry",
+    )
 
 
 def _read_refusal(body: bytes, status: int) -> Failure:

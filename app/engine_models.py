@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from PySide6.QtCore import QByteArray, QObject, QTimer, QUrl, Signal
-from PySide6.QtNetwork import QNetworkAccessManager, QNetworkProxy, QNetworkReply, QNetworkRequest
+from PySide6.QtCore import QByteArray, QObject, QTimer, Signal
+from PySide6.QtNetwork import QNetworkReply
 
-from app.engine_process import EngineAddress
+from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
 from app.model_records import (
     Refusal,
     parse_download,
@@ -21,11 +21,11 @@ from app.model_records import (
 )
 from app.sse import SseParser
 
-_STATUS: Final = QNetworkRequest.Attribute.HttpStatusCodeAttribute
 _TIMEOUT_MS: Final = 60_000  # a Hub that is far away is asked several times for one search
 _VERIFY_MS: Final = 30 * 60_000  # reading every byte of a large model takes minutes
 _AGAIN_MS: Final = 500
 _EVENTS: Final = "events"
+_ROUTE: Final = "/v1/models"
 _GONE: Final = "The engine does not answer: it may be starting, or loading a model. This goes on when it does."
 _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "search": parse_findings,
@@ -56,10 +56,7 @@ class ModelsClient(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._address: EngineAddress | None = None
-        self._network = QNetworkAccessManager(self)
-        self._network.setProxy(QNetworkProxy(QNetworkProxy.ProxyType.NoProxy))
-        # One connection for all: a closure that holds its reply outlives the network it came from, and crashes.
+        self._network = EngineNetwork(self)
         self._network.finished.connect(self._on_reply)
         self._events: QNetworkReply | None = None
         self._parser = SseParser()
@@ -69,7 +66,7 @@ class ModelsClient(QObject):
 
     def set_address(self, address: EngineAddress) -> None:
         """Send what follows to `address`; a watch goes on there."""
-        self._address = address
+        self._network.address = address
         if self._is_watching:
             self.watch()
 
@@ -131,30 +128,23 @@ class ModelsClient(QObject):
         self._close_events()
 
     def _ask(self, task: str, subject: str, method: str, path: str, body: dict[str, str] | None = None) -> None:
-        if self._address is None:
+        if self._network.address is None:
             self.refused.emit(task, subject, Refusal(_GONE, "gone"))
             return
-        request = self._request(path)
-        request.setTransferTimeout(_VERIFY_MS if task == "verify" else _TIMEOUT_MS)
-        data = QByteArray()
-        if body is not None:
-            request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
-            data = QByteArray(json.dumps(body).encode())
-        reply = self._network.sendCustomRequest(request, QByteArray(method.encode()), data)
+        path, timeout_ms = f"{_ROUTE}/{path}", _VERIFY_MS if task == "verify" else _TIMEOUT_MS
+        if body is None:
+            request = self._network.request(path, timeout_ms)
+            reply = self._network.sendCustomRequest(request, QByteArray(method.encode()))
+        else:
+            reply = self._network.send_json(path, body, method=method, timeout_ms=timeout_ms)
         reply.setProperty("task", task)
         reply.setProperty("subject", subject)
 
-    def _request(self, path: str) -> QNetworkRequest:
-        assert self._address is not None
-        request = QNetworkRequest(QUrl.fromEncoded(QByteArray(f"{self._address.url}/v1/models/{path}".encode())))
-        request.setRawHeader(QByteArray(b"Authorization"), QByteArray(f"Bearer {self._address.api_key}".encode()))
-        return request
-
     def _open_events(self) -> None:
-        if self._address is None or self._events is not None:
+        if self._network.address is None or self._events is not None:
             return
         self._parser = SseParser()
-        self._events = self._network.get(self._request("downloads/events"))
+        self._events = self._network.get(self._network.request(f"{_ROUTE}/downloads/events"))
         self._events.setProperty("task", _EVENTS)
         self._events.readyRead.connect(self._on_events)
 
@@ -165,9 +155,9 @@ class ModelsClient(QObject):
             reply.abort()
 
     def _on_events(self) -> None:
-        if self._events is None or self._events.attribute(_STATUS) != 200:
+        if self._events is None or status_of(self._events) != 200:
             return
-        for data in self._parser.feed(bytes(self._events.readAll().data())):
+        for data in self._parser.feed(body_of(self._events)):
             try:
                 self.downloads_changed.emit(parse_downloads(json.loads(data)))
             except (AttributeError, KeyError, TypeError, ValueError):
@@ -182,8 +172,7 @@ class ModelsClient(QObject):
                 if self._is_watching:
                     self._again.start()
             return
-        status = reply.attribute(_STATUS)
-        body = bytes(reply.readAll().data()) if reply.isOpen() else b""
+        status, body = status_of(reply), body_of(reply)
         if status is None:
             self.refused.emit(task, subject, Refusal(_GONE, "gone"))
             return

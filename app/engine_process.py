@@ -125,8 +125,10 @@ class EngineProcess(QObject):
 
     def _tell_unreached(self, address: EngineAddress) -> None:
         if self.remote == address and self.state is EngineState.STARTING:
-            advice = "Look whether it runs there, and at the address in Settings. Reaching it goes on being tried."
-            self.gave_up.emit(Problem(f"No engine answers at {address.url}.", advice, "", "none"))
+            advice = self.tr(
+                "Look whether it runs there, and at the address in Settings. Reaching it goes on being tried."
+            )
+            self.gave_up.emit(Problem(self.tr("No engine answers at {0}.").format(address.url), advice, "", "none"))
 
     def _watch(self, address: EngineAddress) -> None:
         self.address = address
@@ -145,7 +147,7 @@ class EngineProcess(QObject):
         process.errorOccurred.connect(self._on_error)
         self._log.clear()
         self._process = process
-        self._set_state(EngineState.STARTING, "Starting the engine…")
+        self._set_state(EngineState.STARTING, self.tr("Starting the engine…"))
         program, *arguments = [*self._command(port, os.getpid()), *self.models]
         process.start(program, arguments)
         if self._process is not process:  # it could not be started, and said so already
@@ -157,19 +159,24 @@ class EngineProcess(QObject):
             self._set_state(EngineState.READY, health.message)
         elif health.status == "failed":
             problem = Problem(
-                "The model could not be loaded.", health.message or "Look at the details.", self.log_tail(), "restart"
+                self.tr("The model could not be loaded."),
+                health.message or self.tr("Look at the details."),
+                self.log_tail(),
+                "restart",
             )
             self.stop()
             self.gave_up.emit(problem)
         else:
-            self._set_state(EngineState.LOADING, health.message or "Loading the model…")
+            self._set_state(EngineState.LOADING, health.message or self.tr("Loading the model…"))
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart and (process := self._let_go()):
             process.deleteLater()
             self._set_state(EngineState.STOPPED, "")
-            advice = "Installing Lookahead again should help."
-            self.gave_up.emit(Problem("The engine could not be started.", advice, process.errorString(), "restart"))
+            advice = self.tr("Installing Lookahead again should help.")
+            self.gave_up.emit(
+                Problem(self.tr("The engine could not be started."), advice, process.errorString(), "restart")
+            )
 
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._read_log()
@@ -178,17 +185,21 @@ class EngineProcess(QObject):
             return
         process.deleteLater()
         self._crashes.append(time.monotonic())
-        how = f"signal {code}" if status == QProcess.ExitStatus.CrashExit else f"exit code {code}"
+        how = self.tr("signal {0}").format(code) if status == QProcess.ExitStatus.CrashExit else f"exit code {code}"
         details = f"{how}\n{self.log_tail()}".strip()
         if len(self._crashes) == CRASH_LIMIT and self._crashes[-1] - self._crashes[0] < CRASH_WINDOW_S:
             self._set_state(EngineState.STOPPED, "")
-            advice = f"It stopped {CRASH_LIMIT} times within a minute."
-            self.gave_up.emit(Problem("The engine keeps stopping.", advice, details, "restart"))
+            advice = self.tr("It stopped {0} times within a minute.").format(CRASH_LIMIT)
+            self.gave_up.emit(Problem(self.tr("The engine keeps stopping."), advice, details, "restart"))
             return
-        self._set_state(EngineState.STARTING, "Starting the engine again…")
+        self._set_state(EngineState.STARTING, self.tr("Starting the engine again…"))
         self._restart.start(self._backoff_ms[min(len(self._crashes), len(self._backoff_ms)) - 1])
         self.crashed.emit(
-            Problem("The engine stopped unexpectedly.", "It is being started again. The conversation is kept.", details)
+            Problem(
+                self.tr("The engine stopped unexpectedly."),
+                self.tr("It is being started again. The conversation is kept."),
+                details,
+            )
         )
 
     def _let_go(self) -> QProcess | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from platformdirs import user_log_path
+from PySide6.QtCore import QCoreApplication
 
 from app.problem import Problem
 
@@ -48,7 +49,13 @@ def catch_errors(tell: Callable[[Problem], object]) -> None:
             return
         details = "".join(traceback.format_exception(kind, error, trace))
         logging.getLogger("app").error("Nobody caught this:\n%s", details)
-        advice = "What you wrote is kept. Please report it with the details."
-        tell(Problem("Something went wrong inside Lookahead.", advice, f"{log_file()}\n{details}"))
+        advice = QCoreApplication.translate("Logs", "What you wrote is kept. Please report it with the details.")
+        tell(
+            Problem(
+                QCoreApplication.translate("Logs", "Something went wrong inside Lookahead."),
+                advice,
+                f"{log_file()}\n{details}",
+            )
+        )
 
     sys.excepthook = on_error

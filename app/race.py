@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from PySide6.QtCore import QCoreApplication
+
 from app.conversation import Turn
 from app.protocol import EmittedToken, Round
 from app.viewmodels.trace_tally import Tally
@@ -49,15 +51,27 @@ class Verdict:
     def words(self) -> str:
         """The verdict on the words, in a sentence."""
         if self.difference is None:
-            return f"The same words, token for token: all {self.num_tokens:,} of them."
-        where = f"The words differ from token {self.difference.place + 1:,} on"
+            return QCoreApplication.translate("Verdict", "The same words, token for token: all {0:,} of them.").format(
+                self.num_tokens
+            )
+        where = QCoreApplication.translate("Verdict", "The words differ from token {0:,} on").format(
+            self.difference.place + 1
+        )
         if self.rule == "typical":
-            return f"{where}: typical acceptance is lossy, and may change them."
+            return QCoreApplication.translate(
+                "Verdict", "{0}: typical acceptance is lossy, and may change them."
+            ).format(where)
         if self.rule != "coupled":
-            return f"{where}, as the {self.rule} rule allows: it keeps the distribution, not the words of a seed."
+            return QCoreApplication.translate(
+                "Verdict", "{0}, as the {1} rule allows: it keeps the distribution, not the words of a seed."
+            ).format(where, self.rule)
         if self.difference.is_near_tie:
-            return f"{where}, at a near-tie that rounding decided: the target found both about as likely."
-        return f"{where}. That should not happen with the coupled rule: please export both and report it."
+            return QCoreApplication.translate(
+                "Verdict", "{0}, at a near-tie that rounding decided: the target found both about as likely."
+            ).format(where)
+        return QCoreApplication.translate(
+            "Verdict", "{0}. That should not happen with the coupled rule: please export both and report it."
+        ).format(where)
 
 
 def judge(plain: Sequence[Round], ours: Sequence[Round], rule: str) -> Verdict:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.application import Application
@@ -44,13 +44,18 @@ def open_store(open_kept: Callable[[], Store] = Store.default) -> OpenedStore:
     try:
         store = open_kept()
     except StoreError as error:
-        advice = "Until then nothing of this window's chats is kept."
+        advice = QCoreApplication.translate("Workspace", "Until then nothing of this window's chats is kept.")
         return OpenedStore(Store(None), (Problem(str(error), advice, error.details),))
     if store.damaged is None:
         return OpenedStore(store)
-    saved = f"{store.num_saved:,} messages could be read and are here again."
-    details = f"The damaged file was moved to {store.damaged}"
-    return OpenedStore(store, (Problem("The file of your chats was damaged.", saved, details),))
+    saved = QCoreApplication.translate("Workspace", "{0:,} messages could be read and are here again.").format(
+        store.num_saved
+    )
+    details = QCoreApplication.translate("Workspace", "The damaged file was moved to {0}").format(store.damaged)
+    return OpenedStore(
+        store,
+        (Problem(QCoreApplication.translate("Workspace", "The file of your chats was damaged."), saved, details),),
+    )
 
 
 class Workspace(QObject):

@@ -98,4 +98,5 @@ class Answering(QObject):
             self.answer = None
             answer.state = state
             self._recorder.closed(answer)
+            self._trace.end()
             self.closed.emit(answer)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from app.attachments import AttachedFile, attached, pasted
 from app.conversation import Attachment
@@ -114,6 +114,11 @@ def explain(errors: list[PromptFilesError], num_taken: int) -> Problem:
     details = "\n".join(error.details for error in errors if error.details)
     if len(errors) == 1:
         return Problem(str(errors[0]), details=details)
-    others = f" The other {num_taken} were taken." if num_taken else ""
+    others = (
+        QCoreApplication.translate("Attachments", " The other {0} were taken.").format(num_taken) if num_taken else ""
+    )
     sentences = "\n".join(str(error) for error in errors)
-    return Problem(f"{len(errors)} files were left out.{others}", details=sentences)
+    return Problem(
+        QCoreApplication.translate("Attachments", "{0} files were left out.{1}").format(len(errors), others),
+        details=sentences,
+    )

@@ -248,7 +248,7 @@ class ChatViewModel(QObject):
                 answer.rounds = [replace(parse_round(wire), index=index) for index, wire in enumerate(wires)]
             except (StoreError, ProtocolError) as error:
                 details = getattr(error, "details", str(error))
-                self.problem_raised.emit(Problem("The rounds of this answer could not be read.", "", details))
+                self.problem_raised.emit(Problem(self.tr("The rounds of this answer could not be read."), "", details))
         self._keep_loaded(answer)
         return answer.rounds
 
@@ -322,8 +322,10 @@ class ChatViewModel(QObject):
         lost, self._lost = self._lost, None
         turns = self.conversation.turns
         if lost is not None and turns and turns[-1].answer.state == "failed":
-            kept = "What arrived of the answer is kept."
-            self.problem_raised.emit(Problem("The engine stopped and is running again.", kept, lost.details, "retry"))
+            kept = self.tr("What arrived of the answer is kept.")
+            self.problem_raised.emit(
+                Problem(self.tr("The engine stopped and is running again."), kept, lost.details, "retry")
+            )
         elif lost is not None:
             self.problem_solved.emit()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from app.conversation import Answer, Conversation, Question, Settings, Versions
 from app.problem import Problem
@@ -159,5 +159,5 @@ def title_of(text: str) -> str:
     """A chat's first title: the beginning of its first question, cut between two words."""
     flat = " ".join(text.split())
     if len(flat) <= TITLE_CHARS:
-        return flat or "New chat"
+        return flat or QCoreApplication.translate("ChatRecorder", "New chat")
     return flat[:TITLE_CHARS].rsplit(" ", 1)[0].rstrip(",.;:") + "…"

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QObject, Signal
 
 from app.engine_client import EngineClient
 from app.speculation_client import SpeculationClient
 from app.viewmodels.chat import ChatViewModel
 
-NEXT_ANSWER = "Holds from the next answer on."
-NEXT_ROUND = "Holds from the next round on, and for the coming answers."
+NEXT_ANSWER = QT_TRANSLATE_NOOP("SteeringViewModel", "Holds from the next answer on.")
+NEXT_ROUND = QT_TRANSLATE_NOOP("SteeringViewModel", "Holds from the next round on, and for the coming answers.")
 
 
 class SteeringViewModel(QObject):
@@ -28,8 +28,10 @@ class SteeringViewModel(QObject):
     def __init__(self, chat: ChatViewModel, client: EngineClient, speculation: SpeculationClient) -> None:
         super().__init__()
         self._chat, self._client, self._speculation = chat, client, speculation
-        speculation.steered.connect(lambda: self.told.emit(NEXT_ROUND))
-        speculation.refused.connect(lambda why: self.told.emit(f"The answer under way stays as it is. {why}"))
+        speculation.steered.connect(lambda: self.told.emit(self.tr(NEXT_ROUND)))
+        speculation.refused.connect(
+            lambda why: self.told.emit(self.tr("The answer under way stays as it is. {0}").format(why))
+        )
 
     def change(self, fields: Mapping[str, Any]) -> None:
         """Take new values of some of the Settings' fields."""
@@ -38,4 +40,4 @@ class SteeringViewModel(QObject):
         if self._chat.is_busy:
             self._speculation.steer(self._client.request_id, fields)
         else:
-            self.told.emit(NEXT_ANSWER)
+            self.told.emit(self.tr(NEXT_ANSWER))

@@ -90,6 +90,11 @@ class TraceViewModel(QObject):
         self._repaint.stop()
         self.updated.emit()
 
+    def end(self) -> None:
+        """The answer grows no more, whole or not: from now on it can be replayed."""
+        self._repaint.stop()
+        self.updated.emit()
+
     def scrub(self, horizon: int | None) -> None:
         """Show the first `horizon` rounds only, None for all."""
         horizon = None if horizon is None else max(0, min(horizon, len(self._rounds)))

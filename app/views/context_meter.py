@@ -40,7 +40,7 @@ class ContextMeter(QWidget):
         self.label.setProperty("role", "danger" if over > 0 else "muted")
         self.label.style().unpolish(self.label)
         self.label.style().polish(self.label)
-        what = "The next prompt in tokens, of those that the model's context holds."
+        what = self.tr("The next prompt in tokens, of those that the model's context holds.")
         self.setToolTip(
             self.tr(
                 "{0} The conversation, the attached files and the question, as the model's template has them."

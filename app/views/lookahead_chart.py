@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QCoreApplication, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
 
@@ -21,14 +21,21 @@ class LookaheadChart(TraceChart):
     looked ahead. Hatched: parked rounds."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
-        super().__init__("Lookahead and accepted tokens by round", HEIGHT_PX, palette, parent)
+        super().__init__(
+            QCoreApplication.translate("LookaheadChart", "Lookahead and accepted tokens by round"),
+            HEIGHT_PX,
+            palette,
+            parent,
+        )
 
     def show_rounds(self, rounds: Sequence[Round], num_shown: int, *, is_live: bool) -> None:
         """Show them, and say in words what they are like."""
         super().show_rounds(rounds, num_shown, is_live=is_live)
         if rounds:
             last = rounds[-1]
-            words = f"{len(rounds)} rounds; in the latest, {last.accepted_count} of {len(last.drafted)} drafts accepted"
+            words = self.tr("{0} rounds; in the latest, {1} of {2} drafts accepted").format(
+                len(rounds), last.accepted_count, len(last.drafted)
+            )
             self.setAccessibleDescription(words)
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
@@ -49,7 +56,7 @@ class LookaheadChart(TraceChart):
         self.draw_horizon(painter, axis, palette)
         if axis.count:
             last = str(axis.first + axis.count - 1)
-            self.draw_feet(painter, axis.plot, f"round {axis.first}", last, palette)
+            self.draw_feet(painter, axis.plot, self.tr("round {0}").format(axis.first), last, palette)
 
     def _draw_parked(self, painter: QPainter, axis: RoundAxis, palette: Palette) -> None:
         painter.setPen(Qt.PenStyle.NoPen)

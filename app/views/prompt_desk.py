@@ -139,14 +139,18 @@ class PromptDesk(QObject):
         self._open(file_dialog(file, self._window))
 
     def _show_prompt(self, count: TokenCount) -> None:
-        about = f"{count.num_tokens:,} tokens of {count.context_length:,}. Special tokens are written out."
+        about = self.tr("{0:,} tokens of {1:,}. Special tokens are written out.").format(
+            count.num_tokens, count.context_length
+        )
         self._open(TextDialog(self.tr("What the model sees"), about, count.prompt or "", self._window))
 
     def open_form(self, prompts: Sequence[PromptFile]) -> None:
         """Ask for the values of prompt files, and run them: one as a new chat, several in the queue."""
         asked = {prompt.settings.pair for prompt in prompts} - {None, self._chat.model}
-        served = self._chat.model or "none yet"
-        remark = f"Asks for the pair {', '.join(sorted(filter(None, asked)))}; this engine serves {served}."
+        served = self._chat.model or self.tr("none yet")
+        remark = self.tr("Asks for the pair {0}; this engine serves {1}.").format(
+            ", ".join(sorted(filter(None, asked))), served
+        )
         form = PromptForm(prompts, self._window.theme.palette, remark if asked else "", self._window)
         form.run_chosen.connect(lambda values: self._run(form, values))
         self._open(form)
@@ -173,16 +177,16 @@ class PromptDesk(QObject):
         name, num_files = listing.folder.name, len(listing.files)
         if not listing.is_whole:
             advice = self.tr("Choose a smaller folder, or the files in it.")
-            self._tell(Problem(f"“{name}” holds more than {MAX_FILES:,} files.", advice))
+            self._tell(Problem(self.tr("“{0}” holds more than {1:,} files.").format(name, MAX_FILES), advice))
         elif not listing.files:
-            self._tell(Problem(f"“{name}” is empty.", self.tr("Hidden files are left out.")))
+            self._tell(Problem(self.tr("“{0}” is empty.").format(name), self.tr("Hidden files are left out.")))
         else:
             num_prompts = sum(is_prompt_file(path) for path in listing.files)
-            files = f"{num_files} file" + ("s" if num_files > 1 else "")
-            kinds = f" {num_prompts} of them are prompt files and would run." if num_prompts else ""
+            files = self.tr("{0} file").format(num_files) + ("s" if num_files > 1 else "")
+            kinds = self.tr(" {0} of them are prompt files and would run.").format(num_prompts) if num_prompts else ""
             box = self._question(
-                f"Take the {files} in “{name}”, {told_size(listing.size_bytes)} together?",
-                f"Folders inside are included, hidden files are left out.{kinds}",
+                self.tr("Take the {0} in “{1}”, {2} together?").format(files, name, told_size(listing.size_bytes)),
+                self.tr("Folders inside are included, hidden files are left out.{0}").format(kinds),
             )
             self._offer(box, self.tr("Take Them"), lambda: self.attachments.add_paths(listing.files))
             self._open(box)
@@ -199,7 +203,9 @@ class PromptDesk(QObject):
         if count is None or count.num_tokens < count.context_length:
             send()  # what the engine could not count it will judge itself
             return
-        needs = f"The prompt needs {count.num_tokens:,} tokens; the model's context holds {count.context_length:,}."
+        needs = self.tr("The prompt needs {0:,} tokens; the model's context holds {1:,}.").format(
+            count.num_tokens, count.context_length
+        )
         reserve = min(self._chat.settings.max_tokens, count.context_length // 4)
         files = [file for file in self.attachments.files if file.num_tokens]
         largest = max(files, key=lambda file: file.num_tokens or 0, default=None)
@@ -208,9 +214,16 @@ class PromptDesk(QObject):
             self._tell(Problem(needs, self.tr("Shorten it, remove a file, or begin a new chat. Nothing was sent.")))
             return
         box = self._question(
-            needs, f"The largest file, “{largest.name}”, has {largest.num_tokens:,}. Nothing was sent yet."
+            needs,
+            self.tr("The largest file, “{0}”, has {1:,}. Nothing was sent yet.").format(
+                largest.name, largest.num_tokens
+            ),
         )
-        self._offer(box, f"Keep Its First {left:,} Tokens", lambda: self.attachments.shorten(largest.key, left))
+        self._offer(
+            box,
+            self.tr("Keep Its First {0:,} Tokens").format(left),
+            lambda: self.attachments.shorten(largest.key, left),
+        )
         self._offer(box, self.tr("Remove It"), lambda: self.attachments.remove(largest.key))
         self._open(box)
 

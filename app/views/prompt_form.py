@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -176,13 +176,19 @@ def told_settings(prompt: PromptFile) -> str:
     settings = prompt.settings
     parts = [
         prompt.path.name,
-        f"temperature {settings.temperature:g}" if settings.temperature is not None else "",
+        QCoreApplication.translate("PromptForm", "temperature {0:g}").format(settings.temperature)
+        if settings.temperature is not None
+        else "",
         f"top-p {settings.top_p:g}" if settings.top_p is not None else "",
-        f"at most {settings.max_tokens:,} tokens" if settings.max_tokens is not None else "",
-        f"seed {settings.seed}" if settings.seed is not None else "",
-        f"lookahead {settings.lookahead}" if settings.lookahead is not None else "",
-        f"pair {settings.pair}" if settings.pair is not None else "",
-        "with a system prompt" if settings.system else "",
+        QCoreApplication.translate("PromptForm", "at most {0:,} tokens").format(settings.max_tokens)
+        if settings.max_tokens is not None
+        else "",
+        QCoreApplication.translate("PromptForm", "seed {0}").format(settings.seed) if settings.seed is not None else "",
+        QCoreApplication.translate("PromptForm", "lookahead {0}").format(settings.lookahead)
+        if settings.lookahead is not None
+        else "",
+        QCoreApplication.translate("PromptForm", "pair {0}").format(settings.pair) if settings.pair is not None else "",
+        QCoreApplication.translate("PromptForm", "with a system prompt") if settings.system else "",
     ]
     return " · ".join(filter(None, parts))
 
@@ -191,7 +197,9 @@ def told_names(prompts: Sequence[PromptFile]) -> str:
     """The first few files by name, and how many there are besides."""
     names = [prompt.path.name for prompt in prompts[:4]]
     more = len(prompts) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names) + (
+        QCoreApplication.translate("PromptForm", " and {0} more").format(more) if more > 0 else ""
+    )
 
 
 def _value(field: Field) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -26,7 +26,11 @@ from prompt_files.results import SUFFIXES, Format, export
 
 SIZE = (820, 620)
 ROW_PX = 34
-FILTERS: dict[str, Format] = {"CSV table (*.csv)": "csv", "JSON (*.json)": "json", "Markdown (*.md)": "markdown"}
+FILTERS: dict[str, Format] = {
+    QT_TRANSLATE_NOOP("QueueWindow", "CSV table (*.csv)"): "csv",
+    "JSON (*.json)": "json",
+    "Markdown (*.md)": "markdown",
+}
 
 
 class QueueWindow(QDialog):
@@ -166,9 +170,11 @@ class QueueWindow(QDialog):
             self.queue.resume()
 
     def _choose_export(self) -> None:
-        name, chosen = QFileDialog.getSaveFileName(self, self.tr("Export Results"), "results.csv", ";;".join(FILTERS))
+        name, chosen = QFileDialog.getSaveFileName(
+            self, self.tr("Export Results"), "results.csv", ";;".join(map(self.tr, FILTERS))
+        )
         if name:
-            kind = FILTERS.get(chosen, "csv")
+            kind = {self.tr(name): kind for name, kind in FILTERS.items()}.get(chosen, "csv")
             path = Path(name)
             self.export_to(path if path.suffix else path.with_suffix(SUFFIXES[kind]), kind)
 

@@ -1,6 +1,6 @@
 """The race, side by side: plain decoding at the left, speculative decoding at the right, the verdict below."""
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
 from PySide6.QtGui import QCloseEvent, QTextCursor
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -9,7 +9,10 @@ from app.viewmodels.race import Lane, RaceViewModel, Side
 from app.views.speed_bars import Speed, SpeedBars
 
 SIZE = (880, 600)
-TITLES: dict[Side, str] = {"plain": "Plain decoding", "ours": "Speculative decoding"}
+TITLES: dict[Side, str] = {
+    "plain": QT_TRANSLATE_NOOP("RaceWindow", "Plain decoding"),
+    "ours": QT_TRANSLATE_NOOP("RaceWindow", "Speculative decoding"),
+}
 
 
 class RaceWindow(QDialog):
@@ -43,7 +46,7 @@ class RaceWindow(QDialog):
     def _build(self) -> None:
         lanes = QHBoxLayout()
         lanes.setSpacing(16)
-        for side, title in TITLES.items():
+        for side, title in ((side, self.tr(name)) for side, name in TITLES.items()):
             lanes.addLayout(self._lane(side, title), 1)
         below = QHBoxLayout()
         below.setSpacing(24)
@@ -94,16 +97,16 @@ class RaceWindow(QDialog):
         self.ratio.setVisible(verdict is not None and verdict.ratio is not None)
         self.bars.setVisible(verdict is not None)
         if verdict is None:
-            waiting = {"plain": "Plain decoding runs first, then the same prompt and seed with a draft.",
-                       "ours": "Now the same with a draft: the words should be the same."}  # fmt: skip
-            told = f"{race.problem.title} {race.problem.advice}" if race.problem else "Nothing was decided."
+            waiting = {"plain": self.tr("Plain decoding runs first, then the same prompt and seed with a draft."),
+                       "ours": self.tr("Now the same with a draft: the words should be the same.")}  # fmt: skip
+            told = f"{race.problem.title} {race.problem.advice}" if race.problem else self.tr("Nothing was decided.")
             self.words.setText(waiting.get(race.running or "", told))
             return
         if verdict.ratio is not None:
             self.ratio.setText(f"{verdict.ratio:.2f}×")
             self.ratio.setStyleSheet("" if verdict.ratio >= 1 else f"color: {self._palette.text}")
         self.words.setText(f"{'✓' if verdict.is_equal else '✗'} {verdict.words}\n{speed_words(verdict.ratio)}")
-        rates = (("Plain", verdict.plain_rate, False), ("Speculative", verdict.our_rate, True))
+        rates = ((self.tr("Plain"), verdict.plain_rate, False), (self.tr("Speculative"), verdict.our_rate, True))
         self.bars.show_values([Speed(name, rate, is_ours=ours) for name, rate, ours in rates if rate])
 
     def _show_lane(self, side: Side, lane: Lane) -> None:
@@ -118,7 +121,7 @@ class RaceWindow(QDialog):
             self._num_shown[side] = len(lane.text)
             text.verticalScrollBar().setValue(text.verticalScrollBar().maximum())
         rate = lane.tally.tokens_per_second
-        words = "waits" if rate is None and self._race.running == "plain" and side == "ours" else ""
+        words = self.tr("waits") if rate is None and self._race.running == "plain" and side == "ours" else ""
         self._rates[side].setText(
             words if rate is None else self.tr("{0:,} tokens · {1:.1f} tokens/s").format(lane.tally.num_emitted, rate)
         )
@@ -140,5 +143,9 @@ def speed_words(ratio: float | None) -> str:
     if ratio is None:
         return ""
     if ratio >= 1:
-        return "Speculative decoding's tokens a second over plain decoding's, both measured just now."
-    return "Plain decoding was faster this time: looking ahead did not pay for this answer on this machine."
+        return QCoreApplication.translate(
+            "RaceWindow", "Speculative decoding's tokens a second over plain decoding's, both measured just now."
+        )
+    return QCoreApplication.translate(
+        "RaceWindow", "Plain decoding was faster this time: looking ahead did not pay for this answer on this machine."
+    )

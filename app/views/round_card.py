@@ -52,7 +52,11 @@ class RoundCard(QWidget):
             self._write_tree(one, palette)
         else:
             self._write_tokens(one, palette)
-        verdict = f"{one.accepted_count} of {len(one.drafted)} drafted accepted" if one.drafted else "Nothing drafted"
+        verdict = (
+            self.tr("{0} of {1} drafted accepted").format(one.accepted_count, len(one.drafted))
+            if one.drafted
+            else self.tr("Nothing drafted")
+        )
         times = (("verify", one.verify_ms), ("draft", one.draft_ms), ("host", one.host_ms))
         spent = " · ".join(f"{name} {_milliseconds(ms)}" for name, ms in times)
         self._cost.setText(f"{verdict}\n{spent}")

@@ -2,16 +2,21 @@
 
 import re
 
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+
 from app.protocol import Round
 
-DRAFTER_NAMES = {"model": "draft model", "ngram": "n-gram"}
+DRAFTER_NAMES = {
+    "model": QT_TRANSLATE_NOOP("RoundWords", "draft model"),
+    "ngram": QT_TRANSLATE_NOOP("RoundWords", "n-gram"),
+}
 
 _TIMES = re.compile(r"(?<=\d)x(?= |$)")
 
 
 def drafter_name(drafter: str) -> str:
     """The drafter's name for people; that of a newer engine's as it is."""
-    return DRAFTER_NAMES.get(drafter, drafter)
+    return QCoreApplication.translate("RoundWords", DRAFTER_NAMES[drafter]) if drafter in DRAFTER_NAMES else drafter
 
 
 def choice_words(one: Round) -> str:

@@ -19,7 +19,7 @@ from app.views.elided_label import ElidedLabel
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10
 SEED_PX = 92
-TITLE_PX = 120  # kept for the title while there are words to leave out
+TITLE_PX = 88  # kept for the title while there are words to leave out
 TEMPERATURE_PX = 56
 LOOKAHEAD_PX = 112
 LOOKAHEAD_TIP = QT_TRANSLATE_NOOP(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QObject
 from PySide6.QtWidgets import QFileDialog
 
 from app.conversation import Answer, build_request
@@ -21,7 +21,9 @@ from app.views.race_window import RaceWindow
 from app.views.tokens_view import TokensView
 from app.views.trace_picture import save_picture
 
-FILTERS = "Rounds as JSON (*.json);;Rounds as CSV (*.csv);;Plot as PNG (*.png);;Plot as SVG (*.svg)"
+FILTERS = QT_TRANSLATE_NOOP(
+    "Speculation", "Rounds as JSON (*.json);;Rounds as CSV (*.csv);;Plot as PNG (*.png);;Plot as SVG (*.svg)"
+)
 NEAR_PX = 60  # what is revealed is not put at the very edge
 
 
@@ -58,7 +60,7 @@ class Speculation(QObject):
     def ask_where_to_export(self) -> None:
         """Let the user choose a file and a format."""
         path, chosen = QFileDialog.getSaveFileName(
-            self._window, self.tr("Export the rounds or the plot"), "rounds.json", FILTERS
+            self._window, self.tr("Export the rounds or the plot"), "rounds.json", self.tr(FILTERS)
         )
         if path:
             suffix = chosen.rpartition("*")[2].rstrip(")")
@@ -79,8 +81,8 @@ class Speculation(QObject):
                 case suffix:
                     raise OSError(f"{suffix or 'no suffix'} is none of .json, .csv, .png and .svg")
         except OSError as error:
-            title = f"{path.name} could not be written."
-            self._window.banner.show_problem(Problem(title, "Choose another place or name.", str(error)))
+            title = self.tr("{0} could not be written.").format(path.name)
+            self._window.banner.show_problem(Problem(title, self.tr("Choose another place or name."), str(error)))
             return False
         return True
 

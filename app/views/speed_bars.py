@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QCoreApplication, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
@@ -29,7 +29,8 @@ class SpeedBars(Bars[Speed]):
     """A line of words and a bar for each speed; all to one scale."""
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
-        super().__init__("Tokens per second: plain, this answer, the limit", ROW_PX, palette, parent)
+        name = QCoreApplication.translate("SpeedBars", "Tokens per second: plain, this answer, the limit")
+        super().__init__(name, ROW_PX, palette, parent)
 
     def height_for(self, num_values: int) -> int:
         """A row for each."""

@@ -1,6 +1,6 @@
 """Where each round's time went: drafting, verifying, and what the host did besides."""
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter
 from PySide6.QtWidgets import QWidget
 
@@ -21,7 +21,8 @@ class TimelineChart(TraceChart):
     """
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
-        super().__init__("Time of each round: verify, draft, host", HEIGHT_PX, palette, parent)
+        name = QCoreApplication.translate("TimelineChart", "Time of each round: verify, draft, host")
+        super().__init__(name, HEIGHT_PX, palette, parent)
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
         """The whole chart."""

@@ -15,6 +15,7 @@ from app.views.token_style import (
     ghost_format,
     probability_format,
     token_format,
+    told,
 )
 
 
@@ -37,15 +38,15 @@ class TokenLegend(FlowText):
         cursor = QTextCursor(self.document())
         if colouring == "kind":
             for kind, style in TOKEN_STYLES.items():
-                self._insert(cursor, style.name, token_format(kind, self._palette), bare)
-            meanings = [f"{style.name}: {style.meaning}" for style in TOKEN_STYLES.values()]
+                self._insert(cursor, told(style.name), token_format(kind, self._palette), bare)
+            meanings = [f"{told(style.name)}: {told(style.meaning)}" for style in TOKEN_STYLES.values()]
         else:
             for least, name, _ in PROBABILITY_BANDS:
-                self._insert(cursor, name, probability_format(least, self._palette), bare)
-            meanings = ["How probable the target found each token"]
+                self._insert(cursor, told(name), probability_format(least, self._palette), bare)
+            meanings = [self.tr("How probable the target found each token")]
         if has_ghosts:
-            self._insert(cursor, GHOST_NAME, ghost_format(self._palette), bare)
-            meanings.append(f"{GHOST_NAME}: drafted, and the target disagreed")
+            self._insert(cursor, told(GHOST_NAME), ghost_format(self._palette), bare)
+            meanings.append(self.tr("{0}: drafted, and the target disagreed").format(told(GHOST_NAME)))
         self.setToolTip("\n".join(meanings))
 
     def _insert(self, cursor: QTextCursor, name: str, fmt: QTextCharFormat, bare: QTextCharFormat) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 from PySide6.QtGui import QColor, QTextCharFormat
 
 from app.protocol import TokenKind
@@ -24,20 +25,41 @@ class TokenStyle:
 
 
 TOKEN_STYLES: dict[TokenKind, TokenStyle] = {
-    "accepted": TokenStyle("accepted", "drafted, and the target agreed", _Underline.SingleUnderline),
-    "correction": TokenStyle("correction", "the target's own, after a rejected draft", _Underline.WaveUnderline),
-    "bonus": TokenStyle("bonus", "one more for free, after a draft accepted whole", _Underline.DashUnderline),
-    "plain": TokenStyle("plain", "nothing was drafted", _Underline.DotLine),
+    "accepted": TokenStyle(
+        QT_TRANSLATE_NOOP("TokenStyle", "accepted"),
+        QT_TRANSLATE_NOOP("TokenStyle", "drafted, and the target agreed"),
+        _Underline.SingleUnderline,
+    ),
+    "correction": TokenStyle(
+        QT_TRANSLATE_NOOP("TokenStyle", "correction"),
+        QT_TRANSLATE_NOOP("TokenStyle", "the target's own, after a rejected draft"),
+        _Underline.WaveUnderline,
+    ),
+    "bonus": TokenStyle(
+        QT_TRANSLATE_NOOP("TokenStyle", "bonus"),
+        QT_TRANSLATE_NOOP("TokenStyle", "one more for free, after a draft accepted whole"),
+        _Underline.DashUnderline,
+    ),
+    "plain": TokenStyle(
+        QT_TRANSLATE_NOOP("TokenStyle", "plain"),
+        QT_TRANSLATE_NOOP("TokenStyle", "nothing was drafted"),
+        _Underline.DotLine,
+    ),
 }
 # From the least probability that a band holds: the surer the target was, the quieter the token looks.
 PROBABILITY_BANDS: tuple[tuple[float, str, QTextCharFormat.UnderlineStyle], ...] = (
-    (0.9, "p 0.9 and more", _Underline.NoUnderline),
-    (0.5, "0.5 to 0.9", _Underline.DotLine),
-    (0.1, "0.1 to 0.5", _Underline.DashUnderline),
-    (0.0, "under 0.1", _Underline.WaveUnderline),
+    (0.9, QT_TRANSLATE_NOOP("TokenStyle", "p 0.9 and more"), _Underline.NoUnderline),
+    (0.5, QT_TRANSLATE_NOOP("TokenStyle", "0.5 to 0.9"), _Underline.DotLine),
+    (0.1, QT_TRANSLATE_NOOP("TokenStyle", "0.1 to 0.5"), _Underline.DashUnderline),
+    (0.0, QT_TRANSLATE_NOOP("TokenStyle", "under 0.1"), _Underline.WaveUnderline),
 )
-GHOST_NAME = "rejected"
+GHOST_NAME = QT_TRANSLATE_NOOP("TokenStyle", "rejected")
 GHOST_PX = 13  # a little smaller: it is not part of the answer
+
+
+def told(name: str) -> str:
+    """A name or a meaning of this module, in the language of the window."""
+    return QCoreApplication.translate("TokenStyle", name)
 
 
 def token_format(kind: TokenKind, palette: Palette) -> QTextCharFormat:

@@ -2,20 +2,30 @@
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import QCoreApplication
+
 from app.protocol import Alternative, DraftedToken, EmittedToken, Round
 from app.views.round_words import choice_words
-from app.views.token_style import GHOST_NAME, TOKEN_STYLES
+from app.views.token_style import GHOST_NAME, TOKEN_STYLES, told
 
 
 def emitted_tooltip(token: EmittedToken, one: Round) -> str:
     """For a token of the answer."""
-    where = f"{TOKEN_STYLES[token.kind].name} · round {one.index} · position {token.position}"
+    kind = told(TOKEN_STYLES[token.kind].name)
+    where = QCoreApplication.translate("TokenTooltip", "{0} · round {1} · position {2}").format(
+        kind, one.index, token.position
+    )
     return _lines(token, where, one, token)
 
 
 def ghost_tooltip(token: DraftedToken, one: Round, replaced_by: EmittedToken | None) -> str:
     """For a rejected draft; the target's token in its place knows what both had in mind there."""
-    return _lines(token, f"{GHOST_NAME} draft · round {one.index}", one, replaced_by)
+    return _lines(
+        token,
+        QCoreApplication.translate("TokenTooltip", "{0} draft · round {1}").format(told(GHOST_NAME), one.index),
+        one,
+        replaced_by,
+    )
 
 
 def visible_text(text: str) -> str:
@@ -29,11 +39,12 @@ def visible_text(text: str) -> str:
 
 def _lines(token: EmittedToken | DraftedToken, where: str, one: Round, place: EmittedToken | None) -> str:
     lines = [f"“{visible_text(token.text)}”  {where}"]
-    lines.append(f"target p {_probability(token.p)} · draft q {_probability(token.q)}")
+    both = _probability(token.p), _probability(token.q)
+    lines.append(QCoreApplication.translate("TokenTooltip", "target p {0} · draft q {1}").format(*both))
     if place is not None and place.target_top:
-        lines.append(f"target: {_alternatives(place.target_top)}")
+        lines.append(QCoreApplication.translate("TokenTooltip", "target: {0}").format(_alternatives(place.target_top)))
     if place is not None and place.draft_top:
-        lines.append(f"draft: {_alternatives(place.draft_top)}")
+        lines.append(QCoreApplication.translate("TokenTooltip", "draft: {0}").format(_alternatives(place.draft_top)))
     if choice := choice_words(one):
         lines.append(choice)
     return "\n".join(lines)

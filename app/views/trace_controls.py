@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from app.conversation import Drafter, Settings
@@ -17,20 +17,57 @@ DEFAULT_THRESHOLD = 0.5
 DEFAULT_RATIO = 0.1
 SHARE_PX = 72
 SHAPES = (
-    ("Chain", "off", "One guess for each place, each behind the one before. Never changes the words"),
-    ("Tree, 2 deep, 2 wide", "2x2", "Two guesses for each place where that pays. Never changes the words"),
-    ("Tree, 3 deep, 2 wide", "3x2", "Two guesses for each place where that pays. Never changes the words"),
-    ("Tree, 4 deep, 3 wide", "4x3", "Three guesses for each place where that pays. Never changes the words"),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Chain"),
+        "off",
+        QT_TRANSLATE_NOOP(
+            "TraceControls", "One guess for each place, each behind the one before. Never changes the words"
+        ),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Tree, 2 deep, 2 wide"),
+        "2x2",
+        QT_TRANSLATE_NOOP("TraceControls", "Two guesses for each place where that pays. Never changes the words"),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Tree, 3 deep, 2 wide"),
+        "3x2",
+        QT_TRANSLATE_NOOP("TraceControls", "Two guesses for each place where that pays. Never changes the words"),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Tree, 4 deep, 3 wide"),
+        "4x3",
+        QT_TRANSLATE_NOOP("TraceControls", "Three guesses for each place where that pays. Never changes the words"),
+    ),
 )
 RULES = (
-    ("Coupled", "coupled", "Lossless: plain decoding's own words, for every seed"),
-    ("Token", "token", "Lossless in distribution: the same chances, other words for a seed"),
-    ("Block", "block", "Lossless in distribution, and accepts a little more than Token"),
-    ("Typical", "typical", "Lossy: accepts likely guesses, and may change the words"),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Coupled"),
+        "coupled",
+        QT_TRANSLATE_NOOP("TraceControls", "Lossless: plain decoding's own words, for every seed"),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Token"),
+        "token",
+        QT_TRANSLATE_NOOP("TraceControls", "Lossless in distribution: the same chances, other words for a seed"),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Block"),
+        "block",
+        QT_TRANSLATE_NOOP("TraceControls", "Lossless in distribution, and accepts a little more than Token"),
+    ),
+    (
+        QT_TRANSLATE_NOOP("TraceControls", "Typical"),
+        "typical",
+        QT_TRANSLATE_NOOP("TraceControls", "Lossy: accepts likely guesses, and may change the words"),
+    ),
 )
-THRESHOLD_WORDS = "A draft ends where its best guess is less sure than this. Never changes the words"
-RATIO_WORDS = (
-    "Guessing stops where the target finds the guesses less probable than this, p against q. Never changes words"
+THRESHOLD_WORDS = QT_TRANSLATE_NOOP(
+    "TraceControls", "A draft ends where its best guess is less sure than this. Never changes the words"
+)
+RATIO_WORDS = QT_TRANSLATE_NOOP(
+    "TraceControls",
+    "Guessing stops where the target finds the guesses less probable than this, p against q. Never changes words",
 )
 
 
@@ -48,25 +85,27 @@ class TraceControls(QWidget):
         self._palette = palette
         self._drafters: list[Drafter] = list(EVERYWHERE)
         self.drafter = _choice([drafter_name(one) for one in self._drafters], palette)
-        self.lookahead = _choice(["Auto", *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))], palette)
+        self.lookahead = _choice([self.tr("Auto"), *(str(length) for length in range(1, MAX_LOOKAHEAD + 1))], palette)
         self.lookahead.setMaxVisibleItems(12)
-        self.shape = _choice([name for name, _, _ in SHAPES], palette)
-        self.rule = _choice([name for name, _, _ in RULES], palette)
+        self.shape = _choice([self.tr(name) for name, _, _ in SHAPES], palette)
+        self.rule = _choice([self.tr(name) for name, _, _ in RULES], palette)
         self.threshold = _share()
         self.ratio = _share()
         self._drafter_words, self._shape_words, self._rule_words = _muted(), _muted(), _muted()
-        self._told = _muted("A change takes effect at the next round.")
+        self._told = _muted(self.tr("A change takes effect at the next round."))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        length_words = _muted("How many tokens are guessed a round; Auto measures what pays. Never changes the words")
+        length_words = _muted(
+            self.tr("How many tokens are guessed a round; Auto measures what pays. Never changes the words")
+        )
         parts: tuple[tuple[str, QWidget, QLabel], ...] = (
-            ("Drafter", self.drafter, self._drafter_words),
-            ("Lookahead", self.lookahead, length_words),
-            ("Shape", self.shape, self._shape_words),
-            ("Acceptance", self.rule, self._rule_words),
-            ("Stop drafting below", self.threshold, _muted(THRESHOLD_WORDS)),
-            ("Park below", self.ratio, _muted(RATIO_WORDS)),
+            (self.tr("Drafter"), self.drafter, self._drafter_words),
+            (self.tr("Lookahead"), self.lookahead, length_words),
+            (self.tr("Shape"), self.shape, self._shape_words),
+            (self.tr("Acceptance"), self.rule, self._rule_words),
+            (self.tr("Stop drafting below"), self.threshold, _muted(self.tr(THRESHOLD_WORDS))),
+            (self.tr("Park below"), self.ratio, _muted(self.tr(RATIO_WORDS))),
         )
         layout.addWidget(self._told)  # first, where it is seen without scrolling
         layout.addSpacing(8)
@@ -90,7 +129,7 @@ class TraceControls(QWidget):
         if settings.drafter not in self._drafters:  # what is set shows, whatever the engine can do
             self._list_drafters({*self._drafters, settings.drafter})
         self.drafter.setCurrentIndex(self._drafters.index(settings.drafter))
-        self.lookahead.setCurrentText("Auto" if settings.lookahead == "auto" else str(settings.lookahead))
+        self.lookahead.setCurrentText(self.tr("Auto") if settings.lookahead == "auto" else str(settings.lookahead))
         self.shape.setCurrentIndex(_place(SHAPES, settings.tree or "off"))
         self.rule.setCurrentIndex(_place(RULES, settings.acceptance))
         self.threshold.setValue(_or(settings.acceptance_threshold, DEFAULT_THRESHOLD))
@@ -144,9 +183,9 @@ class TraceControls(QWidget):
 
     def _explain(self) -> None:
         self._drafter_words.setText(drafter_line(self._drafters[self.drafter.currentIndex()]))
-        self._shape_words.setText(SHAPES[self.shape.currentIndex()][2])
+        self._shape_words.setText(self.tr(SHAPES[self.shape.currentIndex()][2]))
         _, rule, words = RULES[self.rule.currentIndex()]
-        self._rule_words.setText(words)
+        self._rule_words.setText(self.tr(words))
         # What is lossy is said by the first word; the colour only makes sure that it is seen.
         self._rule_words.setStyleSheet(f"color: {self._palette.danger}" if rule == "typical" else "")
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import QCoreApplication
+
 from app.protocol import Round
 from app.theme import Palette
 from app.viewmodels.trace_tally import Tally
@@ -11,18 +13,27 @@ Entry = tuple[str, str, str]
 
 def lookahead_key(rounds: Sequence[Round], tally: Tally, palette: Palette) -> str:
     """The key of the lookahead chart, as far as its shapes occur."""
-    entries: list[Entry] = [(palette.accepted, "■", "accepted"), (palette.muted, "━", "looked ahead")]
+    entries: list[Entry] = [
+        (palette.accepted, "■", QCoreApplication.translate("TraceKey", "accepted")),
+        (palette.muted, "━", QCoreApplication.translate("TraceKey", "looked ahead")),
+    ]
     if any(one.drafter == "ngram" for one in rounds):
-        entries[0] = (palette.accepted, "■", "accepted, draft model")
+        entries[0] = (palette.accepted, "■", QCoreApplication.translate("TraceKey", "accepted, draft model"))
         entries.insert(1, (palette.ngram, "□◇", "n\u2011gram"))
     if tally.num_parked:
-        entries.append((palette.muted, "▨", "parked"))
+        entries.append((palette.muted, "▨", QCoreApplication.translate("TraceKey", "parked")))
     return _line(entries)
 
 
 def timeline_key(palette: Palette) -> str:
     """The key of the timeline."""
-    return _line([(palette.ngram, "■", "verify"), (palette.correction, "▩", "draft"), (palette.muted, "▨", "host")])
+    return _line(
+        [
+            (palette.ngram, "■", QCoreApplication.translate("TraceKey", "verify")),
+            (palette.correction, "▩", QCoreApplication.translate("TraceKey", "draft")),
+            (palette.muted, "▨", QCoreApplication.translate("TraceKey", "host")),
+        ]
+    )
 
 
 def _line(entries: list[Entry]) -> str:

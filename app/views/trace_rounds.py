@@ -21,8 +21,8 @@ class TraceRounds(QWidget):
         self._trace, self._palette = trace, palette
         self.lookahead = LookaheadChart(palette)
         self.timeline = TimelineChart(palette)
-        self.lengths = BarChart("Rounds by how many drafts they accepted", palette)
-        self.places = BarChart("Acceptance by place in the draft", palette)
+        self.lengths = BarChart(self.tr("Rounds by how many drafts they accepted"), palette)
+        self.places = BarChart(self.tr("Acceptance by place in the draft"), palette)
         self.replay = Replay(trace, self)
         self.replay_bar = ReplayBar(self.replay, palette)
         self.card = RoundCard(palette)
@@ -49,10 +49,10 @@ class TraceRounds(QWidget):
     def charts(self) -> list[tuple[str, LookaheadChart | TimelineChart | BarChart]]:
         """The charts and their titles, in the order in which they are exported."""
         return [
-            ("Lookahead and accepted tokens by round", self.lookahead),
-            ("Milliseconds of each round", self.timeline),
-            ("Rounds by accepted drafts", self.lengths),
-            ("Acceptance by place in the draft", self.places),
+            (self.tr("Lookahead and accepted tokens by round"), self.lookahead),
+            (self.tr("Milliseconds of each round"), self.timeline),
+            (self.tr("Rounds by accepted drafts"), self.lengths),
+            (self.tr("Acceptance by place in the draft"), self.places),
         ]
 
     def refresh(self) -> None:
@@ -64,7 +64,9 @@ class TraceRounds(QWidget):
             chart.show_rounds(trace.rounds, trace.num_shown, is_live=trace.is_live)
         if not trace.is_live and tally.round_ms:
             shares = (("verify", tally.verify_ms), ("draft", tally.draft_ms), ("host", tally.host_ms))
-            words = ", ".join(f"{name} {spent_ms / tally.round_ms:.0%} of the time" for name, spent_ms in shares)
+            words = ", ".join(
+                self.tr("{0} {1:.0%} of the time").format(name, spent_ms / tally.round_ms) for name, spent_ms in shares
+            )
             self.timeline.setAccessibleDescription(words)
         self.lengths.show_values(length_bars(tally.accepted_lengths))
         self.places.show_values(place_bars(tally.tested_at, tally.accepted_at))

@@ -1,6 +1,6 @@
 """The panel's second page: how fast this answer is, against plain decoding and against what the machine could do."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.machine import Machine
@@ -9,10 +9,22 @@ from app.viewmodels.trace import TraceViewModel
 from app.views.speed_bars import Speed, SpeedBars
 
 _ROWS = {
-    "now": ("Tokens/s now", "Over the last second of rounds"),
-    "round": ("Tokens a round", "What one pass of the target brought, on average; plain decoding brings one"),
-    "saved": ("Passes saved", "Target passes that plain decoding would have needed on top"),
-    "accepted": ("Drafts accepted", "Of the drafted tokens the target looked at, how many it accepted"),
+    "now": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Tokens/s now"),
+        QT_TRANSLATE_NOOP("TraceSpeed", "Over the last second of rounds"),
+    ),
+    "round": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Tokens a round"),
+        QT_TRANSLATE_NOOP("TraceSpeed", "What one pass of the target brought, on average; plain decoding brings one"),
+    ),
+    "saved": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Passes saved"),
+        QT_TRANSLATE_NOOP("TraceSpeed", "Target passes that plain decoding would have needed on top"),
+    ),
+    "accepted": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Drafts accepted"),
+        QT_TRANSLATE_NOOP("TraceSpeed", "Of the drafted tokens the target looked at, how many it accepted"),
+    ),
 }
 
 
@@ -88,11 +100,11 @@ class TraceSpeed(QWidget):
         ours, plain, limit = self._trace.tokens_per_second, self._trace.plain_tokens_per_second, self._machine.limit
         speeds = []
         if plain is not None:
-            speeds.append(Speed("Plain decoding, measured", plain))
+            speeds.append(Speed(self.tr("Plain decoding, measured"), plain))
         if ours is not None:
-            speeds.append(Speed("This answer", ours, is_ours=True))
+            speeds.append(Speed(self.tr("This answer"), ours, is_ours=True))
         if limit is not None:
-            speeds.append(Speed("Plain decoding's limit here", limit, is_limit=True))
+            speeds.append(Speed(self.tr("Plain decoding's limit here"), limit, is_limit=True))
         self.bars.show_values(speeds)
         self.bars.setVisible(bool(speeds))
         self.ceiling_text.setText(ceiling_words(self._machine, ours))
@@ -109,11 +121,11 @@ class TraceSpeed(QWidget):
         grid.setVerticalSpacing(6)
         grid.setColumnStretch(0, 1)
         for row, (key, (name, meaning)) in enumerate(_ROWS.items()):
-            label, figure = _muted(name), self._figures[key]
+            label, figure = _muted(self.tr(name)), self._figures[key]
             figure.setProperty("role", "figure")
-            figure.setAccessibleName(name)
+            figure.setAccessibleName(self.tr(name))
             for widget in (label, figure):
-                widget.setToolTip(meaning)
+                widget.setToolTip(self.tr(meaning))
             grid.addWidget(label, row, 0)
             grid.addWidget(figure, row, 1, Qt.AlignmentFlag.AlignRight)
         return grid
@@ -122,25 +134,39 @@ class TraceSpeed(QWidget):
 def verdict(speedup: float, *, is_parked: bool) -> str:
     """What the big figure means."""
     if speedup >= 1:
-        return "as fast as plain decoding, measured on this machine."
+        return QCoreApplication.translate("TraceSpeed", "as fast as plain decoding, measured on this machine.")
     if is_parked:
-        return "of plain decoding's measured speed. Most rounds were plain: guessing would not have paid here."
-    return "of plain decoding's speed: looking ahead does not pay for this answer on this machine."
+        return QCoreApplication.translate(
+            "TraceSpeed",
+            "of plain decoding's measured speed. Most rounds were plain: guessing would not have paid here.",
+        )
+    return QCoreApplication.translate(
+        "TraceSpeed", "of plain decoding's speed: looking ahead does not pay for this answer on this machine."
+    )
 
 
 def ceiling_words(machine: Machine, ours: float | None) -> str:
     """Where the limit comes from, and where the answer stands against it."""
     if machine.limit is None or machine.bandwidth is None or machine.step_bytes is None:
         return ""
-    words = (
-        f"A plain step reads {machine.step_bytes / 1e6:,.0f} MB of weights, and this machine's memory was measured at "
-        f"{machine.bandwidth / 1e9:.1f} GB/s: no plain decoding can be faster than that."
-    )
+    words = QCoreApplication.translate(
+        "TraceSpeed",
+        "A plain step reads {0:,.0f} MB of weights, and this machine's memory was measured at {1:.1f} GB/s: "
+        "no plain decoding can be faster than that.",
+    ).format(machine.step_bytes / 1e6, machine.bandwidth / 1e9)
     if ours is None:
         return words
     share = ours / machine.limit
-    beyond = " Looking ahead is past it: one reading of the weights serves several tokens." if share > 1 else ""
-    return f"{words} This answer is at {share:.0%} of it.{beyond}"
+    beyond = (
+        QCoreApplication.translate(
+            "TraceSpeed", " Looking ahead is past it: one reading of the weights serves several tokens."
+        )
+        if share > 1
+        else ""
+    )
+    return QCoreApplication.translate("TraceSpeed", "{0} This answer is at {1:.0%} of it.{2}").format(
+        words, share, beyond
+    )
 
 
 def _muted(words: str = "") -> QLabel:

@@ -15,7 +15,7 @@ from app.viewmodels.models_choice import Choice
 from app.viewmodels.models_loaded import STARTER
 from app.views.main_window import MainWindow
 from app.views.models_token import TokenDialog
-from app.views.models_window import FIND, INSTALLED, ModelsWindow
+from app.views.models_window import FIND, INSTALLED, SIZE, ModelsWindow
 from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, window_with_hub
 from tests.app.test_drops import drop, urls
 from tests.hub.faults import Fault
@@ -85,6 +85,23 @@ def person(qtbot: QtBot, tmp_path: Path) -> Iterator[Person]:
         yield Person(window, hub, qtbot)
 
 
+@pytest.fixture(scope="module")
+def shared(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MainWindow, LoopbackHub]]:
+    """One engine for all who install nothing: starting it is most of what such a test takes."""
+    with window_with_hub(tmp_path_factory.mktemp("shared")) as both:
+        yield both
+
+
+@pytest.fixture
+def onlooker(shared: tuple[MainWindow, LoopbackHub], qtbot: QtBot) -> Iterator[Person]:
+    window, hub = shared
+    qtbot.waitUntil(lambda: window.engine.state is EngineState.READY, timeout=WAIT_MS)
+    yield Person(window, hub, qtbot)
+    hub.faults, hub.bytes_per_second = [], None
+    window.models.models_window.resize(*SIZE)
+    assert window.models.models_window.models.stock.models == (), "who installs takes `person`"
+
+
 def test_from_a_word_to_a_chat_with_the_fetched_model_and_back_to_the_free_disk(person: Person) -> None:
     assert person.search(SMALL) == ["To download from the Hub", "Tiny"]
     person.choose("Tiny")
@@ -125,86 +142,86 @@ def test_from_a_word_to_a_chat_with_the_fetched_model_and_back_to_the_free_disk(
     assert "are free again" in person.window.told.text()
 
 
-def test_known_pairs_come_first_and_are_judged_as_a_whole(person: Person) -> None:
-    assert person.search("qwen3 8b")[:2] == ["Pairs: a target with a draft that fits it", "qwen3-8b"]
-    person.choose("qwen3-8b")
-    target, draft = (person.models.judgements[name] for name in (HEAVY, DRAFT))
-    verdict = person.models.verdict()
+def test_known_pairs_come_first_and_are_judged_as_a_whole(onlooker: Person) -> None:
+    assert onlooker.search("qwen3 8b")[:2] == ["Pairs: a target with a draft that fits it", "qwen3-8b"]
+    onlooker.choose("qwen3-8b")
+    target, draft = (onlooker.models.judgements[name] for name in (HEAVY, DRAFT))
+    verdict = onlooker.models.verdict()
     assert isinstance(target, Judgement)
     assert isinstance(draft, Judgement)
     assert verdict is not None
     assert verdict.fetch_bytes == target.fetch_bytes + draft.fetch_bytes
     assert verdict.needed_bytes == (target.needed_bytes or 0) + (draft.needed_bytes or 0)
-    facts = person.facts()
+    facts = onlooker.facts()
     assert (facts["Target"], facts["Draft"]) == (HEAVY, DRAFT)
     assert facts["Speed-up"].startswith("Not measured on this machine yet"), "no figure is made up"
-    drafts = [radio.text() for radio in person.window.detail.drafts.radios]
+    drafts = [radio.text() for radio in onlooker.window.detail.drafts.radios]
     assert drafts[0] == f"{DRAFT} · to download"
     assert drafts[-1] == "No draft"
-    person.window.detail.drafts.radios[-1].click()
-    assert person.models.choice == Choice(HEAVY)
-    assert person.facts().get("Draft") is None
+    onlooker.window.detail.drafts.radios[-1].click()
+    assert onlooker.models.choice == Choice(HEAVY)
+    assert onlooker.facts().get("Draft") is None
 
 
-def test_quantisations_are_one_line_with_a_box_to_choose(person: Person) -> None:
-    titles = person.search("Qwen3-8B")
+def test_quantisations_are_one_line_with_a_box_to_choose(onlooker: Person) -> None:
+    titles = onlooker.search("Qwen3-8B")
     assert titles.count("Qwen3-8B") == 1
-    person.choose("Qwen3-8B")
-    box = person.window.detail.variants
+    onlooker.choose("Qwen3-8B")
+    box = onlooker.window.detail.variants
     offered = [box.itemData(index) for index in range(box.count())]
     assert sorted(offered) == ["mlx-community/Qwen3-8B-4bit", "mlx-community/Qwen3-8B-8bit"]
-    small = person.models.verdict()
+    small = onlooker.models.verdict()
     box.setCurrentIndex(offered.index("mlx-community/Qwen3-8B-8bit"))
     box.activated.emit(box.currentIndex())
-    person.until(lambda: isinstance(person.models.judgements.get("mlx-community/Qwen3-8B-8bit"), Judgement))
-    large = person.models.verdict()
+    onlooker.until(lambda: isinstance(onlooker.models.judgements.get("mlx-community/Qwen3-8B-8bit"), Judgement))
+    large = onlooker.models.verdict()
     assert small is not None
     assert large is not None
     assert (large.fetch_bytes or 0) > (small.fetch_bytes or 0) > 0
 
 
-def test_what_does_not_fit_or_is_not_known_says_so_with_numbers(person: Person) -> None:
-    person.search(f"https://huggingface.co/{HUGE}")
-    person.choose("Huge")
-    assert person.window.detail.room.text().startswith("✕ Does not fit: needs 403.31 GB, and ")
-    person.search("strange")
-    person.choose(STRANGE.partition("/")[2].removesuffix("-4bit"))
-    assert person.facts()["Kind"] == "✕ squid, which this engine does not know"
-    assert "'squid'" in person.window.detail.room.text()
+def test_what_does_not_fit_or_is_not_known_says_so_with_numbers(onlooker: Person) -> None:
+    onlooker.search(f"https://huggingface.co/{HUGE}")
+    onlooker.choose("Huge")
+    assert onlooker.window.detail.room.text().startswith("✕ Does not fit: needs 403.31 GB, and ")
+    onlooker.search("strange")
+    onlooker.choose(STRANGE.partition("/")[2].removesuffix("-4bit"))
+    assert onlooker.facts()["Kind"] == "✕ squid, which this engine does not know"
+    assert "'squid'" in onlooker.window.detail.room.text()
 
 
-def test_a_typo_brings_the_names_that_come_near(person: Person) -> None:
-    titles = person.search("mlx-community/Qwen3-8B-4bti")
+def test_a_typo_brings_the_names_that_come_near(onlooker: Person) -> None:
+    titles = onlooker.search("mlx-community/Qwen3-8B-4bti")
     assert titles[0].startswith("Nothing is called that")
     assert HEAVY in titles[1:]
-    person.choose(HEAVY)
-    assert isinstance(person.models.judgements[HEAVY], Judgement)
+    onlooker.choose(HEAVY)
+    assert isinstance(onlooker.models.judgements[HEAVY], Judgement)
 
 
-def test_a_download_is_paused_goes_on_and_is_cancelled(person: Person) -> None:
-    person.hub.bytes_per_second = 2_000_000
-    person.search("Qwen3-8B")
-    person.choose("Qwen3-8B")
-    person.press("download")
-    person.until(lambda: (one := person.models.download_of(HEAVY)) and one.done_bytes and one.left_s)
-    row = person.window.downloads.rows[HEAVY]
+def test_a_download_is_paused_goes_on_and_is_cancelled(onlooker: Person) -> None:
+    onlooker.hub.bytes_per_second = 2_000_000
+    onlooker.search("Qwen3-8B")
+    onlooker.choose("Qwen3-8B")
+    onlooker.press("download")
+    onlooker.until(lambda: (one := onlooker.models.download_of(HEAVY)) and one.done_bytes and one.left_s)
+    row = onlooker.window.downloads.rows[HEAVY]
     assert row.bar.value() >= 0
     assert row.bar.maximum() == 1000
     assert "/s · " in row.words.text()
     assert row.words.text().endswith("left")
-    assert person.window.detail.buttons["download"].text() == "Downloading…"
+    assert onlooker.window.detail.buttons["download"].text() == "Downloading…"
     row.buttons["pause"].click()
-    person.until(lambda: person.state_of(HEAVY) == "paused")
+    onlooker.until(lambda: onlooker.state_of(HEAVY) == "paused")
     assert row.words.text().startswith("Paused at")
     assert row.buttons["resume"].isVisible()
     assert not row.buttons["pause"].isVisible()
     row.buttons["resume"].click()
-    person.until(lambda: person.state_of(HEAVY) == "downloading")
+    onlooker.until(lambda: onlooker.state_of(HEAVY) == "downloading")
     row.buttons["cancel"].click()
-    person.until(lambda: person.state_of(HEAVY) == "cancelled")
+    onlooker.until(lambda: onlooker.state_of(HEAVY) == "cancelled")
     row.buttons["dismiss"].click()
-    person.until(lambda: HEAVY not in person.window.downloads.rows)
-    assert not person.window.downloads.isVisible()
+    onlooker.until(lambda: HEAVY not in onlooker.window.downloads.rows)
+    assert not onlooker.window.downloads.isVisible()
 
 
 def test_a_gated_model_names_its_page_and_takes_a_token(person: Person) -> None:
@@ -293,32 +310,32 @@ def test_a_gguf_file_dropped_on_the_window_is_imported_and_can_be_used(person: P
     assert person.window.detail.buttons["use"].text() == "In Use"
 
 
-def test_what_is_no_model_is_named(person: Person, tmp_path: Path) -> None:
+def test_what_is_no_model_is_named(onlooker: Person, tmp_path: Path) -> None:
     broken, text = tmp_path / "broken.gguf", tmp_path / "notes.txt"
     broken.write_bytes(b"GGUF and nothing else")
     text.write_text("hello")
-    person.main.models.take([text])
-    assert "notes.txt is no model" in person.window.told.text()
-    with person.qtbot.waitSignal(person.main.models.imports.finished, timeout=WAIT_MS) as finished:
-        person.main.models.take([broken])
+    onlooker.main.models.take([text])
+    assert "notes.txt is no model" in onlooker.window.told.text()
+    with onlooker.qtbot.waitSignal(onlooker.main.models.imports.finished, timeout=WAIT_MS) as finished:
+        onlooker.main.models.take([broken])
     assert not finished.args[1]
-    assert "broken.gguf" in person.window.told.text()
-    assert person.models.stock.models == ()
+    assert "broken.gguf" in onlooker.window.told.text()
+    assert onlooker.models.stock.models == ()
 
 
-def test_everything_has_a_name_and_a_place_in_a_small_window(person: Person) -> None:
-    person.search("qwen3")
-    person.choose("qwen3-8b")
-    person.window.resize(460, 480)
+def test_everything_has_a_name_and_a_place_in_a_small_window(onlooker: Person) -> None:
+    onlooker.search("qwen3")
+    onlooker.choose("qwen3-8b")
+    onlooker.window.resize(460, 480)
     QApplication.processEvents()
-    assert person.window.width() == 460
-    for button in person.window.findChildren(QPushButton):
+    assert onlooker.window.width() == 460
+    for button in onlooker.window.findChildren(QPushButton):
         if button.isVisible():
             assert button.text() or button.accessibleName()
-            left = button.mapTo(person.window, QPoint(0, 0)).x()
+            left = button.mapTo(onlooker.window, QPoint(0, 0)).x()
             assert left >= 0, button.text()
             assert left + button.width() <= 460, button.text()
-    assert person.window.detail.horizontalScrollBar().maximum() == 0
+    assert onlooker.window.detail.horizontalScrollBar().maximum() == 0
 
 
 def test_what_does_not_fit_is_loaded_only_when_said_again(person: Person) -> None:

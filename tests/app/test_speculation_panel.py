@@ -304,6 +304,10 @@ def test_a_replay_shows_the_tokens_up_to_its_place(answered: MainWindow, qtbot: 
     qtbot.waitUntil(lambda: tokens._horizon is None, timeout=2_000)
 
 
+def test_the_replay_is_offered_as_soon_as_the_answer_is_whole(answered: MainWindow) -> None:
+    assert answered.panel.rounds.replay_bar.isEnabled()
+
+
 def test_rounds_are_exported_as_they_came(answered: MainWindow, tmp_path: Path) -> None:
     rounds: list[Round] = answered.chat.conversation.turns[0].answer.rounds
     assert answered.speculation.export(tmp_path / "rounds.json")

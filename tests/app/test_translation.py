@@ -1,6 +1,7 @@
 """What people read can be translated: no literal words are handed to a widget without `tr`."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,55 @@ def untranslated(source: str) -> list[str]:
 def test_no_literal_reaches_a_widget(folder: str) -> None:
     told = {path.name: untranslated(path.read_text("utf-8")) for path in (FOLDER / folder).glob("*.py")}
     assert {name: found for name, found in told.items() if found} == {}
+
+
+NO_WORDS = {"setProperty", "setObjectName", "warning", "error", "exception", "info", "compile", "connect", "Template"}
+TRANSLATED = {"tr", "translate", "QT_TRANSLATE_NOOP"}
+WORDS_APART = re.compile(r"[a-zA-Z]{2,} [a-zA-Z]")
+NOT_TOLD = re.compile(r"<span|<b>|HTTP |exit code|Rounds as|MMMM")  # markup, and what only a log or a file has
+
+
+def sentences(source: str) -> list[str]:
+    """Line and words of each literal of more than one word that never meets `tr`: in constants and functions too."""
+    tree, above = ast.parse(source), dict[ast.AST, ast.AST]()
+    for node in ast.walk(tree):
+        above |= dict.fromkeys(ast.iter_child_nodes(node), node)
+    found = []
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        is_told = WORDS_APART.search(text) and not NOT_TOLD.search(text)
+        if is_told and not any(_is_settled(one) for one in _chain(node, above)):
+            found.append(f"{node.lineno}: {text}")
+    return found
+
+
+def _chain(node: ast.AST, above: dict[ast.AST, ast.AST]) -> Iterator[ast.AST]:
+    while node in above:
+        node = above[node]
+        yield node
+
+
+def _is_settled(node: ast.AST) -> bool:
+    """Whether words in it are translated, or nobody's to read: a docstring, an error of the program itself."""
+    is_call = isinstance(node, ast.Call) and called(node) in TRANSLATED | NO_WORDS
+    return is_call or (isinstance(node, ast.Expr | ast.Raise) and not _holds_call(node))
+
+
+def _holds_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+# The models' window says its words as they are, for now.
+@pytest.mark.parametrize("folder", ["viewmodels", "views"])
+def test_no_sentence_of_a_constant_or_a_function_is_left_out(folder: str) -> None:
+    told = {path.name: sentences(path.read_text("utf-8")) for path in (FOLDER / folder).glob("*.py")}
+    assert {name: found for name, found in told.items() if found and not name.startswith("models")} == {}
+
+
+def test_a_sentence_in_a_constant_would_be_found() -> None:
+    assert sentences('WORDS = {"one": "Some words"}')
+    assert sentences('def said() -> str:\n    return f"Some words, {1} of them"')
+    assert not sentences('WORDS = QT_TRANSLATE_NOOP("Here", "Some words")')
 
 
 @pytest.mark.parametrize(
