@@ -1,8 +1,8 @@
 """`python -m app.panel_bench`: what the panel costs while rounds stream in, in shares of one processor core.
 
 Runs the real window, without a display and without an engine, feeding it an answer's chunks as they would come off the
-wire; once with the panel hidden, once for each of its pages, and once with the tokens instead of the text. The panel's
-cost is what a page takes more than the hidden panel.
+wire; once with the panel hidden, and once for each of its pages. The panel's cost is what a page takes more than the
+hidden panel.
 """
 
 import argparse
@@ -22,6 +22,7 @@ PAGES = ("Rounds", "Speed", "Control")
 DRAFTED, ACCEPTED = 4, 2
 WORDS = ("the", "draft", "proposes", "a", "few", "tokens", "and", "the", "target", "checks", "them", "all")
 KEPT_UP = 0.9  # of the rate; below that the machine was too busy for the figures to mean anything
+LEAST_UPDATES = 20  # a second, of the thirty that the panel may have; fewer, and too little was painted to count
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,15 +84,22 @@ def stream(window: "MainWindow", rate: int, seconds: float) -> float:
     answering.answer = turn.answer
     window.chat._trace.show(turn.answer)
     chunks = [json.dumps(chunk(index)) for index in range(int(rate * seconds))]
+    updates: list[float] = []
+    count = window.chat._trace.updated.connect(lambda: updates.append(time.perf_counter()))
     began, used = time.perf_counter(), time.process_time()
     for index, data in enumerate(chunks):
-        while time.perf_counter() < began + index / rate:
-            QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 2)
+        while True:  # once at least: a stream that is behind still lets the window paint
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 2)
+            if time.perf_counter() >= began + index / rate:
+                break
             time.sleep(0.0005)
         window.chat._client._take(data)
     spent_s = time.perf_counter() - began
     share = (time.process_time() - used) / spent_s
+    window.chat._trace.updated.disconnect(count)
     answering.end("stopped")
+    if len(updates) / spent_s < LEAST_UPDATES:
+        sys.stderr.write(f"too busy a machine: the panel was told {len(updates) / spent_s:.0f} times a second\n")
     if len(chunks) / spent_s < KEPT_UP * rate:
         sys.stderr.write(f"too busy a machine: {len(chunks) / spent_s:.0f} rounds a second instead of {rate}\n")
     return share
