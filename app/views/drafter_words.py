@@ -61,6 +61,12 @@ def drafter_name(drafter: Drafter) -> str:
     return QCoreApplication.translate(_CONTEXT, next(name for one, name, _ in _ROWS if one == drafter))
 
 
+def name_of(told: str) -> str:
+    """What people call the drafter that an engine told of; that of a newer engine's as it is."""
+    names = [name for one, name, _ in _ROWS if one == told]
+    return QCoreApplication.translate(_CONTEXT, names[0]) if names else told
+
+
 def drafter_line(drafter: Drafter) -> str:
     """What it does, in one line."""
     return QCoreApplication.translate(_CONTEXT, next(line for one, _, line in _ROWS if one == drafter))

@@ -29,6 +29,7 @@ from app.views.drop_target import DropTarget
 from app.views.models_detail import ModelDetail
 from app.views.models_downloads import DownloadsView
 from app.views.models_list import ModelList, found_entries, installed_entries
+from app.views.models_place import PlaceDialog
 from app.views.models_token import TokenDialog
 from app.views.models_words import refusal_words, room_words
 from app.views.segmented import Segmented
@@ -64,6 +65,7 @@ class ModelsWindow(QDialog):
         self.told = QLabel(wordWrap=True)
         self.load_words, self.load_bar = QLabel(), QProgressBar(textVisible=False)
         self.import_button = QPushButton(self.tr("Import a File…"), autoDefault=False)
+        self.place_button = QPushButton(self.tr("Folder and Hub…"), autoDefault=False)
         self.downloads = DownloadsView(models)
         self.question: QDialog | None = None
         self._pages, self._parts = QStackedWidget(), QSplitter(childrenCollapsible=False)
@@ -94,6 +96,10 @@ class ModelsWindow(QDialog):
         """Let a token of the Hub be entered."""
         self._ask(TokenDialog(self.models.client, self))
 
+    def show_place(self) -> None:
+        """Let the folder of the models and the hub be changed."""
+        self._ask(PlaceDialog(self.models.client, self))
+
     def ask_for_files(self) -> None:
         """Let a file be chosen with the system's dialog."""
         names, _ = QFileDialog.getOpenFileNames(self, self.tr("Import Models"), "", "GGUF (*.gguf)")
@@ -111,7 +117,7 @@ class ModelsWindow(QDialog):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setMargin(24)
-        for button in (self.again, self.import_button):
+        for button in (self.again, self.import_button, self.place_button):
             button.setProperty("role", "outline")
         top, notice, bottom = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         for row in (top, notice, bottom):
@@ -123,7 +129,8 @@ class ModelsWindow(QDialog):
         notice.addWidget(self.remark, 1)
         notice.addWidget(self.again)
         bottom.addWidget(self.told, 1)
-        bottom.addWidget(self.import_button, 0, Qt.AlignmentFlag.AlignRight)
+        for button in (self.place_button, self.import_button):
+            bottom.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 16)
         layout.setSpacing(10)
@@ -170,6 +177,7 @@ class ModelsWindow(QDialog):
         self.detail.delete_chosen.connect(models.client.weigh_removal)
         self.downloads.token_wanted.connect(self.ask_for_token)
         self.import_button.clicked.connect(self.ask_for_files)
+        self.place_button.clicked.connect(self.show_place)
         drops.dropped.connect(self.import_chosen)
 
     def _on_text(self, text: str) -> None:

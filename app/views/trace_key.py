@@ -18,8 +18,7 @@ def lookahead_key(rounds: Sequence[Round], tally: Tally, palette: Palette) -> st
         (palette.muted, "━", QCoreApplication.translate("TraceKey", "looked ahead")),
     ]
     if any(one.drafter == "ngram" for one in rounds):
-        entries[0] = (palette.accepted, "■", QCoreApplication.translate("TraceKey", "accepted, draft model"))
-        entries.insert(1, (palette.ngram, "□◇", "n\u2011gram"))
+        entries.insert(1, (palette.ngram, "□◇", QCoreApplication.translate("TraceKey", "accepted, n\u2011gram")))
     if tally.num_parked:
         entries.append((palette.muted, "▨", QCoreApplication.translate("TraceKey", "parked")))
     return _line(entries)

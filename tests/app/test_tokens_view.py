@@ -66,7 +66,7 @@ def test_tooltips_tell_who_drafted_and_why_so_many(view: TokensView) -> None:
     view.append_round(Round(4, 0, 0, (), plain, reason="parked: 0.85x plain expected with 2 drafted"))
     text = view.toPlainText()
     for word in ("a", "small", "large"):
-        assert view.tooltip_at(text.index(word)).endswith("\nn-gram · 1.40× plain expected")
+        assert view.tooltip_at(text.index(word)).endswith("\nN-gram · 1.40× plain expected")
     assert view.tooltip_at(text.index("end")).endswith("\nparked: 0.85× plain expected with 2 drafted")
 
 
