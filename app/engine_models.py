@@ -16,6 +16,7 @@ from app.model_records import (
     parse_findings,
     parse_judgement,
     parse_pairs,
+    parse_place,
     parse_refusal,
     parse_stock,
 )
@@ -38,6 +39,9 @@ _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "weigh": lambda body: int(body["freed_bytes"]),
     "remove": lambda body: int(body["freed_bytes"]),
     "token": lambda body: body["has_token"] is True,
+    "place": parse_place,
+    "move": parse_place,
+    "mirror": parse_place,
 }
 
 
@@ -115,6 +119,18 @@ class ModelsClient(QObject):
         """Keep a token of the Hub in the engine's keychain: "token" brings whether it has one now."""
         self._ask("token", "", "PUT", "token", {"token": token})
 
+    def fetch_place(self) -> None:
+        """ "place" brings the ModelPlace: where models lie, and which hub is asked."""
+        self._ask("place", "", "GET", "place")
+
+    def move_cache(self, folder: str) -> None:
+        """Move all models of the cache to a new or empty folder: "move" brings the ModelPlace then."""
+        self._ask("move", folder, "PUT", "place/folder", {"folder": folder})
+
+    def set_mirror(self, address: str) -> None:
+        """Ask that hub from now on, its own for an empty address: "mirror" brings the ModelPlace then."""
+        self._ask("mirror", address, "PUT", "place/mirror", {"address": address})
+
     def watch(self) -> None:
         """Follow the downloads from now on; a lost connection is made again."""
         self._is_watching = True
@@ -131,7 +147,7 @@ class ModelsClient(QObject):
         if self._network.address is None:
             self.refused.emit(task, subject, Refusal(_GONE, "gone"))
             return
-        path, timeout_ms = f"{_ROUTE}/{path}", _VERIFY_MS if task == "verify" else _TIMEOUT_MS
+        path, timeout_ms = f"{_ROUTE}/{path}", _VERIFY_MS if task in ("verify", "move") else _TIMEOUT_MS
         if body is None:
             request = self._network.request(path, timeout_ms)
             reply = self._network.sendCustomRequest(request, QByteArray(method.encode()))

@@ -125,6 +125,16 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPlace:
+    """Where the engine looks for models, where they lie once they were moved, and the hub that is asked."""
+
+    folder: str
+    lies_in: str
+    endpoint: str
+    moved_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why the engine did not do something: a sentence, the `kind` of failure and a page that may help, or empty."""
 
@@ -160,6 +170,13 @@ def parse_findings(body: Json) -> Findings:
 def parse_stock(body: Json) -> Stock:
     """The answer of /v1/models/installed."""
     return Stock(_installed(body["models"]), int(body["total_bytes"]), _text(body.get("folder")))
+
+
+def parse_place(body: Json) -> ModelPlace:
+    """The answer of /v1/models/place and of what changes it."""
+    return ModelPlace(
+        str(body["folder"]), str(body["lies_in"]), str(body["endpoint"]), int(body.get("moved_bytes") or 0)
+    )
 
 
 def parse_judgement(body: Json) -> Judgement:

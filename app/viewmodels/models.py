@@ -8,7 +8,7 @@ from app.model_sizes import told_bytes
 from app.viewmodels.models_choice import Choice, Entry, Verdict, weigh
 
 TYPING_MS = 350
-_SILENT = ("judge", "drafts", "weigh")  # what they refuse is told where it was asked for
+_SILENT = ("judge", "drafts", "weigh", "place", "move", "mirror")  # what they refuse is told where it was asked for
 
 
 class ModelsViewModel(QObject):

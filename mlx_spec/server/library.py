@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sse_starlette import EventSourceResponse
@@ -17,7 +18,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mlx_spec.errors import ConfigError, DownloadError, DownloadFailure, LookaheadError, ModelNotFoundError
+from mlx_spec.errors import (
+    ConfigError,
+    DownloadError,
+    DownloadFailure,
+    LookaheadError,
+    ModelNotFoundError,
+    StorageError,
+)
 from mlx_spec.resources import data_folder
 from mlx_spec.server.answers import Json, error_body
 from mlx_spec.server.schemas import RequestError
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.25
 _PING_S: Final = 10
 _BODY_LIMIT_BYTES: Final = 65_536
+_UNDER_WAY: Final = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
 _STATUS: Final[dict[DownloadFailure, int]] = {
     "gated": 403,
     "token": 403,
@@ -64,6 +73,9 @@ class LibraryRoutes:
             Route("/v1/models/downloads/{name:path}/{action:str}", self.change, methods=["POST"]),
             Route("/v1/models/downloads/{name:path}", self.forget, methods=["DELETE"]),
             Route("/v1/models/token", self.set_token, methods=["PUT", "DELETE"]),
+            Route("/v1/models/place", self.place, methods=["GET"]),
+            Route("/v1/models/place/folder", self.move, methods=["PUT"]),
+            Route("/v1/models/place/mirror", self.set_mirror, methods=["PUT"]),
         ]
 
     def restore(self) -> None:
@@ -188,6 +200,42 @@ class LibraryRoutes:
 
         return await _answered(keep)
 
+    async def place(self, request: Request) -> Response:
+        """Where models are kept, and which Hub they come from."""
+        return await _answered(_place)
+
+    async def move(self, request: Request) -> Response:
+        """Move the cache to `{"folder": …}` on the engine's machine."""
+        from mlx_spec.models.library.cache import move_cache
+
+        folder = await _field(request, "folder")
+        if not folder.strip():
+            raise RequestError("folder is empty: name a new or empty folder.", "folder")
+
+        def carry() -> Json:
+            if busy := self._under_way():
+                raise StorageError(f"{busy} is being downloaded: pause it, or wait for its end, and move then.")
+            moved = move_cache(_access(), Path(folder.strip()))
+            return _place() | {"moved_bytes": moved}
+
+        return await _answered(carry)
+
+    async def set_mirror(self, request: Request) -> Response:
+        """Ask the Hub at `{"address": …}` from now on; an empty address is huggingface.co."""
+        from mlx_spec.models.library.access import set_mirror
+
+        address = (await _field(request, "address")).strip()
+
+        def keep() -> Json:
+            set_mirror(address or None)
+            return _place()
+
+        return await _answered(keep)
+
+    def _under_way(self) -> str | None:
+        statuses = self._all_downloads().statuses()
+        return next((status.repo_id for status in statuses if status.state in _UNDER_WAY), None)
+
     async def events(self, request: Request) -> Response:
         """Server-sent events: how all downloads stand, now and after every change."""
         return EventSourceResponse(self._changes(), ping=_PING_S, sep="\n")
@@ -218,6 +266,12 @@ def _access() -> "HubAccess":
     from mlx_spec.models.library.access import hub_access
 
     return hub_access()
+
+
+def _place() -> Json:
+    access = _access()
+    folder = access.cache_folder
+    return {"folder": str(folder), "lies_in": str(folder.resolve()), "endpoint": access.endpoint}
 
 
 async def _answered(work: Callable[[], Json]) -> Response:

@@ -14,6 +14,7 @@ from app.model_records import Judgement, Refusal
 from app.viewmodels.models_choice import Choice
 from app.viewmodels.models_loaded import STARTER
 from app.views.main_window import MainWindow
+from app.views.models_place import PlaceDialog
 from app.views.models_token import TokenDialog
 from app.views.models_window import FIND, INSTALLED, SIZE, ModelsWindow
 from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, window_with_hub
@@ -355,3 +356,32 @@ def test_what_does_not_fit_is_loaded_only_when_said_again(person: Person) -> Non
     assert not wanted
     box.reject()
     assert person.main.models.loaded.choice == STARTER
+
+
+def test_models_move_to_another_folder_and_another_hub_is_named(person: Person, tmp_path: Path) -> None:
+    person.window.place_button.click()
+    dialog = person.window.question
+    assert isinstance(dialog, PlaceDialog)
+    person.until(lambda: dialog.now.text() == str(tmp_path / "hub"))
+    assert not dialog.move_button.isEnabled()
+    dialog.folder.setText(str(tmp_path / "hub" / "inside"))
+    dialog.move_button.click()
+    person.until(lambda: "cannot take the cache" in dialog.told.text())
+    assert dialog.move_button.isEnabled()
+    dialog.folder.setText(str(tmp_path / "another disk"))
+    dialog.move_button.click()
+    person.until(lambda: dialog.told.text().startswith("Moved"))
+    assert dialog.now.text() == f"{tmp_path / 'another disk'}, found at {tmp_path / 'hub'}"
+    assert (tmp_path / "hub").resolve() == tmp_path / "another disk"
+    dialog.mirror.setText("nonsense")
+    dialog.mirror_button.click()
+    person.until(lambda: "nonsense" in dialog.told.text())
+    dialog.mirror.setText("https://mirror.example")
+    dialog.mirror_button.click()
+    # The engine of this test has HF_ENDPOINT set, as a person may: nobody is told that the mirror is asked.
+    person.until(lambda: "HF_ENDPOINT is set" in dialog.told.text())
+    assert person.hub.endpoint in dialog.told.text()
+    picture = tmp_path / "place.png"
+    assert dialog.grab().save(str(picture))
+    dialog.close_button.click()
+    person.until(lambda: person.window.question is None)

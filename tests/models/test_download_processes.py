@@ -38,7 +38,7 @@ def succeeds(process: ForkServerProcess) -> bool:
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments_it_fetches_hardly_a_byte_twice(tmp_path: Path) -> None:
     moments = random.Random(7)
-    model = heavy_model(120_000_000, files=2)
+    model = heavy_model(60_000_000, files=2)
     with serving({REPO: model}) as hub:
         hub.bytes_per_second = 8e6  # a file: what is sent has then also arrived, on a busy machine too
         for kill in range(20):

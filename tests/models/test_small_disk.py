@@ -34,6 +34,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def fill(path: Path) -> None:
+    """Write until nothing goes in any more."""
+    with path.open("wb") as file:
+        while True:
+            file.write(bytes(100_000))
+            file.flush()
+
+
 def test_what_is_larger_than_the_disk_is_not_begun(small_disk: Path) -> None:
     model = heavy_model(2 * SIZE)
     with serving({REPO: model}) as hub:
@@ -53,10 +61,8 @@ def test_a_disk_that_fills_up_on_the_way_loses_nothing(small_disk: Path) -> None
         downloading.start()
         until(lambda: hub.sent_bytes > 1_500_000)
         other = small_disk / "another program's"
-        with pytest.raises(OSError, match="No space left"), other.open("wb") as file:
-            while True:
-                file.write(bytes(100_000))
-                file.flush()
+        with pytest.raises(OSError, match="No space left"):
+            fill(other)
         downloading.join(30)
         assert (ended[0].state, ended[0].kind) == ("failed", "disk_full")
         assert "nothing is lost" in (ended[0].message or "")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -152,3 +153,45 @@ def test_the_routes_want_the_key(server: Live) -> None:
 
 def test_a_served_model_keeps_its_own_path(server: Live) -> None:
     assert server.http.get("/v1/models/scripted").json()["id"] == "scripted"
+
+
+class TestPlace:
+    def test_the_cache_moves_and_is_found_where_it_was(self, server: Live, hub: LoopbackHub, tmp_path: Path) -> None:
+        post(server, "downloads", name=REPO)
+        until(lambda: states(server)[REPO] == "done", 20)
+        before = get(server, "place")
+        told = server.http.put("/v1/models/place/folder", json={"folder": str(tmp_path / "big disk")})
+        assert told.status_code == 200, told.text
+        assert told.json()["moved_bytes"] >= hub.models[REPO].total_bytes
+        assert get(server, "place") == {**before, "lies_in": str(tmp_path / "big disk")}
+        assert [model["name"] for model in get(server, "installed")["models"]] == [REPO]
+        assert post(server, f"installed/{REPO}/verify")["wrong"] == []
+
+    def test_it_does_not_move_under_a_download(self, server: Live, hub: LoopbackHub, tmp_path: Path) -> None:
+        hub.bytes_per_second = 200_000
+        post(server, "downloads", name=REPO)
+        until(lambda: states(server)[REPO] == "downloading")
+        told = server.http.put("/v1/models/place/folder", json={"folder": str(tmp_path / "new")})
+        assert told.status_code == 400
+        assert f"{REPO} is being downloaded" in told.json()["error"]["message"]
+        assert not (tmp_path / "new").exists()
+        hub.bytes_per_second = None
+        post(server, f"downloads/{REPO}/cancel")
+
+    @pytest.mark.parametrize("folder", ["", " "])
+    def test_no_folder_is_refused(self, server: Live, folder: str) -> None:
+        assert server.http.put("/v1/models/place/folder", json={"folder": folder}).status_code == 400
+
+    def test_a_mirror_is_asked_from_then_on_and_forgotten_again(
+        self, server: Live, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("HF_ENDPOINT")
+        assert get(server, "place")["endpoint"] == "https://huggingface.co"
+        told = server.http.put("/v1/models/place/mirror", json={"address": f"{hub.endpoint}/"})
+        assert told.json()["endpoint"] == hub.endpoint
+        assert get(server, "judge", name=REPO)["repo_id"] == REPO
+        refused = server.http.put("/v1/models/place/mirror", json={"address": "not an address"})
+        assert refused.status_code == 400
+        assert get(server, "place")["endpoint"] == hub.endpoint
+        assert server.http.put("/v1/models/place/mirror", json={"address": ""}).status_code == 200
+        assert get(server, "place")["endpoint"] == "https://huggingface.co"
