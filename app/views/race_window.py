@@ -49,7 +49,7 @@ class RaceWindow(QDialog):
         for side, title in ((side, self.tr(name)) for side, name in TITLES.items()):
             lanes.addLayout(self._lane(side, title), 1)
         below = QHBoxLayout()
-        below.setSpacing(24)
+        below.setSpacing(16)
         verdict = QVBoxLayout()
         verdict.setSpacing(2)
         verdict.addWidget(self.ratio)
