@@ -38,10 +38,10 @@ class LoadedModels(QObject):
         """Start the engine again with `choice`, now and from now on."""
         self._load(choice)
 
-    def remember_race(self, ratio: float) -> None:
-        """A race with what is loaded ended with this many times plain decoding's speed."""
+    def remember_race(self, ratio: float, choice: Choice | None = None) -> None:
+        """A race with `choice`, or what is loaded, ended with this many times plain decoding's speed."""
         races = self._memory.races
-        races[" ".join(self.choice.arguments)] = {"ratio": round(ratio, 2), "day": date.today().isoformat()}
+        races[" ".join((choice or self.choice).arguments)] = {"ratio": round(ratio, 2), "day": date.today().isoformat()}
         self._memory.races = races
 
     def measured(self, choice: Choice) -> str:

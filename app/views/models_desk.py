@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.engine_process import EngineProcess, EngineState
 from app.model_import import ModelImport, is_model_path
+from app.model_race import PairRace
 from app.problem import Problem
 from app.race import Verdict
 from app.viewmodels.models import ModelsViewModel
@@ -59,7 +60,7 @@ class ModelsDesk(QObject):
         super().__init__(window)
         self._window, self._engine, self._models, self.loaded = window, engine, models, loaded
         self._models_window: ModelsWindow | None = None
-        self.imports = ModelImport(parent=self)
+        self.imports, self.races = ModelImport(parent=self), PairRace(parent=self)
         self._imported: Path | None = None
         self.drops = ModelDrops(self)
         for widget in (window, window.composer.field.viewport()):
@@ -73,7 +74,9 @@ class ModelsDesk(QObject):
         models.chosen.connect(self._show_measured)
         models.stock_changed.connect(self._on_stock)
         window.speculation.race.decided.connect(self._on_race)
+        self.races.finished.connect(self._on_tried)
         window.closing.connect(self.imports.stop)
+        window.closing.connect(self.races.stop)
         window.theme.changed.connect(lambda palette: self._models_window and self._models_window.wear(palette))
         tr, menus = window.tr, window.menus
         menus.add(menus.file, None, ("models", tr("Models…"), "Ctrl+Shift+L", self.show))
@@ -84,6 +87,7 @@ class ModelsDesk(QObject):
         if self._models_window is None:
             self._models_window = ModelsWindow(self._models, self._window.theme.palette, self._window)
             self._models_window.use_chosen.connect(self.use)
+            self._models_window.try_chosen.connect(self.try_pair)
             self._models_window.import_chosen.connect(self.take)
             self._models_window.detail.show_loaded(self.loaded.choice)
             self._show_loading(self._engine.state, self._engine.message)
@@ -104,6 +108,18 @@ class ModelsDesk(QObject):
         else:
             self._tell("")
             self.loaded.use(choice)
+
+    def try_pair(self, choice: Choice) -> None:
+        """Race a choice against plain decoding, beside what is loaded."""
+        if self._engine.remote is not None:
+            self._tell(self.tr("The engine runs on another computer: run `mlx-spec models try` there."))
+        elif self._window.chat.is_busy:
+            self._tell(self.tr("An answer is under way, and would slow the race: wait for its end."))
+        elif self.races.choice is None:
+            name = choice.pair or choice.target
+            self._tell(self.tr("{} races for 20 seconds once it is loaded. Ask nothing meanwhile.").format(name))
+            self.races.start(choice)
+            self.models_window.detail.show_racing(True)
 
     def take(self, paths: Sequence[Path]) -> None:
         """Import models; what is none is named."""
@@ -142,6 +158,14 @@ class ModelsDesk(QObject):
         if verdict.ratio is not None and self._engine.remote is None:
             self.loaded.remember_race(verdict.ratio)
             self._show_measured()
+
+    def _on_tried(self, choice: Choice, ratio: float | None, words: str) -> None:
+        self._tell(f"{choice.pair or choice.target}: {words}")
+        if ratio is not None:
+            self.loaded.remember_race(ratio, choice)
+        if self._models_window is not None:
+            self._models_window.detail.show_racing(False)
+        self._show_measured()
 
     def _show_measured(self) -> None:
         if self._models_window is not None and self._models.choice is not None:

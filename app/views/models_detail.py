@@ -20,11 +20,13 @@ class ModelDetail(QScrollArea):
 
     Signals:
         use_chosen: a Choice, to be loaded.
+        try_chosen: a Choice, to be raced.
         delete_chosen: the name of an installed model.
         token_wanted: the user has a token to enter.
     """
 
     use_chosen = Signal(object)
+    try_chosen = Signal(object)
     delete_chosen = Signal(str)
     token_wanted = Signal()
 
@@ -34,6 +36,7 @@ class ModelDetail(QScrollArea):
         self.loaded = Choice("")
         self.measured = ""
         """The ratio of the last race with the choice, in words; empty where there was none."""
+        self.is_racing = False
         self.title, self.note = QLabel(wordWrap=True), QLabel(wordWrap=True)
         self.variants = ChoiceBox(palette)
         self.hint = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignCenter)
@@ -60,6 +63,11 @@ class ModelDetail(QScrollArea):
     def show_measured(self, words: str) -> None:
         """What the last race with the choice brought."""
         self.measured = words
+        self.refresh()
+
+    def show_racing(self, is_racing: bool) -> None:
+        """Whether a pair races now."""
+        self.is_racing = is_racing
         self.refresh()
 
     def refresh(self) -> None:
@@ -123,6 +131,7 @@ class ModelDetail(QScrollArea):
         for row, key, text, slot in (
             (first, "download", tr("Download"), models.download),
             (first, "use", tr("Use This Pair"), lambda: self.use_chosen.emit(models.choice)),
+            (first, "try", tr("Try This Pair"), lambda: self.try_chosen.emit(models.choice)),
             (first, "page", tr("Open Its Page"), self._open_page),
             (second, "token", tr("Enter Token…"), self.token_wanted.emit),
             (second, "again", tr("Ask Again"), self._ask_again),
@@ -186,6 +195,10 @@ class ModelDetail(QScrollArea):
         self.buttons["use"].setText(self.tr("In Use") if is_loaded else two if choice.draft else one)
         self.buttons["use"].setVisible(can_use)
         self.buttons["use"].setEnabled(not is_loaded)
+        self.buttons["try"].setVisible(can_use and bool(choice.draft))
+        self.buttons["try"].setEnabled(not self.is_racing)
+        self.buttons["try"].setText(self.tr("Racing…") if self.is_racing else self.tr("Try This Pair"))
+        self.buttons["try"].setToolTip(self.tr("Races it for 20 seconds against plain decoding, on this machine"))
         self.buttons["page"].setVisible(bool(self._page()))
         checking = model is not None and model.name in models.verifying
         self.buttons["verify"].setText(self.tr("Verifying…") if checking else self.tr("Verify"))

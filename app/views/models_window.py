@@ -44,10 +44,12 @@ class ModelsWindow(QDialog):
 
     Signals:
         use_chosen: a Choice, to be loaded.
+        try_chosen: a Choice, to be raced.
         import_chosen: the Paths of files and folders.
     """
 
     use_chosen = Signal(object)
+    try_chosen = Signal(object)
     import_chosen = Signal(object)
 
     def __init__(self, models: ModelsViewModel, palette: Palette, parent: QWidget | None = None) -> None:
@@ -173,6 +175,7 @@ class ModelsWindow(QDialog):
         self.again.clicked.connect(models.open)
         self.list.entry_chosen.connect(models.choose)
         self.detail.use_chosen.connect(self._check_room)
+        self.detail.try_chosen.connect(self.try_chosen)
         self.detail.token_wanted.connect(self.ask_for_token)
         self.detail.delete_chosen.connect(models.client.weigh_removal)
         self.downloads.token_wanted.connect(self.ask_for_token)

@@ -1,5 +1,6 @@
 """Models in the window, with the real server behind it and a loopback Hub behind that."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -385,3 +386,17 @@ def test_models_move_to_another_folder_and_another_hub_is_named(person: Person, 
     assert dialog.grab().save(str(picture))
     dialog.close_button.click()
     person.until(lambda: person.window.question is None)
+
+
+def test_a_pair_that_was_tried_shows_what_that_brought(person: Person) -> None:
+    told = 'import json; print(json.dumps({"ratio": 1.42, "same_words": True}))'
+    person.main.models.races._command = lambda choice: [sys.executable, "-c", told]
+    person.window.tabs.choose(INSTALLED)
+    person.models.choose(person.models.entry, STARTER)
+    assert "Not measured" in person.facts()["Speed-up"]
+    person.press("try")
+    assert not person.window.detail.buttons["try"].isEnabled()
+    assert "races for 20 seconds" in person.window.told.text()
+    person.until(lambda: "1.42×" in person.window.told.text())
+    assert person.facts()["Speed-up"].startswith("1.42× plain decoding, in the last race on this machine")
+    assert person.window.detail.buttons["try"].isEnabled()
