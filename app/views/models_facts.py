@@ -46,7 +46,7 @@ def _about_pair(models: ModelsViewModel, choice: Choice, measured: str) -> Itera
             where = _tr("Both names stand in public code that runs them; not tried by us.")
             yield _tr("Checked"), where if known.verified else _tr("Nobody was found who runs these two together.")
     # A figure from elsewhere would be a guess about this machine: only what was measured here is told.
-    unknown = _tr("Not measured on this machine yet: try the pair, or use it and race it in the panel.")
+    unknown = _tr("Not measured on this machine yet: try the pair.")
     yield _tr("Speed-up"), measured or unknown
 
 

@@ -131,8 +131,12 @@ class ModelsWindow(QDialog):
         notice.addWidget(self.remark, 1)
         notice.addWidget(self.again)
         bottom.addWidget(self.told, 1)
+        buttons = QHBoxLayout()  # of their own: beside no words they would spread over the row
+        buttons.setSpacing(8)
+        buttons.addStretch()
         for button in (self.place_button, self.import_button):
-            bottom.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
+            buttons.addWidget(button)
+        bottom.addLayout(buttons)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 16)
         layout.setSpacing(10)
