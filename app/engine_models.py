@@ -15,6 +15,7 @@ from app.model_records import (
     parse_downloads,
     parse_findings,
     parse_judgement,
+    parse_memory,
     parse_pairs,
     parse_place,
     parse_refusal,
@@ -39,6 +40,7 @@ _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "weigh": lambda body: int(body["freed_bytes"]),
     "remove": lambda body: int(body["freed_bytes"]),
     "token": lambda body: body["has_token"] is True,
+    "memory": parse_memory,
     "place": parse_place,
     "move": parse_place,
     "mirror": parse_place,
@@ -118,6 +120,10 @@ class ModelsClient(QObject):
     def keep_token(self, token: str) -> None:
         """Keep a token of the Hub in the engine's keychain: "token" brings whether it has one now."""
         self._ask("token", "", "PUT", "token", {"token": token})
+
+    def fetch_memory(self) -> None:
+        """ "memory" brings the LoadedMemory."""
+        self._ask("memory", "", "GET", "memory")
 
     def fetch_place(self) -> None:
         """ "place" brings the ModelPlace: where models lie, and which hub is asked."""

@@ -135,6 +135,16 @@ class ModelPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedMemory:
+    """What the loaded models and the engine's process take, and what was expected at a full context; in bytes."""
+
+    models_bytes: int
+    process_bytes: int
+    expected_bytes: int | None
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why the engine did not do something: a sentence, the `kind` of failure and a page that may help, or empty."""
 
@@ -177,6 +187,13 @@ def parse_place(body: Json) -> ModelPlace:
     return ModelPlace(
         str(body["folder"]), str(body["lies_in"]), str(body["endpoint"]), int(body.get("moved_bytes") or 0)
     )
+
+
+def parse_memory(body: Json) -> LoadedMemory:
+    """The answer of /v1/models/memory."""
+    expected = body.get("expected") or {}
+    needed, context = _whole(expected.get("needed_bytes")), int(expected.get("context_tokens") or 0)
+    return LoadedMemory(int(body["models_bytes"]), int(body["process_bytes"]), needed, context)
 
 
 def parse_judgement(body: Json) -> Judgement:

@@ -3,12 +3,20 @@
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine_models import ModelsClient
-from app.model_records import Download, Findings, InstalledModel, Judgement, Pair, Refusal, Stock
+from app.model_records import Download, Findings, InstalledModel, Judgement, LoadedMemory, Pair, Refusal, Stock
 from app.model_sizes import told_bytes
 from app.viewmodels.models_choice import Choice, Entry, Verdict, weigh
 
 TYPING_MS = 350
-_SILENT = ("judge", "drafts", "weigh", "place", "move", "mirror")  # what they refuse is told where it was asked for
+_SILENT = (
+    "judge",
+    "drafts",
+    "weigh",
+    "memory",
+    "place",
+    "move",
+    "mirror",
+)  # what they refuse is told where it was asked for
 
 
 class ModelsViewModel(QObject):
@@ -46,6 +54,7 @@ class ModelsViewModel(QObject):
         self.choice: Choice | None = None
         self.judgements: dict[str, Judgement | Refusal] = {}
         self.drafts: dict[str, tuple[Pair, ...]] = {}
+        self.memory: LoadedMemory | None = None
         self.verifying: set[str] = set()
         self._pending: set[str] = set()
         self._typing = QTimer(self, singleShot=True, interval=TYPING_MS)
@@ -60,6 +69,7 @@ class ModelsViewModel(QObject):
         self.judgements.clear()
         self._pending.clear()
         self.client.fetch_installed()
+        self.client.fetch_memory()
         self._search()
         self._ask_about_choice()
 
@@ -75,6 +85,7 @@ class ModelsViewModel(QObject):
         """Look at a line of the list, with another quantisation or draft than the line's own where one is given."""
         self.entry = entry
         self.choice = choice or entry.choice
+        self.client.fetch_memory()  # answers since then have made caches grow
         self._ask_about_choice()
         self.chosen.emit()
 
@@ -158,6 +169,9 @@ class ModelsViewModel(QObject):
                 self.removal_weighed.emit(subject, value)
             case "remove", int():
                 self._on_removed(subject, value)
+            case "memory", LoadedMemory():
+                self.memory = value
+                self.judged.emit()
             case "token", bool():
                 kept = self.tr("The token is kept in the keychain: try again what needed it.")
                 self.told.emit(kept if value else self.tr("No token could be kept on this machine: set HF_TOKEN."))

@@ -174,7 +174,7 @@ class ModelDetail(QScrollArea):
         self.fit.setVisible(has_numbers)
         if verdict.needed_bytes is not None and verdict.available_bytes is not None:
             self.fit.show_room(verdict.needed_bytes, verdict.available_bytes, verdict.room, self.room.text())
-        self.facts.show_facts(facts_of(self._models, choice, self.measured))
+        self.facts.show_facts(facts_of(self._models, choice, self.measured, choice.arguments == self.loaded.arguments))
 
     def _show_buttons(self, choice: Choice) -> None:
         models, verdict = self._models, self._models.verdict()

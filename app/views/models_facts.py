@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFormLayout, QLabel, QWidget
 
-from app.model_records import Judgement
+from app.model_records import Judgement, LoadedMemory
 from app.model_sizes import told_bytes
 from app.viewmodels.models import ModelsViewModel
 from app.viewmodels.models_choice import BUILT_IN, Choice
@@ -19,9 +19,11 @@ def _tr(text: str) -> str:
     return QCoreApplication.translate("Facts", text)
 
 
-def facts_of(models: ModelsViewModel, choice: Choice, measured: str) -> list[Fact]:
-    """All that is known, without what is not."""
+def facts_of(models: ModelsViewModel, choice: Choice, measured: str, is_loaded: bool = False) -> list[Fact]:
+    """All that is known, without what is not. Of what `is_loaded`, also what it really takes."""
     facts = [*_about_pair(models, choice, measured), *_about_stock(models, choice)]
+    if is_loaded and models.memory is not None:
+        facts.append((_tr("Takes now"), _taken_words(models.memory)))
     verdict = models.verdict()
     if verdict is not None:
         facts.append((_tr("To download"), fetch_words(verdict)))
@@ -48,6 +50,14 @@ def _about_pair(models: ModelsViewModel, choice: Choice, measured: str) -> Itera
     # A figure from elsewhere would be a guess about this machine: only what was measured here is told.
     unknown = _tr("Not measured on this machine yet: try the pair.")
     yield _tr("Speed-up"), measured or unknown
+
+
+def _taken_words(memory: LoadedMemory) -> str:
+    now = _tr("{} (the engine as a whole {})").format(told_bytes(memory.models_bytes), told_bytes(memory.process_bytes))
+    if memory.expected_bytes is None:
+        return now
+    expected = _tr("{}; expected: {} when {:,} tokens of context are full")
+    return expected.format(now, told_bytes(memory.expected_bytes), memory.context_tokens)
 
 
 def vocabulary_words(kind: str) -> str:

@@ -1,5 +1,6 @@
 """Models in the window, with the real server behind it and a loopback Hub behind that."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -394,6 +395,8 @@ def test_a_pair_that_was_tried_shows_what_that_brought(person: Person) -> None:
     person.window.tabs.choose(INSTALLED)
     person.models.choose(person.models.entry, STARTER)
     assert "Not measured" in person.facts()["Speed-up"]
+    person.until(lambda: "Takes now" in person.facts())
+    assert re.fullmatch(r"[\d.]+ \wB \(the engine as a whole [\d.]+ MB\).*", person.facts()["Takes now"])
     person.press("try")
     assert not person.window.detail.buttons["try"].isEnabled()
     assert "races for 20 seconds" in person.window.told.text()
