@@ -41,6 +41,7 @@ class Answer:
 
     token_ids: tuple[int, ...]
     seconds: float
+    host_seconds: float
     rounds_by_draft: tuple[tuple[int, int], ...]
     tested: int
     accepted: int
@@ -88,19 +89,20 @@ class Ours:
         """The answer of `SpeculativeDecoder.stream`."""
         rounds: Counter[int] = Counter()
         drafters: set[str | None] = set()
-        started = 0.0
+        clock = _Clock()
         for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
                 drafters.add(event.drafter)
             elif isinstance(event, PrefillProgress):
-                started = time.perf_counter()
+                clock = _Clock()
             elif isinstance(event, GenerationFinished):
-                seconds = time.perf_counter() - started
+                seconds, host_seconds = clock.read()
                 stats = event.stats
                 return Answer(
                     event.token_ids,
                     seconds,
+                    host_seconds,
                     tuple(sorted(rounds.items())),
                     stats.tested_tokens,
                     stats.accepted_tokens,
@@ -123,19 +125,19 @@ class MlxLm:
         cache = prefilled(self._pair.target, prompt_ids[:-1])
         if self._length:
             cache += prefilled(self._pair.draft, prompt_ids[:-1])
-        started = time.perf_counter()
+        clock = _Clock()
         counter = _RoundCounter(self._length, max_tokens)
         for token, from_draft in self._stream(mx.array(list(prompt_ids[-1:])), temperature, max_tokens, cache):
             counter.add(token, from_draft)
             if token in self._pair.eos_token_ids:
                 break
-        seconds = time.perf_counter() - started
+        seconds, host_seconds = clock.read()
         token_ids = counter.token_ids
         if token_ids and token_ids[-1] in self._pair.eos_token_ids:
             token_ids.pop()
         rounds = tuple(sorted(counter.rounds.items()))
         passes = sum(drafted * times for drafted, times in rounds)
-        return Answer(tuple(token_ids), seconds, rounds, counter.tested, counter.accepted, passes)
+        return Answer(tuple(token_ids), seconds, host_seconds, rounds, counter.tested, counter.accepted, passes)
 
     def _stream(
         self, prompt: mx.array, temperature: float, max_tokens: int, cache: list[Any]
@@ -155,6 +157,18 @@ class MlxLm:
             prompt, target, draft, num_draft_tokens=self._length, **options
         ):
             yield int(token), bool(from_draft)
+
+
+class _Clock:
+    """Seconds since it was made: on the wall, and of the processor in this thread. MLX computes in threads of its own,
+    or on the GPU, so the latter are the host's: Python, and the building of graphs."""
+
+    def __init__(self) -> None:
+        self._wall, self._thread = time.perf_counter(), time.thread_time()
+
+    def read(self) -> tuple[float, float]:
+        """Both."""
+        return time.perf_counter() - self._wall, time.thread_time() - self._thread
 
 
 class _RoundCounter:

@@ -18,14 +18,15 @@ _SEED: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class HostRun:
-    """One answer of one contender: its rounds, the time of all of them, and what their forward passes took by
-    themselves, in milliseconds. A pass by itself has its own share of Python, which is within it."""
+    """One answer of one contender: its rounds, the time of all of them, what of it the host was busy (see `Run`), and
+    what their forward passes took by themselves, in milliseconds."""
 
     contender: str
     temperature: float
     repeat: int
     rounds: int
     total_ms: float
+    host_ms: float
     passes_ms: float
 
     @property
@@ -36,17 +37,21 @@ class HostRun:
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One temperature: milliseconds a round (medians), of which `*_passes_ms` for the models by themselves, and ours as
-    a share of mlx-lm's (median, least and greatest of the pairs)."""
+    """One temperature: milliseconds a round (medians), of which `*_host_ms` the host was busy, beside `*_passes_ms`,
+    the models' passes by themselves; and the host's in ours as a share of mlx-lm's (median, least and greatest of the
+    pairs), and of the whole rounds."""
 
     temperature: float
     ours_ms: float
     mlx_lm_ms: float
+    ours_host_ms: float
+    mlx_lm_host_ms: float
     ours_passes_ms: float
     mlx_lm_passes_ms: float
     ratio: float
     ratio_least: float
     ratio_greatest: float
+    round_ratio: float
 
 
 def measure_host(
@@ -70,7 +75,11 @@ def measure_host(
             passes_ms += sum(rounds * verify_ms[drafted + 1] for drafted, rounds in answer.rounds_by_draft)
             rounds = sum(count for _, count in answer.rounds_by_draft)
             if repeat >= 0:  # the first turn warms up
-                runs.append(HostRun(name, temperature, repeat, rounds, 1e3 * answer.seconds, passes_ms))
+                runs.append(
+                    HostRun(
+                        name, temperature, repeat, rounds, 1e3 * answer.seconds, 1e3 * answer.host_seconds, passes_ms
+                    )
+                )
         tell("measuring the host", (at + 1) / len(settings))
     return runs
 
@@ -85,17 +94,22 @@ def host_summary(runs: Iterable[HostRun]) -> list[HostRow]:
 
 def _host_row(temperature: float, both: dict[str, list[HostRun]]) -> HostRow:
     ours, theirs = both[FIXED], both[MLX_LM_SPECULATION]
-    others = {run.repeat: run.round_ms for run in theirs}
-    ratios = [run.round_ms / others[run.repeat] for run in ours]
+    others = {run.repeat: run for run in theirs}
+    ratios = [
+        run.host_ms / run.rounds / (other.host_ms / other.rounds) for run in ours if (other := others[run.repeat])
+    ]
     return HostRow(
         temperature,
         statistics.median(run.round_ms for run in ours),
         statistics.median(run.round_ms for run in theirs),
+        statistics.median(run.host_ms / run.rounds for run in ours),
+        statistics.median(run.host_ms / run.rounds for run in theirs),
         _passes_a_round(ours),
         _passes_a_round(theirs),
         statistics.median(ratios),
         min(ratios),
         max(ratios),
+        statistics.median(run.round_ms / others[run.repeat].round_ms for run in ours),
     )
 
 

@@ -10,9 +10,10 @@ Block = tuple[float, str, int, int]
 class Run:
     """One contender's answer to one prompt, decoding only.
 
-    `rounds_by_draft` holds pairs (tokens drafted, rounds that drafted so many). `draft_ms` and `verify_ms` are what the
-    decoder itself tells, None where it does not. `draft_passes` are the draft model's; None where a head drafted, whose
-    passes nobody times by themselves. `token_ids` leaves out the end token.
+    `host_seconds` are those that the decoding thread itself was busy, not waiting for MLX. `rounds_by_draft` holds
+    pairs (tokens drafted, rounds that drafted so many). `draft_ms` and `verify_ms` are what the decoder itself tells,
+    None where it does not. `draft_passes` are the draft model's; None where a head drafted, whose passes nobody times
+    by themselves. `token_ids` leaves out the end token.
     """
 
     contender: str
@@ -22,6 +23,7 @@ class Run:
     repeat: int
     token_ids: tuple[int, ...]
     seconds: float
+    host_seconds: float
     rounds_by_draft: tuple[tuple[int, int], ...]
     tested: int
     accepted: int

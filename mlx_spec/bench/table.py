@@ -146,12 +146,30 @@ def _host_part(report: Report) -> list[Any]:
     found = host_summary(report.host)
     if not found:
         return []
-    headings = ("ours", "its passes", "mlx-lm spec.", "its passes", "ours / mlx-lm (range)")
+    headings = (
+        "ours",
+        "its host",
+        "its passes",
+        "mlx-lm spec.",
+        "its host",
+        "its passes",
+        "host / host (range)",
+        "round / round",
+    )
     table = _new_table(headings)
     for row in found:
-        times = (row.ours_ms, row.ours_passes_ms, row.mlx_lm_ms, row.mlx_lm_passes_ms)
+        times = (
+            row.ours_ms,
+            row.ours_host_ms,
+            row.ours_passes_ms,
+            row.mlx_lm_ms,
+            row.mlx_lm_host_ms,
+            row.mlx_lm_passes_ms,
+        )
         ratio = _with_range(Spread(row.ratio, row.ratio_least, row.ratio_greatest, 1))
-        table.add_row(f"temperature {row.temperature:g}", *(f"{value:.2f}" for value in times), ratio)
+        table.add_row(
+            f"temperature {row.temperature:g}", *(f"{value:.2f}" for value in times), ratio, f"{row.round_ratio:.2f}"
+        )
     return _titled(_HOST_TITLE, table)
 
 

@@ -13,7 +13,8 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.cache.forward import Scored, run
-from mlx_spec.cache.placement import Placement, Rotations, prefix_mask
+from mlx_spec.cache.placement import Placement, prefix_mask
+from mlx_spec.cache.rotations import Rotations
 from mlx_spec.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -68,7 +69,9 @@ class CompiledPasses:
         return self._passes[in_tree] is None
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
-        return self._run(token_ids, [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)])
+        slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
+        with Rotations(self._living_model()).shared():
+            return self._run(token_ids, slots)
 
     def _traced_tree(
         self,

@@ -7,7 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_spec.cache.placement import Placement, Rotations, placed
+from mlx_spec.cache.placement import Placement, placed
+from mlx_spec.cache.rotations import Rotations
 from mlx_spec.taps import Taps
 
 

@@ -2,13 +2,13 @@
 
 mlx-lm's models ask their cache where they are (`offset`, for the rotary embedding) and what a token may see
 (`make_mask`). For a pass over a tree a stand-in answers in the cache's place, and one around each rotary embedding
-rotates every token by its own position; so no model's code is copied, and a chain's pass is not touched.
+(`rotations.py`) rotates every token by its own position; so no model's code is copied, and a chain's pass is not
+touched.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
@@ -73,46 +73,6 @@ class PlacedCache:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
-
-
-class Rotations:
-    """The rotary embeddings of a model, found once."""
-
-    def __init__(self, model: Any) -> None:
-        self._places = [
-            (module, key)
-            for module in model.modules()
-            for key, child in module.items()
-            if ("rope" in key or "rotary" in key) and callable(child)
-        ]
-
-    @contextmanager
-    def by_token(self) -> Iterator[None]:
-        """Build a pass inside, in which `offset` may be an array `[m]`: a position for each token."""
-        originals = [module[key] for module, key in self._places]
-        for (module, key), original in zip(self._places, originals, strict=True):
-            dict.__setitem__(module, key, _ByToken(original))
-        try:
-            yield
-        finally:
-            for (module, key), original in zip(self._places, originals, strict=True):
-                dict.__setitem__(module, key, original)
-
-
-class _ByToken:
-    """A rotary embedding that takes an offset a token: MLX takes one a batch row, so the tokens become rows."""
-
-    def __init__(self, rotation: Any) -> None:
-        self._rotation = rotation
-
-    def __call__(self, x: mx.array, offset: Any = 0, **kwargs: Any) -> mx.array:
-        if not isinstance(offset, mx.array) or x.shape[0] != 1 or x.shape[2] != offset.size:
-            raise ValueError("this model counts positions itself")
-        # [1, heads, m, width] to [m, heads, 1, width] and back.
-        return cast(mx.array, self._rotation(x.transpose(2, 1, 0, 3), offset=offset, **kwargs).transpose(2, 1, 0, 3))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._rotation, name)
 
 
 def placed(caches: Sequence[Any], placement: Placement) -> list[PlacedCache]:

@@ -54,6 +54,7 @@ def a_run(contender: str, token_ids: tuple[int, ...] = (1, 2, 3, 4), seconds: fl
         repeat=0,
         token_ids=token_ids,
         seconds=seconds,
+        host_seconds=0.0,
         rounds_by_draft=((0, len(token_ids)),),
         tested=0,
         accepted=0,
@@ -348,15 +349,17 @@ def test_there_are_prompts_of_every_kind_and_enough_short_ones() -> None:
 def test_the_host_is_measured_in_ours_and_in_mlx_lm_at_one_length() -> None:
     runs = measure_host(replace(TINY_PLAN, temperatures=(0.0,), lookahead=3), repeats=1)
     assert [(run.contender, run.repeat) for run in runs] == [("mlx-lm-speculation", 0), ("fixed", 0)]
-    assert all(run.rounds > 0 and run.total_ms > 0 and run.passes_ms > 0 for run in runs)
+    assert all(run.rounds > 0 and run.total_ms >= run.host_ms > 0 and run.passes_ms > 0 for run in runs)
 
 
 def test_the_ratio_of_the_host_is_that_of_pairs() -> None:
     runs = [
-        HostRun(name, 0.0, repeat, 10, total, 10.0)
+        HostRun(name, 0.0, repeat, 10, 2 * total + 10, total, 10.0)
         for name, totals in (("fixed", (20.0, 40.0, 60.0)), ("mlx-lm-speculation", (40.0, 100.0, 100.0)))
         for repeat, total in enumerate(totals)
     ]
     (row,) = host_summary(runs)
-    assert (row.ours_ms, row.mlx_lm_ms, row.ours_passes_ms) == (4.0, 10.0, 1.0)
+    assert (row.ours_ms, row.mlx_lm_ms, row.ours_passes_ms) == (9.0, 21.0, 1.0)
+    assert (row.ours_host_ms, row.mlx_lm_host_ms) == (4.0, 10.0)
+    assert row.round_ratio == pytest.approx(5 / 9)
     assert (row.ratio, row.ratio_least, row.ratio_greatest) == (0.5, 0.4, 0.6)

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -12,10 +13,13 @@ import mlx_spec.cache.compiled as compiling
 from mlx_spec import SamplingParams, SpeculativeDecoder
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.compiled import CompiledPasses, compiled_passes
+from mlx_spec.cache.rotations import Rotations
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 
 PLAIN_CACHES = [name for name in ARCHITECTURES if all(type(c) is KVCache for c in make_prompt_cache(zoo_model(name)))]
+
+ON_GPU = mx.default_device() == mx.Device(mx.gpu)
 
 # Looks at its cache's offset as a number.
 FALLS_BACK = {"afm7"}
@@ -113,3 +117,28 @@ def test_passes_go_with_their_model() -> None:
     del model
     gc.collect()
     assert len(compiling._OF_MODELS) == before
+
+
+@pytest.mark.parametrize(("dims", "scale"), [(16, 1.0), (8, 1.0), (16, 0.25)])
+def test_shared_angles_rotate_as_mlx_does(dims: int, scale: float) -> None:
+    block = nn.Module()
+    block.rope = nn.RoPE(dims, base=5000.0, scale=scale)
+    x = mx.random.normal((1, 3, 5, 16), key=mx.random.key(1))
+    expected = block.rope(x, offset=40)
+    with Rotations(block).shared():
+        assert (type(block.rope) is nn.RoPE) == ON_GPU  # where a rotation is one kernel
+        assert mx.allclose(block.rope(x, offset=40), expected, atol=1e-5).item()
+        assert mx.allclose(block.rope(x, offset=mx.array(40)), expected, atol=1e-5).item()
+        assert not mx.allclose(block.rope(x, offset=41), expected, atol=1e-3).item()
+        assert block.rope(x.astype(mx.bfloat16), offset=40).dtype == mx.bfloat16
+    assert type(block.rope) is nn.RoPE
+
+
+def test_all_layers_share_their_angles(tmp_path: Path) -> None:
+    cached = CachedModel(tiny_llama(0, layers=5), "tiny", speculative=True)
+    cached.prefill([1, 2, 3])
+    mx.eval(cached.score(mx.array([4, 5])))  # traced, and compared
+    mx.export_to_dot(str(tmp_path / "graph.dot"), cached.score(mx.array([6, 7])))
+    drawn = (tmp_path / "graph.dot").read_text()
+    assert drawn.count('label ="Cos"') == drawn.count('label ="Sin"') == (0 if ON_GPU else 1)
+    assert ON_GPU or drawn.count('label ="Softmax"') == 5
