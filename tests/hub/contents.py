@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 _PIECE: Final = 1 << 20
+_ZEROS: Final[dict[int, "hashlib._Hash"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """One file. `data`, then zeros up to `size`: gigabytes of it take no memory."""
+    """One file. Zeros, then `data` up to `size`: gigabytes of it take no memory."""
 
     data: bytes
     size: int
@@ -27,23 +28,37 @@ class HubFile:
 
     def pieces(self, start: int, length: int) -> Iterator[bytes]:
         """The bytes from `start`, `length` of them, a megabyte at most at a time."""
-        end = start + length
+        end, zeros = start + length, self.size - len(self.data)
         while start < end:
-            piece = self.data[start : min(end, start + _PIECE)]
-            piece = piece or bytes(min(_PIECE, end - start))
+            if start < zeros:
+                piece = bytes(min(_PIECE, end - start, zeros - start))
+            else:
+                piece = self.data[start - zeros : min(end - zeros, start - zeros + _PIECE)]
             start += len(piece)
             yield piece
 
 
 def hub_file(data: bytes, *, size: int | None = None, lfs: bool | None = None) -> HubFile:
-    """A file of `data`, filled up with zeros to `size`."""
+    """A file of `data`, behind as many zeros as `size` has room for."""
     whole = size if size is not None else len(data)
-    sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % whole)
     kept_in_lfs = lfs if lfs is not None else whole > 100_000
-    for piece in HubFile(data, whole, False, "", "").pieces(0, whole):
-        (sha256 if kept_in_lfs else sha1).update(piece)
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % whole)
+    if kept_in_lfs:
+        sha256 = _sha256_of_zeros(whole - len(data))
+        sha256.update(data)
+    else:
+        sha1.update(bytes(whole - len(data)) + data)
     # Of a file in LFS, git knows a pointer, which has a sha1 of its own.
     return HubFile(data, whole, kept_in_lfs, sha256.hexdigest(), sha1.hexdigest())
+
+
+def _sha256_of_zeros(count: int) -> "hashlib._Hash":
+    """Reckoned once for each length: files of a model differ in their last bytes only."""
+    if count not in _ZEROS:
+        digest = _ZEROS[count] = hashlib.sha256()
+        for piece in HubFile(b"", count, False, "", "").pieces(0, count):
+            digest.update(piece)
+    return _ZEROS[count].copy()
 
 
 @dataclass(slots=True)
