@@ -12,6 +12,7 @@ import prompt_files
 from mlx_spec.errors import LookaheadError, PromptError, StorageError
 from mlx_spec.json_output import AsJson
 from mlx_spec.options import (
+    Anyway,
     DrafterOption,
     DraftOption,
     FilePair,
@@ -50,12 +51,13 @@ def run(
     acceptance: Rule = "coupled",
     max_tokens: MaxTokens = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace answers of an earlier run.")] = False,
+    anyway: Anyway = False,
     as_json: AsJson = False,
     *,
     sampling: SamplingOptions,
 ) -> None:
     """Answer many prompt files: an answer each, and a table of them all as CSV, JSON and Markdown."""
-    answerer = _Answerer(target, draft, pair, drafter, lookahead, acceptance, max_tokens, sampling)
+    answerer = _Answerer(target, draft, pair, drafter, lookahead, acceptance, max_tokens, sampling, anyway)
     paths = _expanded(files)
     answers = _answer_paths(paths, out)
     given = given_values(values)
@@ -94,7 +96,9 @@ class _Answerer:
         acceptance: Any,
         max_tokens: int | None,
         sampling: SamplingOptions,
+        anyway: bool,
     ) -> None:
+        self._anyway = anyway
         self._target, self._draft, self._pair_option = target, draft, pair
         self._drafter, self._lookahead, self._acceptance = drafter, lookahead, acceptance
         self._max_tokens, self._sampling = max_tokens, sampling
@@ -142,7 +146,7 @@ class _Answerer:
             return
         self._pair, self._name = None, None  # the memory of the one before is free before the next one comes
         with StageProgress() as progress:
-            self._pair = load_pair(name, self._draft, progress=progress.tell)
+            self._pair = load_pair(name, self._draft, anyway=self._anyway, progress=progress.tell)
             SpeculativeDecoder(self._pair, drafter=self._drafter).calibrate(progress.tell)
         self._name = name
 

@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from mlx_spec.errors import (
-    ConfigError,
     DownloadError,
-    DownloadFailure,
-    LookaheadError,
-    ModelNotFoundError,
     StorageError,
 )
 from mlx_spec.resources import data_folder
-from mlx_spec.server.answers import Json, error_body
+from mlx_spec.server.answers import Json
+from mlx_spec.server.library_answers import answered, asked_of, field_of, tokens_of
 from mlx_spec.server.schemas import RequestError
 
 if TYPE_CHECKING:
@@ -36,19 +33,7 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.25
 _PING_S: Final = 10
-_BODY_LIMIT_BYTES: Final = 65_536
 _UNDER_WAY: Final = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
-_STATUS: Final[dict[DownloadFailure, int]] = {
-    "gated": 403,
-    "token": 403,
-    "not_found": 404,
-    "rate_limited": 429,
-    "offline": 502,
-    "server": 502,
-    "proxy": 502,
-    "checksum": 502,
-    "disk_full": 507,
-}
 
 
 class LibraryRoutes:
@@ -97,21 +82,21 @@ class LibraryRoutes:
             models = [model.to_dict() for model in installed_models(access)]
             return {"models": models, "total_bytes": total_bytes(access), "folder": str(access.cache_folder)}
 
-        return await _answered(look)
+        return await answered(look)
 
     async def verify(self, request: Request) -> Response:
         """Whether a model's bytes are right."""
         from mlx_spec.models.library.cache import verify
 
         name = request.path_params["name"]
-        return await _answered(lambda: asdict(verify(name, _access())))
+        return await answered(lambda: asdict(verify(name, _access())))
 
     async def remove(self, request: Request) -> Response:
         """Delete a model; with `?dry_run=true` tell what that would free."""
         from mlx_spec.models.library.cache import remove
 
         name, dry_run = request.path_params["name"], request.query_params.get("dry_run") == "true"
-        return await _answered(lambda: asdict(remove(name, _access(), dry_run=dry_run)))
+        return await answered(lambda: asdict(remove(name, _access(), dry_run=dry_run)))
 
     async def pairs(self, request: Request) -> Response:
         """The known pairs, or those of `?target=`, the better first."""
@@ -125,14 +110,14 @@ class LibraryRoutes:
             raced = [(pair, measured(pair)) for pair in chosen]
             return {"pairs": [asdict(pair) | {"measured": race.to_dict() if race else None} for pair, race in raced]}
 
-        return await _answered(look)
+        return await answered(look)
 
     async def search(self, request: Request) -> Response:
         """Models for `?q=`."""
         from mlx_spec.models.library.search import search
 
         text = request.query_params.get("q", "")
-        return await _answered(lambda: search(text, _access()).to_dict())
+        return await answered(lambda: search(text, _access()).to_dict())
 
     async def judge(self, request: Request) -> Response:
         """What the model `?name=` would take here, at `?context=` tokens."""
@@ -140,7 +125,7 @@ class LibraryRoutes:
         from mlx_spec.models.library.names import repo_id_of
         from mlx_spec.models.library.search import not_found_with_hint
 
-        name, context = _asked(request, "name"), _tokens(request.query_params.get("context"))
+        name, context = asked_of(request, "name"), tokens_of(request.query_params.get("context"))
 
         def weigh() -> Json:
             access, repo_id = _access(), repo_id_of(name)
@@ -149,16 +134,16 @@ class LibraryRoutes:
             except DownloadError as error:
                 raise not_found_with_hint(error, repo_id, access) from error
 
-        return await _answered(weigh)
+        return await answered(weigh)
 
     async def downloads(self, request: Request) -> Response:
         """How all downloads stand."""
-        return await _answered(self._statuses)
+        return await answered(self._statuses)
 
     async def add(self, request: Request) -> Response:
         """Queue the model `{"name": …}`, or go on with it."""
-        name = await _field(request, "name")
-        return await _answered(lambda: self._all_downloads().add(name).to_dict())
+        name = await field_of(request, "name")
+        return await answered(lambda: self._all_downloads().add(name).to_dict())
 
     async def change(self, request: Request) -> Response:
         """Pause, resume or cancel a download."""
@@ -173,7 +158,7 @@ class LibraryRoutes:
             act_on: Callable[[str], Any] = getattr(downloads, action)
             return dict(act_on(name).to_dict())
 
-        return await _answered(act)
+        return await answered(act)
 
     async def forget(self, request: Request) -> Response:
         """Take a download that is over off the list."""
@@ -183,13 +168,13 @@ class LibraryRoutes:
             self._all_downloads().forget(name)
             return self._statuses()
 
-        return await _answered(drop)
+        return await answered(drop)
 
     async def set_token(self, request: Request) -> Response:
         """Keep `{"token": …}` in the keychain, or remove it. It is never told to anybody."""
         from mlx_spec.models.library.access import forget_token, hub_token, keep_token
 
-        token = await _field(request, "token") if request.method == "PUT" else None
+        token = await field_of(request, "token") if request.method == "PUT" else None
 
         def keep() -> Json:
             if token is not None:
@@ -198,17 +183,17 @@ class LibraryRoutes:
                 forget_token()
             return {"has_token": hub_token() is not None}
 
-        return await _answered(keep)
+        return await answered(keep)
 
     async def place(self, request: Request) -> Response:
         """Where models are kept, and which Hub they come from."""
-        return await _answered(_place)
+        return await answered(_place)
 
     async def move(self, request: Request) -> Response:
         """Move the cache to `{"folder": …}` on the engine's machine."""
         from mlx_spec.models.library.cache import move_cache
 
-        folder = await _field(request, "folder")
+        folder = await field_of(request, "folder")
         if not folder.strip():
             raise RequestError("folder is empty: name a new or empty folder.", "folder")
 
@@ -218,19 +203,19 @@ class LibraryRoutes:
             moved = move_cache(_access(), Path(folder.strip()))
             return _place() | {"moved_bytes": moved}
 
-        return await _answered(carry)
+        return await answered(carry)
 
     async def set_mirror(self, request: Request) -> Response:
         """Ask the Hub at `{"address": …}` from now on; an empty address is huggingface.co."""
         from mlx_spec.models.library.access import set_mirror
 
-        address = (await _field(request, "address")).strip()
+        address = (await field_of(request, "address")).strip()
 
         def keep() -> Json:
             set_mirror(address or None)
             return _place()
 
-        return await _answered(keep)
+        return await answered(keep)
 
     def _under_way(self) -> str | None:
         statuses = self._all_downloads().statuses()
@@ -272,56 +257,3 @@ def _place() -> Json:
     access = _access()
     folder = access.cache_folder
     return {"folder": str(folder), "lies_in": str(folder.resolve()), "endpoint": access.endpoint}
-
-
-async def _answered(work: Callable[[], Json]) -> Response:
-    """What `work` gives, done in a worker thread; what it raises, as an error of the protocol."""
-    try:
-        return JSONResponse(await run_in_threadpool(work))
-    except ConfigError:
-        raise  # answered by the app, with the field's name
-    except DownloadError as error:
-        status = _STATUS.get(error.kind, 400)
-        return _refused(error, status, error.kind, error.page)
-    except ModelNotFoundError as error:
-        return _refused(error, 404, "model_not_found", None)
-    except LookaheadError as error:
-        return _refused(error, 400, None, None)
-
-
-def _refused(error: LookaheadError, status: int, code: str | None, page: str | None) -> Response:
-    body = error_body(str(error), "invalid_request_error" if status < 500 else "server_error", code=code)
-    body["error"]["page"] = page
-    return JSONResponse(body, status)
-
-
-async def _field(request: Request, name: str) -> str:
-    """The string `name` of a body that is a small JSON object. Raises RequestError."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_LIMIT_BYTES:
-            raise RequestError("The request body is too long.")
-    try:
-        value = json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"The request body is not valid JSON: {error}.") from None
-    field = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(field, str):
-        raise RequestError(f"{name} is missing: the body must be a JSON object with this string in it.", name)
-    return field
-
-
-def _asked(request: Request, name: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        raise RequestError(f"{name} is missing from the address.", name)
-    return value
-
-
-def _tokens(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise RequestError(f"context is {text!r}: it must be a whole number of at least 1.", "context")
-    return int(text)

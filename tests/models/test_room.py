@@ -63,6 +63,24 @@ class TestCommandLine:
         done = CliRunner().invoke(cli.app, [*ASK, "--target", str(folder), "--anyway"])
         assert done.exit_code == 0, done.output
 
+    def test_many_prompts_are_refused_before_any_weights_are_read(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("the")
+        asked = [
+            "run",
+            str(tmp_path / "a.txt"),
+            "--target",
+            str(folder),
+            "--draft",
+            "none",
+            "--max-tokens",
+            "3",
+            "--out",
+        ]
+        refused = CliRunner().invoke(cli.app, [*asked, str(tmp_path / "one"), "--json"])
+        assert "--anyway loads it all the same" in refused.output
+        done = CliRunner().invoke(cli.app, [*asked, str(tmp_path / "two"), "--anyway"])
+        assert done.exit_code == 0, done.output
+
     @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
     def test_a_person_is_asked(self, answer: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cli, "_is_asked", lambda: True)
