@@ -51,7 +51,7 @@ def kept(store: Store, chat: ChatViewModel) -> list[tuple[str, str, str]]:
 def requests(chat: ChatViewModel, qtbot: QtBot) -> list[dict]:
     """What the stand-in was asked."""
     network, told = chat._client._network, []
-    reply = network.get(chat._client._request("/requests"))
+    reply = network.get(chat._client._network.request("/requests"))
     qtbot.waitUntil(reply.isFinished, timeout=5_000)
     told = json.loads(bytes(reply.readAll().data()))["requests"]
     reply.deleteLater()

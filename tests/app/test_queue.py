@@ -113,11 +113,13 @@ def test_an_engine_that_dies_fails_one_and_the_next_waits_for_it(
 ) -> None:
     queue.add([prompt("slow"), prompt("hello")], {})
     qtbot.waitUntil(lambda: bool(queue.items[0].answer), timeout=WAIT_MS)
+    dead = engine.address
     with qtbot.waitSignal(queue.finished, timeout=WAIT_MS):
         os.kill(engine.pid, signal.SIGKILL)
     assert queue.items[0].state == "failed"
     assert queue.items[1].state in ("done", "failed")
     if queue.items[1].state == "failed":  # asked in the moment before the death was noticed
+        qtbot.waitUntil(lambda: engine.address != dead and engine.state is EngineState.READY, timeout=WAIT_MS)
         finish(queue, qtbot, queue.resume)
     assert queue.items[1].answer == ANSWER
 
