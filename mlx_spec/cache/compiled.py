@@ -14,7 +14,7 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.cache.forward import Scored, run
 from mlx_spec.cache.placement import Placement, prefix_mask
-from mlx_spec.cache.rotations import Rotations
+from mlx_spec.cache.stand_ins import StandIns
 from mlx_spec.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -70,7 +70,7 @@ class CompiledPasses:
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
-        with Rotations(self._living_model()).shared():
+        with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
 
     def _traced_tree(
@@ -84,7 +84,8 @@ class CompiledPasses:
     ) -> tuple[mx.array, ...]:
         placement = Placement(depths, key_depths, seen)
         slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
-        with Rotations(self._living_model()).by_token():
+        stand_ins = StandIns(self._living_model())
+        with stand_ins.rotating_by_token(), stand_ins.few_operations(rotations=False):
             return self._run(token_ids, slots)
 
     def _run(self, token_ids: mx.array, slots: Sequence["_Slots"]) -> tuple[mx.array, ...]:

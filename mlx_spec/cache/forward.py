@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.cache.placement import Placement, placed
-from mlx_spec.cache.rotations import Rotations
+from mlx_spec.cache.stand_ins import StandIns
 from mlx_spec.taps import Taps
 
 
@@ -27,7 +27,7 @@ def run(
     """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
     if placement is not None:
         caches = placed(caches, placement)
-    with Rotations(model).by_token() if placement is not None else nullcontext():
+    with StandIns(model).rotating_by_token() if placement is not None else nullcontext():
         if taps is None:
             return Scored(model(token_ids[None], cache=caches)[0])
         with taps.listening() as states:

@@ -2,7 +2,7 @@
 
 mlx-lm's models ask their cache where they are (`offset`, for the rotary embedding) and what a token may see
 (`make_mask`). For a pass over a tree a stand-in answers in the cache's place, and one around each rotary embedding
-(`rotations.py`) rotates every token by its own position; so no model's code is copied, and a chain's pass is not
+(`stand_ins.py`) rotates every token by its own position; so no model's code is copied, and a chain's pass is not
 touched.
 """
 

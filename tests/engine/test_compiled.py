@@ -13,7 +13,7 @@ import mlx_spec.cache.compiled as compiling
 from mlx_spec import SamplingParams, SpeculativeDecoder
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.compiled import CompiledPasses, compiled_passes
-from mlx_spec.cache.rotations import Rotations
+from mlx_spec.cache.stand_ins import StandIns
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -125,7 +125,7 @@ def test_shared_angles_rotate_as_mlx_does(dims: int, scale: float) -> None:
     block.rope = nn.RoPE(dims, base=5000.0, scale=scale)
     x = mx.random.normal((1, 3, 5, 16), key=mx.random.key(1))
     expected = block.rope(x, offset=40)
-    with Rotations(block).shared():
+    with StandIns(block).few_operations(rotations=True):
         assert (type(block.rope) is nn.RoPE) == ON_GPU  # where a rotation is one kernel
         assert mx.allclose(block.rope(x, offset=40), expected, atol=1e-5).item()
         assert mx.allclose(block.rope(x, offset=mx.array(40)), expected, atol=1e-5).item()
