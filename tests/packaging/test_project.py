@@ -129,6 +129,10 @@ class TestFiles:
         large = {name: size for name in tracked_files() if (size := (ROOT / name).stat().st_size) > LARGEST_FILE_BYTES}
         assert large == {}
 
+    def test_all_that_the_starter_brings_stays_small(self) -> None:
+        files = [file for file in (ROOT / "resources" / "starter").rglob("*") if file.is_file()]
+        assert sum(file.stat().st_size for file in files) <= LARGEST_FILE_BYTES
+
     def test_nothing_refers_to_places_outside_the_checkout(self) -> None:
         # Written in pieces, so that this file is not a finding.
         places = [b"../" + b"shared", b"/work/" + b"main", b"/work/" + b"shared"]
