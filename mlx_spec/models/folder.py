@@ -83,3 +83,8 @@ def _check_safetensors(file: Path) -> None:
             f"{file} is truncated or damaged ({human_bytes(size)} instead of {human_bytes(expected)}),"
             " so fetch it again."
         )
+
+
+def weights_size(folder: Path) -> int:
+    """Bytes of the files that hold a folder's weights."""
+    return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))

@@ -2,20 +2,21 @@
 
 import filecmp
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jinja2
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, UnsupportedModelError
 from mlx_spec.kernels.few_rows_matmul import adopt
 from mlx_spec.kernels.matmul_times import MatmulTimes
-from mlx_spec.models.folder import check_model_folder, read_config
+from mlx_spec.models.folder import check_model_folder, read_config, weights_size
 from mlx_spec.models.gguf import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
 from mlx_spec.models.named import draft_folder_of, folder_of
@@ -130,7 +131,7 @@ def load_pair(
     if draft_folder is not None:
         places.append(ModelPlace(draft_folder, draft_config, is_draft=True))
     room = check_room(target_name, places, head_folders, anyway=anyway)
-    tell("loading", 0.0)
+    told = _by_bytes([target_folder, *([draft_folder] if draft_folder is not None else [])], tell)
     tokenizer = tokenizer_of(target_folder, config)
     draft_tokenizer = None
     if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
@@ -138,10 +139,9 @@ def load_pair(
         draft_vocabulary = _vocabulary(draft_tokenizer, draft_name or draft_folder.name, draft_config)
         if check_pair(_vocabulary(tokenizer, target_name, config), draft_vocabulary).kind == "same":
             draft_tokenizer = None
-    target_model = load_weights(target_folder)
+    target_model = load_weights(target_folder, told)
     adopt(target_model, MatmulTimes())
-    tell("loading", 0.8)
-    draft_model = _load_draft(draft_folder) if draft_folder is not None else None
+    draft_model = _load_draft(draft_folder, told) if draft_folder is not None else None
     heads = {DRAFTER_OF[kind]: load_head(at, kind, target_model, target_name) for at, kind in head_folders.items()}
     width, token_map = _logits_width(target_model), None
     if draft_model is not None and draft_tokenizer is not None:
@@ -175,7 +175,7 @@ def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
     sides = []
     for folder, name in (folder_of(target, progress), (draft_folder, draft_name)):
         config = check_model_folder(folder)
-        size = sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+        size = weights_size(folder)
         sides.append(_vocabulary(tokenizer_of(folder, config), name, config, weights_bytes=size))
     return fit(*sides)
 
@@ -200,10 +200,14 @@ def _check_text(text: str) -> None:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
 
 
-def load_weights(folder: Path) -> nn.Module:
-    """Load the model in a folder. Raises UnsupportedModelError or CorruptModelError."""
+def load_weights(folder: Path, told: Callable[[int], None] = lambda read: None) -> nn.Module:
+    """Load the model in a folder; `told` hears how many bytes were read since it last did. Raises
+    UnsupportedModelError or CorruptModelError."""
     try:
-        model, _ = load_model(folder, lazy=False)
+        model, _ = load_model(folder, lazy=True)
+        for _, weight in tree_flatten(model.parameters()):
+            mx.eval(weight)
+            told(weight.nbytes)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
         unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
         kind = UnsupportedModelError if unknown else CorruptModelError
@@ -211,9 +215,24 @@ def load_weights(folder: Path) -> nn.Module:
     return model
 
 
-def _load_draft(folder: Path) -> nn.Module:
+def _by_bytes(folders: Sequence[Path], tell: Progress) -> Callable[[int], None]:
+    """Count the bytes of some folders' weights as they are read, and tell each percent."""
+    total, read, percent = sum(map(weights_size, folders)), 0, 0
+    tell("loading", 0.0)
+
+    def told(more: int) -> None:
+        nonlocal read, percent
+        read += more
+        if (now := min(99, 100 * read // max(1, total))) > percent:
+            percent = now
+            tell("loading", percent / 100)
+
+    return told
+
+
+def _load_draft(folder: Path, told: Callable[[int], None]) -> nn.Module:
     """Load a draft; on a CPU in float32 throughout, because quantised products are slow there."""
-    model = load_weights(folder)
+    model = load_weights(folder, told)
     if mx.default_device().type == mx.DeviceType.cpu:
         # First the scales, then the weights, so that nothing is rounded to the file's precision.
         model.set_dtype(mx.float32)

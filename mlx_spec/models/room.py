@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import mlx.core as mx
 
 from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
-from mlx_spec.models.folder import read_config, tensor_shapes
+from mlx_spec.models.folder import read_config, tensor_shapes, weights_size
 from mlx_spec.models.library.estimate import MemoryEstimate, context_of, estimate
 from mlx_spec.models.memory import memory_info
 from mlx_spec.models.staging import human_bytes
@@ -98,7 +98,7 @@ def check_room(name: str, places: list[ModelPlace], heads: Collection[Path] = ()
 
 
 def _estimate(place: ModelPlace, context: int, on_cpu: bool) -> MemoryEstimate:
-    size = sum(file.stat().st_size for file in place.folder.glob("model*.safetensors"))
+    size = weights_size(place.folder)
     # A draft is unpacked on a CPU, see `load_pair`.
     return estimate(place.config, size, context, in_float32=place.is_draft and on_cpu)
 

@@ -49,6 +49,9 @@ def test_a_folder_with_a_draft(folder: Path, tmp_path: Path) -> None:
     assert isinstance(pair.draft, nn.Module)
     assert told[0] == ("loading", 0.0)
     assert told[-1] == ("loading", 1.0)
+    fractions = [fraction for stage, fraction in told if stage == "loading"]
+    assert fractions == sorted(fractions)
+    assert len(fractions) > 10  # weight by weight
     ids = pair.encode("the <|im_end|> π")
     assert 2 in ids
     assert pair.decode(ids) == "the <|im_end|> π"
