@@ -79,7 +79,8 @@ class ModelDetail(QScrollArea):
             return
         entry = self._models.entry
         self.title.setText(choice.pair or (entry.title if entry.group is None else choice.target))
-        self.note.setText(entry.pair.note if entry.pair and choice == entry.choice else "")
+        pair = entry.pair if choice == entry.choice else None
+        self.note.setText("\n".join(filter(None, (pair.note, pair.published))) if pair else "")
         self.note.setVisible(bool(self.note.text()))
         self._show_variants(choice)
         self._show_verdict(choice)

@@ -162,6 +162,8 @@ def _table(chosen: "list[Pair]") -> "Table":
         name = Text.assemble((pair.name, "bold"), "\n", (vocabulary, "yellow" if pair.kind == "bridged" else "green"))
         name.append("\nverified" if pair.verified else "\nnot verified", "dim")
         what = Text.assemble(f"{pair.target}\n{pair.draft}\n", (pair.note, "dim"))
+        if pair.published:
+            what.append(f"\n{pair.published}", "dim")
         if race := measured(pair):
             what.append(f"\n{race.ratio:.2f} times plain decoding here, raced on {race.day}", "green")
         table.add_row(name, what)

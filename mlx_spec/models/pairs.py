@@ -24,7 +24,8 @@ class Pair:
     """A target and a draft known to fit. `note` says in one sentence what they are.
 
     `kind` is "bridged" where they have two vocabularies, "head" where the draft reads the target's states. `verified`
-    says that both ids were found in use; see resources/pairs.toml for how far that goes.
+    says that both ids were found in use; see resources/pairs.toml for how far that goes. `published` is a speed-up that
+    somebody measured with it, on which engine and machine, and where they say so; empty where none is known.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pair:
     note: str
     kind: Literal["same", "bridged", "head"] = "same"
     verified: bool = False
+    published: str = ""
 
 
 def read_pairs() -> dict[str, Pair]:

@@ -1,5 +1,6 @@
 """Which draft fits which target, said in one sentence, and which pairs are recommended."""
 
+import re
 import tomllib
 
 import pytest
@@ -143,3 +144,10 @@ def test_a_draft_as_big_as_its_target_is_none(draft_bytes: int | None, fits: boo
         assert check_pair(target, draft).kind == "same"
     else:
         assert "as big as its target" in refused(target, draft)
+
+
+def test_a_published_speed_up_says_where_it_was_published() -> None:
+    published = [pair.published for pair in PAIRS.values() if pair.published]
+    assert published
+    for words in published:
+        assert re.search(r"[0-9.]+ times plain decoding.*: https://\S+$", words), words
