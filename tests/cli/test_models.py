@@ -44,7 +44,7 @@ def test_json_has_all_that_the_table_has() -> None:
     for name, facts in found.items():
         assert facts.pop("measured") is None
         assert replace(PAIRS[name], **facts) == PAIRS[name]
-        assert facts.keys() == {"target", "draft", "kind", "verified", "note"}
+        assert facts.keys() == {"target", "draft", "kind", "verified", "note", "published"}
 
 
 def test_a_targets_drafts_are_recommended_the_best_first() -> None:
