@@ -39,7 +39,7 @@ class Lane:
         """Answer at once, though the clock says otherwise."""
         self._turns.append(self.name)
         self._clock.now += self.seconds
-        return Answer(self.token_ids, self.seconds, (), 0, 0, None)
+        return Answer(self.token_ids, self.seconds, 0.0, (), 0, 0, None)
 
 
 def raced(*, seconds: float = 20.0, ours: tuple[int, ...] = (5,) * 40) -> tuple[RaceResult, list[str]]:

@@ -202,7 +202,7 @@ def test_stopping_fails_what_runs_what_waits_and_what_comes() -> None:
 
     async def three() -> list[str]:
         jobs = [engine.submit(request()), engine.submit(request())]
-        await jobs[0].begun(5)
+        assert await asyncio.to_thread(decoder.begun.wait, 5)  # the words, and not only the job
         engine.stop()
         return list(await asyncio.gather(*map(outcome, [*jobs, engine.submit(request())])))
 
