@@ -3,9 +3,10 @@
     python -m tests.equality --prompts 40 --max-tokens 128 --out runs.jsonl
 
 Runs every prompt at temperatures 0, 0.7 and 1.2, with and without top-p, without a draft and at lookahead 1, 4, 8 and
-auto. Results are appended to a file as they come, and a second run goes on where the first one stopped. Where ids
-differ, the gap between the two tokens at the first difference is measured: in float32 a verify pass over several rows
-rounds differently from a single step, and a difference is excused only as a near-tie.
+auto: with the draft model, the head, and both and the n-gram. Results are appended to a file as they come, and a second
+run goes on where the first one stopped. Where ids differ, the gap between the two tokens at the first difference is
+measured: in float32 a verify pass over several rows rounds differently from a single step, and a difference is excused
+only as a near-tie.
 """
 
 import argparse
@@ -17,14 +18,15 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.bench import bench_prompts
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.sampling import noise, scores
 
 SETTINGS = [(temperature, top_p) for temperature in (0.0, 0.7, 1.2) for top_p in (1.0, 0.9)]
-LOOKAHEADS = (1, 4, 8, "auto")
+WAYS: tuple[tuple[DrafterName, int | str], ...] = (("model", 1), ("eagle", 4), ("model", 8), ("auto", "auto"))
+"""Who drafts, and how many tokens: the draft model, the head, and what `generate` does."""
 NEAR_TIE = 1e-3
 """In units of noisy log-probability. Float32 rounding of this model's logits is about 1e-5 to 1e-4."""
 
@@ -53,15 +55,18 @@ def compare(pair: ModelPair, text: str, params: SamplingParams, limit: int) -> d
     prompt_ids = pair.encode_chat([{"role": "user", "content": text}])
     plain = ids_of(decoder, prompt_ids, params, limit, drafter="none")
     differences = {}
-    for lookahead in LOOKAHEADS:
-        ours = ids_of(decoder, prompt_ids, params, limit, drafter="model", lookahead=lookahead)
+    for drafter, lookahead in WAYS:
+        ours = ids_of(decoder, prompt_ids, params, limit, drafter=drafter, lookahead=lookahead)
         if ours != plain:
             at = next(
                 (i for i, (a, b) in enumerate(zip(ours, plain, strict=False)) if a != b), min(len(ours), len(plain))
             )
             ends = [ids[at] if at < len(ids) else min(pair.eos_token_ids) for ids in (ours, plain)]
-            differences[str(lookahead)] = {"at": at, "gap": gap_at(pair, prompt_ids + plain[:at], params, *ends)}
-    return {"tokens": len(plain), "equal": len(LOOKAHEADS) - len(differences), "differences": differences}
+            differences[f"{drafter}, {lookahead}"] = {
+                "at": at,
+                "gap": gap_at(pair, prompt_ids + plain[:at], params, *ends),
+            }
+    return {"tokens": len(plain), "equal": len(WAYS) - len(differences), "differences": differences}
 
 
 def cases(prompts: int) -> Iterator[tuple[int, int]]:
@@ -90,7 +95,7 @@ def main() -> None:
             done.append(entry)
             with options.out.open("a") as out:
                 out.write(json.dumps(entry) + "\n")
-        runs, equal = len(done) * len(LOOKAHEADS), sum(entry["equal"] for entry in done)
+        runs, equal = len(done) * len(WAYS), sum(entry["equal"] for entry in done)
         print(f"{len(done)} cases, {equal} of {runs} runs equal", flush=True)  # noqa: T201
     for entry in done:
         if entry["differences"]:

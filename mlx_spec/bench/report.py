@@ -8,19 +8,20 @@ from typing import Any
 from mlx_spec.bench.host import HostRun, host_summary
 from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.runs import Passes, Run
-from mlx_spec.bench.summary import differences, rows, rule_costs, sweep
+from mlx_spec.bench.summary import Row, differences, rows, rule_costs, sweep
 from mlx_spec.bench.verifying import VerifyingRow
 from mlx_spec.errors import LookaheadError, StorageError
 
 
 @dataclass(frozen=True, slots=True)
 class PairFacts:
-    """Who was measured. Bytes are those of the weights in memory."""
+    """Who was measured. Bytes are those of the weights in memory; `head_bytes` of all heads together."""
 
     target: str
     draft: str | None
     target_bytes: int
     draft_bytes: int
+    head_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -45,11 +46,17 @@ class Report:
         """Ready for JSON: the raw runs, and beside them everything that is computed from them."""
         return asdict(self) | {"summary": self.summary()}
 
+    def rows(self) -> list[Row]:
+        """The table of a pair that was measured."""
+        assert self.pair is not None
+        sizes = self.pair.target_bytes, self.pair.draft_bytes, self.pair.head_bytes
+        return rows(self.runs, self.passes, *sizes)
+
     def summary(self) -> dict[str, Any]:
         """Rows, what rules cost, the sweep, the host, and where words differed that should not; from the raw runs."""
         computed: dict[str, Any] = {"host": [asdict(row) for row in host_summary(self.host)]}
         if self.pair is not None:
-            table = rows(self.runs, self.passes, self.pair.target_bytes, self.pair.draft_bytes)
+            table = self.rows()
             computed["rows"] = [asdict(row) for row in table]
             computed["rules"] = [asdict(cost) for cost in rule_costs(self.runs)]
             computed["sweep"] = [asdict(line) for line in sweep(self.runs)]

@@ -85,6 +85,7 @@ def _opened(pair: ModelPair, plan: BenchPlan) -> tuple[Report, BenchPlan]:
         pair.draft_name,
         weights_bytes(pair.target),
         weights_bytes(pair.draft) if pair.draft is not None else 0,
+        sum(weights_bytes(head) for head in pair.heads.values()),
     )
     return Report(machine_facts(), facts, plan, notes=notes), plan
 

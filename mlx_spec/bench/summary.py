@@ -71,15 +71,18 @@ class SweepLine:
     of_best: Spread
 
 
-def rows(runs: Sequence[Run], passes: Sequence[Passes], target_bytes: int, draft_bytes: int) -> list[Row]:
-    """A row for each temperature, contender and kind, and one for all kinds together."""
+def rows(
+    runs: Sequence[Run], passes: Sequence[Passes], target_bytes: int, draft_bytes: int, head_bytes: int = 0
+) -> list[Row]:
+    """A row for each temperature, contender and kind, and one for all kinds together. Bytes are those of weights."""
     alone = {one.block: one for one in passes}
+    sizes = target_bytes, draft_bytes, head_bytes
     groups: dict[tuple[float, str, str], list[Run]] = defaultdict(list)
     for run in runs:
         for kind in (ALL_KINDS, run.kind):
             groups[run.temperature, kind, run.contender].append(run)
     return [
-        _row(group, [run for run in runs if run.contender == BASELINE], runs, alone, kind, target_bytes, draft_bytes)
+        _row(group, [run for run in runs if run.contender == BASELINE], runs, alone, kind, sizes)
         for (_, kind, _), group in groups.items()
     ]
 
@@ -90,8 +93,7 @@ def _row(
     runs: Sequence[Run],
     alone: dict[Block, Passes],
     kind: str,
-    target_bytes: int,
-    draft_bytes: int,
+    sizes: tuple[int, int, int],
 ) -> Row:
     milliseconds = 1e3 * sum(run.seconds for run in group)
     first = group[0]
@@ -100,7 +102,7 @@ def _row(
     steps = {run.block: plain_step_ms(run) for run in plain}
     with_steps = [(run, steps[run.block]) for run in group if run.block in steps]
     counted = all(run.draft_passes is not None for run in group)
-    memory = [run.peak_bytes / (target_bytes + draft_bytes + one.cache_bytes) for run, one in with_passes]
+    memory = [run.peak_bytes / (sum(sizes) + one.cache_bytes) for run, one in with_passes]
     return Row(
         contender=first.contender,
         temperature=first.temperature,
@@ -114,7 +116,7 @@ def _row(
         verify_share=sum(run.verify_ms or 0.0 for run in group) / milliseconds if told else None,
         host_share=host_share(with_passes) if counted and len(with_passes) == len(group) else None,
         memory=max(memory) if memory else None,
-        efficiency=round_efficiency(with_steps, target_bytes, draft_bytes) if counted and with_steps else None,
+        efficiency=round_efficiency(with_steps, *sizes[:2]) if counted and with_steps else None,
     )
 
 

@@ -11,7 +11,7 @@ from mlx_spec.bench.host import host_summary
 from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.bench.report import Report
-from mlx_spec.bench.summary import ALL_KINDS, Row, RuleCost, Spread, SweepLine, differences, rows, rule_costs, sweep
+from mlx_spec.bench.summary import ALL_KINDS, Row, RuleCost, Spread, SweepLine, differences, rule_costs, sweep
 from mlx_spec.bench.verifying import verifying_lines
 
 _NOTHING: Final = "–"
@@ -34,7 +34,7 @@ def tables(report: Report) -> Group:
     """All that a report says: one table a temperature, kinds side by side, rules, the sweep, the host, warnings."""
     parts: list[Any] = [_title(report)]
     if report.pair is not None and report.plan is not None and report.runs:
-        found = rows(report.runs, report.passes, report.pair.target_bytes, report.pair.draft_bytes)
+        found = report.rows()
         for temperature in dict.fromkeys(row.temperature for row in found):
             here = [row for row in found if row.temperature == temperature]
             parts += _titled(f"temperature {temperature:g}, all kinds", _main_table(here, report.plan))
