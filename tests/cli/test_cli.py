@@ -94,8 +94,9 @@ def test_generate_json_is_what_the_library_gives(pair_options: list[str]) -> Non
 def test_generate_prints_the_answer_alone_on_stdout(pair_options: list[str], tmp_path: Path) -> None:
     prompt = tmp_path / "prompt.md"
     prompt.write_text("---\ntemperature: 0.7\nseed: 2\nmax_tokens: 24\n---\nhello\n")
-    done = mlx_spec("generate", "--file", str(prompt), *pair_options)
-    as_json = mlx_spec("generate", "--file", str(prompt), *pair_options, "--lookahead", "3", "--json")
+    # Of a length that is chosen, a slow machine may draft nothing, and then there is no acceptance to tell.
+    done = mlx_spec("generate", "--file", str(prompt), *pair_options, "--lookahead", "3")
+    as_json = mlx_spec("generate", "--file", str(prompt), *pair_options, "--json")
     assert done.returncode == 0, done.stderr
     # Control characters of the random model's answer do not survive a terminal.
     assert [c for c in done.stdout if c.isalnum()] == [c for c in json.loads(as_json.stdout)["text"] if c.isalnum()]
