@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+from PySide6.QtCore import QObject, QProcess, Signal
+
+from app.command_process import command_process, complaint, give_up
 
 Command = Callable[[str], Sequence[str]]
 
@@ -55,23 +57,13 @@ class ModelImport(QObject):
         self._waiting.clear()
         process, self._process, self._path = self._process, None, None
         if process is not None:
-            process.finished.disconnect(self._on_finished)
-            process.errorOccurred.disconnect(self._on_error)
-            process.kill()
-            process.waitForFinished(2_000)
-            process.deleteLater()
+            give_up(process, self._on_finished, self._on_error)
 
     def _next(self) -> None:
         if not self._waiting:
             return
         self._path = self._waiting.pop(0)
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("NO_COLOR", "1")
-        environment.insert("COLUMNS", "1000")  # one line stays one line
-        process = self._process = QProcess(self)
-        process.setProcessEnvironment(environment)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(self._on_error)
+        process = self._process = command_process(self, self._on_finished, self._on_error)
         self.started.emit(self._path)
         program, *arguments = self._command(str(self._path))
         process.start(program, arguments)
@@ -80,9 +72,8 @@ class ModelImport(QObject):
         process, path = self._process, self._path
         if process is None or path is None:
             return
-        said = bytes(process.readAllStandardError().data()).decode("utf-8", "replace").strip().splitlines()
         is_good = status == QProcess.ExitStatus.NormalExit and code == 0
-        why = said[-1].removeprefix("mlx-spec: ").strip() if said else self.tr("it ended without a word")
+        why = complaint(process) or self.tr("it ended without a word")
         good = self.tr("{} is imported.") if path.is_file() else self.tr("{} can be loaded; it stays where it is.")
         self._end(path, is_good, good.format(path.name) if is_good else why)
 

@@ -4,8 +4,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+from PySide6.QtCore import QObject, QProcess, Signal
 
+from app.command_process import command_process, complaint, give_up
 from app.viewmodels.models_choice import Choice
 
 Command = Callable[[Choice], Sequence[str]]
@@ -37,13 +38,7 @@ class PairRace(QObject):
         """Begin; nothing may race already."""
         assert self._process is None, "a race is under way"
         self.choice = choice
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("NO_COLOR", "1")
-        environment.insert("COLUMNS", "1000")  # one line stays one line
-        process = self._process = QProcess(self)
-        process.setProcessEnvironment(environment)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(self._on_error)
+        process = self._process = command_process(self, self._on_finished, self._on_error)
         program, *arguments = self._command(choice)
         process.start(program, arguments)
 
@@ -51,21 +46,16 @@ class PairRace(QObject):
         """Give up; nothing is remembered."""
         process, self._process, self.choice = self._process, None, None
         if process is not None:
-            process.finished.disconnect(self._on_finished)
-            process.errorOccurred.disconnect(self._on_error)
-            process.kill()
-            process.waitForFinished(2_000)
-            process.deleteLater()
+            give_up(process, self._on_finished, self._on_error)
 
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
         if self._process is None:
             return
-        said = bytes(self._process.readAllStandardError().data()).decode("utf-8", "replace").strip().splitlines()
         try:
             told = json.loads(bytes(self._process.readAllStandardOutput().data()))
             ratio, same = float(told["ratio"]), told["same_words"] is True
         except (ValueError, KeyError, TypeError):
-            why = said[-1].removeprefix("mlx-spec: ").strip() if said else self.tr("it ended without a word")
+            why = complaint(self._process) or self.tr("it ended without a word")
             self._end(None, self.tr("The race could not be run: {}").format(why))
             return
         words = self.tr("{:.2f}× plain decoding, with the same words.")

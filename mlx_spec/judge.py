@@ -49,10 +49,11 @@ class Judge:
             return verify.coupled(rows, ids, None, tree=tree)
         if rule == "coupled":
             count = (tree.depth if tree else ids.shape[0]) + 1
-            keys = [stream_key(seed, position + i) for i in range(count)]
-            # Drafting on a CPU wrote this noise down already.
-            noise = None if dispatch.serves(rows.rows) else self.noise.rows(position, count)
-            return verify.coupled(rows, ids, keys, tree=tree, noise_rows=noise)
+            if dispatch.serves(rows.rows):
+                keys = [stream_key(seed, position + i) for i in range(count)]
+                return verify.coupled(rows, ids, keys, tree=tree)
+            # Where kernels do not serve, drafting wrote this noise down already.
+            return verify.coupled(rows, ids, None, tree=tree, noise_rows=self.noise.rows(position, count))
         if rule == "typical":
             return verify.typical(rows, ids, tree, seed=seed, position=position, salt=round_index)
         if draft is not None and draft.greedy:

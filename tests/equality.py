@@ -4,7 +4,7 @@
 
 Runs every prompt at temperatures 0, 0.7 and 1.2, with and without top-p, without a draft and at lookahead 1, 4, 8 and
 auto: with the draft model, the head, and both and the n-gram. Results are appended to a file as they come, and a second
-run goes on where the first one stopped. Where ids differ, the gap between the two tokens at the first difference is
+run goes on where the first one stopped; `--part 1/2` and `--part 2/2` are two processes' halves of one file. Where ids differ, the gap between the two tokens at the first difference is
 measured: in float32 a verify pass over several rows rounds differently from a single step, and a difference is excused
 only as a near-tie.
 """
@@ -12,6 +12,7 @@ only as a near-tie.
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,14 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--out", type=Path, default=Path("equality.jsonl"))
+    parser.add_argument("--part", default="1/1", help="every N-th case only, from the K-th: K/N")
     options = parser.parse_args()
     done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     known = {(entry["prompt"], entry["setting"]) for entry in done}
     pair = load_pair("starter")
     texts = bench_prompts(options.prompts)
-    for prompt, setting in cases(len(texts)):
+    part, parts = (int(number) for number in options.part.split("/"))
+    for prompt, setting in islice(cases(len(texts)), part - 1, None, parts):
         if (prompt, setting) not in known:
             temperature, top_p = SETTINGS[setting]
             params = SamplingParams(temperature=temperature, top_p=top_p, seed=1000 + prompt)

@@ -50,8 +50,8 @@ class BenchPlan:
             if name not in CONTENDERS and way_of(name) is None:
                 allowed = (
                     f"{', '.join(CONTENDERS)}, or a drafter with a fixed length up to {LOOKAHEAD_LIMIT} (model:4), "
+                    "a fixed tree (eagle:3x2), or trees that are chosen (eagle:tree)"
                 )
-                allowed += "a fixed tree (eagle:3x2), or trees that are chosen (eagle:tree)"
                 raise ConfigError("contenders", name, f"of these: {allowed}")
         for kind in self.kinds:
             if kind not in KINDS:
@@ -91,13 +91,12 @@ class BenchPlan:
             "ngram": "ours ngram, auto",
             "model": "ours model, auto",
             "auto": "ours auto",
+            "auto:tree": "ours auto trees",
         }
         known |= {rule: f"{fixed}, {rule}" for rule in RULES}
         drafter, _, how = contender.partition(":")
         how = {"": "auto", "tree": "auto trees"}.get(how, how)
-        return known.get(
-            contender, f"ours {drafter}" + (f", {how}" if drafter != "auto" or how.isdigit() else " trees")
-        )
+        return known.get(contender, f"ours {drafter}, {how}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def coupled(
 
     `rows` has gamma + 1 of them: row 0 follows the known token, row i + 1 node i + 1 of the `tree` (None: a chain), the
     drafts `draft_ids` `[gamma]`. `keys` are those of the positions, as many as the tree is deep and one more; None at
-    temperature 0. `noise_rows` `[depth + 1, vocab]`, where the caller has them, save the fallback from drawing them.
+    temperature 0. Where the caller has them, `noise_rows` `[depth + 1, vocab]` stand for them in the fallback.
     """
     gamma = draft_ids.shape[0]
     if not dispatch.serves(rows.rows):
