@@ -4,9 +4,9 @@
 
 Runs every prompt at temperatures 0, 0.7 and 1.2, with and without top-p, without a draft and at lookahead 1, 4, 8 and
 auto: with the draft model, the head, and both and the n-gram. Results are appended to a file as they come, and a second
-run goes on where the first one stopped; `--part 1/2` and `--part 2/2` are two processes' halves of one file. Where ids differ, the gap between the two tokens at the first difference is
-measured: in float32 a verify pass over several rows rounds differently from a single step, and a difference is excused
-only as a near-tie.
+run goes on where the first one stopped; `--part 1/2` and `--part 2/2` are two processes' halves of one file. Where ids
+differ, the gap between the two tokens at the first difference is measured: in float32 a verify pass over several rows
+rounds differently from a single step, and a difference is excused only as a near-tie.
 """
 
 import argparse
