@@ -125,6 +125,10 @@ class ModelsClient(QObject):
         """ "memory" brings the LoadedMemory."""
         self._ask("memory", "", "GET", "memory")
 
+    def unload_after(self, idle_s: int) -> None:
+        """Let idle models go after so many seconds, never for 0: "memory" brings the LoadedMemory."""
+        self._ask("memory", "", "PUT", "memory", {"unload_after_s": idle_s})
+
     def fetch_place(self) -> None:
         """ "place" brings the ModelPlace: where models lie, and which hub is asked."""
         self._ask("place", "", "GET", "place")
@@ -149,7 +153,7 @@ class ModelsClient(QObject):
         self._again.stop()
         self._close_events()
 
-    def _ask(self, task: str, subject: str, method: str, path: str, body: dict[str, str] | None = None) -> None:
+    def _ask(self, task: str, subject: str, method: str, path: str, body: object = None) -> None:
         if self._network.address is None:
             self.refused.emit(task, subject, Refusal(_GONE, "gone"))
             return

@@ -138,12 +138,16 @@ class ModelPlace:
 
 @dataclass(frozen=True, slots=True)
 class LoadedMemory:
-    """What the loaded models and the engine's process take, and what was expected at a full context; in bytes."""
+    """What the loaded models and the engine's process take, and what was expected at a full context; in bytes.
+
+    `unload_after_s` seconds without a request let the models go; None keeps them.
+    """
 
     models_bytes: int
     process_bytes: int
     expected_bytes: int | None
     context_tokens: int
+    unload_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,9 @@ def parse_memory(body: Json) -> LoadedMemory:
     """The answer of /v1/models/memory."""
     expected = body.get("expected") or {}
     needed, context = _whole(expected.get("needed_bytes")), int(expected.get("context_tokens") or 0)
-    return LoadedMemory(int(body["models_bytes"]), int(body["process_bytes"]), needed, context)
+    return LoadedMemory(
+        int(body["models_bytes"]), int(body["process_bytes"]), needed, context, _number(body.get("unload_after_s"))
+    )
 
 
 def parse_judgement(body: Json) -> Judgement:

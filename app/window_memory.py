@@ -94,6 +94,16 @@ class WindowMemory:
         self._settings.setValue("remote", value)
 
     @property
+    def unload_after_min(self) -> int:
+        """After how many idle minutes the engine lets its models go; 0 for never."""
+        value = str(self._settings.value("unload_after", "0"))
+        return int(value) if value.isdecimal() else 0
+
+    @unload_after_min.setter
+    def unload_after_min(self, value: int) -> None:
+        self._settings.setValue("unload_after", str(value))
+
+    @property
     def models(self) -> str:
         """What the engine loads, as LoadedModels wrote it; empty for what comes with Lookahead."""
         return str(self._settings.value("models", ""))

@@ -70,8 +70,8 @@ class Workspace(QObject):
         self.engine.setParent(self)
         if url := self.memory.remote_url:
             self.engine.remote = EngineAddress(url, read_token(url))
-        self.loaded = LoadedModels(self.engine, self.memory, self)
         self.models = ModelsViewModel(ModelsClient(self), self)
+        self.loaded = LoadedModels(self.engine, self.memory, self.models.client, self)
         self.engine.address_changed.connect(self.models.client.set_address)
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems

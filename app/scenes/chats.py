@@ -60,7 +60,7 @@ def _draw_dialogs(stage: Stage) -> None:
     settings.show()
     stage.save("chat-settings-light", settings)
     settings.close()
-    preferences = Preferences(window.theme, window.memory, window.engine, window)
+    preferences = Preferences(window.theme, window.memory, window.engine, window.models.loaded, window)
     preferences.show()
     stage.save("settings-light", preferences)
     preferences.close()

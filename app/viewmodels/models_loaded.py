@@ -1,10 +1,12 @@
-"""Which models the engine loads: chosen by a person, remembered, and gone back from where they cannot be loaded."""
+"""Which models the engine loads, and how long: chosen by a person, remembered, and gone back from where that fails."""
 
 import json
 from datetime import date
 
 from PySide6.QtCore import QObject, Signal
 
+from app.engine_models import ModelsClient
+from app.engine_network import EngineAddress
 from app.engine_process import EngineProcess, EngineState
 from app.problem import Problem
 from app.viewmodels.models_choice import BUILT_IN, Choice
@@ -24,9 +26,13 @@ class LoadedModels(QObject):
     changed = Signal()
     failed = Signal(object)
 
-    def __init__(self, engine: EngineProcess, memory: WindowMemory, parent: QObject | None = None) -> None:
+    def __init__(
+        self, engine: EngineProcess, memory: WindowMemory, client: ModelsClient, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._engine, self._memory = engine, memory
+        self._engine, self._memory, self._client = engine, memory, client
+        self._knows: EngineAddress | None = None
+        """The engine that was told how long to keep its models."""
         self.choice = _read(memory.models) or STARTER
         self._proven = STARTER
         """What was loaded last; the starter comes with Lookahead, and is the last resort."""
@@ -37,6 +43,17 @@ class LoadedModels(QObject):
     def use(self, choice: Choice) -> None:
         """Start the engine again with `choice`, now and from now on."""
         self._load(choice)
+
+    @property
+    def unload_after_min(self) -> int:
+        """After how many minutes without a request the engine lets its models go; 0 for never."""
+        return self._memory.unload_after_min
+
+    def unload_after(self, minutes: int) -> None:
+        """Have it do so now and from now on. An engine on another computer keeps its own ways."""
+        self._memory.unload_after_min = minutes
+        if self._engine.state is EngineState.READY and self._engine.remote is None:
+            self._client.unload_after(60 * minutes)
 
     def remember_race(self, ratio: float, choice: Choice | None = None) -> None:
         """A race with `choice`, or what is loaded, ended with this many times plain decoding's speed."""
@@ -67,6 +84,10 @@ class LoadedModels(QObject):
     def _on_state(self, state: EngineState) -> None:
         if state is EngineState.READY:
             self._proven = self.choice
+            if self._knows != self._engine.address:
+                self._knows = self._engine.address
+                if self.unload_after_min:
+                    self.unload_after(self.unload_after_min)
 
     def _on_gave_up(self, problem: Problem) -> None:
         if self._engine.remote is not None or self.choice == self._proven:

@@ -1,4 +1,4 @@
-"""The settings of the application: how it looks, and which engine answers."""
+"""The settings of the application: how it looks, which engine answers, and how long that keeps its models."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -18,22 +18,31 @@ from app.engine_process import EngineProcess
 from app.remote_engine import AddressError, forget_token, keep_token, parse_address, read_token
 from app.theme import CHOICES, Theme
 from app.typography import SCALES, scale, scaled
+from app.viewmodels.models_loaded import LoadedModels
 from app.views.choice_box import ChoiceBox
 from app.views.tick_box import TickBox
 from app.window_memory import WindowMemory
 
+UNLOAD_MINUTES = (0, 10, 30, 120)
+
 
 class Preferences(QDialog):
-    """What is chosen under Appearance acts at once; another engine is used when the window is accepted."""
+    """What is chosen acts at once, but for another engine, which is used when the window is accepted."""
 
     def __init__(
-        self, theme: Theme, memory: WindowMemory, engine: EngineProcess, parent: QWidget | None = None
+        self,
+        theme: Theme,
+        memory: WindowMemory,
+        engine: EngineProcess,
+        loaded: LoadedModels,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Settings"))
-        self._theme, self._memory, self._engine = theme, memory, engine
+        self._theme, self._memory, self._engine, self._loaded = theme, memory, engine, loaded
         self.appearance, self.size = ChoiceBox(theme.palette), ChoiceBox(theme.palette)
         self.contrast = TickBox(self.tr("Stronger contrast"), theme.palette)
+        self.unloading = ChoiceBox(theme.palette)
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))
         self.url = QLineEdit(placeholderText="http://big-mac.local:8080")
@@ -75,6 +84,9 @@ class Preferences(QDialog):
             self.appearance.addItem(names[choice], choice)
         for factor in SCALES:
             self.size.addItem(f"{factor:.0%}", factor)
+        for minutes in UNLOAD_MINUTES:
+            after = self.tr("When idle for {} minutes").format(minutes)
+            self.unloading.addItem(after if minutes else self.tr("When memory is short"), minutes)
         form = QFormLayout()
         form.setVerticalSpacing(12)
         form.setHorizontalSpacing(16)
@@ -88,6 +100,7 @@ class Preferences(QDialog):
             (self.tr("Appearance"), self.appearance),
             (self.tr("Text size"), self.size),
             ("", self.contrast),
+            (self.tr("Unload models"), self.unloading),
             (self.tr("Engine"), self.local),
             ("", self.remote),
             (self.tr("Address"), self.url),
@@ -116,6 +129,7 @@ class Preferences(QDialog):
         self.appearance.setCurrentIndex(self.appearance.findData(self._theme.choice))
         self.size.setCurrentIndex(self.size.findData(scale()))
         self.contrast.setChecked(self._theme.is_high)
+        self.unloading.setCurrentIndex(max(self.unloading.findData(self._loaded.unload_after_min), 0))
         remote = self._engine.remote
         (self.local if remote is None else self.remote).setChecked(True)
         self.url.setText(remote.url if remote else self._memory.remote_url)
@@ -125,13 +139,15 @@ class Preferences(QDialog):
     def _show_engine(self) -> None:
         for field in (self.url, self.token):
             field.setEnabled(self.remote.isChecked())
+        self.unloading.setEnabled(self.local.isChecked())
 
     def _connect(self) -> None:
         self.appearance.currentIndexChanged.connect(self._on_appearance)
         self.size.currentIndexChanged.connect(lambda _: self._theme.set_scale(self.size.currentData()))
         self.contrast.toggled.connect(self._on_contrast)
+        self.unloading.currentIndexChanged.connect(lambda _: self._loaded.unload_after(self.unloading.currentData()))
         self.remote.toggled.connect(self._show_engine)
-        for box in (self.appearance, self.size, self.contrast):
+        for box in (self.appearance, self.size, self.contrast, self.unloading):
             self._theme.changed.connect(box.wear)
 
     def _on_appearance(self) -> None:

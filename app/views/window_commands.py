@@ -150,7 +150,8 @@ class WindowCommands:
 
     def show_preferences(self) -> None:
         """Show the settings of the application."""
-        Preferences(self._window.theme, self._window.memory, self._window.engine, self._window).exec()
+        window = self._window
+        Preferences(window.theme, window.memory, window.engine, window.models.loaded, window).exec()
 
     def _quit(self) -> None:
         for window in QGuiApplication.topLevelWindows():

@@ -23,7 +23,7 @@ from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
 from mlx_spec.server.library import LibraryRoutes
-from mlx_spec.server.memory import memory_report
+from mlx_spec.server.memory import memory_report, set_unloading
 from mlx_spec.server.metrics import METRICS_TYPE, metrics_text
 from mlx_spec.server.schemas import (
     ChatRequest,
@@ -60,7 +60,7 @@ def create_app(
         routes=[
             Route("/health", api.health, methods=["GET"]),
             Route("/v1/models", api.models, methods=["GET"]),
-            Route("/v1/models/memory", api.memory, methods=["GET"]),
+            Route("/v1/models/memory", api.memory, methods=["GET", "PUT"]),
             *(library or LibraryRoutes()).routes(),
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
@@ -103,6 +103,8 @@ class _Api:
         return JSONResponse(self._card())
 
     async def memory(self, request: Request) -> Response:
+        if request.method == "PUT":
+            set_unloading(self._engine, await _read_json(request))
         return JSONResponse(await run_in_threadpool(memory_report, self._engine))
 
     async def tokenize(self, request: Request) -> Response:

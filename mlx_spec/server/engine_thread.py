@@ -96,7 +96,7 @@ class EngineThread:
 
     def __init__(self, load: Loader, unloading: Unloading[Any] | None = None) -> None:
         self._load_models = load
-        self._unloading = unloading
+        self.unloading = unloading
         self._unloaded = False
         self._idle_since = time.monotonic()
         self._kept_stats = SpeculativeStats()
@@ -205,12 +205,12 @@ class EngineThread:
 
     def _next_job(self) -> Job | None:
         """Wait for a job, and let the models go meanwhile where that is due."""
-        while self._unloading is not None and self._decoder is not None:
+        while self.unloading is not None and self._decoder is not None:
             try:
-                return self._jobs.get(timeout=self._unloading.check_s)
+                return self._jobs.get(timeout=self.unloading.check_s)
             except queue.Empty:
-                if reason := self._unloading.reason(time.monotonic() - self._idle_since):
-                    self._unload(self._unloading, reason)
+                if reason := self.unloading.reason(time.monotonic() - self._idle_since):
+                    self._unload(self.unloading, reason)
         return self._jobs.get()
 
     def _unload(self, unloading: Unloading[Any], reason: str) -> None:

@@ -28,11 +28,12 @@ def free_memory() -> None:
     mx.clear_cache()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Unloading(Generic[P]):
     """After `idle_s` seconds without a request, never where that is None, and when memory is scarce.
 
-    `strip` gives a pair without its models, `free` returns their memory once nothing refers to them.
+    `strip` gives a pair without its models, `free` returns their memory once nothing refers to them. Any thread may set
+    `idle_s`: it counts from the next check on.
     """
 
     strip: Callable[[P], P]

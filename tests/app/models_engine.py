@@ -7,6 +7,7 @@ import argparse
 
 from mlx_spec.server.engine_thread import Decoder, Pair, Progress
 from mlx_spec.server.serve import run_server
+from mlx_spec.server.unloading import Unloading
 from tests.app.tiny_engine import load
 
 
@@ -29,7 +30,8 @@ def main() -> None:
         return pair, SpeculativeDecoder(pair)
 
     chosen = load if name is None else load_chosen
-    run_server(chosen, model_name=name or "tiny", port=options.port, parent_pid=options.parent_pid)
+    unloading = Unloading(strip=lambda pair: pair.without_models())
+    run_server(chosen, model_name=name or "tiny", port=options.port, parent_pid=options.parent_pid, unloading=unloading)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from app.views.main_window import MainWindow
 from app.views.models_place import PlaceDialog
 from app.views.models_token import TokenDialog
 from app.views.models_window import FIND, INSTALLED, SIZE, ModelsWindow
+from app.views.preferences import Preferences
 from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, window_with_hub
 from tests.app.test_drops import drop, urls
 from tests.hub.faults import Fault
@@ -311,6 +312,22 @@ def test_a_gguf_file_dropped_on_the_window_is_imported_and_can_be_used(person: P
     person.until(lambda: person.main.engine.state is EngineState.READY)
     assert person.main.models.loaded.choice == Choice(model.folder), "the file may go"
     assert person.window.detail.buttons["use"].text() == "In Use"
+
+
+def test_how_long_idle_models_stay_is_chosen_in_the_settings_and_outlives_the_engine(onlooker: Person) -> None:
+    main, told = onlooker.main, []
+    main.models.loaded.changed.connect(lambda: pytest.fail("nothing is loaded anew"))
+    onlooker.models.client.answered.connect(lambda task, _, value: task == "memory" and told.append(value))
+    dialog = Preferences(main.theme, main.memory, main.engine, main.models.loaded, main)
+    assert dialog.unloading.currentText() == "When memory is short"
+    dialog.unloading.setCurrentIndex(dialog.unloading.findData(30))
+    onlooker.until(lambda: told and told[-1].unload_after_s == 1800)
+    told.clear()
+    main.engine.stop()
+    main.engine.start()
+    onlooker.until(lambda: told and told[-1].unload_after_s == 1800)
+    dialog.unloading.setCurrentIndex(dialog.unloading.findData(0))
+    onlooker.until(lambda: told[-1].unload_after_s is None)
 
 
 def test_what_is_no_model_is_named(onlooker: Person, tmp_path: Path) -> None:

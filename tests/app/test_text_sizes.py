@@ -82,7 +82,7 @@ def test_no_dialog_is_cut(window: MainWindow, qtbot: QtBot, factor: float) -> No
     palette, presets = window.theme.palette, window.chat.store.presets
     dialogs: list[QDialog] = [
         ChatSettings(window.chat.settings, presets, palette, window),
-        Preferences(window.theme, window.memory, window.engine, window),
+        Preferences(window.theme, window.memory, window.engine, window.models.loaded, window),
     ]
     for dialog in dialogs:
         dialog.show()

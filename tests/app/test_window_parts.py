@@ -29,7 +29,7 @@ def _usual_size(window: MainWindow):
 
 
 def preferences(window: MainWindow) -> Preferences:
-    return Preferences(window.theme, window.memory, window.engine, window)
+    return Preferences(window.theme, window.memory, window.engine, window.models.loaded, window)
 
 
 class TestSidebar:

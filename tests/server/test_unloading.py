@@ -102,6 +102,22 @@ def test_after_so_many_minutes_without_a_request_they_go() -> None:
         assert wait_until(lambda: "nobody asked for" in live.http.get("/health").json()["message"])
 
 
+def test_how_long_they_stay_can_be_changed_while_the_server_runs() -> None:
+    loads = Loads()
+    with serving(loads) as live:
+        said(live)
+        assert live.http.get("/v1/models/memory").json()["unload_after_s"] is None
+        told = live.http.put("/v1/models/memory", json={"unload_after_s": 0.1}).json()
+        assert told["unload_after_s"] == 0.1
+        assert wait_until(lambda: not live.http.get("/v1/models/memory").json()["loaded"])
+        assert live.http.put("/v1/models/memory", json={"unload_after_s": 0}).json()["unload_after_s"] is None
+        said(live)
+        assert loads.count == 2
+        for bad in ({"unload_after_s": -1}, {"unload_after_s": "10"}, {"unload_after_s": True}, {}, []):
+            refused = live.http.put("/v1/models/memory", json=bad)
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "unload_after_s"), bad
+
+
 def test_without_a_setting_they_stay_unless_memory_is_scarce() -> None:
     assert Unloading(strip=lambda pair: pair, scarce=lambda: False).reason(1e9) is None
     scarce = Unloading(strip=lambda pair: pair, scarce=lambda: True)
