@@ -13,7 +13,8 @@ from rich.console import Console
 from mlx_spec import blas
 from mlx_spec.bench.command import bench
 from mlx_spec.bench.try_command import try_pair
-from mlx_spec.errors import DoesNotFitError, LookaheadError, PromptError
+from mlx_spec.consent import load_with_consent
+from mlx_spec.errors import LookaheadError, PromptError
 from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.command import models_app
 from mlx_spec.options import (
@@ -73,7 +74,7 @@ def generate(
     params = sampling.params(settings, tuple(stop or ()))
     config = speculative_config(lookahead or str(settings.get("lookahead", "auto")), acceptance, tree)
     with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair or settings.get("pair", "starter"), progress, anyway)
+        loaded = load_with_consent(target or pair or settings.get("pair", "starter"), draft, progress, anyway=anyway)
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
@@ -148,7 +149,7 @@ def chat(
     params = sampling.params({})
     config = speculative_config(lookahead or "auto", acceptance, tree)
     with console.StageProgress() as progress:
-        loaded = _load(target, draft, pair, progress, anyway)
+        loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)
@@ -217,25 +218,6 @@ def _prompt(prompt: str | None, file: Path | None, values: list[str] | None) -> 
     if prompt is None or not prompt.strip():
         raise PromptError("The prompt is empty: write something to answer, or name a text file with --file.")
     return prompt, {}
-
-
-def _load(target: str | None, draft: str | None, pair: str, progress: Any, anyway: bool) -> Any:
-    """Load the pair; what does not fit only when a person at a terminal says so, or `anyway`."""
-    from mlx_spec.models.loading import load_pair
-
-    try:
-        return load_pair(target or pair, draft, anyway=anyway, progress=progress.tell)
-    except DoesNotFitError as error:
-        if not _is_asked():
-            raise
-        progress.pause()
-        typer.confirm(f"{error} Load it?", abort=True, err=True)
-        return load_pair(target or pair, draft, progress=progress.tell)
-
-
-def _is_asked() -> bool:
-    """Whether a person is there to answer."""
-    return sys.stdin.isatty()
 
 
 def _mount_training() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 import prompt_files
+from mlx_spec.consent import load_with_consent
 from mlx_spec.errors import LookaheadError, PromptError, StorageError
 from mlx_spec.json_output import AsJson
 from mlx_spec.options import (
@@ -140,13 +141,12 @@ class _Answerer:
     def _load(self, name: str) -> None:
         from mlx_spec.console import StageProgress
         from mlx_spec.decoder import SpeculativeDecoder
-        from mlx_spec.models.loading import load_pair
 
         if name == self._name:
             return
         self._pair, self._name = None, None  # the memory of the one before is free before the next one comes
         with StageProgress() as progress:
-            self._pair = load_pair(name, self._draft, anyway=self._anyway, progress=progress.tell)
+            self._pair = load_with_consent(name, self._draft, progress, anyway=self._anyway)
             SpeculativeDecoder(self._pair, drafter=self._drafter).calibrate(progress.tell)
         self._name = name
 

@@ -11,8 +11,10 @@ from rich.console import Console
 from mlx_spec.bench import plan as plans
 from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.prompts import KINDS
+from mlx_spec.consent import load_with_consent
 from mlx_spec.console import StageProgress
 from mlx_spec.errors import ConfigError
+from mlx_spec.options import Anyway
 
 _QUICK: dict[str, Any] = {
     "contenders": plans.CORE,
@@ -59,6 +61,7 @@ def bench(
     verifying: Annotated[
         bool, typer.Option("--verifying", help="Only verifying by itself, against probabilities at every position.")
     ] = False,
+    anyway: Anyway = False,
     out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
     show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -85,7 +88,7 @@ def bench(
     else:
         # The host is part of a whole picture, not of a question about some contenders.
         with_host = host or (contenders is None and not fixed_sweep)
-        report = _measured(plan, out, target, draft, pair, models=not host, with_host=with_host)
+        report = _measured(plan, out, target, draft, pair, anyway=anyway, models=not host, with_host=with_host)
     if as_json:
         sys.stdout.write(json.dumps(report.to_dict()) + "\n")
     else:
@@ -115,6 +118,7 @@ def _measured(
     draft: str | None,
     pair: str,
     *,
+    anyway: bool,
     models: bool,
     with_host: bool,
 ) -> Any:
@@ -124,7 +128,6 @@ def _measured(
     from mlx_spec.bench.report import Report, write_report
     from mlx_spec.bench.session import measure
     from mlx_spec.bench.verifying import measure_verifying
-    from mlx_spec.models.loading import load_pair
 
     def save(report: Report) -> None:
         if out is not None:
@@ -134,7 +137,8 @@ def _measured(
         report = Report(machine_facts(), None, plan)
         save(report)  # a file that cannot be written is told before hours of measuring
         if models:
-            report = measure(load_pair(target or pair, draft, progress=progress.tell), plan, progress.tell, save)
+            loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
+            report = measure(loaded, plan, progress.tell, save)
         if with_host:
             report.host = measure_host(plan, tell=progress.tell)
             progress.tell("verifying by itself", 0.0)

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from mlx_spec.consent import load_with_consent
 from mlx_spec.json_output import AsJson, write_json
+from mlx_spec.options import Anyway
 
 # MLX and the models are imported inside the command: `--help` answers at once.
 
@@ -13,17 +15,16 @@ def try_pair(
     pair: Annotated[str, typer.Argument(help="A pair, or a target: a folder, a .gguf file or a Hub id.")] = "starter",
     draft: Annotated[str | None, typer.Option(help="Draft for a target: a folder, a Hub id, or none.")] = None,
     seconds: Annotated[float, typer.Option(help="How long to race.", min=0.1)] = 20.0,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")] = False,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Race a pair for 20 seconds: plain decoding and speculation in turn. The result is remembered for this machine."""
     from mlx_spec.bench.race import race
     from mlx_spec.console import StageProgress
-    from mlx_spec.models.loading import load_pair
     from mlx_spec.models.races import remember
 
     with StageProgress() as progress:
-        loaded = load_pair(pair, draft, anyway=anyway, progress=progress.tell)
+        loaded = load_with_consent(pair, draft, progress, anyway=anyway)
         result = race(loaded, seconds, progress.tell)
     remember(result)
     if as_json:

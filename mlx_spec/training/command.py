@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mlx_spec.consent import check_target
+from mlx_spec.options import Anyway
 from mlx_spec.training.bars import BarWatcher, bars, named_trainer
 from mlx_spec.training.distill import Result, distil, require_torch, sample_answers, with_options
 from mlx_spec.training.evaluate import Agreement
@@ -69,6 +71,7 @@ def draft(
     start: Annotated[
         Path | None, typer.Option(help="Go on from this draft: its folder, or a .safetensors file of floats.")
     ] = None,
+    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Distil a draft model: the target answers its own questions, and a small model learns to say the same.
@@ -76,6 +79,7 @@ def draft(
     May be stopped while sampling and started again: finished shards are kept.
     """
     kind = named_trainer(trainer)
+    check_target(target, anyway=anyway)
     recipe = with_options(Recipe(), answers, minutes, seed)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     with bars() as bar:
@@ -92,6 +96,7 @@ def sample(
     ] = Recipe().answer_tokens,
     seed: Annotated[int, typer.Option(help="Seed of prompts and answers.")] = 0,
     trainer: Annotated[str, typer.Option(help="`mlx`, or `torch` for CPUs with bfloat16 matrix units.")] = "mlx",
+    anyway: Anyway = False,
 ) -> None:
     """Sample answers only, the first stage of `draft`: processes with different seeds can share the work.
 
@@ -100,6 +105,7 @@ def sample(
     kind = named_trainer(trainer)
     if kind == "torch":
         require_torch()
+    check_target(target, anyway=anyway)
     recipe = with_options(Recipe(), answers, Recipe().minutes, seed)
     with bars() as bar:
         count = sample_answers(recipe, load_target(target), corpus, kind, BarWatcher(bar, answers))
@@ -112,9 +118,11 @@ def narrow(
     draft: Annotated[Path, typer.Option(help="The draft: its folder gets draft_vocabulary.json.")],
     corpus: Annotated[Path, typer.Option(help="The answers that say which tokens are frequent.")],
     tokens: Annotated[int, typer.Option(help="Tokens that the draft goes on scoring.")] = 8192,
+    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Let a draft score only frequent tokens: a step gets cheaper, the words stay the target's."""
+    check_target(target, anyway=anyway)
     done = narrow_draft(target, draft, corpus, tokens)
     if as_json:
         report = {"tokens": done.tokens, "coverage": done.coverage}

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress as Bar
 
+from mlx_spec.consent import check_target
+from mlx_spec.options import Anyway
 from mlx_spec.training.bars import BarWatcher, bars, named_trainer
 from mlx_spec.training.chains import Reach
 from mlx_spec.training.eagle import EagleResult, EagleWatcher, compute_states, train_eagle
@@ -57,6 +59,7 @@ def eagle(
         bool, typer.Option(help="Learn from the dialogues whose states are there; `train states` computes them beside.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of prompts, answers and batches.")] = 0,
+    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train an EAGLE-3 head: it reads the target's hidden states and drafts what comes next.
@@ -64,6 +67,7 @@ def eagle(
     May be stopped and started again, while sampling and while training: it goes on from the last check.
     """
     kind = named_trainer(trainer)
+    check_target(target, anyway=anyway)
     recipe = recipe_of(seed, taps, draft_tokens)
     recipe = replace(recipe, answer_tokens=answers, minutes=minutes, only_ready=only_ready)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
@@ -78,8 +82,10 @@ def states(
     corpus: CorpusOption = None,
     trainer: TrainerOption = "mlx",
     taps: TapsOption = None,
+    anyway: Anyway = False,
 ) -> None:
     """Compute the target's hidden states for `train eagle`, before it or beside it (`--only-ready`)."""
+    check_target(target, anyway=anyway)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     with bars() as bar:
         watcher = EagleBar(bar, 0)
@@ -124,9 +130,11 @@ def medusa(
     heads: Annotated[int, typer.Option(help="Tokens to guess ahead.")] = MedusaRecipe().heads,
     trainer: Annotated[str, typer.Option(help="What samples the answers: `mlx` or `torch`.")] = "mlx",
     seed: Annotated[int, typer.Option(help="Seed of prompts, answers and batches.")] = 0,
+    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train Medusa heads: each guesses one token ahead, all of them at once."""
+    check_target(target, anyway=anyway)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     recipe = MedusaRecipe(seed=seed, answer_tokens=answers, minutes=minutes, heads=heads)
     with bars() as bar:

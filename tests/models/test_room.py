@@ -7,7 +7,7 @@ import mlx.core as mx
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec import cli
+from mlx_spec import cli, consent
 from mlx_spec.errors import DoesNotFitError
 from mlx_spec.models import room
 from mlx_spec.models.loading import load_pair
@@ -21,6 +21,7 @@ ASK = ["generate", "the", "--draft", "none", "--max-tokens", "3"]
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with half a megabyte."""
     monkeypatch.setattr(room, "available_bytes", lambda: 500_000)
+    monkeypatch.setenv("LOOKAHEAD_BLAS", "off")  # cli.main would begin this process again
 
 
 def test_what_the_pair_takes_was_expected(folder: Path) -> None:
@@ -81,9 +82,39 @@ class TestCommandLine:
         done = CliRunner().invoke(cli.app, [*asked, str(tmp_path / "two"), "--anyway"])
         assert done.exit_code == 0, done.output
 
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            ["bench", "--contenders", "plain", "--target"],
+            ["models", "try"],
+            ["train", "draft", "--out", "draft", "--target"],
+            ["train", "sample", "--corpus", "corpus", "--target"],
+            ["train", "narrow", "--draft", "draft", "--corpus", "corpus", "--target"],
+            ["train", "eagle", "--out", "head", "--target"],
+            ["train", "states", "--out", "head", "--target"],
+            ["train", "medusa", "--out", "head", "--target"],
+        ],
+    )
+    def test_so_are_measuring_and_training(
+        self,
+        asked: list[str],
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        before = set(tmp_path.iterdir())
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["mlx-spec", *asked, str(folder)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 2
+        assert "does not fit on this machine" in capsys.readouterr().err
+        assert set(tmp_path.iterdir()) == before, "nothing was begun"
+
     @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
     def test_a_person_is_asked(self, answer: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "_is_asked", lambda: True)
+        monkeypatch.setattr(consent, "_is_asked", lambda: True)
         done = CliRunner().invoke(cli.app, [*ASK, "--target", str(folder)], input=answer)
         assert done.exit_code == code, done.output
         assert "does not fit on this machine" in done.stderr
