@@ -1,5 +1,6 @@
 """The queue of downloads: its order, what survives the process, and names of every form."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,25 @@ def test_a_damaged_record_is_dropped_and_the_others_kept(hub: LoopbackHub, acces
     downloads.restore()
     assert downloads.statuses() == []
     assert list(records.iterdir()) == []
+
+
+def test_it_survives_an_update_either_way(hub: LoopbackHub, access: HubAccess, tmp_path: Path) -> None:
+    hub.bytes_per_second = 400_000
+    earlier = queue(access, tmp_path)
+    earlier.add(ONE)
+    until(lambda: earlier.status(ONE).done_bytes > 30_000)
+    earlier.close()
+    [path] = (tmp_path / "records").iterdir()
+    kept = json.loads(path.read_text())
+    # One version wrote what another one has never heard of, and lacks what that one keeps.
+    path.write_text(json.dumps({name: kept[name] for name in ("repo_id", "state", "added_s")} | {"priority": "high"}))
+    hub.bytes_per_second = None
+    later = queue(access, tmp_path)
+    later.restore()
+    assert later.wait(ONE, 20).state == "done"
+    check_cache(ONE, hub.models[ONE], access.cache_folder)
+    assert hub.sent_bytes < 1.5 * hub.models[ONE].total_bytes, "what had arrived was not fetched again"
+    later.close()
 
 
 def test_a_commit_that_is_gone_is_replaced_by_what_is_there(

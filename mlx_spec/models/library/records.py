@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,9 @@ def record_of(status: DownloadStatus, added_s: float) -> Record:
     return Record(**{name: getattr(status, name) for name in _KEPT} | {"state": state}, added_s=added_s)
 
 
+_FIELDS: Final = frozenset(field.name for field in fields(Record))
+
+
 class Records:
     """The records in `folder`, a file a model: two processes that fetch different models never meet."""
 
@@ -60,7 +63,7 @@ class Records:
     def write(self, record: Record) -> None:
         """Keep a record, whole or not at all. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        kept = {field.name: getattr(record, field.name) for field in fields(record)}
+        kept = asdict(record)
         handle, name = tempfile.mkstemp(dir=self._folder, suffix=".new")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             json.dump(kept, stream)
@@ -75,9 +78,11 @@ class Records:
 
     def _read(self, path: Path) -> Record | None:
         try:
-            record = Record(**json.loads(path.read_text(encoding="utf-8")))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            # Another version of Lookahead may keep more, or less: the download goes on all the same.
+            record = Record(**{name: value for name, value in kept.items() if name in _FIELDS})
             float(record.added_s)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             logger.warning("%s is damaged and was dropped.", path)
             path.unlink(missing_ok=True)
             return None
