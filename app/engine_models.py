@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from PySide6.QtCore import QByteArray, QObject, QTimer, Signal
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QByteArray, QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkReply
 
 from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
@@ -28,7 +28,9 @@ _VERIFY_MS: Final = 30 * 60_000  # reading every byte of a large model takes min
 _AGAIN_MS: Final = 500
 _EVENTS: Final = "events"
 _ROUTE: Final = "/v1/models"
-_GONE: Final = "The engine does not answer: it may be starting, or loading a model. This goes on when it does."
+_GONE: Final = QT_TRANSLATE_NOOP(
+    "ModelsClient", "The engine does not answer: it may be starting, or loading a model. This goes on when it does."
+)
 _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "search": parse_findings,
     "judge": parse_judgement,
@@ -155,7 +157,7 @@ class ModelsClient(QObject):
 
     def _ask(self, task: str, subject: str, method: str, path: str, body: object = None) -> None:
         if self._network.address is None:
-            self.refused.emit(task, subject, Refusal(_GONE, "gone"))
+            self.refused.emit(task, subject, Refusal(self.tr(_GONE), "gone"))
             return
         path, timeout_ms = f"{_ROUTE}/{path}", _VERIFY_MS if task in ("verify", "move") else _TIMEOUT_MS
         if body is None:
@@ -200,7 +202,7 @@ class ModelsClient(QObject):
             return
         status, body = status_of(reply), body_of(reply)
         if status is None:
-            self.refused.emit(task, subject, Refusal(_GONE, "gone"))
+            self.refused.emit(task, subject, Refusal(self.tr(_GONE), "gone"))
             return
         try:
             if status == 200:
@@ -208,5 +210,5 @@ class ModelsClient(QObject):
             else:
                 self.refused.emit(task, subject, parse_refusal(json.loads(body)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            said = f"The engine's answer could not be read (HTTP {status}, {type(error).__name__}): try again."
-            self.refused.emit(task, subject, Refusal(said))
+            said = self.tr("The engine's answer could not be read (HTTP {}, {}): try again.")
+            self.refused.emit(task, subject, Refusal(said.format(status, type(error).__name__)))

@@ -28,12 +28,12 @@ Command = Callable[[int, int], Sequence[str]]
 
 
 class EngineState(Enum):
-    """Where the engine stands. Its value is what the window shows."""
+    """Where the engine stands."""
 
-    STARTING = "Starting"
-    LOADING = "Loading model"
-    READY = "Ready"
-    STOPPED = "Stopped"
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    STOPPED = "stopped"
 
 
 def engine_command(port: int, parent_pid: int) -> list[str]:
@@ -119,7 +119,7 @@ class EngineProcess(QObject):
 
     def _reach(self, address: EngineAddress) -> None:
         self._let_go()
-        self._set_state(EngineState.STARTING, f"Reaching {address.url}…")
+        self._set_state(EngineState.STARTING, self.tr("Reaching {0}…").format(address.url))
         QTimer.singleShot(REACH_MS, self, lambda: self._tell_unreached(address))
         self._watch(address)
 

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 import keyring
 from keyring.errors import KeyringError
+from PySide6.QtCore import QCoreApplication
+
+translate = QCoreApplication.translate
 
 SERVICE = "Lookahead engine"
 
@@ -17,18 +20,19 @@ def parse_address(written: str) -> str:
     """`http://HOST:PORT` of what was written; `http://` and a final slash may be left out. Raises AddressError."""
     text = written.strip()
     if not text:
-        raise AddressError("Write the engine's address, as in http://big-mac.local:8080.")
+        raise AddressError(translate("Address", "Write the engine's address, as in http://big-mac.local:8080."))
     parts = urlsplit(text if "://" in text else f"http://{text}")
     try:
         port = parts.port
     except ValueError:
-        raise AddressError(f"The port in “{written.strip()}” is not a number from 1 to 65535.") from None
+        wrong = translate("Address", "The port in “{}” is not a number from 1 to 65535.")
+        raise AddressError(wrong.format(text)) from None
     if parts.scheme not in ("http", "https"):
-        raise AddressError(f"“{parts.scheme}” is not http or https.")
+        raise AddressError(translate("Address", "“{}” is not http or https.").format(parts.scheme))
     if not parts.hostname or " " in parts.netloc:
-        raise AddressError(f"“{written.strip()}” names no computer.")
+        raise AddressError(translate("Address", "“{}” names no computer.").format(text))
     if parts.path.strip("/") or parts.query or parts.username:
-        raise AddressError("Only the computer and its port: leave out what follows.")
+        raise AddressError(translate("Address", "Only the computer and its port: leave out what follows."))
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 

@@ -63,4 +63,4 @@ class SpeculationClient(QObject):
         try:
             self.refused.emit(parse_failure(json.loads(body_of(reply))).message)
         except (AttributeError, KeyError, TypeError, ValueError):
-            self.refused.emit(f"The engine did not take the change: {reply.errorString()}.")
+            self.refused.emit(self.tr("The engine did not take the change: {}.").format(reply.errorString()))

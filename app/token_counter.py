@@ -86,5 +86,5 @@ class TokenCounter(QObject):
                 count = TokenCount(int(told["num_tokens"]), int(told["context_length"]), told.get("prompt"))
                 self.counted.emit(key, count)
         except (KeyError, TypeError, ValueError):
-            self.failed.emit(key, reply.errorString() or "The engine's answer could not be read.")
+            self.failed.emit(key, reply.errorString() or self.tr("The engine's answer could not be read."))
         self._next()

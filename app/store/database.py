@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_path
+from PySide6.QtCore import QCoreApplication
 
 from app.store.migrations import MIGRATIONS, migrate
 from app.store.records import StoreError
 from app.store.salvage import copy_readable
 
+translate = QCoreApplication.translate
 BUSY_S = 2.0
 SIDES = ("-wal", "-shm")
 
@@ -118,12 +120,14 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            message = f"Another program holds the chats in {path}. Close it and start Lookahead again."
+            message = translate("Store", "Another program holds the chats in {}. Close it and start Lookahead again.")
         elif code == sqlite3.SQLITE_FULL:
-            message = f"There is no room on the disk for the chats in {path}. Free some and start Lookahead again."
+            message = translate(
+                "Store", "There is no room on the disk for the chats in {}. Free some and start Lookahead again."
+            )
         else:
-            message = f"The chats in {path} cannot be opened. Look whether the folder can be written."
-        raise StoreError(message, f"{type(error).__name__}: {error}") from error
+            message = translate("Store", "The chats in {} cannot be opened. Look whether the folder can be written.")
+        raise StoreError(message.format(path), f"{type(error).__name__}: {error}") from error
     except OSError as error:
-        message = f"The folder of the chats, {path.parent}, cannot be used. Look whether it can be written."
-        raise StoreError(message, str(error)) from error
+        message = translate("Store", "The folder of the chats, {}, cannot be used. Look whether it can be written.")
+        raise StoreError(message.format(path.parent), str(error)) from error

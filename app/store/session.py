@@ -4,8 +4,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from PySide6.QtCore import QCoreApplication
+
 from app.store.records import StoreError
 
+translate = QCoreApplication.translate
 Row = tuple[object, ...]
 Arguments = Sequence[object]
 
@@ -24,14 +27,14 @@ class Session:
 
     def read(self, query: str, arguments: Arguments = ()) -> list[tuple]:
         """All rows of a query."""
-        with self._explained("The chats could not be read."):
+        with self._explained(translate("Store", "The chats could not be read.")):
             return self._connection.execute(query, arguments).fetchall()
 
     @contextmanager
     def changes(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is kept, or nothing."""
         self.flush()
-        with self._explained("The chat could not be saved."):
+        with self._explained(translate("Store", "The chat could not be saved.")):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -48,7 +51,7 @@ class Session:
 
     def gather(self, statement: str, arguments: Arguments = ()) -> None:
         """One statement that is kept with the next `flush`: hundreds a second then cost one transaction a batch."""
-        with self._explained("The chat could not be saved."):
+        with self._explained(translate("Store", "The chat could not be saved.")):
             if not self._is_gathering:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._is_gathering = True
@@ -58,7 +61,7 @@ class Session:
         """Keep what was gathered."""
         if self._is_gathering:
             self._is_gathering = False
-            with self._explained("The chat could not be saved."):
+            with self._explained(translate("Store", "The chat could not be saved.")):
                 try:
                     self._connection.execute("COMMIT")
                 except sqlite3.Error:
@@ -81,10 +84,18 @@ class Session:
         except sqlite3.Error as error:
             code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
             why = {
-                sqlite3.SQLITE_BUSY: "Another program holds the database; close it, and it will be tried again.",
-                sqlite3.SQLITE_FULL: "There is no room on the disk; free some, and it will be tried again.",
-                sqlite3.SQLITE_READONLY: "The database cannot be written; look at the rights of its folder.",
-                sqlite3.SQLITE_CORRUPT: "The database is damaged; start Lookahead again to have it mended.",
-            }.get(code, "It will be tried again.")
+                sqlite3.SQLITE_BUSY: translate(
+                    "Store", "Another program holds the database; close it, and it will be tried again."
+                ),
+                sqlite3.SQLITE_FULL: translate(
+                    "Store", "There is no room on the disk; free some, and it will be tried again."
+                ),
+                sqlite3.SQLITE_READONLY: translate(
+                    "Store", "The database cannot be written; look at the rights of its folder."
+                ),
+                sqlite3.SQLITE_CORRUPT: translate(
+                    "Store", "The database is damaged; start Lookahead again to have it mended."
+                ),
+            }.get(code, translate("Store", "It will be tried again."))
             self.saw_damage |= code == sqlite3.SQLITE_CORRUPT
             raise StoreError(f"{what} {why}", f"{type(error).__name__}: {error}") from error

@@ -9,6 +9,8 @@ from PySide6.QtCore import QCoreApplication, QDate, QLocale, QObject, QTimer, Si
 from app.problem import Problem
 from app.store import Chat, Hit, Store, StoreError
 
+translate = QCoreApplication.translate
+
 SEARCH_PAUSE_MS = 120
 
 
@@ -126,16 +128,13 @@ def group_by_date(chats: list[Chat], today: date) -> list[ChatGroup]:
 
 
 def _heading(day: date, today: date) -> str:
-    def tr(text: str) -> str:
-        return QCoreApplication.translate("ChatList", text)
-
     if day >= today:
-        return tr("Today")
+        return translate("ChatList", "Today")
     if day == today - timedelta(days=1):
-        return tr("Yesterday")
+        return translate("ChatList", "Yesterday")
     if day > today - timedelta(days=8):
-        return tr("Previous 7 days")
+        return translate("ChatList", "Previous 7 days")
     if day > today - timedelta(days=31):
-        return tr("Previous 30 days")
+        return translate("ChatList", "Previous 30 days")
     form = "MMMM" if day.year == today.year else "MMMM yyyy"
     return QLocale().toString(QDate(day.year, day.month, day.day), form)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QTextDocument
 from PySide6.QtPrintSupport import QPrintDialog, QPrinter
 from PySide6.QtWidgets import QFileDialog
@@ -17,6 +18,8 @@ from app.theme import LIGHT
 if TYPE_CHECKING:
     from app.views.main_window import MainWindow
 
+translate = QCoreApplication.translate
+
 IMPORT_LIMIT_BYTES = 512 * 1024 * 1024
 
 
@@ -28,12 +31,19 @@ class ChatFiles:
 
     def export(self, chat_ids: tuple[int, ...]) -> None:
         """Ask where to, and write these chats, or all for none; the name's end says in which form."""
-        tr = self._window.tr
         name = (
             "".join(c if c.isalnum() or c in " -_" else "_" for c in self._window.chat.title) if chat_ids else "Chats"
         )
-        forms = ";;".join((tr("Markdown (*.md)"), tr("Text (*.txt)"), tr("JSON, to be imported again (*.json)")))
-        place, chosen = QFileDialog.getSaveFileName(self._window, tr("Export"), f"{name or 'Chat'}.md", forms)
+        forms = ";;".join(
+            (
+                translate("ChatFiles", "Markdown (*.md)"),
+                translate("ChatFiles", "Text (*.txt)"),
+                translate("ChatFiles", "JSON, to be imported again (*.json)"),
+            )
+        )
+        place, chosen = QFileDialog.getSaveFileName(
+            self._window, translate("ChatFiles", "Export"), f"{name or 'Chat'}.md", forms
+        )
         if place:
             path = Path(place)
             if path.suffix.lower() not in FORMS:
@@ -48,23 +58,24 @@ class ChatFiles:
             text = export_chats(window.chat.store, chat_ids, FORMS[path.suffix.lower()])
             path.write_text(text, encoding="utf-8")
         except (OSError, StoreError) as error:
-            told = window.tr("The chats could not be exported to “{0}”.").format(path.name)
-            window.banner.show_problem(Problem(told, window.tr("Choose another place."), str(error)))
+            told = translate("ChatFiles", "The chats could not be exported to “{0}”.").format(path.name)
+            window.banner.show_problem(Problem(told, translate("ChatFiles", "Choose another place."), str(error)))
 
     def load(self) -> None:
         """Ask for a file, and add its chats."""
-        tr = self._window.tr
-        place, _ = QFileDialog.getOpenFileName(self._window, tr("Import Chats"), "", tr("Exported chats (*.json)"))
+        place, _ = QFileDialog.getOpenFileName(
+            self._window, translate("ChatFiles", "Import Chats"), "", translate("ChatFiles", "Exported chats (*.json)")
+        )
         if place:
             self.read(Path(place))
 
     def read(self, path: Path) -> None:
         """Add the chats of `path`, and open the first."""
         window = self._window
-        told = window.tr("“{0}” could not be imported.").format(path.name)
+        told = translate("ChatFiles", "“{0}” could not be imported.").format(path.name)
         try:
             if path.stat().st_size > IMPORT_LIMIT_BYTES:
-                window.banner.show_problem(Problem(told, window.tr("It has more than 512 MB.")))
+                window.banner.show_problem(Problem(told, translate("ChatFiles", "It has more than 512 MB.")))
                 return
             added = import_chats(window.chat.store, path.read_text(encoding="utf-8"))
         except (OSError, ValueError, StoreError) as error:

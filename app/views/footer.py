@@ -100,7 +100,7 @@ class Footer(QFrame):
         text = {
             EngineState.READY: ready if self._is_short else " · ".join(filter(None, (ready, self._model))),
             EngineState.STOPPED: self.tr("Engine stopped"),
-        }.get(self._state, self._message or self._state.value)
+        }.get(self._state, self._message)
         self._label.show_text(text)
         self._label.setAccessibleName(self.tr("Engine: {0}").format(text))
         palette = self._palette

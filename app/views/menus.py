@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QWidget
 
 from app.theme import CHOICES, Choice
+
+translate = QCoreApplication.translate
 
 Slot = Callable[[], object]
 Shortcut = QKeySequence.StandardKey | str | None
@@ -19,11 +22,11 @@ class Menus:
         self._window = window
         self._actions: dict[str, QAction] = {}
         bar = window.menuBar()
-        self.file = bar.addMenu(window.tr("&File"))
-        self.edit = bar.addMenu(window.tr("&Edit"))
-        self.view = bar.addMenu(window.tr("&View"))
-        self.chat = bar.addMenu(window.tr("&Chat"))
-        self.help = bar.addMenu(window.tr("&Help"))
+        self.file = bar.addMenu(translate("Menus", "&File"))
+        self.edit = bar.addMenu(translate("Menus", "&Edit"))
+        self.view = bar.addMenu(translate("Menus", "&View"))
+        self.chat = bar.addMenu(translate("Menus", "&Chat"))
+        self.help = bar.addMenu(translate("Menus", "&Help"))
 
     def add(self, menu: QMenu, *entries: Entry) -> None:
         """Add entries of (key, text, shortcut, slot); None draws a line."""
@@ -62,11 +65,11 @@ class Menus:
     def add_appearance(self, choose: Callable[[Choice], object], chosen: Choice) -> None:
         """The submenu of light and dark."""
         names = {
-            "system": self._window.tr("System"),
-            "light": self._window.tr("Light"),
-            "dark": self._window.tr("Dark"),
+            "system": translate("Menus", "System"),
+            "light": translate("Menus", "Light"),
+            "dark": translate("Menus", "Dark"),
         }
-        menu = self.view.addMenu(self._window.tr("Appearance"))
+        menu = self.view.addMenu(translate("Menus", "Appearance"))
         group = QActionGroup(menu)
         for choice in CHOICES:
             self.add(menu, (f"appearance-{choice}", names[choice], None, lambda choice=choice: choose(choice)))
@@ -78,15 +81,14 @@ class Menus:
     def add_editing(self) -> None:
         """Undo to Select All where the focus is; the fields' own shortcuts do the same."""
         keys = QKeySequence.StandardKey
-        window = self._window
         for text, key, slot in (
-            (window.tr("Undo"), keys.Undo, "undo"),
-            (window.tr("Redo"), keys.Redo, "redo"),
+            (translate("Menus", "Undo"), keys.Undo, "undo"),
+            (translate("Menus", "Redo"), keys.Redo, "redo"),
             ("", None, ""),
-            (window.tr("Cut"), keys.Cut, "cut"),
-            (window.tr("Copy"), keys.Copy, "copy"),
-            (window.tr("Paste"), keys.Paste, "paste"),
-            (window.tr("Select All"), keys.SelectAll, "selectAll"),
+            (translate("Menus", "Cut"), keys.Cut, "cut"),
+            (translate("Menus", "Copy"), keys.Copy, "copy"),
+            (translate("Menus", "Paste"), keys.Paste, "paste"),
+            (translate("Menus", "Select All"), keys.SelectAll, "selectAll"),
         ):
             entry = (f"edit-{slot}", text, key, lambda slot=slot: _call_focused(slot)) if slot else None
             self.add(self.edit, entry)

@@ -78,8 +78,8 @@ class ModelsDesk(QObject):
         window.closing.connect(self.imports.stop)
         window.closing.connect(self.races.stop)
         window.theme.changed.connect(lambda palette: self._models_window and self._models_window.wear(palette))
-        tr, menus = window.tr, window.menus
-        menus.add(menus.file, None, ("models", tr("Models…"), "Ctrl+Shift+L", self.show))
+        menus = window.menus
+        menus.add(menus.file, None, ("models", self.tr("Models…"), "Ctrl+Shift+L", self.show))
 
     @property
     def models_window(self) -> ModelsWindow:
@@ -177,7 +177,7 @@ class ModelsDesk(QObject):
         is_loading = state in (EngineState.STARTING, EngineState.LOADING)
         percent = _PERCENT.search(message)
         name = self.loaded.choice.pair or self.loaded.choice.target
-        words = f"{name}: {message or state.value}" if is_loading else ""
+        words = f"{name}: {message}" if is_loading else ""
         self._models_window.show_loading(words, int(percent[1]) if percent else None)
         refusal = self._models.refusal
         was_gone = self._models_window.isVisible() and refusal is not None and refusal.kind == "gone"

@@ -128,16 +128,16 @@ class ModelDetail(QScrollArea):
         rows = QVBoxLayout()
         rows.setSpacing(6)
         first, second = QHBoxLayout(), QHBoxLayout()
-        tr, models = self.tr, self._models
+        models = self._models
         for row, key, text, slot in (
-            (first, "download", tr("Download"), models.download),
-            (first, "use", tr("Use This Pair"), lambda: self.use_chosen.emit(models.choice)),
-            (first, "try", tr("Try This Pair"), lambda: self.try_chosen.emit(models.choice)),
-            (first, "page", tr("Open Its Page"), self._open_page),
-            (second, "token", tr("Enter Token…"), self.token_wanted.emit),
-            (second, "again", tr("Ask Again"), self._ask_again),
-            (second, "verify", tr("Verify"), lambda: models.verify(models.entry.title)),
-            (second, "delete", tr("Delete…"), lambda: self.delete_chosen.emit(models.entry.title)),
+            (first, "download", self.tr("Download"), models.download),
+            (first, "use", self.tr("Use This Pair"), lambda: self.use_chosen.emit(models.choice)),
+            (first, "try", self.tr("Try This Pair"), lambda: self.try_chosen.emit(models.choice)),
+            (first, "page", self.tr("Open Its Page"), self._open_page),
+            (second, "token", self.tr("Enter Token…"), self.token_wanted.emit),
+            (second, "again", self.tr("Ask Again"), self._ask_again),
+            (second, "verify", self.tr("Verify"), lambda: models.verify(models.entry.title)),
+            (second, "delete", self.tr("Delete…"), lambda: self.delete_chosen.emit(models.entry.title)),
         ):
             button = QPushButton(text, autoDefault=False)
             button.setProperty("role", "wide" if key in ("download", "use") else "outline")

@@ -67,15 +67,15 @@ class DownloadRow(QWidget):
         top = QHBoxLayout()
         top.setSpacing(6)
         top.addWidget(self.name, 1)
-        client, tr = self._models.client, self.tr
+        client = self._models.client
         for key, text, slot in (
-            ("page", tr("Open Its Page"), lambda: QDesktopServices.openUrl(QUrl(self.download.page))),
-            ("token", tr("Enter Token…"), self.token_wanted.emit),
-            ("retry", tr("Try Again"), lambda: client.download(self.download.repo_id)),
-            ("resume", tr("Resume"), lambda: client.change_download(self.download.repo_id, "resume")),
-            ("pause", tr("Pause"), lambda: client.change_download(self.download.repo_id, "pause")),
-            ("cancel", tr("Cancel"), lambda: client.change_download(self.download.repo_id, "cancel")),
-            ("dismiss", tr("Dismiss"), lambda: client.forget_download(self.download.repo_id)),
+            ("page", self.tr("Open Its Page"), lambda: QDesktopServices.openUrl(QUrl(self.download.page))),
+            ("token", self.tr("Enter Token…"), self.token_wanted.emit),
+            ("retry", self.tr("Try Again"), lambda: client.download(self.download.repo_id)),
+            ("resume", self.tr("Resume"), lambda: client.change_download(self.download.repo_id, "resume")),
+            ("pause", self.tr("Pause"), lambda: client.change_download(self.download.repo_id, "pause")),
+            ("cancel", self.tr("Cancel"), lambda: client.change_download(self.download.repo_id, "cancel")),
+            ("dismiss", self.tr("Dismiss"), lambda: client.forget_download(self.download.repo_id)),
         ):
             button = QPushButton(text, autoDefault=False)
             button.setProperty("role", "outline")

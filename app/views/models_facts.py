@@ -12,24 +12,22 @@ from app.viewmodels.models import ModelsViewModel
 from app.viewmodels.models_choice import BUILT_IN, Choice
 from app.views.models_words import access_words, fetch_words, memory_words, support_words, used_words
 
+translate = QCoreApplication.translate
+
 Fact = tuple[str, str]
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("Facts", text)
 
 
 def facts_of(models: ModelsViewModel, choice: Choice, measured: str, is_loaded: bool = False) -> list[Fact]:
     """All that is known, without what is not. Of what `is_loaded`, also what it really takes."""
     facts = [*_about_pair(models, choice, measured), *_about_stock(models, choice)]
     if is_loaded and models.memory is not None:
-        facts.append((_tr("Takes now"), _taken_words(models.memory)))
+        facts.append((translate("Facts", "Takes now"), _taken_words(models.memory)))
     verdict = models.verdict()
     if verdict is not None:
-        facts.append((_tr("To download"), fetch_words(verdict)))
+        facts.append((translate("Facts", "To download"), fetch_words(verdict)))
     judged = models.judgements.get(choice.target)
     if isinstance(judged, Judgement) and choice.names:
-        memory = _tr("Target's memory") if choice.draft else _tr("Memory")
+        memory = translate("Facts", "Target's memory") if choice.draft else translate("Facts", "Memory")
         facts += [(memory, memory_words(judged)), *_about_judgement(judged)]
     return [(name, value) for name, value in facts if value]
 
@@ -37,35 +35,40 @@ def facts_of(models: ModelsViewModel, choice: Choice, measured: str, is_loaded: 
 def _about_pair(models: ModelsViewModel, choice: Choice, measured: str) -> Iterator[Fact]:
     if not choice.draft:
         return
-    yield _tr("Target"), choice.target
-    yield _tr("Draft"), choice.draft
+    yield translate("Facts", "Target"), choice.target
+    yield translate("Facts", "Draft"), choice.draft
     pair = models.entry.pair
     pairs = (*(models.drafts.get(choice.target) or ()), *((pair,) if pair else ()))
     known = next((one for one in pairs if one.draft == choice.draft), None)
     if known is not None:
-        yield _tr("Vocabulary"), vocabulary_words(known.kind)
+        yield translate("Facts", "Vocabulary"), vocabulary_words(known.kind)
         if choice.pair != BUILT_IN:
-            where = _tr("Both names stand in public code that runs them; not tried by us.")
-            yield _tr("Checked"), where if known.verified else _tr("Nobody was found who runs these two together.")
+            where = translate("Facts", "Both names stand in public code that runs them; not tried by us.")
+            yield (
+                translate("Facts", "Checked"),
+                where if known.verified else translate("Facts", "Nobody was found who runs these two together."),
+            )
     # A figure from elsewhere would be a guess about this machine: only what was measured here is told.
-    unknown = _tr("Not measured on this machine yet: try the pair.")
-    yield _tr("Speed-up"), measured or unknown
+    unknown = translate("Facts", "Not measured on this machine yet: try the pair.")
+    yield translate("Facts", "Speed-up"), measured or unknown
 
 
 def _taken_words(memory: LoadedMemory) -> str:
-    now = _tr("{} (the engine as a whole {})").format(told_bytes(memory.models_bytes), told_bytes(memory.process_bytes))
+    now = translate("Facts", "{} (the engine as a whole {})").format(
+        told_bytes(memory.models_bytes), told_bytes(memory.process_bytes)
+    )
     if memory.expected_bytes is None:
         return now
-    expected = _tr("{}; expected: {} when {:,} tokens of context are full")
+    expected = translate("Facts", "{}; expected: {} when {:,} tokens of context are full")
     return expected.format(now, told_bytes(memory.expected_bytes), memory.context_tokens)
 
 
 def vocabulary_words(kind: str) -> str:
     """How target and draft understand each other."""
     return {
-        "same": _tr("The same for both"),
-        "bridged": _tr("Two, bridged: the draft proposes the tokens they share"),
-        "head": _tr("A head: it reads the target's own states"),
+        "same": translate("Facts", "The same for both"),
+        "bridged": translate("Facts", "Two, bridged: the draft proposes the tokens they share"),
+        "head": translate("Facts", "A head: it reads the target's own states"),
     }.get(kind, kind)
 
 
@@ -73,17 +76,20 @@ def _about_stock(models: ModelsViewModel, choice: Choice) -> Iterator[Fact]:
     model = models.entry.model
     if model is None:
         return
-    yield _tr("On disk"), told_bytes(model.size_bytes)
-    yield _tr("Last used"), used_words(model.last_used_s, time.time())
-    yield _tr("Folder"), model.folder
+    yield translate("Facts", "On disk"), told_bytes(model.size_bytes)
+    yield translate("Facts", "Last used"), used_words(model.last_used_s, time.time())
+    yield translate("Facts", "Folder"), model.folder
 
 
 def _about_judgement(judged: Judgement) -> Iterator[Fact]:
     longest = judged.longest_context_tokens
-    yield _tr("Context"), _tr("{:,} tokens at the most").format(longest) if longest else ""
-    yield _tr("Kind"), support_words(judged)
-    yield _tr("Licence"), judged.licence or _tr("The Hub tells none: look at its page")
-    yield _tr("Access"), access_words(judged)
+    yield (
+        translate("Facts", "Context"),
+        translate("Facts", "{:,} tokens at the most").format(longest) if longest else "",
+    )
+    yield translate("Facts", "Kind"), support_words(judged)
+    yield translate("Facts", "Licence"), judged.licence or translate("Facts", "The Hub tells none: look at its page")
+    yield translate("Facts", "Access"), access_words(judged)
 
 
 class FactSheet(QWidget):

@@ -14,9 +14,7 @@ from app.viewmodels.models_choice import BUILT_IN, Choice, Entry, choice_of
 from app.views.models_item import ENTRY, ModelDelegate
 from app.views.models_words import used_words
 
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ModelList", text)
+translate = QCoreApplication.translate
 
 
 def found_entries(models: ModelsViewModel) -> Iterator[Entry]:
@@ -25,17 +23,17 @@ def found_entries(models: ModelsViewModel) -> Iterator[Entry]:
     if findings is None:
         return
     if findings.pairs:
-        yield Entry(_tr("Pairs: a target with a draft that fits it"))
+        yield Entry(translate("ModelList", "Pairs: a target with a draft that fits it"))
         yield from (_pair_entry(pair, models) for pair in findings.pairs)
     if findings.installed:
-        yield Entry(_tr("Installed"))
+        yield Entry(translate("ModelList", "Installed"))
         yield from (installed_entry(model) for model in findings.installed)
     if findings.available:
-        yield Entry(_tr("To download from the Hub"))
+        yield Entry(translate("ModelList", "To download from the Hub"))
         yield from (_group_entry(group, models) for group in findings.available)
     if findings.near:
-        yield Entry(_tr("Nothing is called that. Was one of these meant?"))
-        yield from (Entry(name, _tr("On the Hub"), "", Choice(name)) for name in findings.near)
+        yield Entry(translate("ModelList", "Nothing is called that. Was one of these meant?"))
+        yield from (Entry(name, translate("ModelList", "On the Hub"), "", Choice(name)) for name in findings.near)
 
 
 def installed_entries(models: ModelsViewModel, text: str) -> Iterator[Entry]:
@@ -48,27 +46,37 @@ def installed_entries(models: ModelsViewModel, text: str) -> Iterator[Entry]:
 def _pair_entry(pair: Pair, models: ModelsViewModel) -> Entry:
     choice = choice_of(pair)
     here = sum(name in models.usable for name in choice.names)
-    mark = "" if here == 0 else _tr("half installed")
+    mark = "" if here == 0 else translate("ModelList", "half installed")
     if here == len(choice.names):
-        mark = _tr("comes with Lookahead") if pair.name == BUILT_IN else _tr("installed")
+        mark = (
+            translate("ModelList", "comes with Lookahead")
+            if pair.name == BUILT_IN
+            else translate("ModelList", "installed")
+        )
     return Entry(pair.name, pair.note, mark, choice, pair=pair)
 
 
 def installed_entry(model: InstalledModel) -> Entry:
     """The line of an installed model."""
     used = used_words(model.last_used_s, time.time())
-    detail = _tr("imported, {}").format(used) if is_imported(model) else used
-    detail = detail if model.usable else _tr("✕ cannot be used")
+    detail = translate("ModelList", "imported, {}").format(used) if is_imported(model) else used
+    detail = detail if model.usable else translate("ModelList", "✕ cannot be used")
     return Entry(model.name, detail, told_bytes(model.size_bytes), Choice(name_to_load(model)), model=model)
 
 
 def _group_entry(group: ModelGroup, models: ModelsViewModel) -> Entry:
-    variants = list(dict.fromkeys(one.variant or _tr("unquantised") for one in group.models))
+    variants = list(dict.fromkeys(one.variant or translate("ModelList", "unquantised") for one in group.models))
     owners = list(dict.fromkeys(one.repo_id.partition("/")[0] for one in group.models))
-    more = _tr(" and {} more").format(len(owners) - 1) if len(owners) > 1 else ""
+    more = translate("ModelList", " and {} more").format(len(owners) - 1) if len(owners) > 1 else ""
     detail = f"{', '.join(variants)} · {owners[0]}{more}"
     first = next((one for one in group.models if one.repo_id in models.usable), group.models[0])
-    mark = _tr("installed") if first.repo_id in models.usable else _tr("gated") if first.gated else ""
+    mark = (
+        translate("ModelList", "installed")
+        if first.repo_id in models.usable
+        else translate("ModelList", "gated")
+        if first.gated
+        else ""
+    )
     return Entry(group.base, detail, mark or _fetched(group.models), Choice(first.repo_id), group=group)
 
 

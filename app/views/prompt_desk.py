@@ -104,13 +104,13 @@ class PromptDesk(QObject):
         self.context.refresh()
 
     def _add_commands(self) -> None:
-        tr, menus = self._window.tr, self._window.menus
+        menus = self._window.menus
         menus.add(
             menus.chat,
             None,
-            ("attach", tr("Attach Files…"), "Ctrl+O", self.choose_files),
-            ("show-prompt", tr("Show What the Model Sees"), "Ctrl+Shift+M", self.context.show_prompt),
-            ("queue", tr("Prompt Queue"), "Ctrl+Alt+Q", self.show_queue),
+            ("attach", self.tr("Attach Files…"), "Ctrl+O", self.choose_files),
+            ("show-prompt", self.tr("Show What the Model Sees"), "Ctrl+Shift+M", self.context.show_prompt),
+            ("queue", self.tr("Prompt Queue"), "Ctrl+Alt+Q", self.show_queue),
         )
 
     def _model(self) -> str:

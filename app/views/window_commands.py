@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QMessageBox
 
@@ -15,6 +16,8 @@ from app.views.preferences import Preferences
 
 if TYPE_CHECKING:
     from app.views.main_window import MainWindow
+
+translate = QCoreApplication.translate
 
 _NEEDS_TURNS = (
     "copy-answer",
@@ -65,83 +68,101 @@ class WindowCommands:
         self._files.export(chat_ids)
 
     def _fill_file(self) -> None:
-        window, keys, tr = self._window, QKeySequence.StandardKey, self._window.tr
+        window, keys = self._window, QKeySequence.StandardKey
         self.menus.add(
             self.menus.file,
-            ("new", tr("New Chat"), keys.New, self._chat.start_over),
-            ("new-window", tr("New Window"), "Ctrl+Shift+N", self._new_window),
+            ("new", translate("Menus", "New Chat"), keys.New, self._chat.start_over),
+            ("new-window", translate("Menus", "New Window"), "Ctrl+Shift+N", self._new_window),
             None,
-            ("import", tr("Import Chats…"), None, self._files.load),
-            ("export", tr("Export Chat…"), "Ctrl+Shift+S", lambda: self.export(self._open_ids())),
-            ("export-all", tr("Export All Chats…"), None, lambda: self.export(())),
-            ("print", tr("Print…"), keys.Print, self._files.print),
+            ("import", translate("Menus", "Import Chats…"), None, self._files.load),
+            ("export", translate("Menus", "Export Chat…"), "Ctrl+Shift+S", lambda: self.export(self._open_ids())),
+            ("export-all", translate("Menus", "Export All Chats…"), None, lambda: self.export(())),
+            ("print", translate("Menus", "Print…"), keys.Print, self._files.print),
             None,
-            ("preferences", tr("Settings…"), "Ctrl+,", self.show_preferences),
-            ("close", tr("Close Window"), "Ctrl+W", window.close),
-            ("quit", tr("Quit Lookahead"), "Ctrl+Q", self._quit),
+            ("preferences", translate("Menus", "Settings…"), "Ctrl+,", self.show_preferences),
+            ("close", translate("Menus", "Close Window"), "Ctrl+W", window.close),
+            ("quit", translate("Menus", "Quit Lookahead"), "Ctrl+Q", self._quit),
         )
         self.menus.set_role("preferences", QAction.MenuRole.PreferencesRole)
         self.menus.set_role("quit", QAction.MenuRole.QuitRole)
 
     def _fill_edit(self) -> None:
-        tr = self._window.tr
         self.menus.add_editing()
         self.menus.add(
             self.menus.edit,
             None,
-            ("copy-answer", tr("Copy Answer"), "Ctrl+Shift+C", self._copy_answer),
-            ("copy-chat", tr("Copy Conversation"), "Ctrl+Alt+C", self._copy_chat),
+            ("copy-answer", translate("Menus", "Copy Answer"), "Ctrl+Shift+C", self._copy_answer),
+            ("copy-chat", translate("Menus", "Copy Conversation"), "Ctrl+Alt+C", self._copy_chat),
             None,
-            ("find", tr("Find in Chat…"), QKeySequence.StandardKey.Find, lambda: self._window.find_bar.begin()),
-            ("search", tr("Search All Chats"), "Ctrl+Shift+F", self._search_all),
-            ("commands", tr("Commands…"), "Ctrl+K", self.show_commands),
+            (
+                "find",
+                translate("Menus", "Find in Chat…"),
+                QKeySequence.StandardKey.Find,
+                lambda: self._window.find_bar.begin(),
+            ),
+            ("search", translate("Menus", "Search All Chats"), "Ctrl+Shift+F", self._search_all),
+            ("commands", translate("Menus", "Commands…"), "Ctrl+K", self.show_commands),
         )
 
     def _fill_view(self) -> None:
-        window, bar, tr = self._window, self._window.bar, self._window.tr
+        window, bar = self._window, self._window.bar
         for key, text, shortcut, button in (
-            ("sidebar", tr("Show Chats"), "Ctrl+1", bar.sidebar),
-            ("panel", tr("Show Lookahead Panel"), "Ctrl+3", bar.panel),
+            ("sidebar", translate("Menus", "Show Chats"), "Ctrl+1", bar.sidebar),
+            ("panel", translate("Menus", "Show Lookahead Panel"), "Ctrl+3", bar.panel),
         ):
             action = self.menus.add_checkable(self.menus.view, key, text, shortcut)
             action.toggled.connect(button.setChecked)
             button.toggled.connect(action.setChecked)
             if key == "sidebar":
-                entry = ("tokens", tr("Answer or Tokens"), "Ctrl+2", window.toggle_tokens)
+                entry = ("tokens", translate("Menus", "Answer or Tokens"), "Ctrl+2", window.toggle_tokens)
                 self.menus.add(self.menus.view, entry)
         self.menus.add(
             self.menus.view,
             None,
-            ("larger", tr("Larger Text"), QKeySequence.StandardKey.ZoomIn, lambda: self._step_font(1)),
-            ("smaller", tr("Smaller Text"), QKeySequence.StandardKey.ZoomOut, lambda: self._step_font(-1)),
-            ("usual", tr("Usual Text Size"), "Ctrl+0", lambda: window.theme.set_scale(1.0)),
+            ("larger", translate("Menus", "Larger Text"), QKeySequence.StandardKey.ZoomIn, lambda: self._step_font(1)),
+            (
+                "smaller",
+                translate("Menus", "Smaller Text"),
+                QKeySequence.StandardKey.ZoomOut,
+                lambda: self._step_font(-1),
+            ),
+            ("usual", translate("Menus", "Usual Text Size"), "Ctrl+0", lambda: window.theme.set_scale(1.0)),
             None,
         )
         self.menus.add_appearance(window.choose_appearance, window.theme.choice)
 
     def _fill_chat(self) -> None:
-        window, chat, tr = self._window, self._chat, self._window.tr
+        window, chat = self._window, self._chat
         self.menus.add(
             self.menus.chat,
-            ("stop", tr("Stop"), "Esc", chat.stop),
-            ("stop-too", tr("Stop Now"), "Ctrl+.", chat.stop),
-            ("again", tr("Ask Again"), "Ctrl+R", chat.ask_again),
-            ("continue", tr("Continue Answer"), "Ctrl+Shift+R", chat.continue_answer),
-            ("edit-question", tr("Edit Last Question"), "Ctrl+E", self._edit_last),
-            ("branch", tr("Branch From Here"), None, lambda: chat.branch(chat.conversation.turns[-1])),
+            ("stop", translate("Menus", "Stop"), "Esc", chat.stop),
+            ("stop-too", translate("Menus", "Stop Now"), "Ctrl+.", chat.stop),
+            ("again", translate("Menus", "Ask Again"), "Ctrl+R", chat.ask_again),
+            ("continue", translate("Menus", "Continue Answer"), "Ctrl+Shift+R", chat.continue_answer),
+            ("edit-question", translate("Menus", "Edit Last Question"), "Ctrl+E", self._edit_last),
+            ("branch", translate("Menus", "Branch From Here"), None, lambda: chat.branch(chat.conversation.turns[-1])),
             None,
-            ("chat-settings", tr("System Prompt and Sampling…"), "Ctrl+Shift+P", self.edit_chat_settings),
-            ("rename", tr("Rename Chat"), None, self._rename),
-            ("duplicate", tr("Duplicate Chat"), None, self._duplicate),
-            ("delete", tr("Delete Chat"), "Ctrl+Backspace", lambda: window.chats.delete(self._open_ids())),
-            ("undo-delete", tr("Undo Delete Chat"), "Ctrl+Alt+Z", window.chats.undo_delete),
+            (
+                "chat-settings",
+                translate("Menus", "System Prompt and Sampling…"),
+                "Ctrl+Shift+P",
+                self.edit_chat_settings,
+            ),
+            ("rename", translate("Menus", "Rename Chat"), None, self._rename),
+            ("duplicate", translate("Menus", "Duplicate Chat"), None, self._duplicate),
+            (
+                "delete",
+                translate("Menus", "Delete Chat"),
+                "Ctrl+Backspace",
+                lambda: window.chats.delete(self._open_ids()),
+            ),
+            ("undo-delete", translate("Menus", "Undo Delete Chat"), "Ctrl+Alt+Z", window.chats.undo_delete),
             None,
-            ("restart", tr("Start the Engine Again"), None, chat.restart_engine),
+            ("restart", translate("Menus", "Start the Engine Again"), None, chat.restart_engine),
         )
 
     def _fill_help(self) -> None:
-        tr = self._window.tr
-        self.menus.add(self.menus.help, ("about", tr("About Lookahead"), None, self._show_about))
+        self.menus.add(self.menus.help, ("about", translate("Menus", "About Lookahead"), None, self._show_about))
         self.menus.set_role("about", QAction.MenuRole.AboutRole)
 
     def show_commands(self) -> None:
@@ -190,6 +211,6 @@ class WindowCommands:
                 self._chat.open_chat(copied.id)
 
     def _show_about(self) -> None:
-        about = self._window.tr("Speculative decoding you can see: the same words, sooner.")
-        kept = self._window.tr("Everything stays on this computer.")
-        QMessageBox.about(self._window, self._window.tr("About Lookahead"), f"{about}\n\n{kept}")
+        about = translate("Menus", "Speculative decoding you can see: the same words, sooner.")
+        kept = translate("Menus", "Everything stays on this computer.")
+        QMessageBox.about(self._window, translate("Menus", "About Lookahead"), f"{about}\n\n{kept}")
