@@ -9,7 +9,8 @@ from mlx_spec.bench.command import plan_of
 from mlx_spec.bench.plan import CONTENDERS, CORE
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.errors import ConfigError
-from tests.cli.test_cli import mlx_spec, save_folder
+from tests.cli.calling import mlx_spec
+from tests.cli.test_cli import save_folder
 from tests.tiny import tiny_pair
 
 NO_MODE = {"quick": False, "full": False, "fixed_sweep": False, "host": False}

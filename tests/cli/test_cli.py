@@ -1,4 +1,4 @@
-"""The command line as a person calls it: in a process of its own, on tiny models in folders."""
+"""The command line on tiny models in folders."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import load_pair
+from tests.cli.calling import mlx_spec, mlx_spec_process
 from tests.tiny import TINY_VOCAB, byte_tokenizer, tiny_pair
 
 
@@ -47,12 +48,6 @@ def pair_options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["--target", target, "--draft", draft]
 
 
-def mlx_spec(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlx_spec.cli", *arguments], input=stdin, capture_output=True, text=True, check=False
-    )
-
-
 def test_help_and_a_mistyped_option_wait_for_no_library_that_is_slow_to_import() -> None:
     for arguments in (["--help"], ["bench", "--contenders", "fast"], ["generate", "--nope"]):
         code = (
@@ -66,7 +61,7 @@ def test_help_and_a_mistyped_option_wait_for_no_library_that_is_slow_to_import()
 
 
 def test_generate_json_is_what_the_library_gives(pair_options: list[str]) -> None:
-    done = mlx_spec(
+    done = mlx_spec_process(
         "generate", "hello", *pair_options, "--temperature", "0.7", "--seed", "2", "--max-tokens", "24", "--json"
     )
     assert done.returncode == 0, done.stderr
@@ -167,8 +162,10 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(pair_options: list[str], argu
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_unknown_option_is_exit_code_2() -> None:
-    assert mlx_spec("generate", "hi", "--colour").returncode == 2
+def test_so_it_is_in_a_process_of_its_own() -> None:
+    assert mlx_spec_process("generate", "hi", "--colour").returncode == 2
+    done = mlx_spec_process("generate", "hi", "--target", "nowhere")
+    assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (2, "", 1)
 
 
 def test_help_and_pairs_answer_without_loading_a_model() -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from mlx_spec.errors import DownloadError, LookaheadError
 from mlx_spec.models import command
-from tests.cli.test_cli import mlx_spec, save_folder
+from tests.cli.calling import mlx_spec
+from tests.cli.test_cli import save_folder
 from tests.hub.contents import HubFile, HubModel, folder_model, hub_file
 from tests.hub.loopback import LoopbackHub, serving
 from tests.tiny import tiny_pair

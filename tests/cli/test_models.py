@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from mlx_spec.models import command
 from mlx_spec.models.pairs import PAIRS
-from tests.cli.test_cli import mlx_spec, save_folder
+from tests.cli.calling import mlx_spec
+from tests.cli.test_cli import save_folder
 from tests.tiny import tiny_pair
 
 

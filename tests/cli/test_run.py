@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import mlx_spec, save_folder
+from tests.cli.calling import mlx_spec
+from tests.cli.test_cli import save_folder
 from tests.tiny import tiny_pair
 
 
