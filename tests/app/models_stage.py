@@ -60,26 +60,29 @@ def _qwen3(size: int, layers: int, hidden: int, inner: int) -> HubModel:
     return HubModel(files | {"model.safetensors": weights}, facts=dict(_FACTS))
 
 
+def settings_of(folder: Path, hub: LoopbackHub) -> dict[str, str]:
+    """The environment of an engine with its data and cache in `folder`."""
+    return {
+        "LOOKAHEAD_HOME": str(folder / "home"),
+        "HF_HUB_CACHE": str(folder / "hub"),
+        "HF_ENDPOINT": hub.endpoint,
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
 @contextmanager
 def window_with_hub(folder: Path) -> Iterator[tuple[MainWindow, LoopbackHub]]:
     """The whole window, its engine not yet ready, and the Hub that the engine asks. Data and cache are in `folder`."""
     (folder / "home").mkdir(exist_ok=True)
-    with serving(hub_models(folder)) as hub:
-        settings = {
-            "LOOKAHEAD_HOME": str(folder / "home"),
-            "HF_HUB_CACHE": str(folder / "hub"),
-            "HF_ENDPOINT": hub.endpoint,
-            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-            "PYTHONPATH": str(ROOT),
-        }
-        with patch.dict(os.environ, settings):
-            engine = EngineProcess(models_engine, backoff_ms=(50,))
-            store = Store(folder / "chats.sqlite3")
-            window = build_window(engine, WindowMemory(folder / "window.ini"), store)
-            window.show()
-            engine.start()
-            try:
-                yield window, hub
-            finally:
-                window.close()
-                window.deleteLater()
+    with serving(hub_models(folder)) as hub, patch.dict(os.environ, settings_of(folder, hub)):
+        engine = EngineProcess(models_engine, backoff_ms=(50,))
+        store = Store(folder / "chats.sqlite3")
+        window = build_window(engine, WindowMemory(folder / "window.ini"), store)
+        window.show()
+        engine.start()
+        try:
+            yield window, hub
+        finally:
+            window.close()
+            window.deleteLater()

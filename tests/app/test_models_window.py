@@ -20,7 +20,7 @@ from app.views.models_place import PlaceDialog
 from app.views.models_token import TokenDialog
 from app.views.models_window import FIND, INSTALLED, SIZE, ModelsWindow
 from app.views.preferences import Preferences
-from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, window_with_hub
+from tests.app.models_stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRANGE, settings_of, window_with_hub
 from tests.app.test_drops import drop, urls
 from tests.hub.faults import Fault
 from tests.hub.loopback import LoopbackHub
@@ -90,20 +90,43 @@ def person(qtbot: QtBot, tmp_path: Path) -> Iterator[Person]:
 
 
 @pytest.fixture(scope="module")
-def shared(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MainWindow, LoopbackHub]]:
-    """One engine for all who install nothing: starting it is most of what such a test takes."""
-    with window_with_hub(tmp_path_factory.mktemp("shared")) as both:
-        yield both
+def shared(
+    qapp: QApplication, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[MainWindow, LoopbackHub, dict[str, str]]]:
+    """One engine for all who leave things as they were: starting it is most of what such a test takes."""
+    folder = tmp_path_factory.mktemp("shared")
+    with window_with_hub(folder) as (window, hub):
+        yield window, hub, settings_of(folder, hub)
 
 
 @pytest.fixture
-def onlooker(shared: tuple[MainWindow, LoopbackHub], qtbot: QtBot) -> Iterator[Person]:
-    window, hub = shared
+def onlooker(
+    shared: tuple[MainWindow, LoopbackHub, dict[str, str]], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Person]:
+    window, hub, settings = shared
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)  # for an engine that is started again
     qtbot.waitUntil(lambda: window.engine.state is EngineState.READY, timeout=WAIT_MS)
     yield Person(window, hub, qtbot)
     hub.faults, hub.bytes_per_second = [], None
     window.models.models_window.resize(*SIZE)
-    assert window.models.models_window.models.stock.models == (), "who installs takes `person`"
+    assert window.models.models_window.models.stock.models == (), "who installs takes `guest` or `person`"
+
+
+@pytest.fixture
+def guest(onlooker: Person) -> Iterator[Person]:
+    """May install too, and leaves nothing behind: whoever has the engine load something else takes `person`."""
+    yield onlooker
+    models = onlooker.models
+    onlooker.until(lambda: onlooker.main.engine.state is EngineState.READY)
+    onlooker.installed()
+    for model in models.stock.models:
+        models.client.remove(model.name)
+    for download in models.downloads:
+        models.client.forget_download(download.repo_id)
+    onlooker.until(lambda: not models.downloads)
+    onlooker.until(lambda: models.client.fetch_installed() or not models.stock.models)
+    models.judgements.clear()
 
 
 def test_from_a_word_to_a_chat_with_the_fetched_model_and_back_to_the_free_disk(person: Person) -> None:
@@ -228,60 +251,60 @@ def test_a_download_is_paused_goes_on_and_is_cancelled(onlooker: Person) -> None
     assert not onlooker.window.downloads.isVisible()
 
 
-def test_a_gated_model_names_its_page_and_takes_a_token(person: Person) -> None:
-    person.search("secret")
-    person.choose("Secret")
-    assert person.facts()["Access"].startswith("Gated")
-    person.press("download")
-    person.until(lambda: person.state_of(GATED) == "failed")
-    row = person.window.downloads.rows[GATED]
+def test_a_gated_model_names_its_page_and_takes_a_token(guest: Person) -> None:
+    guest.search("secret")
+    guest.choose("Secret")
+    assert guest.facts()["Access"].startswith("Gated")
+    guest.press("download")
+    guest.until(lambda: guest.state_of(GATED) == "failed")
+    row = guest.window.downloads.rows[GATED]
     assert "accept its terms on its page" in row.words.text()
     assert "mlx-spec" not in row.words.text(), "the window sends nobody to the terminal"
     assert {key for key, button in row.buttons.items() if button.isVisible()} == {"page", "token", "retry", "dismiss"}
     assert row.download.page.endswith(GATED)
     row.buttons["token"].click()
-    dialog = person.window.question
+    dialog = guest.window.question
     assert isinstance(dialog, TokenDialog)
     dialog.field.setText("not a token")
     dialog.keep_button.click()
-    person.until(lambda: dialog.wrong.isVisible())
+    guest.until(lambda: dialog.wrong.isVisible())
     assert "begins with hf_" in dialog.wrong.text()
     dialog.reject()
 
 
-def test_wrong_bytes_are_told_and_tried_again(person: Person) -> None:
-    person.hub.faults = [Fault("wrong_bytes", "/blobs/", times=4, at=10)]
-    person.search("tiny")
-    person.choose("Tiny")
-    person.press("download")
-    person.until(lambda: person.state_of(SMALL) == "failed")
-    row = person.window.downloads.rows[SMALL]
+def test_wrong_bytes_are_told_and_tried_again(guest: Person) -> None:
+    guest.hub.faults = [Fault("wrong_bytes", "/blobs/", times=4, at=10)]
+    guest.search("tiny")
+    guest.choose("Tiny")
+    guest.press("download")
+    guest.until(lambda: guest.state_of(SMALL) == "failed")
+    row = guest.window.downloads.rows[SMALL]
     assert row.download.kind == "checksum"
     assert "Try again" in row.words.text()
-    person.hub.faults = []
+    guest.hub.faults = []
     row.buttons["retry"].click()
-    person.until(lambda: person.state_of(SMALL) == "done")
+    guest.until(lambda: guest.state_of(SMALL) == "done")
 
 
-def test_without_the_hub_only_what_is_installed_shows_and_it_says_so(person: Person) -> None:
-    person.fetch("Tiny", SMALL)
-    person.hub.faults = [Fault("status", "/api/models", times=99, status=503)]
-    assert SMALL in person.search("tiny")
-    assert "out of reach" in person.window.remark.text()
-    assert person.window.again.isVisible()
-    person.hub.faults = []
-    person.window.again.click()
-    person.until(lambda: not person.window.remark.isVisible())
+def test_without_the_hub_only_what_is_installed_shows_and_it_says_so(guest: Person) -> None:
+    guest.fetch("Tiny", SMALL)
+    guest.hub.faults = [Fault("status", "/api/models", times=99, status=503)]
+    assert SMALL in guest.search("tiny")
+    assert "out of reach" in guest.window.remark.text()
+    assert guest.window.again.isVisible()
+    guest.hub.faults = []
+    guest.window.again.click()
+    guest.until(lambda: not guest.window.remark.isVisible())
 
 
-def test_with_the_engine_gone_it_says_so_and_goes_on_when_it_is_back(person: Person) -> None:
-    person.main.engine.stop()
-    person.search("tiny2")
-    assert "The engine does not answer" in person.window.remark.text()
-    assert isinstance(person.models.refusal, Refusal)
-    person.main.engine.start()
-    person.until(lambda: not person.window.remark.isVisible())
-    assert person.models.refusal is None
+def test_with_the_engine_gone_it_says_so_and_goes_on_when_it_is_back(guest: Person) -> None:
+    guest.main.engine.stop()
+    guest.search("tiny2")
+    assert "The engine does not answer" in guest.window.remark.text()
+    assert isinstance(guest.models.refusal, Refusal)
+    guest.main.engine.start()
+    guest.until(lambda: not guest.window.remark.isVisible())
+    assert guest.models.refusal is None
 
 
 def test_what_cannot_be_loaded_is_told_and_the_model_before_it_is_back(person: Person) -> None:
@@ -358,23 +381,23 @@ def test_everything_has_a_name_and_a_place_in_a_small_window(onlooker: Person) -
     assert onlooker.window.detail.horizontalScrollBar().maximum() == 0
 
 
-def test_what_does_not_fit_is_loaded_only_when_said_again(person: Person) -> None:
-    person.fetch("Tiny", SMALL)
-    person.installed()
-    person.choose(SMALL)
-    judged = person.models.judgements[SMALL]
+def test_what_does_not_fit_is_loaded_only_when_said_again(guest: Person) -> None:
+    guest.fetch("Tiny", SMALL)
+    guest.installed()
+    guest.choose(SMALL)
+    judged = guest.models.judgements[SMALL]
     assert isinstance(judged, Judgement)
-    person.models.judgements[SMALL] = replace(judged, room="no", needed_bytes=judged.available_bytes + 1)
-    person.window.detail.refresh()
+    guest.models.judgements[SMALL] = replace(judged, room="no", needed_bytes=judged.available_bytes + 1)
+    guest.window.detail.refresh()
     wanted: list[object] = []
-    person.window.use_chosen.connect(wanted.append)
-    person.press("use")
-    box = person.window.question
+    guest.window.use_chosen.connect(wanted.append)
+    guest.press("use")
+    box = guest.window.question
     assert isinstance(box, QMessageBox)
     assert "Does not fit" in box.informativeText()
     assert not wanted
     box.reject()
-    assert person.main.models.loaded.choice == STARTER
+    assert guest.main.models.loaded.choice == STARTER
 
 
 def test_models_move_to_another_folder_and_another_hub_is_named(person: Person, tmp_path: Path) -> None:
@@ -406,17 +429,17 @@ def test_models_move_to_another_folder_and_another_hub_is_named(person: Person, 
     person.until(lambda: person.window.question is None)
 
 
-def test_a_pair_that_was_tried_shows_what_that_brought(person: Person) -> None:
+def test_a_pair_that_was_tried_shows_what_that_brought(guest: Person) -> None:
     told = 'import json; print(json.dumps({"ratio": 1.42, "same_words": True}))'
-    person.main.models.races._command = lambda choice: [sys.executable, "-c", told]
-    person.window.tabs.choose(INSTALLED)
-    person.models.choose(person.models.entry, STARTER)
-    assert "Not measured" in person.facts()["Speed-up"]
-    person.until(lambda: "Takes now" in person.facts())
-    assert re.fullmatch(r"[\d.]+ \wB \(the engine as a whole [\d.]+ MB\).*", person.facts()["Takes now"])
-    person.press("try")
-    assert not person.window.detail.buttons["try"].isEnabled()
-    assert "races for 20 seconds" in person.window.told.text()
-    person.until(lambda: "1.42×" in person.window.told.text())
-    assert person.facts()["Speed-up"].startswith("1.42× plain decoding, in the last race on this machine")
-    assert person.window.detail.buttons["try"].isEnabled()
+    guest.main.models.races._command = lambda choice: [sys.executable, "-c", told]
+    guest.window.tabs.choose(INSTALLED)
+    guest.models.choose(guest.models.entry, STARTER)
+    assert "Not measured" in guest.facts()["Speed-up"]
+    guest.until(lambda: "Takes now" in guest.facts())
+    assert re.fullmatch(r"[\d.]+ \wB \(the engine as a whole [\d.]+ MB\).*", guest.facts()["Takes now"])
+    guest.press("try")
+    assert not guest.window.detail.buttons["try"].isEnabled()
+    assert "races for 20 seconds" in guest.window.told.text()
+    guest.until(lambda: "1.42×" in guest.window.told.text())
+    assert guest.facts()["Speed-up"].startswith("1.42× plain decoding, in the last race on this machine")
+    assert guest.window.detail.buttons["try"].isEnabled()
