@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 PAGES = ("Rounds", "Speed", "Control")
 DRAFTED, ACCEPTED = 4, 2
-WORDS = ("the", "draft", "proposes", "a", "few", "tokens", "and", "the", "target", "checks", "them", "all")
+WORDS = ("the", "draft", "proposes", "a", "few", "tokens", "and", "the", "target", "checks", "them", "all.")
+PARAGRAPH_ROUNDS = 40
 KEPT_UP = 0.9  # of the rate; below that the machine was too busy for the figures to mean anything
 LEAST_UPDATES = 20  # a second, of the thirty that the panel may have; fewer, and too little was painted to count
 
@@ -122,7 +123,8 @@ def chunk(index: int) -> dict[str, Any]:
         "parked": False, "reason": "1.40x plain expected", "drafted": drafted, "emitted": emitted,
         "draft_ms": 1.0, "verify_ms": 3.5, "round_ms": 5.0, "plain_step_ms": 3.0,
     }  # fmt: skip
-    delta = {"content": "".join(words[: ACCEPTED + 1])}
+    paragraph = "\n\n" if index % PARAGRAPH_ROUNDS == 0 else ""
+    delta = {"content": paragraph + "".join(words[: ACCEPTED + 1])}
     return {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": delta}], "speculation": told}
 
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import cache
 
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication
 
@@ -38,6 +39,7 @@ def widened(pixels: float) -> int:
     return round(pixels * math.sqrt(_scale))
 
 
+@cache
 def _available(names: tuple[str, ...]) -> list[str]:
     installed = set(QFontDatabase.families())
     return [name for name in names if name in installed]

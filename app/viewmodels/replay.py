@@ -23,7 +23,11 @@ class Replay(QObject):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._step)
         trace.reset.connect(self._on_reset)
-        trace.updated.connect(self.changed)
+        trace.updated.connect(self._on_updated)
+
+    def _on_updated(self) -> None:
+        if not self._trace.is_live:  # while it grows there is nothing to go through
+            self.changed.emit()
 
     @property
     def is_possible(self) -> bool:

@@ -46,40 +46,41 @@ class MarkdownView(QWidget):
             self._num_closed_chars, self._cut = len(text), NO_CUT
         reusable = self._take_tail()
         for block in closed:
-            reusable = self._append(block, palette, reusable, is_tail=False)
+            self._append(block, palette, reusable, is_tail=False)
+            reusable = None
         if tail is not None:
             self._append(tail, palette, reusable, is_tail=True)
         elif reusable is not None:
             self._remove(reusable)
 
-    def _take_tail(self) -> CodeBlock | None:
-        """Take the open block off. A code block stays, to be filled again: it would flicker."""
+    def _take_tail(self) -> TextSegment | CodeBlock | None:
+        """Take the open block off. A segment that held nothing else stays, to be filled again: it would flicker."""
         tail, self._tail = self._tail, None
         if isinstance(tail, TextSegment):
             tail.drop_tail()
-            if tail.is_empty:
-                self._remove(tail)
-        return tail if isinstance(tail, CodeBlock) else None
+            return tail if tail.is_empty else None
+        return tail
 
-    def _append(self, block: Block, palette: Palette, reusable: CodeBlock | None, *, is_tail: bool) -> CodeBlock | None:
-        """Write one block; returns the code block that is still to be reused, if any."""
+    def _append(
+        self, block: Block, palette: Palette, reusable: TextSegment | CodeBlock | None, *, is_tail: bool
+    ) -> None:
+        """Write one block, into the `reusable` segment where that is of its kind."""
         segment: TextSegment | CodeBlock
+        if reusable is not None and isinstance(reusable, CodeBlock) is not block.is_code:
+            self._remove(reusable)
+            reusable = None
         last = self._segments[-1] if self._segments else None
         if block.is_code:
             begun = last if block.continues and isinstance(last, CodeBlock) else None
-            segment = reusable or begun or self._add(CodeBlock())
+            segment = reusable if isinstance(reusable, CodeBlock) else begun or self._add(CodeBlock())
             segment.set_code(block.tokens[0].content, block.language, palette)
             if block.goes_on:
                 segment.keep()
         else:
-            if reusable is not None:
-                self._remove(reusable)
-                last = self._segments[-1] if self._segments else None
             segment = last if isinstance(last, TextSegment) else self._add(TextSegment())
             segment.append_blocks([block], palette, is_tail=is_tail)
         if is_tail:
             self._tail = segment
-        return None
 
     def _add(self, segment: _Segment) -> _Segment:
         self._segments.append(segment)

@@ -17,6 +17,7 @@ class ReplayBar(QWidget):
     def __init__(self, replay: Replay, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._replay, self._palette = replay, palette
+        self._shown: tuple[str, str] | None = None
         self.button = QPushButton()
         self.button.setFixedSize(30, 28)
         self.button.setIconSize(QSize(16, 16))
@@ -48,10 +49,13 @@ class ReplayBar(QWidget):
         """Show where the replay is."""
         replay = self._replay
         self.setEnabled(replay.is_possible)
-        verb = "Pause" if replay.is_playing else "Replay"
-        self.button.setIcon(icons.icon("pause" if replay.is_playing else "play", self._palette.text))
-        self.button.setAccessibleName(self.tr("{0} the answer's rounds").format(verb))
-        self.button.setToolTip(self.tr("{0} the answer's rounds").format(verb))
+        shown = ("pause" if replay.is_playing else "play", self._palette.text)
+        if shown != self._shown:  # a button draws itself again for the same icon too
+            self._shown = shown
+            words = self.tr("Pause the answer's rounds") if replay.is_playing else self.tr("Replay the answer's rounds")
+            self.button.setIcon(icons.icon(*shown))
+            self.button.setAccessibleName(words)
+            self.button.setToolTip(words)
         self.slider.blockSignals(True)  # else the slider's own change would seek
         self.slider.setRange(0, replay.length)
         self.slider.setValue(replay.place)

@@ -1,6 +1,6 @@
 """The panel beside the conversation: the answer's rounds, its speed, and how the engine speculates."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -25,6 +25,7 @@ from app.views.trace_speed import TraceSpeed
 
 WIDTH_PX = 328
 ROUNDS, SPEED, CONTROLS = range(3)
+LIVE_MS = 100  # a round that stands for less is read by nobody, and its drawing would cost the text its core
 
 
 class TracePanel(QFrame):
@@ -56,13 +57,15 @@ class TracePanel(QFrame):
         self.speed = TraceSpeed(trace, palette)
         self.controls = TraceControls(palette)
         self._pages = QStackedWidget()
+        self._soon = QTimer(self, singleShot=True, interval=LIVE_MS)
+        self._soon.timeout.connect(self._show)
         self._build()
         self.switch.chosen.connect(self._show)
         self.speed.race_chosen.connect(self.race_chosen)
         self.export.clicked.connect(self.export_chosen)
         self.controls.changed.connect(self.steered)
         trace.reset.connect(self._show)
-        trace.updated.connect(self._show)
+        trace.updated.connect(self._show_soon)
         trace.pointed.connect(self._point)
         self.wear(palette)
 
@@ -116,6 +119,12 @@ class TracePanel(QFrame):
             self.rounds.refresh()
         elif page == SPEED:
             self.speed.refresh()
+
+    def _show_soon(self) -> None:
+        if not self._trace.is_live:
+            self._show()
+        elif not self._soon.isActive():
+            self._soon.start()
 
     def _point(self) -> None:
         if self.isVisible() and self.switch.index == ROUNDS:
