@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QLabel, QRadioButton, QVBoxLayout, QWidget
 
 from app.model_records import Pair
-from app.viewmodels.models_choice import Choice
+from app.viewmodels.models_choice import BUILT_IN, Choice
 from app.views.models_facts import vocabulary_words
 
 
@@ -49,6 +49,8 @@ class DraftRows(QWidget):
         self._layout.addWidget(title)
         for pair in pairs:
             here = self.tr("installed") if pair.draft in usable else self.tr("to download")
+            if pair.name == BUILT_IN:
+                here = self.tr("comes with Lookahead")
             self._add(f"{pair.draft} · {here}", self._reason(pair), pair)
         none = self.tr("Looks ahead by what the text itself repeats (n-gram).")
         self._add(self.tr("No draft"), none, None)

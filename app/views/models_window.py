@@ -209,9 +209,10 @@ class ModelsWindow(QDialog):
 
     def _show_disk(self, is_find: bool) -> None:
         stock = self.models.stock
-        taken = self.tr("{} of {} models, in {} and Lookahead's own folder.")
         num_models = len(stock.models)
-        self.disk.setText(taken.format(told_bytes(stock.total_bytes), num_models, stock.folder))
+        counted = self.tr("one model") if num_models == 1 else self.tr("{} models").format(num_models)
+        taken = self.tr("{} of {}, in {} and Lookahead's own folder.")
+        self.disk.setText(taken.format(told_bytes(stock.total_bytes), counted, stock.folder))
         self.disk.setVisible(not is_find and num_models > 0)
 
     def _show_notice(self) -> None:
