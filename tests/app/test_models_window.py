@@ -42,6 +42,12 @@ class Person:
     def until(self, is_done: Callable[[], object]) -> None:
         self.qtbot.waitUntil(lambda: bool(is_done()), timeout=WAIT_MS)
 
+    def answer(self, task: str, ask: Callable[[], object]) -> None:
+        """Ask the engine, and wait for what it says to that."""
+        said = self.models.client.answered
+        with self.qtbot.waitSignal(said, timeout=WAIT_MS, check_params_cb=lambda of, *_: of == task):
+            ask()
+
     def search(self, text: str) -> list[str]:
         """The titles that show, headings included."""
         self.window.tabs.choose(FIND)
@@ -117,15 +123,14 @@ def onlooker(
 def guest(onlooker: Person) -> Iterator[Person]:
     """May install too, and leaves nothing behind: whoever has the engine load something else takes `person`."""
     yield onlooker
-    models = onlooker.models
+    client, models = onlooker.models.client, onlooker.models
     onlooker.until(lambda: onlooker.main.engine.state is EngineState.READY)
-    onlooker.installed()
-    for model in models.stock.models:
-        models.client.remove(model.name)
     for download in models.downloads:
-        models.client.forget_download(download.repo_id)
-    onlooker.until(lambda: not models.downloads)
-    onlooker.until(lambda: models.client.fetch_installed() or not models.stock.models)
+        onlooker.answer("downloads", lambda name=download.repo_id: client.forget_download(name))
+    onlooker.answer("installed", client.fetch_installed)
+    for model in models.stock.models:
+        onlooker.answer("remove", lambda name=model.name: client.remove(name))
+    onlooker.answer("installed", client.fetch_installed)
     models.judgements.clear()
 
 
