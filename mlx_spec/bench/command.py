@@ -58,6 +58,9 @@ def bench(
     past_end: Annotated[
         bool, typer.Option("--past-end", help="Go on behind the model's end token: all answers are of one length.")
     ] = False,
+    slices: Annotated[
+        int | None, typer.Option(help="Take turns within answers, so many tokens each; 0: whole answers in turn.")
+    ] = None,
     verifying: Annotated[
         bool, typer.Option("--verifying", help="Only verifying by itself, against probabilities at every position.")
     ] = False,
@@ -81,6 +84,7 @@ def bench(
         "answer_tokens": answer_tokens,
         "lookahead": lookahead,
         "past_end": past_end,
+        "slices": slices,
     }
     plan = plan_of(chosen, quick=quick, full=full, fixed_sweep=fixed_sweep, host=host)
     if show is not None:

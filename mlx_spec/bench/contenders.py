@@ -7,7 +7,7 @@ as whoever consumes the stream sees it.
 import copy
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
@@ -61,8 +61,34 @@ class Contender(Protocol):
         """Answer one prompt."""
         ...
 
+    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> "Answering":
+        """The same, step by step; what happens between two steps does not count."""
+        ...
 
-class Ours:
+
+Answering = Generator[int, None, Answer]
+"""Yields how many tokens there are so far, and returns the answer."""
+
+
+class _Stepwise:
+    """A contender that answers step by step."""
+
+    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+        """All steps at once."""
+        steps = self.answering(prompt_ids, temperature, seed, max_tokens)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer
+
+    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
+        """See `Contender`."""
+        raise NotImplementedError
+
+
+class Ours(_Stepwise):
     """This engine's decoder. Where nothing is fixed the cost controller chooses, from calibrated costs."""
 
     def __init__(
@@ -85,15 +111,18 @@ class Ours:
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
 
-    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
         """The answer of `SpeculativeDecoder.stream`."""
         rounds: Counter[int] = Counter()
         drafters: set[str | None] = set()
+        given = 0
         clock = _Clock()
         for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
                 drafters.add(event.drafter)
+                given += len(event.emitted)
+                yield from clock.pausing(given)
             elif isinstance(event, PrefillProgress):
                 clock = _Clock()
             elif isinstance(event, GenerationFinished):
@@ -113,13 +142,13 @@ class Ours:
         raise AssertionError("a stream ends with GenerationFinished")
 
 
-class MlxLm:
+class MlxLm(_Stepwise):
     """mlx-lm's own generators, plain where `length` is 0, on a cache that holds the prompt already."""
 
     def __init__(self, pair: ModelPair, length: int = 0) -> None:
         self._pair, self._length = pair, length
 
-    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
+    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
         """The answer of `generate_step` or `speculative_generate_step`."""
         mx.random.seed(seed)
         cache = prefilled(self._pair.target, prompt_ids[:-1])
@@ -129,6 +158,7 @@ class MlxLm:
         counter = _RoundCounter(self._length, max_tokens)
         for token, from_draft in self._stream(mx.array(list(prompt_ids[-1:])), temperature, max_tokens, cache):
             counter.add(token, from_draft)
+            yield from clock.pausing(len(counter.token_ids))
             if token in self._pair.eos_token_ids:
                 break
         seconds, host_seconds = clock.read()
@@ -169,6 +199,13 @@ class _Clock:
     def read(self) -> tuple[float, float]:
         """Both."""
         return time.perf_counter() - self._wall, time.thread_time() - self._thread
+
+    def pausing(self, given: int) -> Iterator[int]:
+        """Hand over `given`, and stand still meanwhile."""
+        wall, thread = time.perf_counter(), time.thread_time()
+        yield given
+        self._wall += time.perf_counter() - wall
+        self._thread += time.thread_time() - thread
 
 
 class _RoundCounter:

@@ -31,7 +31,8 @@ class BenchPlan:
     `prompts` counts those of each kind, `answer_tokens` is the longest answer, `lookahead` the fixed length that both
     mlx-lm's speculation and ours draft, `repeats` how often everything is run, each time with another seed. mlx-lm's
     plain decoding, against which the ratios are, is always among the contenders. With `past_end` answers go on behind
-    the model's end token, so that all have the same length.
+    the model's end token, so that all have the same length. With `slices` the contenders take turns within an answer,
+    so many tokens each: a machine whose speed changes by the minute is then fair to long answers. 0: whole answers.
 
     Raises ConfigError, which names the option, the value and what is allowed.
     """
@@ -44,6 +45,7 @@ class BenchPlan:
     answer_tokens: int = 64
     lookahead: int = 2
     past_end: bool = False
+    slices: int = 0
 
     def __post_init__(self) -> None:
         for name in self.contenders:
@@ -68,6 +70,7 @@ class BenchPlan:
             ("repeats", self.repeats, 1, None),
             ("lookahead", self.lookahead, 1, LOOKAHEAD_LIMIT),
             ("answer_tokens", self.answer_tokens, 2, None),
+            ("slices", self.slices, 0, None),
         ):
             if value < low or (high is not None and value > high):
                 most = f"from {low} to {high}" if high is not None else f"of at least {low}"

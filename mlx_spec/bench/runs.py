@@ -13,7 +13,7 @@ class Run:
     `host_seconds` are those that the decoding thread itself was busy, not waiting for MLX. `rounds_by_draft` holds
     pairs (tokens drafted, rounds that drafted so many). `draft_ms` and `verify_ms` are what the decoder itself tells,
     None where it does not. `draft_passes` are the draft model's; None where a head drafted, whose passes nobody times
-    by themselves. `token_ids` leaves out the end token.
+    by themselves. `token_ids` leaves out the end token. `peak_bytes` is None where others held memory meanwhile.
     """
 
     contender: str
@@ -30,7 +30,7 @@ class Run:
     draft_passes: int | None
     draft_ms: float | None
     verify_ms: float | None
-    peak_bytes: int
+    peak_bytes: int | None
 
     @property
     def block(self) -> Block:

@@ -57,11 +57,16 @@ def measure(
     done = 0
     for at, (block, one) in enumerate(blocks):
         names = plan.contenders_at(block[0])
+        names = names[at % len(names) :] + names[: at % len(names)]
         here = []
-        for name in names[at % len(names) :] + names[: at % len(names)]:
+        if plan.slices:
+            here = _interleaved({name: ways[name] for name in names}, block, one.ids, plan)
+            done += len(names)
+        for name in names if not plan.slices else ():
             here.append(_run(name, ways[name], block, one.ids, plan))
             done += 1
             tell("measuring", done / total)
+        tell("measuring", done / total)
         widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
         report.runs += here
         report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens))
@@ -130,5 +135,29 @@ def _run(name: str, way: Contender, block: Block, prompt_ids: list[int], plan: B
     mx.clear_cache()
     mx.reset_peak_memory()
     answer = way.answer(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens)
+    return _as_run(name, block, answer, mx.get_peak_memory())
+
+
+def _interleaved(ways: dict[str, Contender], block: Block, prompt_ids: list[int], plan: BenchPlan) -> list[Run]:
+    """All contenders' answers to one prompt, `plan.slices` tokens of each in turn."""
+    temperature, _, _, repeat = block
+    steps = {
+        name: way.answering(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens) for name, way in ways.items()
+    }
+    runs, goal = {}, 0
+    while steps:
+        goal += plan.slices
+        for name, answering in list(steps.items()):
+            try:
+                while next(answering) < goal:
+                    pass
+                mx.synchronize()  # the pass that it has begun ahead is not to be waited for by the next one
+            except StopIteration as end:
+                runs[name] = _as_run(name, block, end.value, None)
+                del steps[name]
+    return [runs[name] for name in ways]
+
+
+def _as_run(name: str, block: Block, answer: Answer, peak_bytes: int | None) -> Run:
     values = {field.name: getattr(answer, field.name) for field in fields(Answer)}
-    return Run(name, *block, **values, peak_bytes=mx.get_peak_memory())
+    return Run(name, *block, **values, peak_bytes=peak_bytes)

@@ -102,7 +102,7 @@ def _row(
     steps = {run.block: plain_step_ms(run) for run in plain}
     with_steps = [(run, steps[run.block]) for run in group if run.block in steps]
     counted = all(run.draft_passes is not None for run in group)
-    memory = [run.peak_bytes / (sum(sizes) + one.cache_bytes) for run, one in with_passes]
+    memory = [run.peak_bytes / (sum(sizes) + one.cache_bytes) for run, one in with_passes if run.peak_bytes is not None]
     return Row(
         contender=first.contender,
         temperature=first.temperature,

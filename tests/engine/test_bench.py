@@ -1,7 +1,8 @@
-"""The bench: what it runs, what it computes from raw runs, and what it says about them. No test looks at a clock."""
+"""The bench: what it runs, what it computes from raw runs, and what it says. No test asks how fast anything was."""
 
 import io
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def test_every_contender_answers_every_prompt_at_every_temperature(tiny_report: 
         assert 0 < run.tokens <= 20
         assert run.rounds <= run.tokens + 1
         assert run.accepted <= run.tested
+
+
+def test_taking_turns_within_answers_changes_no_word_and_counts_no_waiting(
+    tiny_report: Report, headed_pair: ModelPair
+) -> None:
+    plan = replace(tiny_report.plan, contenders=("plain", "fixed", "auto"), kinds=("chat",), repeats=1, slices=3)
+    started = time.perf_counter()
+    sliced = measure(headed_pair, plan)
+    spent = time.perf_counter() - started
+    whole = {(run.contender, run.block): run for run in tiny_report.runs}
+    assert len(sliced.runs) == 4 * plan.prompts * len(plan.temperatures)
+    for run in sliced.runs:
+        assert run.token_ids == whole[run.contender, run.block].token_ids
+        assert run.peak_bytes is None, "others held memory meanwhile"
+    assert sum(run.seconds for run in sliced.runs) < spent
 
 
 def test_the_words_of_ours_are_plain_decodings_for_the_seed(tiny_report: Report) -> None:
