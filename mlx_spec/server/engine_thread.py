@@ -128,7 +128,7 @@ class EngineThread:
     @property
     def is_loaded(self) -> bool:
         """Whether the models are in memory."""
-        return self._decoder is not None
+        return self._pair is not None and not self._unloaded
 
     def stats(self) -> SpeculativeStats:
         """The counters since the models were loaded or the last reset; all zero while loading."""
@@ -218,10 +218,10 @@ class EngineThread:
             return
         self._kept_stats, self._kept_ceiling = self._decoder.stats(), self._decoder.ceiling
         self._pair, self._decoder = unloading.strip(self._pair), None
-        self._unloaded = True
         unloading.free()
         message = f"{self._pair.name} was unloaded, as {reason}: the next request loads it again."
         self._status = EngineStatus("ready", message)
+        self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
 
     def _load(self) -> None:
