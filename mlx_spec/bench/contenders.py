@@ -54,27 +54,19 @@ OTHER_PASSES: Final = {*HEADS, "self"}
 """Drafters whose passes are not the draft model's."""
 
 
-class Contender(Protocol):
-    """One way of decoding."""
-
-    def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
-        """Answer one prompt."""
-        ...
-
-    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> "Answering":
-        """The same, step by step; what happens between two steps does not count."""
-        ...
-
-
 Answering = Generator[int, None, Answer]
 """Yields how many tokens there are so far, and returns the answer."""
 
 
-class _Stepwise:
-    """A contender that answers step by step."""
+class Contender(Protocol):
+    """One way of decoding."""
+
+    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
+        """Answer one prompt step by step; what happens between two steps does not count."""
+        ...
 
     def answer(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answer:
-        """All steps at once."""
+        """Answer one prompt, all steps at once."""
         steps = self.answering(prompt_ids, temperature, seed, max_tokens)
         while True:
             try:
@@ -83,12 +75,8 @@ class _Stepwise:
                 answer: Answer = end.value
                 return answer
 
-    def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
-        """See `Contender`."""
-        raise NotImplementedError
 
-
-class Ours(_Stepwise):
+class Ours(Contender):
     """This engine's decoder. Where nothing is fixed the cost controller chooses, from calibrated costs."""
 
     def __init__(
@@ -142,7 +130,7 @@ class Ours(_Stepwise):
         raise AssertionError("a stream ends with GenerationFinished")
 
 
-class MlxLm(_Stepwise):
+class MlxLm(Contender):
     """mlx-lm's own generators, plain where `length` is 0, on a cache that holds the prompt already."""
 
     def __init__(self, pair: ModelPair, length: int = 0) -> None:

@@ -58,14 +58,14 @@ def measure(
     for at, (block, one) in enumerate(blocks):
         names = plan.contenders_at(block[0])
         names = names[at % len(names) :] + names[: at % len(names)]
-        here = []
         if plan.slices:
             here = _interleaved({name: ways[name] for name in names}, block, one.ids, plan)
-            done += len(names)
-        for name in names if not plan.slices else ():
-            here.append(_run(name, ways[name], block, one.ids, plan))
-            done += 1
-            tell("measuring", done / total)
+        else:
+            here = []
+            for name in names:
+                here.append(_run(name, ways[name], block, one.ids, plan))
+                tell("measuring", (done + len(here)) / total)
+        done += len(names)
         tell("measuring", done / total)
         widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
         report.runs += here

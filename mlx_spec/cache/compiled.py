@@ -54,7 +54,7 @@ class CompiledPasses:
             scored, written = Scored(*results[: -len(arrays)]), results[-len(arrays) :]
             if in_tree not in self._checked:
                 self._check(scored.logits, token_ids, caches, placement)
-        except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
+        except (TypeError, ValueError, RuntimeError, AttributeError):
             # The model looks at a value while it builds its graph, or at more of its cache than there is.
             self._passes[in_tree] = None
             return None

@@ -1,13 +1,11 @@
 """/v1/models/memory: what the loaded models really take, beside what was expected, and when they are let go."""
 
-from typing import Any, Final
+from typing import Any
 
 import psutil
 
 from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.schemas import RequestError
-
-_MISSING: Final = object()
 
 
 def memory_report(engine: EngineThread) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def memory_report(engine: EngineThread) -> dict[str, Any]:
 
 def set_unloading(engine: EngineThread, body: Any) -> None:
     """Let idle models go after `unload_after_s` seconds from now on; null or 0 keeps them. Raises RequestError."""
-    idle_s = body.get("unload_after_s", _MISSING) if isinstance(body, dict) else _MISSING
+    idle_s = body.get("unload_after_s", "") if isinstance(body, dict) else ""
     if isinstance(idle_s, bool) or not (idle_s is None or (isinstance(idle_s, int | float) and idle_s >= 0)):
         raise RequestError("unload_after_s must be a number of seconds, or null to keep the models.", "unload_after_s")
     if engine.unloading is None:
