@@ -4,11 +4,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from app.store.records import StoreError
 
 translate = QCoreApplication.translate
+
+# Translated where something fails: statements are many, and seldom refused.
+UNREAD = QT_TRANSLATE_NOOP("Store", "The chats could not be read.")
+UNSAVED = QT_TRANSLATE_NOOP("Store", "The chat could not be saved.")
 Row = tuple[object, ...]
 Arguments = Sequence[object]
 
@@ -27,14 +31,14 @@ class Session:
 
     def read(self, query: str, arguments: Arguments = ()) -> list[tuple]:
         """All rows of a query."""
-        with self._explained(translate("Store", "The chats could not be read.")):
+        with self._explained(UNREAD):
             return self._connection.execute(query, arguments).fetchall()
 
     @contextmanager
     def changes(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it is kept, or nothing."""
         self.flush()
-        with self._explained(translate("Store", "The chat could not be saved.")):
+        with self._explained(UNSAVED):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -51,7 +55,7 @@ class Session:
 
     def gather(self, statement: str, arguments: Arguments = ()) -> None:
         """One statement that is kept with the next `flush`: hundreds a second then cost one transaction a batch."""
-        with self._explained(translate("Store", "The chat could not be saved.")):
+        with self._explained(UNSAVED):
             if not self._is_gathering:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._is_gathering = True
@@ -61,7 +65,7 @@ class Session:
         """Keep what was gathered."""
         if self._is_gathering:
             self._is_gathering = False
-            with self._explained(translate("Store", "The chat could not be saved.")):
+            with self._explained(UNSAVED):
                 try:
                     self._connection.execute("COMMIT")
                 except sqlite3.Error:
@@ -98,4 +102,5 @@ class Session:
                 ),
             }.get(code, translate("Store", "It will be tried again."))
             self.saw_damage |= code == sqlite3.SQLITE_CORRUPT
-            raise StoreError(f"{what} {why}", f"{type(error).__name__}: {error}") from error
+            told = f"{translate('Store', what)} {why}"
+            raise StoreError(told, f"{type(error).__name__}: {error}") from error
