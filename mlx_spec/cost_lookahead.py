@@ -75,6 +75,11 @@ class CostLookahead:
         # How much more, or less, trees grown by probability bring than the ranks of their guesses promise, by drafter.
         self._worth: dict[str, Ratio] = {}
 
+    def begin(self) -> None:
+        """Another answer: what the machine costs stays true, how drafts fare is to be learnt again."""
+        for acceptance in self._acceptance.values():
+            acceptance.begin()
+
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The best round by expectation, or a try that is due."""
         self._usual_rate = None
@@ -112,8 +117,10 @@ class CostLookahead:
         """Learn times and acceptance from a round."""
         self._since_try += 1
         self._since_plain = self._since_plain + 1 if round_.drafted else 0
-        spent = round_.draft_ms + round_.verify_ms
-        self._verify.observe(round_.drafted + 1, round_.verify_ms)
+        width = round_.drafted + 1
+        if not round_.built_anew:
+            self._verify.observe(width, round_.verify_ms)
+        spent = round_.draft_ms + (self._verify.at(width) if round_.built_anew else round_.verify_ms)
         self._purse_ms = min(self._purse_ms + _TRIES_SHARE * spent, _FULL_PURSE_STEPS * self._verify.at(1))
         option = round_.option
         if option is None or round_.asked == 0:

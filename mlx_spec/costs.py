@@ -17,6 +17,8 @@ _FAST_ROUNDS: Final = 8.0
 # How far the last rounds must stray from the long mean, in standard errors, before the long mean is given up.
 _CHANGED_ERRORS: Final = 2.5
 _PRIOR_WEIGHT: Final = 3.0
+# Of a text with fewer rounds it is not told how drafts fare in it.
+_TELLING_ROUNDS: Final = 4.0
 _FIRST_GUESS: Final = 0.6
 _FIRST_SIBLING: Final = 0.3
 _PRIOR_ROUNDS: Final = 32.0
@@ -156,10 +158,14 @@ class Rate:
     _fast_weight: float = 0.0
     _fast: float = 0.0
 
+    def add(self, share: float) -> None:
+        """Count one trial of many parts, of which `share` were successes."""
+        self.weight = min(self.weight + 1.0, _SLOW_ROUNDS)
+        self.mean += (share - self.mean) / self.weight
+
     def observe(self, success: bool) -> bool:
         """Count one trial; True where it made the past worthless."""
-        self.weight = min(self.weight + 1.0, _SLOW_ROUNDS)
-        self.mean += (success - self.mean) / self.weight
+        self.add(success)
         self._fast_weight = min(self._fast_weight + 1.0, _FAST_ROUNDS)
         self._fast += (success - self._fast) / self._fast_weight
         # An exponential mean over n rounds varies as one over 2n - 1 trials.
@@ -200,6 +206,15 @@ class Acceptance:
     drafted: list[Rate] = field(default_factory=list)
     siblings: list[Rate] = field(default_factory=list)
     """For the second guess of a place, the third, and so on: how often it is right where those before it are wrong."""
+    usual: Rate = field(default_factory=Rate)
+    """How often a first guess is accepted, a text one trial: what a new text is taken to be like."""
+
+    def begin(self) -> None:
+        """Another text: of the last one a hint is kept, and its part in what is usual."""
+        if self.accepted and self.accepted[0].weight > _TELLING_ROUNDS:
+            self.usual.add(self.accepted[0].mean)
+        for rate in (*self.accepted, *self.drafted, *self.siblings):
+            rate.doubt()
 
     def observe_tree(self, hits: Sequence[tuple[int, int]]) -> None:
         """Learn from a tree: for each tested place, how many guesses there were and which was right (0: none)."""
@@ -242,7 +257,7 @@ class Acceptance:
         """For each of `length` places: the chance that it is drafted (given the one before was), and that it is then
         accepted. A place that is little known is taken to be like the one before it."""
         chances = []
-        accepted, drafted = _FIRST_GUESS, 1.0
+        accepted, drafted = _shrunk(self.usual, _FIRST_GUESS), 1.0
         for place in range(length):
             if place < len(self.accepted):
                 accepted = _shrunk(self.accepted[place], accepted)

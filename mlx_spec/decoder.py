@@ -145,6 +145,7 @@ class SpeculativeDecoder:
         key = config, params.greedy
         if key not in self._controllers:
             self._controllers[key] = controller(config, self._calibration)
+        self._controllers[key].begin()
         return self._controllers[key]
 
 
@@ -327,6 +328,7 @@ class _RoundLoop:
             passes=launch.draft.passes if launch.draft else 0,
             shape=launch.plan.shape,
             hits=outcome.hits,
+            built_anew=self._target.built_anew,
         )
         self._controller.observe(round_)
         self._roster.show_glimpses(outcome.token_ids, self._controller)

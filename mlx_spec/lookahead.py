@@ -26,6 +26,9 @@ class FixedLookahead:
     def __init__(self, length: int, shape: Shape | None = None) -> None:
         self._length, self._shape = length, shape
 
+    def begin(self) -> None:
+        """Nothing was learnt."""
+
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The fixed length or tree, by the first drafter that has anything to say."""
         if self._shape is not None and options and options[0].trees and room >= self._shape.depth:
@@ -61,6 +64,12 @@ class ThresholdLookahead:
         self._rounds: deque[tuple[int, int]] = deque(maxlen=_WINDOW_ROUNDS)
         self._ratios: deque[float] = deque(maxlen=_WINDOW_ROUNDS * config.max_lookahead)
         self._parked_rounds: int | None = None
+
+    def begin(self) -> None:
+        """What was accepted of the last text says nothing of the next; the length is where to go on from."""
+        self._parked_rounds = None
+        self._rounds.clear()
+        self._ratios.clear()
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The present length, or nothing while parked."""

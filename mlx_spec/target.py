@@ -25,6 +25,11 @@ class Target:
         """States `[n, layers * hidden]` (lazy) after each token of the newest pass; None where nobody listens."""
         return self._cached.features
 
+    @property
+    def built_anew(self) -> bool:
+        """Whether the newest pass took longer than its like will, as its graph had to be built first."""
+        return self._cached.built_anew
+
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         self._cached.prefill(token_ids)

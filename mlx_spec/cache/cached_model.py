@@ -45,6 +45,11 @@ class CachedModel:
             if type(cache) is RotatingKVCache and cache.keep:
                 cache.make_mask = KeptMask(cache)
 
+    @property
+    def built_anew(self) -> bool:
+        """Whether the newest pass took longer than its like will: its graph is kept, and had to be built first."""
+        return self._compiled is not None and self._compiled.built_anew
+
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
         self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids))

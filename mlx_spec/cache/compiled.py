@@ -34,6 +34,8 @@ class CompiledPasses:
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
+        self.built_anew = False
+        """Whether the newest pass is the first of its shape, whose graph had to be built."""
 
     def score(
         self, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None = None
@@ -42,6 +44,7 @@ class CompiledPasses:
         model or this pass has to be built in the ordinary way."""
         count, in_tree = token_ids.shape[0], placement is not None
         compiled = self._passes[in_tree]
+        self.built_anew = False
         if compiled is None or count > WIDEST or caches[0].keys is None:
             return None
         for cache in caches:
@@ -69,6 +72,7 @@ class CompiledPasses:
         return self._passes[in_tree] is None
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
+        self.built_anew = True
         slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
         with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
@@ -82,6 +86,7 @@ class CompiledPasses:
         seen: mx.array,
         *arrays: mx.array,
     ) -> tuple[mx.array, ...]:
+        self.built_anew = True
         placement = Placement(depths, key_depths, seen)
         slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
         stand_ins = StandIns(self._living_model())

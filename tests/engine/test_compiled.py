@@ -56,6 +56,18 @@ def test_the_graph_is_built_once_for_a_width() -> None:
     assert traced == [2, 1, 1]
 
 
+def test_a_pass_says_whether_its_graph_was_built_for_it() -> None:
+    cached = CachedModel(tiny_llama(0), "tiny", speculative=True)
+    cached.prefill([1] * 250)
+    told = []
+    for width in (1, 1, 3, 1, 3, 3, 1):  # from the sixth on the arrays are larger
+        mx.eval(cached.score(mx.array([5] * width)))
+        told.append(cached.built_anew)
+    assert told == [True, False, True, False, False, True, True]
+    mx.eval(cached.score(mx.array([5] * (compiling.WIDEST + 1))))
+    assert not cached.built_anew
+
+
 class _Watched(nn.Module):
     def __init__(self, inner: nn.Module, seen: Callable[[mx.array], None]) -> None:
         super().__init__()

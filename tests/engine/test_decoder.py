@@ -81,6 +81,9 @@ class _Restless:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
+    def begin(self) -> None:
+        pass
+
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         choices = [option for option in options if room > 0]
         if not choices or self._random.random() < 0.2:

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -304,6 +305,15 @@ def test_one_stall_of_the_machine_is_no_new_cost() -> None:
     assert times.at(5) == pytest.approx(60, rel=0.05)
 
 
+def test_a_pass_that_had_its_graph_built_says_nothing_of_the_next() -> None:
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(FLAT)))
+    for _ in range(4):
+        chooser.observe(replace(PLAIN, verify_ms=90.0, built_anew=True))
+    assert chooser.plain_step_ms == 30.0
+    chooser.observe(replace(PLAIN, verify_ms=40.0))
+    assert chooser.plain_step_ms != 30.0
+
+
 def test_a_rate_gives_up_its_past_when_the_text_changes() -> None:
     rate = Rate()
     for _ in range(60):
@@ -311,6 +321,32 @@ def test_a_rate_gives_up_its_past_when_the_text_changes() -> None:
     for _ in range(8):
         rate.observe(False)
     assert rate.mean < 0.5
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.3, 0.85), (0.9, 0.1)])
+def test_another_answer_is_judged_by_itself(before: float, after: float) -> None:
+    """Forty rounds are an answer of a hundred words: too short to unlearn the text before it."""
+    losses = {True: 0.0, False: 0.0}
+    for begins, seed in itertools.product(losses, SEEDS):
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0))
+        Machine(OPENBLAS, 8.0, before, seed).run(chooser, 100)
+        if begins:
+            chooser.begin()
+        losses[begins] += loss_after(chooser, Machine(OPENBLAS, 8.0, after, seed + 1000), 40) / len(SEEDS)
+    assert losses[True] < 0.12
+    assert losses[True] < 0.75 * losses[False]
+
+
+def test_what_is_usual_is_where_another_answer_begins() -> None:
+    """A drafter that never paid is not tried at length again with each answer."""
+    losses = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0))
+        for answer in range(16):
+            chooser.begin()
+            loss = loss_after(chooser, Machine(OPENBLAS, 8.0, 0.1, 100 * seed + answer), 30)
+            losses += loss / len(SEEDS) / 8 if answer >= 8 else 0.0
+    assert losses < 0.03
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
