@@ -21,6 +21,7 @@ from mlx_spec.admission import Lookahead, answer_limit, check_drafter, drafting,
 from mlx_spec.calibration import calibrated
 from mlx_spec.ceiling import Ceiling, measured_ceiling
 from mlx_spec.config import LOSSY_RULES, AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.cost_lookahead import tree_shapes
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
@@ -129,6 +130,21 @@ class SpeculativeDecoder:
         """Measure how fast this machine's memory is, or read it from the disk, for what `ceiling` tells."""
         self.ceiling = measured_ceiling(self._pair.target, tell, self._stats.snapshot().plain_step_ms)
         return self.ceiling
+
+    def warm_up(self) -> Iterator[None]:
+        """Do a round of each length and tree that may be drafted, and forget it: graphs and kernels are built then,
+        which the first answers would wait for. May be given up after any of them."""
+        names = drafting(self._drafter, self._pair)
+        config = replace(self._config, acceptance_threshold=0.0)  # no draft ends early
+        lengths = range(config.max_lookahead + 1 if names else 1)
+        shapes = tree_shapes(config) if names else ()
+        params, room = SamplingParams(temperature=1.0, seed=0), config.max_lookahead + config.max_tree_depth + 1
+        for plan in [*map(FixedLookahead, lengths), *(FixedLookahead(shape.depth, shape) for shape in shapes)]:
+            loop = _RoundLoop(self._pair, config, params, names, lambda *_, plan=plan: plan, room, StatsCounter())
+            loop.tell_alternatives(0)
+            loop.follow(Steering(), self._drafter)
+            next(event for event in loop.run([0, 0], lambda: False) if isinstance(event, RoundFinished))
+            yield
 
     def stats(self) -> SpeculativeStats:
         """A snapshot of the counters over all answers."""

@@ -7,7 +7,7 @@ as whoever consumes the stream sees it.
 import copy
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
@@ -75,6 +75,11 @@ class Contender(Protocol):
                 answer: Answer = end.value
                 return answer
 
+    def warm_up(self, prompt_ids: Sequence[int], temperatures: Iterable[float], max_tokens: int) -> None:
+        """Allocate, compile and page in what later answers would wait for."""
+        for temperature in temperatures:
+            self.answer(prompt_ids, temperature, 0, max_tokens)
+
 
 class Ours(Contender):
     """This engine's decoder. Where nothing is fixed the cost controller chooses, from calibrated costs."""
@@ -98,6 +103,13 @@ class Ours(Contender):
         self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
+        self._chooses = config.adaptive_lookahead
+
+    def warm_up(self, prompt_ids: Sequence[int], temperatures: Iterable[float], max_tokens: int) -> None:
+        """As of any contender; where lengths are chosen also all that may be, as the server does when it is idle."""
+        super().warm_up(prompt_ids, temperatures, max_tokens)
+        for _ in self._decoder.warm_up() if self._chooses else ():
+            pass
 
     def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
         """The answer of `SpeculativeDecoder.stream`."""

@@ -51,7 +51,8 @@ def measure(
         pair = without_end(pair)
     ways = {name: make_contender(name, pair, plan, tell) for name in plan.contenders}
     encoded = _encoded(pair, plan, report)
-    _warm_up(ways, plan, encoded[0].ids)
+    for way in ways.values():
+        way.warm_up(encoded[0].ids[:_WARM_UP_PROMPT], {0.0, max(plan.temperatures)}, _WARM_UP_TOKENS)
     blocks = list(_blocks(plan, encoded))
     total = sum(len(plan.contenders_at(block[0])) for block, _ in blocks)
     done = 0
@@ -113,13 +114,6 @@ def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]
             "shorter answers or other kinds."
         )
     return fitting
-
-
-def _warm_up(ways: dict[str, Contender], plan: BenchPlan, prompt_ids: list[int]) -> None:
-    """First runs allocate, compile and page in; they do not count."""
-    for way in ways.values():
-        for temperature in {0.0, max(plan.temperatures)}:
-            way.answer(prompt_ids[:_WARM_UP_PROMPT], temperature, _SEED, _WARM_UP_TOKENS)
 
 
 def _blocks(plan: BenchPlan, encoded: list[_Encoded]) -> Iterator[tuple[Block, _Encoded]]:

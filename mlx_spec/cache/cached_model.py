@@ -52,7 +52,7 @@ class CachedModel:
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
-        self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids))
+        self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
         states = [cache.state for cache in leaves(self._caches)]
         mx.eval(states if self.features is None else [states, self.features])
 
@@ -63,12 +63,15 @@ class CachedModel:
             token_ids = token_ids[CHUNK_TOKENS:]
         return token_ids
 
-    def score(self, token_ids: mx.array, *, kept: int = 0, placement: Placement | None = None) -> mx.array:
+    def score(
+        self, token_ids: mx.array, *, kept: int = 0, placement: Placement | None = None, again: bool = True
+    ) -> mx.array:
         """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache.
 
         They are a chain, or part of a tree by their `placement`, where `takes_trees` says that there can be one.
 
         To promise that the first `kept` of them will not be forgotten spares the cache what it would keep for that.
+        Unless passes over so many tokens come `again`, the graph of this one is not worth keeping.
         """
         behind, self._behind = self._behind, None
         if behind is not None and behind.shape[0] > MAX_BEHIND:
@@ -79,7 +82,7 @@ class CachedModel:
             token_ids = mx.concatenate([behind, token_ids])
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
-        scored = self._forward(token_ids, placement)
+        scored = self._forward(token_ids, placement, again=again)
         self.features = scored.features if scored.features is None else scored.features[in_front:]
         return scored.logits[in_front:] if in_front else scored.logits
 
@@ -109,8 +112,8 @@ class CachedModel:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model)
 
-    def _forward(self, token_ids: mx.array, placement: Placement | None = None) -> Scored:
-        if self._compiled is not None:
+    def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> Scored:
+        if self._compiled is not None and again:
             replayed = self._compiled.score(token_ids, self._caches, placement)
             if replayed is not None:
                 return replayed

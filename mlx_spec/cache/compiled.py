@@ -23,6 +23,8 @@ WIDEST: Final = 40
 # differs by as much as its logits.
 _TOLERANCE: Final = 2e-2
 
+_GROWS_BY: Final = 4
+
 Pass = Callable[..., tuple[mx.array, ...]]
 
 
@@ -175,11 +177,12 @@ def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] =
 
 
 def _make_room(cache: KVCache, count: int) -> None:
-    """Grow the arrays in the cache's own steps where `count` more tokens do not fit."""
+    """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
+    hold where that is more, as each size has its own graphs."""
     size, needed = cache.keys.shape[2], cache.offset + count
     if needed <= size:
         return
-    more = -(-(needed - size) // cache.step) * cache.step
+    more = -(-max(needed - size, size // _GROWS_BY) // cache.step) * cache.step
     for name in ("keys", "values"):
         array = getattr(cache, name)
         batch, heads, _, width = array.shape

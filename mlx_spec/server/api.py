@@ -29,9 +29,10 @@ from mlx_spec.server.schemas import (
     ChatRequest,
     CompletionRequest,
     RequestError,
+    SteeringRequest,
     parse_chat,
     parse_completion,
-    parse_steering,
+    validated,
 )
 from mlx_spec.server.tokenize import parse_tokenize, tokenize
 
@@ -126,7 +127,7 @@ class _Api:
         return JSONResponse((self._engine.ceiling or UNKNOWN_CEILING).to_dict())
 
     async def steer(self, request: Request) -> Response:
-        wish = parse_steering(await _read_json(request))
+        wish = validated(SteeringRequest, await _read_json(request))
         return JSONResponse({"request": self._engine.steer(wish.request, wish.change)})
 
     async def chat(self, request: Request) -> Response:

@@ -66,6 +66,8 @@ class Decoder(Protocol):
         steering: Steering,
     ) -> Iterator[Event]: ...
 
+    def warm_up(self) -> Iterator[None]: ...
+
     def stats(self) -> SpeculativeStats: ...
 
     def reset_stats(self) -> object: ...
@@ -104,6 +106,7 @@ class EngineThread:
         self._status = EngineStatus("loading", "Loading the models.")
         self._pair: Pair | None = None
         self._decoder: Decoder | None = None
+        self._warming: Iterator[None] = iter(())
         # A SimpleQueue, as its put may interrupt its own put: a signal handler can stop the engine.
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._unfinished: set[Job] = set()
@@ -204,7 +207,8 @@ class EngineThread:
                 self._idle_since = time.monotonic()
 
     def _next_job(self) -> Job | None:
-        """Wait for a job, and let the models go meanwhile where that is due."""
+        """Wait for a job; meanwhile warm up, and let the models go where that is due."""
+        self._warm_up()
         while self.unloading is not None and self._decoder is not None:
             try:
                 return self._jobs.get(timeout=self.unloading.check_s)
@@ -213,11 +217,21 @@ class EngineThread:
                     self._unload(self.unloading, reason)
         return self._jobs.get()
 
+    def _warm_up(self) -> None:
+        """Go on with what the first answers would wait for, as long as there is none to give."""
+        try:
+            for _ in self._warming if self._jobs.empty() else ():
+                if not self._jobs.empty():
+                    return
+        except Exception:  # whatever it is, an answer will tell it to somebody
+            logger.warning("Warming up was given up.", exc_info=True)
+            self._warming = iter(())
+
     def _unload(self, unloading: Unloading[Any], reason: str) -> None:
         if self._pair is None or self._decoder is None:
             return
         self._kept_stats, self._kept_ceiling = self._decoder.stats(), self._decoder.ceiling
-        self._pair, self._decoder = unloading.strip(self._pair), None
+        self._pair, self._decoder, self._warming = unloading.strip(self._pair), None, iter(())
         unloading.free()
         message = f"{self._pair.name} was unloaded, as {reason}: the next request loads it again."
         self._status = EngineStatus("ready", message)
@@ -235,6 +249,7 @@ class EngineThread:
             self._status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
         self._pair, self._decoder = pair, decoder
+        self._warming = decoder.warm_up()
         self._unloaded, self._idle_since = False, time.monotonic()
         self._status = EngineStatus("ready", f"{pair.name} is ready.")
 

@@ -12,6 +12,8 @@ from mlx_spec.errors import ConfigError
 from mlx_spec.server.job import DrafterChoice, GenerationRequest, LookaheadChoice
 from mlx_spec.steering import Change, Steering
 
+Body = TypeVar("Body", bound=BaseModel)
+
 # OpenAI's fields that would change the answer and that this server does not know, with the values that ask nothing.
 _UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
     "n": (1,),
@@ -245,9 +247,6 @@ class CompletionRequest(AnswerRequest):
         return self._generation((), prompt=self.prompt)
 
 
-AskedAnswer = TypeVar("AskedAnswer", bound=AnswerRequest)
-
-
 class SteeringRequest(_Steered):
     """POST /v1/speculation/settings: what to change of an answer under way."""
 
@@ -262,40 +261,36 @@ class SteeringRequest(_Steered):
         return Change(**asked)
 
 
-def parse_steering(body: object) -> SteeringRequest:
-    """The request in `body`, a parsed JSON value. Raises RequestError."""
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
-    try:
-        return SteeringRequest.model_validate(body)
-    except ValidationError as error:
-        raise request_error(error.errors(include_url=False)[0]) from None
-
-
 def parse_chat(body: object) -> ChatRequest:
     """The request in `body`, a parsed JSON value. Raises RequestError."""
-    return _parse(ChatRequest, body)
+    return _asked(ChatRequest, body)
 
 
 def parse_completion(body: object) -> CompletionRequest:
     """The request in `body`, a parsed JSON value. Raises RequestError."""
-    return _parse(CompletionRequest, body)
+    return _asked(CompletionRequest, body)
 
 
-def _parse(kind: type[AskedAnswer], body: object) -> AskedAnswer:
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
+def _asked(kind: type[Body], body: object) -> Body:
+    said = body if isinstance(body, dict) else {}
     for name, harmless in _UNSUPPORTED.items():
-        value = body.get(name)
+        value = said.get(name)
         if value is not None and value not in harmless:
             raise RequestError(f"{name} is {_shown(value)}: this server does not support it; leave it out.", name)
+    return validated(kind, body)
+
+
+def validated(kind: type[Body], body: object) -> Body:
+    """A request of `kind` in `body`, a parsed JSON value. Raises RequestError."""
+    if not isinstance(body, dict):
+        raise RequestError("The request body must be a JSON object.")
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise request_error(error.errors(include_url=False)[0]) from None
+        raise _request_error(error.errors(include_url=False)[0]) from None
 
 
-def request_error(problem: Any) -> RequestError:
+def _request_error(problem: Any) -> RequestError:
     """One of pydantic's errors as a sentence."""
     path = _path(problem["loc"])
     if problem["type"] == "missing":

@@ -4,11 +4,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mlx_spec.errors import LookaheadError, PromptError
 from mlx_spec.server.engine_thread import Pair
-from mlx_spec.server.schemas import ChatMessage, RequestError, request_error, whole_text
+from mlx_spec.server.schemas import ChatMessage, RequestError, validated, whole_text
 
 # One at a time: counting is for a person who types, and must leave the processor to the answers.
 _COUNTER: Final = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
@@ -27,12 +27,7 @@ class TokenizeRequest(BaseModel):
 
 def parse_tokenize(body: object) -> TokenizeRequest:
     """The request in `body`, a parsed JSON value. Raises RequestError."""
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
-    try:
-        request = TokenizeRequest.model_validate(body)
-    except ValidationError as error:
-        raise request_error(error.errors(include_url=False)[0]) from None
+    request = validated(TokenizeRequest, body)
     if (request.messages is None) == (request.text is None):
         raise RequestError("Give either messages or text.", "messages")
     return request

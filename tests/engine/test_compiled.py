@@ -10,10 +10,11 @@ import pytest
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 import mlx_spec.cache.compiled as compiling
-from mlx_spec import SamplingParams, SpeculativeDecoder
+from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, SpeculativeStats
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.compiled import CompiledPasses, compiled_passes
 from mlx_spec.cache.stand_ins import StandIns
+from mlx_spec.cost_lookahead import CostLookahead, tree_shapes
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -60,12 +61,37 @@ def test_a_pass_says_whether_its_graph_was_built_for_it() -> None:
     cached = CachedModel(tiny_llama(0), "tiny", speculative=True)
     cached.prefill([1] * 250)
     told = []
-    for width in (1, 1, 3, 1, 3, 3, 1):  # from the sixth on the arrays are larger
+    for width in (1, 1, 3, 1, 3, 3, 1):  # from the fifth on the arrays are larger
         mx.eval(cached.score(mx.array([5] * width)))
         told.append(cached.built_anew)
-    assert told == [True, False, True, False, False, True, True]
+    assert told == [True, False, True, False, True, False, True]
     mx.eval(cached.score(mx.array([5] * (compiling.WIDEST + 1))))
     assert not cached.built_anew
+
+
+def test_once_warmed_up_answers_build_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(3)
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(max_lookahead=5))
+    cold = SpeculativeDecoder(tiny_pair(3), SpeculativeConfig(max_lookahead=5))
+    assert len(list(decoder.warm_up())) == 6
+    assert decoder.stats() == SpeculativeStats()
+    built: dict[SpeculativeDecoder, list[bool]] = {decoder: [], cold: []}
+    learn = CostLookahead.observe
+    for each in built:
+        told = built[each]
+        monkeypatch.setattr(CostLookahead, "observe", lambda c, r, to=told: (to.append(r.built_anew), learn(c, r)))
+        *_, finished = each.stream([1, 2, 3], SamplingParams(temperature=1.0, seed=4), 60)
+    assert not any(built[decoder])
+    assert any(built[cold])
+    *_, plain = decoder.stream([1, 2, 3], SamplingParams(temperature=1.0, seed=4), 60, drafter="none")
+    assert finished.token_ids == plain.token_ids
+
+
+def test_warming_up_goes_over_trees_too() -> None:
+    config = SpeculativeConfig(max_lookahead=2, tree_speculation=True, max_tree_depth=2, tree_branching_factor=2)
+    decoder = SpeculativeDecoder(tiny_pair(3), config)
+    assert len(list(decoder.warm_up())) == 3 + len(tree_shapes(config))
+    assert len(list(SpeculativeDecoder(tiny_pair(3), drafter="none").warm_up())) == 1
 
 
 class _Watched(nn.Module):
@@ -122,6 +148,7 @@ def test_wide_passes_are_not_compiled() -> None:
 
 
 def test_passes_go_with_their_model() -> None:
+    gc.collect()
     before = len(compiling._OF_MODELS)
     model = tiny_llama(5)
     assert compiled_passes(model, make_prompt_cache(model)) is compiled_passes(model, make_prompt_cache(model))

@@ -41,6 +41,7 @@ class ScriptedDecoder:
     """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
 
     def __init__(self) -> None:
+        self.warmed = 0
         self.rewind()
 
     def rewind(self) -> None:
@@ -56,6 +57,12 @@ class ScriptedDecoder:
         self.gate = threading.Event()
         self.gate.set()
         self._stats = StatsCounter()
+
+    def warm_up(self) -> Iterator[None]:
+        """As SpeculativeDecoder.warm_up, of three steps."""
+        for _ in range(3):
+            self.warmed += 1
+            yield
 
     def stream(
         self,

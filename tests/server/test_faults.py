@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from openai import APIError, InternalServerError
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ModelNotFoundError, NumericalError
+from mlx_spec.events import Event
 from mlx_spec.server import EngineThread, job
 from mlx_spec.server.engine_thread import Decoder, Pair, Progress
 from mlx_spec.server.job import GenerationRequest, Job, JobFailed
@@ -107,6 +109,47 @@ def test_a_round_without_text_does_not_wait_for_the_next(scripted: Live, script:
     rounds = [chunk for chunk in chunks if chunk.get("speculation", {}).get("type") == "round"]
     told = [(chunk["speculation"]["round"], chunk["choices"][0]["delta"]) for chunk in rounds]
     assert told == [(0, {}), (1, {"content": "🙂"}), (2, {})]
+
+
+class Warming(ScriptedDecoder):
+    """Warms up no sooner than it may, then breaks where it should."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.may_warm, self.warmed_at_calls, self.warm_up_error = threading.Event(), [], error
+
+    def warm_up(self) -> Iterator[None]:
+        for _ in super().warm_up():
+            assert self.may_warm.wait(10)
+            if self.warm_up_error:
+                raise self.warm_up_error
+            yield
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Event]:
+        self.warmed_at_calls.append(self.warmed)
+        return super().stream(*args, **kwargs)
+
+
+def test_it_warms_up_while_nobody_asks() -> None:
+    decoder = Warming()
+    with live_server(lambda progress: (ScriptedPair(), decoder)) as live:
+        client = threading.Thread(target=lambda: live.http.post("/v1/chat/completions", json={"messages": HELLO}))
+        client.start()
+        assert wait_until(lambda: live.engine.num_unfinished() == 1)
+        decoder.may_warm.set()
+        client.join(5)
+        assert wait_until(lambda: decoder.warmed == 3)
+    # A request waits for the step that is under way, and for no other.
+    assert decoder.warmed_at_calls in ([0], [1])
+
+
+def test_a_warm_up_that_fails_is_given_up() -> None:
+    decoder = Warming(RuntimeError("bug"))
+    decoder.may_warm.set()
+    with live_server(lambda progress: (ScriptedPair(), decoder)) as live:
+        assert wait_until(lambda: decoder.warmed == 1)
+        assert served(live, decoder)
+    assert decoder.warmed == 1
 
 
 def test_requests_wait_for_the_models() -> None:
