@@ -16,10 +16,10 @@ _SLOW_ROUNDS: Final = 64.0
 _FAST_ROUNDS: Final = 8.0
 # How far the last rounds must stray from the long mean, in standard errors, before the long mean is given up.
 _CHANGED_ERRORS: Final = 2.5
-_PRIOR_WEIGHT: Final = 3.0
+_PRIOR_WEIGHT: Final = 5.0
 # Of a text with fewer rounds it is not told how drafts fare in it.
 _TELLING_ROUNDS: Final = 4.0
-_FIRST_GUESS: Final = 0.6
+_FIRST_GUESS: Final = 0.5
 _FIRST_SIBLING: Final = 0.3
 _PRIOR_ROUNDS: Final = 32.0
 _KEPT_SHARE: Final = 0.995
