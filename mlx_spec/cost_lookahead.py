@@ -14,6 +14,8 @@ _WORTH_CHANGING: Final = 1.01
 _WORTH_RESUMING: Final = 1.03
 _TRIES_SHARE: Final = 0.01
 _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
+# Of a plain step, for a token.
+_CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
 _PLAIN_STEP_EVERY: Final = 24
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24)
@@ -126,7 +128,8 @@ class CostLookahead:
         if option is None or round_.asked == 0:
             return
         if self._usual_rate is not None:
-            self._purse_ms -= spent - (round_.accepted + 1) / self._usual_rate
+            needed = spent - self._cheap_reading_ms(option)
+            self._purse_ms -= needed - (round_.accepted + 1) / self._usual_rate
         if round_.drafted:  # one that had nothing to propose took no time worth learning
             times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
             beside = 0 if round_.shape is None else _beside(round_.shape)
@@ -216,8 +219,19 @@ class CostLookahead:
                 rival = longer[0]
             else:
                 return None
-        price = rival.milliseconds - rival.tokens / chosen.rate
+        price = rival.milliseconds - self._cheap_reading_ms(rival.option) - rival.tokens / chosen.rate
         return rival if price <= self._purse_ms else None
+
+    def _cheap_reading_ms(self, option: Option | None) -> float:
+        """What it takes a drafter to read what it fell behind by, where that is cheap: else 0.
+
+        It reads each token once, however often it is tried, so that this is no part of what a try costs. Were it one, a
+        drafter that falls behind faster than can be spent on tries would never be tried again.
+        """
+        times = self._draft_times.get(option.drafter) if option is not None else None
+        if option is None or times is None or times.at(0.0, 1) > _CHEAP_READING * self._verify.at(1):
+            return 0.0
+        return times.at(0.0, option.behind)
 
     @staticmethod
     def _gain(choice: _Choice, plain: _Choice) -> str:

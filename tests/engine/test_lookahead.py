@@ -113,9 +113,17 @@ class Machine:
     """
 
     def __init__(
-        self, verify_ms: list[float], draft_ms: float, alpha: float, seed: int = 0, *, even: bool = False
+        self,
+        verify_ms: list[float],
+        draft_ms: float,
+        alpha: float,
+        seed: int = 0,
+        *,
+        even: bool = False,
+        reading_ms: float = 0.0,
     ) -> None:
-        self.verify_ms, self.draft_ms, self.alpha = verify_ms, draft_ms, alpha
+        self.verify_ms, self.draft_ms, self.alpha, self.reading_ms = verify_ms, draft_ms, alpha, reading_ms
+        self._behind = 0
         self._random = random.Random(seed)
         self._owed = [0.5] * 9 if even else None
         self.tokens = self.spent_ms = 0.0
@@ -124,17 +132,20 @@ class Machine:
         lengths = []
         self.tokens = self.spent_ms = 0.0
         for _ in range(rounds):
-            drafted = chooser.plan([MODEL], 100).length
+            model = replace(MODEL, behind=self._behind if self.reading_ms else 0)
+            drafted = chooser.plan([model], 100).length
             accepted = 0
             while accepted < drafted and self._accepts(accepted):
                 accepted += 1
-            draft_ms, verify_ms = self.draft_ms * drafted, self.verify_ms[drafted]
+            reading_ms = self.reading_ms * self._behind if drafted else 0.0
+            draft_ms, verify_ms = self.draft_ms * drafted + reading_ms, self.verify_ms[drafted]
+            self._behind = 0 if drafted else self._behind + 1
             noisy = [ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms)]
             tested = min(drafted, accepted + 1)
-            option = MODEL if drafted else None
+            option = model if drafted else None
             chooser.observe(Observation(option, drafted, drafted, tested, accepted, [], *noisy, drafted))
             lengths.append(drafted)
-            self.tokens += self.rate(drafted) * (draft_ms + verify_ms)
+            self.tokens += self.rate(drafted) * (draft_ms - reading_ms + verify_ms)
             self.spent_ms += draft_ms + verify_ms
         return lengths
 
@@ -260,6 +271,21 @@ def test_tries_while_parked_cost_at_most_a_hundredth() -> None:
         spent += machine.spent_ms
         plain += machine.tokens * PROPORTIONAL[0]
     assert plain / spent > 0.985
+
+
+def test_a_draft_that_fell_behind_the_text_comes_back() -> None:
+    """To read a token costs more than may be spent on tries for it: that must not keep a draft parked for good."""
+    parked = lasting = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0, 1.3))
+        machine = Machine(OPENBLAS, 8.0, 0.05, seed, reading_ms=1.3)
+        machine.run(chooser, 60)
+        parked += loss_after(chooser, machine, 400) / len(SEEDS)
+        machine.alpha = 0.8
+        machine.run(chooser, 60)
+        lasting += loss_after(chooser, machine, 100) / len(SEEDS)
+    assert parked < 0.03
+    assert lasting < 0.1
 
 
 def test_a_glimpse_ends_the_parking_of_a_drafter_that_costs_nothing() -> None:
