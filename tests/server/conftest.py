@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from mlx_spec.server.engine_thread import Decoder, Pair, Progress
-from tests.server.live import Live, live_server
+from tests.server.live import Live, live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
 
@@ -46,4 +46,5 @@ def tiny() -> Iterator[Live]:
         return pair, decoder
 
     with live_server(load, model_name="tiny") as live:
+        assert wait_until(lambda: live.engine.is_loaded, 60)
         yield live
