@@ -66,10 +66,7 @@ class ThresholdLookahead:
         self._parked_rounds: int | None = None
 
     def begin(self) -> None:
-        """What was accepted of the last text says nothing of the next; the length is where to go on from."""
-        self._parked_rounds = None
-        self._rounds.clear()
-        self._ratios.clear()
+        """Nothing to unlearn: it is made anew for each answer."""
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The present length, or nothing while parked."""

@@ -272,22 +272,26 @@ def parse_completion(body: object) -> CompletionRequest:
 
 
 def _asked(kind: type[Body], body: object) -> Body:
-    said = body if isinstance(body, dict) else {}
+    said = _object(body)
     for name, harmless in _UNSUPPORTED.items():
         value = said.get(name)
         if value is not None and value not in harmless:
             raise RequestError(f"{name} is {_shown(value)}: this server does not support it; leave it out.", name)
-    return validated(kind, body)
+    return validated(kind, said)
 
 
 def validated(kind: type[Body], body: object) -> Body:
     """A request of `kind` in `body`, a parsed JSON value. Raises RequestError."""
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
     try:
-        return kind.model_validate(body)
+        return kind.model_validate(_object(body))
     except ValidationError as error:
         raise _request_error(error.errors(include_url=False)[0]) from None
+
+
+def _object(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise RequestError("The request body must be a JSON object.")
+    return body
 
 
 def _request_error(problem: Any) -> RequestError:
