@@ -61,13 +61,13 @@ def measure(
         names = names[at % len(names) :] + names[: at % len(names)]
         if plan.slices:
             here = _interleaved({name: ways[name] for name in names}, block, one.ids, plan)
+            tell("measuring", (done + len(here)) / total)
         else:
             here = []
             for name in names:
                 here.append(_run(name, ways[name], block, one.ids, plan))
                 tell("measuring", (done + len(here)) / total)
         done += len(names)
-        tell("measuring", done / total)
         widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
         report.runs += here
         report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens))

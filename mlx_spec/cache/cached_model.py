@@ -41,14 +41,11 @@ class CachedModel:
         self._behind: mx.array | None = None
         self.features: mx.array | None = None
         """States `[n, layers * hidden]` (lazy) of the newest pass, where somebody listens."""
+        self.built_anew = False
+        """Whether the newest pass took longer than its like will, as its graph had to be built first."""
         for cache in leaves(self._caches):
             if type(cache) is RotatingKVCache and cache.keep:
                 cache.make_mask = KeptMask(cache)
-
-    @property
-    def built_anew(self) -> bool:
-        """Whether the newest pass took longer than its like will: its graph is kept, and had to be built first."""
-        return self._compiled is not None and self._compiled.built_anew
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
@@ -83,6 +80,7 @@ class CachedModel:
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
         scored = self._forward(token_ids, placement, again=again)
+        self.built_anew = scored.built_anew
         self.features = scored.features if scored.features is None else scored.features[in_front:]
         return scored.logits[in_front:] if in_front else scored.logits
 

@@ -36,8 +36,7 @@ class CompiledPasses:
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
-        self.built_anew = False
-        """Whether the newest pass is the first of its shape, whose graph had to be built."""
+        self._traced_now = False
 
     def score(
         self, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None = None
@@ -46,7 +45,6 @@ class CompiledPasses:
         model or this pass has to be built in the ordinary way."""
         count, in_tree = token_ids.shape[0], placement is not None
         compiled = self._passes[in_tree]
-        self.built_anew = False
         if compiled is None or count > WIDEST or caches[0].keys is None:
             return None
         for cache in caches:
@@ -54,9 +52,10 @@ class CompiledPasses:
         offset = mx.array(caches[0].offset, dtype=mx.int32)
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in (cache.keys, cache.values)]
+        self._traced_now = False
         try:
             results = compiled(token_ids, offset, *places, *arrays)
-            scored, written = Scored(*results[: -len(arrays)]), results[-len(arrays) :]
+            scored, written = Scored(*results[: -len(arrays)], built_anew=self._traced_now), results[-len(arrays) :]
             if in_tree not in self._checked:
                 self._check(scored.logits, token_ids, caches, placement)
         except (TypeError, ValueError, RuntimeError, AttributeError):
@@ -74,7 +73,7 @@ class CompiledPasses:
         return self._passes[in_tree] is None
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
-        self.built_anew = True
+        self._traced_now = True
         slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
         with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
@@ -88,7 +87,7 @@ class CompiledPasses:
         seen: mx.array,
         *arrays: mx.array,
     ) -> tuple[mx.array, ...]:
-        self.built_anew = True
+        self._traced_now = True
         placement = Placement(depths, key_depths, seen)
         slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
         stand_ins = StandIns(self._living_model())

@@ -15,10 +15,12 @@ from mlx_spec.taps import Taps
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What a pass over n tokens gives: `logits` `[n, vocab]`, and the `features` `[n, layers * hidden]` of the layers
-    that are listened to, side by side; None where none are."""
+    that are listened to, side by side; None where none are. `built_anew`: its graph is kept, and had to be built for
+    it, so that its like will take less time."""
 
     logits: mx.array
     features: mx.array | None = None
+    built_anew: bool = False
 
 
 def run(
