@@ -55,7 +55,8 @@ class CompiledPasses:
         self._traced_now = False
         try:
             results = compiled(token_ids, offset, *places, *arrays)
-            scored, written = Scored(*results[: -len(arrays)], built_anew=self._traced_now), results[-len(arrays) :]
+            given, written = results[: -len(arrays)], results[-len(arrays) :]
+            scored = Scored(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
             if in_tree not in self._checked:
                 self._check(scored.logits, token_ids, caches, placement)
         except (TypeError, ValueError, RuntimeError, AttributeError):
