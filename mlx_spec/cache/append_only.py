@@ -11,7 +11,6 @@ class AppendOnly:
     """`KVCache`, `QuantizedKVCache`: they write and read at their offset, so lowering it is all there is to do."""
 
     marks: ClassVar[bool] = False
-    replays: ClassVar[bool] = False
 
     def __init__(self, cache: KVCache | QuantizedKVCache) -> None:
         self._cache = cache
@@ -47,7 +46,6 @@ class Concatenated:
     """`ConcatenateKVCache`: it goes on behind whatever its arrays hold, so its own `trim` would not be enough."""
 
     marks: ClassVar[bool] = False
-    replays: ClassVar[bool] = False
 
     def __init__(self, cache: ConcatenateKVCache) -> None:
         self._cache = cache

@@ -21,7 +21,6 @@ class Chunked:
     """
 
     marks: ClassVar[bool] = True
-    replays: ClassVar[bool] = False
 
     def __init__(self, cache: ChunkedKVCache) -> None:
         self._cache = cache

@@ -14,21 +14,23 @@ class CachePolicy(Protocol):
     marks: ClassVar[bool]
     """Whether a pass destroys something that `take_back` needs: then `mark` is called before it."""
 
-    replays: ClassVar[bool]
-    """Whether only whole passes can be taken back: then what was to stay of one has to be fed again."""
-
     def mark(self, count: int) -> Any:
         """Told before a pass over `count` tokens; what it returns is given to `take_back`. Lazy: reads no value."""
 
     def take_back(self, mark: Any, count: int) -> None:
         """Return to the state before the newest pass, which was over `count` tokens and began with `mark`."""
 
+
+@runtime_checkable
+class PartPolicy(CachePolicy, Protocol):
+    """A cache that can give back a part of a pass. Of others what was to stay of one has to be fed again."""
+
     def drop(self, count: int) -> None:
         """Forget the newest `count` tokens of the newest pass, of which at least one stays."""
 
 
 @runtime_checkable
-class TreePolicy(CachePolicy, Protocol):
+class TreePolicy(PartPolicy, Protocol):
     """A cache that can hold a tree of tokens, of which one path stays."""
 
     def tree(self, count: int) -> tuple[list[mx.array], int]:

@@ -12,7 +12,6 @@ class Recurrent:
     """
 
     marks: ClassVar[bool] = True
-    replays: ClassVar[bool] = True
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -24,10 +23,6 @@ class Recurrent:
     def take_back(self, mark: dict[str, Any], count: int) -> None:
         """Return to `mark`."""
         vars(self._cache).update(mark)
-
-    def drop(self, count: int) -> None:
-        """Never asked of a cache that replays."""
-        raise NotImplementedError("A recurrent state cannot give back a part of a pass.")
 
 
 def _handle(value: Any) -> Any:

@@ -26,7 +26,6 @@ class Ring:
     """`RotatingKVCache`, before and after it wrapped, with and without `keep`."""
 
     marks: ClassVar[bool] = True
-    replays: ClassVar[bool] = False
 
     def __init__(self, cache: RotatingKVCache) -> None:
         self._cache = cache

@@ -23,7 +23,7 @@ from mlx_lm.models.cache import (
 
 from mlx_spec.cache.append_only import AppendOnly, Concatenated
 from mlx_spec.cache.chunked import Chunked
-from mlx_spec.cache.policy import CachePolicy, TreePolicy
+from mlx_spec.cache.policy import CachePolicy, PartPolicy, TreePolicy
 from mlx_spec.cache.recurrent import Recurrent
 from mlx_spec.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
@@ -89,7 +89,8 @@ class Rollback:
         policies = [_policy(cache, name) for cache in leaves(caches)]
         self._marking = [policy for policy in policies if policy.marks]
         self._others = [policy for policy in policies if not policy.marks]
-        self._replays = any(policy.replays for policy in policies)
+        self._parting = [policy for policy in policies if isinstance(policy, PartPolicy)]
+        self._replays = len(self._parting) < len(policies)
         self._passes: list[_Pass] = []
 
     def begin(self, token_ids: mx.array, kept: int) -> None:
@@ -117,7 +118,7 @@ class Rollback:
             newest = self._passes.pop()
             length = newest.token_ids.shape[0]
             if count < length and not self._replays:
-                for policy in (*self._marking, *self._others):
+                for policy in self._parting:
                     policy.drop(count)
             else:
                 self._take_back(newest)
@@ -156,4 +157,4 @@ class Rollback:
         for policy, mark in zip(self._marking, newest.marks, strict=True):
             policy.take_back(mark, length)
         for policy in self._others:
-            policy.drop(length)
+            policy.take_back(None, length)
