@@ -3,10 +3,11 @@
 Both classes validate on construction, so an instance in hand is a valid one.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from mlx_spec.errors import ConfigError
 
@@ -24,6 +25,7 @@ TREE_LIMIT: Final = 128
 """Tokens of one drafted tree."""
 SEED_LIMIT: Final = 2**63
 GREEDY_BELOW: Final = 1e-6
+_TREE: Final = re.compile(r"(?P<depth>[0-9]+)x(?P<branching>[0-9]+)(:(?P<nodes>[0-9]+))?")
 
 
 def _check_integer(field: str, value: object, low: int, high: int | None = None) -> None:
@@ -41,17 +43,23 @@ def _check_number(field: str, value: object, low: float, high: float | None, *, 
         raise ConfigError(field, value, allowed)
 
 
-def tree_settings(text: str) -> dict[str, bool | int]:
-    """The tree fields of SpeculativeConfig from "3x2" (up to 3 tokens deep, 2 for each place) or "off".
+def tree_settings(text: str) -> dict[str, Any]:
+    """The tree fields of SpeculativeConfig from "3x2" (up to 3 tokens deep, 2 for each place), "6x8:48" (of such a tree
+    the likeliest 48 tokens) or "off".
 
     Raises ConfigError.
     """
     if text == "off":
         return {"tree_speculation": False}
-    depth, sign, branching = text.partition("x")
-    if not sign or not (depth.isdecimal() and branching.isdecimal()):
-        raise ConfigError("tree", text, "off, or DEPTHxBRANCHING as in 3x2")
-    return {"tree_speculation": True, "max_tree_depth": int(depth), "tree_branching_factor": int(branching)}
+    found = _TREE.fullmatch(text)
+    if found is None:
+        raise ConfigError("tree", text, "off, DEPTHxBRANCHING as in 3x2, or DEPTHxBRANCHING:TOKENS as in 6x8:48")
+    return {
+        "tree_speculation": True,
+        "max_tree_depth": int(found["depth"]),
+        "tree_branching_factor": int(found["branching"]),
+        "max_tree_nodes": int(found["nodes"]) if found["nodes"] else None,
+    }
 
 
 def _check_biases(biases: object) -> None:
@@ -144,8 +152,9 @@ class SpeculativeConfig:
     probability; 0 never does. `draft_temperature` None is the target's, `max_seq_len` None the model's own.
 
     With `tree_speculation` a drafter that can proposes several tokens for one place: trees of up to `max_tree_depth`
-    tokens one behind the other and `tree_branching_factor` beside each other. The cost controller weighs them against
-    chains; without `adaptive_lookahead` every round drafts the whole tree. `block` and `threshold` know chains only.
+    tokens one behind the other and `tree_branching_factor` beside each other; of a tree with more than `max_tree_nodes`
+    tokens the likeliest so many are kept. The cost controller weighs them against chains; without `adaptive_lookahead`
+    every round drafts the largest tree. `block` and `threshold` know chains only.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -156,6 +165,7 @@ class SpeculativeConfig:
     tree_speculation: bool = False
     max_tree_depth: int = 3
     tree_branching_factor: int = 2
+    max_tree_nodes: int | None = None
     draft_top_p: float = 1.0
     min_acceptance_ratio: float = 0.1
     adaptive_lookahead: bool = True
@@ -195,9 +205,13 @@ class SpeculativeConfig:
             raise ConfigError("tree_speculation", trees, "True or False")
         if not trees:
             return
-        size = sum(branching**level for level in range(1, depth + 1))
-        if size > TREE_LIMIT:
-            allowed = f"so low that a tree with {branching} children a node has {TREE_LIMIT} tokens or fewer"
+        if self.max_tree_nodes is not None:
+            _check_integer("max_tree_nodes", self.max_tree_nodes, depth, TREE_LIMIT)
+        elif sum(branching**level for level in range(1, depth + 1)) > TREE_LIMIT:
+            allowed = (
+                f"so low that a tree with {branching} children a node has {TREE_LIMIT} tokens or fewer, or "
+                "max_tree_nodes must say how many are kept"
+            )
             raise ConfigError("max_tree_depth", depth, allowed)
         if self.acceptance == "block":
             raise ConfigError("acceptance", "block", "coupled, token or typical where tree_speculation is on")

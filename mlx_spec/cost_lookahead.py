@@ -18,7 +18,7 @@ _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 _CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
 _PLAIN_STEP_EVERY: Final = 24
-_BEST_NODES: Final = (4, 6, 8, 12, 16, 24)
+_BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 @dataclass(slots=True)
@@ -247,13 +247,21 @@ def tree_shapes(config: SpeculativeConfig) -> tuple[Shape, ...]:
     """The trees that are weighed: branching once, twice, everywhere, and grown by probability to several sizes."""
     if not config.tree_speculation or config.tree_branching_factor == 1:
         return ()
+    largest = largest_tree(config)
     depth, most = config.max_tree_depth, config.tree_branching_factor
     shapes = []
     for length in range(1, depth + 1):
         shapes += [Shape((most,) * wide + (1,) * (length - wide)) for wide in range(1, min(2, length) + 1)]
-    full = Shape((most,) * depth)
-    shapes += [Shape(full.branching, nodes) for nodes in _BEST_NODES if depth < nodes < full.size]
-    return tuple(dict.fromkeys([*shapes, full]))
+    shapes = [shape for shape in shapes if shape.size <= largest.size]
+    shapes += [Shape(largest.branching, nodes) for nodes in _BEST_NODES if depth < nodes < largest.size]
+    return tuple(dict.fromkeys([*shapes, largest]))
+
+
+def largest_tree(config: SpeculativeConfig) -> Shape:
+    """The tree that a configuration allows: whole, or its likeliest `max_tree_nodes` tokens."""
+    whole = Shape((config.tree_branching_factor,) * config.max_tree_depth)
+    most = config.max_tree_nodes
+    return whole if most is None or most >= whole.size else Shape(whole.branching, most)
 
 
 def _beside(shape: Shape) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.cost_lookahead import CostLookahead
+from mlx_spec.cost_lookahead import CostLookahead, largest_tree
 from mlx_spec.costs import Calibration
 from mlx_spec.plan import LookaheadController, Observation, Option, Plan, chain_by_first
 from mlx_spec.tree import Shape
@@ -122,7 +122,7 @@ class ThresholdLookahead:
 def controller(config: SpeculativeConfig, calibration: Calibration | None = None) -> LookaheadController:
     """The controller that a configuration asks for."""
     if not config.adaptive_lookahead:
-        tree = Shape((config.tree_branching_factor,) * config.max_tree_depth) if config.tree_speculation else None
+        tree = largest_tree(config) if config.tree_speculation else None
         return FixedLookahead(config.lookahead, tree)
     if config.controller == "threshold":
         return ThresholdLookahead(config)

@@ -41,7 +41,8 @@ Rule = Annotated[
 TreeOption = Annotated[
     str,
     typer.Option(
-        help="Draft trees too, DEPTHxBRANCHING as in 3x2: weighed against chains, or, with a fixed lookahead, always."
+        help="Draft trees too, DEPTHxBRANCHING[:TOKENS] as in 3x2 or 6x8:48: weighed against chains, or, with a fixed "
+        "lookahead, always."
     ),
 ]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]

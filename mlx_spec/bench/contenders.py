@@ -28,7 +28,7 @@ from mlx_spec.bench.plan import (
     drafter_of,
     way_of,
 )
-from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, tree_settings
 from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
@@ -96,8 +96,7 @@ class Ours(Contender):
         if way.length is not None:
             config = replace(fixed, lookahead=way.length)
         elif way.tree is not None:
-            depth, branching = way.tree
-            config = replace(fixed, tree_speculation=True, max_tree_depth=depth, tree_branching_factor=branching)
+            config = replace(fixed, **tree_settings(way.tree))
         else:
             config = SpeculativeConfig(tree_speculation=way.trees)
         self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))

@@ -20,7 +20,7 @@ SWEEP_KINDS: Final = ("chat", "code", "copy-edit", "list", "prose")
 SWEEP_LENGTHS: Final = range(1, 9)
 _OURS: Final = re.compile(
     r"(?P<drafter>ngram|model|eagle|medusa|dflash|self|auto)"
-    r"(:((?P<length>[1-9][0-9]?)|(?P<depth>[1-9])x(?P<branching>[1-9])|(?P<trees>tree)))?"
+    r"(:((?P<length>[1-9][0-9]?)|(?P<tree>[1-9]x[1-9](:[1-9][0-9]{0,2})?)|(?P<trees>tree)))?"
 )
 
 
@@ -104,22 +104,22 @@ class BenchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a contender of ours drafts: chains of a fixed `length`, a fixed `tree` of (depth, branching), or, with
+    """How a contender of ours drafts: chains of a fixed `length`, a fixed `tree` as `--tree` has it, or, with
     neither, as the controller chooses, among `trees` too where they are wanted."""
 
     drafter: str
     length: int | None = None
-    tree: tuple[int, int] | None = None
+    tree: str | None = None
     trees: bool = False
 
 
 def way_of(contender: str) -> Way | None:
-    """What `eagle`, `model:4`, `eagle:3x2` or `auto:tree` say; None for any other contender."""
+    """What `eagle`, `model:4`, `eagle:3x2`, `eagle:6x8:48` or `auto:tree` say; None for any other contender."""
     found = _OURS.fullmatch(contender)
     if found is None or int(found["length"] or 1) > LOOKAHEAD_LIMIT:
         return None
-    tree = (int(found["depth"]), int(found["branching"])) if found["depth"] else None
-    return Way(found["drafter"], int(found["length"]) if found["length"] else None, tree, bool(found["trees"]))
+    length = int(found["length"]) if found["length"] else None
+    return Way(found["drafter"], length, found["tree"], bool(found["trees"]))
 
 
 def length_of(contender: str) -> int | None:

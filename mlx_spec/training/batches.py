@@ -1,6 +1,6 @@
 """Corpus samples as padded batches of NumPy arrays, the same for both trainers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,11 @@ class Batch:
     ids: NDArray[np.int32]
     spots: NDArray[np.int64]
     hidden: NDArray[np.uint16]
+
+    @property
+    def said(self) -> NDArray[np.int64]:
+        """The answer ids `[n]` that the target wrote at the spots."""
+        return self.ids.reshape(-1)[self.spots + 1].astype(np.int64)
 
 
 def to_batch(samples: list[Sample]) -> Batch:
@@ -44,12 +49,13 @@ def group_by_length(samples: list[Sample], tokens: int) -> list[list[Sample]]:
     return groups
 
 
-def epochs(samples: list[Sample], tokens: int, seed: int) -> Iterator[Batch]:
-    """Endless batches: each epoch deals the dialogues anew into pools, groups a pool by length, and shuffles the
-    groups."""
+def epochs(read: Callable[[], list[Sample]], tokens: int, seed: int) -> Iterator[Batch]:
+    """Endless batches: each epoch reads the dialogues anew (more may have come), deals them into pools, groups a pool
+    by length, and shuffles the groups."""
     rng = np.random.default_rng(seed)
-    pool_size = max(1, min(len(samples), 512))
     while True:
+        samples = read()
+        pool_size = max(1, min(len(samples), 512))
         order = rng.permutation(len(samples))
         for start in range(0, len(order), pool_size):
             groups = group_by_length([samples[i] for i in order[start : start + pool_size]], tokens)

@@ -131,3 +131,10 @@ def count_answers(samples: list[Sample]) -> int:
 def count_stored(paths: list[Path]) -> int:
     """How many answer tokens some shards hold; their hidden states stay on disk."""
     return sum(int(read_arrays(path, "answer")["answer"].sum()) for path in paths)
+
+
+def frequent_tokens(samples: list[Sample], count: int) -> NDArray[np.int64]:
+    """The `count` ids most frequent in the answers, ascending; fewer where fewer occur."""
+    counts = np.bincount(np.concatenate([sample.ids[sample.answer] for sample in samples]))
+    likeliest = np.argsort(-counts, kind="stable")[:count]
+    return np.sort(likeliest[counts[likeliest] > 0])

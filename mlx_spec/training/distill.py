@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs
-from mlx_spec.training.corpus import Sample, count_answers, count_stored, read_corpus, shard_paths
+from mlx_spec.training.corpus import Sample, count_answers, count_stored, frequent_tokens, read_corpus, shard_paths
 from mlx_spec.training.evaluate import Agreement, evaluate
 from mlx_spec.training.export import build_draft, export_draft, mlx_embedding, mlx_hidden, quantise, save_floats
-from mlx_spec.training.initial import Weights, draft_config
+from mlx_spec.training.initial import EMBEDDING, Weights, draft_config
 from mlx_spec.training.mlx_stepper import MlxStepper
 from mlx_spec.training.mlx_trainer import train_mlx
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.rounding import rounding
 from mlx_spec.training.sampler import Stepper, sample_corpus
+from mlx_spec.training.scored import Vocabulary
 from mlx_spec.training.start import start_weights
 from mlx_spec.training.target import Target, load_target
 from mlx_spec.training.templates import chat_format
 
 Trainer = Literal["mlx", "torch"]
-EMBEDDING = "model.embed_tokens.weight"
 
 
 class Watcher:
@@ -69,7 +70,8 @@ def distil(
 ) -> Result:
     """Make a draft for a target and leave it in `out`, going on from the draft in `start` where one is given.
 
-    All shards below `corpus` are used; only what they lack of `recipe.answer_tokens` is sampled. At each check the
+    All shards below `corpus` are used, also those that others write meanwhile; only what they lack at first of
+    `recipe.answer_tokens` is sampled. At each check the
     float weights go to `OUT.safetensors`, to start from after an accident. Raises TrainingError, ModelError,
     StorageError.
     """
@@ -83,15 +85,17 @@ def distil(
     watcher.stage("Measuring the start")
     before = measure(target, build_draft(config, first), measured)
     watcher.stage("Training")
-    batches = epochs(training, recipe.batch_tokens, recipe.seed)
+    batches = epochs(lambda: read_corpus(corpus)[0], recipe.batch_tokens, recipe.seed)
+    frequent = frequent_tokens(training, recipe.frequent_tokens)
+    vocabulary = Vocabulary(config["vocab_size"], frequent, recipe.drawn_tokens, recipe.seed)
     check = checking(recipe, target, pick_held_out(held_out, recipe.watched_tokens), out, watcher)
     if trainer == "torch":
         from mlx_spec.training.torch_trainer import train_torch
 
-        trained = train_torch(recipe, config, first, target.weights[EMBEDDING], batches, check, clock)
+        trained = train_torch(recipe, config, first, target.weights[EMBEDDING], vocabulary, batches, check, clock)
     else:
         model = build_draft(config, first)
-        trained = train_mlx(recipe, model, target.weights[EMBEDDING], batches, check, clock)
+        trained = train_mlx(recipe, model, target.weights[EMBEDDING], vocabulary, batches, check, clock)
     watcher.stage("Measuring and exporting")
     after, size = finish(recipe, target, trained, measured, out)
     return Result(before, after, size, count_answers(training))
@@ -145,7 +149,7 @@ def finish(
     config = draft_config(target.config, recipe.shape)
     model = build_draft(config, trained)
     save_floats(trained, out.with_name(f"{out.name}.safetensors"))
-    exported = quantise(model, config, recipe.layer_bits, recipe.embedding_bits)
+    exported = quantise(model, config, rounding(config, recipe.layer_bits, recipe.embedding_bits))
     size = export_draft(model, exported, target.folder, out)
     return measure(target, model, held_out), size
 

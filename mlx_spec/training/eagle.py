@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.chains import LogitsAt, Reach, StepLogits, measure_reach
-from mlx_spec.training.corpus import Sample, count_answers, read_corpus
-from mlx_spec.training.distill import EMBEDDING, Trainer, Watcher, pick_held_out, require_torch, sample_answers
+from mlx_spec.training.corpus import Sample, count_answers, frequent_tokens, read_corpus
+from mlx_spec.training.distill import Trainer, Watcher, pick_held_out, require_torch, sample_answers
 from mlx_spec.training.eagle_batches import EagleBatch, eagle_batches
 from mlx_spec.training.eagle_export import export_eagle
-from mlx_spec.training.eagle_initial import frequent_tokens, initial_eagle
+from mlx_spec.training.eagle_initial import initial_eagle
 from mlx_spec.training.eagle_recipe import EagleRecipe
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.export import save_floats
 from mlx_spec.training.features import ComputeFeatures, FeatureStore
-from mlx_spec.training.initial import Weights
+from mlx_spec.training.initial import EMBEDDING, Weights
 from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_logits, head_of
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
@@ -133,8 +133,6 @@ def prepare(recipe: EagleRecipe, target: Target, corpus: Path, trainer: Trainer)
     training, held_out = read_corpus(corpus)
     config = head_config(target)
     taps = recipe.taps_of(config["num_hidden_layers"])
-    written = np.concatenate([sample.ids[sample.answer] for sample in training])
-    counts = np.bincount(written, minlength=config["vocab_size"])
     compute = make_features(target, config, taps, trainer)
     watched = pick_held_out(held_out, recipe.held_out_tokens)
     return _Lesson(
@@ -143,7 +141,7 @@ def prepare(recipe: EagleRecipe, target: Target, corpus: Path, trainer: Trainer)
         config,
         training,
         watched,
-        frequent_tokens(counts, recipe.draft_tokens),
+        frequent_tokens(training, recipe.draft_tokens),
         taps,
         compute,
         {id(sample): compute(sample.ids[None])[0] for sample in watched},

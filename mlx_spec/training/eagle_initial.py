@@ -13,11 +13,6 @@ START_GAIN = 0.5
 """The target's last layer sees one token less than it was made for: it starts out less sure of what it says."""
 
 
-def frequent_tokens(counts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The `count` most frequent token ids, ascending, as `d2t` and `t2d` have them."""
-    return np.sort(np.argsort(-counts, kind="stable")[:count])
-
-
 def initial_eagle(target: Weights, layers: int, taps: int, token_ids: NDArray[np.int64]) -> Weights:
     """The head's weights under the published names. The states it reads are taken to be scaled to 1 (root mean
     square)."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mlx_spec.errors import StorageError
 from mlx_spec.training.initial import Weights
+from mlx_spec.training.rounding import Rounding
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 COMPACT = (",", ":")
@@ -28,21 +29,19 @@ def build_draft(config: dict[str, Any], weights: Weights) -> llama.Model:
     return model
 
 
-def quantise(model: llama.Model, config: dict[str, Any], layer_bits: int, embedding_bits: int) -> dict[str, Any]:
+def quantise(model: llama.Model, config: dict[str, Any], rounding: Rounding) -> dict[str, Any]:
     """Quantise in place, the embedding (most of a small draft, and the most patient) on its own; give the config that
     says so."""
-    widths = (config["hidden_size"], config["intermediate_size"], config["num_attention_heads"] * config["head_dim"])
-    group = 64 if all(width % 64 == 0 for width in widths) else 32
-    settings: dict[str, Any] = {"group_size": group, "bits": layer_bits}
-    embedding = {"group_size": group, "bits": embedding_bits}
+    settings: dict[str, Any] = {"group_size": rounding.group, "bits": rounding.layer_bits}
+    embedding = {"group_size": rounding.group, "bits": rounding.embedding_bits}
 
     def choose(path: str, module: nn.Module) -> bool | dict[str, Any]:
         if not hasattr(module, "to_quantized"):
             return False
         return embedding if path == "model.embed_tokens" else True
 
-    nn.quantize(model, group, layer_bits, class_predicate=choose)
-    if embedding_bits != layer_bits:
+    nn.quantize(model, rounding.group, rounding.layer_bits, class_predicate=choose)
+    if rounding.embedding_bits != rounding.layer_bits:
         settings["model.embed_tokens"] = embedding
     return {**config, "quantization": settings, "quantization_config": settings}
 

@@ -16,6 +16,9 @@ from mlx_spec.training.recipe import DraftShape
 
 Weights = dict[str, NDArray[np.float32]]
 
+EMBEDDING = "model.embed_tokens.weight"
+"""The name of a model's embedding, which is its head too where the two are tied."""
+
 START_GAIN = 0.25
 """A draft without most of the target's layers starts out sure of the wrong tokens: measured, a quarter of the final
 norm's gain brings KL(p || q) from 15 to 6 nats before the first step."""

@@ -9,44 +9,45 @@ import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map_with_path
 from mlx_lm.models import llama
 from numpy.typing import NDArray
 
 from mlx_spec.training.batches import Batch
-from mlx_spec.training.initial import Weights
+from mlx_spec.training.initial import EMBEDDING, Weights
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.rounding import Rounding, rounding
+from mlx_spec.training.scored import Scored, Vocabulary
 
-EMBEDDING = "model.embed_tokens.weight"
 CHUNK = 256
 """Answer tokens whose logits exist at one time."""
 
 
 def distillation_loss(
-    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, variation: float
+    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, offsets: mx.array, variation: float
 ) -> tuple[mx.array, mx.array]:
-    """(1 - variation) KL(p || q) + variation Σ|q - p| over the whole vocabulary, a mean over n tokens; and the mean
+    """(1 - variation) KL(p || q) + variation Σ|q - p| over m scored tokens, a mean over n tokens; and the mean
     Σ min(p, q), to watch.
 
-    Draft states `[n, d]` with the draft's embedding `[vocab, d]` give q; the target's states `[n, hidden]` with its
-    embedding, the teacher, `[vocab, hidden]`, give p. Each chunk's logits are computed again on the way back, so that
-    only one chunk's exist at a time.
+    Draft states `[n, d]` with the draft's embedding of these tokens `[m, d]` give q; the target's states `[n, hidden]`
+    with its embedding, the teacher, `[m, hidden]`, give p; both with the offsets `[m]` of the scored tokens. Each
+    chunk's logits are computed again on the way back, so that only one chunk's exist at a time.
     """
     loss, distance = mx.array(0.0), mx.array(0.0)
     for start in range(0, len(states), CHUNK):
         part = slice(start, start + CHUNK)
         chunk = mx.checkpoint(partial(chunk_loss, variation=variation))
-        chunk_sum, chunk_distance = chunk(states[part], embedding, hidden[part], teacher)
+        chunk_sum, chunk_distance = chunk(states[part], embedding, hidden[part], teacher, offsets)
         loss, distance = loss + chunk_sum, distance + chunk_distance
     return loss / len(states), 1.0 - 0.5 * distance / len(states)
 
 
 def chunk_loss(
-    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, variation: float
+    states: mx.array, embedding: mx.array, hidden: mx.array, teacher: mx.array, offsets: mx.array, variation: float
 ) -> tuple[mx.array, mx.array]:
     """The loss and Σ|q - p|, both summed over the tokens of a chunk; see `distillation_loss`."""
-    draft, target = states @ embedding.T, hidden @ teacher.T
+    draft, target = states @ embedding.T + offsets, hidden @ teacher.T + offsets
     log_q = draft - mx.logsumexp(draft, axis=-1, keepdims=True)
     log_p = target - mx.logsumexp(target, axis=-1, keepdims=True)
     p = mx.exp(log_p)
@@ -54,12 +55,27 @@ def chunk_loss(
     return (1.0 - variation) * divergence + variation * distance, distance
 
 
-def batch_loss(model: llama.Model, teacher: mx.array, batch: Batch, variation: float) -> tuple[mx.array, mx.array]:
-    """The loss of a batch, and its Σ min(p, q)."""
+def batch_loss(
+    model: llama.Model, teacher: mx.array, batch: Batch, scored: Scored, variation: float, rounding: Rounding | None
+) -> tuple[mx.array, mx.array]:
+    """The loss of a batch, with rounded weights where a rounding is given, and its Σ min(p, q)."""
+    floats = model.parameters()
+    if rounding is not None:
+        model.update(tree_map_with_path(partial(straight_through, rounding), floats))
     out = model.model(mx.array(batch.ids))
     states = out.reshape(-1, out.shape[-1])[mx.array(batch.spots)]
     hidden = mx.array(batch.hidden).view(mx.bfloat16).astype(teacher.dtype)
-    return distillation_loss(states, model.model.embed_tokens.weight, hidden, teacher, variation)
+    ids, offsets = mx.array(scored.ids), mx.array(scored.offsets)
+    embedding = model.model.embed_tokens.weight[ids]
+    model.update(floats)
+    return distillation_loss(states, embedding, hidden, teacher[ids], offsets, variation)
+
+
+def straight_through(rounding: Rounding, name: str, weight: mx.array) -> mx.array:
+    """A matrix as it will be exported, with the gradient of the one it comes from; other weights as they are."""
+    if weight.ndim != 2:
+        return weight
+    return weight + mx.stop_gradient(rounding.rounded(name, weight) - weight)
 
 
 def make_optimizer(recipe: Recipe) -> optim.MultiOptimizer:
@@ -74,6 +90,7 @@ def train_mlx(
     recipe: Recipe,
     model: llama.Model,
     teacher_embedding: NDArray[np.float32],
+    vocabulary: Vocabulary,
     batches: Iterator[Batch],
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
@@ -83,13 +100,15 @@ def train_mlx(
     teacher = mx.array(teacher_embedding)
     optimizer = make_optimizer(recipe)
     matrices, others = optimizer.optimizers
+    as_exported = rounding(vars(model.args), recipe.layer_bits, recipe.embedding_bits)
     loss_and_grad = nn.value_and_grad(model, batch_loss)
     start, tokens, step = clock(), 0, 0
     while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
         batch = next(batches)
         matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(progress)
         others.learning_rate = recipe.other_rate * recipe.rate_at(progress)
-        (_, overlap), grads = loss_and_grad(model, teacher, batch, recipe.variation_at(progress))
+        scored, rounds = vocabulary.scored(batch.said), as_exported if recipe.rounds_at(progress) else None
+        (_, overlap), grads = loss_and_grad(model, teacher, batch, scored, recipe.variation_at(progress), rounds)
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)
         mx.eval(model.parameters(), optimizer.state, overlap)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from mlx_lm.utils import load_model
-from numpy.typing import NDArray
 
 from mlx_spec.errors import ConfigError, StorageError
 from mlx_spec.models.narrow_head import FILE
-from mlx_spec.training.corpus import Sample, read_corpus
+from mlx_spec.training.corpus import frequent_tokens, read_corpus
 from mlx_spec.training.distill import measure, pick_held_out
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.recipe import Recipe
@@ -47,10 +46,3 @@ def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrow
     except OSError as error:
         raise StorageError(f"The list of tokens cannot be written to {draft}: {error.strerror}.") from error
     return Narrowed(len(kept), float(np.isin(said, kept).mean()), *agreements)
-
-
-def frequent_tokens(samples: list[Sample], count: int) -> NDArray[np.int64]:
-    """The `count` ids most frequent in the answers, ascending; fewer where fewer occur."""
-    counts = np.bincount(np.concatenate([sample.ids[sample.answer] for sample in samples]))
-    likeliest = np.argsort(-counts, kind="stable")[:count]
-    return np.sort(likeliest[counts[likeliest] > 0])

@@ -316,7 +316,8 @@ def test_a_plan_names_what_is_wrong_with_it(values: dict[str, object], message: 
     [
         ("model", Way("model"), "ours model, auto"),
         ("model:4", Way("model", 4), "ours model, 4"),
-        ("eagle:3x2", Way("eagle", tree=(3, 2)), "ours eagle, 3x2"),
+        ("eagle:3x2", Way("eagle", tree="3x2"), "ours eagle, 3x2"),
+        ("eagle:6x8:48", Way("eagle", tree="6x8:48"), "ours eagle, 6x8:48"),
         ("eagle:tree", Way("eagle", trees=True), "ours eagle, auto trees"),
         ("auto", Way("auto"), "ours auto"),
         ("auto:tree", Way("auto", trees=True), "ours auto trees"),

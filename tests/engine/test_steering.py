@@ -57,7 +57,7 @@ def test_a_change_holds_from_the_next_planned_round_on_and_keeps_the_words(pair:
 
 def test_trees_may_be_asked_for_and_left_again_and_keep_the_words(pair: ModelPair) -> None:
     _, untouched = run(pair, {}, drafter="model")
-    changes = {2: Change(tree="3x2"), 8: Change(tree="off")}
+    changes = {2: Change(tree="3x2"), 5: Change(tree="4x4:9"), 8: Change(tree="off")}
     rounds, end = run(pair, changes, drafter="model")
     assert end.token_ids == untouched.token_ids
     assert [one.branched for one in rounds[:12]] == [False] * 4 + [True] * 6 + [False] * 2
@@ -70,7 +70,7 @@ def test_what_does_not_go_with_the_settings_of_the_answer_is_refused_and_changes
     steering.steer(Change(tree="2x2"))
     with pytest.raises(ConfigError, match="coupled, token or typical where tree_speculation is on"):
         steering.steer(Change(acceptance="block"))
-    with pytest.raises(ConfigError, match="off, or DEPTHxBRANCHING"):
+    with pytest.raises(ConfigError, match="off, DEPTHxBRANCHING as in 3x2"):
         steering.steer(Change(tree="many"))
     assert any(isinstance(event, RoundFinished) and event.branched for event in stream)
 

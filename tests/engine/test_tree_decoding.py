@@ -225,6 +225,8 @@ def test_favourites_are_in_order_and_different() -> None:
         ({"controller": "threshold"}, "cost where tree_speculation is on"),
         ({"max_tree_depth": 8, "tree_branching_factor": 4}, "so low that a tree with 4 children a node has 128 tokens"),
         ({"tree_branching_factor": 9}, "from 1 to 8"),
+        ({"max_tree_depth": 8, "tree_branching_factor": 8, "max_tree_nodes": 129}, "from 8 to 128"),
+        ({"max_tree_nodes": 2}, "from 3 to 128"),
         ({"tree_speculation": 1}, "True or False"),
     ],
 )

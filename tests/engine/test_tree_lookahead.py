@@ -1,13 +1,14 @@
 """The cost controller chooses a tree's size and shape as it chooses a length: against an artificial clock."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from mlx_spec.config import SpeculativeConfig
-from mlx_spec.cost_lookahead import CostLookahead, tree_shapes
+from mlx_spec.config import SpeculativeConfig, tree_settings
+from mlx_spec.cost_lookahead import CostLookahead, largest_tree, tree_shapes
 from mlx_spec.costs import Acceptance, Calibration, expected_tree
+from mlx_spec.lookahead import controller
 from mlx_spec.plan import Observation, Option
 from mlx_spec.tree import Shape
 
@@ -97,6 +98,19 @@ def test_it_comes_near_the_best_fixed_shape(name: str) -> None:
             spent += draft + verify
             tokens += accepted + 1
     assert tokens / spent >= 0.97 * best
+
+
+def test_the_largest_tree_is_whole_or_its_likeliest_tokens() -> None:
+    """Of the trees that are weighed none is larger, and all depths up to its own are there."""
+    whole = SpeculativeConfig(tree_speculation=True, max_tree_depth=3, tree_branching_factor=2)
+    assert largest_tree(whole) == Shape((2, 2, 2))
+    assert largest_tree(replace(whole, max_tree_nodes=5)) == Shape((2, 2, 2), nodes=5)
+    assert largest_tree(replace(whole, max_tree_nodes=14)) == Shape((2, 2, 2))
+    deep = SpeculativeConfig(**tree_settings("6x8:48"))
+    assert largest_tree(deep) == Shape((8,) * 6, nodes=48) == tree_shapes(deep)[-1]
+    assert max(shape.size for shape in tree_shapes(deep)) == 48
+    assert {8, 12, 16, 24, 32, 48} <= {shape.size for shape in tree_shapes(deep)}
+    assert controller(replace(deep, adaptive_lookahead=False)).plan([OPTION], 100).shape == largest_tree(deep)
 
 
 def test_where_width_costs_more_than_it_brings_it_drafts_chains_and_where_nothing_pays_nothing() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mlx_spec.errors import TrainingError
-from mlx_spec.training.batches import to_batch
-from mlx_spec.training.corpus import count_stored, read_corpus, read_shard, shard_paths
+from mlx_spec.training.batches import epochs, to_batch
+from mlx_spec.training.corpus import count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
 from mlx_spec.training.dialogue import Dialogue, Limits, Template
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.prompts import questions
@@ -97,8 +97,27 @@ def test_no_question_is_on_both_sides_of_the_split(target: Target, recipe: Recip
 def test_batches_hold_every_answer_once(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
     samples = read_shard(shard_paths(sampled_folder)[0])
     batch = to_batch(samples)
-    written = batch.ids.reshape(-1)[batch.spots + 1]
-    assert (written == np.concatenate([s.ids[s.answer] for s in samples])).all()
+    assert (batch.said == np.concatenate([s.ids[s.answer] for s in samples])).all()
+
+
+def test_the_frequent_tokens_are_those_of_the_answers(sampled_folder: Path) -> None:
+    training, _ = read_corpus(sampled_folder)
+    said = np.concatenate([sample.ids[sample.answer] for sample in training])
+    counts = np.bincount(said)
+    kept = frequent_tokens(training, 10)
+    assert list(kept) == sorted(kept)
+    assert len(kept) == 10
+    assert counts[kept].min() >= np.delete(counts, kept).max()
+    assert len(frequent_tokens(training, 10_000)) == len(set(said.tolist()))
+
+
+def test_what_others_sample_meanwhile_joins_at_the_next_epoch(sampled_folder: Path) -> None:
+    training, _ = read_corpus(sampled_folder)
+    there = training[:4]
+    batches = epochs(lambda: list(there), 100_000, 0)
+    assert len(next(batches).ids) == 4
+    there.extend(training[4:9])
+    assert len(next(batches).ids) == 9
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:

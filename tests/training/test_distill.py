@@ -20,9 +20,13 @@ from mlx_spec.training.command import app
 from mlx_spec.training.corpus import count_answers, count_stored, read_corpus, shard_paths
 from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
 from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
+from mlx_spec.training.export import build_draft, export_draft, quantise
+from mlx_spec.training.initial import draft_config, initial_weights
 from mlx_spec.training.mlx_trainer import distillation_loss
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.rounding import rounding
+from mlx_spec.training.scored import Scored, Vocabulary
 from mlx_spec.training.start import read_weights
 from mlx_spec.training.target import Target
 
@@ -79,10 +83,20 @@ def test_the_recipe_makes_a_draft_that_agrees_more(
     assert result.size_bytes == sum(path.stat().st_size for path in (tmp_path / "draft").iterdir())
 
 
-def oracle(states: NDArray[Any], embedding: NDArray[Any], p: NDArray[Any], variation: float) -> tuple[float, float]:
-    """The loss by its definition, in float64, and Σ min(p, q)."""
-    weights = np.exp(states.astype(np.float64) @ embedding.astype(np.float64).T)
-    q = weights / weights.sum(-1, keepdims=True)
+def distribution(states: NDArray[Any], embedding: NDArray[Any], stands_for: NDArray[Any]) -> NDArray[Any]:
+    """The softmax over all tokens, in float64, each counted as often as it stands for others: not at all, once, or
+    more."""
+    weights = stands_for * np.exp(states.astype(np.float64) @ embedding.astype(np.float64).T)
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def oracle(
+    arrays: list[NDArray[Any]], variation: float, stands_for: NDArray[Any], at: int, value: NDArray[Any]
+) -> tuple[float, float]:
+    """The loss by its definition and Σ min(p, q), with array `at` replaced."""
+    states, embedding, hidden, teacher = (value if place == at else array for place, array in enumerate(arrays))
+    p, q = distribution(hidden, teacher, stands_for), distribution(states, embedding, stands_for)
+    p, q = p[:, stands_for > 0], q[:, stands_for > 0]
     divergence, distance = (p * np.log(p / q)).sum(-1), np.abs(q - p).sum(-1)
     return float(((1 - variation) * divergence + variation * distance).mean()), float(np.minimum(p, q).sum(-1).mean())
 
@@ -97,17 +111,18 @@ def slope(function: Callable[[NDArray[Any]], float], at: NDArray[Any]) -> NDArra
     return grad
 
 
-def mlx_gradients(arrays: list[NDArray[Any]], variation: float) -> tuple[Any, Any, float]:
+def mlx_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
     states, embedding, hidden, teacher = (mx.array(array.astype(np.float32)) for array in arrays)
 
     def loss(h: mx.array, e: mx.array) -> tuple[mx.array, mx.array]:
-        return distillation_loss(h, e, hidden, teacher, variation)
+        ids = mx.array(scored.ids)
+        return distillation_loss(h, e[ids], hidden, teacher[ids], mx.array(scored.offsets), variation)
 
     (_, overlap), grads = mx.value_and_grad(loss, argnums=(0, 1))(states, embedding)
     return np.array(grads[0]), np.array(grads[1]), overlap.item()
 
 
-def torch_gradients(arrays: list[NDArray[Any]], variation: float) -> tuple[Any, Any, float]:
+def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
     import torch
 
     from mlx_spec.training.torch_divergence import Divergence, Teacher
@@ -115,31 +130,53 @@ def torch_gradients(arrays: list[NDArray[Any]], variation: float) -> tuple[Any, 
     states, embedding, hidden, teacher = (torch.tensor(array) for array in arrays)
     states.requires_grad_()
     embedding.requires_grad_()
-    overlap = Divergence.apply(states, embedding, hidden, Teacher(teacher), variation)
+    rows = embedding[torch.from_numpy(scored.ids)]
+    overlap = Divergence.apply(states, rows, hidden, Teacher(teacher), scored, variation)
     overlap.backward()
     return states.grad.numpy(), embedding.grad.numpy(), float(overlap.detach())
 
 
 @pytest.mark.parametrize("trainer", BACKENDS)
+@pytest.mark.parametrize("drawn", [0, 3, 20])
 @pytest.mark.parametrize("variation", [0.0, 0.5, 1.0])
-def test_the_loss_has_the_gradient_of_its_definition_over_the_whole_vocabulary(
-    trainer: Trainer, variation: float, monkeypatch: pytest.MonkeyPatch
+def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
+    trainer: Trainer, drawn: int, variation: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seven tokens in chunks of three, so that a border is crossed and the last chunk is short."""
+    """Seven tokens in chunks of three, so that a border is crossed and the last chunk is short; of a vocabulary of 20,
+    seven frequent ones and none, three or all of the others."""
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=shape) for shape in ((7, 4), (20, 4), (7, 5), (20, 5))]
-    states, embedding, hidden, teacher = arrays
-    p = np.exp(hidden @ teacher.T)
-    p /= p.sum(-1, keepdims=True)
+    scored = Vocabulary(20, np.arange(7), drawn, 0).scored(np.array([], np.int64))
+    stands_for = np.zeros(20)
+    stands_for[scored.ids] = np.exp(scored.offsets)
     if trainer == "torch":
         for name, value in (("CHUNK", 3), ("SLICE", 2), ("WATCHED", 1)):
             monkeypatch.setattr(f"mlx_spec.training.torch_divergence.{name}", value)
     else:
         monkeypatch.setattr("mlx_spec.training.mlx_trainer.CHUNK", 3)
-    on_states, on_embedding, overlap = (torch_gradients if trainer == "torch" else mlx_gradients)(arrays, variation)
-    assert np.allclose(on_states, slope(lambda x: oracle(x, embedding, p, variation)[0], states), atol=1e-5)
-    assert np.allclose(on_embedding, slope(lambda x: oracle(states, x, p, variation)[0], embedding), atol=1e-5)
-    assert overlap == pytest.approx(oracle(states, embedding, p, variation)[1], abs=1e-5)
+    gradients = torch_gradients if trainer == "torch" else mlx_gradients
+    *found, overlap = gradients(arrays, scored, variation)
+    for at in (0, 1):
+        wanted = slope(lambda x, at=at: oracle(arrays, variation, stands_for, at, x)[0], arrays[at])
+        assert np.allclose(found[at], wanted, atol=1e-5)
+    assert overlap == pytest.approx(oracle(arrays, variation, stands_for, 0, arrays[0])[1], abs=1e-5)
+
+
+def test_a_sample_of_the_vocabulary_stands_for_all_of_it() -> None:
+    """Frequent tokens and those that were said are certain; the others come up evenly, and weigh what all of them
+    do."""
+    vocabulary = Vocabulary(40, np.arange(10), 6, 0)
+    counts = np.zeros(40)
+    for _ in range(2000):
+        scored = vocabulary.scored(np.array([3, 17, 17]))
+        assert len(set(scored.ids.tolist())) == len(scored.ids) == 17
+        counts[scored.ids] += np.exp(scored.offsets)
+    assert counts[:10].tolist() == [2000.0] * 10
+    assert counts[17] == 2000.0
+    assert np.allclose(counts / 2000, 1.0, atol=0.15)
+    whole = Vocabulary(40, np.arange(10), 100, 0).scored(np.array([3]))
+    assert sorted(whole.ids.tolist()) == list(range(40))
+    assert not whole.offsets.any()
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
@@ -152,12 +189,43 @@ def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
     rng = np.random.default_rng(2)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((32, 16), (2000, 16), (32, 24), (2000, 24))]
     states, embedding, hidden, teacher = (torch.tensor(array).bfloat16() for array in arrays)
-    exact = torch_gradients([tensor.double().numpy() for tensor in (states, embedding, hidden, teacher)], variation)
+    scored = Vocabulary(2000, np.arange(100), 400, 0).scored(np.array([], np.int64))
+    doubles = [tensor.double().numpy() for tensor in (states, embedding, hidden, teacher)]
+    exact = torch_gradients(doubles, scored, variation)
     states.requires_grad_()
     rows = embedding.float().requires_grad_()
-    Divergence.apply(states, rows, hidden, Teacher(teacher), variation).backward()
+    some = rows[torch.from_numpy(scored.ids)]
+    Divergence.apply(states, some, hidden, Teacher(teacher), scored, variation).backward()
     for found, wanted in ((states.grad, exact[0]), (rows.grad, exact[1])):
         assert np.linalg.norm(found.float().numpy() - wanted) < 0.03 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("trainer", BACKENDS)
+def test_the_last_steps_see_the_weights_as_they_will_be_exported(
+    trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Coarsely rounded, a draft that learnt with that is better than one that did not, from the same batches."""
+    coarse = replace(recipe, layer_bits=4, embedding_bits=4)
+    learnt = {}
+    for share in (0.5, 1.0):
+        recipe_there = replace(coarse, rounded_from=share)
+        learnt[share] = distil(
+            recipe_there, target_folder, tmp_path / "draft", sampled_folder, trainer, Steps(), clock=clock_of(80)
+        ).after
+    assert learnt[0.5].divergence.mean < learnt[1.0].divergence.mean
+
+
+def test_a_rounded_matrix_is_the_exported_one(target: Target, recipe: Recipe, tmp_path: Path) -> None:
+    config = draft_config(target.config, recipe.shape)
+    weights = initial_weights(target.weights, recipe.shape)
+    model, how = build_draft(config, weights), rounding(config, 4, 6)
+    export_draft(model, quantise(model, config, how), target.folder, tmp_path)
+    exported = read_weights(tmp_path)
+    for name, weight in weights.items():
+        if weight.ndim == 2:
+            there = np.array(how.rounded(name, mx.array(weight)))
+            assert np.abs(there - exported[name]).max() < 1e-2 * np.abs(there).max()
+            assert np.abs(there - weight).max() > 0
 
 
 def test_training_goes_on_from_an_earlier_draft(

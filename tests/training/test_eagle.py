@@ -21,7 +21,7 @@ from mlx_spec.training.corpus import Sample, read_corpus
 from mlx_spec.training.distill import Trainer
 from mlx_spec.training.eagle import EagleWatcher, head_config, prepare, train_eagle
 from mlx_spec.training.eagle_batches import eagle_batches, read_batch
-from mlx_spec.training.eagle_initial import frequent_tokens, initial_eagle
+from mlx_spec.training.eagle_initial import initial_eagle
 from mlx_spec.training.eagle_recipe import EagleRecipe
 from mlx_spec.training.features import FeatureStore
 from mlx_spec.training.mlx_eagle import chain_loss, rollout
@@ -214,10 +214,6 @@ def test_only_what_is_ready_is_learnt_from_where_that_is_asked(
     assert sorted(batch.ids.shape[:1]) == [2]
     everything = next(eagle_batches(samples, store, 100_000, 0))
     assert everything.ids.shape[0] == len(samples)
-
-
-def test_the_drafts_vocabulary_is_what_is_written_most() -> None:
-    assert frequent_tokens(np.array([5, 0, 9, 1, 7]), 3).tolist() == [0, 2, 4]
 
 
 def test_the_first_states_of_a_text_do_not_set_the_scale(

@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 
 from mlx_spec.models.narrow_head import FILE, NarrowHead, narrowed
 from mlx_spec.training.command import app
-from mlx_spec.training.corpus import read_corpus
 from mlx_spec.training.export import build_draft, export_draft
 from mlx_spec.training.initial import draft_config, initial_weights
-from mlx_spec.training.narrow import frequent_tokens, narrow
+from mlx_spec.training.narrow import narrow
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import Target
 
@@ -24,17 +23,6 @@ def draft_folder(target: Target, recipe: Recipe, tmp_path: Path) -> Path:
     model = build_draft(config, initial_weights(target.weights, recipe.shape))
     export_draft(model, config, target.folder, tmp_path / "draft")
     return tmp_path / "draft"
-
-
-def test_the_frequent_tokens_are_those_of_the_answers(sampled_folder: Path) -> None:
-    training, _ = read_corpus(sampled_folder)
-    said = np.concatenate([sample.ids[sample.answer] for sample in training])
-    counts = np.bincount(said)
-    kept = frequent_tokens(training, 10)
-    assert list(kept) == sorted(kept)
-    assert len(kept) == 10
-    assert counts[kept].min() >= np.delete(counts, kept).max()
-    assert len(frequent_tokens(training, 10_000)) == len(set(said.tolist()))
 
 
 def test_agreement_falls_with_what_is_left_out(
