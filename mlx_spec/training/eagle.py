@@ -26,6 +26,7 @@ from mlx_spec.training.initial import EMBEDDING, Weights
 from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_logits, head_of
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.rounding import Rounding, rounding
 from mlx_spec.training.target import Target, load_target
 
 
@@ -171,10 +172,12 @@ def make_trainer(lesson: _Lesson, trainer: Trainer) -> HeadTrainer:
     embedding, scales = lesson.target.weights[EMBEDDING], state_scales(list(lesson.states.values()), hidden)
     if trainer == "mlx":
         head = head_of(lesson.config, lesson.target.model, lesson.taps, len(lesson.token_ids))
-        return MlxEagleTrainer(lesson.recipe, head, weights, embedding, lesson.token_ids, scales)
+        return MlxEagleTrainer(lesson.recipe, head, weights, embedding, lesson.token_ids, scales, head_rounding(lesson))
     from mlx_spec.training.torch_eagle_trainer import TorchEagleTrainer
 
-    return TorchEagleTrainer(lesson.recipe, lesson.config, weights, embedding, lesson.token_ids, scales)
+    return TorchEagleTrainer(
+        lesson.recipe, lesson.config, weights, embedding, lesson.token_ids, scales, head_rounding(lesson)
+    )
 
 
 def make_store(lesson: _Lesson, out: Path) -> FeatureStore:
@@ -214,8 +217,12 @@ def export(lesson: _Lesson, trained: Weights, out: Path) -> int:
     """Quantise and write the head; its size in bytes."""
     head = head_of(lesson.config, lesson.target.model, lesson.taps, len(lesson.token_ids))
     head.load_weights([(name, mx.array(weight)) for name, weight in trained.items()])
-    bits = lesson.recipe.layer_bits, lesson.recipe.head_bits
-    return export_eagle(head, lesson.config, lesson.token_ids, lesson.taps, bits, out)
+    return export_eagle(head, lesson.config, lesson.token_ids, lesson.taps, head_rounding(lesson), out)
+
+
+def head_rounding(lesson: _Lesson) -> Rounding:
+    """How the head is rounded for its export."""
+    return rounding(lesson.config, lesson.recipe.layer_bits, lesson.recipe.head_bits, "lm_head.weight")
 
 
 def measure_exported(lesson: _Lesson, out: Path) -> Reach:

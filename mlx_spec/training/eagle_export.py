@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlx_spec.errors import StorageError
 from mlx_spec.models.heads.eagle import Eagle3Head
 from mlx_spec.training.export import small
+from mlx_spec.training.rounding import Rounding
 
 SIZES = (
     "hidden_size",
@@ -33,13 +34,11 @@ def export_eagle(
     config: dict[str, Any],
     token_ids: NDArray[np.int64],
     taps: tuple[int, ...],
-    bits: tuple[int, int],
+    rounding: Rounding,
     out: Path,
 ) -> int:
-    """Quantise the head in place, to `bits` of its layer and of its vocabulary matrix, and save it; give the folder's
-    size in bytes. Raises StorageError."""
-    group = 64 if all(config[name] % 64 == 0 for name in ("hidden_size", "intermediate_size")) else 32
-    layer, matrix = ({"group_size": group, "bits": count} for count in bits)
+    """Quantise the head in place, and save it; give the folder's size in bytes. Raises StorageError."""
+    layer, matrix = ({"group_size": rounding.group, "bits": bits} for bits in (rounding.bits, rounding.vocabulary_bits))
     nn.quantize(
         head,
         **layer,

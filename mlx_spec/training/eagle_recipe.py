@@ -38,10 +38,12 @@ class EagleRecipe:
     final_rate: float = 0.02
     variation_from: float = 0.6
     variation_weight: float = 0.5
+    rounded_from: float = 0.85
+    """From this share of the time on the weights are rounded as in the export; see `rounding.Rounding`."""
     held_out_tokens: int = 24_000
     watched_tokens: int = 4000
     checks: int = 16
-    layer_bits: int = 5
+    layer_bits: int = 6
     head_bits: int = 4
 
     def __post_init__(self) -> None:
@@ -58,7 +60,15 @@ class EagleRecipe:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "at least 1")
-        for name in ("few_until", "step_decay", "warm_up", "final_rate", "variation_from", "variation_weight"):
+        for name in (
+            "few_until",
+            "step_decay",
+            "warm_up",
+            "final_rate",
+            "variation_from",
+            "variation_weight",
+            "rounded_from",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(name, getattr(self, name), "between 0 and 1")
         for name in ("minutes", "matrix_rate", "other_rate"):
@@ -83,6 +93,10 @@ class EagleRecipe:
     def variation_at(self, progress: float) -> float:
         """The weight of Σ|q - p| in the loss: none at first, `variation_weight` for the last part of the time."""
         return self.variation_weight if progress >= self.variation_from else 0.0
+
+    def rounds_at(self, progress: float) -> bool:
+        """Whether a step that begins when `progress` of the time is over rounds the weights first."""
+        return progress >= self.rounded_from
 
     def steps_at(self, progress: float) -> int:
         """How many tokens a step of training drafts in a row."""

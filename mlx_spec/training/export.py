@@ -32,16 +32,16 @@ def build_draft(config: dict[str, Any], weights: Weights) -> llama.Model:
 def quantise(model: llama.Model, config: dict[str, Any], rounding: Rounding) -> dict[str, Any]:
     """Quantise in place, the embedding (most of a small draft, and the most patient) on its own; give the config that
     says so."""
-    settings: dict[str, Any] = {"group_size": rounding.group, "bits": rounding.layer_bits}
-    embedding = {"group_size": rounding.group, "bits": rounding.embedding_bits}
+    settings: dict[str, Any] = {"group_size": rounding.group, "bits": rounding.bits}
+    embedding = {"group_size": rounding.group, "bits": rounding.vocabulary_bits}
 
     def choose(path: str, module: nn.Module) -> bool | dict[str, Any]:
         if not hasattr(module, "to_quantized"):
             return False
         return embedding if path == "model.embed_tokens" else True
 
-    nn.quantize(model, rounding.group, rounding.layer_bits, class_predicate=choose)
-    if rounding.embedding_bits != rounding.layer_bits:
+    nn.quantize(model, rounding.group, rounding.bits, class_predicate=choose)
+    if rounding.vocabulary_bits != rounding.bits:
         settings["model.embed_tokens"] = embedding
     return {**config, "quantization": settings, "quantization_config": settings}
 

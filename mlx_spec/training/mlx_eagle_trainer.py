@@ -24,6 +24,7 @@ from mlx_spec.training.eagle_recipe import EagleRecipe
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.mlx_eagle import chain_loss, rollout
 from mlx_spec.training.progress import Progress
+from mlx_spec.training.rounding import Rounding, rounded_weights
 
 
 class MlxFeatures:
@@ -67,9 +68,11 @@ class MlxEagleTrainer:
         embedding: NDArray[np.float32],
         token_ids: NDArray[np.int64],
         scales: NDArray[np.float32],
+        rounding: Rounding,
     ) -> None:
-        """`scales` `[taps * hidden]` bring the states that the head reads to about 1; `embedding` is the target's."""
-        self._recipe, self._head = recipe, head
+        """`scales` `[taps * hidden]` bring the states that the head reads to about 1; `embedding` is the target's;
+        `rounding` is the export's."""
+        self._recipe, self._head, self._rounding = recipe, head, rounding
         self._embedding = mx.array(embedding)
         self._rows = self._embedding[mx.array(token_ids)]
         self._known = mx.zeros((len(embedding),)).at[mx.array(token_ids)].add(1.0)
@@ -106,7 +109,8 @@ class MlxEagleTrainer:
                     variation=recipe.variation_at(progress),
                 ),
             )
-            (_, overlap), grads = loss(head, self._embedding, self._rows, self._known, batch)
+            with rounded_weights(head, self._rounding if recipe.rounds_at(progress) else None):
+                (_, overlap), grads = loss(head, self._embedding, self._rows, self._known, batch)
             grads, _ = optim.clip_grad_norm(grads, 1.0)
             for part, rate in zip(self._parts, (recipe.matrix_rate, recipe.other_rate), strict=True):
                 part.learning_rate = rate * recipe.rate_at(progress)

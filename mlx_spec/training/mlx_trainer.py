@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten, tree_map_with_path
+from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 from numpy.typing import NDArray
 
@@ -17,7 +17,7 @@ from mlx_spec.training.batches import Batch
 from mlx_spec.training.initial import EMBEDDING, Weights
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
-from mlx_spec.training.rounding import Rounding, rounding
+from mlx_spec.training.rounding import rounded_weights, rounding
 from mlx_spec.training.scored import Scored, Vocabulary
 
 CHUNK = 256
@@ -56,26 +56,14 @@ def chunk_loss(
 
 
 def batch_loss(
-    model: llama.Model, teacher: mx.array, batch: Batch, scored: Scored, variation: float, rounding: Rounding | None
+    model: llama.Model, teacher: mx.array, batch: Batch, scored: Scored, variation: float
 ) -> tuple[mx.array, mx.array]:
-    """The loss of a batch, with rounded weights where a rounding is given, and its Σ min(p, q)."""
-    floats = model.parameters()
-    if rounding is not None:
-        model.update(tree_map_with_path(partial(straight_through, rounding), floats))
+    """The loss of a batch, and its Σ min(p, q)."""
     out = model.model(mx.array(batch.ids))
     states = out.reshape(-1, out.shape[-1])[mx.array(batch.spots)]
     hidden = mx.array(batch.hidden).view(mx.bfloat16).astype(teacher.dtype)
     ids, offsets = mx.array(scored.ids), mx.array(scored.offsets)
-    embedding = model.model.embed_tokens.weight[ids]
-    model.update(floats)
-    return distillation_loss(states, embedding, hidden, teacher[ids], offsets, variation)
-
-
-def straight_through(rounding: Rounding, name: str, weight: mx.array) -> mx.array:
-    """A matrix as it will be exported, with the gradient of the one it comes from; other weights as they are."""
-    if weight.ndim != 2:
-        return weight
-    return weight + mx.stop_gradient(rounding.rounded(name, weight) - weight)
+    return distillation_loss(states, model.model.embed_tokens.weight[ids], hidden, teacher[ids], offsets, variation)
 
 
 def make_optimizer(recipe: Recipe) -> optim.MultiOptimizer:
@@ -107,8 +95,9 @@ def train_mlx(
         batch = next(batches)
         matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(progress)
         others.learning_rate = recipe.other_rate * recipe.rate_at(progress)
-        scored, rounds = vocabulary.scored(batch.said), as_exported if recipe.rounds_at(progress) else None
-        (_, overlap), grads = loss_and_grad(model, teacher, batch, scored, recipe.variation_at(progress), rounds)
+        scored = vocabulary.scored(batch.said)
+        with rounded_weights(model, as_exported if recipe.rounds_at(progress) else None):
+            (_, overlap), grads = loss_and_grad(model, teacher, batch, scored, recipe.variation_at(progress))
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)
         mx.eval(model.parameters(), optimizer.state, overlap)

@@ -16,8 +16,10 @@ from mlx_spec.training.eagle_batches import EagleBatch
 from mlx_spec.training.eagle_recipe import EagleRecipe
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.progress import Progress
+from mlx_spec.training.rounding import Rounding
 from mlx_spec.training.torch_eagle import ChainLoss, TorchEagle, rollout
 from mlx_spec.training.torch_llama import TorchLlama, torch_llama
+from mlx_spec.training.torch_rounding import rounded_weights
 
 
 class TorchFeatures:
@@ -71,9 +73,11 @@ class TorchEagleTrainer:
         embedding: NDArray[np.float32],
         token_ids: NDArray[np.int64],
         scales: NDArray[np.float32],
+        rounding: Rounding,
     ) -> None:
-        """`scales` `[taps * hidden]` bring the states that the head reads to about 1; `embedding` is the target's."""
-        self._recipe = recipe
+        """`scales` `[taps * hidden]` bring the states that the head reads to about 1; `embedding` is the target's;
+        `rounding` is the export's."""
+        self._recipe, self._rounding = recipe, rounding
         self._embedding = torch.from_numpy(embedding).bfloat16()
         self._rows = self._embedding[torch.from_numpy(token_ids)].contiguous()
         self._in_draft = torch.zeros(len(embedding), dtype=torch.float32)
@@ -100,7 +104,8 @@ class TorchEagleTrainer:
         while (progress := (clock() - start) / (60 * self._recipe.minutes)) < 1.0:
             self._spent = progress * 60 * self._recipe.minutes
             batch = next(batches)
-            overlap = self._gradients(batch, self._recipe.steps_at(progress), self._recipe.variation_at(progress))
+            with rounded_weights(self.head, self._rounding if self._recipe.rounds_at(progress) else None):
+                overlap = self._gradients(batch, self._recipe.steps_at(progress), self._recipe.variation_at(progress))
             torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
             rates = (self._recipe.matrix_rate, self._recipe.other_rate)
             for optimizer, rate in zip(self._optimizers, rates, strict=True):

@@ -4,21 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call
 
 from mlx_spec.training.batches import Batch
-from mlx_spec.training.initial import EMBEDDING, Weights
+from mlx_spec.training.initial import Weights
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
-from mlx_spec.training.rounding import Rounding, rounding
+from mlx_spec.training.rounding import rounding
 from mlx_spec.training.scored import Scored, Vocabulary
 from mlx_spec.training.torch_divergence import Divergence, Teacher
 from mlx_spec.training.torch_llama import TorchLlama, torch_llama
+from mlx_spec.training.torch_rounding import rounded_weights
 
 
 def causal(rows: int, length: int) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
@@ -57,9 +56,8 @@ def train_torch(
     start, tokens, step = clock(), 0, 0
     while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
         batch = next(batches)
-        weights = rounded(model, as_exported) if recipe.rounds_at(progress) else dict(model.named_parameters())
-        scored = vocabulary.scored(batch.said)
-        overlap = torch_step(model, weights, teacher, batch, scored, recipe.variation_at(progress))
+        with rounded_weights(model, as_exported if recipe.rounds_at(progress) else None):
+            overlap = torch_step(model, teacher, batch, vocabulary.scored(batch.said), recipe.variation_at(progress))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=True):
             optimizer.param_groups[0]["lr"] = rate * recipe.rate_at(progress)
@@ -80,30 +78,14 @@ def make_optimizers(recipe: Recipe, model: TorchLlama) -> tuple[torch.optim.Opti
     )
 
 
-def rounded(model: TorchLlama, rounding: Rounding) -> dict[str, Tensor]:
-    """A model's weights by name, the matrices as they will be exported; their gradient goes to the model's own."""
-    weights = {}
-    for name, weight in model.named_parameters():
-        weights[name] = weight
-        if weight.ndim == 2:
-            floats = weight.detach()
-            there = np.array(rounding.rounded(name, mx.array(floats.numpy())))
-            weights[name] = weight + (torch.from_numpy(there) - floats)
-    return weights
-
-
-def torch_step(
-    model: TorchLlama, weights: dict[str, Tensor], teacher: Teacher, batch: Batch, scored: Scored, variation: float
-) -> float:
-    """Add a batch's gradients, of a model with these weights, to where the weights come from; give its
-    Σ min(p, q)."""
+def torch_step(model: TorchLlama, teacher: Teacher, batch: Batch, scored: Scored, variation: float) -> float:
+    """Add a batch's gradients; give its Σ min(p, q)."""
     rows, length = batch.ids.shape
     ids = torch.from_numpy(batch.ids).long().flatten()
     with torch.autocast("cpu", torch.bfloat16):
-        places = (ids, torch.arange(length).repeat(rows), causal(rows, length))
-        hidden = functional_call(model, weights, places)
+        hidden = model(ids, torch.arange(length).repeat(rows), causal(rows, length))
     states = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
-    embedding = weights[EMBEDDING][torch.from_numpy(scored.ids)]
+    embedding = model.embeddings[torch.from_numpy(scored.ids)]
     overlap = Divergence.apply(hidden[torch.from_numpy(batch.spots)], embedding, states, teacher, scored, variation)
     overlap.backward()
     return float(overlap.detach())

@@ -27,6 +27,7 @@ from mlx_spec.training.features import FeatureStore
 from mlx_spec.training.mlx_eagle import chain_loss, rollout
 from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_of
 from mlx_spec.training.progress import Progress
+from mlx_spec.training.rounding import rounding
 from mlx_spec.training.target import Target
 from tests.training.test_distill import BACKENDS, clock_of
 
@@ -82,6 +83,20 @@ def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
     assert load_head(out, "eagle3", target.model, "tiny").taps == TAPS
     config = json.loads((out / "config.json").read_text())
     assert config["draft_vocab_size"] == RECIPE.draft_tokens
+
+
+@pytest.mark.parametrize("trainer", BACKENDS)
+def test_the_last_steps_see_the_head_as_it_will_be_exported(
+    trainer: Trainer, target_folder: Path, sampled_folder: Path, tmp_path: Path
+) -> None:
+    """Coarsely rounded, a head that learnt with that is better than one that did not, from the same batches."""
+    coarse, reached = replace(RECIPE, layer_bits=4, head_bits=4), {}
+    for share in (0.4, 1.0):
+        recipe, out = replace(coarse, rounded_from=share), tmp_path / str(share)
+        reached[share] = train_eagle(
+            recipe, target_folder, out, sampled_folder, trainer, Seen(), clock_of(60)
+        ).exported.overlap
+    assert reached[0.4][0] > reached[1.0][0]
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_last_check(
@@ -230,13 +245,14 @@ def test_the_trainer_gives_weights_for_states_as_they_are(target: Target) -> Non
     weights = initial_eagle(target.weights, 2, 2, token_ids)
     scales = np.linspace(0.5, 2.0, 64).astype(np.float32)
     head = head_of(config, target.model, TAPS, 64)
-    trainer = MlxEagleTrainer(RECIPE, head, weights, target.weights["model.embed_tokens.weight"], token_ids, scales)
+    embedding, how = target.weights["model.embed_tokens.weight"], rounding(config, 8, 8, "lm_head.weight")
+    trainer = MlxEagleTrainer(RECIPE, head, weights, embedding, token_ids, scales, how)
     features = mx.random.normal((2, 64), key=mx.random.key(1))
     fused = head.fc(features)
     assert mx.abs(features @ mx.array(trainer.weights()["fc.weight"]).T - fused).max().item() < 1e-5
 
 
-@pytest.mark.parametrize("field", ["steps", "minutes", "few_until", "head_bits"])
+@pytest.mark.parametrize("field", ["steps", "minutes", "few_until", "rounded_from", "head_bits"])
 def test_a_recipe_out_of_its_ranges_is_refused_by_name(field: str) -> None:
     with pytest.raises(ConfigError, match=field):
         replace(EagleRecipe(), **{field: -1})
