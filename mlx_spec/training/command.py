@@ -16,12 +16,14 @@ from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.heads_command import eagle, medusa, states
 from mlx_spec.training.narrow import narrow as narrow_draft
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.rounds_command import rounds
 from mlx_spec.training.target import load_target
 
 app = typer.Typer(no_args_is_help=True, help="Make a draft for a target of your own.")
 app.command("eagle")(eagle)
 app.command("medusa")(medusa)
 app.command("states")(states)
+app.command("rounds")(rounds)
 
 
 def numbers(agreement: Agreement) -> dict[str, object]:

@@ -34,6 +34,11 @@ class Sample:
     temperature: float
     held_out: bool
 
+    @property
+    def question(self) -> NDArray[np.int32]:
+        """The ids before the first answer `[m]`: what the target was asked first, in its chat template."""
+        return self.ids[: int(np.argmax(self.answer))]
+
 
 def is_held_out(question: tuple[int, ...]) -> bool:
     """Which side of the split a first question falls on."""
