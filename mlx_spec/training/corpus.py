@@ -118,14 +118,31 @@ def read_shard(path: Path) -> list[Sample]:
     return samples
 
 
+class Corpus:
+    """The dialogues below a folder. A shard is read once: asked again, it looks for those that came meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[Path, list[Sample]] = {}
+
+    def read(self) -> tuple[list[Sample], list[Sample]]:
+        """All training dialogues and all held-out ones. Raises TrainingError where one side is empty."""
+        for path in shard_paths(self._folder):
+            if path not in self._shards:
+                self._shards[path] = read_shard(path)
+        samples = [sample for path in sorted(self._shards) for sample in self._shards[path]]
+        training = [sample for sample in samples if not sample.held_out]
+        held_out = [sample for sample in samples if sample.held_out]
+        if not training or not held_out:
+            raise TrainingError(
+                f"The corpus in {self._folder} has {len(samples)} dialogues, too few to train and to measure on."
+            )
+        return training, held_out
+
+
 def read_corpus(folder: Path) -> tuple[list[Sample], list[Sample]]:
-    """All training dialogues and all held-out ones below a folder. Raises TrainingError where one side is empty."""
-    samples = [sample for path in shard_paths(folder) for sample in read_shard(path)]
-    training = [sample for sample in samples if not sample.held_out]
-    held_out = [sample for sample in samples if sample.held_out]
-    if not training or not held_out:
-        raise TrainingError(f"The corpus in {folder} has {len(samples)} dialogues, too few to train and to measure on.")
-    return training, held_out
+    """`Corpus.read`, once."""
+    return Corpus(folder).read()
 
 
 def count_answers(samples: list[Sample]) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs
-from mlx_spec.training.corpus import Sample, count_answers, count_stored, frequent_tokens, read_corpus, shard_paths
+from mlx_spec.training.corpus import Corpus, Sample, count_answers, count_stored, frequent_tokens, shard_paths
 from mlx_spec.training.evaluate import Agreement, evaluate
 from mlx_spec.training.export import build_draft, export_draft, mlx_embedding, mlx_hidden, quantise, save_floats
 from mlx_spec.training.initial import EMBEDDING, Weights, draft_config
@@ -80,12 +80,13 @@ def distil(
     target = load_target(target_folder)
     config, first = draft_config(target.config, recipe.shape), start_weights(target, recipe.shape, start)
     sample_answers(recipe, target, corpus, trainer, watcher, elsewhere=True)
-    training, held_out = read_corpus(corpus)
+    dialogues = Corpus(corpus)
+    training, held_out = dialogues.read()
     measured = pick_held_out(held_out, recipe.held_out_tokens)
     watcher.stage("Measuring the start")
     before = measure(target, build_draft(config, first), measured)
     watcher.stage("Training")
-    batches = epochs(lambda: read_corpus(corpus)[0], recipe.batch_tokens, recipe.seed)
+    batches = epochs(lambda: dialogues.read()[0], recipe.batch_tokens, recipe.seed)
     frequent = frequent_tokens(training, recipe.frequent_tokens)
     vocabulary = Vocabulary(config["vocab_size"], frequent, recipe.drawn_tokens, recipe.seed)
     check = checking(recipe, target, pick_held_out(held_out, recipe.watched_tokens), out, watcher)

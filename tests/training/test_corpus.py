@@ -1,6 +1,8 @@
 """Dialogues, shards, and the sampler that fills them."""
 
+import shutil
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import mlx.core as mx
@@ -9,7 +11,7 @@ import pytest
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs, to_batch
-from mlx_spec.training.corpus import count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
+from mlx_spec.training.corpus import Corpus, count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
 from mlx_spec.training.dialogue import Dialogue, Limits, Template
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.prompts import questions
@@ -118,6 +120,18 @@ def test_what_others_sample_meanwhile_joins_at_the_next_epoch(sampled_folder: Pa
     assert len(next(batches).ids) == 4
     there.extend(training[4:9])
     assert len(next(batches).ids) == 9
+
+
+def test_a_corpus_finds_new_shards_and_reads_none_twice(sampled_folder: Path, tmp_path: Path) -> None:
+    first, *others = shard_paths(sampled_folder)
+    shutil.copy(first, tmp_path)
+    corpus = Corpus(tmp_path)
+    before = list(chain(*corpus.read()))
+    for path in others:
+        shutil.copy(path, tmp_path)
+    after = list(chain(*corpus.read()))
+    assert len(after) == len(list(chain(*read_corpus(sampled_folder))))
+    assert {id(sample) for sample in before} <= {id(sample) for sample in after}
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
