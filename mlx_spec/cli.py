@@ -221,15 +221,9 @@ def _prompt(prompt: str | None, file: Path | None, values: list[str] | None) -> 
 
 
 def _mount_training() -> None:
-    from mlx_spec.training.command import draft, narrow, sample
-    from mlx_spec.training.heads_command import eagle, medusa, states
+    from mlx_spec.training.command import app as commands
 
-    train_app.command("draft")(draft)
-    train_app.command("sample")(sample)
-    train_app.command("narrow")(narrow)
-    train_app.command("eagle")(eagle)
-    train_app.command("medusa")(medusa)
-    train_app.command("states")(states)
+    train_app.registered_commands += commands.registered_commands
 
 
 def main() -> None:

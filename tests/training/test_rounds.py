@@ -1,6 +1,8 @@
 """Tokens a round on held-out questions: counted as decoding counts them, the same questions for each shape."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +68,10 @@ def test_the_command_prints_lines_or_one_object(target_folder: Path, sampled_fol
     report = json.loads(done.stdout)
     assert [one["shape"] for one in report["rounds"]] == ["2", "2x2:3"]
     assert report["rounds"][0]["tokens_a_round"][0] > 1.0
+
+
+def test_the_command_line_offers_every_training_command() -> None:
+    offered = subprocess.run([sys.executable, "-m", "mlx_spec.cli", "train", "--help"], capture_output=True, text=True)
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert f" {name} " in offered.stdout, name
