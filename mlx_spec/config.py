@@ -62,6 +62,15 @@ def tree_settings(text: str) -> dict[str, Any]:
     }
 
 
+def fixed_rounds(shape: int | str, acceptance: AcceptanceRule = "coupled") -> "SpeculativeConfig":
+    """Rounds that all draft the same: a chain of `shape` tokens, or a tree as `tree_settings` reads it.
+
+    Without the threshold every chain has the full length, as mlx-lm's has. Raises ConfigError.
+    """
+    settings = {"lookahead": shape} if isinstance(shape, int) else tree_settings(shape)
+    return SpeculativeConfig(adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=acceptance, **settings)
+
+
 def _check_biases(biases: object) -> None:
     if isinstance(biases, Mapping):
         biases = tuple(biases.items())

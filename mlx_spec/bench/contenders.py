@@ -28,7 +28,7 @@ from mlx_spec.bench.plan import (
     drafter_of,
     way_of,
 )
-from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, tree_settings
+from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, fixed_rounds
 from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
@@ -91,14 +91,8 @@ class Ours(Contender):
         rule: AcceptanceRule = "coupled",
         tell: Callable[[str, float], None] = lambda stage, fraction: None,
     ) -> None:
-        # Without the threshold every draft has the full length, as mlx-lm's has.
-        fixed = SpeculativeConfig(adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=rule)
-        if way.length is not None:
-            config = replace(fixed, lookahead=way.length)
-        elif way.tree is not None:
-            config = replace(fixed, **tree_settings(way.tree))
-        else:
-            config = SpeculativeConfig(tree_speculation=way.trees)
+        shape = way.length or way.tree
+        config = fixed_rounds(shape, rule) if shape else SpeculativeConfig(tree_speculation=way.trees)
         self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)

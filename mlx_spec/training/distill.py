@@ -71,9 +71,8 @@ def distil(
     """Make a draft for a target and leave it in `out`, going on from the draft in `start` where one is given.
 
     All shards below `corpus` are used, also those that others write meanwhile; only what they lack at first of
-    `recipe.answer_tokens` is sampled. At each check the
-    float weights go to `OUT.safetensors`, to start from after an accident. Raises TrainingError, ModelError,
-    StorageError.
+    `recipe.answer_tokens` is sampled. At each check the float weights go to `OUT.safetensors`, to start from after an
+    accident. Raises TrainingError, ModelError, StorageError.
     """
     if trainer == "torch":
         require_torch()

@@ -1,13 +1,13 @@
 """Every setting of the recipe for an EAGLE-3 head, in one frozen value."""
 
-import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
+from mlx_spec.training.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class EagleRecipe:
+class EagleRecipe(Schedule):
     """How a head that reads the target's hidden states is trained. The defaults made `resources/starter/eagle`."""
 
     seed: int = 0
@@ -34,12 +34,7 @@ class EagleRecipe:
     other_rate: float = 1e-3
     """AdamW's, for the vocabulary matrix and the norms."""
     weight_decay: float = 0.01
-    warm_up: float = 0.02
-    final_rate: float = 0.02
     variation_from: float = 0.6
-    variation_weight: float = 0.5
-    rounded_from: float = 0.85
-    """From this share of the time on the weights are rounded as in the export; see `rounding.Rounding`."""
     held_out_tokens: int = 24_000
     watched_tokens: int = 4000
     checks: int = 16
@@ -48,6 +43,7 @@ class EagleRecipe:
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, its value and its range."""
+        Schedule.__post_init__(self)  # `super()` knows no class that slots were added to
         for name in (
             "answer_tokens",
             "draft_tokens",
@@ -60,17 +56,7 @@ class EagleRecipe:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "at least 1")
-        for name in (
-            "few_until",
-            "step_decay",
-            "warm_up",
-            "final_rate",
-            "variation_from",
-            "variation_weight",
-            "rounded_from",
-        ):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(name, getattr(self, name), "between 0 and 1")
+        self.check_shares("few_until", "step_decay")
         for name in ("minutes", "matrix_rate", "other_rate"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(name, getattr(self, name), "more than 0")
@@ -81,22 +67,6 @@ class EagleRecipe:
     def taps_of(self, layers: int) -> tuple[int, ...]:
         """The layers to read of a target with so many: EAGLE-3's own choice unless the recipe names others."""
         return self.taps or (1, layers // 2 - 1, layers - 4)
-
-    def rate_at(self, progress: float) -> float:
-        """The share of the full learning rate when `progress` (0 to 1) of the time is over: a warm-up, then a half
-        cosine."""
-        if progress < self.warm_up:
-            return progress / self.warm_up
-        along = min(1.0, (progress - self.warm_up) / max(1e-9, 1.0 - self.warm_up))
-        return self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + math.cos(math.pi * along))
-
-    def variation_at(self, progress: float) -> float:
-        """The weight of Σ|q - p| in the loss: none at first, `variation_weight` for the last part of the time."""
-        return self.variation_weight if progress >= self.variation_from else 0.0
-
-    def rounds_at(self, progress: float) -> bool:
-        """Whether a step that begins when `progress` of the time is over rounds the weights first."""
-        return progress >= self.rounded_from
 
     def steps_at(self, progress: float) -> int:
         """How many tokens a step of training drafts in a row."""

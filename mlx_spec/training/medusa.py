@@ -26,6 +26,7 @@ from mlx_spec.training.corpus import Sample, count_answers, read_corpus
 from mlx_spec.training.distill import Trainer, Watcher, pick_held_out, sample_answers
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
+from mlx_spec.training.schedule import Schedule
 from mlx_spec.training.target import Target, load_target
 
 
@@ -213,7 +214,7 @@ def _train(
     clock: Callable[[], float],
 ) -> None:
     optimizer = optim.AdamW(recipe.rate, betas=[0.9, 0.98], weight_decay=0.01, bias_correction=True)
-    rates = Recipe(warm_up=recipe.warm_up)
+    rates = Schedule(warm_up=recipe.warm_up)
     batches = glances(training, recipe.heads, recipe.batch_tokens, recipe.seed)
     start, tokens, step = clock(), 0, 0
     while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:

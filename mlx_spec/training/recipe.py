@@ -1,10 +1,10 @@
 """Every setting of the distilling recipe, in one frozen value."""
 
-import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
 from mlx_spec.training.dialogue import Limits
+from mlx_spec.training.schedule import Schedule
 
 LIMITS = Limits(question=64, answer=256, total=384)
 
@@ -20,7 +20,7 @@ class DraftShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Schedule):
     """How a draft is distilled. The defaults made `resources/starter`."""
 
     seed: int = 0
@@ -47,12 +47,6 @@ class Recipe:
     other_rate: float = 1.4e-3
     """AdamW's, for the embedding and the norms."""
     weight_decay: float = 0.01
-    warm_up: float = 0.02
-    final_rate: float = 0.02
-    variation_from: float = 0.7
-    variation_weight: float = 0.5
-    rounded_from: float = 0.85
-    """From this share of the time on the weights are rounded as in the export; see `rounding.Rounding`."""
     held_out_tokens: int = 24_000
     watched_tokens: int = 3000
     checks: int = 10
@@ -62,22 +56,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raises ConfigError, naming the field, its value and its range."""
+        Schedule.__post_init__(self)  # `super()` knows no class that slots were added to
         for name in ("answer_tokens", "shard_tokens", "rows", "batch_tokens", "frequent_tokens", "held_out_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(name, getattr(self, name), "at least 1")
         if self.drawn_tokens < 0:
             raise ConfigError("drawn_tokens", self.drawn_tokens, "zero or more")
-        for name in (
-            "self_asked_share",
-            "second_turn_share",
-            "warm_up",
-            "final_rate",
-            "variation_from",
-            "variation_weight",
-            "rounded_from",
-        ):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(name, getattr(self, name), "between 0 and 1")
+        self.check_shares("self_asked_share", "second_turn_share")
         for name in ("minutes", "matrix_rate", "other_rate"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(name, getattr(self, name), "more than 0")
@@ -86,19 +71,3 @@ class Recipe:
         for name in ("layer_bits", "embedding_bits"):
             if getattr(self, name) not in (4, 6, 8):
                 raise ConfigError(name, getattr(self, name), "4, 6 or 8")
-
-    def rate_at(self, progress: float) -> float:
-        """The share of the full learning rate when `progress` (0 to 1) of the time is over: a warm-up, then a half
-        cosine."""
-        if progress < self.warm_up:
-            return progress / self.warm_up
-        along = min(1.0, (progress - self.warm_up) / max(1e-9, 1.0 - self.warm_up))
-        return self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + math.cos(math.pi * along))
-
-    def variation_at(self, progress: float) -> float:
-        """The weight of Σ|q - p| in the loss: none at first, `variation_weight` for the last part of the time."""
-        return self.variation_weight if progress >= self.variation_from else 0.0
-
-    def rounds_at(self, progress: float) -> bool:
-        """Whether a step that begins when `progress` of the time is over rounds the weights first."""
-        return progress >= self.rounded_from

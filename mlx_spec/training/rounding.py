@@ -42,10 +42,12 @@ def rounding(config: dict[str, Any], bits: int, vocabulary_bits: int, vocabulary
 @contextmanager
 def rounded_weights(module: nn.Module, rounding: Rounding | None) -> Iterator[None]:
     """For a while the module's matrices are rounded, where a rounding is given; then they are what they were."""
+    if rounding is None:
+        yield
+        return
     floats = module.parameters()
     named: list[tuple[str, Any]] = tree_flatten(floats)
-    if rounding is not None:
-        module.update(tree_unflatten([(n, rounding.rounded(n, w) if w.ndim == 2 else w) for n, w in named]))
+    module.update(tree_unflatten([(name, rounding.rounded(name, w)) for name, w in named if w.ndim == 2]))
     try:
         yield
     finally:

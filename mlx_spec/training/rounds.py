@@ -3,11 +3,10 @@ trees. The measure of training that no clock disturbs."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
-from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig, tree_settings
+from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig, fixed_rounds
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.errors import ConfigError
 from mlx_spec.events import GenerationFinished
@@ -31,13 +30,10 @@ class Rounds:
 
 
 def shape_settings(shape: str) -> SpeculativeConfig:
-    """Rounds that always draft the same: a chain of "4", or a tree as `tree_settings` reads it. Raises ConfigError."""
-    fixed: dict[str, Any] = {"adaptive_lookahead": False, "acceptance_threshold": 0.0}
-    if shape.isdecimal():
-        return SpeculativeConfig(**fixed, lookahead=int(shape))
+    """What "4" or "6x8:48" asks for, see `fixed_rounds`. Raises ConfigError."""
     if shape == "off":
         raise ConfigError("shapes", shape, "a chain's length as in 4, or a tree as in 3x2 or 6x8:48")
-    return SpeculativeConfig(**fixed, **tree_settings(shape))
+    return fixed_rounds(int(shape) if shape.isdecimal() else shape)
 
 
 def measure_rounds(

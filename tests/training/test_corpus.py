@@ -11,7 +11,7 @@ import pytest
 
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.batches import epochs, to_batch
-from mlx_spec.training.corpus import Corpus, count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
+from mlx_spec.training.corpus import Corpus, Sample, count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
 from mlx_spec.training.dialogue import Dialogue, Limits, Template
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.prompts import questions
@@ -111,6 +111,13 @@ def test_the_frequent_tokens_are_those_of_the_answers(sampled_folder: Path) -> N
     assert len(kept) == 10
     assert counts[kept].min() >= np.delete(counts, kept).max()
     assert len(frequent_tokens(training, 10_000)) == len(set(said.tolist()))
+
+
+def test_of_the_frequent_tokens_the_most_frequent_come_in_the_order_of_their_ids() -> None:
+    """Ids 0, 2, 3 and 4 are said 5, 9, 1 and 7 times; 1 only in a question."""
+    ids = np.repeat([0, 1, 2, 3, 4], [5, 20, 9, 1, 7]).astype(np.int32)
+    sample = Sample(ids, ids != 1, np.zeros((22, 4), np.uint16), 0.0, held_out=False)
+    assert frequent_tokens([sample], 3).tolist() == [0, 2, 4]
 
 
 def test_what_others_sample_meanwhile_joins_at_the_next_epoch(sampled_folder: Path) -> None:
