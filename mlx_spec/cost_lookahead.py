@@ -78,9 +78,16 @@ class CostLookahead:
         self._worth: dict[str, Ratio] = {}
 
     def begin(self) -> None:
-        """Another answer: what the machine costs stays true, how drafts fare is to be learnt again."""
+        """Another answer: what the machine costs stays true. What its context costs and how drafts fare is to be learnt
+        again, and no debt is left of tries: with a long context one costs what a short text saves up in a hundred
+        rounds."""
+        self._verify.begin()
+        for times in self._draft_times.values():
+            times.begin()
         for acceptance in self._acceptance.values():
             acceptance.begin()
+        self._likeness.clear()
+        self._purse_ms = max(0.0, self._purse_ms)
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The best round by expectation, or a try that is due."""
@@ -223,15 +230,16 @@ class CostLookahead:
         return rival if price <= self._purse_ms else None
 
     def _cheap_reading_ms(self, option: Option | None) -> float:
-        """What it takes a drafter to read what it fell behind by, where that is cheap: else 0.
+        """What it takes a drafter to read what it fell behind by, where that is cheap, else 0; at most two steps.
 
         It reads each token once, however often it is tried, so that this is no part of what a try costs. Were it one, a
-        drafter that falls behind faster than can be spent on tries would never be tried again.
+        drafter that falls behind faster than can be spent on tries would never be tried again. But a long prompt that
+        was not read yet is dearer than what is left of an answer may bring.
         """
         times = self._draft_times.get(option.drafter) if option is not None else None
         if option is None or times is None or times.at(0.0, 1) > _CHEAP_READING * self._verify.at(1):
             return 0.0
-        return times.at(0.0, option.behind)
+        return min(times.at(0.0, option.behind), _FULL_PURSE_STEPS * self._verify.at(1))
 
     @staticmethod
     def _gain(choice: _Choice, plain: _Choice) -> str:

@@ -6,6 +6,7 @@ controller built on it can be tested with made-up costs.
 """
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +27,12 @@ _KEPT_SHARE: Final = 0.995
 # Kalman filter of the verify times, in units of the calibrated curve: noise of one observation, and how much the common
 # scale and the extra slope may wander from one round to the next.
 _OBSERVATION_NOISE: Final = 0.08
+_SCALE_VARIANCE: Final = 0.01
+_TILT_VARIANCE: Final = 0.0004
+_NEW_TEXT_VARIANCE: Final = 0.05
+# A machine that got busy is a new scale. A new slope is rarer, and one that is none would park a draft that pays.
+_SURPRISED_SCALE_VARIANCE: Final = 0.25
+_SURPRISED_TILT_VARIANCE: Final = 0.02
 _SCALE_WANDER: Final = 0.02
 _SLOPE_WANDER: Final = 0.006
 _CLIP: Final = 0.6
@@ -63,9 +70,9 @@ class VerifyTimes:
     def __init__(self, calibration: Calibration | None) -> None:
         self._curve = list(calibration.verify_ms) if calibration else []
         self._widths = set(range(1, len(self._curve) + 1))
-        self._scale, self._tilt = 1.0, 0.0
+        self._scale, self._tilt, self._least = 1.0, 0.0, math.inf
         # Variances of scale and tilt, and their covariance.
-        self._scale_var, self._tilt_var, self._cross = 0.01, 0.0004, 0.0
+        self._scale_var, self._tilt_var, self._cross = _SCALE_VARIANCE, _TILT_VARIANCE, 0.0
         self._own: dict[int, float] = {}
         self.surprises = 0
         """Passes in a row that took much more or less than expected."""
@@ -74,6 +81,18 @@ class VerifyTimes:
     def known_widths(self) -> int:
         """How many widths have been measured."""
         return len(self._widths)
+
+    def begin(self) -> None:
+        """Another text: what the context of the last one added is no part of it, and the machine takes what it took at
+        the end of the text where it took least. What is dearer is learnt again in a round or two.
+
+        While parked no wide pass is seen: a long text's costs, kept, would keep a short one parked for good.
+        """
+        if len(self._curve) > 1:  # else the tilt is all that is known of wide passes
+            self._tilt = 0.0
+        self._least = self._scale = min(self._least, self._scale)
+        self._own.clear()
+        self._scale_var, self._tilt_var, self._cross = _NEW_TEXT_VARIANCE, _TILT_VARIANCE, 0.0
 
     def at(self, width: int) -> float:
         """Expected milliseconds of a pass over `width` tokens; 1 while nothing is known."""
@@ -97,7 +116,8 @@ class VerifyTimes:
         error = max(-_CLIP, min(_CLIP, (milliseconds - expected) / expected)) * expected / unit
         self.surprises = self.surprises + 1 if abs(milliseconds - expected) > _SURPRISE * expected else 0
         if self.surprises >= 2:  # a new regime: what was learnt about the old one must not hold back
-            self._scale_var, self._tilt_var = max(self._scale_var, 0.25), max(self._tilt_var, 0.25)
+            self._scale_var = max(self._scale_var, _SURPRISED_SCALE_VARIANCE)
+            self._tilt_var = max(self._tilt_var, _SURPRISED_TILT_VARIANCE)
             self._own.clear()
         along, across = self._base(width) / unit, float(width - 1)
         self._scale_var += _SCALE_WANDER**2
@@ -133,6 +153,13 @@ class DraftTimes:
     def __init__(self, step_ms: float, token_ms: float = 0.0) -> None:
         self._step_ms, self._token_ms = step_ms, token_ms
         self._seen = step_ms > 0
+        self._least_ms = math.inf
+
+    def begin(self) -> None:
+        """Another text: a step takes what it took at the end of the text where it took least. What a long context adds
+        is learnt again where there is one."""
+        if self._seen:
+            self._least_ms = self._step_ms = min(self._least_ms, self._step_ms)
 
     def at(self, steps: float, behind: int = 0) -> float:
         """Expected milliseconds of `steps` draft passes with `behind` tokens to read first."""

@@ -331,6 +331,21 @@ def test_one_stall_of_the_machine_is_no_new_cost() -> None:
     assert times.at(5) == pytest.approx(60, rel=0.05)
 
 
+@pytest.mark.parametrize("slower", [1.4, 1.8, 2.5])
+def test_a_machine_that_was_busy_for_two_rounds_parks_nothing(slower: float) -> None:
+    """They were wide passes: were the slowness taken for the price of width, none would be made again."""
+    quiet, losses = [55.0 + 7 * i for i in range(9)], 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(quiet), 3.0, 0.3))
+        machine = Machine(quiet, 3.0, 0.35, seed)
+        machine.run(chooser, 10)
+        machine.verify_ms = [slower * ms for ms in quiet]
+        machine.run(chooser, 2)
+        machine.verify_ms = quiet
+        losses += loss_after(chooser, machine, 64) / len(SEEDS)
+    assert losses < 0.04
+
+
 def test_a_pass_that_had_its_graph_built_says_nothing_of_the_next() -> None:
     chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(FLAT)))
     for _ in range(4):
@@ -361,6 +376,53 @@ def test_another_answer_is_judged_by_itself(before: float, after: float) -> None
         losses[begins] += loss_after(chooser, Machine(OPENBLAS, 8.0, after, seed + 1000), 40) / len(SEEDS)
     assert losses[True] < 0.12
     assert losses[True] < 0.75 * losses[False]
+
+
+@pytest.mark.parametrize("accepted", [0.05, 0.15, 0.4])
+def test_what_a_long_text_costs_is_not_laid_on_the_next(accepted: float) -> None:
+    """Behind 4,000 tokens passes take twice as long, wide ones and drafts more than that."""
+    short, long = [55.0 + 9 * i for i in range(9)], [100.0 + 27 * i for i in range(9)]
+    losses = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(short), 3.0, 0.3))
+        Machine(short, 3.0, 0.35, seed).run(chooser, 60)
+        chooser.begin()
+        Machine(long, 10.0, accepted, seed + 100, reading_ms=1.2).run(chooser, 64)
+        chooser.begin()
+        losses += loss_after(chooser, Machine(short, 3.0, 0.45, seed + 1000, reading_ms=0.3), 64) / len(SEEDS)
+    assert losses < 0.025
+
+
+def test_a_dear_try_is_not_paid_for_by_the_next_answer() -> None:
+    """A draft that read 4,000 tokens for one vain try would have to save up for thousands of rounds."""
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0))
+    for _ in range(12):
+        chooser.begin()
+        for _ in range(10):
+            chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 8.0, OPENBLAS[1], 1))
+    assert rounds_to_a_try(chooser) < 60
+    chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 5000.0, OPENBLAS[1], 1))
+    chooser.begin()
+    assert rounds_to_a_try(chooser) < 60
+
+
+def test_a_long_prompt_is_not_read_for_a_try() -> None:
+    """4,000 tokens at 1 % of a step each are forty steps."""
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0, 0.9))
+    for _ in range(60):
+        chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 8.0, OPENBLAS[1], 1))
+    assert rounds_to_a_try(chooser, behind=100) < 100
+    chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 8.0, OPENBLAS[1], 1))
+    assert rounds_to_a_try(chooser, behind=4000) == 1000
+
+
+def rounds_to_a_try(chooser: CostLookahead, behind: int = 0) -> int:
+    """How many plain rounds are planned before the next draft."""
+    for rounds in range(1000):
+        if chooser.plan([replace(MODEL, behind=behind)], 100).length:
+            return rounds
+        chooser.observe(SLOW_PLAIN)
+    return 1000
 
 
 def test_what_is_usual_is_where_another_answer_begins() -> None:
