@@ -19,6 +19,7 @@ from mlx_spec.training.eagle_batches import EagleBatch, eagle_batches
 from mlx_spec.training.eagle_export import export_eagle
 from mlx_spec.training.eagle_initial import initial_eagle
 from mlx_spec.training.eagle_recipe import EagleRecipe
+from mlx_spec.training.eagle_start import EagleStart, read_start
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.export import save_floats
 from mlx_spec.training.features import ComputeFeatures, FeatureStore
@@ -77,6 +78,7 @@ class _Lesson:
     token_ids: NDArray[np.int64]
     taps: tuple[int, ...]
     compute: ComputeFeatures
+    start: EagleStart | None
     states: dict[int, NDArray[np.uint16]]
 
     def reach(self, samples: list[Sample], logits_of: StepLogits) -> Reach:
@@ -92,9 +94,11 @@ def train_eagle(
     corpus: Path,
     trainer: Trainer,
     watcher: EagleWatcher,
+    start: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> EagleResult:
-    """Train a head for a target, and leave it in `out` in the published format.
+    """Train a head for a target, and leave it in `out` in the published format, going on from the head in `start`
+    where one is given: with its vocabulary and its layers.
 
     All answers below `corpus` are used; what they lack of `recipe.answer_tokens` is sampled. The target's states are
     kept in `OUT-features`. At each check the float weights go to `OUT.safetensors`, and `OUT.training` takes what a run
@@ -106,7 +110,7 @@ def train_eagle(
     sampling = replace(Recipe(), answer_tokens=recipe.answer_tokens, seed=recipe.seed)
     sample_answers(sampling, target, corpus, trainer, watcher, elsewhere=True)
     watcher.stage("Reading the target's states of held-out answers")
-    lesson = prepare(recipe, target, corpus, trainer)
+    lesson = prepare(recipe, target, corpus, trainer, read_start(start, target) if start else None)
     head = make_trainer(lesson, trainer)
     trained = run(lesson, head, out, watcher, clock)
     watcher.stage("Measuring and exporting")
@@ -129,22 +133,25 @@ def compute_states(
     return len(lesson.training)
 
 
-def prepare(recipe: EagleRecipe, target: Target, corpus: Path, trainer: Trainer) -> _Lesson:
+def prepare(
+    recipe: EagleRecipe, target: Target, corpus: Path, trainer: Trainer, start: EagleStart | None = None
+) -> _Lesson:
     """Read the corpus, choose the draft's vocabulary, and run the target over the held-out side."""
     training, held_out = read_corpus(corpus)
     config = head_config(target)
-    taps = recipe.taps_of(config["num_hidden_layers"])
+    taps = start.taps if start else recipe.taps_of(config["num_hidden_layers"])
     compute = make_features(target, config, taps, trainer)
     watched = pick_held_out(held_out, recipe.held_out_tokens)
     return _Lesson(
-        recipe,
+        recipe.going_on() if start else recipe,
         target,
         config,
         training,
         watched,
-        frequent_tokens(training, recipe.draft_tokens),
+        start.token_ids if start else frequent_tokens(training, recipe.draft_tokens),
         taps,
         compute,
+        start,
         {id(sample): compute(sample.ids[None])[0] for sample in watched},
     )
 
@@ -166,10 +173,13 @@ def make_features(target: Target, config: dict[str, Any], taps: tuple[int, ...],
 
 
 def make_trainer(lesson: _Lesson, trainer: Trainer) -> HeadTrainer:
-    """A head at its start."""
+    """A head at its start, which reads states scaled to about 1."""
     hidden, layers = lesson.config["hidden_size"], lesson.config["num_hidden_layers"]
-    weights = initial_eagle(lesson.target.weights, layers, len(lesson.taps), lesson.token_ids)
     embedding, scales = lesson.target.weights[EMBEDDING], state_scales(list(lesson.states.values()), hidden)
+    if lesson.start:
+        weights = {**lesson.start.weights, "fc.weight": lesson.start.weights["fc.weight"] / scales}
+    else:
+        weights = initial_eagle(lesson.target.weights, layers, len(lesson.taps), lesson.token_ids)
     if trainer == "mlx":
         head = head_of(lesson.config, lesson.target.model, lesson.taps, len(lesson.token_ids))
         return MlxEagleTrainer(lesson.recipe, head, weights, embedding, lesson.token_ids, scales, head_rounding(lesson))

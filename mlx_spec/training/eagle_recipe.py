@@ -1,6 +1,6 @@
 """Every setting of the recipe for an EAGLE-3 head, in one frozen value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlx_spec.errors import ConfigError
 from mlx_spec.training.schedule import Schedule
@@ -67,6 +67,11 @@ class EagleRecipe(Schedule):
     def taps_of(self, layers: int) -> tuple[int, ...]:
         """The layers to read of a target with so many: EAGLE-3's own choice unless the recipe names others."""
         return self.taps or (1, layers // 2 - 1, layers - 4)
+
+    def going_on(self) -> "EagleRecipe":
+        """For a head that was trained before: all steps from the first, and half the rates, as a second run of the
+        shipped head had them."""
+        return replace(self, few_until=0.0, matrix_rate=self.matrix_rate / 2, other_rate=self.other_rate / 2)
 
     def steps_at(self, progress: float) -> int:
         """How many tokens a step of training drafts in a row."""

@@ -59,6 +59,10 @@ def eagle(
         bool, typer.Option(help="Learn from the dialogues whose states are there; `train states` computes them beside.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of prompts, answers and batches.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Go on from the EAGLE-3 head in this folder: its tokens and layers stay, rates are halved."),
+    ] = None,
     anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -68,11 +72,16 @@ def eagle(
     """
     kind = named_trainer(trainer)
     check_target(target, anyway=anyway)
+    if start and (taps or draft_tokens != EagleRecipe().draft_tokens):
+        raise typer.BadParameter(
+            "The head to go on from has its own layers and tokens: leave out --taps and --draft-tokens.",
+            param_hint="--start",
+        )
     recipe = recipe_of(seed, taps, draft_tokens)
     recipe = replace(recipe, answer_tokens=answers, minutes=minutes, only_ready=only_ready)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     with bars() as bar:
-        result = train_eagle(recipe, target, out, folder, kind, EagleBar(bar, answers))
+        result = train_eagle(recipe, target, out, folder, kind, EagleBar(bar, answers), start)
     show(result, out, as_json)
 
 

@@ -21,12 +21,17 @@ def start_weights(target: Target, shape: DraftShape, start: Path | None) -> Weig
     fresh = initial_weights(target.weights, shape)
     if start is None:
         return fresh
-    weights = read_weights(start)
-    for name, wanted in fresh.items():
-        if name not in weights or weights[name].shape != wanted.shape:
+    return fitting(read_weights(start), fresh, f"The draft in {start}")
+
+
+def fitting(weights: Weights, wanted: Weights, owner: str) -> Weights:
+    """Those of the weights that are wanted. Raises TrainingError, naming their owner, where one is not there or has
+    another shape."""
+    for name, like in wanted.items():
+        if name not in weights or weights[name].shape != like.shape:
             found = weights[name].shape if name in weights else "missing"
-            raise TrainingError(f"The draft in {start} cannot be trained on: {name} is {found}, not {wanted.shape}.")
-    return {name: weights[name] for name in fresh}
+            raise TrainingError(f"{owner} cannot be trained on: {name} is {found}, not {like.shape}.")
+    return {name: weights[name] for name in wanted}
 
 
 def read_weights(path: Path) -> Weights:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
@@ -44,7 +45,7 @@ def load_target(folder: Path) -> Target:
     return Target(folder, config, plain_weights(model), model, tokenizer)
 
 
-def plain_weights(model: llama.Model) -> Weights:
+def plain_weights(model: nn.Module) -> Weights:
     """All weights as float32, quantised ones dequantised."""
     flat: dict[str, mx.array] = dict(tree_flatten(model.parameters()))
     weights: Weights = {}

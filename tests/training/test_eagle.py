@@ -12,17 +12,18 @@ import pytest
 from mlx_lm.models.cache import KVCache
 from typer.testing import CliRunner
 
-from mlx_spec.errors import ConfigError, TrainingError
+from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
 from mlx_spec.models.heads.checkpoint import head_kind
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.chains import Reach, walk
 from mlx_spec.training.command import app
 from mlx_spec.training.corpus import Sample, read_corpus
 from mlx_spec.training.distill import Trainer
-from mlx_spec.training.eagle import EagleWatcher, head_config, prepare, train_eagle
+from mlx_spec.training.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
 from mlx_spec.training.eagle_batches import eagle_batches, read_batch
 from mlx_spec.training.eagle_initial import initial_eagle
 from mlx_spec.training.eagle_recipe import EagleRecipe
+from mlx_spec.training.eagle_start import read_start
 from mlx_spec.training.features import FeatureStore
 from mlx_spec.training.mlx_eagle import chain_loss, rollout
 from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_of
@@ -70,7 +71,7 @@ def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
     trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     watcher, out = Seen(), tmp_path / "head"
-    result = train_eagle(RECIPE, target_folder, out, sampled_folder, trainer, watcher, clock_of(30))
+    result = train_eagle(RECIPE, target_folder, out, sampled_folder, trainer, watcher, clock=clock_of(30))
     assert watcher.steps == list(range(1, 30))
     assert len(watcher.reaches) == 3
     assert result.exported.overlap[0] > watcher.reaches[0].overlap[0] > 0
@@ -94,7 +95,7 @@ def test_the_last_steps_see_the_head_as_it_will_be_exported(
     for share in (0.4, 1.0):
         recipe, out = replace(coarse, rounded_from=share), tmp_path / str(share)
         reached[share] = train_eagle(
-            recipe, target_folder, out, sampled_folder, trainer, Seen(), clock_of(60)
+            recipe, target_folder, out, sampled_folder, trainer, Seen(), clock=clock_of(60)
         ).exported.overlap
     assert reached[0.4][0] > reached[1.0][0]
 
@@ -113,11 +114,66 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_check(
 
     out, first, second = tmp_path / "head", Stopping(), Seen()
     with pytest.raises(StoppedError):
-        train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", first, clock_of(12))
-    train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", second, clock_of(12))
+        train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", first, clock=clock_of(12))
+    train_eagle(RECIPE, target_folder, out, sampled_folder, "mlx", second, clock=clock_of(12))
     check = next(step for step, share in zip(first.steps, first.shares, strict=True) if share >= 0.5)
     assert second.steps[0] == check + 1
     assert second.shares[0] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("trainer", BACKENDS)
+def test_a_head_is_trained_on_with_its_own_tokens_and_layers(
+    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    before = train_eagle(RECIPE, target_folder, first, sampled_folder, trainer, Seen(), clock=clock_of(30)).exported
+    other, seen = replace(RECIPE, taps=(), draft_tokens=40, seed=1), Seen()
+    after = train_eagle(other, target_folder, second, sampled_folder, trainer, seen, first, clock_of(30)).exported
+    assert seen.reaches[0].overlap[0] > 0.9 * before.overlap[0]
+    assert after.overlap[0] > before.overlap[0]
+    heads = [read_start(folder, target) for folder in (first, second)]
+    assert heads[0].taps == heads[1].taps == TAPS
+    assert heads[0].token_ids.tolist() == heads[1].token_ids.tolist()
+
+
+def test_going_on_begins_with_the_weights_that_were_there(
+    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+) -> None:
+    train_eagle(RECIPE, target_folder, tmp_path / "head", sampled_folder, "mlx", Seen(), clock=clock_of(4))
+    start = read_start(tmp_path / "head", target)
+    lesson = prepare(RECIPE, target, sampled_folder, "mlx", start)
+    begun = make_trainer(lesson, "mlx").train(iter(()), print, clock_of(1))
+    assert begun.keys() == start.weights.keys()
+    for name, weight in begun.items():
+        assert np.allclose(weight, start.weights[name], atol=1e-6), name
+    assert lesson.recipe.steps_at(0.0) == RECIPE.steps
+
+
+def test_what_training_cannot_go_on_from_is_refused(
+    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelNotFoundError, match="no head"):
+        read_start(tmp_path, target)
+    head = tmp_path / "head"
+    train_eagle(RECIPE, target_folder, head, sampled_folder, "mlx", Seen(), clock=clock_of(2))
+    config = json.loads((head / "config.json").read_text())
+    (head / "config.json").write_text(json.dumps({**config, "norm_before_residual": True}))
+    with pytest.raises(TrainingError, match="paper's form"):
+        read_start(head, target)
+    asked = [
+        "eagle",
+        "--target",
+        str(target_folder),
+        "--out",
+        str(tmp_path / "on"),
+        "--start",
+        str(head),
+        "--taps",
+        "0",
+    ]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert "--taps" in refused.output
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ class Eagle3Layer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes a
 
     def __init__(self, shape: LayerShape, *, norm_before_residual: bool) -> None:
         super().__init__()
-        self._norm_before_residual = norm_before_residual
+        self.norm_before_residual = norm_before_residual
         self.input_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.hidden_norm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.self_attn = HeadAttention(shape, 2 * shape.hidden)
@@ -54,7 +54,7 @@ class Eagle3Layer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes a
         """Both inputs and the output are `[n, hidden]`."""
         normed = self.hidden_norm(states)
         pair = mx.concatenate([self.input_layernorm(embedded), normed], axis=-1)
-        states = (normed if self._norm_before_residual else states) + self.self_attn(pair, cache, offset, mask)
+        states = (normed if self.norm_before_residual else states) + self.self_attn(pair, cache, offset, mask)
         return states + self.mlp(self.post_attention_layernorm(states))
 
 
@@ -88,6 +88,11 @@ class Eagle3Head(nn.Module):  # type: ignore[misc]
     def taps(self) -> tuple[int, ...]:
         """See `EagleHead`."""
         return self._taps
+
+    @property
+    def token_ids(self) -> mx.array | None:
+        """The target's ids `[draft vocab]` of the tokens that it drafts; None where it drafts them all."""
+        return self._token_ids
 
     def fuse(self, features: mx.array) -> mx.array:
         """See `EagleHead`."""
