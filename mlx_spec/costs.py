@@ -70,7 +70,7 @@ class VerifyTimes:
     def __init__(self, calibration: Calibration | None) -> None:
         self._curve = list(calibration.verify_ms) if calibration else []
         self._widths = set(range(1, len(self._curve) + 1))
-        self._scale, self._tilt, self._least = 1.0, 0.0, math.inf
+        self._scale, self._tilt, self._least_scale = 1.0, 0.0, math.inf
         # Variances of scale and tilt, and their covariance.
         self._scale_var, self._tilt_var, self._cross = _SCALE_VARIANCE, _TILT_VARIANCE, 0.0
         self._own: dict[int, float] = {}
@@ -90,7 +90,7 @@ class VerifyTimes:
         """
         if len(self._curve) > 1:  # else the tilt is all that is known of wide passes
             self._tilt = 0.0
-        self._least = self._scale = min(self._least, self._scale)
+        self._least_scale = self._scale = min(self._least_scale, self._scale)
         self._own.clear()
         self._scale_var, self._tilt_var, self._cross = _NEW_TEXT_VARIANCE, _TILT_VARIANCE, 0.0
 

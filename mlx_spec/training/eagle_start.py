@@ -37,7 +37,7 @@ def read_start(folder: Path, target: Target) -> EagleStart:
     if kind is None:
         raise ModelNotFoundError(f"There is no head in {folder}: give the folder of an EAGLE-3 head.")
     head = load_head(folder, kind, target.model, target.folder.name)
-    if not isinstance(head, Eagle3Head) or head.midlayer.norm_before_residual:
+    if not isinstance(head, Eagle3Head) or head.midlayer.norm_before_residual or "embed_tokens" in head:
         raise TrainingError(
             f"The head in {folder} cannot be trained on: training makes EAGLE-3 heads of the paper's form."
         )

@@ -160,6 +160,12 @@ def test_what_training_cannot_go_on_from_is_refused(
     (head / "config.json").write_text(json.dumps({**config, "norm_before_residual": True}))
     with pytest.raises(TrainingError, match="paper's form"):
         read_start(head, target)
+    (head / "config.json").write_text(json.dumps(config))
+    weights: Any = mx.load(str(head / "model.safetensors"))
+    weights["embed_tokens.weight"] = mx.zeros(target.weights["model.embed_tokens.weight"].shape)
+    mx.save_safetensors(str(head / "model.safetensors"), weights)
+    with pytest.raises(TrainingError, match="paper's form"):
+        read_start(head, target)
     asked = [
         "eagle",
         "--target",
