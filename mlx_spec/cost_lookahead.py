@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.costs import Acceptance, Calibration, DraftTimes, Ratio, VerifyTimes, expected_round, expected_tree
+from mlx_spec.costs import Calibration, DraftTimes, VerifyTimes, expected_round
+from mlx_spec.odds import Acceptance, Outlook, Ratio, expected_tree
 from mlx_spec.plan import Observation, Option, Plan, chain_by_first
 from mlx_spec.tree import Shape
 
@@ -67,10 +68,12 @@ class CostLookahead:
         if calibration is not None:
             self._draft_times["model"] = DraftTimes(calibration.draft_step_ms, calibration.draft_token_ms)
         self._acceptance: dict[tuple[str, int], Acceptance] = {}
+        self._outlook = Outlook()
         self._likeness: dict[str, float] = {}
         self._last: _Choice | None = None
         self._purse_ms = 0.0
         self._since_try = self._since_plain = 0
+        self._unsettled = False  # the costs have changed, and no plain step was measured since
         self._stops_early = False  # the draft takes no pass behind its end
         self._usual_rate: float | None = None  # tokens a millisecond without the try that is under way
         self._shapes = tree_shapes(config)
@@ -86,6 +89,7 @@ class CostLookahead:
             times.begin()
         for acceptance in self._acceptance.values():
             acceptance.begin()
+        self._outlook.begin()
         self._likeness.clear()
         self._purse_ms = max(0.0, self._purse_ms)
 
@@ -125,10 +129,13 @@ class CostLookahead:
     def observe(self, round_: Observation) -> None:
         """Learn times and acceptance from a round."""
         self._since_try += 1
-        self._since_plain = self._since_plain + 1 if round_.drafted else 0
         width = round_.drafted + 1
+        self._since_plain += 1
         if not round_.built_anew:
             self._verify.observe(width, round_.verify_ms)
+            self._unsettled |= self._verify.surprises >= 2
+            if width == 1:
+                self._since_plain, self._unsettled = 0, False
         spent = round_.draft_ms + (self._verify.at(width) if round_.built_anew else round_.verify_ms)
         self._purse_ms = min(self._purse_ms + _TRIES_SHARE * spent, _FULL_PURSE_STEPS * self._verify.at(1))
         option = round_.option
@@ -141,6 +148,9 @@ class CostLookahead:
             times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
             beside = 0 if round_.shape is None else _beside(round_.shape)
             times.observe(max(1, round_.passes), option.behind + beside, round_.draft_ms)
+        if round_.tested:
+            right = round_.accepted > 0 if round_.shape is None else round_.hits[0][1] == 1
+            self._outlook.observe(option.drafter, right, self._of(option).promise)
         if round_.shape is None:
             self._stops_early |= 0 < round_.passes < round_.asked
             self._of(option).observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
@@ -171,7 +181,9 @@ class CostLookahead:
         return plan if plan.length else None
 
     def _of(self, option: Option) -> Acceptance:
-        return self._acceptance.setdefault((option.drafter, option.trust), Acceptance())
+        acceptance = self._acceptance.setdefault((option.drafter, option.trust), Acceptance())
+        acceptance.outlook = self._outlook.of(option.drafter)
+        return acceptance
 
     def _choices(self, option: Option, room: int) -> list[_Choice]:
         longest = min(option.limit, room, self._config.max_lookahead)
@@ -212,8 +224,8 @@ class CostLookahead:
     def _due_try(self, chosen: _Choice, choices: list[_Choice], plain: _Choice) -> _Choice | None:
         """Another round that is worth its price for what it would teach: the best draft while parked, else one token
         more than is usual, or a plain step."""
-        if chosen.option is not None and self._verify.surprises >= 2 and self._since_plain >= 2:
-            return plain  # the costs have changed, and all of them are measured against a plain step
+        if chosen.option is not None and self._unsettled and self._since_plain >= 2:
+            return plain  # all costs are measured against a plain step
         if self._since_try < _FEWEST_ROUNDS_BETWEEN_TRIES:
             return None
         if chosen.option is None:

@@ -1,29 +1,12 @@
-"""What a round costs and what it yields, learnt from the rounds themselves.
-
-Times: a verify pass by its width (tokens scored at once) and a draft by its length. Yield: how often a drafted token is
-accepted, by drafter and by its place in the chain. Values and floats only: knows no model and no clock, so that the
-controller built on it can be tested with made-up costs.
+"""What a round costs, learnt from the rounds themselves: a verify pass by its width (tokens scored at once), a draft by
+its length. Values and floats only: knows no model and no clock, so that the controller built on it can be tested with
+made-up costs.
 """
 
-import heapq
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from mlx_spec.tree import Shape
-
-_SLOW_ROUNDS: Final = 64.0
-_FAST_ROUNDS: Final = 8.0
-# How far the last rounds must stray from the long mean, in standard errors, before the long mean is given up.
-_CHANGED_ERRORS: Final = 2.5
-_PRIOR_WEIGHT: Final = 5.0
-# Of a text with fewer rounds it is not told how drafts fare in it.
-_TELLING_ROUNDS: Final = 4.0
-_FIRST_GUESS: Final = 0.5
-_FIRST_SIBLING: Final = 0.3
-_PRIOR_ROUNDS: Final = 32.0
-_KEPT_SHARE: Final = 0.995
 # Kalman filter of the verify times, in units of the calibrated curve: noise of one observation, and how much the common
 # scale and the extra slope may wander from one round to the next.
 _OBSERVATION_NOISE: Final = 0.08
@@ -152,13 +135,13 @@ class DraftTimes:
 
     def __init__(self, step_ms: float, token_ms: float = 0.0) -> None:
         self._step_ms, self._token_ms = step_ms, token_ms
-        self._seen = step_ms > 0
-        self._least_ms = math.inf
+        self._looks = 2 if step_ms > 0 else 0
+        self._first_ms = self._least_ms = math.inf
 
     def begin(self) -> None:
         """Another text: a step takes what it took at the end of the text where it took least. What a long context adds
         is learnt again where there is one."""
-        if self._seen:
+        if self._looks > 1:
             self._least_ms = self._step_ms = min(self._least_ms, self._step_ms)
 
     def at(self, steps: float, behind: int = 0) -> float:
@@ -170,131 +153,14 @@ class DraftTimes:
         if behind > _FEW_BEHIND and not self._token_ms:
             return  # a text to catch up on, at a price that nobody measured: it says nothing about a step
         step = max(0.0, milliseconds - self._token_ms * behind) / steps
-        if self._seen:
-            step = min(step, 3.0 * self._step_ms)
-        self._step_ms += (0.15 if self._seen else 1.0) * (step - self._step_ms)
-        self._seen = True
-
-
-@dataclass(slots=True)
-class Rate:
-    """The share of successes: a long mean that is given up for the last few when they say something else."""
-
-    weight: float = 0.0
-    mean: float = 0.0
-    _fast_weight: float = 0.0
-    _fast: float = 0.0
-
-    def add(self, share: float) -> None:
-        """Count one trial of many parts, of which `share` were successes."""
-        self.weight = min(self.weight + 1.0, _SLOW_ROUNDS)
-        self.mean += (share - self.mean) / self.weight
-
-    def observe(self, success: bool) -> bool:
-        """Count one trial; True where it made the past worthless."""
-        self.add(success)
-        self._fast_weight = min(self._fast_weight + 1.0, _FAST_ROUNDS)
-        self._fast += (success - self._fast) / self._fast_weight
-        # An exponential mean over n rounds varies as one over 2n - 1 trials.
-        error = (max(self.mean * (1.0 - self.mean), 0.02) / (2.0 * _FAST_ROUNDS - 1.0)) ** 0.5
-        changed = self.weight > 2 * _FAST_ROUNDS and abs(self._fast - self.mean) > _CHANGED_ERRORS * error
-        if changed:
-            self.weight, self.mean = self._fast_weight, self._fast
-        return changed
-
-    def doubt(self) -> None:
-        """Keep the mean as no more than a hint."""
-        self.weight = min(self.weight, 1.0)
-
-
-@dataclass(slots=True)
-class Ratio:
-    """What came over what was promised, of the last few hundred rounds; 1 while little is known."""
-
-    came: float = _PRIOR_ROUNDS
-    promised: float = _PRIOR_ROUNDS
-
-    @property
-    def value(self) -> float:
-        """The ratio."""
-        return self.came / self.promised
-
-    def observe(self, came: float, promised: float) -> None:
-        """Add one round."""
-        self.came = _KEPT_SHARE * self.came + came
-        self.promised = _KEPT_SHARE * self.promised + promised
-
-
-@dataclass(slots=True)
-class Acceptance:
-    """How a drafter's chains fare: for each place, how often it drafts on that far and how often that is accepted."""
-
-    accepted: list[Rate] = field(default_factory=list)
-    drafted: list[Rate] = field(default_factory=list)
-    siblings: list[Rate] = field(default_factory=list)
-    """For the second guess of a place, the third, and so on: how often it is right where those before it are wrong."""
-    usual: Rate = field(default_factory=Rate)
-    """How often a first guess is accepted, a text one trial: what a new text is taken to be like."""
-
-    def begin(self) -> None:
-        """Another text: of the last one a hint is kept, and its part in what is usual."""
-        if self.accepted and self.accepted[0].weight > _TELLING_ROUNDS:
-            self.usual.add(self.accepted[0].mean)
-        for rate in (*self.accepted, *self.drafted, *self.siblings):
-            rate.doubt()
-
-    def observe_tree(self, hits: Sequence[tuple[int, int]]) -> None:
-        """Learn from a tree: for each tested place, how many guesses there were and which was right (0: none)."""
-        for place, (guesses, right) in enumerate(hits):
-            while len(self.accepted) <= place:
-                self.accepted.append(Rate())
-                self.drafted.append(Rate())
-            self.accepted[place].observe(right == 1)
-            while len(self.siblings) < guesses - 1:
-                self.siblings.append(Rate())
-            for guess in range(2, guesses + 1):
-                if right == 0 or right >= guess:
-                    self.siblings[guess - 2].observe(right == guess)
-
-    def guesses(self, place: int, count: int) -> list[float]:
-        """The chance that the first guess at a place is right, that the second is, ..., `count` of them."""
-        first = self.rates(place + 1)[place][1]
-        chances, left, sibling = [first], 1.0 - first, _FIRST_SIBLING
-        for rank in range(count - 1):
-            if rank < len(self.siblings):
-                sibling = _shrunk(self.siblings[rank], sibling)
-            chances.append(left * sibling)
-            left -= chances[-1]
-        return chances
-
-    def observe(self, asked: int, drafted: int, tested: int, accepted: int) -> None:
-        """Learn from one round that asked for `asked` tokens and got `drafted`."""
-        while len(self.accepted) < asked:
-            self.accepted.append(Rate())
-            self.drafted.append(Rate())
-        for place in range(tested):
-            if self.accepted[place].observe(place < accepted):
-                # The places behind are seldom reached now: what they were like says little about the new text.
-                for behind in self.accepted[place + 1 :]:
-                    behind.doubt()
-        for place in range(min(asked, drafted + 1)):
-            self.drafted[place].observe(place < drafted)
-
-    def rates(self, length: int) -> list[tuple[float, float]]:
-        """For each of `length` places: the chance that it is drafted (given the one before was), and that it is then
-        accepted. A place that is little known is taken to be like the one before it."""
-        chances = []
-        accepted, drafted = _shrunk(self.usual, _FIRST_GUESS), 1.0
-        for place in range(length):
-            if place < len(self.accepted):
-                accepted = _shrunk(self.accepted[place], accepted)
-                drafted = _shrunk(self.drafted[place], drafted)
-            chances.append((drafted, accepted))
-        return chances
-
-
-def _shrunk(rate: Rate, prior: float) -> float:
-    return (rate.weight * rate.mean + _PRIOR_WEIGHT * prior) / (rate.weight + _PRIOR_WEIGHT)
+        self._looks += 1
+        if self._looks == 1:
+            # Graphs and kernels may have been built in it: of the first two looks the cheaper one counts.
+            self._first_ms = step
+        elif self._looks == 2:
+            self._step_ms = min(self._first_ms, step)
+        else:
+            self._step_ms += 0.15 * (min(step, 3.0 * self._step_ms) - self._step_ms)
 
 
 def expected_round(verify: VerifyTimes, draft_ms: float, rates: list[tuple[float, float]]) -> tuple[float, float]:
@@ -310,30 +176,3 @@ def expected_round(verify: VerifyTimes, draft_ms: float, rates: list[tuple[float
         standing *= drafted * accepted
         tokens += standing
     return tokens, milliseconds + reached * verify.at(len(rates) + 1)
-
-
-def expected_tree(acceptance: Acceptance, shape: Shape) -> float:
-    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right.
-
-    For a tree grown by probability, those of the best nodes as far as the ranks of guesses tell: it knows its own
-    probabilities besides, so it does better.
-    """
-    chances = [acceptance.guesses(place, children) for place, children in enumerate(shape.branching)]
-    if shape.nodes is None:
-        tokens, standing = 1.0, 1.0
-        for level in chances:
-            standing *= sum(level)
-            tokens += standing
-        return tokens
-    tokens = 1.0
-    candidates = [(-chance, 0) for chance in chances[0]]
-    heapq.heapify(candidates)
-    for _ in range(shape.nodes):
-        if not candidates:
-            break
-        negative, place = heapq.heappop(candidates)
-        tokens -= negative
-        if place + 1 < shape.depth:
-            for chance in chances[place + 1]:
-                heapq.heappush(candidates, (negative * chance, place + 1))
-    return tokens

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.costs import Calibration, Rate, VerifyTimes, expected_round
+from mlx_spec.costs import Calibration, DraftTimes, VerifyTimes, expected_round
 from mlx_spec.lookahead import (
     CostLookahead,
     FixedLookahead,
@@ -17,6 +17,7 @@ from mlx_spec.lookahead import (
     expected_speedup,
     should_use_speculative,
 )
+from mlx_spec.odds import Outlook, Rate
 from mlx_spec.plan import LookaheadController, Observation, Option, Plan
 
 MODEL = Option("model", 8)
@@ -414,6 +415,96 @@ def test_a_long_prompt_is_not_read_for_a_try() -> None:
     assert rounds_to_a_try(chooser, behind=100) < 100
     chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 8.0, OPENBLAS[1], 1))
     assert rounds_to_a_try(chooser, behind=4000) == 1000
+
+
+class Drafters:
+    """Some drafters side by side, by name: what a step takes, what a token to catch up on takes, and how often a token
+    is accepted."""
+
+    def __init__(self, drafters: dict[str, tuple[float, float, float]], seed: int) -> None:
+        self._drafters, self._random = drafters, random.Random(seed)
+        self._behind = dict.fromkeys(drafters, 0)
+
+    def answer(self, chooser: CostLookahead, verify_ms: list[float], tokens: int) -> float:
+        """Milliseconds for an answer, over those of plain decoding."""
+        spent = done = 0.0
+        while done < tokens:
+            plan = chooser.plan([Option(name, 8, behind=behind) for name, behind in self._behind.items()], 100)
+            option = Option(plan.drafter, 8, behind=self._behind[plan.drafter]) if plan.drafter else None
+            step_ms, reading_ms, alpha = self._drafters[plan.drafter] if plan.drafter else (0.0, 0.0, 0.0)
+            accepted = 0
+            while accepted < plan.length and self._random.random() < alpha:
+                accepted += 1
+            draft_ms = step_ms * plan.length + reading_ms * (option.behind if option else 0)
+            draft_ms, took_ms = (ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms[plan.length]))
+            asked, tested = plan.length, min(plan.length, accepted + 1)
+            chooser.observe(Observation(option, asked, asked, tested, accepted, [], draft_ms, took_ms, asked))
+            self._behind = {name: behind + accepted + 1 for name, behind in self._behind.items()}
+            self._behind |= {plan.drafter: 0} if plan.drafter else {}
+            spent += draft_ms + took_ms
+            done += accepted + 1
+        return spent / done / verify_ms[0]
+
+
+@pytest.mark.parametrize(("accepted", "slower"), [(0.05, 1.05), (0.18, 1.05), (0.5, 0.93)])
+def test_a_long_text_that_is_hard_for_all_drafters(accepted: float, slower: float) -> None:
+    """Behind 4,000 tokens, an answer of a hundred words."""
+    short, long = [55.0 + 9 * i for i in range(9)], [100.0 + 27 * i for i in range(9)]
+    mean = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(short), 5.0, 0.26))
+        drafters = {"eagle": (3.0, 0.05, accepted), "model": (9.0, 0.4, accepted), "medusa": (1.0, 0.0, accepted)}
+        chooser.begin()
+        mean += Drafters(drafters, seed).answer(chooser, long, 96) / len(SEEDS)
+    assert mean < slower
+
+
+def test_a_drafter_is_not_given_up_because_another_fails() -> None:
+    mean = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0, 0.3))
+        drafters = {"eagle": (3.0, 0.05, 0.05), "model": (8.0, 0.3, 0.8)}
+        mean += Drafters(drafters, seed).answer(chooser, OPENBLAS, 96) / len(SEEDS)
+    assert mean < 0.8
+
+
+def test_what_others_have_shown_counts_for_a_drafter_that_was_tried_itself() -> None:
+    outlook = Outlook()
+    for _ in range(8):
+        outlook.observe("eagle", False, 0.5)
+    assert outlook.of("model") == outlook.of("eagle") == 1.0
+    for _ in range(2):
+        outlook.observe("model", True, 0.5)
+    assert 0.3 < outlook.of("model") < 0.7
+    assert outlook.of("eagle") == 1.0
+    outlook.begin()
+    assert outlook.of("model") == 1.0
+
+
+def test_a_first_draft_that_had_to_be_built_is_no_price() -> None:
+    """Its drafter would never be asked again."""
+    times = DraftTimes(0.0)
+    times.observe(1, 0, 120.0)
+    times.observe(1, 0, 3.0)
+    assert times.at(1) == 3.0
+    times.observe(1, 0, 5.0)
+    assert 3.0 < times.at(1) < 5.0
+
+
+def test_after_a_surprise_a_plain_step_is_measured_until_one_is() -> None:
+    """One that had its graph built tells nothing, and wide passes alone do not say what of their price is width."""
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 1.0))
+    for _ in range(10):
+        chooser.observe(Observation(MODEL, 2, 2, 2, 2, [], 2.0, OPENBLAS[2], 2))
+    for _ in range(3):
+        chooser.observe(Observation(MODEL, 2, 2, 2, 2, [], 2.0, 2 * OPENBLAS[2], 2))
+    plain = replace(PLAIN, verify_ms=2 * OPENBLAS[0])
+    for _ in range(2):
+        assert chooser.plan([MODEL], 100).length == 0
+        chooser.observe(replace(plain, built_anew=True))
+    assert chooser.plan([MODEL], 100).length == 0
+    chooser.observe(plain)
+    assert chooser.plan([MODEL], 100).length > 0
 
 
 def rounds_to_a_try(chooser: CostLookahead, behind: int = 0) -> int:

@@ -7,8 +7,9 @@ import pytest
 
 from mlx_spec.config import SpeculativeConfig, tree_settings
 from mlx_spec.cost_lookahead import CostLookahead, largest_tree, tree_shapes
-from mlx_spec.costs import Acceptance, Calibration, expected_tree
+from mlx_spec.costs import Calibration
 from mlx_spec.lookahead import controller
+from mlx_spec.odds import Acceptance, expected_tree
 from mlx_spec.plan import Observation, Option
 from mlx_spec.tree import Shape
 
