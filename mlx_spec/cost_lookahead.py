@@ -19,6 +19,7 @@ _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 _CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
 _PLAIN_STEP_EVERY: Final = 24
+_PLAIN_TRIES: Final = 4
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
@@ -73,7 +74,7 @@ class CostLookahead:
         self._last: _Choice | None = None
         self._purse_ms = 0.0
         self._since_try = self._since_plain = 0
-        self._unsettled = False  # the costs have changed, and no plain step was measured since
+        self._plain_wanted = 0  # how often to try: the costs have changed, and no plain step was measured since
         self._stops_early = False  # the draft takes no pass behind its end
         self._usual_rate: float | None = None  # tokens a millisecond without the try that is under way
         self._shapes = tree_shapes(config)
@@ -131,12 +132,15 @@ class CostLookahead:
         self._since_try += 1
         width = round_.drafted + 1
         self._since_plain += 1
-        if not round_.built_anew:
+        # Better a doubtful time than none: where nothing is known nothing is drafted.
+        waited_long = self._verify.known_widths == 0 and self._since_try > _FEWEST_ROUNDS_BETWEEN_TRIES
+        if round_.telling or waited_long:
             self._verify.observe(width, round_.verify_ms)
-            self._unsettled |= self._verify.surprises >= 2
+            if self._verify.surprises >= 2:
+                self._plain_wanted = _PLAIN_TRIES
             if width == 1:
-                self._since_plain, self._unsettled = 0, False
-        spent = round_.draft_ms + (self._verify.at(width) if round_.built_anew else round_.verify_ms)
+                self._since_plain = self._plain_wanted = 0
+        spent = round_.draft_ms + (round_.verify_ms if round_.telling else self._verify.at(width))
         self._purse_ms = min(self._purse_ms + _TRIES_SHARE * spent, _FULL_PURSE_STEPS * self._verify.at(1))
         option = round_.option
         if option is None or round_.asked == 0:
@@ -224,7 +228,8 @@ class CostLookahead:
     def _due_try(self, chosen: _Choice, choices: list[_Choice], plain: _Choice) -> _Choice | None:
         """Another round that is worth its price for what it would teach: the best draft while parked, else one token
         more than is usual, or a plain step."""
-        if chosen.option is not None and self._unsettled and self._since_plain >= 2:
+        if chosen.option is not None and self._plain_wanted and self._since_plain >= 2:
+            self._plain_wanted -= 1
             return plain  # all costs are measured against a plain step
         if self._since_try < _FEWEST_ROUNDS_BETWEEN_TRIES:
             return None

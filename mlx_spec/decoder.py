@@ -4,7 +4,8 @@ One round: the drafter proposes gamma tokens, the target scores them and one kno
 the acceptance rule keeps a prefix and adds one token of the target's own (a correction, or a bonus after a full
 acceptance), and both caches drop what was rejected. Drafting, scoring and verifying are one lazy graph: the host
 reads once a round. Plain decoding is the same loop with an empty draft. As soon as the host knows a round's tokens
-it launches the next draft; what is left to do with them (text, events, counters) is done while that runs.
+it launches the next draft, or the target's pass where nothing is to be drafted; what is left to do with them (text,
+events, counters) is done while that runs.
 
 Token ids in, events out; knows no HTTP, no terminal and no window.
 """
@@ -26,7 +27,8 @@ from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
 from mlx_spec.judge import Judge, proposal_of
-from mlx_spec.kernels.warp import warped
+from mlx_spec.kernels.proposal import Proposal, Verified
+from mlx_spec.kernels.warp import WarpedRows, warped
 from mlx_spec.lookahead import FixedLookahead, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
@@ -166,13 +168,27 @@ class SpeculativeDecoder:
 
 
 @dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The target's rows of a round, the proposal they judge and what becomes of it, still lazy. Its draft had to be
+    waited for `waited_ms`."""
+
+    rows: WarpedRows
+    proposal: Proposal
+    verified: Verified
+    waited_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Launch:
-    """The next round: its plan, and the draft on its way, which took the host `host_ms` to set going."""
+    """The next round: its plan, and what is on its way, the draft or, without one, the target's own pass. It took the
+    host `host_ms` to set going, until the time `at`."""
 
     plan: Plan
     option: Option | None
     draft: Draft | None
+    plain: _Verdict | None
     host_ms: float
+    at: float
 
 
 class _RoundLoop:
@@ -203,6 +219,7 @@ class _RoundLoop:
         self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
+        self._away_ms = 0.0  # what the answer's reader did with the newest events
 
     def tell_alternatives(self, count: int) -> None:
         """Have each round tell so many of the likeliest tokens in each place."""
@@ -223,14 +240,18 @@ class _RoundLoop:
             prefill_ms = event.elapsed_ms
         index, launch = 0, None
         while self._transcript.finish_reason is None:
+            told: list[Event] = []
             if should_cancel():
                 self._transcript.finish("cancelled")
             else:
                 finished, launch = self._round(index, launch or self._launch(0))
-                yield finished
+                told.append(finished)
                 index += 1
             if text := self._transcript.take_text():
-                yield TextDelta(text)
+                told.append(TextDelta(text))
+            given = time.perf_counter()
+            yield from told
+            self._away_ms = (time.perf_counter() - given) * 1e3
         yield self._finished(len(prompt_ids), prefill_ms)
 
     def _prefill(self, prompt_ids: list[int], should_cancel: Callable[[], bool]) -> Iterator[PrefillProgress]:
@@ -258,7 +279,7 @@ class _RoundLoop:
         yield PrefillProgress(len(prompt_ids), len(prompt_ids), (time.perf_counter() - started) * 1e3)
 
     def _launch(self, index: int) -> _Launch:
-        """Plan round `index`, and set its draft going: it runs while Python does something else."""
+        """Plan round `index`, and set its draft going, or its pass: it runs while Python does something else."""
         started = time.perf_counter()
         self._steer()
         longest = max(self._config.lookahead, self._config.max_lookahead)
@@ -268,9 +289,14 @@ class _RoundLoop:
         if plan.drafter is not None:
             option = next(option for option in options if option.drafter == plan.drafter)
             draft = self._roster.propose(plan, self._position, index)
+        plain = None
         if draft is not None:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
-        return _Launch(plan, option, draft, (time.perf_counter() - started) * 1e3)
+        else:
+            plain = self._verdict(None, index)
+            mx.async_eval(plain.verified.token_ids, plain.verified.logprobs)  # type: ignore[no-untyped-call]
+        done = time.perf_counter()
+        return _Launch(plan, option, draft, plain, (done - started) * 1e3, done)
 
     def _may_branch(self) -> bool:
         """Whether trees are wanted, the rule can judge them and the target can score them in one pass."""
@@ -288,31 +314,25 @@ class _RoundLoop:
         """One round, and the launch of the next where the answer seems to go on."""
         started = time.perf_counter()
         draft, rule = launch.draft, self._config.acceptance
-        drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
-        logits = self._target.score(self._last_token, drafted_ids, tree)
-        if self._target.features is not None:
-            mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
-        mx.async_eval(logits)  # type: ignore[no-untyped-call]
-        built = time.perf_counter()
-        if draft is not None:
-            mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
-        waited = time.perf_counter()
-        logits, bias = self._penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
-        rows, proposal = warped(logits, self._params, bias), proposal_of(draft)
-        verified = self._judge.verdict(rule, rows, draft, proposal, self._position, index)
-        outcome = read_outcome(verified, rows, proposal, tree, self._num_alternatives)
+        verdict = launch.plain or self._verdict(draft, index)
+        tree = draft.tree if draft else None
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, self._num_alternatives)
         read = time.perf_counter()
 
-        draft_ms = launch.host_ms + (waited - built) * 1e3 if draft else 0.0
-        verify_ms = (read - started) * 1e3 - (waited - built) * 1e3
-        self._learn(launch, outcome, draft_ms, verify_ms)
+        draft_ms = launch.host_ms + verdict.waited_ms if draft else 0.0
+        verify_ms, away_ms = (read - started) * 1e3 - verdict.waited_ms, 0.0
+        if launch.plain is not None:
+            away_ms, verify_ms = self._away_ms, verify_ms + launch.host_ms + (started - launch.at) * 1e3
+        # A pass that was under way while the answer's reader was away may have been done before they came back.
+        telling = not self._target.built_anew and away_ms <= (read - started) * 1e3
+        self._learn(launch, outcome, draft_ms, verify_ms, telling=telling)
         position = self._position
         self._commit(outcome)
         following = self._launch(index + 1) if self._goes_on(outcome) else None
         emitted = emit(self._transcript, outcome, position)
         outcome = outcome.ended_after(len(emitted))
         spent_ms = (time.perf_counter() - started) * 1e3 + launch.host_ms - (following.host_ms if following else 0.0)
-        times = RoundTimes(draft_ms, verify_ms, spent_ms)
+        times = RoundTimes(draft_ms, verify_ms - away_ms, spent_ms)
         self._count(outcome, len(emitted), draft.passes if draft else 0, times, rule)
         finished = RoundFinished(
             index=index,
@@ -330,7 +350,23 @@ class _RoundLoop:
         )
         return finished, following
 
-    def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float) -> None:
+    def _verdict(self, draft: Draft | None, index: int) -> _Verdict:
+        """Have the target score a draft, and judge it."""
+        drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
+        logits = self._target.score(self._last_token, drafted_ids, tree)
+        if self._target.features is not None:
+            mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
+        built = time.perf_counter()
+        if draft is not None:
+            mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
+        waited_ms = (time.perf_counter() - built) * 1e3
+        logits, bias = self._penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
+        rows, proposal = warped(logits, self._params, bias), proposal_of(draft)
+        verified = self._judge.verdict(self._config.acceptance, rows, draft, proposal, self._position, index)
+        return _Verdict(rows, proposal, verified, waited_ms)
+
+    def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float, *, telling: bool) -> None:
         """Tell the controller of the round, and of what the other drafters would have proposed."""
         round_ = Observation(
             option=launch.option,
@@ -344,7 +380,7 @@ class _RoundLoop:
             passes=launch.draft.passes if launch.draft else 0,
             shape=launch.plan.shape,
             hits=outcome.hits,
-            built_anew=self._target.built_anew,
+            telling=telling,
         )
         self._controller.observe(round_)
         self._roster.show_glimpses(outcome.token_ids, self._controller)

@@ -40,8 +40,8 @@ class Plan:
 class Observation:
     """What came of a round: how many tokens were asked for, drafted, tested and accepted, and its times.
 
-    `ratios` holds p/q of each tested token that has a q. `verify_ms` is the round without its drafting; where its pass
-    was `built_anew` that says nothing of the passes to come. `passes` are the draft's forward passes: no more than were
+    `ratios` holds p/q of each tested token that has a q. `verify_ms` is the round without its drafting; where it is not
+    `telling` it says nothing of the passes to come. `passes` are the draft's forward passes: no more than were
     needed where it stops as soon as it is unsure. Of a tree of `shape`, `asked` is the depth, and `hits` holds for each
     place that was tested how many tokens were proposed for it and which of them was right, from 1; 0 for none.
     """
@@ -57,7 +57,7 @@ class Observation:
     passes: int = 0
     shape: Shape | None = None
     hits: Sequence[tuple[int, int]] = ()
-    built_anew: bool = False
+    telling: bool = True
 
 
 class LookaheadController(Protocol):

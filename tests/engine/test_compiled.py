@@ -15,6 +15,7 @@ from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.compiled import CompiledPasses, compiled_passes
 from mlx_spec.cache.stand_ins import StandIns
 from mlx_spec.cost_lookahead import CostLookahead, tree_shapes
+from mlx_spec.plan import Observation
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -79,7 +80,12 @@ def test_once_warmed_up_answers_build_no_graphs(monkeypatch: pytest.MonkeyPatch)
     learn = CostLookahead.observe
     for each in built:
         told = built[each]
-        monkeypatch.setattr(CostLookahead, "observe", lambda c, r, to=told: (to.append(r.built_anew), learn(c, r)))
+
+        def observe(chooser: CostLookahead, round_: Observation, to: list[bool] = told) -> None:
+            to.append(round_.drafted > 0 and not round_.telling)
+            learn(chooser, round_)
+
+        monkeypatch.setattr(CostLookahead, "observe", observe)
         *_, finished = each.stream([1, 2, 3], SamplingParams(temperature=1.0, seed=4), 60)
     assert not any(built[decoder])
     assert any(built[cold])

@@ -1,8 +1,10 @@
 """The round loop: plain decoding's own words, whatever is drafted; and every way an answer can end."""
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -10,12 +12,14 @@ import pytest
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
+from mlx_spec.cost_lookahead import CostLookahead
 from mlx_spec.costs import Calibration
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.plan import Observation, Option, Plan
 from mlx_spec.sampling import NoiseTable, noise
+from mlx_spec.target import Target
 from mlx_spec.tree import Shape
 from tests import oracle
 from tests.tiny import TINY_VOCAB, pair_of, tiny_llama, tiny_pair
@@ -239,6 +243,32 @@ def _codes(module: str) -> list:
     for _, kind in inspect.getmembers(found, inspect.isclass):
         functions += [member for _, member in inspect.getmembers(kind, inspect.isfunction)]
     return [function.__code__ for function in functions]
+
+
+def test_a_pass_without_a_draft_is_under_way_before_the_events_are_told(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes, score = [], Target.score
+    monkeypatch.setattr(Target, "score", lambda *given: passes.append(1) or score(*given))
+    stream = SpeculativeDecoder(pair, drafter="none").stream([1, 2, 3], SamplingParams(temperature=1.0, seed=1), 5)
+    begun = [len(passes) for event in stream if isinstance(event, RoundFinished)]
+    assert begun == [2, 3, 4, 5, 5]
+
+
+def test_a_slow_reader_of_the_answer_is_no_slow_machine(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Observation] = []
+    learn = CostLookahead.observe
+    monkeypatch.setattr(CostLookahead, "observe", lambda *given: told.append(given[1]) or learn(*given))
+    late = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + late[0])
+    monkeypatch.setattr("mlx_spec.decoder.time", clock)
+    events = []
+    for event in SpeculativeDecoder(pair).stream([1, 2, 3], SamplingParams(temperature=1.0, seed=1), 40):
+        events.append(event)
+        late[0] += 60.0 if isinstance(event, RoundFinished) else 0.0
+    assert max(max(event.round_ms, event.verify_ms) for event in rounds(events)) < 30_000
+    assert any(round_.telling for round_ in told)
+    assert all(round_.verify_ms < 30_000 for round_ in told if round_.telling)
 
 
 def test_events_tell_the_whole_story(pair: ModelPair) -> None:
@@ -527,7 +557,7 @@ def test_a_cache_that_cannot_be_rolled_back_is_refused_by_name(pair: ModelPair) 
 
 
 def test_generate_returns_the_text_and_stats_add_up(pair: ModelPair) -> None:
-    decoder = SpeculativeDecoder(pair)
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(adaptive_lookahead=False))
     text = decoder.generate("hello", SamplingParams(temperature=0.7, seed=2), max_tokens=20)
     end = finished(answer(decoder, "hello", SamplingParams(temperature=0.7, seed=2), 20))
     assert text == end.text

@@ -350,7 +350,7 @@ def test_a_machine_that_was_busy_for_two_rounds_parks_nothing(slower: float) -> 
 def test_a_pass_that_had_its_graph_built_says_nothing_of_the_next() -> None:
     chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(FLAT)))
     for _ in range(4):
-        chooser.observe(replace(PLAIN, verify_ms=90.0, built_anew=True))
+        chooser.observe(replace(PLAIN, verify_ms=90.0, telling=False))
     assert chooser.plain_step_ms == 30.0
     chooser.observe(replace(PLAIN, verify_ms=40.0))
     assert chooser.plain_step_ms != 30.0
@@ -501,7 +501,7 @@ def test_after_a_surprise_a_plain_step_is_measured_until_one_is() -> None:
     plain = replace(PLAIN, verify_ms=2 * OPENBLAS[0])
     for _ in range(2):
         assert chooser.plan([MODEL], 100).length == 0
-        chooser.observe(replace(plain, built_anew=True))
+        chooser.observe(replace(plain, telling=False))
     assert chooser.plan([MODEL], 100).length == 0
     chooser.observe(plain)
     assert chooser.plan([MODEL], 100).length > 0
