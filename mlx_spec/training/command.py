@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -97,6 +98,13 @@ def sample(
         int, typer.Option(help="Answer tokens with this seed; those already there count.")
     ] = Recipe().answer_tokens,
     seed: Annotated[int, typer.Option(help="Seed of prompts and answers.")] = 0,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--temperature-weights",
+            help="How often to answer at temperatures 0, 0.7 and 1, such as 0.7,0.15,0.15; default: about alike.",
+        ),
+    ] = None,
     trainer: Annotated[str, typer.Option(help="`mlx`, or `torch` for CPUs with bfloat16 matrix units.")] = "mlx",
     anyway: Anyway = False,
 ) -> None:
@@ -108,10 +116,23 @@ def sample(
     if kind == "torch":
         require_torch()
     check_target(target, anyway=anyway)
-    recipe = with_options(Recipe(), answers, Recipe().minutes, seed)
+    recipe = weighted(with_options(Recipe(), answers, Recipe().minutes, seed), weights)
     with bars() as bar:
         count = sample_answers(recipe, load_target(target), corpus, kind, BarWatcher(bar, answers))
     typer.echo(f"{count:,} answer tokens in {corpus / f'seed-{seed}'}.")
+
+
+def weighted(recipe: Recipe, weights: str | None) -> Recipe:
+    """The recipe with the temperatures' weights as they were typed. Raises typer.BadParameter."""
+    try:
+        given = tuple(float(weight) for weight in weights.split(",")) if weights else recipe.temperature_weights
+        return replace(recipe, temperature_weights=given)
+    except ValueError:
+        heats = ", ".join(f"{heat:g}" for heat in recipe.temperatures)
+        raise typer.BadParameter(
+            f"{weights!r} is not a weight for each of the temperatures {heats}, such as 0.7,0.15,0.15.",
+            param_hint="--temperature-weights",
+        ) from None
 
 
 @app.command()

@@ -69,9 +69,15 @@ class EagleRecipe(Schedule):
         return self.taps or (1, layers // 2 - 1, layers - 4)
 
     def going_on(self) -> "EagleRecipe":
-        """For a head that was trained before: all steps from the first, and half the rates, as a second run of the
-        shipped head had them."""
-        return replace(self, few_until=0.0, matrix_rate=self.matrix_rate / 2, other_rate=self.other_rate / 2)
+        """For a head that was trained before: all steps from the first, half the rates, and the total variation
+        earlier, as the last run of the shipped head had them."""
+        return replace(
+            self,
+            few_until=0.0,
+            matrix_rate=self.matrix_rate / 2,
+            other_rate=self.other_rate / 2,
+            variation_from=min(self.variation_from, 0.25),
+        )
 
     def steps_at(self, progress: float) -> int:
         """How many tokens a step of training drafts in a row."""

@@ -68,6 +68,8 @@ class Recipe(Schedule):
                 raise ConfigError(name, getattr(self, name), "more than 0")
         if min(self.temperatures) < 0 or len(self.temperatures) != len(self.temperature_weights):
             raise ConfigError("temperatures", self.temperatures, "zero or more, one for each weight")
+        if min(self.temperature_weights) < 0 or not sum(self.temperature_weights) > 0:
+            raise ConfigError("temperature_weights", self.temperature_weights, "zero or more, and not all zero")
         for name in ("layer_bits", "embedding_bits"):
             if getattr(self, name) not in (4, 6, 8):
                 raise ConfigError(name, getattr(self, name), "4, 6 or 8")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.training.command import app
-from mlx_spec.training.corpus import count_answers, count_stored, read_corpus, shard_paths
+from mlx_spec.training.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
 from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
 from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
 from mlx_spec.training.export import build_draft, export_draft, quantise
@@ -353,3 +353,15 @@ def test_the_command_samples_alone(
     run = CliRunner().invoke(app, ["sample", *options])
     assert run.exit_code == 0, run.output
     assert f"{count_stored(shard_paths(tmp_path / 'seed-7'))} answer tokens" in run.stdout
+    greedy = CliRunner().invoke(app, ["sample", *options[:-1], "8", "--temperature-weights", "1,0,0"])
+    assert greedy.exit_code == 0, greedy.output
+    dialogues = [sample for path in shard_paths(tmp_path / "seed-8") for sample in read_shard(path)]
+    assert {sample.temperature for sample in dialogues} == {0.0}
+
+
+@pytest.mark.parametrize("weights", ["often", "0.5,0.5", "1,1,-1", "0,0,0"])
+def test_weights_of_temperatures_that_are_none_are_refused(target_folder: Path, tmp_path: Path, weights: str) -> None:
+    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--temperature-weights", weights]
+    run = CliRunner().invoke(app, ["sample", *options], env={"COLUMNS": "300", "NO_COLOR": "1"})
+    assert run.exit_code == 2
+    assert "a weight for each of the temperatures 0, 0.7, 1" in run.output
