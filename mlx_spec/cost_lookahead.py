@@ -155,14 +155,15 @@ class CostLookahead:
         if round_.tested:
             right = round_.accepted > 0 if round_.shape is None else round_.hits[0][1] == 1
             self._outlook.observe(option.drafter, right, self._of(option).promise)
+        acceptance = self._of(option)
         if round_.shape is None:
             self._stops_early |= 0 < round_.passes < round_.asked
-            self._of(option).observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
+            acceptance.observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
         else:
             if round_.shape.nodes is not None:
-                promised = expected_tree(self._of(option), round_.shape)
+                promised = expected_tree(acceptance, round_.shape)
                 self._worth.setdefault(option.drafter, Ratio()).observe(round_.accepted, promised - 1.0)
-            self._of(option).observe_tree(round_.hits)
+            acceptance.observe_tree(round_.hits)
         for ratio in round_.ratios:
             self._likeness[option.drafter] = 0.9 * self._likeness.get(option.drafter, 1.0) + 0.1 * min(1.0, ratio)
 
@@ -204,10 +205,11 @@ class CostLookahead:
 
     def _trees(self, option: Option, room: int, times: DraftTimes) -> list[_Choice]:
         choices = []
+        acceptance, grown_worth = self._of(option), self._worth.get(option.drafter, Ratio()).value
         for shape in self._shapes:
             if shape.depth <= room:
-                worth = self._worth.get(option.drafter, Ratio()).value if shape.nodes is not None else 1.0
-                tokens = 1.0 + (expected_tree(self._of(option), shape) - 1.0) * worth
+                worth = grown_worth if shape.nodes is not None else 1.0
+                tokens = 1.0 + (expected_tree(acceptance, shape) - 1.0) * worth
                 spent = times.at(shape.depth, option.behind + _beside(shape)) + self._verify.at(shape.size + 1)
                 choices.append(_Choice(option, shape.depth, tokens, spent, shape))
         return choices

@@ -26,9 +26,8 @@ from mlx_spec.cost_lookahead import tree_shapes
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
-from mlx_spec.judge import Judge, proposal_of
-from mlx_spec.kernels.proposal import Proposal, Verified
-from mlx_spec.kernels.warp import WarpedRows, warped
+from mlx_spec.judge import Judge, Verdict
+from mlx_spec.kernels.warp import warped
 from mlx_spec.lookahead import FixedLookahead, controller
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
@@ -168,17 +167,6 @@ class SpeculativeDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """The target's rows of a round, the proposal they judge and what becomes of it, still lazy. Its draft had to be
-    waited for `waited_ms`."""
-
-    rows: WarpedRows
-    proposal: Proposal
-    verified: Verified
-    waited_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Launch:
     """The next round: its plan, and what is on its way, the draft or, without one, the target's own pass. It took the
     host `host_ms` to set going, until the time `at`."""
@@ -186,7 +174,7 @@ class _Launch:
     plan: Plan
     option: Option | None
     draft: Draft | None
-    plain: _Verdict | None
+    plain: Verdict | None
     host_ms: float
     at: float
 
@@ -293,7 +281,7 @@ class _RoundLoop:
         if draft is not None:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
         else:
-            plain = self._verdict(None, index)
+            plain, _ = self._judged(None, index)
             mx.async_eval(plain.verified.token_ids, plain.verified.logprobs)  # type: ignore[no-untyped-call]
         done = time.perf_counter()
         return _Launch(plan, option, draft, plain, (done - started) * 1e3, done)
@@ -314,13 +302,13 @@ class _RoundLoop:
         """One round, and the launch of the next where the answer seems to go on."""
         started = time.perf_counter()
         draft, rule = launch.draft, self._config.acceptance
-        verdict = launch.plain or self._verdict(draft, index)
+        verdict, waited_ms = (launch.plain, 0.0) if launch.plain else self._judged(draft, index)
         tree = draft.tree if draft else None
         outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, self._num_alternatives)
         read = time.perf_counter()
 
-        draft_ms = launch.host_ms + verdict.waited_ms if draft else 0.0
-        verify_ms, away_ms = (read - started) * 1e3 - verdict.waited_ms, 0.0
+        draft_ms = launch.host_ms + waited_ms if draft else 0.0
+        verify_ms, away_ms = (read - started) * 1e3 - waited_ms, 0.0
         if launch.plain is not None:
             away_ms, verify_ms = self._away_ms, verify_ms + launch.host_ms + (started - launch.at) * 1e3
         # A pass that was under way while the answer's reader was away may have been done before they came back.
@@ -350,8 +338,8 @@ class _RoundLoop:
         )
         return finished, following
 
-    def _verdict(self, draft: Draft | None, index: int) -> _Verdict:
-        """Have the target score a draft, and judge it."""
+    def _judged(self, draft: Draft | None, index: int) -> tuple[Verdict, float]:
+        """Have the target score a draft, and judge it; gives besides for how many milliseconds it waited for it."""
         drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
         logits = self._target.score(self._last_token, drafted_ids, tree)
         if self._target.features is not None:
@@ -362,9 +350,8 @@ class _RoundLoop:
             mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
         waited_ms = (time.perf_counter() - built) * 1e3
         logits, bias = self._penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
-        rows, proposal = warped(logits, self._params, bias), proposal_of(draft)
-        verified = self._judge.verdict(self._config.acceptance, rows, draft, proposal, self._position, index)
-        return _Verdict(rows, proposal, verified, waited_ms)
+        rows = warped(logits, self._params, bias)
+        return self._judge.verdict(self._config.acceptance, rows, draft, self._position, index), waited_ms
 
     def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float, *, telling: bool) -> None:
         """Tell the controller of the round, and of what the other drafters would have proposed."""

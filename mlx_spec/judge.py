@@ -24,6 +24,15 @@ def proposal_of(draft: Draft | None) -> Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The target's rows of a round, the proposal that they judge, and what becomes of it; lazy."""
+
+    rows: WarpedRows
+    proposal: Proposal
+    verified: Verified
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """The rules of one request. `params` have a seed, as `noise` has."""
 
@@ -35,14 +44,25 @@ class Judge:
         rule: AcceptanceRule,
         rows: WarpedRows,
         draft: Draft | None,
-        proposal: Proposal,
         position: int,
         round_index: int,
-    ) -> Verified:
+    ) -> Verdict:
         """Judge a draft by the target's rows, gamma + 1 of them. `position` is that of the first drafted token.
 
         A rule that cannot judge trees gets none: see `TREE_RULES`.
         """
+        proposal = proposal_of(draft)
+        return Verdict(rows, proposal, self._verified(rule, rows, draft, proposal, position, round_index))
+
+    def _verified(
+        self,
+        rule: AcceptanceRule,
+        rows: WarpedRows,
+        draft: Draft | None,
+        proposal: Proposal,
+        position: int,
+        round_index: int,
+    ) -> Verified:
         ids, tree, seed = proposal.token_ids, draft.tree if draft else None, self.params.seed
         assert seed is not None
         if self.params.greedy:

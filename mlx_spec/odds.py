@@ -3,6 +3,7 @@ place in the chain. Values only; knows no model.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -59,10 +60,11 @@ class Rate:
 
 @dataclass(slots=True)
 class Ratio:
-    """What came over what was promised, of the last few hundred rounds; 1 while little is known."""
+    """What came over what was promised, of the last rounds, a few hundred unless told; 1 while little is known."""
 
     came: float = _PRIOR_ROUNDS
     promised: float = _PRIOR_ROUNDS
+    kept_share: float = _KEPT_SHARE
 
     @property
     def value(self) -> float:
@@ -71,8 +73,8 @@ class Ratio:
 
     def observe(self, came: float, promised: float) -> None:
         """Add one round."""
-        self.came = _KEPT_SHARE * self.came + came
-        self.promised = _KEPT_SHARE * self.promised + promised
+        self.came = self.kept_share * self.came + came
+        self.promised = self.kept_share * self.promised + promised
 
 
 @dataclass(slots=True)
@@ -155,29 +157,26 @@ class Outlook:
     each should not have to find out by itself."""
 
     def __init__(self) -> None:
-        # By drafter: its rounds in this text, and of the last ones how many began right, and how many should have.
-        self._rounds: dict[str, int] = {}
-        self._came: dict[str, float] = {}
-        self._promised: dict[str, float] = {}
+        self._rounds: Counter[str] = Counter()
+        self._began: dict[str, Ratio] = {}  # by drafter: how many of its last rounds began right, and should have
 
     def begin(self) -> None:
         """Another text."""
-        for memory in (self._rounds, self._came, self._promised):
-            memory.clear()
+        self._rounds.clear()
+        self._began.clear()
 
     def observe(self, drafter: str, right: bool, promised: float) -> None:
         """Learn from a round whether its first guess was right, which was `promised` with this chance."""
-        self._rounds[drafter] = self._rounds.get(drafter, 0) + 1
-        self._came[drafter] = _OTHERS_KEPT_SHARE * self._came.get(drafter, 0.0) + right
-        self._promised[drafter] = _OTHERS_KEPT_SHARE * self._promised.get(drafter, 0.0) + promised
+        self._rounds[drafter] += 1
+        self._began.setdefault(drafter, Ratio(0.0, 0.0, _OTHERS_KEPT_SHARE)).observe(right, promised)
 
     def of(self, drafter: str) -> float:
         """What came over what was promised, as the other drafters tell; at most 1, for what one finds easy another need
         not. 1 for a drafter that was hardly tried here."""
-        if self._rounds.get(drafter, 0) < _OWN_ROUNDS:
+        if self._rounds[drafter] < _OWN_ROUNDS:
             return 1.0
-        others = self._rounds.keys() - {drafter}
-        came, promised = (sum(memory[name] for name in others) for memory in (self._came, self._promised))
+        others = [began for name, began in self._began.items() if name != drafter]
+        came, promised = sum(began.came for began in others), sum(began.promised for began in others)
         return min(1.0, (_OTHERS_PRIOR + came) / (_OTHERS_PRIOR + promised))
 
 
