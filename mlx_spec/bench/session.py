@@ -4,6 +4,7 @@ A machine that is slower for a while is slower for all, and each is first and la
 compared within one block: the same prompt, temperature and seed, minutes apart at most.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import chain
@@ -139,17 +140,27 @@ def _interleaved(ways: dict[str, Contender], block: Block, prompt_ids: list[int]
         name: way.answering(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens) for name, way in ways.items()
     }
     runs, goal = {}, 0
+    waited = dict.fromkeys(ways, 0.0)
     while steps:
         goal += plan.slices
         for name, answering in list(steps.items()):
             try:
                 while next(answering) < goal:
                     pass
-                mx.synchronize()  # the pass that it has begun ahead is not to be waited for by the next one
+                waited[name] += _finish_what_was_begun()
             except StopIteration as end:
-                runs[name] = _as_run(name, block, end.value, None)
+                answer: Answer = end.value
+                runs[name] = _as_run(name, block, replace(answer, seconds=answer.seconds + waited[name]), None)
                 del steps[name]
     return [runs[name] for name in ways]
+
+
+def _finish_what_was_begun() -> float:
+    """Wait, at the end of a turn, for the pass that a contender has begun ahead; gives the seconds, which are its own:
+    the next one shall not pay them, and who begins nothing ahead would otherwise pay a pass more a turn."""
+    started = time.perf_counter()
+    mx.synchronize()
+    return time.perf_counter() - started
 
 
 def _as_run(name: str, block: Block, answer: Answer, peak_bytes: int | None) -> Run:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 from rich.console import Console
 
@@ -96,6 +97,24 @@ def test_taking_turns_within_answers_changes_no_word_and_counts_no_waiting(
         assert run.token_ids == whole[run.contender, run.block].token_ids
         assert run.peak_bytes is None, "others held memory meanwhile"
     assert sum(run.seconds for run in sliced.runs) < spent
+
+
+def test_what_a_contender_begins_ahead_of_its_turns_end_is_its_own_to_pay(
+    tiny_report: Report, headed_pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = mx.synchronize
+    waits: list[float] = []
+
+    def finish_slowly() -> None:
+        finish()
+        time.sleep(0.1)
+        waits.append(0.1)
+
+    monkeypatch.setattr(mx, "synchronize", finish_slowly)
+    plan = replace(tiny_report.plan, contenders=("plain",), kinds=("chat",), temperatures=(0.0,), repeats=1, slices=3)
+    sliced = measure(headed_pair, plan)
+    assert len(waits) >= 5
+    assert sum(run.seconds for run in sliced.runs) > sum(waits)
 
 
 def test_the_words_of_ours_are_plain_decodings_for_the_seed(tiny_report: Report) -> None:
