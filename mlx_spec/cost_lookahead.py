@@ -18,7 +18,8 @@ _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 # Of a plain step, for a token.
 _CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
-_PLAIN_STEP_EVERY: Final = 24
+# The less a draft promises, the more depends on what a plain step costs, and the less it costs to look.
+_PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIES: Final = 4
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -56,10 +57,11 @@ class _Choice:
 class CostLookahead:
     """Plans the round that promises most tokens a millisecond, from measured times and acceptance.
 
-    Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most
-    1 % of the time, and resumes when a try, or a glimpse that cost nothing, promises a gain again. Changes need a gain
-    of 1 % (3 % to resume), so that noise does not make it swing. One instance serves all answers of a decoder: what it
-    learnt about the machine and the drafters stays true.
+    Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most 1
+    % of the time, and resumes when a try, or a glimpse that cost nothing, promises a gain again. Where a draft pays it
+    measures a plain step as often as costs half a per cent, which is the oftener the less the draft brings. Changes
+    need a gain of 1 % (3 % to resume), so that noise does not make it swing. One instance serves all answers of a
+    decoder: what it learnt about the machine and the drafters stays true.
     """
 
     def __init__(self, config: SpeculativeConfig, calibration: Calibration | None = None) -> None:
@@ -238,13 +240,13 @@ class CostLookahead:
         if chosen.option is None:
             rival = max(choices, key=lambda choice: choice.rate)
         else:
+            lost_ms = plain.milliseconds - plain.tokens / chosen.rate
+            if lost_ms <= _PLAIN_STEPS_SHARE * plain.milliseconds * self._since_plain:
+                return plain
             longer = [c for c in choices if c.is_longer(chosen)]
-            if self._since_plain > _PLAIN_STEP_EVERY:
-                rival = plain
-            elif longer:
-                rival = longer[0]
-            else:
+            if not longer:
                 return None
+            rival = longer[0]
         price = rival.milliseconds - self._cheap_reading_ms(rival.option) - rival.tokens / chosen.rate
         return rival if price <= self._purse_ms else None
 

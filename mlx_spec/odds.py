@@ -14,10 +14,11 @@ _SLOW_ROUNDS: Final = 64.0
 _FAST_ROUNDS: Final = 8.0
 # How far the last rounds must stray from the long mean, in standard errors, before the long mean is given up.
 _CHANGED_ERRORS: Final = 2.5
-_PRIOR_WEIGHT: Final = 5.0
+_PRIOR_WEIGHT: Final = 4.0
 # Of a text with fewer rounds it is not told how drafts fare in it.
 _TELLING_ROUNDS: Final = 4.0
 _FIRST_GUESS: Final = 0.5
+_FIRST_GUESS_WEIGHT: Final = 5.0  # in texts
 _FIRST_SIBLING: Final = 0.3
 # Before a drafter is judged by the others it is tried this often in a text: it may be the one that fares better.
 _OWN_ROUNDS: Final = 2
@@ -93,7 +94,7 @@ class Acceptance:
     @property
     def promise(self) -> float:
         """How often a first guess is expected to be accepted in a text of which nothing is known."""
-        return _shrunk(self.usual, _FIRST_GUESS)
+        return _shrunk(self.usual, _FIRST_GUESS, _FIRST_GUESS_WEIGHT)
 
     def begin(self) -> None:
         """Another text: of the last one a hint is kept, and its part in what is usual."""
@@ -180,8 +181,8 @@ class Outlook:
         return min(1.0, (_OTHERS_PRIOR + came) / (_OTHERS_PRIOR + promised))
 
 
-def _shrunk(rate: Rate, prior: float) -> float:
-    return (rate.weight * rate.mean + _PRIOR_WEIGHT * prior) / (rate.weight + _PRIOR_WEIGHT)
+def _shrunk(rate: Rate, prior: float, prior_weight: float = _PRIOR_WEIGHT) -> float:
+    return (rate.weight * rate.mean + prior_weight * prior) / (rate.weight + prior_weight)
 
 
 def expected_tree(acceptance: Acceptance, shape: Shape) -> float:

@@ -33,6 +33,7 @@ class DFlashDrafter:
     def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
         """See `Reader.read`. Fused at once: the states are as many times wider as there are layers read."""
         self._text.append(self._head.read(features))
+        mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """The prompt's states wait for the first proposal."""

@@ -51,11 +51,14 @@ class EagleDrafter:
         self._after.extend(token_ids)
         while len(self._after) > CHUNK_TOKENS:
             self._read_pairs(CHUNK_TOKENS - 1)
+            # Left lazy, a long text would be read, and all its states kept, until a draft is asked for.
+            mx.async_eval(self._cache.keys, self._cache.values)  # type: ignore[no-untyped-call]
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Read what can be read of the prompt: the last state waits for the token that comes next."""
         if len(self._after) > 1:
             self._read_pairs(len(self._after) - 1)
+        mx.eval([] if self._cache.keys is None else [self._cache.keys, self._cache.values])
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""

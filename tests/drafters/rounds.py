@@ -89,3 +89,17 @@ def longest_path(tree: TokenTree, rng: np.random.Generator) -> tuple[int, ...]:
 def path_tokens(draft: Draft, node: int) -> list[int]:
     """The tokens from the root's child down to `node`."""
     return [int(np.array(draft.token_ids)[above - 1]) for above in draft.nodes.path(node)]
+
+
+def kept_of(drafter: Any, width: int, *, tokens: int = 4096, chunk: int = 64) -> float:
+    """Bytes that a drafter keeps of a text that it was never asked about, over those of the target's states of it."""
+    mx.synchronize()
+    before = mx.get_active_memory()
+    for _ in range(tokens // chunk):
+        states = mx.random.normal((chunk, width))
+        mx.eval(states)
+        drafter.read(states, [0] * chunk)
+        drafter.commit([0] * chunk, 0)
+    del states
+    mx.synchronize()
+    return (mx.get_active_memory() - before) / (tokens * width * 4)

@@ -12,7 +12,7 @@ from mlx_spec.models.heads.loading import load_head
 from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, SIZES, dflash, ends_of, target
 from tests.drafters.reference import dflash_block
-from tests.drafters.rounds import Text, settings
+from tests.drafters.rounds import Text, kept_of, settings
 from tests.tiny import TINY_VOCAB
 
 
@@ -39,6 +39,11 @@ def test_dflash_fills_a_block_as_the_paper_says_whatever_was_rejected(
     for gamma in (3, 9):
         drafter = DFlashDrafter(load_head(folder, "dflash", model, "tiny"), settings())  # type: ignore[arg-type]
         Text(3 * HIDDEN).run(drafter, check, gamma=gamma, eager=eager)
+
+
+def test_dflash_keeps_what_it_made_of_the_targets_states_and_not_the_states(tmp_path: Path) -> None:
+    head = load_head(dflash(tmp_path)[0], "dflash", target(), "tiny")
+    assert kept_of(DFlashDrafter(head, settings()), 3 * HIDDEN) < 0.5  # type: ignore[arg-type]
 
 
 def test_all_nodes_of_a_level_are_chosen_by_the_blocks_row(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mlx_spec.models.heads.loading import load_head
 from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, SIZES, eagle1, eagle3, ends_of, target
 from tests.drafters.reference import eagle1_chain, eagle3_chain
-from tests.drafters.rounds import Text, path_tokens, settings
+from tests.drafters.rounds import Text, kept_of, path_tokens, settings
 
 CLOSE = 1e-4
 
@@ -45,6 +45,11 @@ def test_eagle_3_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path
 def test_eagle_3_reads_a_prompt_that_is_longer_than_what_may_wait(tmp_path: Path) -> None:
     drafter = expect_eagle3(*eagle3(tmp_path))
     Text(3 * HIDDEN).run(drafter, drafter.check, prompt=CHUNK_TOKENS + 40, chunk=70, accepted=(2, 0), eager=False)  # type: ignore[attr-defined]
+
+
+def test_eagle_reads_a_text_while_it_is_parked_and_keeps_none_of_its_states(tmp_path: Path) -> None:
+    head = load_head(eagle3(tmp_path)[0], "eagle3", target(), "tiny")
+    assert kept_of(EagleDrafter(head, settings()), 3 * HIDDEN) < 0.5  # type: ignore[arg-type]
 
 
 def test_a_head_that_norms_before_the_residual_is_told_by_its_configuration(tmp_path: Path) -> None:

@@ -274,6 +274,27 @@ def test_tries_while_parked_cost_at_most_a_hundredth() -> None:
     assert plain / spent > 0.985
 
 
+@pytest.mark.parametrize(("alpha", "at_least", "at_most"), [(0.3, 10, 30), (0.9, 0, 3)])
+def test_the_less_a_draft_brings_the_oftener_a_plain_step_is_measured(
+    alpha: float, at_least: int, at_most: int
+) -> None:
+    """Wide passes alone do not tell what they add to a plain one; a debt of dear tries is no reason not to look."""
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 1.0))
+    machine = Machine(OPENBLAS, 1.0, alpha, even=True)
+    machine.run(chooser, 60)
+    for _ in range(60):
+        asked = (plan := chooser.plan([MODEL], 100)).length
+        dear = 1e4 if asked and plan.reason.startswith("a try") else 1.0
+        chooser.observe(Observation(MODEL, asked, asked, asked, 1, [], dear, OPENBLAS[asked], asked))
+        if dear > 1.0:
+            break
+        machine.run(chooser, 1)
+    machine.run(chooser, 60)
+    plain_steps = machine.run(chooser, 240).count(0)
+    assert at_least <= plain_steps <= at_most
+    assert machine.tokens / machine.spent_ms > 0.985 * machine.best
+
+
 def test_a_draft_that_fell_behind_the_text_comes_back() -> None:
     """To read a token costs more than may be spent on tries for it: that must not keep a draft parked for good."""
     parked = lasting = 0.0
