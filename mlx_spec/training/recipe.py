@@ -1,5 +1,6 @@
 """Every setting of the distilling recipe, in one frozen value."""
 
+import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
@@ -68,7 +69,7 @@ class Recipe(Schedule):
                 raise ConfigError(name, getattr(self, name), "more than 0")
         if min(self.temperatures) < 0 or len(self.temperatures) != len(self.temperature_weights):
             raise ConfigError("temperatures", self.temperatures, "zero or more, one for each weight")
-        if min(self.temperature_weights) < 0 or not sum(self.temperature_weights) > 0:
+        if min(self.temperature_weights) < 0 or not 0 < sum(self.temperature_weights) < math.inf:
             raise ConfigError("temperature_weights", self.temperature_weights, "zero or more, and not all zero")
         for name in ("layer_bits", "embedding_bits"):
             if getattr(self, name) not in (4, 6, 8):

@@ -359,7 +359,7 @@ def test_the_command_samples_alone(
     assert {sample.temperature for sample in dialogues} == {0.0}
 
 
-@pytest.mark.parametrize("weights", ["often", "0.5,0.5", "1,1,-1", "0,0,0"])
+@pytest.mark.parametrize("weights", ["often", "0.5,0.5", "1,1,-1", "0,0,0", "inf,0,0"])
 def test_weights_of_temperatures_that_are_none_are_refused(target_folder: Path, tmp_path: Path, weights: str) -> None:
     options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--temperature-weights", weights]
     run = CliRunner().invoke(app, ["sample", *options], env={"COLUMNS": "300", "NO_COLOR": "1"})
