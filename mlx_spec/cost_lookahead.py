@@ -18,6 +18,7 @@ _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 # Of a plain step, for a token.
 _CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
+_FEW_TO_READ: Final = 100
 # The less a draft promises, the more depends on what a plain step costs, and the less it costs to look.
 _PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIES: Final = 4
@@ -194,27 +195,35 @@ class CostLookahead:
 
     def _choices(self, option: Option, room: int) -> list[_Choice]:
         longest = min(option.limit, room, self._config.max_lookahead)
-        times = self._draft_times.get(option.drafter, DraftTimes(0.0))
         rates = self._of(option).rates(longest)
         choices = []
         steps, reached = 0.0, 1.0
         for length in range(1, longest + 1):
             reached *= rates[length - 1][0] if self._stops_early else 1.0
             steps += reached
-            draft_ms = times.at(steps, option.behind)
+            draft_ms = self._draft_ms(option, steps)
             choices.append(_Choice(option, length, *expected_round(self._verify, draft_ms, rates[:length])))
-        return choices + (self._trees(option, room, times) if option.trees else [])
+        return choices + (self._trees(option, room) if option.trees else [])
 
-    def _trees(self, option: Option, room: int, times: DraftTimes) -> list[_Choice]:
+    def _trees(self, option: Option, room: int) -> list[_Choice]:
         choices = []
         acceptance, grown_worth = self._of(option), self._worth.get(option.drafter, Ratio()).value
         for shape in self._shapes:
             if shape.depth <= room:
                 worth = grown_worth if shape.nodes is not None else 1.0
                 tokens = 1.0 + (expected_tree(acceptance, shape) - 1.0) * worth
-                spent = times.at(shape.depth, option.behind + _beside(shape)) + self._verify.at(shape.size + 1)
+                spent = self._draft_ms(option, shape.depth, _beside(shape)) + self._verify.at(shape.size + 1)
                 choices.append(_Choice(option, shape.depth, tokens, spent, shape))
         return choices
+
+    def _draft_ms(self, option: Option, steps: float, beside: int = 0) -> float:
+        """What a draft of `steps` passes is expected to take. A long text that is still to be read, at a price that
+        nobody knows, is taken to be as dear as is just called cheap."""
+        times = self._draft_times.get(option.drafter, DraftTimes(0.0))
+        expected = times.at(steps, option.behind + beside)
+        if not times.knows_reading and option.behind > _FEW_TO_READ:
+            expected += _CHEAP_READING * self._verify.at(1) * (option.behind - _FEW_TO_READ)
+        return expected
 
     def _credible(self, option: Option | None) -> bool:
         """Whether the target finds this drafter's tokens probable enough (`min_acceptance_ratio`)."""

@@ -131,10 +131,14 @@ class VerifyTimes:
 
 
 class DraftTimes:
-    """Time of drafting: a step a pass, and a little for every token the drafter must catch up on."""
+    """Time of drafting: a step a pass, and a little for every token the drafter must catch up on.
+
+    What such a token takes is as calibrated; where nobody did, it is the least that any look has shown.
+    """
 
     def __init__(self, step_ms: float, token_ms: float = 0.0) -> None:
         self._step_ms, self._token_ms = step_ms, token_ms
+        self._reading_known = token_ms > 0
         self._looks = 2 if step_ms > 0 else 0
         self._first_ms = self._least_ms = math.inf
 
@@ -144,14 +148,23 @@ class DraftTimes:
         if self._looks > 1:
             self._least_ms = self._step_ms = min(self._least_ms, self._step_ms)
 
+    @property
+    def knows_reading(self) -> bool:
+        """Whether it is known what a token to catch up on takes."""
+        return self._token_ms > 0
+
     def at(self, steps: float, behind: int = 0) -> float:
         """Expected milliseconds of `steps` draft passes with `behind` tokens to read first."""
         return self._step_ms * steps + self._token_ms * behind
 
     def observe(self, steps: int, behind: int, milliseconds: float) -> None:
         """Learn from one proposal that took `steps` >= 1 passes."""
-        if behind > _FEW_BEHIND and not self._token_ms:
-            return  # a text to catch up on, at a price that nobody measured: it says nothing about a step
+        if behind > _FEW_BEHIND and not self._reading_known:
+            # Mostly a text to catch up on: it says next to nothing about a step.
+            alike = milliseconds / (steps + behind)
+            read_ms = max(0.0, milliseconds - self._step_ms * steps) / behind if self._looks else alike
+            self._token_ms = min(self._token_ms or math.inf, read_ms)
+            return
         step = max(0.0, milliseconds - self._token_ms * behind) / steps
         self._looks += 1
         if self._looks == 1:

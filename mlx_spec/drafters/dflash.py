@@ -1,6 +1,7 @@
 """A DFlash head as the drafter: a whole block of tokens by one pass over the target's states."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import mlx.core as mx
 
@@ -9,6 +10,8 @@ from mlx_spec.drafters.base import Draft, DrawSettings
 from mlx_spec.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.dflash import DFlashHead
 from mlx_spec.tree import Shape
+
+_WAITING_TOKENS: Final = 256
 
 
 class DFlashDrafter:
@@ -22,7 +25,8 @@ class DFlashDrafter:
         self._head, self._draw = head, draw
         self._confidence = Confidence(least_confidence)
         self._caches = head.make_cache()
-        self._text: list[mx.array] = []  # fused states of tokens that are not in the caches yet
+        self._waiting: list[mx.array] = []  # the target's states of the newest tokens
+        self._text: list[mx.array] = []  # fused states of those before, as far as they are not in the caches yet
         self._newest = -1
 
     @property
@@ -31,12 +35,14 @@ class DFlashDrafter:
         return self._head.taps
 
     def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
-        """See `Reader.read`. Fused at once: the states are as many times wider as there are layers read."""
-        self._text.append(self._head.read(features))
-        mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
+        """See `Reader.read`. Few may wait to be fused: they are as many times wider as there are layers read."""
+        self._waiting.append(features)
+        if sum(states.shape[0] for states in self._waiting) > _WAITING_TOKENS:
+            self._fuse()
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """The prompt's states wait for the first proposal."""
+        self._fuse()
         mx.eval(self._text)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
@@ -64,8 +70,15 @@ class DFlashDrafter:
         """The target's states of what stands have come by `read`."""
         self._newest = token_ids[-1]
 
+    def _fuse(self) -> None:
+        if self._waiting:
+            self._text.append(self._head.read(mx.concatenate(self._waiting)))
+            mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
+            self._waiting = []
+
     def _block(self) -> mx.array | None:
         """Logits `[block - 1, vocab]` behind the newest token."""
+        self._fuse()
         if not self._text:
             return None
         text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)

@@ -1,6 +1,7 @@
 """An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
@@ -13,8 +14,11 @@ from mlx_spec.models.heads.eagle import EagleHead
 from mlx_spec.sampling import scores
 from mlx_spec.tree import Shape
 
-CHUNK_TOKENS = 256
-"""So many of the target's states may wait before the head reads them: they take more room than what it keeps."""
+PASS_TOKENS: Final = 256
+"""So many pairs are read in one pass at most."""
+WAITING_TOKENS: Final = 2048
+"""So many of the target's states may wait while nobody asks for a draft: to read one takes its time, to keep one takes
+more room than what the head keeps of it."""
 
 
 class EagleDrafter:
@@ -49,21 +53,19 @@ class EagleDrafter:
         """See `Reader.read`."""
         self._states.append(features)
         self._after.extend(token_ids)
-        while len(self._after) > CHUNK_TOKENS:
-            self._read_pairs(CHUNK_TOKENS - 1)
-            # Left lazy, a long text would be read, and all its states kept, until a draft is asked for.
-            mx.async_eval(self._cache.keys, self._cache.values)  # type: ignore[no-untyped-call]
+        if len(self._after) > WAITING_TOKENS:
+            self._catch_up(WAITING_TOKENS - PASS_TOKENS)
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Read what can be read of the prompt: the last state waits for the token that comes next."""
-        if len(self._after) > 1:
-            self._read_pairs(len(self._after) - 1)
+        self._catch_up(1)
         mx.eval([] if self._cache.keys is None else [self._cache.keys, self._cache.values])
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""
         if not self._after:
             return None
+        self._catch_up(PASS_TOKENS)
         states = self._read_pairs(len(self._after), self._newest)[-1:]
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
@@ -95,6 +97,7 @@ class EagleDrafter:
         """Draft a tree, one pass a level; None where no state is known yet."""
         if not self._after:
             return None
+        self._catch_up(PASS_TOKENS)
         levels = [self._read_pairs(len(self._after), self._newest)[-1:]]  # own states: the root's, then each level's
         drafted: list[mx.array] = []
         text = self._cache.offset
@@ -116,6 +119,13 @@ class EagleDrafter:
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
         """As `commit`: no node of a tree has read true states."""
         self.commit(token_ids, len(path))
+
+    def _catch_up(self, waiting: int) -> None:
+        """Read the oldest pairs, until no more than `waiting` >= 1 states wait."""
+        while len(self._after) > waiting:
+            self._read_pairs(min(PASS_TOKENS, len(self._after) - waiting))
+            # Left lazy, the graph would keep the states.
+            mx.async_eval(self._cache.keys, self._cache.values)  # type: ignore[no-untyped-call]
 
     def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
         """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there

@@ -91,7 +91,7 @@ def path_tokens(draft: Draft, node: int) -> list[int]:
     return [int(np.array(draft.token_ids)[above - 1]) for above in draft.nodes.path(node)]
 
 
-def kept_of(drafter: Any, width: int, *, tokens: int = 4096, chunk: int = 64) -> float:
+def kept_of(drafter: Any, width: int, *, tokens: int = 16384, chunk: int = 64) -> float:
     """Bytes that a drafter keeps of a text that it was never asked about, over those of the target's states of it."""
     mx.synchronize()
     before = mx.get_active_memory()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlx_spec.drafters.base import Draft, Reader
-from mlx_spec.drafters.eagle import CHUNK_TOKENS, EagleDrafter
+from mlx_spec.drafters.eagle import PASS_TOKENS, WAITING_TOKENS, EagleDrafter
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.tree import Shape
 from tests.drafters.published import HIDDEN, SIZES, eagle1, eagle3, ends_of, target
@@ -42,12 +42,13 @@ def test_eagle_3_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path
     Text(3 * HIDDEN).run(drafter, drafter.check, eager=eager)  # type: ignore[attr-defined]
 
 
-def test_eagle_3_reads_a_prompt_that_is_longer_than_what_may_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", [PASS_TOKENS + 40, WAITING_TOKENS + 40])
+def test_eagle_3_reads_a_prompt_that_is_longer_than_a_pass_or_than_what_may_wait(tmp_path: Path, prompt: int) -> None:
     drafter = expect_eagle3(*eagle3(tmp_path))
-    Text(3 * HIDDEN).run(drafter, drafter.check, prompt=CHUNK_TOKENS + 40, chunk=70, accepted=(2, 0), eager=False)  # type: ignore[attr-defined]
+    Text(3 * HIDDEN).run(drafter, drafter.check, prompt=prompt, chunk=70, accepted=(2, 0), eager=False)  # type: ignore[attr-defined]
 
 
-def test_eagle_reads_a_text_while_it_is_parked_and_keeps_none_of_its_states(tmp_path: Path) -> None:
+def test_eagle_keeps_no_more_than_the_newest_states_while_it_is_parked(tmp_path: Path) -> None:
     head = load_head(eagle3(tmp_path)[0], "eagle3", target(), "tiny")
     assert kept_of(EagleDrafter(head, settings()), 3 * HIDDEN) < 0.5  # type: ignore[arg-type]
 

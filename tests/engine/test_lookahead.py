@@ -438,6 +438,17 @@ def test_a_long_prompt_is_not_read_for_a_try() -> None:
     assert rounds_to_a_try(chooser, behind=4000) == 1000
 
 
+def test_a_long_prompt_is_not_read_for_a_try_at_a_price_that_nobody_knows() -> None:
+    """A head's reading is not calibrated: a try shows what it takes, and not with two thousand tokens."""
+    chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS), 8.0))
+    for _ in range(60):
+        chooser.observe(Observation(MODEL, 1, 1, 1, 0, [], 8.0, OPENBLAS[1], 1))
+    assert rounds_to_a_try(chooser, behind=2048) == 1000
+    assert rounds_to_a_try(chooser, behind=100) < 100
+    chooser.observe(Observation(replace(MODEL, behind=100), 1, 1, 1, 0, [], 18.0, OPENBLAS[1], 1))
+    assert rounds_to_a_try(chooser, behind=200) < 200
+
+
 class Drafters:
     """Some drafters side by side, by name: what a step takes, what a token to catch up on takes, and how often a token
     is accepted."""
@@ -510,6 +521,19 @@ def test_a_first_draft_that_had_to_be_built_is_no_price() -> None:
     assert times.at(1) == 3.0
     times.observe(1, 0, 5.0)
     assert 3.0 < times.at(1) < 5.0
+
+
+def test_what_it_takes_to_read_a_text_is_learnt_where_nobody_calibrated_it() -> None:
+    times = DraftTimes(0.0)
+    times.observe(1, 99, 200.0)  # with a graph that was built in it
+    assert times.at(1, 50) == 100.0
+    times.observe(1, 0, 3.0)
+    times.observe(1, 0, 3.0)
+    times.observe(2, 50, 31.0)
+    assert times.at(1) == 3.0
+    assert times.at(1, 100) == 53.0
+    times.observe(1, 50, 500.0)
+    assert times.at(1, 100) == 53.0, "one stall is no price"
 
 
 def test_after_a_surprise_a_plain_step_is_measured_until_one_is() -> None:
