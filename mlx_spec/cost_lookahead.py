@@ -18,7 +18,8 @@ _FEWEST_ROUNDS_BETWEEN_TRIES: Final = 6
 # Of a plain step, for a token.
 _CHEAP_READING: Final = 0.02
 _FULL_PURSE_STEPS: Final = 2.0
-_FEW_TO_READ: Final = 100
+# What it takes to read so many is no part of a try's price, as long as that is cheap.
+_FEW_TO_READ: Final = _FULL_PURSE_STEPS / _CHEAP_READING
 # The less a draft promises, the more depends on what a plain step costs, and the less it costs to look.
 _PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIES: Final = 4
@@ -58,9 +59,9 @@ class _Choice:
 class CostLookahead:
     """Plans the round that promises most tokens a millisecond, from measured times and acceptance.
 
-    Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most 1
-    % of the time, and resumes when a try, or a glimpse that cost nothing, promises a gain again. Where a draft pays it
-    measures a plain step as often as costs half a per cent, which is the oftener the less the draft brings. Changes
+    Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most
+    1 % of the time, and resumes when a try, or a glimpse that cost nothing, promises a gain again. Where a draft pays
+    it measures a plain step as often as costs half a per cent, which is the oftener the less the draft brings. Changes
     need a gain of 1 % (3 % to resume), so that noise does not make it swing. One instance serves all answers of a
     decoder: what it learnt about the machine and the drafters stays true.
     """

@@ -138,7 +138,7 @@ class DraftTimes:
 
     def __init__(self, step_ms: float, token_ms: float = 0.0) -> None:
         self._step_ms, self._token_ms = step_ms, token_ms
-        self._reading_known = token_ms > 0
+        self._reading_calibrated = token_ms > 0
         self._looks = 2 if step_ms > 0 else 0
         self._first_ms = self._least_ms = math.inf
 
@@ -159,10 +159,12 @@ class DraftTimes:
 
     def observe(self, steps: int, behind: int, milliseconds: float) -> None:
         """Learn from one proposal that took `steps` >= 1 passes."""
-        if behind > _FEW_BEHIND and not self._reading_known:
+        if behind > _FEW_BEHIND and not self._reading_calibrated:
             # Mostly a text to catch up on: it says next to nothing about a step.
-            alike = milliseconds / (steps + behind)
-            read_ms = max(0.0, milliseconds - self._step_ms * steps) / behind if self._looks else alike
+            if self._looks:
+                read_ms = max(0.0, milliseconds - self._step_ms * steps) / behind
+            else:  # a step is not known either: as long as one token's reading
+                read_ms = milliseconds / (steps + behind)
             self._token_ms = min(self._token_ms or math.inf, read_ms)
             return
         step = max(0.0, milliseconds - self._token_ms * behind) / steps

@@ -25,7 +25,8 @@ class DFlashDrafter:
         self._head, self._draw = head, draw
         self._confidence = Confidence(least_confidence)
         self._caches = head.make_cache()
-        self._waiting: list[mx.array] = []  # the target's states of the newest tokens
+        self._waiting: list[mx.array] = []  # the target's states of the newest tokens,
+        self._num_waiting = 0  # which are so many
         self._text: list[mx.array] = []  # fused states of those before, as far as they are not in the caches yet
         self._newest = -1
 
@@ -37,7 +38,8 @@ class DFlashDrafter:
     def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
         """See `Reader.read`. Few may wait to be fused: they are as many times wider as there are layers read."""
         self._waiting.append(features)
-        if sum(states.shape[0] for states in self._waiting) > _WAITING_TOKENS:
+        self._num_waiting += len(token_ids)
+        if self._num_waiting > _WAITING_TOKENS:
             self._fuse()
 
     def prefill(self, token_ids: Sequence[int]) -> None:
@@ -74,7 +76,7 @@ class DFlashDrafter:
         if self._waiting:
             self._text.append(self._head.read(mx.concatenate(self._waiting)))
             mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
-            self._waiting = []
+            self._waiting, self._num_waiting = [], 0
 
     def _block(self) -> mx.array | None:
         """Logits `[block - 1, vocab]` behind the newest token."""
