@@ -1,25 +1,26 @@
 """Measuring what forward passes cost on this machine, and keeping it on disk for the next start.
 
-A pass over n tokens costs about as much as one over a single token where weights are read once for all of them, and n
-times as much where they are not. Which of the two it is decides whether speculation can pay, so it is measured.
+A pass over n rows costs about as much as one over a single row where weights are read once for all of them, and n
+times as much where they are not; in between it goes by steps, which are elsewhere on every machine. What it is decides
+whether speculation can pay, so each width is measured. What is kept counts as ratios, scaled to a plain step of today;
+what was measured while other programs had much of the machine is doubted, and measured again.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import mlx.core as mx
-import numpy as np
 
 from mlx_spec.cache.cached_model import CachedModel
-from mlx_spec.costs import Calibration
+from mlx_spec.costs import DISTURBED, Calibration
+from mlx_spec.disturbance import Disturbance
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.kernels import few_rows_matmul
 from mlx_spec.kernels.matmul_times import MatmulTimes
@@ -29,29 +30,35 @@ from mlx_spec.resources import data_folder
 
 _CONTEXT_TOKENS: Final = 32
 _REPEATS: Final = 3
-_WIDTHS: Final = (1, 2, 3, 5, 9, 17, 33)
+_MORE_REPEATS: Final = 3
+"""Where the machine was busy meanwhile: a burst ends, and of each width the fastest pass counts."""
+_MOST_TRIES: Final = 4
+"""So often a start measures again what was taken on a busy machine. Some are always busy."""
 # A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
 _PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 Tell = Callable[[str, float], None]
 
 
-def calibrated(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
-    """The calibration of a pair for verify passes of up to `widest` tokens: from the disk where it is there, scaled to
-    today's plain step, else measured and kept."""
+def calibrated(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """The calibration of a pair for verify passes of up to `widest` rows: from the disk where it is there, scaled to
+    today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read."""
     # First, because it may change what a pass over a few tokens costs.
     times = MatmulTimes()
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
     path = _path(pair, widest)
     known = _read(path, widest)
-    if known is not None:
+    if known is not None and not (known.doubtful and _tries(path) < _MOST_TRIES):
         tell("checking the speed of a step", 0.0)
-        return _scaled(known, _plain_step_ms(pair) / known.plain_step_ms)
-    measured = measure(pair, widest, tell)
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name))
+        return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
+    tries = _tries(path) + 1 if known is not None else 1
+    measured = measure(pair, widest, tell, listen_to)
+    if known is not None and known.disturbance < measured.disturbance:
+        measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
+    _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | {"tries": tries})
     return measured
 
 
@@ -73,67 +80,66 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
     return None
 
 
-def measure(pair: ModelPair, widest: int, tell: Tell) -> Calibration:
-    """Time passes of the target over 1 to `widest` tokens (some, the others by interpolation), and of the draft.
+def measure(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """Time passes of the target over each width from 1 to `widest` rows, and of the draft.
 
-    Of a target that can only be decoded plainly, that is all that is measured.
+    The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
+    decoded plainly, a plain step is all that is measured.
     """
+    others = Disturbance()
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True)
+        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to)
     except UnsupportedModelError:
-        return Calibration((_plain_step_ms(pair),))
+        return Calibration((_plain_step_ms(pair, listen_to),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
     widths = _widths_worth_timing(target, widest)
     times: dict[int, list[float]] = {width: [] for width in widths}
-    for at in range(_REPEATS):
+    for at in range(_REPEATS + _MORE_REPEATS):
+        if at >= _REPEATS and others.read() <= DISTURBED:
+            break
         # In turns: a machine that is slower for a while is slower for all widths.
         for width in widths:
             times[width].append(_pass_ms(target, width))
-        tell("measuring the speed of passes", (at + 1) / (_REPEATS + 1))
-    points = [(width, statistics.median(times[width])) for width in widths]
+        tell("measuring the speed of passes", min(1.0, (at + 1) / (_REPEATS + 1)))
     step_ms = token_ms = 0.0
     if pair.draft is not None:
         draft = CachedModel(pair.draft, pair.draft_name or "the draft", speculative=True)
         draft.prefill([0] * _CONTEXT_TOKENS)
-        step_ms, wide_ms = (_median_ms(draft, width) for width in (1, _DRAFT_WIDTH))
+        step_ms, wide_ms = (_fastest_ms(draft, width) for width in (1, _DRAFT_WIDTH))
         token_ms = max(0.0, wide_ms - step_ms) / (_DRAFT_WIDTH - 1)
-    return Calibration(_curve(points, widest), step_ms, token_ms)
+    # The fastest of a few: what else there is in a time is somebody else's.
+    curve = _curve([min(times[width]) for width in widths], widest)
+    return Calibration(curve, step_ms, token_ms, others.read())
 
 
 def _widths_worth_timing(target: CachedModel, widest: int) -> list[int]:
-    """Some widths from 1 to `widest`; none beyond the first that costs nearly as much for each token as for one."""
+    """The widths from 1 to `widest`; none beyond the first that costs nearly as much for each token as for one."""
     _pass_ms(target, 1)  # allocates
     first = _pass_ms(target, 1)
     widths = [1]
-    for width in [width for width in _WIDTHS if 1 < width < widest] + [widest]:
+    for width in range(2, widest + 1):
         widths.append(width)
-        if width >= 3 and _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)):
+        if _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
             break
     return widths
 
 
-def _curve(points: list[tuple[int, float]], widest: int) -> tuple[float, ...]:
-    """Milliseconds for every width from 1 to `widest`: straight between the points and on beyond the last; never
-    cheaper for more tokens."""
-    widths, times = [width for width, _ in points], [ms for _, ms in points]
-    if widths[-1] < widest:
-        slope = (times[-1] - times[0]) / (widths[-1] - widths[0])
-        times.append(times[-1] + slope * (widest - widths[-1]))
-        widths.append(widest)
-    curve = np.interp(range(1, widest + 1), widths, times)
-    return tuple(float(value) for value in np.maximum.accumulate(curve))
+def _curve(times: Sequence[float], widest: int) -> tuple[float, ...]:
+    """Milliseconds for every width from 1 to `widest`: as measured, and in a straight line beyond."""
+    slope = (times[-1] - times[0]) / max(1, len(times) - 1)
+    return (*times, *(times[-1] + slope * more for more in range(1, widest - len(times) + 1)))
 
 
-def _plain_step_ms(pair: ModelPair) -> float:
-    model = CachedModel(pair.target, pair.target_name, speculative=False)
+def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...]) -> float:
+    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to)
     model.prefill([0] * _CONTEXT_TOKENS)
-    return _median_ms(model, 1, forgets=False)
+    return _fastest_ms(model, 1, forgets=False)
 
 
-def _median_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
-    """The median of a few passes."""
+def _fastest_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+    """The fastest of a few passes."""
     _pass_ms(model, width, forgets=forgets)  # allocates
-    return statistics.median(_pass_ms(model, width, forgets=forgets) for _ in range(_REPEATS))
+    return min(_pass_ms(model, width, forgets=forgets) for _ in range(_REPEATS))
 
 
 def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
@@ -145,12 +151,6 @@ def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
     if forgets:
         model.forget(width)
     return elapsed_ms
-
-
-def _scaled(known: Calibration, factor: float) -> Calibration:
-    return Calibration(
-        tuple(factor * value for value in known.verify_ms), factor * known.draft_step_ms, factor * known.draft_token_ms
-    )
 
 
 def _circumstances(target_name: str, draft_name: str | None) -> dict[str, Any]:
@@ -189,11 +189,19 @@ def _read(path: Path, widest: int) -> Calibration | None:
             tuple(float(value) for value in kept["verify_ms"]),
             float(kept["draft_step_ms"]),
             float(kept["draft_token_ms"]),
+            float(kept["disturbance"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     sound = len(calibration.verify_ms) == widest and all(0 < value < 1e6 for value in calibration.verify_ms)
     return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
+
+
+def _tries(path: Path) -> int:
+    """How often what is kept there was measured."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(path.read_text(encoding="utf-8"))["tries"])
+    return _MOST_TRIES
 
 
 def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) -> None:
@@ -203,6 +211,7 @@ def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) 
         "verify_ms": calibration.verify_ms,
         "draft_step_ms": calibration.draft_step_ms,
         "draft_token_ms": calibration.draft_token_ms,
+        "disturbance": calibration.disturbance,
     }
     part = path.with_suffix(f".part-{os.getpid()}")
     try:

@@ -6,7 +6,8 @@ from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.costs import Calibration, DraftTimes, VerifyTimes, expected_round
-from mlx_spec.odds import Acceptance, Outlook, Ratio, expected_tree
+from mlx_spec.experience import Experience, Rates
+from mlx_spec.odds import Acceptance, Outlook, Rate, Ratio, expected_tree
 from mlx_spec.plan import Observation, Option, Plan, chain_by_first
 from mlx_spec.tree import Shape
 
@@ -23,6 +24,10 @@ _FEW_TO_READ: Final = _FULL_PURSE_STEPS / _CHEAP_READING
 # The less a draft promises, the more depends on what a plain step costs, and the less it costs to look.
 _PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIES: Final = 4
+# Where the cost of rows makes a step down, it does so at a multiple of this.
+_PADDED_TO: Final = 16
+# What other processes saw weighs no more than so many texts of this one.
+_MOST_TEXTS: Final = 16.0
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
@@ -66,24 +71,51 @@ class CostLookahead:
     decoder: what it learnt about the machine and the drafters stays true.
     """
 
-    def __init__(self, config: SpeculativeConfig, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        config: SpeculativeConfig,
+        calibration: Calibration | None = None,
+        experience: Experience | None = None,
+    ) -> None:
         self._config = config
         self._verify = VerifyTimes(calibration)
         self._draft_times: dict[str, DraftTimes] = {}
-        if calibration is not None:
-            self._draft_times["model"] = DraftTimes(calibration.draft_step_ms, calibration.draft_token_ms)
         self._acceptance: dict[tuple[str, int], Acceptance] = {}
+        self._stops_early = False  # the draft takes no pass behind its end
+        if calibration is not None:
+            self._remember(experience or Experience(), calibration.plain_step_ms)
+            self._draft_times["model"] = DraftTimes(calibration.draft_step_ms, calibration.draft_token_ms)
         self._outlook = Outlook()
         self._likeness: dict[str, float] = {}
         self._last: _Choice | None = None
         self._purse_ms = 0.0
         self._since_try = self._since_plain = 0
         self._plain_wanted = 0  # how often to try: the costs have changed, and no plain step was measured since
-        self._stops_early = False  # the draft takes no pass behind its end
         self._usual_rate: float | None = None  # tokens a millisecond without the try that is under way
         self._shapes = tree_shapes(config)
         # How much more, or less, trees grown by probability bring than the ranks of their guesses promise, by drafter.
         self._worth: dict[str, Ratio] = {}
+
+    def _remember(self, experience: Experience, plain_step_ms: float) -> None:
+        for name, (step, reading) in experience.draft_steps.items():
+            self._draft_times[name] = DraftTimes(step * plain_step_ms, reading * plain_step_ms)
+        for name, rates in experience.accepted.items():
+            drafter, _, trust = name.rpartition("/")
+            usual = [Rate(min(texts, _MOST_TEXTS), share) for share, _, texts in rates]
+            drafted = [Rate(min(texts, _MOST_TEXTS), share) for _, share, texts in rates]
+            self._acceptance[drafter, int(trust)] = Acceptance(usual=usual, usually_drafted=drafted)
+            self._stops_early |= any(rate.mean < 1.0 for rate in drafted)
+
+    @property
+    def experience(self) -> Experience:
+        """What the next process may begin with."""
+        plain_ms = self._verify.at(1)
+        accepted = {}
+        for (drafter, trust), acceptance in self._acceptance.items():
+            if rates := rates_of(acceptance):
+                accepted[f"{drafter}/{trust}"] = rates
+        steps = {name: times.shares_of(plain_ms) for name, times in self._draft_times.items() if times.known}
+        return Experience(accepted, steps)
 
     def begin(self) -> None:
         """Another answer: what the machine costs stays true. What its context costs and how drafts fare is to be learnt
@@ -131,10 +163,14 @@ class CostLookahead:
         choices = [choice for option in options for choice in self._choices(option, room)]
         return any(choice.rate > plain.rate and self._credible(choice.option) for choice in choices)
 
+    def rows(self, count: int) -> int:
+        """As many as the cheapest pass over at least so many has."""
+        return self._verify.rows(count)
+
     def observe(self, round_: Observation) -> None:
         """Learn times and acceptance from a round."""
         self._since_try += 1
-        width = round_.drafted + 1
+        width = round_.rows
         self._since_plain += 1
         # Better a doubtful time than none: where nothing is known nothing is drafted.
         waited_long = self._verify.known_widths == 0 and self._since_try > _FEWEST_ROUNDS_BETWEEN_TRIES
@@ -301,6 +337,19 @@ def largest_tree(config: SpeculativeConfig) -> Shape:
     whole = Shape((config.tree_branching_factor,) * config.max_tree_depth)
     most = config.max_tree_nodes
     return whole if most is None or most >= whole.size else Shape(whole.branching, most)
+
+
+def rates_of(acceptance: Acceptance) -> Rates:
+    """What is to be kept of how a drafter's chains fare."""
+    usual, drafted = acceptance.with_this_text()
+    return tuple((rate.mean, far.mean, rate.weight) for rate, far in zip(usual, drafted, strict=True))
+
+
+def widest_pass(config: SpeculativeConfig) -> int:
+    """The rows of the widest pass that may be made: a chain or a tree with the known token, and what either may be
+    padded to."""
+    tree = largest_tree(config).size if config.tree_speculation else 0
+    return _PADDED_TO * -(-(max(config.max_lookahead, tree) + 1) // _PADDED_TO)
 
 
 def _beside(shape: Shape) -> int:

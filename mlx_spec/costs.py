@@ -1,4 +1,4 @@
-"""What a round costs, learnt from the rounds themselves: a verify pass by its width (tokens scored at once), a draft by
+"""What a round costs, learnt from the rounds themselves: a verify pass by its width (rows scored at once), a draft by
 its length. Values and floats only: knows no model and no clock, so that the controller built on it can be tested with
 made-up costs.
 """
@@ -23,40 +23,68 @@ _CLIP: Final = 0.6
 _FIRST_SLOPE: Final = 0.05
 _FEW_BEHIND: Final = 4
 _SURPRISE: Final = 0.25
+# A wider pass must be this much cheaper to be padded to: less is noise.
+_WORTH_PADDING: Final = 0.97
+DISTURBED: Final = 0.1
+"""Where others took more than this share of the machine while it was measured, a calibration is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Measured times of one pair on one machine, in milliseconds.
 
-    `verify_ms[w - 1]` is a round of the target over w tokens, `draft_step_ms` one draft pass over one token,
-    `draft_token_ms` what each further token in the same draft pass adds.
+    `verify_ms[w - 1]` is a round of the target over w rows, in steps as the machine has them: more rows may take less
+    time. `draft_step_ms` is one draft pass over one token, `draft_token_ms` what each further token in the same draft
+    pass adds. `disturbance` is the share of the machine that other programs took meanwhile, from 0 to 1.
     """
 
     verify_ms: tuple[float, ...]
     draft_step_ms: float = 0.0
     draft_token_ms: float = 0.0
+    disturbance: float = 0.0
 
     @property
     def plain_step_ms(self) -> float:
         """A plain decoding step."""
         return self.verify_ms[0]
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether too much else ran while it was measured: its ratios are a first guess, and the rounds tell."""
+        return self.disturbance > DISTURBED
+
+    def scaled(self, factor: float) -> "Calibration":
+        """The same ratios on a machine whose passes take `factor` times as long."""
+        return Calibration(
+            tuple(factor * value for value in self.verify_ms),
+            factor * self.draft_step_ms,
+            factor * self.draft_token_ms,
+            self.disturbance,
+        )
+
 
 class VerifyTimes:
     """Time of a verify pass by width: the calibrated curve, scaled and tilted to what the rounds show.
 
     V(w) = s·c(w) + t·c(1)·(w - 1), with s and t from a Kalman filter (a machine that slows down moves s, a context that
-    makes each row dearer moves t), and a slow correction for each width.
+    makes each row dearer moves t), and a slow correction for each width. The curve has steps: 16 rows may take less
+    time than 12. So n rows cost what the cheapest pass of at least n rows costs, and `rows` says how many that has.
     """
 
     def __init__(self, calibration: Calibration | None) -> None:
         self._curve = list(calibration.verify_ms) if calibration else []
-        self._widths = set(range(1, len(self._curve) + 1))
+        doubtful = calibration is not None and calibration.doubtful
+        # What is doubted is looked at again: a plain step and a draft, before anything is planned by it.
+        self._widths = set() if doubtful else set(range(1, len(self._curve) + 1))
+        self._doubted = {"scale", "tilt"} if doubtful else set() if self._curve else {"tilt"}
         self._scale, self._tilt, self._least_scale = 1.0, 0.0, math.inf
         # Variances of scale and tilt, and their covariance.
         self._scale_var, self._tilt_var, self._cross = _SCALE_VARIANCE, _TILT_VARIANCE, 0.0
+        self._doubtful = doubtful
+        if doubtful:
+            self._scale_var, self._tilt_var = _SURPRISED_SCALE_VARIANCE, _SURPRISED_TILT_VARIANCE
         self._own: dict[int, float] = {}
+        self._padded_to: list[int] = []  # by width; to be found anew when something was learnt
         self.surprises = 0
         """Passes in a row that took much more or less than expected."""
 
@@ -71,29 +99,52 @@ class VerifyTimes:
 
         While parked no wide pass is seen: a long text's costs, kept, would keep a short one parked for good.
         """
-        if len(self._curve) > 1:  # else the tilt is all that is known of wide passes
+        self._padded_to = []
+        if len(self._curve) > 1 and not self._doubtful:  # else the tilt is all that is known of wide passes
             self._tilt = 0.0
         self._least_scale = self._scale = min(self._least_scale, self._scale)
         self._own.clear()
         self._scale_var, self._tilt_var, self._cross = _NEW_TEXT_VARIANCE, _TILT_VARIANCE, 0.0
 
     def at(self, width: int) -> float:
-        """Expected milliseconds of a pass over `width` tokens; 1 while nothing is known."""
+        """Expected milliseconds of a pass over `width` tokens, padded where that pays; 1 while nothing is known."""
+        return self._of(self.rows(width))
+
+    def rows(self, width: int) -> int:
+        """How many rows a pass over `width` tokens should have. A plain step is never padded."""
+        if not self._padded_to:
+            self._padded_to = self._cheapest()
+        return self._padded_to[width] if width < len(self._padded_to) else width
+
+    def _cheapest(self) -> list[int]:
+        """For each width of the curve what it is padded to; nothing for 0."""
+        best = widest = len(self._curve)
+        padded_to = [0] * (widest + 1)
+        for width in range(widest, 0, -1):
+            if width == 1 or self._of(best) >= _WORTH_PADDING * self._of(width):
+                padded_to[width] = width
+            else:
+                padded_to[width] = best
+            if self._of(width) < self._of(best):
+                best = width
+        return padded_to
+
+    def _of(self, width: int) -> float:
+        """Expected milliseconds of a pass over exactly so many rows."""
         if not self._curve:
             return 1.0
         return max(1e-6, self._model(width) * (1.0 + self._own.get(width, 0.0)))
 
     def observe(self, width: int, milliseconds: float) -> None:
-        """Learn from one pass."""
+        """Learn from one pass over so many rows."""
         self._widths.add(width)
+        self._padded_to = []
         if not self._curve:
             self._curve = [milliseconds / (1.0 + _FIRST_SLOPE * (width - 1))]
             return
-        if len(self._curve) == 1 and width > 1 and self._tilt == 0.0:
-            # The first look at a second width is the slope: there is nothing to weigh it against.
-            self._tilt = (milliseconds - self._model(width)) / (self._curve[0] * (width - 1))
+        if self._doubted and self._look(width, milliseconds):
             return
-        expected = self.at(width)
+        expected = self._of(width)
         unit = self._curve[0]
         # One stall of the machine must not be taken for a new cost, a real change comes again next round.
         error = max(-_CLIP, min(_CLIP, (milliseconds - expected) / expected)) * expected / unit
@@ -113,8 +164,21 @@ class VerifyTimes:
         self._scale_var -= scale_gain**2 / spread
         self._tilt_var -= tilt_gain**2 / spread
         self._cross -= scale_gain * tilt_gain / spread
-        left_over = (milliseconds - self.at(width)) / self._model(width)
+        left_over = (milliseconds - self._of(width)) / self._model(width)
         self._own[width] = self._own.get(width, 0.0) + 0.1 * max(-_CLIP, min(_CLIP, left_over))
+
+    def _look(self, width: int, milliseconds: float) -> bool:
+        """A first look at a plain step, or at a wider pass. Where nobody knew better it is what that takes: there is
+        nothing to weigh it against. Gives whether it was one."""
+        if width == 1 and "scale" in self._doubted:
+            self._doubted.remove("scale")
+            self._scale *= milliseconds / self._of(1)
+        elif width > 1 and "tilt" in self._doubted:
+            self._doubted.remove("tilt")
+            self._tilt += (milliseconds - self._of(width)) / (self._curve[0] * (width - 1))
+        else:
+            return False
+        return True
 
     def _base(self, width: int) -> float:
         """The calibrated curve, drawn on in a straight line beyond its end."""
@@ -147,6 +211,15 @@ class DraftTimes:
         is learnt again where there is one."""
         if self._looks > 1:
             self._least_ms = self._step_ms = min(self._least_ms, self._step_ms)
+
+    @property
+    def known(self) -> bool:
+        """Whether a step was seen that had no graph built in it."""
+        return self._looks > 1
+
+    def shares_of(self, plain_step_ms: float) -> tuple[float, float]:
+        """A step, and a token to catch up on, as shares of a plain step."""
+        return self._step_ms / plain_step_ms, self._token_ms / plain_step_ms
 
     @property
     def knows_reading(self) -> bool:

@@ -22,10 +22,11 @@ from mlx_spec.admission import Lookahead, answer_limit, check_drafter, drafting,
 from mlx_spec.calibration import calibrated
 from mlx_spec.ceiling import Ceiling, measured_ceiling
 from mlx_spec.config import LOSSY_RULES, AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.cost_lookahead import tree_shapes
+from mlx_spec.cost_lookahead import CostLookahead, tree_shapes, widest_pass
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
+from mlx_spec.experience import ExperienceFile, shipped_with
 from mlx_spec.judge import Judge, Verdict
 from mlx_spec.kernels.warp import warped
 from mlx_spec.lookahead import FixedLookahead, controller
@@ -33,7 +34,7 @@ from mlx_spec.models.loading import ModelPair
 from mlx_spec.outcome import Outcome, read_outcome
 from mlx_spec.penalties import Penalties
 from mlx_spec.plan import LookaheadController, Observation, Option, Plan
-from mlx_spec.roster import make_roster
+from mlx_spec.roster import make_roster, taps_of
 from mlx_spec.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.sampling import NoiseTable
 from mlx_spec.stats import SpeculativeStats, StatsCounter
@@ -63,6 +64,7 @@ class SpeculativeDecoder:
         self._drafter = drafter
         self._stats = StatsCounter()
         self._calibration: Calibration | None = None
+        self._experience: ExperienceFile | None = None
         self.ceiling: Ceiling | None = None
         """The fastest that plain decoding could be here; None until `measure_ceiling`."""
         self._controllers: dict[tuple[SpeculativeConfig, bool], LookaheadController] = {}
@@ -106,7 +108,8 @@ class SpeculativeDecoder:
         loop = _RoundLoop(self._pair, config, params, names, choose, limit, self._stats)
         loop.tell_alternatives(alternatives)
         loop.follow(steering or Steering(), name)
-        return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
+        events = loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
+        return self._keeping(events, config, params)
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
         """Answer one user message, through the chat template where the model has one; returns the text."""
@@ -120,9 +123,14 @@ class SpeculativeDecoder:
         """Measure what passes of this pair cost on this machine, or read it from the disk and check it.
 
         Serves `adaptive_lookahead`, and makes `stats().speedup` a measured number. `tell(stage, fraction)` hears of
-        progress. Decoding works without it, and then learns the costs from its first rounds.
+        progress. Decoding works without it, and then learns the costs from its first rounds. From then on, what the
+        drafters show is kept on disk too, for decoders to come.
         """
-        self._calibration = calibrated(self._pair, self._config.max_lookahead + 1, tell)
+        taps = taps_of(self._pair, drafting(self._drafter, self._pair))
+        self._calibration = calibrated(self._pair, widest_pass(self._config), tell, taps)
+        self._experience = ExperienceFile(
+            self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
+        )
         self._controllers.clear()
         self._stats.add(SpeculativeStats(plain_step_ms=self._calibration.plain_step_ms))
         return self._calibration
@@ -155,13 +163,22 @@ class SpeculativeDecoder:
         """Set the counters to zero; returns what they were."""
         return self._stats.reset()
 
+    def _keeping(self, events: Iterator[Event], config: SpeculativeConfig, params: SamplingParams) -> Iterator[Event]:
+        """The events; with the last of them, what was learnt is kept for the next process."""
+        for event in events:
+            learnt = self._controllers.get((config, params.greedy))
+            if self._experience and isinstance(event, GenerationFinished) and isinstance(learnt, CostLookahead):
+                self._experience.write(learnt.experience, greedy=params.greedy)
+            yield event
+
     def _controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
         """The controller of earlier answers where it may have learnt something. Greedy drafts fare differently."""
         if not config.adaptive_lookahead or config.controller != "cost":
             return controller(config)
         key = config, params.greedy
         if key not in self._controllers:
-            self._controllers[key] = controller(config, self._calibration)
+            known = self._experience.read(greedy=params.greedy) if self._experience else None
+            self._controllers[key] = controller(config, self._calibration, known)
         self._controllers[key].begin()
         return self._controllers[key]
 
@@ -204,6 +221,7 @@ class _RoundLoop:
         self._eos_token_ids = pair.eos_token_ids
         self._transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, max_tokens)
         self._tally = AnswerTally(stats)
+        self._context = pair.context_length
         self._room = max_tokens  # tokens that are not decided yet
         self._position = 0  # of the next token to decide
         self._last_token = -1
@@ -341,7 +359,7 @@ class _RoundLoop:
     def _judged(self, draft: Draft | None, index: int) -> tuple[Verdict, float]:
         """Have the target score a draft, and judge it; gives besides for how many milliseconds it waited for it."""
         drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
-        logits = self._target.score(self._last_token, drafted_ids, tree)
+        logits = self._target.score(self._last_token, drafted_ids, tree, self._padding(draft))
         if self._target.features is not None:
             mx.async_eval(self._target.features)  # type: ignore[no-untyped-call]
         mx.async_eval(logits)  # type: ignore[no-untyped-call]
@@ -352,6 +370,13 @@ class _RoundLoop:
         logits, bias = self._penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
         rows = warped(logits, self._params, bias)
         return self._judge.verdict(self._config.acceptance, rows, draft, self._position, index), waited_ms
+
+    def _padding(self, draft: Draft | None) -> int:
+        """Rows to add to the pass that scores a draft, where more are cheaper; none beyond the end of the context."""
+        if draft is None or not self._target.takes_padding:
+            return 0
+        count = draft.token_ids.shape[0] + 1
+        return max(0, min(self._controller.rows(count), self._context - self._position + 1) - count)
 
     def _learn(self, launch: _Launch, outcome: Outcome, draft_ms: float, verify_ms: float, *, telling: bool) -> None:
         """Tell the controller of the round, and of what the other drafters would have proposed."""
@@ -368,6 +393,7 @@ class _RoundLoop:
             shape=launch.plan.shape,
             hits=outcome.hits,
             telling=telling,
+            padded=self._target.padding,
         )
         self._controller.observe(round_)
         self._roster.show_glimpses(outcome.token_ids, self._controller)

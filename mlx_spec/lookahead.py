@@ -11,6 +11,7 @@ from typing import Final
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.cost_lookahead import CostLookahead, largest_tree
 from mlx_spec.costs import Calibration
+from mlx_spec.experience import Experience
 from mlx_spec.plan import LookaheadController, Observation, Option, Plan, chain_by_first
 from mlx_spec.tree import Shape
 
@@ -38,6 +39,10 @@ class FixedLookahead:
     def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
         """Always, but for plain decoding."""
         return self._length > 0
+
+    def rows(self, count: int) -> int:
+        """As many as there are tokens: it knows no times."""
+        return count
 
     def observe(self, round_: Observation) -> None:
         """Nothing to learn."""
@@ -81,6 +86,10 @@ class ThresholdLookahead:
         """Unless parked."""
         return self._parked_rounds is None
 
+    def rows(self, count: int) -> int:
+        """As many as there are tokens: it knows no times."""
+        return count
+
     def observe(self, round_: Observation) -> None:
         """Learn from a round, parked or not."""
         if self._parked_rounds is not None:
@@ -119,14 +128,16 @@ class ThresholdLookahead:
             self._parked_rounds = 0
 
 
-def controller(config: SpeculativeConfig, calibration: Calibration | None = None) -> LookaheadController:
+def controller(
+    config: SpeculativeConfig, calibration: Calibration | None = None, experience: Experience | None = None
+) -> LookaheadController:
     """The controller that a configuration asks for."""
     if not config.adaptive_lookahead:
         tree = largest_tree(config) if config.tree_speculation else None
         return FixedLookahead(config.lookahead, tree)
     if config.controller == "threshold":
         return ThresholdLookahead(config)
-    return CostLookahead(config, calibration)
+    return CostLookahead(config, calibration, experience)
 
 
 def expected_speedup(alpha: float, gamma: int, cost_ratio: float) -> float:

@@ -5,7 +5,7 @@ place in the chain. Values only; knows no model.
 import heapq
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mlx_spec.tree import Shape
@@ -20,6 +20,7 @@ _TELLING_ROUNDS: Final = 4.0
 _FIRST_GUESS: Final = 0.5
 _FIRST_GUESS_WEIGHT: Final = 5.0  # in texts
 _FIRST_SIBLING: Final = 0.3
+_SUREST: Final = 0.99
 # Before a drafter is judged by the others it is tried this often in a text: it may be the one that fares better.
 _OWN_ROUNDS: Final = 2
 _OTHERS_PRIOR: Final = 4.0
@@ -88,18 +89,42 @@ class Acceptance:
     """For the second guess of a place, the third, and so on: how often it is right where those before it are wrong."""
     outlook: float = 1.0
     """What to multiply the promise by in this text; see `Outlook`."""
-    usual: Rate = field(default_factory=Rate)
-    """How often a first guess is accepted, a text one trial: what a new text is taken to be like."""
+    usual: list[Rate] = field(default_factory=list)
+    """For each place, how often it is accepted, a text one trial: what a new text is taken to be like."""
+    usually_drafted: list[Rate] = field(default_factory=list)
+    """Likewise, how often it is drafted where the one before it is."""
 
     @property
     def promise(self) -> float:
         """How often a first guess is expected to be accepted in a text of which nothing is known."""
-        return _shrunk(self.usual, _FIRST_GUESS, _FIRST_GUESS_WEIGHT)
+        return self.usually(0)
+
+    def usually(self, place: int) -> float:
+        """How often a place is expected to be accepted in such a text."""
+        chance = _FIRST_GUESS
+        for rate in self.usual[: place + 1]:
+            chance = _shrunk(rate, chance, _FIRST_GUESS_WEIGHT)
+        return chance
+
+    def with_this_text(self) -> tuple[list[Rate], list[Rate]]:
+        """What is usually accepted and drafted, once this text counts too."""
+        usual, usually_drafted = (
+            [replace(rate) for rate in self.usual],
+            [replace(rate) for rate in self.usually_drafted],
+        )
+        for place, (accepted, drafted) in enumerate(zip(self.accepted, self.drafted, strict=True)):
+            if accepted.weight <= _TELLING_ROUNDS:
+                break
+            if place == len(usual):
+                usual.append(Rate())
+                usually_drafted.append(Rate())
+            usual[place].add(accepted.mean)
+            usually_drafted[place].add(drafted.mean if drafted.weight else 1.0)
+        return usual, usually_drafted
 
     def begin(self) -> None:
         """Another text: of the last one a hint is kept, and its part in what is usual."""
-        if self.accepted and self.accepted[0].weight > _TELLING_ROUNDS:
-            self.usual.add(self.accepted[0].mean)
+        self.usual, self.usually_drafted = self.with_this_text()
         for rate in (*self.accepted, *self.drafted, *self.siblings):
             rate.doubt()
 
@@ -142,10 +167,15 @@ class Acceptance:
 
     def rates(self, length: int) -> list[tuple[float, float]]:
         """For each of `length` places: the chance that it is drafted (given the one before was), and that it is then
-        accepted. A place that is little known is taken to be like the one before it."""
+        accepted. A place that is little known is taken to be as good as usual, or as much worse or better as the one
+        before it is."""
         chances = []
         accepted, drafted = self.promise * self.outlook, 1.0
         for place in range(length):
+            if place:
+                accepted = min(_SUREST, accepted * self.usually(place) / self.usually(place - 1))
+            if place < len(self.usually_drafted):
+                drafted = _shrunk(self.usually_drafted[place], drafted, _FIRST_GUESS_WEIGHT)
             if place < len(self.accepted):
                 accepted = _shrunk(self.accepted[place], accepted)
                 drafted = _shrunk(self.drafted[place], drafted)

@@ -44,6 +44,7 @@ class Observation:
     `telling` it says nothing of the passes to come. `passes` are the draft's forward passes: no more than were
     needed where it stops as soon as it is unsure. Of a tree of `shape`, `asked` is the depth, and `hits` holds for each
     place that was tested how many tokens were proposed for it and which of them was right, from 1; 0 for none.
+    `padded` are the rows of the pass beyond what was drafted and the known token; see `LookaheadController.rows`.
     """
 
     option: Option | None
@@ -58,6 +59,12 @@ class Observation:
     shape: Shape | None = None
     hits: Sequence[tuple[int, int]] = ()
     telling: bool = True
+    padded: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Of the target's pass."""
+        return self.drafted + 1 + self.padded
 
 
 class LookaheadController(Protocol):
@@ -73,6 +80,10 @@ class LookaheadController(Protocol):
 
     def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
         """Whether `plan` would draft, as far as can be told without deciding it."""
+        ...
+
+    def rows(self, count: int) -> int:
+        """How many rows a pass over `count` tokens should have: more where that is measured to take less time."""
         ...
 
     def observe(self, round_: Observation) -> None:

@@ -1,8 +1,9 @@
 """All drafters of one request, kept in step with its text; one of them drafts each round."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import mlx.core as mx
@@ -42,7 +43,7 @@ class Roster:
         self._branched = False  # whether the active drafter's draft is a tree
         self._glimpses: list[Glimpse] = []
         self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
-        self.taps: tuple[int, ...] = tuple(dict.fromkeys(tap for reader in self._readers for tap in reader.taps))
+        self.taps = _merged(reader.taps for reader in self._readers)
         """The target's layers that somebody reads, in the order of `read`'s columns."""
 
     @property
@@ -131,6 +132,15 @@ class Roster:
                 pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
                 accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
                 controller.glimpse(glimpse.option, len(pairs), accepted)
+
+
+def taps_of(pair: ModelPair, names: Iterable[str]) -> tuple[int, ...]:
+    """The target's layers that somebody reads where the drafters of these names may draft."""
+    return _merged(pair.heads[name].taps for name in names if name in pair.heads)
+
+
+def _merged(taps: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(taps)))
 
 
 def make_roster(

@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.placement import Placement
-from mlx_spec.tree import TokenTree
+from mlx_spec.tree import TokenTree, tree_of
 
 
 class Target:
@@ -19,6 +19,8 @@ class Target:
     def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
         self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to)
         self._scored = 0
+        self.padding = 0
+        """Rows of the newest pass that nobody asked for."""
 
     @property
     def features(self) -> mx.array | None:
@@ -39,14 +41,28 @@ class Target:
         """Whether one pass may go over a tree."""
         return self._cached.takes_trees()
 
-    def score(self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None) -> mx.array:
+    @property
+    def takes_padding(self) -> bool:
+        """Whether a pass may have rows that nobody asked for. Not where rows are dear to take back."""
+        return self._cached.forgets_freely
+
+    def score(
+        self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None, padding: int = 0
+    ) -> mx.array:
         """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts; of a `tree`,
-        what follows node i."""
+        what follows node i. `padding` rows more are scored and forgotten: where a wider pass takes less time."""
         known = mx.array([last_token], dtype=mx.int32)
         token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
-        self._scored = token_ids.shape[0]
-        placement = Placement(tree.depth_row, tree.depth_row, tree.seen) if tree and not tree.is_chain else None
-        return self._cached.score(token_ids, kept=1, placement=placement)
+        count = token_ids.shape[0]
+        if padding:
+            token_ids = mx.concatenate([token_ids, mx.full((padding,), last_token, dtype=mx.int32)])
+        placement = None
+        if tree and not tree.is_chain:
+            wide = tree_of(tree.parents + (0,) * padding)  # beside everything, so that nobody sees them
+            placement = Placement(wide.depth_row, wide.depth_row, wide.seen)
+        self._scored, self.padding = token_ids.shape[0], padding
+        logits = self._cached.score(token_ids, kept=1, placement=placement)
+        return logits[:count] if padding else logits
 
     def commit(self, path: Sequence[int]) -> None:
         """Keep the known token and the accepted nodes of `path` that follow it; forget the other drafts."""

@@ -100,6 +100,11 @@ class CachedModel:
         assert self._rollback is not None, "a cache made for plain decoding holds no tree"
         self._behind = self._rollback.choose(indices)
 
+    @property
+    def forgets_freely(self) -> bool:
+        """Whether to score tokens and forget them costs no more than to score them."""
+        return self._rollback is not None and self._rollback.is_free
+
     def takes_trees(self, *, in_passes: bool = False) -> bool:
         """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
 

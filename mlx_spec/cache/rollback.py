@@ -92,6 +92,8 @@ class Rollback:
         self._parting = [policy for policy in policies if isinstance(policy, PartPolicy)]
         self._replays = len(self._parting) < len(policies)
         self._passes: list[_Pass] = []
+        self.is_free: bool = all(type(policy) is AppendOnly for policy in policies)
+        """Whether to forget tokens costs nothing: nothing is copied, kept or fed again for it."""
 
     def begin(self, token_ids: mx.array, kept: int) -> None:
         """Told before a pass over `token_ids` `[n]`, whose first `kept` tokens will never be forgotten."""

@@ -14,6 +14,7 @@ from mlx_spec.options import Anyway
 from mlx_spec.training.bars import BarWatcher, bars, named_trainer
 from mlx_spec.training.distill import Result, distil, require_torch, sample_answers, with_options
 from mlx_spec.training.evaluate import Agreement
+from mlx_spec.training.experience_command import experience
 from mlx_spec.training.heads_command import eagle, medusa, states
 from mlx_spec.training.narrow import narrow as narrow_draft
 from mlx_spec.training.recipe import Recipe
@@ -25,6 +26,7 @@ app.command("eagle")(eagle)
 app.command("medusa")(medusa)
 app.command("states")(states)
 app.command("rounds")(rounds)
+app.command("experience")(experience)
 
 
 def numbers(agreement: Agreement) -> dict[str, object]:

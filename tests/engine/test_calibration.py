@@ -1,8 +1,11 @@
 """What passes cost is measured once, kept, and never trusted blindly."""
 
 import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 import mlx_spec.calibration as calibrating
@@ -11,6 +14,7 @@ from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.calibration import calibrated, measure, stored
 from mlx_spec.costs import Calibration
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.target import Target
 from tests.tiny import pair_of, tiny_pair
 
 
@@ -19,15 +23,94 @@ def pair() -> ModelPair:
     return tiny_pair(0)
 
 
+@pytest.fixture(autouse=True)
+def others(monkeypatch: pytest.MonkeyPatch) -> "Others":
+    """What other programs take of the machine, as far as this test goes."""
+    others = Others()
+    monkeypatch.setattr(calibrating, "Disturbance", lambda: others)
+    return others
+
+
+@dataclass
+class Others:
+    share: float = 0.0
+
+    def read(self) -> float:
+        return self.share
+
+
 def silent(stage: str, fraction: float) -> None: ...
 
 
-def test_every_width_is_measured_and_more_tokens_are_never_cheaper(pair: ModelPair) -> None:
+def test_every_width_is_measured(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = dict(enumerate([40.0, 50, 58, 64, 68, 70, 72, 73, 81, 95, 101, 107, 108, 108, 110, 76], start=1))
+    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: steps[width])
+    assert measure(pair_of(pair.target, None), 16, silent).verify_ms == tuple(steps.values())
+    monkeypatch.undo()
     calibration = measure(pair, 9, silent)
     assert len(calibration.verify_ms) == 9
-    assert list(calibration.verify_ms) == sorted(calibration.verify_ms)
     assert calibration.draft_step_ms > 0
     assert measure(pair_of(pair.target, None), 4, silent).draft_step_ms == 0
+
+
+def test_of_each_width_the_fastest_pass_counts(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {width: iter([900.0, 900.0, 50.0 + width, 70.0, 10.0 * width + 60, 80.0, 90.0]) for width in (1, 2)}
+    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: next(times[width], 100.0))
+    assert measure(pair_of(pair.target, None), 2, silent).verify_ms == (51.0, 52.0)
+
+
+def test_the_passes_are_those_that_decoding_will_make(
+    pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that their graphs are there for it: none is built in the first rounds of an answer."""
+    monkeypatch.setattr(calibrating, "_PROPORTIONAL", 1e9)  # all widths, however slow a tiny model's are
+    decoder = SpeculativeDecoder(pair)
+    decoder.calibrate()
+    target = Target(pair.target, pair.target_name, speculative=True)
+    target.prefill([1, 2, 3])
+    for width in range(1, 10):
+        target.score(4, mx.array([5] * (width - 1), dtype=mx.int32) if width > 1 else None)
+        assert not target.built_anew
+        target.commit([])
+
+
+def test_a_busy_machine_is_measured_for_longer_and_told(
+    pair: ModelPair, others: Others, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Counter[int]()
+
+    def counted(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+        passes[width] += 1
+        return 10.0 + width
+
+    monkeypatch.setattr(calibrating, "_pass_ms", counted)
+    alone = pair_of(pair.target, None)
+    assert not measure(alone, 3, silent).doubtful
+    quiet = passes.copy()
+    passes.clear()
+    others.share = 0.4
+    busy = measure(alone, 3, silent)
+    assert (busy.doubtful, busy.disturbance) == (True, 0.4)
+    assert passes[3] > quiet[3]
+
+
+def test_what_was_measured_on_a_busy_machine_is_measured_again_until_it_is_quiet(
+    pair: ModelPair, others: Others, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others.share = 0.4
+    assert calibrated(pair, 3, silent).disturbance == 0.4
+    others.share = 0.5  # no better: the first stays, and is still doubted
+    assert calibrated(pair, 3, silent).disturbance == 0.4
+    others.share = 0.01
+    assert calibrated(pair, 3, silent).disturbance == 0.01
+    others.share = 0.9
+    assert calibrated(pair, 3, silent).disturbance == 0.01, "what was taken in quiet is believed"
+    other = pair_of(pair.target, None)
+    stages: list[str] = []
+    for _ in range(6):
+        stages.clear()
+        calibrated(other, 3, lambda stage, _: stages.append(stage))
+    assert set(stages) == {"checking the speed of a step"}, "some machines are always busy"
 
 
 def test_it_is_kept_and_scaled_to_todays_plain_step(
@@ -37,7 +120,7 @@ def test_it_is_kept_and_scaled_to_todays_plain_step(
     first = calibrated(pair, 9, lambda stage, _: stages.append(stage))
     assert set(stages) == {"measuring the speed of passes"}
     stages.clear()
-    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda _: 2 * first.plain_step_ms)
+    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda *_: 2 * first.plain_step_ms)
     again = calibrated(pair, 9, lambda stage, _: stages.append(stage))
     assert stages == ["checking the speed of a step"]
     assert again.verify_ms == pytest.approx([2 * ms for ms in first.verify_ms])

@@ -139,12 +139,14 @@ class Machine:
             while accepted < drafted and self._accepts(accepted):
                 accepted += 1
             reading_ms = self.reading_ms * self._behind if drafted else 0.0
-            draft_ms, verify_ms = self.draft_ms * drafted + reading_ms, self.verify_ms[drafted]
+            rows = chooser.rows(drafted + 1)
+            draft_ms, verify_ms = self.draft_ms * drafted + reading_ms, self.verify_ms[rows - 1]
             self._behind = 0 if drafted else self._behind + 1
             noisy = [ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms)]
             tested = min(drafted, accepted + 1)
             option = model if drafted else None
-            chooser.observe(Observation(option, drafted, drafted, tested, accepted, [], *noisy, drafted))
+            round_ = Observation(option, drafted, drafted, tested, accepted, [], *noisy, drafted)
+            chooser.observe(replace(round_, padded=rows - drafted - 1))
             lengths.append(drafted)
             self.tokens += self.rate(drafted) * (draft_ms - reading_ms + verify_ms)
             self.spent_ms += draft_ms + verify_ms
@@ -161,7 +163,7 @@ class Machine:
     def rate(self, drafted: int) -> float:
         """Expected tokens a millisecond."""
         tokens = sum(self.alpha**i for i in range(drafted + 1))
-        return tokens / (self.draft_ms * drafted + self.verify_ms[drafted])
+        return tokens / (self.draft_ms * drafted + min(self.verify_ms[drafted:]))
 
     @property
     def best(self) -> float:
@@ -340,6 +342,46 @@ def test_improbable_drafts_are_parked_whatever_they_cost() -> None:
     for _ in range(20):
         chooser.observe(Observation(MODEL, 4, 4, 2, 1, [0.2, 0.2], 0.4, 30.0, 4))
     assert settled(chooser, MODEL).parked
+
+
+EPYC = [40.4, 49.9, 57.8, 64.3, 68.1, 69.9, 72.6, 72.6, 81.4, 95.0, 101.0, 106.8, 107.0, 107.0, 108.0, 76.3]
+"""Milliseconds of passes over 1 to 16 rows, measured: sixteen rows are cheaper than nine."""
+
+
+def test_more_rows_never_cost_more_than_a_wider_pass() -> None:
+    """The cost of n rows is the least cost of any width of at least n: a pass may be padded."""
+    times = VerifyTimes(Calibration(tuple(EPYC)))
+    assert [times.rows(width) for width in (1, 2, 8, 9, 10, 12, 15, 16)] == [1, 2, 8, 16, 16, 16, 16, 16]
+    assert times.at(12) == times.at(16) == pytest.approx(76.3)
+    costs = [times.at(width) for width in range(1, 17)]
+    assert costs == sorted(costs)
+    assert times.rows(17) == 17, "nobody measured what is wider"
+
+
+def test_a_plain_step_is_never_padded_and_noise_is_no_reason_to() -> None:
+    times = VerifyTimes(Calibration((40.0, 38.0, 50.0, 49.5)))
+    assert (times.rows(1), times.rows(2), times.rows(3)) == (1, 2, 3)
+
+
+def test_what_the_rounds_show_of_a_padded_pass_counts_for_its_own_width() -> None:
+    times = VerifyTimes(Calibration(tuple(EPYC)))
+    for _ in range(40):
+        times.observe(1, 40.4)
+        times.observe(16, 140.0)
+    assert times.rows(9) == 9
+    assert times.at(16) == pytest.approx(140.0, rel=0.02)
+
+
+def test_a_calibration_from_a_busy_machine_is_corrected_within_an_answer() -> None:
+    """It said 63 ms for one row and 134 for two where quiet says 40 and 50: believed, that parks a draft that pays."""
+    busy = Calibration(tuple(63.0 + 71.0 * i for i in range(9)), 5.0, disturbance=0.5)
+    gained = 0.0
+    for seed in SEEDS:
+        chooser = CostLookahead(SpeculativeConfig(), busy)
+        machine = Machine(EPYC, 2.0, 0.7, seed)
+        losses = loss_after(chooser, machine, 60)
+        gained += (1 - losses) / len(SEEDS)
+    assert gained > 0.95
 
 
 def test_one_stall_of_the_machine_is_no_new_cost() -> None:
@@ -559,6 +601,22 @@ def rounds_to_a_try(chooser: CostLookahead, behind: int = 0) -> int:
             return rounds
         chooser.observe(SLOW_PLAIN)
     return 1000
+
+
+def test_a_new_process_begins_where_the_last_one_ended() -> None:
+    """Which drafter fares better, how far it looks and what it takes: known from the first round on."""
+    calibration = Calibration(tuple(OPENBLAS), 8.0, 0.3)
+    drafters = {"eagle": (3.0, 0.05, 0.75), "model": (8.0, 0.3, 0.35)}
+    before = CostLookahead(SpeculativeConfig(), calibration)
+    for seed in range(4):
+        before.begin()
+        Drafters(drafters, seed).answer(before, OPENBLAS, 96)
+    after = CostLookahead(SpeculativeConfig(), calibration, before.experience)
+    options = [Option("model", 8), Option("eagle", 8)]
+    first = after.plan(options, 100)
+    assert (first.drafter, first.length >= 3) == ("eagle", True)
+    unknown = CostLookahead(SpeculativeConfig(), calibration).plan(options, 100)
+    assert (unknown.drafter, unknown.length) != (first.drafter, first.length)
 
 
 def test_what_is_usual_is_where_another_answer_begins() -> None:
