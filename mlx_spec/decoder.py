@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import mlx.core as mx
@@ -44,6 +45,8 @@ from mlx_spec.target import Target
 from mlx_spec.transcript import Transcript
 from mlx_spec.tree_acceptance import TREE_RULES
 
+# Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
+_GRAPHS_A_CHUNK: Final = 2
 # A chunk of the prompt is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
@@ -269,13 +272,19 @@ class _RoundLoop:
         # A draft that is parked from the beginning reads the prompt only when it is tried.
         everybody = [Option(name, self._config.max_lookahead) for name in self._roster.names]
         eager = self._controller.expects_to_draft(everybody, self._room - 1)
+        likely = iter(self._controller.likely_rows(everybody, self._room - 1))
+
+        def build() -> None:
+            for rows in islice(likely, _GRAPHS_A_CHUNK):
+                self._target.prepare(rows, len(prompt_ids))
+
         step = PREFILL_TOKENS[mx.default_device().type]
         for begin in range(0, len(known), step):
             if should_cancel():
                 self._transcript.finish("cancelled")
                 return
             chunk = known[begin : begin + step]
-            self._target.prefill(chunk)
+            self._target.prefill(chunk, build)
             self._roster.read(self._target.features, chunk)
             self._roster.prefill(chunk, eager=eager)
             mx.clear_cache()

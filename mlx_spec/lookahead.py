@@ -40,6 +40,10 @@ class FixedLookahead:
         """Always, but for plain decoding."""
         return self._length > 0
 
+    def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
+        """Those of the fixed length or tree."""
+        return ((self._shape.size if self._shape else min(self._length, room)) + 1,)
+
     def rows(self, count: int) -> int:
         """As many as there are tokens: it knows no times."""
         return count
@@ -85,6 +89,10 @@ class ThresholdLookahead:
     def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
         """Unless parked."""
         return self._parked_rounds is None
+
+    def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
+        """Those of the present length, and of one more and fewer."""
+        return [min(length, room) + 1 for length in (self._length, self._length + 1, self._length - 1)]
 
     def rows(self, count: int) -> int:
         """As many as there are tokens: it knows no times."""

@@ -82,6 +82,10 @@ class LookaheadController(Protocol):
         """Whether `plan` would draft, as far as can be told without deciding it."""
         ...
 
+    def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
+        """The rows of the passes that the next rounds will most likely make, the likeliest first."""
+        ...
+
     def rows(self, count: int) -> int:
         """How many rows a pass over `count` tokens should have: more where that is measured to take less time."""
         ...

@@ -1,6 +1,6 @@
 """The target: the model whose words are given. It scores one known token and all drafted ones in a single pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -32,9 +32,13 @@ class Target:
         """Whether the newest pass took longer than its like will, as its graph had to be built first."""
         return self._cached.built_anew
 
-    def prefill(self, token_ids: Sequence[int]) -> None:
-        """Process a chunk of the prompt."""
-        self._cached.prefill(token_ids)
+    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
+        """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that."""
+        self._cached.prefill(token_ids, meanwhile)
+
+    def prepare(self, rows: int, length: int) -> None:
+        """Build the graph of passes over so many rows behind a prompt of `length` tokens."""
+        self._cached.prepare(rows, length)
 
     @property
     def takes_trees(self) -> bool:

@@ -1,6 +1,6 @@
 """A causal language model together with the keys, values and states of the tokens it was given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import mlx.core as mx
@@ -47,11 +47,22 @@ class CachedModel:
             if type(cache) is RotatingKVCache and cache.keep:
                 cache.make_mask = KeptMask(cache)
 
-    def prefill(self, token_ids: Sequence[int]) -> None:
-        """Add prompt tokens to the cache and wait until that is done. Their logits are never computed."""
+    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
+        """Add prompt tokens to the cache and wait until that is done. Their logits are never computed. `meanwhile` is
+        what the host may do before it waits."""
         self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
         states = [cache.state for cache in leaves(self._caches)]
-        mx.eval(states if self.features is None else [states, self.features])
+        read = states if self.features is None else [states, self.features]
+        if meanwhile is not None:
+            mx.async_eval(read)  # type: ignore[no-untyped-call]
+            meanwhile()
+        mx.eval(read)
+
+    def prepare(self, count: int, length: int) -> None:
+        """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done
+        before it."""
+        if self._compiled is not None:
+            self._compiled.prepare(count, self._caches, length)
 
     def catch_up(self, token_ids: list[int]) -> list[int]:
         """Read a long text that was put off, in chunks; gives back its end, which the next pass takes along."""

@@ -7,6 +7,7 @@ graph, with other arrays in it, which `mx.compile` replays from C++.
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import mlx.core as mx
@@ -68,6 +69,22 @@ class CompiledPasses:
             cache.keys, cache.values = written[2 * i], written[2 * i + 1]
             cache.offset += count
         return scored
+
+    def prepare(self, count: int, caches: Sequence[KVCache], length: int) -> None:
+        """Build the graph of passes over `count` tokens behind a text of `length`, which the caches are being filled
+        with. Computes nothing, so it can be done while they are."""
+        compiled = self._passes[False]
+        if compiled is None or False not in self._checked or count > WIDEST or caches[0].keys is None:
+            return
+        arrays = []
+        for cache in caches:
+            size = -(-max(length, 1) // cache.step) * cache.step
+            size += _growth(size, length + count, cache.step)
+            for array in (cache.keys, cache.values):
+                batch, heads, _, width = array.shape
+                arrays.append(mx.zeros((batch, heads, size, width), dtype=array.dtype))
+        with suppress(TypeError, ValueError, RuntimeError, AttributeError):  # the first pass will find out
+            compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
 
     def falls_back(self, *, in_tree: bool = False) -> bool:
         """Whether passes of this model have to be built in the ordinary way."""
@@ -176,13 +193,17 @@ def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] =
     return _OF_MODELS[key]
 
 
+def _growth(size: int, needed: int, step: int) -> int:
+    """By how much arrays of `size` tokens grow to hold those that are needed."""
+    return 0 if needed <= size else -(-max(needed - size, size // _GROWS_BY) // step) * step
+
+
 def _make_room(cache: KVCache, count: int) -> None:
     """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
     hold where that is more, as each size has its own graphs."""
-    size, needed = cache.keys.shape[2], cache.offset + count
-    if needed <= size:
+    more = _growth(cache.keys.shape[2], cache.offset + count, cache.step)
+    if not more:
         return
-    more = -(-max(needed - size, size // _GROWS_BY) // cache.step) * cache.step
     for name in ("keys", "values"):
         array = getattr(cache, name)
         batch, heads, _, width = array.shape

@@ -187,3 +187,29 @@ def test_all_layers_share_their_angles(tmp_path: Path) -> None:
     drawn = (tmp_path / "graph.dot").read_text()
     assert drawn.count('label ="Cos"') == drawn.count('label ="Sin"') == (0 if ON_GPU else 1)
     assert ON_GPU or drawn.count('label ="Softmax"') == 5
+
+
+@pytest.mark.parametrize(("length", "width"), [(251, 3), (255, 5), (20, 1), (600, 9)])
+def test_a_graph_that_was_prepared_while_the_prompt_was_read_is_there(length: int, width: int) -> None:
+    model = tiny_llama(0)
+    first = CachedModel(model, "tiny", speculative=True)
+    first.prefill([1] * 4)
+    mx.eval(first.score(mx.array([5])))  # the first pass of a model is compared with an ordinary one
+    cached = CachedModel(model, "tiny", speculative=True)
+    read = 0
+    while read < length - 1:
+        chunk = min(64, length - 1 - read)
+        cached.prefill([1] * chunk, lambda: cached.prepare(width, length))
+        read += chunk
+    mx.eval(cached.score(mx.array([5] * width)))
+    assert not cached.built_anew
+
+
+def test_nothing_is_prepared_where_passes_are_built_in_the_ordinary_way() -> None:
+    for name in sorted(FALLS_BACK):
+        model = zoo_model(name)
+        cached = CachedModel(model, name, speculative=True)
+        cached.prefill([1, 2, 3], lambda cached=cached: cached.prepare(3, 4))
+        mx.eval(cached.score(mx.array([5])))
+        cached.prepare(3, 4)
+        assert mx.isfinite(cached.score(mx.array([5, 6, 7]))).all().item()
