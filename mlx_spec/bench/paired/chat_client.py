@@ -71,7 +71,13 @@ class ChatClient:
     def model(self) -> str:
         """The model that is asked: the one that was named, else the first that the server lists."""
         if self._model is None:
-            listed = self.get("/v1/models").get("data") or []
+            try:
+                listed = self.get("/v1/models").get("data") or []
+            except LookaheadError as error:
+                raise LookaheadError(
+                    f"{error} It does not list its models; where it runs, name one with --beside-model.",
+                    details=error.details,
+                ) from error
             if not listed:
                 raise LookaheadError(f"The server at {self.url} lists no model: name one with --beside-model.")
             self._model = str(listed[0]["id"])
