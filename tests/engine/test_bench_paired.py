@@ -157,7 +157,7 @@ class TestCold:
         def start(arguments: list[str], environment: dict[str, str]) -> Ended:
             return Ended(2, "", "a bar\nmlx-spec: There is no model folder /nowhere.\n", 1.0)
 
-        with pytest.raises(LookaheadError, match="^A process of the measurement failed: There is no model folder"):
+        with pytest.raises(LookaheadError, match="A process of the measurement failed: There is no model folder"):
             measure_cold(a_report("cold"), ModelChoice(), start=start)
 
 

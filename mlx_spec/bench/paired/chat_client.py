@@ -72,15 +72,14 @@ class ChatClient:
         """The model that is asked: the one that was named, else the first that the server lists."""
         if self._model is None:
             try:
-                listed = self.get("/v1/models").get("data") or []
+                with self._told():
+                    listed = [str(one["id"]) for one in self.get("/v1/models")["data"]]
             except LookaheadError as error:
-                raise LookaheadError(
-                    f"{error} It does not list its models; where it runs, name one with --beside-model.",
-                    details=error.details,
-                ) from error
+                advice = f"{error} Where it runs, it does not list its models: name one with --beside-model."
+                raise LookaheadError(advice, details=error.details) from error
             if not listed:
                 raise LookaheadError(f"The server at {self.url} lists no model: name one with --beside-model.")
-            self._model = str(listed[0]["id"])
+            self._model = listed[0]
         return self._model
 
     def get(self, path: str) -> dict[str, Any]:
@@ -154,8 +153,6 @@ class ChatClient:
         try:
             yield
         except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, LookaheadError):
-                raise
             reason = str(error) or type(error).__name__
             raise LookaheadError(
                 f"The server at {self.url} cannot be measured ({reason}): is it an OpenAI-compatible server, and does "
