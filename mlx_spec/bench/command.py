@@ -112,10 +112,10 @@ def bench(
     if show is not None:
         report = _reported(show)
     elif mode in _PAIRED:
+        scope = scope_of(mode, chosen)  # first, as a mistyped option waits for no library that is slow to import
         from mlx_spec.bench.paired.measuring import Peer, measure_paired
         from mlx_spec.bench.paired.models import ModelChoice
 
-        scope = scope_of(mode, chosen)
         models = ModelChoice(target, draft, pair, anyway)
         peer = Peer(beside, beside_model, beside_key) if beside is not None else None
         report = measure_paired(_PAIRED[mode], scope, models, peer=peer, first_start=first_start, save=_keeper(out))

@@ -1,6 +1,8 @@
 """The paired benches as a person calls them, with processes and servers that are real and models that are tiny."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -25,6 +27,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> ModelChoice:
 SMALL = ["--prompts", "1", "--answer-tokens", "8"]
 
 
+@pytest.mark.slow
 def test_cold_processes_are_compared_kept_and_shown_again(models: ModelChoice, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     done = mlx_spec("bench", "--cold", *models.arguments(), *SMALL, "--out", str(out), "--json")
@@ -51,6 +54,7 @@ def test_a_disturbed_run_leaves_nobody_behind(models: ModelChoice) -> None:
     assert set(psutil.Process().children(recursive=True)) == before
 
 
+@pytest.mark.slow
 def test_our_server_beside_another_of_ours_says_the_same_words(models: ModelChoice) -> None:
     with own_server(models) as (url, pid):
         done = mlx_spec("bench", "--beside", url, *models.arguments(), *SMALL, "--json")
@@ -65,6 +69,17 @@ def test_our_server_beside_another_of_ours_says_the_same_words(models: ModelChoi
     assert "key" not in json.dumps(report["conditions"])
 
 
+def test_a_mistyped_option_waits_for_no_library_that_is_slow_to_import() -> None:
+    code = (
+        "import atexit, sys; from mlx_spec import cli; sys.argv = ['mlx-spec', 'bench', '--cold', '--prompts', '0']; "
+        "atexit.register(lambda: print(sorted({'mlx', 'numpy', 'httpx2'} & sys.modules.keys()))); cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "[]\n"), done
+    assert "prompts is 0" in done.stderr
+
+
+@pytest.mark.slow
 def test_models_that_are_not_there_are_one_sentence(models: ModelChoice) -> None:
     nowhere = ["--target", "/nowhere/model", *SMALL]
     done = mlx_spec("bench", "--cold", *nowhere)

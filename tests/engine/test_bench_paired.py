@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from mlx_spec.bench.paired.cold import Ended, measure_cold
 from mlx_spec.bench.paired.crowd import CpuSeconds, Crowd, CrowdWatch, cpu_seconds
 from mlx_spec.bench.paired.disturbed import measure_disturbed
 from mlx_spec.bench.paired.disturber import Disturber
-from mlx_spec.bench.paired.models import ModelChoice
+from mlx_spec.bench.paired.models import ModelChoice, kept_calibrations
 from mlx_spec.bench.paired.modes import MODES, ModeName
 from mlx_spec.bench.paired.own_server import wait_until_idle
 from mlx_spec.bench.paired.report import PairedReport, comparisons, differences, sameness, side_rows
@@ -341,6 +342,18 @@ class TestCrowd:
         now = cpu_seconds([2**22 + 1])
         assert now.total >= now.busy > 0
         assert now.own > 0
+
+
+def test_calibrations_are_kept_as_they_stand_on_disk_the_newest_first(tmp_path: Path) -> None:
+    folder = tmp_path / "calibration"
+    folder.mkdir()
+    texts = ['{"target": "a", "any": [1]}', '{"target": "b"}', '{"target": "a"}', "[]", "{"]
+    for at, text in enumerate(texts):
+        (folder / f"{at}.json").write_text(text)
+        os.utime(folder / f"{at}.json", (at, at))
+    assert kept_calibrations(tmp_path) == [{"target": "a"}, {"target": "b"}, {"target": "a", "any": [1]}]
+    assert kept_calibrations(tmp_path, "a") == [{"target": "a"}, {"target": "a", "any": [1]}]
+    assert kept_calibrations(tmp_path / "nowhere") == []
 
 
 class TestReport:

@@ -40,7 +40,7 @@ def measure_disturbed(
     ways = contenders or {AUTO: Ours(pair, Way("auto"), tell=tell), PLAIN: Ours(pair, Way("none"))}
     encoded = encoded_prompts(pair, report.scope, report.notes)
     warm_up(ways, encoded, report.scope)
-    report.conditions["calibrated"] = kept_calibrations(data_folder())[:1]
+    report.conditions["calibrated"] = kept_calibrations(data_folder(), pair.target_name)[:1]
     other = disturber or Disturber()
     blocks = list(blocks_of(report.scope, encoded))
     for at, (block, one) in enumerate(blocks):

@@ -27,12 +27,15 @@ class ModelChoice:
         return [*named, *draft, *(["--anyway"] if self.anyway else [])]
 
 
-def kept_calibrations(home: Path) -> list[dict[str, Any]]:
-    """What a data folder holds of measured costs, the newest first, as it stands there: every value is worth keeping
-    beside a time, whatever the calibration of the day consists of."""
+def kept_calibrations(home: Path, target_name: str | None = None) -> list[dict[str, Any]]:
+    """What a data folder holds of measured costs, of one target or of all, the newest first, as it stands there: every
+    value is worth keeping beside a time, whatever the calibration of the day consists of. A damaged file counts as none."""
     found = []
     for path in sorted((home / "calibration").glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(kept, dict):
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(kept, dict) and target_name in (None, kept.get("target")):
             found.append(kept)
     return found
