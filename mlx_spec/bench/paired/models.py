@@ -28,8 +28,11 @@ class ModelChoice:
 
 
 def kept_calibrations(home: Path, target_name: str | None = None) -> list[dict[str, Any]]:
-    """What a data folder holds of measured costs, of one target or of all, the newest first, as it stands there: every
-    value is worth keeping beside a time, whatever the calibration of the day consists of. A damaged file counts as none."""
+    """What a data folder holds of measured costs, of one target or of all, the newest first.
+
+    As it stands there: every value is worth keeping beside a time, whatever a calibration consists of. Damaged files
+    count as none.
+    """
     found = []
     for path in sorted((home / "calibration").glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
