@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -9,7 +10,8 @@ import typer
 from rich.console import Console
 
 from mlx_spec.bench import plan as plans
-from mlx_spec.bench.plan import BenchPlan
+from mlx_spec.bench.paired.modes import MODES, ModeName
+from mlx_spec.bench.plan import BenchPlan, Scope
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.consent import load_with_consent
 from mlx_spec.console import StageProgress
@@ -32,6 +34,8 @@ _SWEEP: dict[str, Any] = {
 }
 _FILE_WIDTH: Final = 120
 _HOST: dict[str, Any] = {"temperatures": (0.0, 1.0), "lookahead": 4}
+_PRESETS: Final[dict[str, dict[str, Any]]] = {"--quick": _QUICK, "--full": {}, "--fixed-sweep": _SWEEP, "--host": _HOST}
+_PAIRED: Final[dict[str, ModeName]] = {"--cold": "cold", "--disturbed": "disturbed", "--beside": "beside"}
 
 
 def bench(
@@ -46,6 +50,20 @@ def bench(
     host: Annotated[
         bool, typer.Option("--host", help="Only the host's time a round, on random models made for it.")
     ] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Fresh processes of `generate`, with drafts against without.")
+    ] = False,
+    first_start: Annotated[
+        bool, typer.Option("--first-start", help="With --cold: each process measures the machine anew.")
+    ] = False,
+    disturbed: Annotated[
+        bool, typer.Option("--disturbed", help="While another process takes a core every other second.")
+    ] = False,
+    beside: Annotated[
+        str | None, typer.Option(help="Our server against the OpenAI-compatible one at this address.", metavar="URL")
+    ] = None,
+    beside_model: Annotated[str | None, typer.Option(help="What to ask it for; else the first it lists.")] = None,
+    beside_key: Annotated[str | None, typer.Option(help="Its API key.", envvar="LOOKAHEAD_BESIDE_KEY")] = None,
     contenders: Annotated[
         str | None, typer.Option(help=f"Of {', '.join(plans.CONTENDERS)}, model:N, eagle:NxM, …; with commas.")
     ] = None,
@@ -83,36 +101,79 @@ def bench(
         "repeats": repeats,
         "answer_tokens": answer_tokens,
         "lookahead": lookahead,
-        "past_end": past_end,
+        "past_end": past_end or None,
         "slices": slices,
     }
-    plan = plan_of(chosen, quick=quick, full=full, fixed_sweep=fixed_sweep, host=host)
+    given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
+    mode = asked_mode(given | {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None})
+    if first_start and mode != "--cold":
+        raise ConfigError("first_start", True, "together with --cold")
+    report: Any
     if show is not None:
         report = _reported(show)
+    elif mode in _PAIRED:
+        scope = scope_of(mode, chosen)  # first, as a mistyped option waits for no library that is slow to import
+        from mlx_spec.bench.paired.measuring import Peer, measure_paired
+        from mlx_spec.bench.paired.models import ModelChoice
+
+        models = ModelChoice(target, draft, pair, anyway)
+        peer = Peer(beside, beside_model, beside_key) if beside is not None else None
+        report = measure_paired(_PAIRED[mode], scope, models, peer=peer, first_start=first_start, save=_keeper(out))
     else:
         # The host is part of a whole picture, not of a question about some contenders.
         with_host = host or (contenders is None and not fixed_sweep)
+        plan = plan_of(mode, chosen)
         report = _measured(plan, out, target, draft, pair, anyway=anyway, models=not host, with_host=with_host)
+    _tell(report, as_json=as_json)
+
+
+def asked_mode(given: dict[str, bool]) -> str:
+    """The mode that was asked for; --quick where none was. Raises ConfigError where several were."""
+    asked = [name for name, on in given.items() if on]
+    if len(asked) > 1:
+        raise ConfigError("mode", " ".join(asked), f"one of {', '.join(given)}")
+    return asked[0] if asked else "--quick"
+
+
+def plan_of(mode: str, chosen: dict[str, Any]) -> BenchPlan:
+    """The plan of a mode, with what was chosen by hand in its place. Raises ConfigError."""
+    return BenchPlan(**_PRESETS[mode] | _told(chosen))
+
+
+def scope_of(mode: str, chosen: dict[str, Any]) -> Scope:
+    """The scope of a paired mode, as above. Raises ConfigError for an option that it has no use for."""
+    preset = MODES[_PAIRED[mode]].preset
+    told = _told(chosen)
+    for name in told:
+        if name not in preset:
+            raise ConfigError(name, told[name], f"left out with {mode}, which does not use it")
+    return Scope(**preset | told)
+
+
+def _told(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _tell(report: Any, *, as_json: bool) -> None:
+    """As JSON, or as tables."""
     if as_json:
         sys.stdout.write(json.dumps(report.to_dict()) + "\n")
-    else:
-        from mlx_spec.bench.table import tables
+        return
+    from mlx_spec.bench.paired.report import PairedReport
+    from mlx_spec.bench.paired.table import paired_tables
+    from mlx_spec.bench.table import tables
 
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
-        console.print(tables(report))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
+    console.print(paired_tables(report) if isinstance(report, PairedReport) else tables(report))
 
 
-def plan_of(chosen: dict[str, Any], *, quick: bool, full: bool, fixed_sweep: bool, host: bool) -> BenchPlan:
-    """The plan of a mode, with what was chosen by hand in its place. Raises ConfigError."""
-    modes = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
-    asked = [name for name, on in modes.items() if on]
-    if len(asked) > 1:
-        raise ConfigError("mode", " ".join(asked), f"one of {', '.join(modes)}")
-    presets: dict[str, dict[str, Any]] = {"--full": {}, "--fixed-sweep": _SWEEP, "--host": _HOST}
-    preset = presets.get(asked[0] if asked else "--quick", _QUICK)
-    return BenchPlan(**preset | {name: value for name, value in chosen.items() if value is not None})
+def _keeper(out: Path | None) -> Callable[[Any], None]:
+    """Writes a report where `--out` says, if it does."""
+    from mlx_spec.bench.report import write_report
+
+    return lambda report: write_report(report, out) if out is not None else None
 
 
 def _measured(
@@ -129,14 +190,11 @@ def _measured(
     """A new report, of the pair where `models`, of the host where `with_host`."""
     from mlx_spec.bench.host import measure_host
     from mlx_spec.bench.machine import machine_facts
-    from mlx_spec.bench.report import Report, write_report
+    from mlx_spec.bench.report import Report
     from mlx_spec.bench.session import measure
     from mlx_spec.bench.verifying import measure_verifying
 
-    def save(report: Report) -> None:
-        if out is not None:
-            write_report(report, out)
-
+    save = _keeper(out)
     with StageProgress() as progress:
         report = Report(machine_facts(), None, plan)
         save(report)  # a file that cannot be written is told before hours of measuring

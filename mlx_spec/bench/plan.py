@@ -8,6 +8,8 @@ from mlx_spec.bench.prompts import KINDS
 from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.errors import ConfigError
 
+SEED: Final = 7
+"""Of the first repeat; each further one has the next."""
 BASELINE: Final = "mlx-lm"
 MLX_LM_SPECULATION: Final = "mlx-lm-speculation"
 PLAIN: Final = "plain"
@@ -25,29 +27,56 @@ _OURS: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchPlan:
-    """What to measure.
+class Scope:
+    """Which prompts are answered, how often and how long.
 
-    `prompts` counts those of each kind, `answer_tokens` is the longest answer, `lookahead` the fixed length that both
-    mlx-lm's speculation and ours draft, `repeats` how often everything is run, each time with another seed. mlx-lm's
-    plain decoding, against which the ratios are, is always among the contenders. With `past_end` answers go on behind
-    the model's end token, so that all have the same length. With `slices` the contenders take turns within an answer,
-    so many tokens each: a machine whose speed changes by the minute is then fair to long answers. 0: whole answers.
+    `prompts` counts those of each kind, `answer_tokens` is the longest answer, `repeats` how often everything is run,
+    each time with another seed. With `slices` contenders take turns within an answer, so many tokens each: a machine
+    whose speed changes by the minute is then fair to long answers. 0: whole answers.
 
     Raises ConfigError, which names the option, the value and what is allowed.
     """
 
-    contenders: tuple[str, ...] = CONTENDERS
     kinds: tuple[str, ...] = KINDS
     temperatures: tuple[float, ...] = (0.0, 0.7, 1.0)
     prompts: int = 3
     repeats: int = 2
     answer_tokens: int = 64
-    lookahead: int = 2
-    past_end: bool = False
     slices: int = 0
 
     def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ConfigError("kinds", kind, f"of these: {', '.join(KINDS)}")
+        if not self.kinds:
+            raise ConfigError("kinds", "", "at least one name")
+        if not self.temperatures:
+            raise ConfigError("temperatures", "", "at least one number")
+        for temperature in self.temperatures:
+            SamplingParams(temperature=temperature)
+        _check_whole("prompts", self.prompts, 1)
+        _check_whole("repeats", self.repeats, 1)
+        _check_whole("answer_tokens", self.answer_tokens, 2)
+        _check_whole("slices", self.slices, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchPlan(Scope):
+    """What to measure: contenders over a scope.
+
+    `lookahead` is the fixed length that both mlx-lm's speculation and ours draft. mlx-lm's plain decoding, against
+    which the ratios are, is always among the contenders. With `past_end` answers go on behind the model's end token,
+    so that all have the same length.
+
+    Raises ConfigError as `Scope` does.
+    """
+
+    contenders: tuple[str, ...] = CONTENDERS
+    lookahead: int = 2
+    past_end: bool = False
+
+    def __post_init__(self) -> None:
+        Scope.__post_init__(self)  # a dataclass with slots is a second class, which `super()` does not know
         for name in self.contenders:
             if name not in CONTENDERS and way_of(name) is None:
                 allowed = (
@@ -55,26 +84,9 @@ class BenchPlan:
                     "a fixed tree (eagle:3x2), or trees that are chosen (eagle:tree)"
                 )
                 raise ConfigError("contenders", name, f"of these: {allowed}")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise ConfigError("kinds", kind, f"of these: {', '.join(KINDS)}")
-        for field, values in (("contenders", self.contenders), ("kinds", self.kinds)):
-            if not values:
-                raise ConfigError(field, "", "at least one name")
-        if not self.temperatures:
-            raise ConfigError("temperatures", "", "at least one number")
-        for temperature in self.temperatures:
-            SamplingParams(temperature=temperature)
-        for field, value, low, high in (
-            ("prompts", self.prompts, 1, None),
-            ("repeats", self.repeats, 1, None),
-            ("lookahead", self.lookahead, 1, LOOKAHEAD_LIMIT),
-            ("answer_tokens", self.answer_tokens, 2, None),
-            ("slices", self.slices, 0, None),
-        ):
-            if value < low or (high is not None and value > high):
-                most = f"from {low} to {high}" if high is not None else f"of at least {low}"
-                raise ConfigError(field, value, f"a whole number {most}")
+        if not self.contenders:
+            raise ConfigError("contenders", "", "at least one name")
+        _check_whole("lookahead", self.lookahead, 1, LOOKAHEAD_LIMIT)
         ordered = dict.fromkeys((BASELINE, *self.contenders))
         object.__setattr__(self, "contenders", tuple(ordered))
 
@@ -152,3 +164,9 @@ def numbers_in(field: str, text: str) -> tuple[float, ...]:
 def sweep_contenders() -> tuple[str, ...]:
     """Every fixed length from 0, which is plain decoding, to 8, and the chosen lengths that compete with them."""
     return (BASELINE, PLAIN, *(f"model:{length}" for length in SWEEP_LENGTHS), "model", "auto")
+
+
+def _check_whole(field: str, value: int, low: int, high: int | None = None) -> None:
+    if value < low or (high is not None and value > high):
+        most = f"from {low} to {high}" if high is not None else f"of at least {low}"
+        raise ConfigError(field, value, f"a whole number {most}")

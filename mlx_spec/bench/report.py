@@ -3,9 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlx_spec.bench.host import HostRun, host_summary
+from mlx_spec.bench.paired.report import PairedReport
 from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.runs import Passes, Run
 from mlx_spec.bench.summary import Row, differences, rows, rule_costs, sweep
@@ -80,7 +81,13 @@ class Report:
         )
 
 
-def write_report(report: Report, path: Path) -> None:
+class Kept(Protocol):
+    """A report of any kind."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def write_report(report: Kept, path: Path) -> None:
     """Write a report as JSON, whole or not at all. Raises StorageError."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -93,10 +100,11 @@ def write_report(report: Report, path: Path) -> None:
         ) from error
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> Report | PairedReport:
     """Read what `write_report` wrote. Raises LookaheadError for anything else."""
     try:
-        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return PairedReport.from_dict(values) if "mode" in values else Report.from_dict(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LookaheadError(
             f"{path} is no report of a measurement: name a file that --out wrote.", details=repr(error)

@@ -5,7 +5,7 @@ compared within one block: the same prompt, temperature and seed, minutes apart 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Final
@@ -15,7 +15,7 @@ import mlx.core as mx
 from mlx_spec.bench.contenders import Answer, Contender, make_contender, why_not, without_end
 from mlx_spec.bench.machine import machine_facts
 from mlx_spec.bench.passes import time_passes
-from mlx_spec.bench.plan import CONTENDERS, BenchPlan
+from mlx_spec.bench.plan import CONTENDERS, SEED, BenchPlan, Scope
 from mlx_spec.bench.prompts import BenchPrompt, prompts_of
 from mlx_spec.bench.report import PairFacts, Report
 from mlx_spec.bench.runs import Block, Run
@@ -23,7 +23,6 @@ from mlx_spec.errors import PromptError
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import weights_bytes
 
-_SEED: Final = 7
 _WARM_UP_TOKENS: Final = 8
 _WARM_UP_PROMPT: Final = 12
 
@@ -31,7 +30,9 @@ Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
+class Encoded:
+    """A prompt with its token ids, in the chat template."""
+
     prompt: BenchPrompt
     ids: list[int]
 
@@ -51,24 +52,17 @@ def measure(
     if plan.past_end:
         pair = without_end(pair)
     ways = {name: make_contender(name, pair, plan, tell) for name in plan.contenders}
-    encoded = _encoded(pair, plan, report)
-    for way in ways.values():
-        way.warm_up(encoded[0].ids[:_WARM_UP_PROMPT], {0.0, max(plan.temperatures)}, _WARM_UP_TOKENS)
-    blocks = list(_blocks(plan, encoded))
+    encoded = encoded_prompts(pair, plan, report.notes)
+    warm_up(ways, encoded, plan)
+    blocks = list(blocks_of(plan, encoded))
     total = sum(len(plan.contenders_at(block[0])) for block, _ in blocks)
     done = 0
     for at, (block, one) in enumerate(blocks):
         names = plan.contenders_at(block[0])
         names = names[at % len(names) :] + names[: at % len(names)]
-        if plan.slices:
-            here = _interleaved({name: ways[name] for name in names}, block, one.ids, plan)
-            tell("measuring", (done + len(here)) / total)
-        else:
-            here = []
-            for name in names:
-                here.append(_run(name, ways[name], block, one.ids, plan))
-                tell("measuring", (done + len(here)) / total)
+        here = in_turns({name: ways[name] for name in names}, block, one.ids, plan)
         done += len(names)
+        tell("measuring", done / total)
         widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
         report.runs += here
         report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens))
@@ -97,15 +91,18 @@ def _opened(pair: ModelPair, plan: BenchPlan) -> tuple[Report, BenchPlan]:
     return Report(machine_facts(), facts, plan, notes=notes), plan
 
 
-def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]:
-    """The prompts as token ids, without those that would not leave room for their answer."""
+def encoded_prompts(pair: ModelPair, scope: Scope, notes: list[str]) -> list[Encoded]:
+    """The prompts as token ids, without those that would not leave room for their answer, which `notes` gets to tell.
+
+    Raises PromptError where none fits.
+    """
     fitting = []
-    for prompt in chain.from_iterable(prompts_of(kind, plan.prompts) for kind in plan.kinds):
+    for prompt in chain.from_iterable(prompts_of(kind, scope.prompts) for kind in scope.kinds):
         ids = pair.encode_chat([{"role": "user", "content": prompt.text}])
-        if len(ids) + plan.answer_tokens <= pair.context_length:
-            fitting.append(_Encoded(prompt, ids))
+        if len(ids) + scope.answer_tokens <= pair.context_length:
+            fitting.append(Encoded(prompt, ids))
         else:
-            report.notes.append(
+            notes.append(
                 f"{prompt.kind} {prompt.index + 1} is left out: {len(ids):,} tokens and the answer do not fit a "
                 f"context of {pair.context_length:,}."
             )
@@ -117,32 +114,45 @@ def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]
     return fitting
 
 
-def _blocks(plan: BenchPlan, encoded: list[_Encoded]) -> Iterator[tuple[Block, _Encoded]]:
+def warm_up(ways: Mapping[str, Contender], encoded: list[Encoded], scope: Scope) -> None:
+    """A short answer of each contender, which does not count."""
+    for way in ways.values():
+        way.warm_up(encoded[0].ids[:_WARM_UP_PROMPT], {0.0, max(scope.temperatures)}, _WARM_UP_TOKENS)
+
+
+def blocks_of(scope: Scope, encoded: list[Encoded]) -> Iterator[tuple[Block, Encoded]]:
     """Repeats outermost: a run that is cut short has covered everything about equally."""
-    for repeat in range(plan.repeats):
-        for temperature in plan.temperatures:
+    for repeat in range(scope.repeats):
+        for temperature in scope.temperatures:
             for one in encoded:
                 yield (temperature, one.prompt.kind, one.prompt.index, repeat), one
 
 
-def _run(name: str, way: Contender, block: Block, prompt_ids: list[int], plan: BenchPlan) -> Run:
+def in_turns(ways: Mapping[str, Contender], block: Block, prompt_ids: list[int], scope: Scope) -> list[Run]:
+    """A run of each contender, in the order that they come: whole answers, or slices of them."""
+    if scope.slices:
+        return _interleaved(ways, block, prompt_ids, scope)
+    return [_run(name, way, block, prompt_ids, scope) for name, way in ways.items()]
+
+
+def _run(name: str, way: Contender, block: Block, prompt_ids: list[int], scope: Scope) -> Run:
     temperature, _, _, repeat = block
     mx.clear_cache()
     mx.reset_peak_memory()
-    answer = way.answer(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens)
+    answer = way.answer(prompt_ids, temperature, SEED + repeat, scope.answer_tokens)
     return _as_run(name, block, answer, mx.get_peak_memory())
 
 
-def _interleaved(ways: dict[str, Contender], block: Block, prompt_ids: list[int], plan: BenchPlan) -> list[Run]:
-    """All contenders' answers to one prompt, `plan.slices` tokens of each in turn."""
+def _interleaved(ways: Mapping[str, Contender], block: Block, prompt_ids: list[int], scope: Scope) -> list[Run]:
+    """All contenders' answers to one prompt, `scope.slices` tokens of each in turn."""
     temperature, _, _, repeat = block
     steps = {
-        name: way.answering(prompt_ids, temperature, _SEED + repeat, plan.answer_tokens) for name, way in ways.items()
+        name: way.answering(prompt_ids, temperature, SEED + repeat, scope.answer_tokens) for name, way in ways.items()
     }
     runs, goal = {}, 0
     waited = dict.fromkeys(ways, 0.0)
     while steps:
-        goal += plan.slices
+        goal += scope.slices
         for name, answering in list(steps.items()):
             try:
                 while next(answering) < goal:
