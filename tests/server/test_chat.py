@@ -9,7 +9,9 @@ from openai import BadRequestError
 from tests.server.live import Live
 
 EVENTS = {"speculation": {"events": True}}
-ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Why is the sky blue? 🌈"}]}
+ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Why is the sky blue? 🌈"}]} | {
+    "temperature": 0.0  # where nothing else is said, so that no answer ends early by chance
+}
 
 
 def chunks_of(live: Live, **fields: Any) -> list[Any]:

@@ -1,0 +1,84 @@
+"""Calls of tools, and what came of them, in a conversation: as the chat template has them, or as text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Turn = dict[str, Any]
+
+_CALL: Final = {
+    "id": "probe0001",  # some templates insist on nine letters and digits
+    "type": "function",
+    "function": {"name": "probe_name", "arguments": {"probe_key": "probe_value"}},
+}
+_MARKS: Final = ("probe_name", "probe_key", "probe_value", "probe_result")
+
+
+def template_turns(messages: Sequence[Mapping[str, Any]], tokenizer: Any) -> list[Turn]:
+    """The messages as the template of `tokenizer` can take them.
+
+    Those of role "tool", and `tool_calls` of the assistant's, stay where the template shows both to the model.
+    Otherwise they become text: what was called, in the assistant's own turn, and what came of it in a user's.
+    """
+    turns = [dict(message) for message in messages]
+    if not any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns):
+        return turns
+    return _native(turns, tokenizer) or _as_text(turns)
+
+
+def _native(turns: list[Turn], tokenizer: Any) -> list[Turn] | None:
+    """The turns as the template shows them; None where it does not, or refuses these, as one that allows one call."""
+    for silence in ("", None) if tokenizer.has_chat_template else ():  # the content of a call without words
+        if _shows_tools(tokenizer, silence):
+            native = [
+                turn | {"content": turn["content"] or silence} if turn.get("tool_calls") else turn for turn in turns
+            ]
+            return native if _rendered(tokenizer, native) is not None else None
+    return None
+
+
+def _shows_tools(tokenizer: Any, silence: str | None) -> bool:
+    called = {"role": "assistant", "content": silence, "tool_calls": [_CALL]}
+    result = {"role": "tool", "content": "probe_result", "name": "probe_name", "tool_call_id": _CALL["id"]}
+    text = _rendered(tokenizer, [{"role": "user", "content": "?"}, called, result])
+    return text is not None and all(mark in text for mark in _MARKS) and "None" not in text
+
+
+def _rendered(tokenizer: Any, turns: list[Turn]) -> str | None:
+    """The prompt as text; None where the template cannot take these turns."""
+    try:
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    except Exception:  # noqa: BLE001  # templates raise what they like
+        return None
+
+
+def _as_text(turns: list[Turn]) -> list[Turn]:
+    """The turns with roles and contents alone. Neighbours of one role become one turn where a tool's is among them:
+    many templates want the user and the assistant by turns."""
+    names = {
+        call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ()) if "id" in call
+    }
+    told: list[Turn] = []
+    for i, turn in enumerate(turns):
+        plain = _plain(turn, names)
+        touched = turn["role"] == "tool" or (i > 0 and turns[i - 1]["role"] == "tool")
+        if told and touched and told[-1]["role"] == plain["role"]:
+            told[-1]["content"] += "\n\n" + plain["content"]
+        else:
+            told.append(plain)
+    return told
+
+
+def _plain(turn: Turn, names: Mapping[str, str]) -> Turn:
+    if turn["role"] == "tool":
+        name = turn.get("name") or names.get(turn.get("tool_call_id", ""), "the tool")
+        return {"role": "user", "content": f"Result of {name}:\n{turn['content']}"}
+    called = [_call_text(call["function"]) for call in turn.get("tool_calls", ())]
+    content = "\n\n".join([*([turn["content"]] if turn["content"] else []), *called])
+    return {"role": turn["role"], "content": content}
+
+
+def _call_text(function: Mapping[str, Any]) -> str:
+    arguments = function["arguments"]
+    written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return f"Call of {function['name']}: {written}"
