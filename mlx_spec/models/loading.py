@@ -93,11 +93,11 @@ class ModelPair:
             raise PromptError("There is no message to answer.")
         messages = template_turns(messages, self.tokenizer)
         for message in messages:
-            _check_text(message["content"] or "")
+            _check_text(message["content"])
         if continues:
             if messages[-1]["role"] != "assistant":
                 raise PromptError("There is nothing to continue: the last message must be the assistant's.")
-            begun = self.tokenizer.encode(messages[-1]["content"] or "", add_special_tokens=False)
+            begun = self.tokenizer.encode(messages[-1]["content"], add_special_tokens=False)
             return [*self.encode_chat(messages[:-1]), *begun]
         if not self.tokenizer.has_chat_template:
             return self.encode("\n\n".join(message["content"] for message in messages))

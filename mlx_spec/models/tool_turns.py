@@ -28,20 +28,13 @@ def template_turns(messages: Sequence[Mapping[str, Any]], tokenizer: Any) -> lis
 
 def _native(turns: list[Turn], tokenizer: Any) -> list[Turn] | None:
     """The turns as the template shows them; None where it does not, or refuses these, as one that allows one call."""
-    for silence in ("", None) if tokenizer.has_chat_template else ():  # the content of a call without words
-        if _shows_tools(tokenizer, silence):
-            native = [
-                turn | {"content": turn["content"] or silence} if turn.get("tool_calls") else turn for turn in turns
-            ]
-            return native if _rendered(tokenizer, native) is not None else None
-    return None
-
-
-def _shows_tools(tokenizer: Any, silence: str | None) -> bool:
-    called = {"role": "assistant", "content": silence, "tool_calls": [_CALL]}
+    if not tokenizer.has_chat_template:
+        return None
+    called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
     result = {"role": "tool", "content": "probe_result", "name": "probe_name", "tool_call_id": _CALL["id"]}
-    text = _rendered(tokenizer, [{"role": "user", "content": "?"}, called, result])
-    return text is not None and all(mark in text for mark in _MARKS) and "None" not in text
+    shown = _rendered(tokenizer, [{"role": "user", "content": "?"}, called, result])
+    knows = shown is not None and all(mark in shown for mark in _MARKS)
+    return turns if knows and _rendered(tokenizer, turns) is not None else None
 
 
 def _rendered(tokenizer: Any, turns: list[Turn]) -> str | None:

@@ -127,6 +127,12 @@ def test_every_sampling_option_and_rule_reaches_the_decoder(pair_options: list[s
     assert json.loads(lossy.stdout)["stats"]["lossless"] is False
 
 
+def test_the_name_of_a_special_token_stops_at_that_token(pair_options: list[str]) -> None:
+    done = mlx_spec("generate", "hello", *pair_options, "--logit-bias", "257=100", "--stop", "<|im_start|>", "--json")
+    assert json.loads(done.stdout)["token_ids"] == [257], done.stderr
+    assert json.loads(done.stdout)["finish_reason"] == "stop"
+
+
 def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
     done = mlx_spec("chat", *pair_options, "--max-tokens", "5", "--seed", "1", stdin="hello\n/new\nagain\n/quit\n")
     assert done.returncode == 0, done.stderr

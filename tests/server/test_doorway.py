@@ -42,11 +42,9 @@ def test_the_clients_id_is_echoed_and_another_made_where_there_is_none(scripted:
     assert all(one.startswith("req-") for one in made)
 
 
-@pytest.mark.parametrize("strange", ["", "two words", "x" * 201, b"\xe9"])
-def test_an_id_that_is_none_is_not_echoed(scripted: Live, strange: str | bytes) -> None:
-    answer = scripted.http.get(
-        "/v1/models", headers={b"X-Request-Id": strange if isinstance(strange, bytes) else strange.encode()}
-    )
+@pytest.mark.parametrize("strange", [b"", b"two words", b"x" * 201, b"\xe9"])
+def test_an_id_that_is_none_is_not_echoed(scripted: Live, strange: bytes) -> None:
+    answer = scripted.http.get("/v1/models", headers={b"X-Request-Id": strange})
     assert answer.headers["x-request-id"].startswith("req-")
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlx_spec.server import body
 from mlx_spec.server.schemas import RequestError, parse_chat
 from tests.server.live import Live
-from tests.server.scripted import ScriptedDecoder
+from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -149,6 +149,17 @@ def test_minus_one_is_no_limit_where_left_out_is_one(scripted: Live, script: Scr
     for fields, limit in [*limits, ({"max_tokens": 7, "max_completion_tokens": -1}, 1000)]:
         assert scripted.http.post("/v1/completions", json={"prompt": "a"} | fields).status_code == 200
         assert script.calls[-1]["max_tokens"] == limit, fields
+
+
+def test_what_is_left_out_is_the_models_own_and_what_is_given_is_not(
+    scripted: Live, script: ScriptedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedPair, "sampling", {"temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1})
+    ask(scripted)
+    ask(scripted, temperature=0, top_k=0, repetition_penalty=1)
+    scripted.http.post("/v1/completions", json={"prompt": "a", "top_k": -1})
+    drawn = [(one.temperature, one.top_k, one.repetition_penalty) for one in (call["params"] for call in script.calls)]
+    assert drawn == [(0.6, 20, 1.1), (0.0, 0, 1.0), (0.6, 20, 1.1)]
 
 
 def test_tools_that_may_be_left_alone_are_answered_in_text(scripted: Live) -> None:
