@@ -67,8 +67,8 @@ class PromptTooLongError(PromptError):
     def __init__(self, prompt_tokens: int, context_length: int, model_name: str) -> None:
         # Clients look for these very words, and for the number without separators, to shorten what they send.
         super().__init__(
-            f"The prompt is {prompt_tokens:,} tokens long, and this model's maximum context length is {context_length} "
-            f"tokens ({model_name}): shorten it or use a model with a longer context."
+            f"The prompt is too long: this model's maximum context length is {context_length} tokens ({model_name}), "
+            f"and the prompt has {prompt_tokens:,}; shorten it or use a model with a longer context."
         )
 
 

@@ -144,7 +144,10 @@ def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
     [
         (["generate", ""], "The prompt is empty"),
         (["generate"], "The prompt is empty"),
-        (["generate", "x" * 2000], "maximum context length is 300 tokens (target)"),
+        (
+            ["generate", "x" * 2000],
+            "too long: this model's maximum context length is 300 tokens (target), and the prompt has 2,0",
+        ),
         (["generate", "hi", "--temperature", "-1"], "temperature is -1.0: it must be a number in [0, 100]"),
         (["generate", "hi", "--top-p", "0"], "top_p is 0.0: it must be a number in (0, 1]"),
         (["generate", "hi", "--presence-penalty", "3"], "presence_penalty is 3.0: it must be a number in [-2, 2]"),
