@@ -8,7 +8,7 @@ from typing import Final
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ConfigError
 
-_FIELDS: Final = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+FIELDS: Final = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
 def sampling_defaults(folder: Path) -> dict[str, float]:
@@ -23,7 +23,7 @@ def sampling_defaults(folder: Path) -> dict[str, float]:
         return {}
     if not isinstance(said, dict):
         return {}
-    own = {name: said[name] for name in _FIELDS if said.get(name) is not None and _is_valid({name: said[name]})}
+    own = {name: said[name] for name in FIELDS if said.get(name) is not None and _is_valid({name: said[name]})}
     return own | ({"temperature": 0.0} if said.get("do_sample") is False else {})
 
 
