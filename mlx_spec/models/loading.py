@@ -26,7 +26,7 @@ from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
 from mlx_spec.models.sampling_defaults import sampling_defaults
 from mlx_spec.models.token_map import TokenMap
-from mlx_spec.models.tool_turns import template_turns
+from mlx_spec.models.tool_turns import Turn, template_turns
 from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
 
 
@@ -91,7 +91,7 @@ class ModelPair:
         """
         if not messages:
             raise PromptError("There is no message to answer.")
-        messages = template_turns(messages, self.tokenizer)
+        messages = template_turns(messages, self._render if self.tokenizer.has_chat_template else None)
         for message in messages:
             _check_text(message["content"])
         if continues:
@@ -105,6 +105,9 @@ class ModelPair:
             return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
         except (jinja2.TemplateError, TypeError) as error:
             raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+
+    def _render(self, messages: list[Turn]) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of `token_ids`; bytes that are not UTF-8 become U+FFFD."""

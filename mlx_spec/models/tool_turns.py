@@ -1,10 +1,11 @@
 """Calls of tools, and what came of them, in a conversation: as the chat template has them, or as text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 Turn = dict[str, Any]
+Render = Callable[[list[Turn]], str]
 
 _CALL: Final = {
     "id": "probe0001",  # some templates insist on nine letters and digits
@@ -14,8 +15,9 @@ _CALL: Final = {
 _MARKS: Final = ("probe_name", "probe_key", "probe_value", "probe_result")
 
 
-def template_turns(messages: Sequence[Mapping[str, Any]], tokenizer: Any) -> list[Turn]:
-    """The messages as the template of `tokenizer` can take them.
+def template_turns(messages: Sequence[Mapping[str, Any]], render: Render | None) -> list[Turn]:
+    """The messages as a chat template can take them. `render` makes the prompt of some, and raises where the template
+    cannot take them; None where there is no template.
 
     Those of role "tool", and `tool_calls` of the assistant's, stay where the template shows both to the model.
     Otherwise they become text: what was called, in the assistant's own turn, and what came of it in a user's.
@@ -23,26 +25,19 @@ def template_turns(messages: Sequence[Mapping[str, Any]], tokenizer: Any) -> lis
     turns = [dict(message) for message in messages]
     if not any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns):
         return turns
-    return _native(turns, tokenizer) or _as_text(turns)
+    return turns if render is not None and _shows(turns, render) else _as_text(turns)
 
 
-def _native(turns: list[Turn], tokenizer: Any) -> list[Turn] | None:
-    """The turns as the template shows them; None where it does not, or refuses these, as one that allows one call."""
-    if not tokenizer.has_chat_template:
-        return None
+def _shows(turns: list[Turn], render: Render) -> bool:
+    """Whether the template shows calls and results to the model, and takes these: some allow one call at a time."""
     called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
     result = {"role": "tool", "content": "probe_result", "name": "probe_name", "tool_call_id": _CALL["id"]}
-    shown = _rendered(tokenizer, [{"role": "user", "content": "?"}, called, result])
-    knows = shown is not None and all(mark in shown for mark in _MARKS)
-    return turns if knows and _rendered(tokenizer, turns) is not None else None
-
-
-def _rendered(tokenizer: Any, turns: list[Turn]) -> str | None:
-    """The prompt as text; None where the template cannot take these turns."""
     try:
-        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+        shown = render([{"role": "user", "content": "?"}, called, result])
+        render(turns)
     except Exception:  # noqa: BLE001  # templates raise what they like
-        return None
+        return False
+    return all(mark in shown for mark in _MARKS)
 
 
 def _as_text(turns: list[Turn]) -> list[Turn]:
