@@ -85,7 +85,7 @@ _NO_LIST: Final = (
 _NO_OBJECT: Final = ("chat_template_kwargs", "structured_outputs", "options", "vllm_xargs")
 _NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "json_schema", "guided_json")  # {} is a schema: any JSON
 
-_ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
+ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     **_NO_NUMBER,
@@ -96,6 +96,7 @@ _ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
     **dict.fromkeys(_NO_OBJECT, ({},)),
     **dict.fromkeys(_NOTHING_BUT_NULL, ()),
 }
+"""The fields, and the values besides null that ask for nothing."""
 
 
 def is_same(value: object, other: object) -> bool:
@@ -105,7 +106,7 @@ def is_same(value: object, other: object) -> bool:
 
 def asked_foreign(body: Mapping[str, Any]) -> str | None:
     """The first field of a request that asks for what this server does not know; None where there is none."""
-    for name, harmless in _ASKS_NOTHING.items():
+    for name, harmless in ASKS_NOTHING.items():
         value = body.get(name)
         if value is not None and not any(is_same(value, one) for one in harmless):
             return name

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlx_spec.server import body
+from mlx_spec.server import body, foreign_fields
 from mlx_spec.server.schemas import RequestError, parse_chat
 from tests.server.live import Live
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
@@ -160,6 +160,18 @@ def test_what_is_left_out_is_the_models_own_and_what_is_given_is_not(
     scripted.http.post("/v1/completions", json={"prompt": "a", "top_k": -1})
     drawn = [(one.temperature, one.top_k, one.repetition_penalty) for one in (call["params"] for call in script.calls)]
     assert drawn == [(0.6, 20, 1.1), (0.0, 0, 1.0), (0.6, 20, 1.1)]
+
+
+@pytest.mark.parametrize(("name", "harmless"), foreign_fields.ASKS_NOTHING.items())
+def test_no_foreign_field_takes_a_truth_value_for_a_number_or_the_other_way_round(
+    name: str, harmless: tuple[object, ...]
+) -> None:
+    for value in (None, *harmless):
+        parse_chat({"messages": HELLO, name: value})
+    for value in (0, 1, False, True):
+        if not any(type(value) is type(one) and value == one for one in harmless):
+            with pytest.raises(RequestError, match=f"^{name} is {json.dumps(value)}: this server does not support it"):
+                parse_chat({"messages": HELLO, name: value})
 
 
 def test_tools_that_may_be_left_alone_are_answered_in_text(scripted: Live) -> None:
