@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from starlette.requests import Request
 
-from mlx_spec.server.schemas import RequestError
+from mlx_spec.server.validation import RequestError
 
 BODY_LIMIT_BYTES: Final = 32 * 1024 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS

@@ -1,12 +1,11 @@
-"""What a request may say, and one sentence for what it may not. pydantic stays at this edge of the engine."""
+"""What a request may say. pydantic stays at this edge of the engine."""
 
-import json
 import re
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final
 from uuid import uuid4
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mlx_spec.alternatives import ALTERNATIVES_LIMIT
 from mlx_spec.config import LOOKAHEAD_LIMIT, SEED_LIMIT, AcceptanceRule, SamplingParams
@@ -14,9 +13,18 @@ from mlx_spec.errors import ConfigError
 from mlx_spec.server.foreign_fields import asked_foreign, is_same
 from mlx_spec.server.job import DrafterChoice, GenerationRequest, LookaheadChoice
 from mlx_spec.server.messages import ChatMessage, checked_text
+from mlx_spec.server.validation import Body, RequestError, object_of, shown, validated
 from mlx_spec.steering import Change, Steering
 
-Body = TypeVar("Body", bound=BaseModel)
+__all__ = [
+    "ChatRequest",
+    "CompletionRequest",
+    "RequestError",
+    "SteeringRequest",
+    "parse_chat",
+    "parse_completion",
+    "validated",
+]
 
 DEFAULT_TEMPERATURE: Final = 1.0
 """OpenAI's, where neither the request nor the model's own file says one."""
@@ -37,15 +45,6 @@ _SAMPLING: Final = (
 )
 _STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio", "tree")
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
-_SHOWN: Final = 80
-
-
-class RequestError(ValueError):
-    """The request cannot be understood or served as it is. `param` names the field."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
 
 
 def _prompts(value: object) -> object:
@@ -278,67 +277,11 @@ def parse_completion(body: object) -> CompletionRequest:
 
 
 def _asked(kind: type[Body], body: object) -> Body:
-    said = _object(body)
+    said = object_of(body)
     if (name := asked_foreign(said)) is not None:
-        raise RequestError(f"{name} is {_shown(said[name])}: this server does not support it; leave it out.", name)
+        raise RequestError(f"{name} is {shown(said[name])}: this server does not support it; leave it out.", name)
     for name in ("tool_choice", "function_call"):
         if said.get(name) not in (None, "auto", "none"):
             message = 'this server answers in text and calls no tools yet; say "auto", or leave it out.'
-            raise RequestError(f"{name} is {_shown(said[name])}: {message}", name)
+            raise RequestError(f"{name} is {shown(said[name])}: {message}", name)
     return validated(kind, said)
-
-
-def validated(kind: type[Body], body: object) -> Body:
-    """A request of `kind` in `body`, a parsed JSON value. Raises RequestError."""
-    try:
-        return kind.model_validate(_object(body))
-    except ValidationError as error:
-        raise _request_error(error.errors(include_url=False)[0]) from None
-
-
-def _object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
-    return body
-
-
-def _request_error(problem: Any) -> RequestError:
-    """One of pydantic's errors as a sentence."""
-    path = _path(problem["loc"])
-    if problem["type"] == "missing":
-        return RequestError(f"{path} is missing.", path)
-    if problem["type"] == "extra_forbidden":
-        return RequestError(f"{path} is not a setting that this server knows; leave it out.", path)
-    return RequestError(f"{path} is {_shown(problem['input'])}: it must be {_allowed(problem)}.", path)
-
-
-def _allowed(problem: Any) -> str:
-    match problem["type"]:
-        case "value_error":
-            return str(problem["ctx"]["error"])
-        case "literal_error":
-            return f"one of {problem['ctx']['expected']}"
-        case "float_type" | "float_parsing":
-            return "a number"
-        case "int_type" | "int_from_float" | "int_parsing":
-            return "a whole number"
-        case "bool_type":
-            return "true or false"
-        case "string_type":
-            return "a string"
-        case "list_type":
-            return "a list"
-        case _:
-            return "a JSON object"
-
-
-def _path(loc: tuple[str | int, ...]) -> str:
-    path = ""
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
