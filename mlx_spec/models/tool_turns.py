@@ -25,19 +25,35 @@ def template_turns(messages: Sequence[Mapping[str, Any]], render: Render | None)
     turns = [dict(message) for message in messages]
     if not any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns):
         return turns
-    return turns if render is not None and _shows(turns, render) else _as_text(turns)
+    return (_native(turns, render) if render is not None else None) or _as_text(turns)
 
 
-def _shows(turns: list[Turn], render: Render) -> bool:
-    """Whether the template shows calls and results to the model, and takes these: some allow one call at a time."""
+def _native(turns: list[Turn], render: Render) -> list[Turn] | None:
+    """The turns as the template shows them, some with the arguments as an object and some as its text; None where it
+    shows no calls or no results, or refuses these turns, as one that allows one call at a time."""
     called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
     result = {"role": "tool", "content": "probe_result", "name": "probe_name", "tool_call_id": _CALL["id"]}
-    try:
-        shown = render([{"role": "user", "content": "?"}, called, result])
-        render(turns)
-    except Exception:  # noqa: BLE001  # templates raise what they like
-        return False
-    return all(mark in shown for mark in _MARKS)
+    probe: list[Turn] = [{"role": "user", "content": "?"}, called, result]
+    for shape in (lambda arguments: arguments, _written):
+        try:
+            shown = render(_with_arguments(probe, shape))
+            if all(mark in shown for mark in _MARKS):
+                native = _with_arguments(turns, shape)
+                render(native)
+                return native
+        except Exception:  # noqa: BLE001  # templates raise what they like
+            continue
+    return None
+
+
+def _with_arguments(turns: list[Turn], shape: Callable[[Any], Any]) -> list[Turn]:
+    def shaped(call: Mapping[str, Any]) -> dict[str, Any]:
+        function = call["function"]
+        return {**call, "function": {**function, "arguments": shape(function["arguments"])}}
+
+    return [
+        turn | {"tool_calls": list(map(shaped, turn["tool_calls"]))} if "tool_calls" in turn else turn for turn in turns
+    ]
 
 
 def _as_text(turns: list[Turn]) -> list[Turn]:
@@ -67,6 +83,8 @@ def _plain(turn: Turn, names: Mapping[str, str]) -> Turn:
 
 
 def _call_text(function: Mapping[str, Any]) -> str:
-    arguments = function["arguments"]
-    written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return f"Call of {function['name']}: {written}"
+    return f"Call of {function['name']}: {_written(function['arguments'])}"
+
+
+def _written(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

@@ -37,6 +37,8 @@ _NO_NUMBER: Final[dict[str, tuple[float, ...]]] = {
     "min_keep": (0,),
     # LM Studio and Ollama say so what is repetition_penalty here, over the last few tokens only
     "repeat_penalty": (1,),
+    # mlx-lm
+    "repetition_context_size": (),
     # text-generation-webui
     "epsilon_cutoff": (0,),
     "eta_cutoff": (0,),
@@ -54,6 +56,9 @@ _OFF: Final = (
     "include_stop_str_in_output",
     "ignore_eos",
     "ban_eos_token",
+    "no_stop_trim",
+    "dynamic_temperature",
+    "temperature_last",
 )
 _ON: Final = ("skip_special_tokens", "spaces_between_special_tokens", "add_special_tokens", "add_generation_prompt")
 _NO_TEXT: Final = (
@@ -68,6 +73,10 @@ _NO_TEXT: Final = (
     "chat_template",
     "negative_prompt",
     "format",
+    "stop_regex",
+    "custom_logit_processor",
+    "custom_token_bans",
+    "adapters",
 )
 _NO_LIST: Final = (
     "guided_choice",
@@ -81,8 +90,10 @@ _NO_LIST: Final = (
     "lora",
     "documents",
     "control_vectors",
+    "sampler_order",
+    "sampler_priority",
 )
-_NO_OBJECT: Final = ("chat_template_kwargs", "structured_outputs", "options", "vllm_xargs")
+_NO_OBJECT: Final = ("chat_template_kwargs", "structured_outputs", "options", "vllm_xargs", "role_mapping")
 _NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "json_schema", "guided_json")  # {} is a schema: any JSON
 
 ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {

@@ -20,6 +20,9 @@ TOOL_TEMPLATE = (
     "{% endfor %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+ARGUMENTS_AS_TEXT = TOOL_TEMPLATE.replace(
+    "{{ c.function.name }}:{{ c.function.arguments | tojson }}", "{{ c.function.name + ':' + c.function.arguments }}"
+)
 ONE_CALL = TOOL_TEMPLATE.replace(
     "{% if m.tool_calls %}",
     "{% if m.tool_calls %}{% if m.tool_calls | length > 1 %}{{ raise_exception('one call at a time') }}{% endif %}",
@@ -39,8 +42,9 @@ def prompt(template: str | None, *messages: dict[str, Any]) -> str:
     return pair.decode(pair.encode_chat(turns))
 
 
-def test_a_template_that_knows_calls_gets_them_as_objects() -> None:
-    text = prompt(TOOL_TEMPLATE, ASKED, CALLED, RESULT)
+@pytest.mark.parametrize("template", [TOOL_TEMPLATE, ARGUMENTS_AS_TEXT])
+def test_a_template_that_knows_calls_gets_them_with_arguments_as_it_reads_them(template: str) -> None:
+    text = prompt(template, ASKED, CALLED, RESULT)
     assert '<|im_start|>assistant\n<call>weather:{"city": "Köln"}</call><|im_end|>' in text
     assert text.endswith("<|im_start|>tool\nsunny<|im_end|>\n<|im_start|>assistant\n")
     assert "None" not in text
