@@ -223,6 +223,7 @@ def build_request(messages: Sequence[dict[str, str]], model: str, settings: Sett
         "top_p": settings.top_p,
         "top_k": settings.top_k,
         "min_p": settings.min_p,
+        "repetition_penalty": 1.0,  # left out, it would be the model's own, which the window does not show
         "seed": seed,
         "max_tokens": settings.max_tokens,
         "speculation": speculation,

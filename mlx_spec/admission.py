@@ -9,7 +9,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.config import DRAFTERS, DrafterName, SpeculativeConfig
 from mlx_spec.drafters.self_draft import half_of
-from mlx_spec.errors import ConfigError, PromptError, UnsupportedModelError
+from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
 from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
 
@@ -90,8 +90,5 @@ def answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequenc
         raise PromptError(f"The prompt holds a token id outside 0..{pair.vocab_size - 1}: use the target's tokenizer.")
     context = min(pair.context_length, config.max_seq_len or pair.context_length)
     if len(prompt_ids) >= context:
-        raise PromptError(
-            f"The prompt is {len(prompt_ids):,} tokens long and the context of {pair.target_name} holds {context:,}: "
-            "shorten it or use a model with a longer context."
-        )
+        raise PromptTooLongError(len(prompt_ids), context, pair.target_name)
     return min(max_tokens, context - len(prompt_ids))

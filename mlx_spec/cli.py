@@ -166,6 +166,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name that clients know this machine by; may be given again.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Web pages that may ask, as in http://localhost:3000; may be given again."),
+    ] = None,
     anyway: Anyway = False,
     unload_after: Annotated[
         float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
@@ -183,6 +190,8 @@ def serve(
         host=host,
         port=port,
         api_key=api_key,
+        allow_hosts=allow_host or (),
+        allow_origins=allow_origin or (),
         config=config,
         drafter=drafter,
         anyway=anyway,

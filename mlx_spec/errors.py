@@ -2,7 +2,8 @@
 
 LookaheadError
 ├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
-├── PromptError            the prompt is empty, too long for the context, or names unknown token ids
+├── PromptError            the prompt is empty, or names unknown token ids
+│   └── PromptTooLongError     the context has no room for it and an answer
 ├── ModelError             a model cannot be used
 │   ├── ModelNotFoundError     no such pair, folder or file
 │   │   └── DownloadError          the Hub does not give a model; `kind` tells the reasons apart
@@ -58,6 +59,17 @@ class ConfigError(LookaheadError, ValueError):
 
 class PromptError(LookaheadError):
     """The prompt cannot be answered as it is."""
+
+
+class PromptTooLongError(PromptError):
+    """The context of the model has no room for the prompt and an answer. Both counts are tokens."""
+
+    def __init__(self, prompt_tokens: int, context_length: int, model_name: str) -> None:
+        # Clients look for these very words, and for the number without separators, to shorten what they send.
+        super().__init__(
+            f"The prompt is too long: this model's maximum context length is {context_length} tokens ({model_name}), "
+            f"and the prompt has {prompt_tokens:,}; shorten it or use a model with a longer context."
+        )
 
 
 class ModelError(LookaheadError):

@@ -1,26 +1,43 @@
 """When an answer ends: end-of-sequence tokens, stop strings, the limit. Knows text and token ids, no model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+# Stand-ins for tokens that have no text: half of a surrogate pair is in no text that was decoded.
+_FIRST_STAND_IN: Final = 0xD800
 
 
 class StopStrings:
-    """Finds the first stop string in text that arrives in pieces, holding back what might be the start of one."""
+    """Finds the first stop string in text that arrives in pieces, holding back what might be the start of one.
 
-    def __init__(self, stop: Sequence[str]) -> None:
-        self._stop = tuple(stop)
+    `special` are the ids of the special tokens by their names. The text of an answer never shows them, so where a stop
+    string has such a name in it, that token is meant.
+    """
+
+    def __init__(self, stop: Sequence[str], special: Mapping[str, int] | None = None) -> None:
+        named = [name for name in special or {} if any(name in one for one in stop)]
+        # The longest first: one name may be the beginning of another.
+        stand_ins = {name: chr(_FIRST_STAND_IN + i) for i, name in enumerate(sorted(named, key=len, reverse=True))}
+        self._stand_in_of: dict[int | None, str] = {
+            (special or {})[name]: stand_in for name, stand_in in stand_ins.items()
+        }
+        self._silent = {ord(stand_in): None for stand_in in stand_ins.values()}
+        # What a model spells out, letter by letter, stops it as well.
+        self._stop = tuple(dict.fromkeys([*stop, *(_with(stand_ins, one) for one in stop)]))
         self._held = ""
         self.found = False
 
-    def push(self, text: str) -> str:
-        """Take the next piece; return what is now final. Sets `found` once a stop string is complete."""
+    def push(self, text: str, token_id: int | None = None) -> str:
+        """Take the next piece, and the token that it came with; return what is now final. Sets `found` once a stop
+        string is complete."""
         if self.found:
             return ""
-        self._held += text
+        self._held += text + self._stand_in_of.get(token_id, "")
         starts = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
         if starts:
             self.found = True
             final, self._held = self._held[: min(starts)], ""
-            return final
+            return final.translate(self._silent)
         return self._release(len(self._held) - self._longest_beginning())
 
     def finish(self) -> str:
@@ -29,7 +46,7 @@ class StopStrings:
 
     def _release(self, count: int) -> str:
         final, self._held = self._held[:count], self._held[count:]
-        return final
+        return final.translate(self._silent)
 
     def _longest_beginning(self) -> int:
         """Length of the longest suffix of the held text that begins a stop string."""
@@ -38,3 +55,9 @@ class StopStrings:
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
                 return length
         return 0
+
+
+def _with(stand_ins: Mapping[str, str], text: str) -> str:
+    for name, stand_in in stand_ins.items():
+        text = text.replace(name, stand_in)
+    return text

@@ -15,7 +15,7 @@ class Transcript:
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self._token_text = TokenText(tokenizer)
-        self._stop_strings = StopStrings(stop)
+        self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens
         self._fresh = ""
@@ -34,7 +34,7 @@ class Transcript:
             return None
         self.token_ids.append(token_id)
         text = self._token_text.push(token_id)
-        self._fresh += self._stop_strings.push(text)
+        self._fresh += self._stop_strings.push(text, token_id)
         if self._stop_strings.found:
             self.finish_reason = "stop"
         elif self.remaining <= 0:
@@ -57,3 +57,11 @@ class Transcript:
     def peek(self, token_id: int) -> str:
         """The text of a token that is not, or not yet, part of the answer."""
         return self._token_text.peek(token_id)
+
+
+def _special_ids(tokenizer: Any) -> dict[str, int]:
+    """The ids of the tokens that have no text of their own, by their names."""
+    tokenizer = getattr(tokenizer, "_tokenizer", tokenizer)
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {str(token): token_id for token_id, token in added.items() if token.special}
+    return special | dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))

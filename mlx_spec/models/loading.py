@@ -2,9 +2,10 @@
 
 import filecmp
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import mlx.core as mx
@@ -23,7 +24,9 @@ from mlx_spec.models.named import draft_folder_of, folder_of
 from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
+from mlx_spec.models.sampling_defaults import sampling_defaults
 from mlx_spec.models.token_map import TokenMap
+from mlx_spec.models.tool_turns import Turn, template_turns
 from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
 
 
@@ -35,7 +38,8 @@ class ModelPair:
     tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
     the draft's vocabulary is the target's. `heads` draft from the target's states, by the name of their drafter.
     `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
-    `drafters_when_loaded` is for a pair whose models were let go.
+    `drafters_when_loaded` is for a pair whose models were let go. `sampling` is how the target's makers say that its
+    tokens are drawn.
     """
 
     target: nn.Module
@@ -51,6 +55,7 @@ class ModelPair:
     heads: dict[str, Head] = field(default_factory=dict)
     room: PairRoom | None = None
     drafters_when_loaded: tuple[str, ...] = ()
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -75,8 +80,9 @@ class ModelPair:
         _check_text(text)
         return list(self.tokenizer.encode(text))
 
-    def encode_chat(self, messages: Sequence[dict[str, str]], *, continues: bool = False) -> list[int]:
-        """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`.
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False) -> list[int]:
+        """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`, those
+        of tools and calls of them also what `template_turns` knows.
 
         Where the answer `continues`, the last message is its beginning: its ids end the prompt, as if the model had
         just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
@@ -85,6 +91,7 @@ class ModelPair:
         """
         if not messages:
             raise PromptError("There is no message to answer.")
+        messages = template_turns(messages, self._render if self.tokenizer.has_chat_template else None)
         for message in messages:
             _check_text(message["content"])
         if continues:
@@ -98,6 +105,9 @@ class ModelPair:
             return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
         except (jinja2.TemplateError, TypeError) as error:
             raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+
+    def _render(self, messages: list[Turn]) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of `token_ids`; bytes that are not UTF-8 become U+FFFD."""
@@ -160,6 +170,7 @@ def load_pair(
         token_map=token_map,
         heads=heads,
         room=room,
+        sampling=sampling_defaults(target_folder),
     )
 
 

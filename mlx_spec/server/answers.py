@@ -36,7 +36,7 @@ def error_body(message: str, kind: ErrorType, param: str | None = None, code: st
 def failure_body(failure: Failure) -> tuple[int, Json]:
     """The HTTP status and the error object of a failed job."""
     status = _STATUS[failure.kind]
-    code = "model_not_found" if failure.kind == "not_found" else None
+    code = failure.code or ("model_not_found" if failure.kind == "not_found" else None)
     return status, error_body(
         failure.message, "invalid_request_error" if status < 500 else "server_error", failure.param, code
     )
@@ -79,23 +79,30 @@ def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) 
 
 
 class AnswerWriter:
-    """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`)."""
+    """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`).
+
+    The events of several choices come one choice after the other; each prompt has `choices_each`.
+    """
 
     _kind = "chat.completion"
     _chunk_kind = "chat.completion.chunk"
 
-    def __init__(self, model: str, *, events: bool, usage: bool = False, request_id: str) -> None:
+    def __init__(
+        self, model: str, *, events: bool, usage: bool = False, request_id: str, choices_each: int = 1
+    ) -> None:
         self._id = request_id
+        self._choices_each = choices_each
         self._created = int(time.time())
         self._model = model
         self._events = events
         self._usage_asked = usage
         self._round: RoundFinished | None = None
-        self._rounds: list[Json] = []
-        self._finished: GenerationFinished | None = None
+        self._rounds: list[Json] = []  # of the choice under way
+        self._finished: list[GenerationFinished] = []
+        self._choices: list[Json] = []
 
     def opening(self) -> list[Json]:
-        """The first chunk: the role and no text."""
+        """The first chunk of a choice: the role and no text."""
         return [self._chunk({"role": "assistant", "content": ""})]
 
     def chunks(self, event: Event) -> list[Json]:
@@ -114,10 +121,11 @@ class AnswerWriter:
             case PrefillProgress():
                 return [self._chunk({}, event=event)] if self._events else []
             case GenerationFinished():
-                self._finished = event
                 chunks = self._held()
                 told = event if self._events else None
-                return [*chunks, self._chunk({}, event=told, finish_reason=event.finish_reason)]
+                chunks.append(self._chunk({}, event=told, finish_reason=event.finish_reason))
+                self._finished.append(event)
+                return chunks
 
     def usage_chunk(self) -> Json:
         """The chunk of `stream_options.include_usage`, after the last one."""
@@ -126,18 +134,20 @@ class AnswerWriter:
     def add(self, event: Event) -> None:
         """Take an event of an answer that is not streamed."""
         if isinstance(event, GenerationFinished):
-            self._finished = event
+            choice = self._whole(event.text) | {"logprobs": None, "finish_reason": event.finish_reason}
+            if self._events:
+                choice["speculation"] = speculation_of(event) | {"rounds": self._rounds}
+            self._choices.append(choice)
+            self._finished.append(event)
+            self._rounds = []
         elif isinstance(event, RoundFinished) and self._events:
             self._rounds.append(_round(event))
 
     def answer(self) -> Json:
-        """The whole answer, once GenerationFinished was added."""
-        finished = self._finished
-        assert finished is not None, "asked for an answer that is not finished"
-        choice = self._whole(finished.text) | {"logprobs": None, "finish_reason": finished.finish_reason}
-        body = self._head(self._kind) | {"choices": [choice], "usage": self._usage()}
-        if self._events:
-            body["speculation"] = speculation_of(finished) | {"rounds": self._rounds}
+        """The whole answer, once GenerationFinished was added for every choice."""
+        body = self._head(self._kind) | {"choices": self._choices, "usage": self._usage()}
+        if self._events and len(self._choices) == 1:  # the one choice's own stands beside it
+            body["speculation"] = self._choices[0].pop("speculation")
         return body
 
     def _held(self) -> list[Json]:
@@ -161,20 +171,21 @@ class AnswerWriter:
         return chunk | {"speculation": speculation_of(event)} if event else chunk
 
     def _whole(self, text: str) -> Json:
-        return {"index": 0, "message": {"role": "assistant", "content": text, "refusal": None}}
+        return {"index": self._index, "message": {"role": "assistant", "content": text, "refusal": None}}
 
     def _part(self, delta: Json) -> Json:
-        return {"index": 0, "delta": delta}
+        return {"index": self._index, "delta": delta}
+
+    @property
+    def _index(self) -> int:
+        """Of the choice under way."""
+        return len(self._finished)
 
     def _usage(self) -> Json:
-        finished = self._finished
-        assert finished is not None, "asked for the usage of an answer that is not finished"
-        completion = len(finished.token_ids)
-        return {
-            "prompt_tokens": finished.prompt_tokens,
-            "completion_tokens": completion,
-            "total_tokens": finished.prompt_tokens + completion,
-        }
+        # A prompt counts once, whatever number of choices it has.
+        prompt = sum(one.prompt_tokens for one in self._finished[:: self._choices_each])
+        completion = sum(len(one.token_ids) for one in self._finished)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 class CompletionWriter(AnswerWriter):
@@ -187,10 +198,10 @@ class CompletionWriter(AnswerWriter):
         return []
 
     def _whole(self, text: str) -> Json:
-        return {"index": 0, "text": text}
+        return {"index": self._index, "text": text}
 
     def _part(self, delta: Json) -> Json:
-        return {"index": 0, "text": delta.get("content", "")}
+        return {"index": self._index, "text": delta.get("content", "")}
 
 
 def _round(event: RoundFinished) -> Json:

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection
-from typing import Any, Final
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -19,8 +19,10 @@ from starlette.types import Receive, Scope, Send
 from mlx_spec.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.answers import AnswerWriter, CompletionWriter, Json, error_body, failure_body, model_card
+from mlx_spec.server.body import read_json
+from mlx_spec.server.doorway import Doorway
 from mlx_spec.server.engine_thread import EngineThread
-from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
+from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
 from mlx_spec.server.job import Failure, Job, JobFailed
 from mlx_spec.server.library import LibraryRoutes
 from mlx_spec.server.memory import memory_report, set_unloading
@@ -36,10 +38,14 @@ from mlx_spec.server.schemas import (
 )
 from mlx_spec.server.tokenize import parse_tokenize, tokenize
 
-BODY_LIMIT_BYTES: Final = 32 * 1024 * 1024
-# So long a stream waits for its first event, to answer a bad prompt with a status; then it opens, and pings flow.
-PATIENCE_S: Final = 5.0
-_PING_S: Final = 10
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a stream waits for its turn. So long it waits for its first event, to answer a bad prompt with a status; then
+    it opens with a ping, and more follow, as many clients give up on a server that says nothing for some seconds."""
+
+    patience_s: float = 1.0
+    ping_s: float = 3.0
 
 
 def create_app(
@@ -47,16 +53,19 @@ def create_app(
     *,
     api_key: str | None,
     allowed_hosts: Collection[str] | None = LOOPBACK_NAMES,
+    allowed_origins: Collection[str] = (),
     model_name: str,
     aliases: Collection[str] = (),
     library: LibraryRoutes | None = None,
+    waiting: Waiting = Waiting(),
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
     `model_name` is what /v1/models shows; requests may also say one of `aliases`, the loaded pair's or
     target's name or "default". `allowed_hosts` None allows every Host, which is only safe with an `api_key`.
+    Pages of `allowed_origins` may ask too.
     """
-    api = _Api(engine, model_name, aliases)
+    api = _Api(engine, model_name, aliases, waiting)
     return Starlette(
         routes=[
             Route("/health", api.health, methods=["GET"]),
@@ -73,7 +82,12 @@ def create_app(
             Route("/v1/speculation/stats", api.stats, methods=["GET"]),
             Route("/v1/speculation/stats/reset", api.reset_stats, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, api_key=api_key, allowed_hosts=allowed_hosts)],
+        middleware=[
+            Middleware(Doorway),
+            Middleware(Guard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins),
+            *([cross_origin(allowed_origins)] if allowed_origins else []),
+            Middleware(KeyCheck, api_key=api_key),
+        ],
         exception_handlers={
             RequestError: _on_request_error,
             ConfigError: _on_config_error,
@@ -86,7 +100,8 @@ def create_app(
 
 
 class _Api:
-    def __init__(self, engine: EngineThread, model_name: str, aliases: Collection[str]) -> None:
+    def __init__(self, engine: EngineThread, model_name: str, aliases: Collection[str], waiting: Waiting) -> None:
+        self._waiting = waiting
         self._engine = engine
         self._model_name = model_name
         self._names = {model_name, "default", *aliases}
@@ -105,11 +120,11 @@ class _Api:
 
     async def memory(self, request: Request) -> Response:
         if request.method == "PUT":
-            set_unloading(self._engine, await _read_json(request))
+            set_unloading(self._engine, await read_json(request))
         return JSONResponse(await run_in_threadpool(memory_report, self._engine))
 
     async def tokenize(self, request: Request) -> Response:
-        asked = parse_tokenize(await _read_json(request))
+        asked = parse_tokenize(await read_json(request))
         if asked.model is not None:
             self._check_model(asked.model)
         if (pair := self._engine.pair) is None:
@@ -127,14 +142,14 @@ class _Api:
         return JSONResponse((self._engine.ceiling or UNKNOWN_CEILING).to_dict())
 
     async def steer(self, request: Request) -> Response:
-        wish = validated(SteeringRequest, await _read_json(request))
+        wish = validated(SteeringRequest, await read_json(request))
         return JSONResponse({"request": self._engine.steer(wish.request, wish.change)})
 
     async def chat(self, request: Request) -> Response:
-        return await self._answer(request, parse_chat(await _read_json(request)), AnswerWriter)
+        return await self._answer(request, parse_chat(await read_json(request)), AnswerWriter)
 
     async def completion(self, request: Request) -> Response:
-        return await self._answer(request, parse_completion(await _read_json(request)), CompletionWriter)
+        return await self._answer(request, parse_completion(await read_json(request)), CompletionWriter)
 
     async def metrics(self, request: Request) -> Response:
         status, waiting = self._engine.status(), self._engine.num_unfinished()
@@ -146,19 +161,26 @@ class _Api:
     ) -> Response:
         if chat.model is not None:
             self._check_model(chat.model)
-        job = self._engine.submit(chat.generation())
-        watch = asyncio.create_task(_cancel_when_gone(request, job))
+        jobs = [self._engine.submit(one) for one in chat.generations()]
+        watch = asyncio.create_task(_cancel_when_gone(request, jobs))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
-            writer = writer_kind(self._model_name, events=chat.wants_events, usage=usage, request_id=job.id)
+            writer = writer_kind(
+                self._model_name,
+                events=chat.wants_events,
+                usage=usage,
+                request_id=jobs[0].id,
+                choices_each=chat.n or 1,
+            )
             if not chat.stream:
-                async for event in job.events():
-                    writer.add(event)
+                for job in jobs:
+                    async for event in job.events():
+                        writer.add(event)
                 return JSONResponse(writer.answer())
-            await job.begun(PATIENCE_S)
-            return _JobStream(job, _chunks(job, writer, usage=usage))
+            begun = await jobs[0].begun(self._waiting.patience_s)
+            return _JobStream(jobs, _chunks(jobs, writer, ping=not begun, usage=usage), self._waiting.ping_s)
         except BaseException:
-            job.cancel()
+            _cancel(jobs)
             raise
         finally:
             watch.cancel()
@@ -177,26 +199,31 @@ class _Api:
 
 
 class _JobStream(EventSourceResponse):
-    """Server-sent events of a job, which ends with the response: however that ends, and even if it never began."""
+    """Server-sent events of jobs, which end with the response: however that ends, and even if it never began."""
 
-    def __init__(self, job: Job, chunks: AsyncIterator[str]) -> None:
-        super().__init__(chunks, ping=_PING_S, sep="\n")
-        self._job = job
+    def __init__(self, jobs: Sequence[Job], chunks: AsyncIterator[str | ServerSentEvent], ping_s: float) -> None:
+        super().__init__(chunks, ping=ping_s, sep="\n")
+        self._jobs = jobs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._job.cancel()
+            _cancel(self._jobs)
 
 
-async def _chunks(job: Job, writer: AnswerWriter, *, usage: bool) -> AsyncIterator[str]:
-    for chunk in writer.opening():
-        yield json.dumps(chunk)
+async def _chunks(
+    jobs: Sequence[Job], writer: AnswerWriter, *, ping: bool, usage: bool
+) -> AsyncIterator[str | ServerSentEvent]:
+    if ping:
+        yield ServerSentEvent(comment="ping")
     try:
-        async for event in job.events():
-            for chunk in writer.chunks(event):
+        for job in jobs:
+            for chunk in writer.opening():
                 yield json.dumps(chunk)
+            async for event in job.events():
+                for chunk in writer.chunks(event):
+                    yield json.dumps(chunk)
     except JobFailed as failed:
         yield json.dumps(failure_body(failed.failure)[1])
         return
@@ -205,30 +232,16 @@ async def _chunks(job: Job, writer: AnswerWriter, *, usage: bool) -> AsyncIterat
     yield "[DONE]"
 
 
-async def _cancel_when_gone(request: Request, job: Job) -> None:
-    """Cancel the job when the client goes away; the body has been read, so all that can still come is that."""
+def _cancel(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.cancel()
+
+
+async def _cancel_when_gone(request: Request, jobs: Sequence[Job]) -> None:
+    """Cancel the jobs when the client goes away; the body has been read, so all that can still come is that."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    job.cancel()
-
-
-async def _read_json(request: Request) -> Any:
-    """The body as JSON. Raises RequestError when it is too long or no JSON."""
-    body = bytearray()
-    length = 0
-    async for piece in request.stream():
-        length += len(piece)
-        # The rest of a body that is too long is read and dropped, so that the client gets to the answer.
-        if length <= BODY_LIMIT_BYTES:
-            body += piece
-        elif length > 4 * BODY_LIMIT_BYTES:
-            break
-    if length > BODY_LIMIT_BYTES:
-        raise RequestError(f"The request body is over {BODY_LIMIT_BYTES // 2**20} MB: send a shorter conversation.")
-    try:
-        return json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"The request body is not valid JSON: {error}.") from None
+    _cancel(jobs)
 
 
 def _invalid(message: str, param: str | None) -> Response:

@@ -9,13 +9,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
-from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError
+from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError, PromptTooLongError
 from mlx_spec.events import Event, GenerationFinished
 from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, JobFailed, LookaheadChoice
 from mlx_spec.server.unloading import Unloading
@@ -45,7 +45,10 @@ class Pair(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
-    def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]: ...
+    @property
+    def sampling(self) -> Mapping[str, float]: ...
+
+    def encode_chat(self, messages: list[dict[str, Any]], *, continues: bool = False) -> list[int]: ...
 
     def decode(self, token_ids: list[int]) -> str: ...
 
@@ -268,7 +271,7 @@ class EngineThread:
         prompt_ids = _encode(self._pair, request)
         events = self._decoder.stream(
             prompt_ids,
-            request.params,
+            request.params_with(self._pair.sampling),
             max_tokens=request.max_tokens or self._pair.context_length,
             should_cancel=job.cancelled,
             drafter=request.drafter,
@@ -315,6 +318,8 @@ def _failure(error: LookaheadError, prompt_field: str) -> Failure:
         case ConfigError():
             inside = "speculation." if error.field in ("drafter", "lookahead") else ""
             return Failure("invalid", str(error), f"{inside}{error.field}")
+        case PromptTooLongError():
+            return Failure("invalid", str(error), prompt_field, "context_length_exceeded")
         case PromptError():
             return Failure("invalid", str(error), prompt_field)
         case ModelNotFoundError():

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from mlx_spec.config import DrafterName, SamplingParams
@@ -29,10 +29,12 @@ class GenerationRequest:
     """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
     decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
-    beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template."""
+    beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
+    `left_out` are the fields of `params` that the client did not give; the requests of one answer share `answer_id`."""
 
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[dict[str, Any], ...]
     params: SamplingParams
+    left_out: frozenset[str] = frozenset()
     max_tokens: int | None = None
     drafter: DrafterChoice | None = None
     lookahead: LookaheadChoice | None = None
@@ -40,6 +42,11 @@ class GenerationRequest:
     steering: Steering = field(default_factory=Steering)
     continues: bool = False
     prompt: str | tuple[int, ...] | None = None
+    answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
+
+    def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
+        """The parameters, with what the model's `own` are in the place of those that the client left out."""
+        return replace(self.params, **{name: value for name, value in own.items() if name in self.left_out})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Failure:
     kind: FailureKind
     message: str
     param: str | None = None
+    code: str | None = None
 
 
 class JobFailed(Exception):  # noqa: N818 - named for what happened to the job
@@ -68,7 +76,7 @@ class Job:
 
     def __init__(self, request: GenerationRequest) -> None:
         self.request = request
-        self.id = f"chatcmpl-{uuid4().hex}"
+        self.id = request.answer_id
         self.failure: Failure | None = None
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Event | Failure] = asyncio.Queue()
@@ -102,12 +110,14 @@ class Job:
         self._send(event)
         return not self.cancelled()
 
-    async def begun(self, patience_s: float) -> None:
-        """Wait until the first event, but no longer than `patience_s`. Raises JobFailed when the job failed by then."""
+    async def begun(self, patience_s: float) -> bool:
+        """Wait until the first event, but no longer than `patience_s`; whether it came. Raises JobFailed when the job
+        failed by then."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), patience_s)
         if self.failure is not None:
             raise JobFailed(self.failure)
+        return self._begun.is_set()
 
     async def events(self) -> AsyncIterator[Event]:
         """The events up to GenerationFinished. Raises JobFailed."""

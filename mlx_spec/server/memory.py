@@ -5,7 +5,7 @@ from typing import Any
 import psutil
 
 from mlx_spec.server.engine_thread import EngineThread
-from mlx_spec.server.schemas import RequestError
+from mlx_spec.server.validation import RequestError
 
 
 def memory_report(engine: EngineThread) -> dict[str, Any]:

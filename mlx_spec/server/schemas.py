@@ -1,37 +1,37 @@
-"""What a request may say, and one sentence for what it may not. pydantic stays at this edge of the engine."""
+"""What a request may say. pydantic stays at this edge of the engine."""
 
-import json
 import re
-from typing import Annotated, Any, Final, Literal, TypeVar
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Final
+from uuid import uuid4
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mlx_spec.alternatives import ALTERNATIVES_LIMIT
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, SEED_LIMIT, AcceptanceRule, SamplingParams
 from mlx_spec.errors import ConfigError
+from mlx_spec.server.foreign_fields import asked_foreign, is_same
 from mlx_spec.server.job import DrafterChoice, GenerationRequest, LookaheadChoice
+from mlx_spec.server.messages import ChatMessage, checked_text
+from mlx_spec.server.validation import Body, RequestError, object_of, shown, validated
 from mlx_spec.steering import Change, Steering
 
-Body = TypeVar("Body", bound=BaseModel)
+__all__ = [
+    "ChatRequest",
+    "CompletionRequest",
+    "RequestError",
+    "SteeringRequest",
+    "parse_chat",
+    "parse_completion",
+    "validated",
+]
 
-# OpenAI's fields that would change the answer and that this server does not know, with the values that ask nothing.
-_UNSUPPORTED: Final[dict[str, tuple[object, ...]]] = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "suffix": ("",),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "modalities": (["text"],),
-    "audio": (),
-    "web_search_options": (),
-    "chat_template_kwargs": ({},),
-}
+DEFAULT_TEMPERATURE: Final = 1.0
+"""OpenAI's, where neither the request nor the model's own file says one."""
+CHOICES_LIMIT: Final = 128
+"""Answers to one request."""
+_NO_LIMIT: Final = -1
+_COMPLETION_TOKENS: Final = 16  # OpenAI's default of /v1/completions
 _SAMPLING: Final = (
     "temperature",
     "top_p",
@@ -45,54 +45,34 @@ _SAMPLING: Final = (
 )
 _STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio", "tree")
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
-_SHOWN: Final = 80
 
 
-class RequestError(ValueError):
-    """The request cannot be understood or served as it is. `param` names the field."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-def whole_text(value: object) -> object:
-    """Content as one string: OpenAI also allows a list of text parts, and no content for an assistant's turn."""
-    expected = "a string or a list of text parts (images, sound and files are not supported)"
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        parts = [part.get("text") for part in value if isinstance(part, dict) and part.get("type") == "text"]
-        texts = [text for text in parts if isinstance(text, str)]
-        if len(texts) != len(value):
-            raise ValueError(expected)
-        value = "".join(texts)
-    if not isinstance(value, str):
-        raise ValueError(expected)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("text of whole characters: it holds half of a surrogate pair") from None
-    return value
+def _prompts(value: object) -> object:
+    """One prompt or several: a text, token ids, or a list of these."""
+    several = isinstance(value, list) and value and type(value[0]) is not int
+    prompts = value if several and isinstance(value, list) else [value]
+    return tuple(_prompt(one) for one in prompts)
 
 
-def _one_prompt(value: object) -> object:
-    """OpenAI allows a list of prompts; one of them is what a request can have here."""
-    if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], int):
-        value = value[0]
-    whole = isinstance(value, list) and value and all(type(one) is int and one >= 0 for one in value)
-    if whole and isinstance(value, list):
+def _prompt(value: object) -> str | tuple[int, ...]:
+    if isinstance(value, list) and value and all(type(one) is int and one >= 0 for one in value):
         return tuple(value)
     if not isinstance(value, str) or not value:
-        raise ValueError("a string that is not empty, or a list of token ids (several prompts are not supported)")
-    return whole_text(value)
+        raise ValueError("a string that is not empty, a list of token ids, or a list of these")
+    return checked_text(value)
+
+
+def _unless(unset: float) -> BeforeValidator:
+    """Many clients send a number in the place of null."""
+    return BeforeValidator(lambda value: None if is_same(value, unset) else value)
 
 
 def _stop_strings(value: object) -> object:
+    """An empty one, which would end every answer before it began, is what clients send for none."""
     strings = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(strings, list) or not all(isinstance(s, str) and s for s in strings):
-        raise ValueError("a string, or a list of strings, that are not empty")
-    return tuple(strings)
+    if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
+        raise ValueError("a string, or a list of strings")
+    return tuple(checked_text(one) for one in strings if one)
 
 
 def _biases(value: object) -> object:
@@ -120,17 +100,6 @@ def _alternatives(value: object) -> object:
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class ChatMessage(_Request):
-    """One turn. `developer` is OpenAI's newer name of `system`."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(whole_text)] = ""
-
-    def as_turn(self) -> dict[str, str]:
-        """The turn as chat templates know it."""
-        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
 
 
 class StreamOptions(_Request):
@@ -178,16 +147,24 @@ class AnswerRequest(_Request):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    top_p: Annotated[float | None, _unless(0)] = None
+    top_k: Annotated[int | None, _unless(-1)] = None
     min_p: float | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logit_bias: Annotated[dict[int, float] | None, BeforeValidator(_biases)] = None
-    seed: int | None = None
+    seed: Annotated[int | None, _unless(-1)] = None
     stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
+    n: int | None = None
+    best_of: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    functions: list[dict[str, Any]] | None = None
     speculation: SpeculationOptions | None = None
+
+    _id_prefix: ClassVar[str]
+    _unasked_tokens: ClassVar[int | None] = None
+    """The limit where the client gives none."""
 
     @property
     def wants_events(self) -> bool:
@@ -199,52 +176,80 @@ class AnswerRequest(_Request):
         """Whether the client asked for the token counts at the end of a stream."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def _generation(self, messages: tuple[dict[str, str], ...], **asked: Any) -> GenerationRequest:
-        """What the engine is to do, once it is known with what. Raises RequestError, ConfigError."""
+    def generations(self) -> list[GenerationRequest]:
+        """What the engine is to do, an answer for each choice in the order of their index: `n` for each prompt. With
+        a seed, choice i of a prompt is what the seed plus i says alone. Raises RequestError, ConfigError."""
+        told, num = self._told(), self.n or 1
+        if self.n is not None and not 1 <= self.n <= CHOICES_LIMIT:
+            raise ConfigError("n", self.n, f"a whole number from 1 to {CHOICES_LIMIT}")
+        if self.best_of not in (None, num):
+            message = f"best_of is {self.best_of}: it must be {num}, as many as n; this server gives all it finds."
+            raise RequestError(message, "best_of")
+        if len(told) * num > CHOICES_LIMIT:
+            message = (
+                f"{len(told)} prompts with {num} choices each are more than the {CHOICES_LIMIT} answers of a request."
+            )
+            raise RequestError(message, "prompt" if num == 1 else "n")
+        answer_id = f"{self._id_prefix}-{uuid4().hex}"
+        return [self._generation(answer_id, choice, **one) for one in told for choice in range(num)]
+
+    def _told(self) -> list[dict[str, Any]]:
+        """What each prompt asks of a GenerationRequest besides what they share."""
+        raise NotImplementedError
+
+    def _generation(self, answer_id: str, choice: int, **told: Any) -> GenerationRequest:
         fields = {name: getattr(self, name) for name in _SAMPLING}
         given = {name: value for name, value in fields.items() if value is not None}
+        params = SamplingParams(stop=self.stop, **({"temperature": DEFAULT_TEMPERATURE} | given))
+        if params.seed is not None:
+            params = replace(params, seed=(params.seed + choice) % SEED_LIMIT)
         return GenerationRequest(
-            messages=messages,
-            params=SamplingParams(stop=self.stop, **given),
+            params=params,
+            left_out=frozenset(_SAMPLING) - given.keys(),
             max_tokens=self._token_limit(),
             drafter=self.speculation.drafter if self.speculation else None,
             lookahead=self.speculation.lookahead if self.speculation else None,
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
             steering=self.speculation.steering() if self.speculation else Steering(),
-            **asked,
+            answer_id=answer_id,
+            **told,
         )
 
     def _token_limit(self) -> int | None:
+        """None where there is no limit but the context."""
         for name in ("max_completion_tokens", "max_tokens"):
             limit: int | None = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise ConfigError(name, limit, "a whole number of at least 1")
-        return self.max_completion_tokens or self.max_tokens
+            if limit is not None and limit < 1 and limit != _NO_LIMIT:
+                raise ConfigError(name, limit, f"a whole number of at least 1, or {_NO_LIMIT} for no limit")
+        asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        return self._unasked_tokens if asked is None else None if asked == _NO_LIMIT else asked
 
 
 class ChatRequest(AnswerRequest):
     """POST /v1/chat/completions."""
 
+    _id_prefix: ClassVar = "chatcmpl"
+
     messages: list[ChatMessage]
     continue_final_message: bool | None = None
 
-    def generation(self) -> GenerationRequest:
-        """What the engine is to do. Raises RequestError, ConfigError."""
+    def _told(self) -> list[dict[str, Any]]:
         if not self.messages:
             raise RequestError("messages is empty: it must hold at least one message.", "messages")
-        messages = tuple(message.as_turn() for message in self.messages)
-        return self._generation(messages, continues=bool(self.continue_final_message))
+        turns = tuple(message.as_turn() for message in self.messages)
+        return [{"messages": turns, "continues": bool(self.continue_final_message)}]
 
 
 class CompletionRequest(AnswerRequest):
-    """POST /v1/completions: the text, or the token ids, that the model goes on with."""
+    """POST /v1/completions: the texts, or the token ids, that the model goes on with."""
 
-    prompt: Annotated[str | tuple[int, ...], BeforeValidator(_one_prompt)]
-    max_tokens: int | None = 16  # OpenAI's default here
+    _id_prefix: ClassVar = "cmpl"
+    _unasked_tokens: ClassVar = _COMPLETION_TOKENS
 
-    def generation(self) -> GenerationRequest:
-        """What the engine is to do. Raises RequestError, ConfigError."""
-        return self._generation((), prompt=self.prompt)
+    prompt: Annotated[tuple[str | tuple[int, ...], ...], BeforeValidator(_prompts)]
+
+    def _told(self) -> list[dict[str, Any]]:
+        return [{"messages": (), "prompt": prompt} for prompt in self.prompt]
 
 
 class SteeringRequest(_Steered):
@@ -272,65 +277,11 @@ def parse_completion(body: object) -> CompletionRequest:
 
 
 def _asked(kind: type[Body], body: object) -> Body:
-    said = _object(body)
-    for name, harmless in _UNSUPPORTED.items():
-        value = said.get(name)
-        if value is not None and value not in harmless:
-            raise RequestError(f"{name} is {_shown(value)}: this server does not support it; leave it out.", name)
+    said = object_of(body)
+    if (name := asked_foreign(said)) is not None:
+        raise RequestError(f"{name} is {shown(said[name])}: this server does not support it; leave it out.", name)
+    for name in ("tool_choice", "function_call"):
+        if said.get(name) not in (None, "auto", "none"):
+            message = 'this server answers in text and calls no tools yet; say "auto", or leave it out.'
+            raise RequestError(f"{name} is {shown(said[name])}: {message}", name)
     return validated(kind, said)
-
-
-def validated(kind: type[Body], body: object) -> Body:
-    """A request of `kind` in `body`, a parsed JSON value. Raises RequestError."""
-    try:
-        return kind.model_validate(_object(body))
-    except ValidationError as error:
-        raise _request_error(error.errors(include_url=False)[0]) from None
-
-
-def _object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise RequestError("The request body must be a JSON object.")
-    return body
-
-
-def _request_error(problem: Any) -> RequestError:
-    """One of pydantic's errors as a sentence."""
-    path = _path(problem["loc"])
-    if problem["type"] == "missing":
-        return RequestError(f"{path} is missing.", path)
-    if problem["type"] == "extra_forbidden":
-        return RequestError(f"{path} is not a setting that this server knows; leave it out.", path)
-    return RequestError(f"{path} is {_shown(problem['input'])}: it must be {_allowed(problem)}.", path)
-
-
-def _allowed(problem: Any) -> str:
-    match problem["type"]:
-        case "value_error":
-            return str(problem["ctx"]["error"])
-        case "literal_error":
-            return f"one of {problem['ctx']['expected']}"
-        case "float_type" | "float_parsing":
-            return "a number"
-        case "int_type" | "int_from_float" | "int_parsing":
-            return "a whole number"
-        case "bool_type":
-            return "true or false"
-        case "string_type":
-            return "a string"
-        case "list_type":
-            return "a list"
-        case _:
-            return "a JSON object"
-
-
-def _path(loc: tuple[str | int, ...]) -> str:
-    path = ""
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -21,7 +21,7 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.errors import ServerError
 from mlx_spec.server.api import create_app
 from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
-from mlx_spec.server.guard import LOOPBACK_NAMES
+from mlx_spec.server.guard import LOOPBACK_NAMES, checked_hosts, checked_origins
 from mlx_spec.server.job import DrafterChoice
 from mlx_spec.server.library import LibraryRoutes
 from mlx_spec.server.unloading import Unloading
@@ -41,6 +41,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     api_key: str | None = None,
+    allow_hosts: Collection[str] = (),
+    allow_origins: Collection[str] = (),
     config: SpeculativeConfig | None = None,
     drafter: DrafterChoice = "auto",
     anyway: bool = False,
@@ -51,6 +53,8 @@ def serve(
 
     Prints `Listening on http://HOST:PORT` as the first line once bound; `port` 0 takes a free one. The models load
     meanwhile, see /health. `api_key` None takes `$LOOKAHEAD_API_KEY`, and no key where that is not set either.
+    Requests may name one of `allow_hosts` besides the server's own, and come from web pages of `allow_origins`; where
+    there is a key, "*" is every one.
     What does not fit into memory is loaded only `anyway`; /health tells of it. Models that nobody has used for
     `unload_after_s` are let go until the next request, and so they are when the machine is short of memory.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
@@ -78,6 +82,8 @@ def serve(
         host=host,
         port=port,
         api_key=api_key,
+        allow_hosts=allow_hosts,
+        allow_origins=allow_origins,
         unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
         parent_pid=parent_pid,
     )
@@ -91,19 +97,24 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     api_key: str | None = None,
+    allow_hosts: Collection[str] = (),
+    allow_origins: Collection[str] = (),
     unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
 ) -> None:
     """As `serve`, over any loader."""
     api_key = checked_key(api_key, host)
+    hosts = checked_hosts(allow_hosts, has_key=api_key is not None)
+    origins = checked_origins(allow_origins, has_key=api_key is not None)
     with bind(host, port) as listener:
         engine = EngineThread(load, unloading)
-        allowed = {*LOOPBACK_NAMES, host.lower()} if is_loopback(host) else None
+        allowed = {*LOOPBACK_NAMES, host.lower(), *hosts} if is_loopback(host) and hosts is not None else None
         library = LibraryRoutes()
         app = create_app(
             engine,
             api_key=api_key,
             allowed_hosts=allowed,
+            allowed_origins=origins,
             model_name=model_name,
             aliases=aliases,
             library=library,

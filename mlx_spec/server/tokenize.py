@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mlx_spec.errors import LookaheadError, PromptError
 from mlx_spec.server.engine_thread import Pair
-from mlx_spec.server.schemas import ChatMessage, RequestError, validated, whole_text
+from mlx_spec.server.messages import ChatMessage, whole_text
+from mlx_spec.server.validation import RequestError, validated
 
 # One at a time: counting is for a person who types, and must leave the processor to the answers.
 _COUNTER: Final = ThreadPoolExecutor(1, thread_name_prefix="tokenize")

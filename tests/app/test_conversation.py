@@ -3,6 +3,7 @@
 import pytest
 
 from app.conversation import ALTERNATIVES, Answer, Conversation, Drafter, Lookahead, Settings, build_request
+from mlx_spec.models import sampling_defaults
 
 
 def conversation(*answers: str) -> Conversation:
@@ -34,3 +35,8 @@ def test_markdown_holds_every_turn() -> None:
     text = conversation("first", "second").to_markdown()
     assert text.index("question 0") < text.index("first") < text.index("question 1") < text.index("second")
     assert Conversation().to_markdown() == ""
+
+
+def test_the_window_says_every_setting_that_would_else_be_the_models_own() -> None:
+    said = {name: value for name, value in build_request([], "m", Settings(), seed=9).items() if value is not None}
+    assert set(sampling_defaults.FIELDS) <= said.keys()

@@ -127,6 +127,12 @@ def test_every_sampling_option_and_rule_reaches_the_decoder(pair_options: list[s
     assert json.loads(lossy.stdout)["stats"]["lossless"] is False
 
 
+def test_the_name_of_a_special_token_stops_at_that_token(pair_options: list[str]) -> None:
+    done = mlx_spec("generate", "hello", *pair_options, "--logit-bias", "257=100", "--stop", "<|im_start|>", "--json")
+    assert json.loads(done.stdout)["token_ids"] == [257], done.stderr
+    assert json.loads(done.stdout)["finish_reason"] == "stop"
+
+
 def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
     done = mlx_spec("chat", *pair_options, "--max-tokens", "5", "--seed", "1", stdin="hello\n/new\nagain\n/quit\n")
     assert done.returncode == 0, done.stderr
@@ -138,7 +144,10 @@ def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
     [
         (["generate", ""], "The prompt is empty"),
         (["generate"], "The prompt is empty"),
-        (["generate", "x" * 2000], "tokens long and the context of target holds 300"),
+        (
+            ["generate", "x" * 2000],
+            "too long: this model's maximum context length is 300 tokens (target), and the prompt has 2,0",
+        ),
         (["generate", "hi", "--temperature", "-1"], "temperature is -1.0: it must be a number in [0, 100]"),
         (["generate", "hi", "--top-p", "0"], "top_p is 0.0: it must be a number in (0, 1]"),
         (["generate", "hi", "--presence-penalty", "3"], "presence_penalty is 3.0: it must be a number in [-2, 2]"),
@@ -147,6 +156,9 @@ def test_chat_answers_lines_and_leaves(pair_options: list[str]) -> None:
         (["generate", "hi", "--lookahead", "40"], "lookahead is '40': it must be auto or a whole number from 1 to 32"),
         (["generate", "hi", "--max-tokens", "0"], "max_tokens is 0: it must be a whole number of at least 1"),
         (["generate", "hi", "--file", "x"], "give one of them"),
+        (["serve", "--allow-origin", "*"], "--allow-origin '*' would let web pages of anybody in: give an API key"),
+        (["serve", "--allow-origin", "localhost:3000"], "is no origin: write it as in http://localhost:3000"),
+        (["serve", "--allow-host", "*"], "--allow-host '*' would let every web page in: give an API key"),
         (["generate", "--file", "/nowhere/x.md"], "/nowhere/x.md is not there"),
         (["generate", "hi", "--draft", "/nowhere/draft"], "There is no model folder /nowhere/draft"),
         (["generate", "hi", "--target", "nowhere"], "nowhere"),

@@ -1,9 +1,14 @@
 """Stop strings in text that arrives in pieces."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlx_spec import SamplingParams, SpeculativeDecoder
+from mlx_spec.config import DrafterName
+from mlx_spec.events import GenerationFinished
 from mlx_spec.stopping import StopStrings
+from tests.tiny import tiny_pair
 
 
 def pushed(stop: list[str], pieces: list[str]) -> tuple[str, bool]:
@@ -39,3 +44,51 @@ def test_pieces_do_not_matter(text: str, stop: list[str], data: st.DataObject) -
         # Cut at a stop string; which of two overlapping ones depends on which was complete first.
         assert any(text.startswith(s, len(got)) for s in stop)
         assert text.startswith(got)
+
+
+SPECIAL = {"<|im_start|>": 256, "<|im": 257, "<|eot_id|>": 258}
+
+
+def spoken(stop: list[str], answer: list[str | int]) -> tuple[str, bool]:
+    """What is said of an answer of texts and special tokens."""
+    strings = StopStrings(stop, SPECIAL)
+    text = "".join(strings.push(one) if isinstance(one, str) else strings.push("", one) for one in answer)
+    return (text if strings.found else text + strings.finish()), strings.found
+
+
+@pytest.mark.parametrize("name", ["<|im_start|>", "<|eot_id|>", "<|im"])
+def test_the_name_of_a_special_token_means_that_token(name: str) -> None:
+    assert spoken([name], ["a", SPECIAL[name], "b"]) == ("a", True)
+    others = [token_id for token_id in SPECIAL.values() if token_id != SPECIAL[name]]
+    assert spoken([name], ["a", *others, "b"]) == ("ab", False)
+
+
+def test_its_name_spelled_out_stops_as_well() -> None:
+    assert spoken(["<|eot_id|>"], ["a<|eot", "_id|>b"]) == ("a", True)
+
+
+def test_a_special_token_may_be_part_of_what_stops() -> None:
+    assert spoken(["<|im_start|>user"], ["a", 256, "assistant", 256, "us", "er"]) == ("aassistant", True)
+    assert spoken(["\n<|im_start|>"], ["a\n", 256]) == ("a", True)
+    assert spoken(["\n<|im_start|>"], ["a\n", "b", 256, "c"]) == ("a\nbc", False)
+
+
+def test_special_tokens_that_nothing_stops_at_part_no_text() -> None:
+    assert spoken(["foo"], ["fo", 256, "o"]) == ("", True)
+
+
+@pytest.mark.parametrize("drafter", ["none", "model"])
+def test_an_answer_ends_where_the_model_says_the_special_token(drafter: DrafterName) -> None:
+    pair = tiny_pair()
+    start = pair.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    prompt_ids = pair.encode("hello")
+
+    def say(*stop: str) -> GenerationFinished:
+        params = SamplingParams(stop=stop, logit_bias={start: 100.0})
+        *_, end = SpeculativeDecoder(pair).stream(prompt_ids, params, 6, drafter=drafter)
+        assert isinstance(end, GenerationFinished)
+        return end
+
+    assert (say("<|im_start|>").finish_reason, say("<|im_start|>").token_ids) == ("stop", (start,))
+    assert say("<|endoftext|>").finish_reason == "length"
+    assert say().text == "", "it has no text"

@@ -31,12 +31,17 @@ class Live:
 
 @contextmanager
 def live_server(
-    load: Loader, *, api_key: str | None = KEY, model_name: str = "scripted", unloading: Unloading[Any] | None = None
+    load: Loader,
+    *,
+    api_key: str | None = KEY,
+    model_name: str = "scripted",
+    unloading: Unloading[Any] | None = None,
+    **access: Any,
 ) -> Iterator[Live]:
-    """Serve until the block ends; the models may still be loading when it begins."""
+    """Serve until the block ends; the models may still be loading when it begins. `access` is for create_app."""
     engine = EngineThread(load, unloading)
     engine.start()
-    app = create_app(engine, api_key=api_key, model_name=model_name)
+    app = create_app(engine, api_key=api_key, model_name=model_name, **access)
     server = uvicorn.Server(
         uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
     )

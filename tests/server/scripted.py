@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.errors import PromptError
+from mlx_spec.errors import PromptTooLongError
 from mlx_spec.events import (
     DraftedToken,
     EmittedToken,
@@ -28,6 +28,11 @@ class ScriptedPair:
     target_name = "scripted-target"
     context_length = 1000
     drafters = ("ngram",)
+    sampling: Mapping[str, float] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """The characters."""
+        return [ord(character) for character in text]
 
     def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
         """The characters of all messages; a template that refuses `refuse me`."""
@@ -84,7 +89,7 @@ class ScriptedDecoder:
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:
-            raise PromptError(f"The prompt is {len(prompt_ids)} tokens long and the context holds 1,000: shorten it.")
+            raise PromptTooLongError(len(prompt_ids), ScriptedPair.context_length, ScriptedPair.target_name)
         return self._rounds(len(prompt_ids), params, max_tokens, should_cancel)
 
     def _rounds(

@@ -9,7 +9,9 @@ from openai import BadRequestError
 from tests.server.live import Live
 
 EVENTS = {"speculation": {"events": True}}
-ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Why is the sky blue? 🌈"}]}
+ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Why is the sky blue? 🌈"}]} | {
+    "temperature": 0.0  # where nothing else is said, so that no answer ends early by chance
+}
 
 
 def chunks_of(live: Live, **fields: Any) -> list[Any]:
@@ -96,6 +98,14 @@ def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(tiny: Live) -> None
     assert text_of(chunks_of(tiny, **fields, stop=stop, extra_body=EVENTS)) == answer.message.content
 
 
+@pytest.mark.parametrize("stop", ["<|im_start|>", ["nowhere", "<|im_start|>"]])
+def test_the_name_of_a_special_token_ends_the_answer_at_that_token(tiny: Live, stop: Any) -> None:
+    assert tiny.engine.pair is not None
+    [start] = tiny.engine.pair.encode("<|im_start|>")
+    said = tiny.openai.chat.completions.create(**ASK, max_tokens=6, logit_bias={str(start): 100}, stop=stop)
+    assert (said.choices[0].finish_reason, said.choices[0].message.content) == ("stop", "")
+
+
 def test_two_requests_at_once_are_both_answered_as_if_alone(tiny: Live) -> None:
     def content(seed: int) -> str:
         return text_of(chunks_of(tiny, temperature=1.0, seed=seed))
@@ -125,3 +135,21 @@ def test_models_and_counters(tiny: Live) -> None:
     assert zero["plain_step_ms"] > 0, "the calibration survives"
     assert stats["plain_step_ms"] > 0
     assert 0 <= stats["acceptance_rate"] <= 1
+
+
+def test_a_conversation_with_calls_of_tools_goes_on_in_text(tiny: Live) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    turns: list[Any] = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "sunny"}]},
+    ]
+    tools: list[Any] = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    asked: dict[str, Any] = ASK | {"messages": turns, "tools": tools, "max_tokens": 8}
+    answer = tiny.openai.chat.completions.create(**asked)
+    assert answer.choices[0].message.content
+    assert answer.choices[0].message.tool_calls is None
+    told = tiny.http.post("/v1/tokenize", json={"messages": turns, "prompt": True}).json()
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == told["num_tokens"]
+    assert "Result of weather:\nsunny" in told["prompt"]

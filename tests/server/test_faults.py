@@ -16,6 +16,7 @@ from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ModelNotFoundError, NumericalError
 from mlx_spec.events import Event
 from mlx_spec.server import EngineThread, job
+from mlx_spec.server.api import Waiting
 from mlx_spec.server.engine_thread import Decoder, Pair, Progress
 from mlx_spec.server.job import GenerationRequest, Job, JobFailed
 from tests.server.live import KEY, Live, live_server, wait_until
@@ -185,19 +186,21 @@ def test_models_that_cannot_be_loaded_are_told_to_everybody(error: Exception) ->
         assert message in caught.value.message
 
 
-def test_a_stream_opens_while_it_waits_for_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlx_spec.server.api.PATIENCE_S", 0.05)
+def test_a_stream_opens_and_pings_while_it_waits_for_its_turn() -> None:
     gate = threading.Event()
 
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         assert gate.wait(10)
         raise ModelNotFoundError("It is gone.")
 
-    body = {"messages": HELLO, "stream": True}
-    with live_server(load) as live, live.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+    body = {"prompt": "Hello", "stream": True}
+    waiting = Waiting(patience_s=0.01, ping_s=0.01)
+    with live_server(load, waiting=waiting) as live, live.http.stream("POST", "/v1/completions", json=body) as answer:
         assert answer.status_code == 200
+        lines = (line for line in answer.iter_lines() if line)
+        assert [next(lines)[:6] for _ in range(4)] == 4 * [": ping"], "before any event, as the engine has not begun"
         gate.set()
-        assert "It is gone." in answer.read().decode()
+        assert any("It is gone." in line for line in lines)
 
 
 def request() -> GenerationRequest:

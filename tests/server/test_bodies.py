@@ -1,0 +1,74 @@
+"""Bodies as clients send them: compressed in the ways of HTTP, and never unpacked beyond the limit."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from mlx_spec.server import body
+from tests.server.live import Live
+
+HELLO = json.dumps({"messages": [{"role": "user", "content": "hello " * 50}]}).encode()
+
+
+def raw_deflate(plain: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(plain) + packer.flush()
+
+
+def two_members(plain: bytes) -> bytes:
+    return gzip.compress(plain[:100]) + gzip.compress(plain[100:])
+
+
+def post(live: Live, content: bytes, encoding: str) -> httpx.Response:
+    return live.http.post("/v1/chat/completions", content=content, headers={"Content-Encoding": encoding})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("X-Gzip", gzip.compress),
+        ("gzip", two_members),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("identity", bytes),
+        ("identity, gzip", gzip.compress),
+    ],
+)
+def test_a_compressed_body_is_read(scripted: Live, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    assert post(scripted, pack(HELLO), encoding).json()["usage"]["prompt_tokens"] == 300
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "part"),
+    [
+        ("gzip", HELLO, "is not compressed as its Content-Encoding says"),
+        ("deflate", HELLO, "is not compressed as its Content-Encoding says"),
+        ("gzip", gzip.compress(HELLO)[:-9], "it ends too early"),
+        ("gzip", b"", "it ends too early"),
+        ("deflate", zlib.compress(HELLO) + b"more", "something follows its end"),
+        ("br", HELLO, "encoded as br: send it plain, or as gzip or deflate"),
+        ("gzip, gzip", HELLO, "encoded as gzip, gzip"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_400_in_one_sentence(
+    scripted: Live, encoding: str, content: bytes, part: str
+) -> None:
+    answer = post(scripted, content, encoding)
+    assert answer.status_code == 400
+    assert part in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", raw_deflate)])
+def test_the_limit_is_that_of_what_was_unpacked(
+    scripted: Live, monkeypatch: pytest.MonkeyPatch, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(body, "BODY_LIMIT_BYTES", 2**20)
+    answer = post(scripted, pack(b" " * 2**21 + HELLO), encoding)
+    assert answer.status_code == 400
+    assert "over 1 MB" in answer.json()["error"]["message"]
+    assert post(scripted, pack(b" " * (2**20 - len(HELLO)) + HELLO), encoding).json()["usage"]["prompt_tokens"] > 0

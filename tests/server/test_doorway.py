@@ -1,0 +1,53 @@
+"""Addresses as clients write them, and the id of each request."""
+
+import httpx
+import pytest
+
+from tests.server.live import Live
+
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/models", "/models/", "/v1/models/scripted/", "/models/scripted"])
+def test_models_are_found_with_a_slash_behind_and_without_the_v1(scripted: Live, path: str) -> None:
+    answer = scripted.http.get(path)
+    assert answer.status_code == 200
+    assert answer.json() == scripted.http.get("/v1/models" + ("/scripted" if "scripted" in path else "")).json()
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/v1/chat/completions/", "/chat/completions/"])
+def test_chats_are_answered_with_a_slash_behind_and_without_the_v1(scripted: Live, path: str) -> None:
+    assert scripted.http.post(path, json=HELLO).json()["choices"][0]["message"]["content"] == "All is well."
+
+
+def test_completions_are_answered_without_the_v1(scripted: Live) -> None:
+    assert scripted.http.post("/completions", json={"prompt": "a"}).json()["object"] == "text_completion"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/tokenize", "//", "/v1/v1/models"])
+def test_other_addresses_stay_unknown(scripted: Live, path: str) -> None:
+    assert scripted.http.get(path).status_code == 404
+
+
+def test_an_address_without_the_v1_asks_for_the_key_as_well(scripted: Live) -> None:
+    for path in ("/models", "/models/", "/health/../models"):
+        assert httpx.get(scripted.url + path).status_code in (401, 404)
+
+
+def test_the_clients_id_is_echoed_and_another_made_where_there_is_none(scripted: Live) -> None:
+    given = scripted.http.get("/v1/models", headers={"X-Request-Id": "abc-123"})
+    assert given.headers["x-request-id"] == "abc-123"
+    made = [scripted.http.post("/chat/completions", json=HELLO).headers["x-request-id"] for _ in range(2)]
+    assert made[0] != made[1]
+    assert all(one.startswith("req-") for one in made)
+
+
+@pytest.mark.parametrize("strange", [b"", b"two words", b"x" * 201, b"\xe9"])
+def test_an_id_that_is_none_is_not_echoed(scripted: Live, strange: bytes) -> None:
+    answer = scripted.http.get("/v1/models", headers={b"X-Request-Id": strange})
+    assert answer.headers["x-request-id"].startswith("req-")
+
+
+def test_refusals_have_an_id_too(scripted: Live) -> None:
+    assert httpx.get(f"{scripted.url}/v1/models").headers["x-request-id"]
+    assert scripted.http.get("/v1/models", headers={"Host": "evil.example"}).headers["x-request-id"]
