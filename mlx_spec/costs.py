@@ -48,6 +48,10 @@ class Calibration:
         """A plain decoding step."""
         return self.verify_ms[0]
 
+    def cheapest_ms(self, rows: int) -> float:
+        """The least that any pass over at least so many rows takes: a pass may be padded."""
+        return min(self.verify_ms[rows - 1 :])
+
     @property
     def doubtful(self) -> bool:
         """Whether too much else ran while it was measured: its ratios are a first guess, and the rounds tell."""

@@ -185,12 +185,19 @@ def _calibration() -> Section:
         why = "The first answer measures what passes of the starter pair cost here, and keeps it in the data folder."
         return _section("ok", "not measured yet", why, measured=False)
     plain_ms, widest = known.plain_step_ms, len(known.verify_ms)
-    verify = {str(width): known.verify_ms[width - 1] / plain_ms for width in _WIDTHS if width <= widest}
+    verify = {str(width): known.cheapest_ms(width) / plain_ms for width in _WIDTHS if width <= widest}
     what = f"plain step {plain_ms:.1f} ms; tokens at once: "
     what += ", ".join(f"{width} {ratio:.2f}x" for width, ratio in verify.items())
     what += f"; draft step {known.draft_step_ms / plain_ms:.2f}x"
     least = _pays_above(known)
     facts = {"plain_step_ms": plain_ms, "draft_step_ms": known.draft_step_ms, "verify_ratio": verify}
+    facts |= {"disturbance": known.disturbance}
+    if known.doubtful:
+        why = (
+            f"Other programs took {known.disturbance:.0%} of the machine meanwhile, so this is doubted: the next start"
+        )
+        why += " measures again, and until then answers find out for themselves."
+        return _section("warning", what, why, measured=True, pays_above=least, **facts)
     if least is None:
         why = "A round costs more plain steps than it can bring tokens, so the draft model cannot pay here and auto"
         return _section("warning", what, f"{why} parks it.", measured=True, pays_above=None, **facts)
@@ -206,7 +213,7 @@ def _pays_above(known: "Calibration") -> float | None:
     for percent in range(101):
         for gamma in range(1, len(known.verify_ms)):
             tokens = sum((percent / 100) ** i for i in range(gamma + 1))
-            if tokens * known.plain_step_ms > known.verify_ms[gamma] + gamma * known.draft_step_ms:
+            if tokens * known.plain_step_ms > known.cheapest_ms(gamma + 1) + gamma * known.draft_step_ms:
                 return percent / 100
     return None
 

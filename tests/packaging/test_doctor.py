@@ -91,6 +91,20 @@ def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyP
     assert "cannot pay here" in section["why"]
 
 
+def test_a_calibration_from_a_busy_machine_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = Calibration((63.0, *[134.0] * 8), draft_step_ms=5.0, disturbance=0.4)
+    monkeypatch.setattr("mlx_spec.calibration.stored", lambda *_: busy)
+    section = doctor.report()["calibration"]
+    assert (section["status"], section["disturbance"]) == ("warning", 0.4)
+    assert "40% of the machine" in section["why"]
+
+
+def test_what_a_width_costs_is_what_the_cheapest_wider_pass_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Calibration((10.0, *[19.0] * 14, 15.0), draft_step_ms=0.5)
+    monkeypatch.setattr("mlx_spec.calibration.stored", lambda *_: steps)
+    assert doctor.report()["calibration"]["verify_ratio"] == {"2": 1.5, "5": 1.5, "9": 1.5}
+
+
 def test_the_kernels_say_which_path_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
     section = doctor.report()["kernels"]
