@@ -2,9 +2,9 @@
 
 import codecs
 import re
+from dataclasses import dataclass
 from typing import Final
-
-from charset_normalizer import from_bytes
+from unicodedata import category
 
 _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -13,74 +13,174 @@ _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Escape is text's too: terminal logs have colours, ISO-2022 has its shifts.
-_CONTROL: Final = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
+_WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_DOS_END: Final = "\x1a"
+_WIDE_END: Final = re.compile(rb"(?:(?:\x1a\0)+|(?:\0\x1a)+)\Z")
+# Escape is text's too: terminal logs have colours, ISO-2022 has its shifts; a bell ends a terminal's title.
+_CONTROL: Final = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _CONTROL_SHARE: Final = 0.002
 _ZERO_SHARE: Final = 0.3
+_RAW_CONTROL: Final = re.compile(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f]")
 _JAPANESE_SHIFTS: Final = (b"\x1b$B", b"\x1b$@")
+_REPLACEMENT: Final = "\ufffd"
+# One place in so many characters may be damaged where the rest leaves no doubt.
+_DAMAGED_SHARE: Final = 0.02
+_UTF8_CHARACTER: Final = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+_FOREIGN: Final = re.compile(rb"[\x80-\xff]+")
+# A file's own word for its encoding: HTML, XML, and Python's and Emacs' first lines.
+_DECLARED: Final = re.compile(
+    rb"""\A\s*<[^\0]{0,1000}?(?:charset|encoding)\s*=\s*["']?([\w.:-]+)"""
+    rb"""|\A(?:[^\n]*\n)?[^\n]*?coding[:=][ \t]*([\w.-]+)"""
+)
+_BROADER: Final = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    "euc_kr": "cp949",
+    "shift_jis": "cp932",
+}
+# Code pages that people's files have. Those of EBCDIC, of old terminals and of small scripts only draw wrong guesses.
+_CODE_PAGES: Final = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
+    *("iso8859-2", "koi8-r", "koi8-u", "gb18030", "big5hkscs", "cp932", "euc-jp", "cp949"),
+    *("cp850", "cp852", "cp866", "mac-roman", "mac-cyrillic"),
+)
 _WESTERN: Final = frozenset(
     "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŸŒ" + "“”‘’„‚–—…•·«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº\xa0\xad"
 )
-_WESTERN_SHARE: Final = 0.3
-# ³, ¿ and ª inside a word are letters of another code page.
-_BROKEN_WORD: Final = re.compile(r"[a-zA-Z][³²¿¼½¾ªº°£¥][a-zA-Z]")
-_EASTERN_LANGUAGES: Final = frozenset({"Czech", "Slovak", "Polish", "Hungarian", "Slovene", "Croatian", "Romanian"})
-_EASTERN_CODE_PAGES: Final = frozenset({"cp1250", "iso8859_2"})
+# Inside a word these are letters of another code page.
+_BROKEN_WORD: Final = re.compile("[a-zA-Z][“”‘„‚…•«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº][a-z]|[a-z][ªº]")
+_OTHERS: Final = "\u0370-\u052f\u05d0-\u06ff\u0e00-\u0e7f"
+_OTHER_SCRIPT: Final = re.compile(f"[{_OTHERS}]")
+_MIXED: Final = re.compile(f"[A-Za-z][{_OTHERS}]|[{_OTHERS}](?=[A-Za-z])")
+_MIXED_SHARE: Final = 0.2
+# How much less likely than the best guess Windows-1252 may be: it is by far the most frequent.
+_WESTERN_HANDICAP: Final = 1.3
+# What UTF-16 without a mark and without zeros holds: Chinese, Japanese, Korean and their punctuation.
+_EASTERN: Final = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60\u2010-\u2026\\s!-~]")
+_EASTERN_SHARE: Final = 0.95
 
 
-def decode(data: bytes) -> tuple[str, str] | None:
-    """The text of `data` and the name of its encoding, or None where it is not text.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, the name of its encoding, and in how many places bytes had no meaning in it: U+FFFD stands there."""
 
-    A byte order mark decides first, then strict UTF-8; charset-normalizer judges what is left. A short text in a
-    single-byte code page is a guess, which is why the encoding is told.
+    text: str
+    encoding: str
+    num_damaged: int = 0
+
+
+def decode(data: bytes) -> Decoded | None:
+    """The text of `data`, or None where it is not text.
+
+    A byte order mark decides first, then UTF-8, which hardly another text looks like, then what the file says of
+    itself; chardet judges what is left. A short text in a code page is a guess, which is why the encoding is told.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _as_text(data, encoding)
     if b"\0" in data:
-        return _as_utf16(data)
-    if any(shift in data for shift in _JAPANESE_SHIFTS) and (found := _as_text(data, "iso2022_jp")) is not None:
+        return _as_wide(data)
+    if any(shift in data for shift in _JAPANESE_SHIFTS) and (found := _as_text(data, "iso2022_jp", 0)) is not None:
         return found  # its bytes are all ASCII, so it has to go before UTF-8
-    if (found := _as_text(data, "utf-8") or _as_western(data)) is not None:
-        return found
-    guess = from_bytes(data).best()
-    return _as_text(data, guess.encoding) if guess is not None else None
+    if _is_utf8(data):
+        return _as_text(data, "utf-8", len(data))
+    return _as_declared(data) or _as_code_page(data) or _as_wide(data)
 
 
-def _as_text(data: bytes, encoding: str) -> tuple[str, str] | None:
+def _as_text(data: bytes, encoding: str, num_allowed: int | None = None) -> Decoded | None:
+    """`data` in `encoding`, None where it is not text in it. A few damaged places are left as they are."""
     try:
-        text = data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+        text = data.decode(encoding, "replace")
+    except (LookupError, ValueError):
         return None
-    num_controls = len(_CONTROL.findall(text))
-    is_binary = "\0" in text or num_controls > len(text) * _CONTROL_SHARE
-    return None if is_binary else (text, encoding)
+    text = text.rstrip(_DOS_END)  # ended files on CP/M and DOS, and fills their last block
+    num_damaged = text.count(_REPLACEMENT)
+    if num_damaged and encoding.startswith("utf-8"):  # which can hold the sign itself
+        num_damaged -= data.count(_REPLACEMENT.encode())
+    allowed = max(1, int(len(text) * _DAMAGED_SHARE)) if num_allowed is None else num_allowed
+    is_binary = "\0" in text or len(_CONTROL.findall(text)) > len(text) * _CONTROL_SHARE
+    if is_binary or num_damaged > allowed or num_damaged >= max(1, len(text)):
+        return None
+    return Decoded(text, encoding, num_damaged)
 
 
-def _as_utf16(data: bytes) -> tuple[str, str] | None:
-    """UTF-16 without a mark, where zeros stand in many of the even or of the odd places; else it is binary."""
-    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        places = data[start::2]
-        if places.count(0) > len(places) * _ZERO_SHARE:
-            return _as_text(data, encoding)
-    return None
+def _is_utf8(data: bytes) -> bool:
+    """Whether the characters outside ASCII are UTF-8's, apart from damaged places that are fewer by far.
 
-
-def _as_western(data: bytes) -> tuple[str, str] | None:
-    """Text in Windows-1252, of which Latin-1 is a part, where nothing speaks against it.
-
-    charset-normalizer takes short French for Baltic and curly quotes for Cyrillic: it weighs all code pages alike,
-    and this one is by far the likeliest where every character has a place in a Western text.
+    Other encodings do bring forth a sequence that is valid in UTF-8, but not most of the time.
     """
-    found = _as_text(data, "cp1252")
-    if found is None or _BROKEN_WORD.search(found[0]):
+    try:
+        data.decode("utf-8")
+        return True
+    except UnicodeDecodeError:
+        num_whole = len(_UTF8_CHARACTER.findall(data))
+        left = _FOREIGN.findall(_UTF8_CHARACTER.sub(b" ", data))
+        num_damaged = sum(-(-len(run) // 3) for run in left)  # what is left of one character has three bytes at most
+        return num_whole >= 2 * num_damaged
+
+
+def _as_declared(data: bytes) -> Decoded | None:
+    found = _DECLARED.match(data[:2048])
+    try:
+        name = codecs.lookup((found[1] or found[2]).decode("ascii")).name if found else ""
+    except (LookupError, ValueError):
         return None
-    letters = [character for character in found[0] if character.isalpha()]
-    num_foreign = sum(character > "\x7f" for character in letters)
-    is_western = _WESTERN.issuperset(character for character in found[0] if character > "\x7f")
-    if not is_western or num_foreign > max(2, len(letters) * _WESTERN_SHARE):
-        return None
-    guess = from_bytes(data).best()
-    if guess and guess.encoding in _EASTERN_CODE_PAGES and guess.language in _EASTERN_LANGUAGES:
-        return None
-    return found
+    # Browsers and editors mean the larger of two related code pages, and so do those who write the name.
+    return _as_text(data, _BROADER.get(name, name), 0) if name and name != "utf-8" else None
+
+
+def _as_code_page(data: bytes) -> Decoded | None:
+    """Text in a code page. Only lines with something outside ASCII count: code would drown out its comments."""
+    from chardet import detect_all  # every command and every window waits for what stands above
+
+    ended = data.rstrip(_DOS_END.encode())
+    foreign = b"\n".join(line for line in ended.splitlines() if not line.isascii())
+    guesses = [
+        (str(guess["encoding"]), guess["confidence"])
+        for guess in detect_all(foreign, ignore_threshold=True, compat_names=False, include_encodings=_CODE_PAGES)
+        if guess["encoding"] is not None
+    ]
+    name, confidence = next((guess for guess in guesses if not _mixes_scripts(foreign, guess[0])), (None, 0.0))
+    western = dict(guesses).get("cp1252")
+    if western is not None and _is_western(foreign):
+        is_single = sum(len(found) for found in _FOREIGN.findall(foreign)) == 1
+        if is_single or western * _WESTERN_HANDICAP >= confidence:
+            name = "cp1252"
+    return _as_text(data, name) if name is not None else None
+
+
+def _mixes_scripts(data: bytes, encoding: str) -> bool:
+    """Whether words of Latin letters hold Greek, Cyrillic, Hebrew, Arabic or Thai ones: then they are none."""
+    text = data.decode(encoding, "replace")
+    return len(_MIXED.findall(text)) > len(_OTHER_SCRIPT.findall(text)) * _MIXED_SHARE
+
+
+def _is_western(data: bytes) -> bool:
+    """Whether nothing in `data` speaks against Windows-1252, of which Latin-1 is a part."""
+    text = data.decode("cp1252", "replace")
+    return _WESTERN.issuperset(character for character in text if character > "\x7f") and not _BROKEN_WORD.search(text)
+
+
+def _as_wide(data: bytes) -> Decoded | None:
+    """UTF-16 or UTF-32 without a mark, else it is binary."""
+    from chardet import detect
+
+    num_zeros = data.count(0)
+    if num_zeros <= len(data) * _ZERO_SHARE and len(_RAW_CONTROL.findall(data)) <= len(data) * _CONTROL_SHARE:
+        return None  # Latin letters bring as many zeros as letters, others bring bytes of all kinds
+    ended = _WIDE_END.sub(b"", data)
+    guess = detect(ended, compat_names=False, include_encodings=_WIDE)["encoding"] if num_zeros else None
+    for encoding in (guess, *_WIDE[:2]):
+        found = _as_text(data, encoding, 1) if encoding is not None else None
+        if found is not None and not any(category(one) in ("Co", "Cn") for one in found.text):
+            num_eastern = len(_EASTERN.findall(found.text))
+            if encoding == guess or num_eastern >= len(found.text) * _EASTERN_SHARE:
+                return found
+    return None

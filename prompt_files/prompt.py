@@ -43,7 +43,7 @@ _WHOLE: Final = ("max_tokens", "seed")
 class PromptFile:
     """A prompt as it was written: `text` and `settings.system` still hold their `{{variables}}`.
 
-    `is_template` is False for plain text, whose braces are braces.
+    `is_template` is False for plain text, whose braces are braces. `remark` says what of the file is not in the text.
     """
 
     path: Path
@@ -51,6 +51,7 @@ class PromptFile:
     settings: PromptSettings
     variables: tuple[Variable, ...] = ()
     is_template: bool = True
+    remark: str = ""
 
     @property
     def title(self) -> str:
