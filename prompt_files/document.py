@@ -78,6 +78,8 @@ def read_document(path: Path) -> Document:
     if found is None:
         kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), "a binary file")
         raise UnreadableFileError(f"“{path.name}” is {kind}, not text: give a text file or a PDF.", path)
+    if len(found.text) > MAX_TEXT_BYTES:
+        raise _too_large(path, len(found.text), MAX_TEXT_BYTES)
     text = found.text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise UnreadableFileError(f"“{path.name}” is empty: write something into it first.", path)

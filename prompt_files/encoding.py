@@ -14,8 +14,8 @@ _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_NO_MATCH: Final = 0.1  # chardet's confidence in what it answers where nothing fits
 _DOS_END: Final = "\x1a"
-_WIDE_END: Final = re.compile(rb"(?:(?:\x1a\0)+|(?:\0\x1a)+)\Z")
 # Escape is text's too: terminal logs have colours, ISO-2022 has its shifts; a bell ends a terminal's title.
 _CONTROL: Final = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _CONTROL_SHARE: Final = 0.002
@@ -23,12 +23,9 @@ _ZERO_SHARE: Final = 0.3
 _RAW_CONTROL: Final = re.compile(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f]")
 _JAPANESE_SHIFTS: Final = (b"\x1b$B", b"\x1b$@")
 _REPLACEMENT: Final = "\ufffd"
+_DAMAGED: Final = re.compile(f"{_REPLACEMENT}{{1,3}}")  # what is left of one character
 # One place in so many characters may be damaged where the rest leaves no doubt.
 _DAMAGED_SHARE: Final = 0.02
-_UTF8_CHARACTER: Final = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
-    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
-)
 _FOREIGN: Final = re.compile(rb"[\x80-\xff]+")
 # A file's own word for its encoding: HTML, XML, and Python's and Emacs' first lines.
 _DECLARED: Final = re.compile(
@@ -56,6 +53,7 @@ _WESTERN: Final = frozenset(
 )
 # Inside a word these are letters of another code page.
 _BROKEN_WORD: Final = re.compile("[a-zA-Z][“”‘„‚…•«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº][a-z]|[a-z][ªº]")
+_ENOUGH_BYTES: Final = 64 * 1024
 _OTHERS: Final = "\u0370-\u052f\u05d0-\u06ff\u0e00-\u0e7f"
 _OTHER_SCRIPT: Final = re.compile(f"[{_OTHERS}]")
 _MIXED: Final = re.compile(f"[A-Za-z][{_OTHERS}]|[{_OTHERS}](?=[A-Za-z])")
@@ -119,11 +117,14 @@ def _is_utf8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
         return True
-    except UnicodeDecodeError:
-        num_whole = len(_UTF8_CHARACTER.findall(data))
-        left = _FOREIGN.findall(_UTF8_CHARACTER.sub(b" ", data))
-        num_damaged = sum(-(-len(run) // 3) for run in left)  # what is left of one character has three bytes at most
-        return num_whole >= 2 * num_damaged
+    except UnicodeDecodeError as error:
+        if error.end == len(data) > error.start + 1 and error.reason == "unexpected end of data":
+            return True  # the only fault: its last character is cut, and has more than one byte left
+    text = data.decode("utf-8", "replace")
+    num_signs = data.count(_REPLACEMENT.encode())  # that were there before
+    num_damaged = len(_DAMAGED.findall(text)) - num_signs
+    num_whole = len(text) - len(text.encode("ascii", "ignore")) - text.count(_REPLACEMENT) + num_signs
+    return num_whole >= 2 * num_damaged
 
 
 def _as_declared(data: bytes) -> Decoded | None:
@@ -140,16 +141,21 @@ def _as_code_page(data: bytes) -> Decoded | None:
     """Text in a code page. Only lines with something outside ASCII count: code would drown out its comments."""
     from chardet import detect_all  # every command and every window waits for what stands above
 
-    ended = data.rstrip(_DOS_END.encode())
-    foreign = b"\n".join(line for line in ended.splitlines() if not line.isascii())
+    lines = (line for line in data.rstrip(_DOS_END.encode()).splitlines() if not line.isascii())
+    foreign = next(lines)
+    for line in lines:
+        if len(foreign) > _ENOUGH_BYTES:
+            break
+        foreign += b"\n" + line
+    sample = foreign[:_ENOUGH_BYTES]
     guesses = [
         (str(guess["encoding"]), guess["confidence"])
         for guess in detect_all(foreign, ignore_threshold=True, compat_names=False, include_encodings=_CODE_PAGES)
         if guess["encoding"] is not None
     ]
-    name, confidence = next((guess for guess in guesses if not _mixes_scripts(foreign, guess[0])), (None, 0.0))
+    name, confidence = next((guess for guess in guesses if not _mixes_scripts(sample, guess[0])), (None, 0.0))
     western = dict(guesses).get("cp1252")
-    if western is not None and _is_western(foreign):
+    if western is not None and _is_western(sample):
         is_single = sum(len(found) for found in _FOREIGN.findall(foreign)) == 1
         if is_single or western * _WESTERN_HANDICAP >= confidence:
             name = "cp1252"
@@ -175,8 +181,12 @@ def _as_wide(data: bytes) -> Decoded | None:
     num_zeros = data.count(0)
     if num_zeros <= len(data) * _ZERO_SHARE and len(_RAW_CONTROL.findall(data)) <= len(data) * _CONTROL_SHARE:
         return None  # Latin letters bring as many zeros as letters, others bring bytes of all kinds
-    ended = _WIDE_END.sub(b"", data)
-    guess = detect(ended, compat_names=False, include_encodings=_WIDE)["encoding"] if num_zeros else None
+    num_bytes = len(data.rstrip(b"\0" + _DOS_END.encode()))
+    ended = data[: num_bytes + -num_bytes % 4]  # a character's last byte may be a zero
+    guess = None
+    if num_zeros and ended:
+        found_wide = detect(ended, compat_names=False, include_encodings=_WIDE, no_match_encoding=_WIDE[0])
+        guess = found_wide["encoding"] if found_wide["confidence"] > _NO_MATCH else None
     for encoding in (guess, *_WIDE[:2]):
         found = _as_text(data, encoding, 1) if encoding is not None else None
         if found is not None and not any(category(one) in ("Co", "Cn") for one in found.text):

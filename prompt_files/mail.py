@@ -2,6 +2,7 @@
 
 import re
 from email import message_from_bytes, policy
+from email.errors import MessageError
 from email.message import EmailMessage
 from typing import Final
 
@@ -10,7 +11,7 @@ from prompt_files.web_page import page_text
 
 _SHOWN: Final = ("From", "To", "Cc", "Date", "Subject")
 # A note may begin with "From:" and "Subject:" too; these only a mail program writes.
-_HEADER: Final = re.compile(rb"\A(?:[A-Za-z][A-Za-z0-9-]*:[ \t][^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*){3,}\r?\n")
+_HEADER: Final = re.compile(rb"\A(?:[A-Za-z][A-Za-z0-9-]*:[ \t][^\n]*\n(?:[ \t][^\n]*\n)*){3,}\r?\n")
 _MACHINE_MADE: Final = re.compile(rb"^(?:mime-version|message-id|received):", re.I | re.M)
 _WRITTEN: Final = re.compile(rb"^from:", re.I | re.M)
 _APPLE: Final = re.compile(rb"(\d{1,10})[ \t]*\r?\n")
@@ -22,8 +23,18 @@ def is_mail(data: bytes) -> bool:
     return found is not None and all(kind.search(found[0]) for kind in (_MACHINE_MADE, _WRITTEN))
 
 
-def mail_text(data: bytes) -> str:
-    """Headers for people, the body (its plain form where there are several), and the names of what is attached."""
+def mail_text(data: bytes) -> str | None:
+    """Headers for people, the body (its plain form where there are several), and the names of what is attached.
+
+    None where it is too broken to be taken apart.
+    """
+    try:
+        return _text(data)
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, MessageError):
+        return None  # the parser of headers lets its own errors through
+
+
+def _text(data: bytes) -> str:
     if found := _APPLE.match(data):  # Apple Mail's .emlx: the length, the message, and a property list
         data = data[found.end() : found.end() + int(found[1])]
     message = message_from_bytes(data, policy=policy.default)

@@ -10,6 +10,7 @@ from prompt_files.notebook import notebook_text
 from prompt_files.web_page import is_page, page_text
 
 _RTF: Final = b"{\\rtf"
+_HEX: Final = re.compile(rb"[0-9a-fA-F\r\n]{256,}")
 _PAGES: Final = (".html", ".htm", ".xhtml")
 _MAILS: Final = (".eml", ".emlx")
 # In Markdown HTML is part of the text, and in a template the tags are what it is about.
@@ -40,15 +41,16 @@ def rich_text(data: bytes, path: Path) -> Decoded | None:
     return None
 
 
-def _told(text: str, kind: str, num_damaged: int = 0) -> Decoded | None:
-    return Decoded(text, kind, num_damaged) if text.strip() else None
+def _told(text: str | None, kind: str, num_damaged: int = 0) -> Decoded | None:
+    return Decoded(text, kind, num_damaged) if text and text.strip() else None
 
 
 def _rtf_text(data: bytes) -> str:
     """The text of an RTF file, "" where it is damaged."""
     from striprtf.striprtf import rtf_to_text
 
-    source = data.decode("latin-1")  # RTF is ASCII, its other characters are written out
+    # RTF is ASCII: other characters are written out, and pictures are, which can be nearly all of it.
+    source = _HEX.sub(b"", data).decode("latin-1")
     try:
         text: str = rtf_to_text(source, errors="replace")
     except (ValueError, TypeError, LookupError, OverflowError):  # numbers that are no character and no code page

@@ -17,20 +17,25 @@ _BLOCKS: Final = _APART | frozenset({
     "form", "header", "hr", "html", "legend", "li", "main", "nav", "summary", "tbody", "tfoot", "thead", "tr",
 })
 # fmt: on
-_OPENING: Final = re.compile(r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S)
+_OPENING: Final = re.compile(r"<(?:!doctype\s+html|html)[\s>]", re.I)
+_CONDITION: Final = re.compile(r"<!\[(?!CDATA\[)[^>]*>?")  # what Word writes for old browsers ends Python's parser
+_BEFORE: Final = re.compile(r"<\?xml[^>]*>|<!--.*?-->", re.S)
 _MARK: Final = re.compile(r" *(?:-|\d+\.|#+) ")  # what stands before an item's or a heading's first word
 _SPACE: Final = re.compile(r"[ \t\n\r\f]+")
 
 
 def is_page(text: str) -> bool:
     """Whether a text begins as an HTML page does."""
-    return _OPENING.match(text[:4096]) is not None
+    text = text[:4096].lstrip()
+    while found := _BEFORE.match(text):
+        text = text[found.end() :].lstrip()
+    return _OPENING.match(text) is not None
 
 
 def page_text(source: str) -> str:
     """What a page shows: a line for each block, list items and headings marked, cells of a row on one line."""
     reader = _Page()
-    reader.feed(source)
+    reader.feed(_CONDITION.sub(lambda found: "-->" if found[0].endswith("-->") else "", source))
     reader.close()
     return reader.text()
 
@@ -47,8 +52,8 @@ class _Page(HTMLParser):
         self._numbers: list[int | None] = []  # the next number of each open list, None for bullets
 
     def text(self) -> str:
-        text = re.sub(r"[ \t]+(?=\n)", "", "".join(self._pieces))
-        return re.sub(r"\n{3,}", "\n\n", text).strip()
+        lines = "".join(self._pieces).split("\n")
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip(" \t\r") for line in lines)).strip()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _UNSEEN:

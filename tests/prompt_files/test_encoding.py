@@ -118,6 +118,9 @@ def test_the_values_that_were_wrong() -> None:
     russian = decode((SAMPLES["Russian"].rstrip(".") * 3).encode()[:-1])
     assert russian is not None
     assert (russian.encoding, russian.num_damaged) == ("utf-8", 1)
+    emoji = decode("I like it 👍".encode()[:-1])
+    assert emoji is not None
+    assert (emoji.text, emoji.encoding) == ("I like it \ufffd", "utf-8")
     french = decode("Il est très tôt, et c'est très bien.".encode("latin-1"))
     assert french is not None
     assert french.text == "Il est très tôt, et c'est très bien."

@@ -165,6 +165,13 @@ def test_a_page_with_crossed_and_unclosed_tags(tmp_path: Path) -> None:
     assert read(tmp_path, "a.html", broken) == ("html", "- abc\n\nd\n\ne f\ng & &nope; <")
 
 
+def test_a_page_of_words_has_conditions_for_old_browsers(tmp_path: Path) -> None:
+    page = (
+        b"<!-- saved --><html><!--[if gte mso 9]><xml>x</xml><![endif]--><p><![if !supportLists]>1.<![endif]> one<![x"
+    )
+    assert read(tmp_path, "a", page) == ("html", "1. one")
+
+
 @pytest.mark.parametrize(
     ("name", "source"),
     [
