@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from unicodedata import category
 
+from prompt_files.code_page import likeliest
+
 _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -26,12 +28,12 @@ _REPLACEMENT: Final = "\ufffd"
 _DAMAGED: Final = re.compile(f"{_REPLACEMENT}{{1,3}}")  # what is left of one character
 # One place in so many characters may be damaged where the rest leaves no doubt.
 _DAMAGED_SHARE: Final = 0.02
-_FOREIGN: Final = re.compile(rb"[\x80-\xff]+")
 # A file's own word for its encoding: HTML, XML, and Python's and Emacs' first lines.
 _DECLARED: Final = re.compile(
     rb"""\A\s*<[^\0]{0,1000}?(?:charset|encoding)\s*=\s*["']?([\w.:-]+)"""
     rb"""|\A(?:[^\n]*\n)?[^\n]*?coding[:=][ \t]*([\w.-]+)"""
 )
+_CHARSET: Final = re.compile("ascii|iso|cp|koi8|mac|gb|big5|euc|shift|johab|tis|kz|hz")  # codecs do more than texts
 _BROADER: Final = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -42,24 +44,6 @@ _BROADER: Final = {
     "euc_kr": "cp949",
     "shift_jis": "cp932",
 }
-# Code pages that people's files have. Those of EBCDIC, of old terminals and of small scripts only draw wrong guesses.
-_CODE_PAGES: Final = (
-    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
-    *("iso8859-2", "koi8-r", "koi8-u", "gb18030", "big5hkscs", "cp932", "euc-jp", "cp949"),
-    *("cp850", "cp852", "cp866", "mac-roman", "mac-cyrillic"),
-)
-_WESTERN: Final = frozenset(
-    "àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝŸŒ" + "“”‘’„‚–—…•·«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº\xa0\xad"
-)
-# Inside a word these are letters of another code page.
-_BROKEN_WORD: Final = re.compile("[a-zA-Z][“”‘„‚…•«»‹›¡¿§©®™°²³½¼¾×±€£¥¢ªº][a-z]|[a-z][ªº]")
-_ENOUGH_BYTES: Final = 64 * 1024
-_OTHERS: Final = "\u0370-\u052f\u05d0-\u06ff\u0e00-\u0e7f"
-_OTHER_SCRIPT: Final = re.compile(f"[{_OTHERS}]")
-_MIXED: Final = re.compile(f"[A-Za-z][{_OTHERS}]|[{_OTHERS}](?=[A-Za-z])")
-_MIXED_SHARE: Final = 0.2
-# How much less likely than the best guess Windows-1252 may be: it is by far the most frequent.
-_WESTERN_HANDICAP: Final = 1.3
 # What UTF-16 without a mark and without zeros holds: Chinese, Japanese, Korean and their punctuation.
 _EASTERN: Final = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60\u2010-\u2026\\s!-~]")
 _EASTERN_SHARE: Final = 0.95
@@ -134,44 +118,12 @@ def _as_declared(data: bytes) -> Decoded | None:
     except (LookupError, ValueError):
         return None
     # Browsers and editors mean the larger of two related code pages, and so do those who write the name.
-    return _as_text(data, _BROADER.get(name, name), 0) if name and name != "utf-8" else None
+    return _as_text(data, _BROADER.get(name, name), 0) if _CHARSET.match(name) else None
 
 
 def _as_code_page(data: bytes) -> Decoded | None:
-    """Text in a code page. Only lines with something outside ASCII count: code would drown out its comments."""
-    from chardet import detect_all  # every command and every window waits for what stands above
-
-    lines = (line for line in data.rstrip(_DOS_END.encode()).splitlines() if not line.isascii())
-    foreign = next(lines)
-    for line in lines:
-        if len(foreign) > _ENOUGH_BYTES:
-            break
-        foreign += b"\n" + line
-    sample = foreign[:_ENOUGH_BYTES]
-    guesses = [
-        (str(guess["encoding"]), guess["confidence"])
-        for guess in detect_all(foreign, ignore_threshold=True, compat_names=False, include_encodings=_CODE_PAGES)
-        if guess["encoding"] is not None
-    ]
-    name, confidence = next((guess for guess in guesses if not _mixes_scripts(sample, guess[0])), (None, 0.0))
-    western = dict(guesses).get("cp1252")
-    if western is not None and _is_western(sample):
-        is_single = sum(len(found) for found in _FOREIGN.findall(foreign)) == 1
-        if is_single or western * _WESTERN_HANDICAP >= confidence:
-            name = "cp1252"
+    name = likeliest(data.rstrip(_DOS_END.encode()))
     return _as_text(data, name) if name is not None else None
-
-
-def _mixes_scripts(data: bytes, encoding: str) -> bool:
-    """Whether words of Latin letters hold Greek, Cyrillic, Hebrew, Arabic or Thai ones: then they are none."""
-    text = data.decode(encoding, "replace")
-    return len(_MIXED.findall(text)) > len(_OTHER_SCRIPT.findall(text)) * _MIXED_SHARE
-
-
-def _is_western(data: bytes) -> bool:
-    """Whether nothing in `data` speaks against Windows-1252, of which Latin-1 is a part."""
-    text = data.decode("cp1252", "replace")
-    return _WESTERN.issuperset(character for character in text if character > "\x7f") and not _BROKEN_WORD.search(text)
 
 
 def _as_wide(data: bytes) -> Decoded | None:

@@ -170,6 +170,14 @@ def test_a_declaration_that_is_wrong_is_not_believed() -> None:
     assert found.text == text
 
 
+@pytest.mark.parametrize("name", ["punycode", "unicode_escape", "rot13", "hex", "no-such-set", "utf-8"])
+def test_a_declared_codec_that_is_no_code_page_is_not_used(name: str) -> None:
+    text = f"# coding: {name}\n# " + SAMPLES["French"]
+    found = decode(text.encode("latin-1"))
+    assert found is not None
+    assert found.text == text
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_is_no_text(seed: int) -> None:
     import random
