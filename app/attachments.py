@@ -16,13 +16,15 @@ _KEYS = itertools.count(1)
 class AttachedFile:
     """A file's text on its way to the model. `num_tokens` is None until the engine has counted it.
 
-    `path` is None for what was pasted; `note` says how it was read; `was_cut` whether its end was taken off.
+    `path` is None for what was pasted; `note` says how it was read, `remark` what of it could not be; `was_cut` whether
+    its end was taken off.
     """
 
     name: str
     text: str
     size_bytes: int
     note: str = ""
+    remark: str = ""
     path: Path | None = None
     num_tokens: int | None = None
     was_cut: bool = False
@@ -47,7 +49,7 @@ def attached(document: Document) -> AttachedFile:
     """A read file, ready to be attached."""
     pages = document.num_pages
     note = document.encoding.upper() if pages is None else f"PDF, {pages} page" + ("s" if pages != 1 else "")
-    return AttachedFile(document.name, document.text, document.size_bytes, note, document.path)
+    return AttachedFile(document.name, document.text, document.size_bytes, note, document.remark, document.path)
 
 
 def pasted(text: str, number: int) -> AttachedFile:

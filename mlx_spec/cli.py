@@ -223,6 +223,8 @@ def _prompt(prompt: str | None, file: Path | None, values: list[str] | None) -> 
         raise PromptError("A prompt and --file were both given: give one of them.")
     if file is not None:
         opened = read_prompt_file(file, given_values(values))
+        if opened.remark:
+            sys.stderr.write(f"{file}: {opened.remark}\n")
         return opened.text, opened.settings
     if prompt is None or not prompt.strip():
         raise PromptError("The prompt is empty: write something to answer, or name a text file with --file.")

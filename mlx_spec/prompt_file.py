@@ -12,10 +12,11 @@ from mlx_spec.errors import PromptError
 @dataclass(frozen=True, slots=True)
 class PromptFile:
     """The text to answer, and what the file asks for: any of title, system, temperature, top_p, max_tokens, seed,
-    pair, lookahead."""
+    pair, lookahead. `remark` says what of the file could not be read, "" where all was."""
 
     text: str
     settings: dict[str, Any]
+    remark: str = ""
 
 
 def read_prompt_file(path: Path, values: Mapping[str, str] | None = None) -> PromptFile:
@@ -55,7 +56,8 @@ def fill_prompt(prompt: prompt_files.PromptFile, values: Mapping[str, str]) -> P
         text, system = prompt.filled(values)
     except prompt_files.PromptFilesError as error:
         raise PromptError(_told(error, path), details=error.details) from error
-    return PromptFile(text, prompt.settings.given() | ({"system": system} if system is not None else {}))
+    settings = prompt.settings.given() | ({"system": system} if system is not None else {})
+    return PromptFile(text, settings, prompt.remark)
 
 
 def _told(error: prompt_files.PromptFilesError, path: Path) -> str:

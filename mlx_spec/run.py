@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
+from unicodedata import normalize
 
 import typer
 
@@ -30,11 +31,13 @@ from mlx_spec.options import (
 from mlx_spec.prompt_file import PromptFile, check_values, fill_prompt, open_prompt
 from prompt_files import is_prompt_file
 from prompt_files.folder import list_folder
+from prompt_files.prompt import SUFFIX as PROMPT_SUFFIX
 from prompt_files.results import SUFFIXES, Format, Result, export
 
 _DEFAULT_MAX_TOKENS: Final = 256
 _DEFAULT_PAIR: Final = "starter"
 _TABLE: Final = "results"
+_LONGEST_STEM_BYTES: Final = 200
 
 # MLX and the models are imported inside: `--help` and a mistyped option answer at once.
 
@@ -72,6 +75,8 @@ def run(
             if result.state == "done":
                 _write(answer_path, result.answer.strip() + "\n")
             results.append(result)
+            if isinstance(prompt, prompt_files.PromptFile) and prompt.remark:
+                sys.stderr.write(f"{path}: {prompt.remark}\n")
             what = f"{result.completion_tokens} tokens, {result.finish_reason}" if not result.error else result.error
             sys.stderr.write(f"{number} of {len(paths)}  {path}: {what}\n")
     finally:  # Ctrl-C too: what was answered is kept
@@ -185,12 +190,27 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
 
 
 def _answer_paths(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Where each answer goes; two files of one name in two folders are told apart by a number."""
+    """Where each answer goes; two files of one name in two folders are told apart by a number.
+
+    So are names that differ by case or by how their accents are composed: to most disks of Macs they are one.
+    """
     answers: list[Path] = []
+    taken = set[str]()
     for path in paths:
-        stem = path.name.removesuffix(".prompt.md") if is_prompt_file(path) else path.stem
-        answers.append(next(one for one in _numbered(out, stem) if one not in answers))
+        stem = path.name[: -len(PROMPT_SUFFIX)] if is_prompt_file(path) else path.stem
+        answer = next(one for one in _numbered(out, _shortened(stem)) if _on_disk(one) not in taken)
+        taken.add(_on_disk(answer))
+        answers.append(answer)
     return answers
+
+
+def _on_disk(path: Path) -> str:
+    return normalize("NFC", normalize("NFKD", path.name).casefold())
+
+
+def _shortened(stem: str) -> str:
+    """What of a name leaves room for an answer's ending: a disk takes 255 bytes."""
+    return stem.encode("utf-8", "surrogateescape")[:_LONGEST_STEM_BYTES].decode("utf-8", "ignore") or "prompt"
 
 
 def _numbered(out: Path, stem: str) -> Iterator[Path]:

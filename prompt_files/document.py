@@ -1,4 +1,4 @@
-"""Any file as text: a plain text in any encoding, or a PDF."""
+"""Any file as text: a plain text in any encoding, a PDF, or what else holds words."""
 
 import os
 import stat
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prompt_files.encoding import decode
+from prompt_files.encoding import Decoded, decode
 from prompt_files.errors import UnreadableFileError
 from prompt_files.pdf import PdfError, is_pdf, pdf_text
+from prompt_files.rich_text import rich_text
 
 # No context holds so much text. What a smaller text needs is counted in tokens, where the model is known.
 MAX_TEXT_BYTES: Final = 16 * 2**20
+# Of what holds pictures too the text is a small part.
 MAX_PDF_BYTES: Final = 64 * 2**20
 _SIGNATURES: Final = (
     (b"\x89PNG", "a PNG picture"),
@@ -33,18 +35,33 @@ _SIGNATURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's text. `encoding` is a codec's name, or "pdf"; `num_pages` is None for what has none."""
+    """A file's text. `encoding` is a codec's name, or the kind of file: "pdf", "rtf", "html", "eml", "ipynb".
+
+    `num_pages` is None for what has none; `num_blank_pages` of them gave no text. In `num_damaged` places bytes had no
+    meaning in the encoding.
+    """
 
     path: Path
     text: str
     size_bytes: int
     encoding: str
     num_pages: int | None = None
+    num_blank_pages: int = 0
+    num_damaged: int = 0
 
     @property
     def name(self) -> str:
         """The file's name without its folder."""
         return self.path.name
+
+    @property
+    def remark(self) -> str:
+        """What of the file is not in the text, for people; "" where it is whole."""
+        if self.num_blank_pages:
+            return f"{self.num_blank_pages} of {self.num_pages} pages without text"
+        if self.num_damaged:
+            return f"{self.num_damaged} unreadable character" + ("s" if self.num_damaged != 1 else "")
+        return ""
 
 
 def read_document(path: Path) -> Document:
@@ -54,21 +71,34 @@ def read_document(path: Path) -> Document:
     """
     data = _read(path)
     if is_pdf(data):
-        try:
-            text, num_pages = pdf_text(data)
-        except PdfError as error:
-            raise UnreadableFileError(f"“{path.name}” {error}.", path, details=repr(error.__cause__ or "")) from error
-        return Document(path, text, len(data), "pdf", num_pages)
-    if len(data) > MAX_TEXT_BYTES:
-        raise _too_large(path, len(data), MAX_TEXT_BYTES)
-    found = None if any(data.startswith(mark) for mark, _ in _SIGNATURES) else decode(data)
+        return _pdf(data, path)
+    found = (
+        None if any(data.startswith(mark) for mark, _ in _SIGNATURES) else rich_text(data, path) or _plain(data, path)
+    )
     if found is None:
         kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), "a binary file")
         raise UnreadableFileError(f"“{path.name}” is {kind}, not text: give a text file or a PDF.", path)
-    text = found[0].replace("\r\n", "\n").replace("\r", "\n")
+    if len(found.text) > MAX_TEXT_BYTES:
+        raise _too_large(path, len(found.text), MAX_TEXT_BYTES)
+    text = found.text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise UnreadableFileError(f"“{path.name}” is empty: write something into it first.", path)
-    return Document(path, text, len(data), found[1])
+    return Document(path, text, len(data), found.encoding, num_damaged=found.num_damaged)
+
+
+def _pdf(data: bytes, path: Path) -> Document:
+    try:
+        pages = pdf_text(data)
+    except PdfError as error:
+        raise UnreadableFileError(f"“{path.name}” {error}.", path, details=repr(error.__cause__ or "")) from error
+    text = "\n\n".join(page for page in pages if page)
+    return Document(path, text, len(data), "pdf", len(pages), pages.count(""))
+
+
+def _plain(data: bytes, path: Path) -> Decoded | None:
+    if len(data) > MAX_TEXT_BYTES:
+        raise _too_large(path, len(data), MAX_TEXT_BYTES)
+    return decode(data)
 
 
 def _read(path: Path) -> bytes:

@@ -1,8 +1,9 @@
 """A prompt in a file: text with `{{variables}}`, opened by front matter that says how to answer it."""
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -37,13 +38,16 @@ class PromptSettings:
 _KEYS: Final = (*(field.name for field in fields(PromptSettings)), "variables")
 _TEXTS: Final = ("title", "system", "pair")
 _WHOLE: Final = ("max_tokens", "seed")
+# What people write: zeros in front are not base eight, and an exponent needs no point.
+_WHOLE_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,30}|0x[0-9a-fA-F]{1,30}")
+_NUMBER: Final = re.compile(r"[-+]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
     """A prompt as it was written: `text` and `settings.system` still hold their `{{variables}}`.
 
-    `is_template` is False for plain text, whose braces are braces.
+    `is_template` is False for plain text, whose braces are braces. `remark` says what of the file is not in the text.
     """
 
     path: Path
@@ -51,6 +55,7 @@ class PromptFile:
     settings: PromptSettings
     variables: tuple[Variable, ...] = ()
     is_template: bool = True
+    remark: str = ""
 
     @property
     def title(self) -> str:
@@ -85,26 +90,39 @@ def is_prompt_file(path: Path) -> bool:
 
 
 def read_prompt(path: Path) -> PromptFile:
-    """Read a prompt. A file without front matter whose name does not end in `.prompt.md` is plain text, braces and all.
+    """Read a prompt. A file whose name does not end in `.prompt.md` is plain text, braces and all, unless it begins
+    with front matter that is nobody else's.
 
     Raises UnreadableFileError, MalformedPromptError.
     """
-    return parse_prompt(read_document(path).text, path)
+    document = read_document(path)
+    return replace(parse_prompt(document.text, path), remark=document.remark)
 
 
 def parse_prompt(content: str, path: Path) -> PromptFile:
     """The prompt in `content`; `path` names it in errors. Raises MalformedPromptError."""
     parts = front_matter.split(content)
-    entries = front_matter.parse(parts.yaml, path) if parts.yaml is not None else None
-    if entries is None and not is_prompt_file(path):
+    if not is_prompt_file(path) and not _is_ours(parts, path):
         return PromptFile(path, _whole_text(content, path), PromptSettings(), is_template=False)
-    if entries is None and content.startswith("---"):
-        raise MalformedPromptError(
-            f"{path.name}, line 1: the front matter is not a list of settings between two --- lines.", path, 1
-        )
+    entries = front_matter.parse(parts, path) if parts.yaml is not None else None
+    if entries is None and content.lstrip().startswith("---"):
+        line = content[: content.index("---")].count("\n") + 1
+        message = f"{path.name}, line {line}: the front matter is not a list of settings between two --- lines."
+        raise MalformedPromptError(message, path, line)
     settings = _settings(entries or [], path)
     used = _used(settings, parts, entries or [])
     return PromptFile(path, _whole_text(parts.text, path), settings, _variables(entries or [], used, path))
+
+
+def _is_ours(parts: front_matter.Parts, path: Path) -> bool:
+    """Whether front matter is a prompt's. Notes, blogs and manifests have some too, and many of them have a title."""
+    if parts.yaml is None:
+        return False
+    try:
+        keys = {entry.key for entry in front_matter.parse(parts, path) or ()}
+    except MalformedPromptError:
+        return False
+    return keys <= set(_KEYS) and not keys <= {"title"}
 
 
 def _whole_text(text: str, path: Path) -> str:
@@ -121,22 +139,25 @@ def _settings(entries: list[Entry], path: Path) -> PromptSettings:
             raise MalformedPromptError(message, path, entry.line)
         if entry.key == "variables" or entry.value is None:
             continue
-        if (allowed := _refusal(entry.key, entry.value)) is not None:
+        value, allowed = _meant(entry.key, entry.value)
+        if value is None:
             raise variables.wrong(path, entry.line, entry.key, entry.value, allowed)
-        values[entry.key] = entry.value
+        values[entry.key] = value
     return PromptSettings(**values)
 
 
-def _refusal(key: str, value: object) -> str | None:
-    """What a value of this key must be, None where it is."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
+def _meant(key: str, value: Any) -> tuple[str | int | float | None, str]:
+    """What a value says, None where this key cannot have it, and what it can have."""
+    text = value if isinstance(value, str) else ""
+    whole = int(text, 16 if text.startswith("0x") else 10) if _WHOLE_NUMBER.fullmatch(text) else None
     if key in _TEXTS:
-        return None if isinstance(value, str) else "text; put it in quotes"
+        return value if isinstance(value, str) else None, "text"
     if key in _WHOLE:
-        return None if is_whole else "a whole number"
+        return whole, "a whole number"
     if key == "lookahead":
-        return None if is_whole or value == "auto" else "auto or a whole number"
-    return None if is_whole or (isinstance(value, float) and math.isfinite(value)) else "a number"
+        return "auto" if text == "auto" else whole, "auto or a whole number"
+    number = float(text) if _NUMBER.fullmatch(text) else None
+    return None if number is not None and math.isinf(number) else number, "a number"
 
 
 def _used(settings: PromptSettings, parts: front_matter.Parts, entries: list[Entry]) -> dict[str, int]:

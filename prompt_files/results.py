@@ -9,6 +9,9 @@ from typing import Final, Literal
 
 State = Literal["done", "failed", "stopped"]
 Format = Literal["csv", "json", "markdown"]
+_MARK: Final = "\ufeff"
+# East Asian editions take the wide forms too; a tab or a line end in front is skipped by some programs.
+_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
 SUFFIXES: Final[dict[Format, str]] = {"csv": ".csv", "json": ".json", "markdown": ".md"}
 
 
@@ -38,11 +41,20 @@ def export(results: Sequence[Result], kind: Format) -> str:
 
 
 def _csv(results: Sequence[Result]) -> str:
+    """As RFC 4180 has it: of a lone `\\r` in an answer Python makes a second row where rows end in `\\n`.
+
+    Excel takes a table without a byte order mark for its country's code page, and cells like `=1+1` for formulas.
+    """
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(Result.__dataclass_fields__), lineterminator="\n")
+    writer = csv.DictWriter(out, list(Result.__dataclass_fields__), lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(asdict(result) for result in results)
-    return out.getvalue()
+    writer.writerows({key: _inert(value) for key, value in asdict(result).items()} for result in results)
+    return _MARK + out.getvalue()
+
+
+def _inert(value: object) -> object:
+    """A text that no spreadsheet computes: an apostrophe in front says that it is one. Numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _markdown(results: Sequence[Result]) -> str:

@@ -13,6 +13,7 @@ PLACEHOLDER: Final = re.compile(r"(\\?)\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*\
 _NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _DETAILS: Final = ("label", "default", "choices", "lines")
 _LONGEST_FIELD: Final = 40
+_HEIGHT: Final = re.compile("[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,13 @@ def _variable(name: object, value: Any, details: tuple[Entry, ...], line: int, p
     default = _text(value.get("default"), lines.get("default", line), f"the default of {name}", path)
     if choices and default is not None and default not in choices:
         raise wrong(path, lines["default"], f"the default of {name}", default, f"one of its choices: {choices}")
-    height = value.get("lines", 1)
-    if isinstance(height, bool) or not isinstance(height, int) or not 1 <= height <= _LONGEST_FIELD:
+    height = value.get("lines") or "1"
+    if not isinstance(height, str) or not _HEIGHT.fullmatch(height) or not 1 <= int(height) <= _LONGEST_FIELD:
         raise wrong(path, lines["lines"], f"lines of {name}", height, f"a whole number from 1 to {_LONGEST_FIELD}")
     label = _text(value.get("label"), lines.get("label", line), f"the label of {name}", path)
-    return Variable(name, label or label_of(name), default or (choices[0] if choices else default), choices, height)
+    return Variable(
+        name, label or label_of(name), default or (choices[0] if choices else default), choices, int(height)
+    )
 
 
 def _choices(value: Any, line: int, name: str, path: Path) -> tuple[str, ...]:
@@ -92,9 +95,6 @@ def _choices(value: Any, line: int, name: str, path: Path) -> tuple[str, ...]:
 
 
 def _text(value: Any, line: int, what: str, path: Path) -> str | None:
-    """A number is as good as its text; a bare `no` would be false, and is refused."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong(path, line, what, value, "text; put it in quotes")
-    return str(value)
+    raise wrong(path, line, what, value, "text; put it in quotes")

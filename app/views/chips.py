@@ -139,4 +139,5 @@ class ChipRow(QScrollArea):
 def detail(file: AttachedFile) -> str:
     """Size and tokens in words."""
     tokens = "counting…" if file.num_tokens is None else f"{file.num_tokens:,} token" + "s" * (file.num_tokens != 1)
-    return " · ".join(filter(None, (told_size(file.size_bytes), tokens, "cut" if file.was_cut else "")))
+    cut = "cut" if file.was_cut else ""
+    return " · ".join(filter(None, (told_size(file.size_bytes), tokens, file.remark, cut)))

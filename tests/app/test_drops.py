@@ -124,6 +124,26 @@ def test_twelve_kinds_of_files_in_one_drop(window: MainWindow, qtbot: QtBot, tmp
         assert words in sentence
 
 
+def test_a_chip_tells_what_of_its_file_is_missing(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
+    contents = {
+        "scan.pdf": pdf("Words.", "", ""),
+        "damaged.txt": "Grüße aus Köln. ".encode() * 9 + b"\xff",
+        "whole.txt": b"words",
+        "letter.rtf": rb"{\rtf1\ansi Gr\'fc\'dfe\par}",
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    assert drop(window, urls(*(tmp_path / name for name in contents)))
+    settle(window, qtbot)
+    chips = window.composer.chips.chips
+    assert "· 2 of 3 pages without text" in chips[0].label.text()
+    assert "2 of 3 pages without text" in chips[0].label.accessibleName()
+    assert "· 1 unreadable character" in chips[1].label.text()
+    assert chips[2].label.text().endswith("5 tokens")
+    assert chips[3].file.text == "Grüße\n"
+    assert "RTF" in chips[3].label.toolTip()
+
+
 def test_the_question_takes_its_files_along(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Alpha")
     assert drop(window.composer.field.viewport(), urls(tmp_path / "a.txt"))

@@ -141,7 +141,7 @@ def test_the_window_shows_and_exports_the_table(queue: QueueViewModel, qtbot: Qt
     assert "temperature is 9" in window.answer.toPlainText()
     assert window.run_button.text() == "Run the Rest"
     assert window.export_to(tmp_path / "r.csv", "csv")
-    told = list(csv.DictReader(io.StringIO((tmp_path / "r.csv").read_text())))
+    told = list(csv.DictReader(io.StringIO((tmp_path / "r.csv").read_text(encoding="utf-8-sig"))))
     assert [row["state"] for row in told] == ["done", "failed"]
     assert told[0]["answer"] == ANSWER
     assert not window.export_to(tmp_path / "no" / "r.csv", "csv")

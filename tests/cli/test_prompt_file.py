@@ -39,14 +39,10 @@ def test_a_ruled_line_is_not_front_matter(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "is a binary file, not text"),
         ("a\0b", "is a binary file, not text"),
         ("  \n", "is empty"),
-        ("---\ntitle: A\n---\n", "is empty"),
-        ("---\ncolour: red\n---\nhi", "line 2: unknown key 'colour'"),
-        ("---\n: [\n---\nhi", "is not YAML"),
-        ("---\ntitle: 2024-13-45\n---\nhi", "line 2: the front matter is not YAML"),
-        ("---\nseed: " + "9" * 5000 + "\n---\nhi", "is not YAML"),
+        ("---\nseed: 1\n---\n", "is empty"),
         ("---\ntitle: A\ntemperature: hot\n---\nhi", "line 3: temperature is 'hot', but must be a number"),
-        ("---\nsystem: 5\n---\nhi", "system is 5, but must be text"),
-        ("---\ntitle: A\n---\nhi {{name}}, {{who}}", "needs a value for name, who: give it with --set name=TEXT"),
+        ("---\nsystem: [5]\n---\nhi", r"system is \['5'\], but must be text"),
+        ("---\nseed: 1\n---\nhi {{name}}, {{who}}", "needs a value for name, who: give it with --set name=TEXT"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlx_spec.run import _answer_paths
 from tests.cli.calling import mlx_spec
 from tests.cli.test_cli import save_folder
 from tests.tiny import tiny_pair
@@ -36,9 +37,41 @@ def test_every_prompt_gets_its_answer_and_a_row(models: list[str], tmp_path: Pat
     names = ["a.answer.md", "b.answer.md", "a-2.answer.md"]
     assert [(out / name).read_text() for name in names] == [row["answer"].strip() + "\n" for row in rows]
     assert json.loads((out / "results.json").read_text()) == rows
-    with (out / "results.csv").open(newline="") as file:
-        assert [row["answer"] for row in csv.DictReader(file)] == [row["answer"] for row in rows]
+    with (out / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        answers = [row["answer"].removeprefix("'") for row in csv.DictReader(file)]
+    assert answers == [row["answer"].removeprefix("'") for row in rows]
     assert (out / "results.md").read_text().count("| done |") == 3
+
+
+def test_answers_do_not_fall_onto_each_other_on_any_disk() -> None:
+    names = [
+        "Note.prompt.md",
+        "note.prompt.md",
+        "NOTE.txt",
+        "note-2.txt",
+        "caf\u00e9.txt",
+        "cafe\u0301.txt",
+        "x.PROMPT.MD",
+    ]
+    answers = _answer_paths([Path(name) for name in names], Path("out"))
+    stems = ["Note", "note-2", "NOTE-3", "note-2-2", "caf\u00e9", "cafe\u0301-2", "x"]
+    assert [path.name for path in answers] == [f"{stem}.answer.md" for stem in stems]
+
+
+def test_a_long_name_leaves_room_for_its_answers() -> None:
+    names = ["ü" * 120 + ".txt", "ü" * 121 + ".txt", "x" * 250 + ".txt"]
+    answers = _answer_paths([Path(name) for name in names], Path("out"))
+    assert all(len(path.name.encode()) <= 255 for path in answers)
+    assert len(set(answers)) == 3
+
+
+def test_what_of_a_file_could_not_be_read_is_told(models: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Grüße aus Köln. ".encode() * 3 + b"\xff")
+    ran = mlx_spec("run", str(tmp_path / "a.txt"), "--out", str(tmp_path / "o"), *models, "--max-tokens", "3")
+    generated = mlx_spec("generate", "--file", str(tmp_path / "a.txt"), *models, "--max-tokens", "3")
+    for done in (ran, generated):
+        assert done.returncode == 0
+        assert f"{tmp_path / 'a.txt'}: 1 unreadable character" in done.stderr
 
 
 def test_the_words_are_those_of_generate(models: list[str], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import io
 
 from pypdf import PdfWriter
-from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, TextStringObject
 
 
 def pdf(*pages: str, password: str = "") -> bytes:
@@ -28,6 +28,25 @@ def pdf(*pages: str, password: str = "") -> bytes:
         page[NameObject("/Contents")] = writer._add_object(stream)
     if password:
         writer.encrypt(password, algorithm="RC4-128")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def form(text: str, *fields: dict[str, str]) -> bytes:
+    """A PDF whose page has `text`, and `fields` as dictionaries; a value that begins with / is a name."""
+    writer = PdfWriter(io.BytesIO(pdf(text)))
+    page = writer.pages[0]
+    page[NameObject("/Annots")] = ArrayObject()
+    for field in fields:
+        entries = {"/Type": "/Annot", "/Subtype": "/Widget"} | field
+        one = DictionaryObject(
+            {
+                NameObject(key): NameObject(value) if value.startswith("/") else TextStringObject(value)
+                for key, value in entries.items()
+            }
+        )
+        page["/Annots"].append(writer._add_object(one))
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

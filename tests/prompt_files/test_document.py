@@ -8,7 +8,7 @@ import pytest
 
 from prompt_files import UnreadableFileError, read_document
 from prompt_files.document import MAX_TEXT_BYTES
-from tests.prompt_files.pdfs import pdf
+from tests.prompt_files.pdfs import form, pdf
 
 GERMAN = "Der Fluß über die Brücke fließt für müde Wanderer. Schöne Grüße aus Köln."
 FRENCH = "Le garçon a mangé une pêche près de l'école, où il était déjà allé."
@@ -66,6 +66,69 @@ def test_the_size_is_the_files(tmp_path: Path) -> None:
 def test_a_pdf_gives_its_pages(tmp_path: Path) -> None:
     opened = read_document(written(tmp_path, pdf("First page.", "", "Third page."), "no-ending"))
     assert (opened.text, opened.encoding, opened.num_pages) == ("First page.\n\nThird page.", "pdf", 3)
+
+
+def test_pages_without_text_are_told(tmp_path: Path) -> None:
+    opened = read_document(written(tmp_path, pdf("First page.", "", "Third page.", "")))
+    assert (opened.num_pages, opened.num_blank_pages, opened.remark) == (4, 2, "2 of 4 pages without text")
+    assert read_document(written(tmp_path, pdf("Only page."))).remark == ""
+
+
+def test_what_was_typed_into_a_form_is_read(tmp_path: Path) -> None:
+    data = form(
+        "Application",
+        {"/FT": "/Tx", "/T": "name", "/V": "Zoë Müller"},
+        {"/FT": "/Tx", "/T": "street", "/TU": "Street and number", "/V": "1 High St"},
+        {"/FT": "/Tx", "/T": "empty", "/V": ""},
+        {"/FT": "/Tx", "/T": "untouched"},
+        {"/FT": "/Ch", "/T": "country", "/V": "Côte d’Ivoire"},
+        {"/FT": "/Btn", "/T": "member", "/V": "/Yes", "/AS": "/Yes"},
+        {"/FT": "/Btn", "/T": "news", "/V": "/Off", "/AS": "/Off"},
+        {"/Subtype": "/FreeText", "/Contents": "Typed onto the page"},
+        {"/Subtype": "/Text", "/Contents": "a reviewer's note"},
+    )
+    assert read_document(written(tmp_path, data)).text.split("\n") == [
+        "Application",
+        "name: Zoë Müller",
+        "Street and number: 1 High St",
+        "country: Côte d’Ivoire",
+        "member: yes",
+        "Typed onto the page",
+    ]
+
+
+def test_a_form_of_pictures_has_the_text_that_was_typed_into_it(tmp_path: Path) -> None:
+    opened = read_document(written(tmp_path, form("", {"/FT": "/Tx", "/T": "name", "/V": "Ada"})))
+    assert (opened.text, opened.num_blank_pages) == ("name: Ada", 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A PDF begins with %PDF-1.7, then come its objects.",
+        "The smallest PDF:\n\n%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\nstartxref\n0\n%%EOF\n",
+        "%PDF- is what stands first.",
+        'if data[:5] == b"%PDF-":\n    return "Größe"\n',
+    ],
+)
+def test_a_text_that_speaks_of_pdfs_is_a_text(tmp_path: Path, text: str) -> None:
+    for encoding in ("utf-8", "latin-1"):
+        assert read_document(written(tmp_path, text.encode(encoding))).text == text
+
+
+@pytest.mark.parametrize(
+    "head", [b"\n\n", b"\xef\xbb\xbf", b"\x1b%-12345X@PJL ENTER LANGUAGE=PDF\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+)
+def test_a_pdf_with_something_before_it_is_a_pdf(tmp_path: Path, head: bytes) -> None:
+    opened = read_document(written(tmp_path, head + pdf("Hello.")))
+    assert (opened.text, opened.encoding) == ("Hello.", "pdf")
+
+
+def test_a_damaged_text_tells_in_how_many_places(tmp_path: Path) -> None:
+    data = "Grüße aus Köln\n".encode() * 20
+    assert read_document(written(tmp_path, data)).remark == ""
+    assert read_document(written(tmp_path, data + b"\xff")).remark == "1 unreadable character"
+    assert read_document(written(tmp_path, b"\xff" + data + b"\xc3")).remark == "2 unreadable characters"
 
 
 @pytest.mark.parametrize(
