@@ -80,7 +80,8 @@ SHAPES = [Shape((2, 2)), Shape((3, 1, 2)), Shape((4,)), Shape((3, 3, 3), nodes=7
 
 
 class _Restless:
-    """A controller that plans whatever comes to its mind: every drafter, every length or tree, none at all."""
+    """A controller that plans whatever comes to its mind: every drafter, every length or tree, padded or not, or none
+    at all."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -100,6 +101,12 @@ class _Restless:
 
     def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
         return self._random.random() < 0.5
+
+    def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
+        return [self._random.randint(1, 6) for _ in range(3)]
+
+    def rows(self, count: int) -> int:
+        return count + self._random.choice((0, 0, 1, 7))
 
     def observe(self, round_: Observation) -> None: ...
 
