@@ -97,7 +97,7 @@ def fit(target: Vocabulary, draft: Vocabulary) -> Fit:
     """Compare two vocabularies, and the models' sizes where both are known."""
     # Rows beyond the named tokens are padding, which differs between sizes of one family.
     needed = max(target.ids.values(), default=-1) + 1
-    same = target.ids == draft.ids and not draft.rows < needed <= target.rows
+    same = target.contents() == draft.contents() and not draft.rows < needed <= target.rows
     shared = 1.0 if same else shared_part(target, draft)
     refused = f"{draft.model_name} cannot draft for {target.model_name}"
     if target.weights_bytes and draft.weights_bytes and draft.weights_bytes >= target.weights_bytes:
@@ -125,7 +125,8 @@ def check_pair(target: Vocabulary, draft: Vocabulary) -> Fit:
 def _difference(target: Vocabulary, draft: Vocabulary) -> str:
     """What differs, in words: ids with examples, the numbers of tokens, and the tokens that end an answer."""
     mine, theirs = target.names(), draft.names()
-    ids = sorted(index for index in mine.keys() & theirs.keys() if mine[index] != theirs[index])
+    my_bytes, their_bytes = target.contents(), draft.contents()
+    ids = sorted(index for index in mine.keys() & theirs.keys() if my_bytes[index] != their_bytes[index])
     said = []
     if ids:
         examples = [f"id {index} is {theirs[index]!r} in the draft but {mine[index]!r} in the target" for index in ids]
