@@ -35,7 +35,7 @@ _BREAKS: Final = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 _ONE: Final = r"\p{N}"
 _THREE: Final = r"\p{N}{1,3}"
 # DeepSeek's first tokenizer names the letters of the scripts that have capitals, by code point.
-_CASED_LETTERS: Final = (
+CASED_LETTERS: Final = (
     "41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376 377 37B-37D 37F 386 388-38A 38C "
     "38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA 1CBD-1CBF 1D00-1D2B "
     "1D6B-1D77 1D79-1D9A 1E00-1F15 1F18-1F1D 1F20-1F45 1F48-1F4D 1F50-1F57 1F59 1F5B 1F5D 1F5F-1F7D 1F80-1FB4 "
@@ -105,7 +105,7 @@ _falcon: Final = _steps(
 )
 _deepseek_llm: Final = _steps(
     _found(r"[\r\n]"),
-    _found(rf"\s?{_class(_CASED_LETTERS)}+"),
+    _found(rf"\s?{_class(CASED_LETTERS)}+"),
     _found(rf"\s?{_class(_DEEPSEEK_MARKS)}+"),
     _found(r"\s+$"),
     _found(f"{_class(_DEEPSEEK_EAST)}+"),
