@@ -32,7 +32,8 @@ TELLING: Final = [
     "a/b//c a-b--c a_b __init__ $x=+1; <=>^~|` ==!= ->=> #!/bin ...!?!? «so» „so“ ‘so’ ‹so› ¿qué? ¡no!",
     "foo(bar)[baz]{qux}.quux,corge:grault;garply'waldo\"fred @plugh #xyzzy &thud *star ~tilde ^hat %mod",
     "नमस्ते दुनिया हिन्दी क्षत्रिय বাংলা ভাষা தமிழ் ไทยภาษา שָׁלוֹם مُحَمَّد e\u0301te\u0301 a\u0308\u0301b",
-    "x\n\ny\r\n\r\nz \n \n w\t\t\n\tv  \n  u   t    s\n\n\n   r \r q", "end of line   \n", "   \n\n   ", " \u3000 \u2028 \u2029 \u00a0x\u00851",
+    "x\n\ny\r\n\r\nz \n \n w\t\t\n\tv  \n  u   t    s\n\n\n   r \r q", "end of line   \n", "   \n\n   ",
+    " \u3000 \u2028 \u2029 \u00a0x\u00851",
     "if (x&&!y||z) {\n\treturn x?.y ?? z;\n}\n\n\n// ok\n", "(1)Hello,(2)World.[3]A{4}B @Name #Tag .NET _private $HOME",
     "Ａｂｃ１２３ ｶﾀｶﾅ ﾊﾝｶｸ ﬁne oﬃce Ⓐⓑ 🅰️ ☂️x 😀word 😀1 👍🏽ok",
 ]  # fmt: skip
@@ -121,9 +122,10 @@ def ids_of(gguf: Path) -> None:
     settings.cpuparams.n_threads = 1
     server = xllamacpp.Server(settings)
     bodies = ({"content": text, "add_special": False, "parse_special": True} for text in texts())
-    print(
-        "IDS", json.dumps([post(server.listening_address, "/tokenize", body)["tokens"] for body in bodies]), flush=True
-    )
+    found = [post(server.listening_address, "/tokenize", body)["tokens"] for body in bodies]
+    sys.stdout.write(f"IDS {json.dumps(found)}
+")
+    sys.stdout.flush()
 
 
 def record(folder: Path) -> None:
