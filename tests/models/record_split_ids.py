@@ -123,8 +123,7 @@ def ids_of(gguf: Path) -> None:
     server = xllamacpp.Server(settings)
     bodies = ({"content": text, "add_special": False, "parse_special": True} for text in texts())
     found = [post(server.listening_address, "/tokenize", body)["tokens"] for body in bodies]
-    sys.stdout.write(f"IDS {json.dumps(found)}
-")
+    sys.stdout.write(f"IDS {json.dumps(found)}\n")
     sys.stdout.flush()
 
 
