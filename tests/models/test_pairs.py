@@ -96,6 +96,17 @@ def test_padding_does_not_matter() -> None:
     assert found.reason == "small and big have the same vocabulary."
 
 
+def test_two_spellings_of_the_same_bytes_are_one_vocabulary() -> None:
+    """A folder's "▁▁" is "  " in a GGUF file, and what is special to one may be text to the other."""
+    folder = Vocabulary("folder", {"▁▁": 0, "<0x0A>": 1, "<tool>": 2}, 3, "sentencepiece", frozenset({2}))
+    file = Vocabulary("file", {"  ": 0, "<0x0A>": 1, "<tool>": 2}, 3, "sentencepiece")
+    for found in (fit(folder, file), fit(file, folder)):
+        assert (found.kind, found.shared) == ("same", 1.0)
+    other = fit(folder, Vocabulary("other", {"  ": 0, "<0x0B>": 1, "<tool>": 2}, 3, "sentencepiece"))
+    assert "id 1 is '<0x0B>' in the draft but '<0x0A>' in the target" in other.reason
+    assert "id 0" not in other.reason
+
+
 def test_another_order_is_bridged() -> None:
     found = check_pair(Vocabulary("big", IDS, 3), Vocabulary("small", {"b": 0, "a": 1, "c": 2}, 3))
     assert (found.kind, found.shared) == ("bridged", 1.0)
