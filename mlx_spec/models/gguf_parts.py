@@ -51,8 +51,8 @@ def read_model(path: Path) -> GGUFHeader:
         count = header.integer("split.count", 1)
         if count != len(paths):
             raise CorruptModelError(
-                f"{header.path} is a part of a model in {count} files, which its name does not say: name them"
-                f" as they were, such as model-00001-of-{count:05}.gguf."
+                f"{header.path} is one of {count} files of a model, and one of {len(paths)} by its name: give it the"
+                f" name that it had, such as model-00001-of-{count:05}.gguf."
             )
         if count > 1 and header.integer("split.no") != number:
             raise CorruptModelError(f"{header.path} is not part {number + 1} of its model, though its name says so.")

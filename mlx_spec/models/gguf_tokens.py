@@ -16,19 +16,12 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
 # Also a mark of HTML, which many vocabularies have as an ordinary token: it is never made a control token.
 _STRIKE: Final = "</s>"
-_TURN_ENDS: Final = frozenset(
-    {
-        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<|eom_id|>"),
-        *("<end_of_turn>", "<|endoftext|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<eos>"),
-        *(
-            "<end_of_utterance>",
-            "<turn|>",
-            "<|tool_response>",
-            "<\N{FULLWIDTH VERTICAL LINE}end▁of▁sentence\N{FULLWIDTH VERTICAL LINE}>",
-            "[e~[",
-        ),
-    }
-)
+_TURN_ENDS: Final = frozenset({
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<|eom_id|>",
+    "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "[e~[",
+    "<end_of_utterance>", "<turn|>", "<|tool_response>",
+    "<\N{FULLWIDTH VERTICAL LINE}end▁of▁sentence\N{FULLWIDTH VERTICAL LINE}>",
+})  # fmt: skip
 # Between the files of a code model, of which one is asked for; the first that a vocabulary has counts.
 _FILE_ENDS: Final = {
     "fim_pad": ("<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),

@@ -67,7 +67,7 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path, gguf: Tin
     assert "is not part 2 of its model" in refusal(paths[0], tmp_path, CorruptModelError)
     paths[1].write_bytes(swapped)
     alone = paths[1].rename(tmp_path / "renamed.gguf")
-    assert "a part of a model in 3 files, which its name does not say" in refusal(alone, tmp_path, CorruptModelError)
+    assert "is one of 3 files of a model, and one of 1 by its name" in refusal(alone, tmp_path, CorruptModelError)
 
 
 def test_the_import_says_what_all_parts_are(tmp_path: Path, gguf: TinyGGUF) -> None:
