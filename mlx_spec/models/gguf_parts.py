@@ -25,7 +25,7 @@ def model_name(path: Path) -> str:
 def part_paths(path: Path) -> list[Path]:
     """The files of the model that the one at `path` belongs to, by its name; only that one where it is whole.
 
-    Raises ModelNotFoundError where one is missing.
+    Raises ModelNotFoundError where one is missing or cannot be looked for.
     """
     part = _PART.fullmatch(path.name)
     if part is None or not 1 <= int(part["number"]) <= int(part["count"]):
@@ -34,7 +34,12 @@ def part_paths(path: Path) -> list[Path]:
         names = [f"{part['name']}-{number:05}-of-{part['count']}" for number in range(1, int(part["count"]) + 1)]
         paths = [path.with_name(name + part["ending"]) for name in names]
     for file in paths:
-        if not file.exists():
+        try:
+            missing = not file.exists()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ModelNotFoundError(f"{file} cannot be read ({reason}).", details=repr(error)) from error
+        if missing:
             which = f", one of the {len(paths)} files that the model is split into" if len(paths) > 1 else ""
             raise ModelNotFoundError(f"There is no file {file}{which}.")
     return paths

@@ -50,16 +50,13 @@ class Vocabulary:
         return {token_id: token for token, token_id in self.ids.items()}
 
     def contents(self) -> dict[int, bytes]:
-        """The bytes of each id's token, special ones' names too: what two ways to write one vocabulary agree in."""
-        return {token_id: token_bytes(token, self.kind) for token, token_id in self.ids.items()}
+        """The bytes of each token that a row stands for, special ones' names too: what two vocabularies that are the
+        same agree in, however each is written."""
+        return {token_id: token_bytes(token, self.kind) for token, token_id in self.ids.items() if token_id < self.rows}
 
     def spelled(self) -> dict[int, bytes]:
         """The bytes of each id that stands for text. Half a character is two tokens' bytes like any other."""
-        return {
-            token_id: token_bytes(token, self.kind)
-            for token, token_id in self.ids.items()
-            if token_id not in self.special_ids and token_id < self.rows
-        }
+        return {token_id: text for token_id, text in self.contents().items() if token_id not in self.special_ids}
 
     def byte_token_ids(self) -> frozenset[int]:
         """Sentencepiece's stand-ins for single bytes."""

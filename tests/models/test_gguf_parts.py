@@ -60,6 +60,12 @@ def test_a_missing_part_is_named(tmp_path: Path, gguf: TinyGGUF) -> None:
         load_pair(str(paths[0]))
 
 
+def test_a_name_that_no_disk_takes_is_a_sentence(tmp_path: Path) -> None:
+    assert "cannot be read (file name too long)" in refusal(
+        tmp_path / f"{'x' * 300}.gguf", tmp_path, ModelNotFoundError
+    )
+
+
 def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path, gguf: TinyGGUF) -> None:
     paths = in_parts(gguf, tmp_path, 3)
     swapped = paths[1].read_bytes()
