@@ -7,6 +7,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from gguf import GGUFEndian, GGUFWriter
 
 from mlx_spec.errors import CorruptModelError, LookaheadError, ModelNotFoundError, UnsupportedModelError
 from mlx_spec.models import gguf as importing
@@ -119,13 +120,6 @@ def test_a_contradiction_is_told_in_numbers(tmp_path: Path, gguf: TinyGGUF) -> N
     assert len(message) < 300
 
 
-def test_a_big_endian_file_is_called_so(tmp_path: Path, tiny: Path) -> None:
-    raw = tiny.read_bytes()
-    other = tmp_path / "big.gguf"
-    other.write_bytes(raw[:4] + raw[4:8][::-1] + raw[8:])
-    assert "is a big-endian GGUF file" in refusal(other, tmp_path, UnsupportedModelError)
-
-
 def test_a_latin_1_byte_in_a_text_is_no_damage(tmp_path: Path, gguf: TinyGGUF) -> None:
     gguf.metadata |= {"general.author": "Jos# Gr\u00fcn", "general.tags": ["caf#", "chat"]}
     file = tmp_path / "x.gguf"
@@ -151,3 +145,40 @@ def test_a_file_is_not_read_whole_before_it_is_refused(
     monkeypatch.setattr(importing, "sha256_of", lambda paths: read.append(paths) or "")
     assert "'unheard-of'" in refusal(gguf.write(tmp_path / "x.gguf"), tmp_path, UnsupportedModelError)
     assert read == []
+
+
+def written_by_gguf(file: TinyGGUF, path: Path, **options: Any) -> list[Path]:
+    """The same model, written by llama.cpp's own package."""
+    writer = GGUFWriter(path, "llama", **options)
+    for key, value in file.metadata.items():
+        if key == "general.architecture":
+            continue
+        if isinstance(value, bool):
+            writer.add_bool(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        elif isinstance(value, float):
+            writer.add_float32(key, value)
+        elif isinstance(value, str):
+            writer.add_string(key, value)
+        else:
+            writer.add_array(key, value)
+    for name, (weight, _) in file.tensors.items():
+        writer.add_tensor(name, weight)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        step()
+    writer.close()
+    return sorted(path.parent.glob(f"{path.stem}*.gguf"))
+
+
+def test_parts_that_llama_cpps_own_package_wrote_are_read(tmp_path: Path) -> None:
+    source = tiny_gguf("F32")
+    paths = written_by_gguf(source, tmp_path / "own.gguf", split_max_tensors=6, small_first_shard=True)
+    assert len(paths) > 3
+    pair = load_pair(str(paths[0]))
+    np.testing.assert_allclose(np.array(pair.target(mx.array([IDS]))[0]), numpy_logits(source, IDS), atol=2e-4)
+
+
+def test_a_big_endian_file_of_that_package_is_called_so(tmp_path: Path) -> None:
+    (path,) = written_by_gguf(tiny_gguf("F32"), tmp_path / "big.gguf", endianess=GGUFEndian.BIG)
+    assert "is a big-endian GGUF file" in refusal(path, tmp_path, UnsupportedModelError)
