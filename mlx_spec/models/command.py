@@ -84,10 +84,11 @@ def import_file(
     from mlx_spec.console import StageProgress
     from mlx_spec.errors import ConfigError
     from mlx_spec.models.gguf import weight_error_of
+    from mlx_spec.models.gguf_parts import is_gguf, model_name
     from mlx_spec.models.loading import load_pair
     from mlx_spec.models.named import imported_folder
 
-    if bits is not None and (bits not in (4, 8) or not file.endswith(".gguf")):
+    if bits is not None and (bits not in (4, 8) or not is_gguf(Path(file))):
         raise ConfigError("bits", bits, "4 or 8, and the model a .gguf file")
     with StageProgress() as progress:
         if bits is None:
@@ -96,7 +97,7 @@ def import_file(
         folder = imported_folder(Path(file).expanduser(), bits=bits, progress=progress.tell)
     error = weight_error_of(folder)
     lost = "" if error is None else f" Its weights differ from the file's by {error:.1%} (root mean square)."
-    typer.echo(f"{Path(file).stem} is ready with {bits} bits a weight in {folder}.{lost}")
+    typer.echo(f"{model_name(Path(file))} is ready with {bits} bits a weight in {folder}.{lost}")
 
 
 @models_app.command("quantize")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, cast
@@ -13,16 +13,17 @@ import mlx.core as mx
 from mlx_spec.errors import CorruptModelError
 from mlx_spec.models.gguf_blocks import block_values
 from mlx_spec.models.gguf_config import model_config
-from mlx_spec.models.gguf_header import GGUFHeader, TensorInfo, read_header
+from mlx_spec.models.gguf_header import GGUFHeader, TensorInfo
+from mlx_spec.models.gguf_parts import read_model
 from mlx_spec.models.gguf_shape import ROPE_TENSORS, ModelShape, read_shape, tensor_places
-from mlx_spec.models.gguf_tokenizer import save_tokenizer
+from mlx_spec.models.gguf_tokenizer import build_tokenizer, save_tokenizer
 from mlx_spec.models.staging import staged_folder
 
 Progress = Callable[[str, float], None]
 """Told `(stage, fraction)`: a stage such as "importing", and how much of it is done, from 0 to 1."""
 
 # Raised when the importer writes something else than before: older imports are then made again.
-IMPORT_FORMAT: Final = 1
+IMPORT_FORMAT: Final = 2
 RECORD_FILE: Final = "import.json"
 REQUANTISED_GROUP: Final = 64
 _GROUP: Final = 32
@@ -40,10 +41,13 @@ def dtype_suffix() -> str:
     return "f32" if import_dtype() == mx.float32 else "bf16"
 
 
-def file_sha256(path: Path) -> str:
-    """Return the file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of some files, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def is_imported(folder: Path) -> bool:
@@ -65,7 +69,7 @@ def import_gguf(
     bits: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Import the GGUF file at `path` into `folder` and return `folder`.
+    """Import the GGUF file at `path`, with the other parts where it is split, into `folder` and return `folder`.
 
     Quantised weights, K-quants and IQ included, are dequantised to `import_dtype()`; with `bits` they are then
     quantised as MLX does it, matrix by matrix, so that they never lie unpacked in memory together. What that loses is
@@ -77,10 +81,11 @@ def import_gguf(
     """
     tell = progress or (lambda stage, fraction: None)
     tell("checking", 0.0)
-    header = read_header(path)
+    header = read_model(path)
     shape = read_shape(header)
     config = model_config(header, shape, str(import_dtype()).rpartition(".")[2])
-    found = file_sha256(path)
+    tokenizer = build_tokenizer(header)
+    found = sha256_of(header.paths)  # the last of the checks: it reads all there is
     if sha256 is not None and found != sha256:
         raise CorruptModelError(f"{path} has another checksum than expected (SHA-256 {found}), so fetch it again.")
     if bits is not None:
@@ -88,7 +93,7 @@ def import_gguf(
     weights_bytes = sum(_stored_bytes(info, bits) for info in header.tensors.values())
     with staged_folder(folder, is_imported, weights_bytes + _SPARE_BYTES) as part:
         tell("importing", 0.0)
-        save_tokenizer(header, part, config["max_position_embeddings"])
+        save_tokenizer(header, tokenizer, part, config["max_position_embeddings"])
         _write_json(part / "config.json", config)
         ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
         _write_json(part / "generation_config.json", ends)
@@ -162,11 +167,11 @@ def _weights(header: GGUFHeader, shape: ModelShape, packing: _Packing, tell: Pro
 def _values(header: GGUFHeader, info: TensorInfo, raw: dict[str, mx.array]) -> mx.array:
     """The numbers of one tensor as the file has them; what MLX has read is taken from `raw`."""
     stem = info.name.removesuffix(".weight")
-    weight = raw.pop(info.name) if info.name in raw else block_values(header.path, info)
+    weight = raw.pop(info.name) if info.name in raw else block_values(info)
     if f"{stem}.scales" in raw:
         weight = _dequantised(weight, raw.pop(f"{stem}.scales"), raw.pop(f"{stem}.biases"))
     if weight.shape != info.shape:
-        raise CorruptModelError(f"{header.path} is damaged: {info.name} has the shape {weight.shape}.")
+        raise CorruptModelError(f"{info.path} is damaged: {info.name} has the shape {weight.shape}.")
     return weight
 
 
@@ -185,10 +190,13 @@ def _raw_tensors(header: GGUFHeader) -> dict[str, mx.array]:
     """What MLX reads by itself, which is quicker; nothing where the file also has blocks that it would round."""
     if any(info.type_name not in _READ_BY_MLX for info in header.tensors.values()):
         return {}
-    try:
-        return cast(dict[str, mx.array], mx.load(str(header.path), format="gguf"))
-    except (RuntimeError, ValueError) as error:
-        raise CorruptModelError(f"{header.path} cannot be read ({error}).", details=repr(error)) from error
+    raw: dict[str, mx.array] = {}
+    for path in {info.path for info in header.tensors.values()}:
+        try:
+            raw |= cast(dict[str, mx.array], mx.load(str(path), format="gguf"))
+        except (RuntimeError, ValueError) as error:
+            raise CorruptModelError(f"{path} cannot be read ({error}).", details=repr(error)) from error
+    return raw
 
 
 def _save_weights(path: Path, weights: dict[str, mx.array]) -> None:

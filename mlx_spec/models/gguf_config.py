@@ -6,7 +6,7 @@ from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.gguf_header import GGUFHeader
 from mlx_spec.models.gguf_rope import rope_settings
 from mlx_spec.models.gguf_shape import ModelShape
-from mlx_spec.models.gguf_tokenizer import end_token_ids
+from mlx_spec.models.gguf_tokens import end_token_ids
 
 # The largest Gemma shares the hidden size out among the heads to scale attention; the others take a head's columns.
 _LARGEST_GEMMA_LAYERS: Final = {"gemma2": 46, "gemma3": 62}

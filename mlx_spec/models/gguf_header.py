@@ -4,6 +4,7 @@ MLX may end the process over a damaged file, so everything is checked here befor
 Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import codecs
 import math
 import mmap
 import struct
@@ -17,6 +18,11 @@ _MAGIC: Final = b"GGUF"
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS: Final = 4
+_VERSIONS: Final = (2, 3)
+# How a byte that is not UTF-8 is read: old tools wrote an author's name in Latin-1.
+_LENIENT: Final = "mlx_spec.latin-1"
+# Ids hang on these, letter by letter.
+_EXACT_LISTS: Final = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
 
 # ggml type number -> (name, elements a block, bytes a block).
 TENSOR_TYPES: Final = {
@@ -30,10 +36,20 @@ TENSOR_TYPES: Final = {
 }  # fmt: skip
 
 
+def _as_latin1(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_LENIENT, _as_latin1)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: `shape` as MLX has it (rows first), `type_name` such as Q4_1, `nbytes` from `offset` in the file."""
+    """One tensor: `shape` as MLX has it (rows first), `type_name` such as Q4_1, `nbytes` from `offset` in `path`."""
 
+    path: Path
     name: str
     shape: tuple[int, ...]
     type_name: str
@@ -43,11 +59,20 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class GGUFHeader:
-    """Metadata and tensors of one GGUF file. The getters raise CorruptModelError for a missing or misshapen key."""
+    """Metadata and tensors of a model's GGUF file, or of all of its `paths` where it is split.
+
+    The getters raise CorruptModelError for a missing or misshapen key.
+    """
 
     path: Path
     metadata: dict[str, object]
     tensors: dict[str, TensorInfo]
+    more_paths: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, in order."""
+        return (self.path, *self.more_paths)
 
     def integer(self, key: str, default: int | None = None) -> int:
         """Return a whole number."""
@@ -127,28 +152,28 @@ class _Cursor:
     def integer(self, code: str) -> int:
         return int(self.scalar(code))
 
-    def string(self) -> str:
+    def string(self, *, exact: bool) -> str:
         raw = self.bytes(self.integer("Q"))
         try:
-            return raw.decode("utf-8")
+            return raw.decode("utf-8", "strict" if exact else _LENIENT)
         except UnicodeDecodeError:
             raise self.truncated() from None
 
-    def value(self, kind: int) -> object:
+    def value(self, kind: int, *, exact: bool) -> object:
         if kind == _STRING:
-            return self.string()
+            return self.string(exact=exact)
         if kind == _ARRAY:
-            return self._array()
+            return self._array(exact=exact)
         if kind not in _SCALARS:
             raise self.truncated()
         return self.scalar(_SCALARS[kind])
 
-    def _array(self) -> list[object]:
+    def _array(self, *, exact: bool) -> list[object]:
         kind, count = self.integer("I"), self.integer("Q")
         if kind == _STRING:
             if count > len(self._data) - self.at:
                 raise self.truncated()
-            return [self.string() for _ in range(count)]
+            return [self.string(exact=exact) for _ in range(count)]
         if kind not in _SCALARS:
             raise self.truncated()  # Arrays of arrays are in no model that we know.
         code = _SCALARS[kind]
@@ -157,10 +182,10 @@ class _Cursor:
 
 
 def read_header(path: Path) -> GGUFHeader:
-    """Read metadata and tensor places of the GGUF file at `path`, and check that every tensor lies inside the file.
+    """Read metadata and tensor places of the one GGUF file at `path`, and check that every tensor lies inside it.
 
     Raises ModelNotFoundError when there is no such file, CorruptModelError when it is not a GGUF file, is truncated
-    or damaged, UnsupportedModelError for a version or a quantisation that MLX does not read.
+    or damaged, UnsupportedModelError for a version, a byte order or a quantisation that is not read.
     """
     try:
         with path.open("rb") as file:
@@ -178,13 +203,17 @@ def read_header(path: Path) -> GGUFHeader:
 def _parse(cursor: _Cursor, path: Path, size: int) -> GGUFHeader:
     cursor.at = len(_MAGIC)
     version = cursor.integer("I")
-    if version not in (2, 3):
+    if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
+        raise UnsupportedModelError(
+            f"{path} is a big-endian GGUF file, for other machines than this: fetch the usual one of the model."
+        )
+    if version not in _VERSIONS:
         raise UnsupportedModelError(f"{path} is a GGUF file of version {version}, and only versions 2 and 3 are read.")
     tensor_count, field_count = cursor.integer("Q"), cursor.integer("Q")
     metadata: dict[str, object] = {}
     for _ in range(field_count):
-        key = cursor.string()
-        metadata[key] = cursor.value(cursor.integer("I"))
+        key = cursor.string(exact=True)
+        metadata[key] = cursor.value(cursor.integer("I"), exact=key in _EXACT_LISTS)
     tensors = [_tensor(cursor, path) for _ in range(tensor_count)]
     alignment = max(1, GGUFHeader(path, metadata, {}).integer("general.alignment", 32))
     start = math.ceil(cursor.at / alignment) * alignment
@@ -198,7 +227,7 @@ def _parse(cursor: _Cursor, path: Path, size: int) -> GGUFHeader:
 
 def _tensor(cursor: _Cursor, path: Path) -> TensorInfo:
     """A tensor's entry; its offset is still one from where the tensors begin."""
-    name = cursor.string()
+    name = cursor.string(exact=True)
     dimensions = cursor.integer("I")
     if dimensions > _MAX_DIMENSIONS:
         raise cursor.truncated()
@@ -212,4 +241,4 @@ def _tensor(cursor: _Cursor, path: Path) -> TensorInfo:
     elements = math.prod(shape)
     if not shape or elements == 0 or shape[-1] % block:
         raise cursor.truncated()
-    return TensorInfo(name, shape, type_name, elements // block * block_bytes, offset)
+    return TensorInfo(path, name, shape, type_name, elements // block * block_bytes, offset)

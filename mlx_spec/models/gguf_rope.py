@@ -83,7 +83,7 @@ def _llama3(header: GGUFHeader, shape: ModelShape, base: float) -> dict[str, Any
 
 
 def _factors(header: GGUFHeader, tensor: str) -> list[float]:
-    return [float(value) for value in np.array(block_values(header.path, header.tensors[tensor]))]
+    return [float(value) for value in np.array(block_values(header.tensors[tensor]))]
 
 
 def _unknown(header: GGUFHeader, kind: str) -> UnsupportedModelError:

@@ -1,13 +1,23 @@
 """What the model in a GGUF file must hold: its numbers, and the name and shape of each of its tensors."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from mlx_spec.errors import CorruptModelError, UnsupportedModelError
 from mlx_spec.models.gguf_architectures import ARCHITECTURES, Architecture, Size
 from mlx_spec.models.gguf_header import GGUFHeader
 
 # The factors of rotation, which go into the configuration and not among the weights.
-ROPE_TENSORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+ROPE_TENSORS: Final = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+
+# What else is kept in GGUF files, by `general.type` or, in older ones, by the architecture.
+_OTHER_KINDS: Final = {
+    "adapter": "a LoRA adapter, which changes a model and is none: merge it into its model, and import that",
+    "mmproj": "the part of a model that reads pictures (mmproj): import the model's own file, which reads text",
+    "clip": "the part of a model that reads pictures (mmproj): import the model's own file, which reads text",
+    "imatrix": "an importance matrix for quantising, and no model",
+    "controlvector": "a control vector, which changes a model and is none",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +40,23 @@ class ModelShape:
         sizes: dict[Size, int] = {"hidden": self.hidden, "inner": self.inner, "gate_up": 2 * self.inner, "query": query}
         return (sizes | {"kv": kv, "qkv": query + 2 * kv, "head": self.head_dim})[name]
 
+    def __str__(self) -> str:
+        heads = f"{self.heads} heads of {self.head_dim} columns, {self.kv_heads} of keys and values"
+        return f"{self.layers} layers, {self.hidden} columns, {heads}"
+
 
 def read_shape(header: GGUFHeader) -> ModelShape:
     """Read the shape, and check every tensor against it.
 
-    Raises UnsupportedModelError for another architecture, or for heads or tensors that mlx-lm's lacks,
+    Raises UnsupportedModelError for what is no model, another architecture, or heads or tensors that mlx-lm's lacks,
     CorruptModelError for numbers that contradict each other or the tensors.
     """
     name = header.text("general.architecture")
+    other = _OTHER_KINDS.get(header.text("general.type", "model"), _OTHER_KINDS.get(name))
+    if other is not None:
+        raise UnsupportedModelError(f"{header.path} is {other}.")
+    if not header.tensors:
+        raise UnsupportedModelError(f"{header.path} holds a vocabulary and no weights, so it cannot answer.")
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UnsupportedModelError(f"{header.path} is a '{name}' model, and GGUF import knows only {known}.")
@@ -55,7 +74,7 @@ def read_shape(header: GGUFHeader) -> ModelShape:
         rows=len(header.texts("tokenizer.ggml.tokens")),
     )
     if min(heads, shape.kv_heads, head_dim, hidden) < 1 or heads % shape.kv_heads or shape.layers > len(header.tensors):
-        raise CorruptModelError(f"{header.path} contradicts itself: {shape}.")
+        raise CorruptModelError(f"{header.path} contradicts itself: {shape}, in {len(header.tensors)} tensors.")
     if header.integer(f"{name}.attention.value_length", head_dim) != head_dim or (
         not shape.architecture.own_head_dim and head_dim * heads != hidden
     ):

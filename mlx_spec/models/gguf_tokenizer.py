@@ -7,19 +7,18 @@ from typing import Final
 from tokenizers import AddedToken, Tokenizer, processors
 
 from mlx_spec.errors import CorruptModelError, UnsupportedModelError
-from mlx_spec.models.gguf_byte_level import byte_level_tokenizer, wants_bos
+from mlx_spec.models.gguf_byte_level import byte_level_tokenizer, split_of
 from mlx_spec.models.gguf_header import GGUFHeader
-from mlx_spec.models.gguf_sentencepiece import sentencepiece_tokenizer
+from mlx_spec.models.gguf_sentencepiece import merging_tokenizer, sentencepiece_tokenizer
+from mlx_spec.models.gguf_tokens import CONTROL, UNKNOWN, USER_DEFINED, GGUFTokens, read_tokens
 
-_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 _BYTE_LEVEL: Final = "gpt2"
+_MERGING: Final = "gemma4"
 _SENTENCEPIECE: Final = frozenset({"llama", "t5"})
-# Tokens that end an answer besides the one the file names: a model may end with its document end instead.
-_END_TEXTS: Final = frozenset(
-    {"<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>", "<end_of_turn>", "<|end|>"}
-)
-# Phi-3's own tokenizer drops the spaces after its control tokens, but for these; the file does not say so.
+# Phi-3's own tokenizer drops the spaces after its added tokens, but for these; the file does not say so.
 _PHI3_KEEP_SPACES: Final = frozenset({"<unk>", "<s>", "<|endoftext|>"})
+# One bos, as llama.cpp has it: the template may write it, or leave it to the tokenizer.
+_ONE_BOS: Final = "{%% set whole %%}%s{%% endset %%}{{ whole if whole.startswith(bos_token) else bos_token + whole }}"
 
 
 def build_tokenizer(header: GGUFHeader) -> Tokenizer:
@@ -28,47 +27,55 @@ def build_tokenizer(header: GGUFHeader) -> Tokenizer:
     Raises UnsupportedModelError for a kind of tokenizer or a split that is not known, CorruptModelError for a
     vocabulary, scores or merges that contradict themselves.
     """
-    model, tokens = header.text("tokenizer.ggml.model"), header.texts("tokenizer.ggml.tokens")
-    kinds = header.integers("tokenizer.ggml.token_type")
-    if len(kinds) != len(tokens):
-        raise CorruptModelError(f"{header.path} has {len(tokens)} tokens, but {len(kinds)} token types.")
-    if model == _BYTE_LEVEL:
-        tokenizer = byte_level_tokenizer(header, tokens)
-    elif model in _SENTENCEPIECE:
-        tokenizer = sentencepiece_tokenizer(header, tokens, kinds)
+    kind, tokens = _kind(header), read_tokens(header)
+    if kind == _BYTE_LEVEL:
+        tokenizer = byte_level_tokenizer(header, tokens.ids())
+    elif kind == _MERGING:
+        tokenizer = merging_tokenizer(header, tokens)
+    elif kind in _SENTENCEPIECE:
+        tokenizer = sentencepiece_tokenizer(header, tokens)
     else:
         raise UnsupportedModelError(
-            f"{header.path} has a tokenizer of the kind '{model}', and only byte-level BPE and SentencePiece are known."
+            f"{header.path} has a tokenizer of the kind '{kind}', and only byte-level BPE and SentencePiece are known."
         )
-    tokenizer.add_tokens(_added_tokens(header, tokens, kinds))
+    tokenizer.add_tokens(_added_tokens(header, tokens))
     if adds_bos(header):
         first = token_text(header, "bos")
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{first} $A", pair=f"{first} $A {first} $B", special_tokens=[(first, tokens.index(first))]
+            single=f"{first} $A", pair=f"{first} $A {first} $B", special_tokens=[(first, tokens.texts.index(first))]
         )
-    elif model == _BYTE_LEVEL:
+    elif kind == _BYTE_LEVEL:
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     return tokenizer
 
 
-def _added_tokens(header: GGUFHeader, tokens: list[str], kinds: list[int]) -> list[AddedToken]:
-    phi3 = "phi-3" in header.text("general.name", "").lower()
+def _kind(header: GGUFHeader) -> str:
+    kind = header.text("tokenizer.ggml.model")
+    return _MERGING if kind == _BYTE_LEVEL and header.metadata.get("tokenizer.ggml.pre") == _MERGING else kind
+
+
+def _added_tokens(header: GGUFHeader, tokens: GGUFTokens) -> list[AddedToken]:
+    # Phi-4 is of the same architecture, but its tokenizer is another.
+    phi3 = header.text("general.architecture", "") == "phi3" and _kind(header) in _SENTENCEPIECE
+    ids = tokens.ids()
     return [
         AddedToken(
-            token,
-            special=kind != _USER_DEFINED,
+            text,
+            special=kind != USER_DEFINED,
             normalized=False,
-            rstrip=phi3 and kind == _CONTROL and token not in _PHI3_KEEP_SPACES,
+            rstrip=phi3 and text not in _PHI3_KEEP_SPACES,
         )
-        for token, kind in zip(tokens, kinds, strict=True)
-        if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
+        for text, kind in zip(tokens.texts, tokens.kinds, strict=True)
+        if kind in (UNKNOWN, CONTROL, USER_DEFINED) and text in ids
     ]
 
 
 def adds_bos(header: GGUFHeader) -> bool:
     """Return whether a prompt begins with the bos token; where the file does not say, as llama.cpp assumes."""
-    model = header.text("tokenizer.ggml.model")
-    unasked = model == "llama" or (model == _BYTE_LEVEL and wants_bos(header))
+    kind = _kind(header)
+    if kind == _MERGING:
+        return True  # Gemma 4's files may deny it.
+    unasked = kind == "llama" or (kind == _BYTE_LEVEL and split_of(header).begins)
     return header.flag("tokenizer.ggml.add_bos_token", unasked)
 
 
@@ -80,23 +87,9 @@ def token_text(header: GGUFHeader, role: str) -> str:
     return tokens[index]
 
 
-def end_token_ids(header: GGUFHeader) -> list[int]:
-    """Return the ids that end an answer: the file's eos first, then other tokens known to end one."""
-    first = header.integer("tokenizer.ggml.eos_token_id")
-    kinds = header.integers("tokenizer.ggml.token_type")
-    tokens = header.texts("tokenizer.ggml.tokens")
-    turn = header.metadata.get("tokenizer.ggml.eot_token_id")
-    others = [
-        index
-        for index, kind in enumerate(kinds)
-        if index != first and (index == turn or (kind in (_CONTROL, _USER_DEFINED) and tokens[index] in _END_TEXTS))
-    ]
-    return [first, *others]
-
-
-def save_tokenizer(header: GGUFHeader, folder: Path, context_length: int) -> None:
+def save_tokenizer(header: GGUFHeader, tokenizer: Tokenizer, folder: Path, context_length: int) -> None:
     """Write tokenizer.json and tokenizer_config.json, with the chat template when the file has one."""
-    build_tokenizer(header).save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"))
     config: dict[str, object] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -107,6 +100,7 @@ def save_tokenizer(header: GGUFHeader, folder: Path, context_length: int) -> Non
     if "tokenizer.ggml.bos_token_id" in header.metadata:
         config["bos_token"] = token_text(header, "bos")
     if "tokenizer.chat_template" in header.metadata:
-        config["chat_template"] = header.text("tokenizer.chat_template")
+        template = header.text("tokenizer.chat_template")
+        config["chat_template"] = _ONE_BOS % template if template and adds_bos(header) else template
     text = json.dumps(config, indent=2, ensure_ascii=False)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import Final
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.gguf_parts import is_gguf, model_name, part_paths
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
 from mlx_spec.models.pairs import PAIRS, STARTER, find_pair
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
@@ -40,8 +41,8 @@ def draft_folder_of(target: str, draft: str | None, progress: Progress | None = 
 def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
     """Return the folder behind a path, a .gguf file or a Hub id, and a short name for it."""
     path = Path(name).expanduser()
-    if name.endswith(".gguf"):
-        return imported_folder(path, progress=progress), path.stem
+    if is_gguf(path):
+        return imported_folder(path, progress=progress), model_name(path)
     if path.is_dir():
         return path, path.resolve().name
     if looks_like_hub_id(name):
@@ -53,15 +54,21 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
 
 
 def imported_folder(path: Path, *, bits: int | None = None, progress: Progress | None = None) -> Path:
-    """Import a .gguf file, once as long as the file stays as it is; with `bits`, requantised. Raises as `load_pair`."""
+    """Import a .gguf file, once as long as it and its other parts stay as they are; with `bits`, requantised.
+
+    Raises as `load_pair`.
+    """
+    paths = part_paths(path)
     try:
-        state = path.stat()
+        states = [file.stat() for file in paths]
     except OSError as error:
-        raise ModelNotFoundError(f"There is no file {path}.") from error
-    key = f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
+        raise ModelNotFoundError(f"{path} cannot be read.", details=repr(error)) from error
+    key = "\n".join(
+        f"{file.resolve()}:{state.st_size}:{state.st_mtime_ns}" for file, state in zip(paths, states, strict=True)
+    )
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     form = dtype_suffix() if bits is None else f"{bits}bit"
-    folder = data_folder() / "models" / f"{path.stem}-{digest}-{form}"
+    folder = data_folder() / "models" / f"{model_name(path)}-{digest}-{form}"
     if is_imported(folder):
         return folder
     return import_gguf(path, folder, source=str(path.resolve()), bits=bits, progress=progress)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.models.token_map import shared_part
-from mlx_spec.models.vocabulary import Vocabulary
+from mlx_spec.models.vocabulary import Vocabulary, token_bytes
 from mlx_spec.resources import resources_folder
 
 STARTER: Final = "starter"
@@ -66,9 +66,10 @@ def recommend(target: str) -> list[Pair]:
     return [pair for pair in PAIRS.values() if _family(pair.target) == family]
 
 
-# What names add to a model's own: quantisation, format, tuning, and the date or revision of a conversion.
+# What names add to a model's own: quantisation, format, tuning, the number of a part, and the date or revision of a
+# conversion.
 _ADDITIONS: Final = re.compile(
-    r"[-_.](\d+bit|bf16|fp16|fp8|f16|f32|mlx|gguf|dwq|qat|awq|gptq|mxfp4|i?q\d(_\w+)*|\d{4,8}|instruct|chat|it)"
+    r"[-_.](\d{5}-of-\d{5}|\d+bit|bf16|fp16|fp8|f16|f32|mlx|gguf|dwq|qat|awq|gptq|mxfp4|i?q\d(_\w+)*|\d{4,8}|instruct|chat|it)"
     r"(?=[-_.]|$)"
 )
 
@@ -97,7 +98,7 @@ def fit(target: Vocabulary, draft: Vocabulary) -> Fit:
     """Compare two vocabularies, and the models' sizes where both are known."""
     # Rows beyond the named tokens are padding, which differs between sizes of one family.
     needed = max(target.ids.values(), default=-1) + 1
-    same = target.ids == draft.ids and not draft.rows < needed <= target.rows
+    same = target.contents() == draft.contents() and not draft.rows < needed <= target.rows
     shared = 1.0 if same else shared_part(target, draft)
     refused = f"{draft.model_name} cannot draft for {target.model_name}"
     if target.weights_bytes and draft.weights_bytes and draft.weights_bytes >= target.weights_bytes:
@@ -125,7 +126,8 @@ def check_pair(target: Vocabulary, draft: Vocabulary) -> Fit:
 def _difference(target: Vocabulary, draft: Vocabulary) -> str:
     """What differs, in words: ids with examples, the numbers of tokens, and the tokens that end an answer."""
     mine, theirs = target.names(), draft.names()
-    ids = sorted(index for index in mine.keys() & theirs.keys() if mine[index] != theirs[index])
+    both = sorted(mine.keys() & theirs.keys())
+    ids = [index for index in both if token_bytes(mine[index], target.kind) != token_bytes(theirs[index], draft.kind)]
     said = []
     if ids:
         examples = [f"id {index} is {theirs[index]!r} in the draft but {mine[index]!r} in the target" for index in ids]

@@ -11,6 +11,9 @@ from typing import Any, Final, Literal
 
 Kind = Literal["byte-level", "sentencepiece", "plain"]
 
+FILLER: Final = re.compile(r"\[PAD\d+\]|<dummy\d{5}>|")
+"""What converters write into rows that have no token: they belong to the matrix, not to the vocabulary."""
+
 _SPACE: Final = "▁"
 _BYTE_TOKEN: Final = re.compile("<0x([0-9A-Fa-f]{2})>")
 
@@ -46,13 +49,14 @@ class Vocabulary:
         """The token of each id."""
         return {token_id: token for token, token_id in self.ids.items()}
 
+    def contents(self) -> dict[int, bytes]:
+        """The bytes of each token that a row stands for, special ones' names too: what two vocabularies that are the
+        same agree in, however each is written."""
+        return {token_id: token_bytes(token, self.kind) for token, token_id in self.ids.items() if token_id < self.rows}
+
     def spelled(self) -> dict[int, bytes]:
         """The bytes of each id that stands for text. Half a character is two tokens' bytes like any other."""
-        return {
-            token_id: token_bytes(token, self.kind)
-            for token, token_id in self.ids.items()
-            if token_id not in self.special_ids and token_id < self.rows
-        }
+        return {token_id: text for token_id, text in self.contents().items() if token_id not in self.special_ids}
 
     def byte_token_ids(self) -> frozenset[int]:
         """Sentencepiece's stand-ins for single bytes."""
@@ -89,8 +93,11 @@ def token_bytes(token: str, kind: Kind) -> bytes:
 
 
 def vocabulary_of(tokenizer: Any, model_name: str, rows: int, *, weights_bytes: int | None = None) -> Vocabulary:
-    """Read the vocabulary of a tokenizer of transformers or mlx-lm; `rows` is the width of its model's logits."""
-    ids: dict[str, int] = tokenizer.get_vocab()
+    """Read the vocabulary of a tokenizer of transformers or mlx-lm; `rows` is the width of its model's logits.
+
+    Rows that a converter filled up, as `[PAD151665]`, are no tokens.
+    """
+    ids = {token: token_id for token, token_id in tokenizer.get_vocab().items() if not FILLER.fullmatch(token)}
     added = getattr(tokenizer, "added_tokens_decoder", {})
     special = {token_id for token_id, token in added.items() if token.special}
     begins = tokenizer.encode("")[:1]

@@ -19,6 +19,7 @@ import uvicorn
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.errors import ServerError
+from mlx_spec.models.gguf_parts import is_gguf, model_name
 from mlx_spec.server.api import create_app
 from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
 from mlx_spec.server.guard import LOOPBACK_NAMES, checked_hosts, checked_origins
@@ -74,7 +75,7 @@ def serve(
         return pair, decoder
 
     path = Path(target).expanduser()
-    name = path.stem if path.suffix == ".gguf" else path.resolve().name
+    name = model_name(path) if is_gguf(path) else path.resolve().name
     run_server(
         load,
         model_name=name,

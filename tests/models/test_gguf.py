@@ -14,6 +14,7 @@ from mlx_spec.models.gguf import dtype_suffix, import_gguf, is_imported, unpermu
 from mlx_spec.models.gguf_header import read_header
 from mlx_spec.models.gguf_shape import read_shape
 from mlx_spec.models.loading import load_pair
+from mlx_spec.models.named import imported_folder
 from tests.models.sentences import one_sentence
 from tests.models.tiny_gguf import HEAD_DIM, HEADS, TinyGGUF, numpy_logits, tiny_gguf
 
@@ -109,6 +110,15 @@ def test_what_is_not_a_gguf_file(tmp_path: Path, tiny: Path) -> None:
     assert "version 1" in refuse(other, folder, UnsupportedModelError)
     assert "There is no file" in refuse(tmp_path / "absent.gguf", folder, ModelNotFoundError)
     assert "cannot be read" in refuse(tmp_path, folder, ModelNotFoundError)
+
+
+def test_what_an_older_version_imported_is_imported_again(tiny: Path) -> None:
+    folder = imported_folder(tiny)
+    record = json.loads((folder / "import.json").read_text())
+    (folder / "import.json").write_text(json.dumps(record | {"format": record["format"] - 1}))
+    (folder / "tokenizer.json").write_text("{}")
+    assert imported_folder(tiny) == folder
+    assert json.loads((folder / "tokenizer.json").read_text()) != {}
 
 
 def test_another_checksum_is_refused(tmp_path: Path, tiny: Path) -> None:

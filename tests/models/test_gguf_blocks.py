@@ -21,8 +21,8 @@ def written(tmp_path: Path, blocks: np.ndarray) -> Path:
 
 
 def values(path: Path, type_name: str, blocks: np.ndarray) -> np.ndarray:
-    info = TensorInfo("blk.0.ffn_up.weight", (ROWS, COLUMNS), type_name, blocks.size, OFFSET)
-    return np.array(block_values(path, info))
+    info = TensorInfo(path, "blk.0.ffn_up.weight", (ROWS, COLUMNS), type_name, blocks.size, OFFSET)
+    return np.array(block_values(info))
 
 
 def random_blocks(size: int, halves: list[int]) -> np.ndarray:

@@ -71,6 +71,7 @@ def test_a_published_head_is_told_from_a_draft_model() -> None:
         ("Qwen/Qwen2.5-14B-Instruct", "mlx-community/Qwen2.5-0.5B-Instruct-4bit", 1),
         ("mlx-community/Qwen3-32B-4bit-DWQ-053125", "mlx-community/Qwen3-0.6B-4bit", 2),
         ("/models/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "mlx-community/Llama-3.2-1B-Instruct-4bit", 3),
+        ("Meta-Llama-3.1-8B-Instruct-Q4_K_M-00002-of-00003.GGUF", "mlx-community/Llama-3.2-1B-Instruct-4bit", 3),
         ("google/gemma-3-12b-it", "mlx-community/gemma-3-270m-it-4bit", 2),
         ("gemma-3-27b", "mlx-community/gemma-3-1b-it-qat-4bit", 2),
         ("mistralai/Mistral-7B-Instruct-v0.3", "mlx-community/TinyLlama-1.1B-Chat-v1.0-4bit", 1),
@@ -94,6 +95,25 @@ def test_padding_does_not_matter() -> None:
     found = check_pair(Vocabulary("big", IDS, 64), Vocabulary("small", dict(IDS), 3))
     assert (found.kind, found.shared) == ("same", 1.0)
     assert found.reason == "small and big have the same vocabulary."
+
+
+def test_two_spellings_of_the_same_bytes_are_one_vocabulary() -> None:
+    """A folder's "▁▁" is "  " in a GGUF file, and what is special to one may be text to the other."""
+    folder = Vocabulary("folder", {"▁▁": 0, "<0x0A>": 1, "<tool>": 2}, 3, "sentencepiece", frozenset({2}))
+    file = Vocabulary("file", {"  ": 0, "<0x0A>": 1, "<tool>": 2}, 3, "sentencepiece")
+    for found in (fit(folder, file), fit(file, folder)):
+        assert (found.kind, found.shared) == ("same", 1.0)
+    other = fit(folder, Vocabulary("other", {"  ": 0, "<0x0B>": 1, "<tool>": 2}, 3, "sentencepiece"))
+    assert "id 1 is '<0x0B>' in the draft but '<0x0A>' in the target" in other.reason
+    assert "id 0" not in other.reason
+
+
+def test_tokens_beyond_a_models_rows_do_not_matter() -> None:
+    """Gemma 3's folders name a token for pictures, for which the text models have no row; their GGUF files do not."""
+    folder = Vocabulary("folder", IDS | {"<image>": 3}, 3)
+    for found in (fit(folder, Vocabulary("file", IDS, 3)), fit(Vocabulary("file", IDS, 3), folder)):
+        assert (found.kind, found.shared) == ("same", 1.0)
+    assert fit(Vocabulary("big", IDS | {"<image>": 3}, 4), folder).kind == "bridged"
 
 
 def test_another_order_is_bridged() -> None:

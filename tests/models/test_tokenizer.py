@@ -10,7 +10,8 @@ from mlx_lm.utils import load_tokenizer
 from tokenizers import Tokenizer
 
 from mlx_spec.models.gguf_header import read_header
-from mlx_spec.models.gguf_tokenizer import build_tokenizer, end_token_ids
+from mlx_spec.models.gguf_tokenizer import build_tokenizer
+from mlx_spec.models.gguf_tokens import end_token_ids
 from mlx_spec.models.starter import GGUF_SHA256, installed_gguf
 from tests.models.tiny_gguf import TinyGGUF
 
