@@ -13,16 +13,18 @@ from typing import TypeVar
 
 import httpx2
 
-from mlx_spec.errors import DownloadError, DownloadFailure
+from mlx_spec.errors import DownloadError, DownloadFailure, StorageError
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.blob import BlobRequest, fetch_blob, remove_parts
 from mlx_spec.models.library.changes import Changes
+from mlx_spec.models.library.entries import check_disk_is_there
 from mlx_spec.models.library.refusal import EXPECTED, TRANSIENT, refusal
-from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, list_remote
+from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, check_shards, list_remote
 from mlx_spec.models.library.snapshot import link_snapshot
 from mlx_spec.models.library.speed import SpeedMeter
 from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
 from mlx_spec.models.library.stop import Stop, Stopped
+from mlx_spec.models.shards import INDEX
 from mlx_spec.models.staging import human_bytes
 
 T = TypeVar("T")
@@ -124,6 +126,7 @@ class Download:
 
     def _run(self) -> None:
         try:
+            check_disk_is_there(self._access.cache_folder)
             model = self._list()
             self._check_disk(model)
             self._fetch(model)
@@ -133,6 +136,8 @@ class Download:
             self._tell("done", folder=str(folder))
         except Stopped:
             pass
+        except StorageError as error:
+            self._tell("failed", kind="disk_full", message=str(error))
         except EXPECTED as error:
             told = refusal(error, self.repo_id, self._access)
             self._tell("failed", kind=told.kind, message=str(told), page=told.page)
@@ -182,6 +187,11 @@ class Download:
             httpx2.Client(timeout=timeout, follow_redirects=True) as client,
             ThreadPoolExecutor(self._limits.parallel_files, thread_name_prefix="blob") as pool,
         ):
+            for file in [file for file in files if file.path == INDEX]:
+                # Before gigabytes that would be of no use: the index may name weights that are not there.
+                self._fetch_file(model, file, client)
+                self._check_index(model, file)
+                files.remove(file)
             pending = [pool.submit(self._fetch_file, model, file, client) for file in files]
             try:
                 for future in pending:
@@ -192,6 +202,10 @@ class Download:
                 for future in pending:
                     future.cancel()
                 raise
+
+    def _check_index(self, model: RemoteModel, file: RemoteFile) -> None:
+        blob = self._access.repo_folder(self.repo_id) / "blobs" / file.etag
+        check_shards(self.repo_id, [one.path for one in model.files], blob.read_text(encoding="utf-8"))
 
     def _fetch_file(self, model: RemoteModel, file: RemoteFile, client: httpx2.Client) -> None:
         request = BlobRequest(
