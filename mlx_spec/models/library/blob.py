@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
-from urllib.parse import quote
 
 import filelock
 import httpx2
@@ -137,8 +136,7 @@ def _receive(
 def _answer(request: BlobRequest, client: httpx2.Client, start: int, stop: Stop) -> Iterator[httpx2.Response]:
     """The Hub's answer from byte `start` on. The token goes to the Hub only: httpx drops it at a redirect elsewhere."""
     access = request.access
-    # A name may hold what has a meaning in addresses: `#`, `?` and `%` stand for themselves.
-    url = f"{access.endpoint}/{request.repo_id}/resolve/{request.commit}/{quote(request.file.path)}"
+    url = access.file_address(request.repo_id, request.commit, request.file.path)
     # Compressed bytes could not be resumed.
     headers = {"Accept-Encoding": "identity"}
     if access.token:

@@ -10,8 +10,8 @@ from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
 from mlx_spec.models.folder import check_model_folder
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
-from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, reading_cache
-from mlx_spec.models.library.names import nearest
+from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
+from mlx_spec.models.library.names import nearest, split_revision
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.resources import data_folder
 
@@ -57,7 +57,7 @@ class Verification:
 def installed_models(access: HubAccess) -> list[InstalledModel]:
     """All models on this machine, whichever tool fetched them, by name. Models only, no data sets."""
     with reading_cache(access):
-        found = [_hub_model(entry) for entry in cache_entries(access)]
+        found = [_hub_model(entry, name) for entry in cache_entries(access) for name in entry.named()]
     return sorted([*found, *_imported_models()], key=lambda model: model.name.lower())
 
 
@@ -77,7 +77,7 @@ def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
     Weights are whole where their heads say so; what is small is compared with its checksum. Raises StorageError.
     """
     entry = cache_entry(repo_id, access)
-    folder = entry.snapshot() if entry is not None else None
+    folder = entry.snapshot(split_revision(repo_id)[1]) if entry is not None else None
     if folder is None or _problem(folder) is not None:
         return None
     with reading_cache(access):
@@ -88,18 +88,21 @@ def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
 def problem_of(repo_id: str, access: HubAccess) -> str | None:
     """What is wrong with what is here of a Hub model; None where it is whole or absent. Raises StorageError."""
     entry = cache_entry(repo_id, access)
-    return _hub_model(entry).problem if entry is not None else None
+    return _hub_model(entry, repo_id).problem if entry is not None and repo_id in entry.named() else None
 
 
 def total_bytes(access: HubAccess) -> int:
-    """What all installed models take on the disk."""
-    return sum(model.size_bytes for model in installed_models(access))
+    """What all installed models take on the disk; what several revisions share counts once."""
+    with reading_cache(access):
+        paths = [path for entry in cache_entries(access) for path in entry.places()]
+        stored = sum(path.stat().st_size for path in paths)
+    return stored + sum(model.size_bytes for model in _imported_models())
 
 
 def remove(name: str, access: HubAccess, *, dry_run: bool = False) -> Removal:
-    """Delete a model with all its revisions, or only tell what that would free.
+    """Delete a model with all its revisions, or the one that its name says; or only tell what that would free.
 
-    What other models share stays. Raises ModelNotFoundError, StorageError.
+    What other models and revisions share stays. Raises ModelNotFoundError, StorageError.
     """
     model = find_installed(name, access)
     try:
@@ -107,12 +110,13 @@ def remove(name: str, access: HubAccess, *, dry_run: bool = False) -> Removal:
             if not dry_run:
                 shutil.rmtree(model.folder)
             return Removal(name, model.size_bytes)
-        if not dry_run and (entry := cache_entry(name, access)) is not None:
-            entry.delete()
+        entry = cache_entry(name, access)
+        if entry is None:
+            return Removal(name, 0)
+        return Removal(name, entry.freed_by(name) if dry_run else entry.delete(name))
     except OSError as error:
         said = f"{name} cannot be removed from {model.folder} ({(error.strerror or str(error)).lower()})."
         raise StorageError(said, details=repr(error)) from error
-    return Removal(name, model.size_bytes)
 
 
 def verify(name: str, access: HubAccess) -> Verification:
@@ -125,8 +129,9 @@ def verify(name: str, access: HubAccess) -> Verification:
         raise ModelError(f"{name} was imported from a file, so there are no checksums of the Hub to compare with.")
     entry = cache_entry(name, access)
     with reading_cache(access):
-        files = entry.files() if entry is not None else {}
-        shown = {path: shown for shown, path in files.items()}  # a file that several names lead to is read once
+        meant = [] if entry is None else entry.snapshots() if name == entry.repo_id else [entry.named()[name]]
+        # A file that several names lead to is read once.
+        shown = {path: shown for folder in meant if folder for shown, path in files_of(folder).items()}
         wrong = [shown for path, shown in shown.items() if not path.is_file() or not _is_right(path)]
     return Verification(name, len(shown), tuple(sorted(wrong)))
 
@@ -179,11 +184,12 @@ def _move(old: Path, new: Path, size: int) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _hub_model(entry: CacheEntry) -> InstalledModel:
-    folder, files = entry.snapshot(), entry.stored()
+def _hub_model(entry: CacheEntry, name: str) -> InstalledModel:
+    folder = entry.named()[name]
+    files = entry.stored(name)
     problem = _problem(folder) if folder is not None else f"{entry.folder} is a link to a folder that is gone."
     return InstalledModel(
-        name=entry.repo_id,
+        name=name,
         folder=str(folder or entry.folder),
         source="hub",
         size_bytes=sum(file.st_size for file in files),

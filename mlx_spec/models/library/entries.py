@@ -14,6 +14,7 @@ from typing import Final
 
 from mlx_spec.errors import StorageError
 from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.names import split_revision
 
 _PREFIX: Final = "models--"
 
@@ -30,33 +31,86 @@ class CacheEntry:
         found = [path for path in (self.folder / "snapshots").glob("*") if path.is_dir()]
         return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
-    def snapshot(self) -> Path | None:
-        """What is meant by the model's name: the commit that `main` names, else the newest that is here."""
-        snapshots = self.snapshots()
-        try:
-            commit = (self.folder / "refs" / "main").read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            commit = ""
-        named = [path for path in snapshots if path.name == commit]
-        return next(iter(named or snapshots), None)
+    def named(self) -> dict[str, Path | None]:
+        """The names of what is here, each with the folder of its snapshot, and None where that is gone.
 
-    def stored(self) -> list[os.stat_result]:
-        """The files whose bytes lie here, begun ones too; links are none of them."""
-        tops = (self.folder / "blobs", self.folder / "snapshots")
-        places = [Path(top) / name for one in tops for top, _, names in os.walk(one) for name in names]
-        return [path.stat() for path in places if not path.is_symlink()]
+        The model's own name means the commit that `main` names. Where that never came, or another tool has fetched a
+        commit and named none, it means the newest that no other name stands for.
+        """
+        snapshots = {path.name: path for path in self.snapshots()}
+        refs = {ref: snapshots[commit] for ref, commit in self._refs().items() if commit in snapshots}
+        own = refs.pop("main", None)
+        if own is None:
+            own = next((path for path in snapshots.values() if path not in refs.values()), None)
+        others = {f"{self.repo_id}@{ref}": path for ref, path in sorted(refs.items())}
+        return ({self.repo_id: own} if own is not None or not others else {}) | others
 
-    def files(self) -> dict[str, Path]:
-        """The names that its snapshots have for their files, and where each leads: perhaps nowhere."""
-        found: dict[str, Path] = {}
-        for snapshot in self.snapshots():
-            for top, _, names in os.walk(snapshot):
-                for path in (Path(top) / name for name in names):
-                    found.setdefault(f"{path.relative_to(snapshot)}", path.resolve())
+    def snapshot(self, revision: str | None) -> Path | None:
+        """The folder of the model's own name, or at a revision of it; None where that is not here."""
+        return self.named().get(self.repo_id if revision is None else f"{self.repo_id}@{revision}")
+
+    def _refs(self) -> dict[str, str]:
+        """Which commits the branches, tags and commits that were asked for are."""
+        top, found = self.folder / "refs", {}
+        for path in sorted(top.rglob("*")):
+            try:
+                if path.is_file():
+                    found[path.relative_to(top).as_posix()] = path.read_text(encoding="utf-8").strip()
+            except (OSError, ValueError):
+                continue  # a damaged one names nothing
         return found
 
-    def delete(self) -> None:
-        """Remove all of it. Raises OSError."""
+    def places(self) -> list[Path]:
+        """Every file whose bytes lie here, begun ones too; links are none of them."""
+        tops = (self.folder / "blobs", self.folder / "snapshots")
+        places = [Path(top) / name for one in tops for top, _, names in os.walk(one) for name in names]
+        return [path for path in places if not path.is_symlink()]
+
+    def stored(self, name: str) -> list[os.stat_result]:
+        """The files that `name` takes: where it is the only name, whatever lies here; else those that its snapshots
+        lead to, also what they share with others."""
+        if len(self.named()) > 1:
+            paths = {path for snapshot in self._own(name) for path in files_of(snapshot).values() if path.is_file()}
+        else:
+            paths = set(self.places())
+        return [path.stat() for path in paths]
+
+    def freed_by(self, name: str) -> int:
+        """The bytes that deleting `name` would free."""
+        if len(self.named()) < 2:
+            return sum(file.st_size for file in self.stored(name))
+        return sum(path.stat().st_size for path in self._only_of(name))
+
+    def delete(self, name: str) -> int:
+        """Remove what `name` stands for, and older commits that have no name of their own with the model's; the bytes
+        that are free then. What other names stand for stays. Raises OSError."""
+        freed, alone, snapshots, named = self.freed_by(name), self._only_of(name), self._own(name), self.named()
+        if len(named) < 2:
+            self._delete_all()
+            return freed
+        others = [path for other, path in named.items() if other != name]
+        (self.folder / "refs" / (split_revision(name)[1] or "main")).unlink(missing_ok=True)
+        for snapshot in snapshots:
+            if snapshot not in others:
+                shutil.rmtree(snapshot)
+        for path in alone:
+            path.unlink(missing_ok=True)
+        return freed
+
+    def _own(self, name: str) -> list[Path]:
+        """The snapshots that `name` stands for; the model's own name also for those that have none."""
+        named = self.named()
+        others = [path for other, path in named.items() if other != name]
+        nameless = [path for path in self.snapshots() if path not in others] if name == self.repo_id else []
+        return list(dict.fromkeys(path for path in (named[name], *nameless) if path is not None))
+
+    def _only_of(self, name: str) -> list[Path]:
+        """The files whose bytes are here for `name` alone."""
+        others = {path for other in self.named() if other != name for path in self._own(other)}
+        wanted = {path for one in self._own(name) if one not in others for path in files_of(one).values()}
+        return [path for path in wanted - {path for one in others for path in files_of(one).values()} if path.is_file()]
+
+    def _delete_all(self) -> None:
         if self.folder.is_symlink():
             target = self.folder.resolve()
             if target.is_dir():
@@ -67,9 +121,9 @@ class CacheEntry:
 
 
 def cache_entry(repo_id: str, access: HubAccess) -> CacheEntry | None:
-    """The entry of a model, None where it has none. Raises StorageError where the cache cannot be reached."""
+    """The entry of a model, at whatever revision its name says; None where it has none. Raises StorageError."""
     with reading_cache(access):
-        entry = CacheEntry(repo_id, access.repo_folder(repo_id))
+        entry = CacheEntry(split_revision(repo_id)[0], access.repo_folder(repo_id))
         return entry if _is_one(entry.folder) else None
 
 
@@ -83,6 +137,12 @@ def cache_entries(access: HubAccess) -> list[CacheEntry]:
         return [
             CacheEntry(name.removeprefix(_PREFIX).replace("--", "/"), path) for name, path in found if _is_one(path)
         ]
+
+
+def files_of(snapshot: Path) -> dict[str, Path]:
+    """The names of a snapshot's files, and where each leads: perhaps nowhere."""
+    places = [Path(top) / name for top, _, names in os.walk(snapshot) for name in names]
+    return {str(path.relative_to(snapshot)): path.resolve() for path in places}
 
 
 @contextmanager

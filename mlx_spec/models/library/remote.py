@@ -11,6 +11,7 @@ from huggingface_hub.hf_api import ModelInfo
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.refusal import EXPECTED, refusal
 from mlx_spec.models.shards import INDEX, missing_shards
 
@@ -78,9 +79,13 @@ def cached_bytes(blobs: Path, file: RemoteFile) -> int:
 
 
 def list_remote(repo_id: str, access: HubAccess, revision: str | None = None) -> RemoteModel:
-    """Ask the Hub what a model consists of. Raises DownloadError, also for what could not be used or trusted."""
+    """Ask the Hub what a model consists of, at `revision`, else at that of its name.
+
+    Raises DownloadError, also for what could not be used or trusted.
+    """
+    name, named = split_revision(repo_id)
     try:
-        info = access.api.model_info(repo_id, revision=revision, files_metadata=True, timeout=_LISTING_TIMEOUT_S)
+        info = access.api.model_info(name, revision=revision or named, files_metadata=True, timeout=_LISTING_TIMEOUT_S)
     except (*EXPECTED, ValueError) as error:  # ValueError: an answer that is no JSON, a name that is none
         raise refusal(error, repo_id, access) from error
     # As it was asked for: the Hub may know it by a newer name, but the cache goes by this one.

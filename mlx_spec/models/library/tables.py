@@ -105,7 +105,7 @@ def follow_downloads(downloads: Downloads, repo_ids: Iterable[str]) -> None:
         TextColumn("{task.fields[told]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {repo_id: progress.add_task(repo_id.rpartition("/")[2], total=None, told="") for repo_id in wanted}
+        tasks = {repo_id: progress.add_task(repo_id.partition("/")[2], total=None, told="") for repo_id in wanted}
         while True:
             statuses = [downloads.status(repo_id) for repo_id in wanted]
             for status in statuses:
