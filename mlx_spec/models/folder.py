@@ -14,8 +14,10 @@ _READ: Final = frozenset({".json", ".jinja", ".model", ".safetensors", ".tiktoke
 _MAX_HEADER_BYTES: Final = 200_000_000
 
 
-def check_model_folder(folder: Path) -> dict[str, object]:
+def check_model_folder(folder: Path, *, wants_tokenizer: bool = True) -> dict[str, object]:
     """Check that `folder` holds configuration, whole weights and a tokenizer, and return `config.json`.
+
+    A head has no tokenizer of its own: without `wants_tokenizer` none is missed.
 
     Raises ModelNotFoundError when there is no folder, ModelError naming a missing file, CorruptModelError for a
     configuration that is not JSON, for truncated weights, or for a link to a file that is gone.
@@ -30,9 +32,14 @@ def check_model_folder(folder: Path) -> dict[str, object]:
     _check_shards(folder, [file.name for file in weights])
     for file in weights:
         _check_safetensors(file)
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if wants_tokenizer and not has_tokenizer(folder):
         raise ModelError(f"The model folder {folder} has no tokenizer: tokenizer.json is missing.")
     return config
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether one of the files that make a tokenizer is in `folder`."""
+    return any((folder / name).is_file() for name in _TOKENIZER_FILES)
 
 
 def read_config(folder: Path) -> dict[str, object]:

@@ -20,6 +20,7 @@ from mlx_spec.models.library.cache import cached_folder, installed_models, remov
 from mlx_spec.models.library.judge import judge
 from mlx_spec.models.library.remote import list_remote
 from mlx_spec.models.shards import INDEX, missing_shards
+from tests.drafters import published
 from tests.hub.contents import HubModel, folder_model, heavy_model, hub_file
 from tests.hub.fetching import access_to, check_cache, fetch
 from tests.hub.loopback import LoopbackHub, serving
@@ -129,6 +130,16 @@ def test_an_entry_without_main_is_listed_and_loaded(hub: LoopbackHub, access: Hu
     [model] = installed_models(access)
     hub.models.clear()
     assert hub_folder(REPO) == Path(model.folder) == access.repo_folder(REPO) / "snapshots" / commit
+
+
+def test_a_head_needs_no_tokenizer_to_be_whole(hub: LoopbackHub, access: HubAccess, tmp_path: Path) -> None:
+    for publish in (published.eagle1, published.eagle3):
+        name = f"org/{publish.__name__}"
+        hub.models[name] = folder_model(publish(tmp_path / publish.__name__)[0])
+        assert fetch(name, access).state == "done"
+        del hub.models[name]
+        assert hub_folder(name) == cached_folder(name, access)
+    assert all(model.usable for model in installed_models(access))
 
 
 def test_a_main_that_names_what_never_came_leaves_what_is_here(hub: LoopbackHub, access: HubAccess) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
-from mlx_spec.models.folder import check_model_folder
+from mlx_spec.models.folder import check_model_folder, has_tokenizer
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
 from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
@@ -222,10 +222,16 @@ def _imported(folder: Path) -> InstalledModel:
 def _problem(folder: Path) -> str | None:
     """What is wrong with a model's folder, None where it can be loaded."""
     try:
-        check_model_folder(folder)
+        check_model_folder(folder, wants_tokenizer=has_tokenizer(folder) or not _is_head(folder))
     except ModelError as error:
         return str(error)
     return None
+
+
+def _is_head(folder: Path) -> bool:
+    from mlx_spec.models.heads.checkpoint import head_kind  # which brings MLX: most folders are not asked
+
+    return head_kind(folder) is not None
 
 
 def _is_right(blob: Path) -> bool:
