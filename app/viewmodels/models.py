@@ -68,6 +68,7 @@ class ModelsViewModel(QObject):
         """Ask for everything, anew where it was asked before; the engine may be another."""
         self.client.watch()
         self.judgements.clear()
+        self.drafts.clear()
         self._pending.clear()
         self.client.fetch_installed()
         self.client.fetch_memory()
@@ -223,8 +224,11 @@ class ModelsViewModel(QObject):
         self._search()
 
     def _forget_judgements(self, names: set[str]) -> None:
-        """What is still to be fetched of them is another number now."""
-        for name in names:
-            self.judgements.pop(name, None)
-            self._pending.discard(name)  # what is being judged was asked before, and may count what is here no more
+        """What is still to be fetched of them is another number now, also of their other revisions: they share files.
+        What is being judged was asked before, and is asked once more."""
+        models = {name.partition("@")[0] for name in names}
+        for name in {*self.judgements, *self._pending}:
+            if name.partition("@")[0] in models:
+                self.judgements.pop(name, None)
+                self._pending.discard(name)
         self._ask_about_choice()

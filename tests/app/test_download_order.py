@@ -15,6 +15,7 @@ from app.engine_models import ModelsClient
 from app.engine_network import EngineAddress
 from app.speculation_client import SpeculationClient
 from app.viewmodels.models import ModelsViewModel
+from app.viewmodels.models_choice import Choice, Entry
 
 NAME = "org/model"
 
@@ -88,6 +89,18 @@ def test_a_download_done_once_more_is_looked_for_once_more(told: Told) -> None:
     assert told.looks == 1
     told.tell(all_of(9, one(9, "done")))
     assert told.looks == 2
+
+
+def test_what_was_being_judged_while_a_download_ended_is_judged_once_more(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(told.client, "judge", asked.append)
+    told.choose(Entry("a branch"), Choice(f"{NAME}@dev"))
+    told.tell(all_of(3, one(3, "done", "org/other")))
+    assert asked == [f"{NAME}@dev"]
+    told.tell(all_of(6, one(6, "done"), one(3, "done", "org/other")))
+    assert asked == [f"{NAME}@dev"] * 2, "both share files, and its answer may be of before"
 
 
 def test_another_run_of_the_engine_counts_anew(told: Told) -> None:
