@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QByteArray, QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkReply
 
+from app.download_records import parse_download, parse_downloads
 from app.engine_network import EngineAddress, EngineNetwork, body_of, status_of
 from app.model_records import (
     Refusal,
-    parse_download,
-    parse_downloads,
     parse_findings,
     parse_judgement,
     parse_memory,
@@ -47,15 +47,20 @@ _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "move": parse_place,
     "mirror": parse_place,
 }
+# Which of the tasks tell of the same thing; the others are told apart by their subject.
+_ABOUT: Final = {"memory": "memory", "place": "place", "move": "place", "mirror": "place"}
 
 
 class ModelsClient(QObject):
-    """Small requests, each answered by one signal, and the downloads as they change.
+    """Small requests, each answered by a signal, and the downloads as they change.
+
+    Requests run side by side, and an answer may overtake another. What was asked for before something that was already
+    told of the same thing is not told any more; a change tells how things are after it. Downloads are numbered.
 
     Signals:
         answered: (task, subject, value): the value that `task` brings, of the search words or the model `subject`.
         refused: (task, subject, Refusal): it did not come.
-        downloads_changed: the Downloads, a tuple; sent while `watch` is on.
+        downloads_changed: the DownloadList; sent while `watch` is on.
     """
 
     answered = Signal(str, str, object)
@@ -71,12 +76,22 @@ class ModelsClient(QObject):
         self._again = QTimer(self, singleShot=True, interval=_AGAIN_MS)
         self._again.timeout.connect(self._open_events)
         self._is_watching = False
+        self._num_asked = 0
+        self._order = count(1)
+        self._told: dict[tuple[str, str], int] = {}
+        """What was told last of each thing, by when it was asked for."""
 
     def set_address(self, address: EngineAddress) -> None:
-        """Send what follows to `address`; a watch goes on there."""
+        """Send what follows to `address`; a watch goes on there. What is under way comes to nothing."""
         self._network.address = address
+        self._told.clear()
         if self._is_watching:
             self.watch()
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer is still to come, the events' aside."""
+        return self._num_asked > 0
 
     def search(self, text: str) -> None:
         """Look for words, a name or an address: "search" brings Findings."""
@@ -165,8 +180,19 @@ class ModelsClient(QObject):
             reply = self._network.sendCustomRequest(request, QByteArray(method.encode()))
         else:
             reply = self._network.send_json(path, body, method=method, timeout_ms=timeout_ms)
+        self._num_asked += 1
         reply.setProperty("task", task)
         reply.setProperty("subject", subject)
+        reply.setProperty("asked", next(self._order) if method == "GET" else 0)
+
+    def _is_late(self, task: str, subject: str, asked: int) -> bool:
+        """Whether something later was told already. `asked` is 0 for a change, which tells what is when it is done."""
+        about = (_ABOUT.get(task, task), "" if task in _ABOUT else subject)
+        asked = asked or next(self._order)
+        if asked < self._told.get(about, 0):
+            return True
+        self._told[about] = asked
+        return False
 
     def _open_events(self) -> None:
         if self._network.address is None or self._events is not None:
@@ -200,8 +226,11 @@ class ModelsClient(QObject):
                 if self._is_watching:
                     self._again.start()
             return
+        self._num_asked -= 1
         status, body = status_of(reply), body_of(reply)
-        if status is None:
+        if self._is_late(task, subject, int(reply.property("asked"))):
+            return
+        if status is None or not self._network.is_of_this_engine(reply):
             self.refused.emit(task, subject, Refusal(self.tr(_GONE), "gone"))
             return
         try:

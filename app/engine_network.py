@@ -47,6 +47,10 @@ class EngineNetwork(QNetworkAccessManager):
         request.setHeader(QNetworkRequest.KnownHeaders.ContentTypeHeader, "application/json")
         return self.sendCustomRequest(request, QByteArray(method.encode()), QByteArray(json.dumps(body).encode()))
 
+    def is_of_this_engine(self, reply: QNetworkReply) -> bool:
+        """Whether a reply comes from where requests go now: an engine that was left may still be heard."""
+        return self.address is not None and reply.request().url().authority() == QUrl(self.address.url).authority()
+
 
 def status_of(reply: QNetworkReply) -> Any:
     """The HTTP status that came, or None where no answer did."""

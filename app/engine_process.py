@@ -120,22 +120,24 @@ class EngineProcess(QObject):
     def _reach(self, address: EngineAddress) -> None:
         self._let_go()
         self._set_state(EngineState.STARTING, self.tr("Reaching {0}…").format(address.url))
-        QTimer.singleShot(REACH_MS, self, lambda: self._tell_unreached(address))
-        self._watch(address)
+        health = self._watch(address)
+        QTimer.singleShot(REACH_MS, self, lambda: self._tell_unreached(address, health))
 
-    def _tell_unreached(self, address: EngineAddress) -> None:
-        if self.remote == address and self.state is EngineState.STARTING:
+    def _tell_unreached(self, address: EngineAddress, health: EngineHealth) -> None:
+        # By the watch, and not by the address: one that was left and chosen again has its own time.
+        if self._health is health and self.state is EngineState.STARTING:
             advice = self.tr(
                 "Look whether it runs there, and at the address in Settings. Reaching it goes on being tried."
             )
             self.gave_up.emit(Problem(self.tr("No engine answers at {0}.").format(address.url), advice, "", "none"))
 
-    def _watch(self, address: EngineAddress) -> None:
+    def _watch(self, address: EngineAddress) -> EngineHealth:
         self.address = address
         self.address_changed.emit(address)
-        self._health = EngineHealth(address.url, self)
-        self._health.answered.connect(self._on_health)
-        self._health.start()
+        health = self._health = EngineHealth(address.url, self)
+        health.answered.connect(self._on_health)
+        health.start()
+        return health
 
     def _launch(self) -> None:
         address = EngineAddress(f"http://127.0.0.1:{(port := free_port())}", secrets.token_urlsafe(32))

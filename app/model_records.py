@@ -7,9 +7,6 @@ from typing import Any, Literal
 Room = Literal["fits", "tight", "no", "unknown"]
 Json = Mapping[str, Any]
 
-UNDER_WAY = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
-"""The states of a download that end by themselves."""
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -101,32 +98,6 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
-    """A download at one moment; `kind`, `message` and `page` say what went wrong or is waited for."""
-
-    repo_id: str
-    state: str
-    total_bytes: int | None
-    done_bytes: int
-    speed_bytes_s: float | None
-    left_s: float | None
-    retry_in_s: float | None
-    kind: str
-    message: str
-    page: str
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether it ends by itself."""
-        return self.state in UNDER_WAY
-
-    @property
-    def fraction(self) -> float | None:
-        """How much has arrived, 0 to 1; None until the whole is known."""
-        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else None
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlace:
     """Where the engine looks for models, where they lie once they were moved, and the hub that is asked."""
 
@@ -166,10 +137,10 @@ def parse_pairs(body: Json) -> tuple[Pair, ...]:
             str(one["name"]),
             str(one["target"]),
             str(one["draft"]),
-            _text(one.get("note")),
-            _text(one.get("kind")) or "same",
+            text_of(one.get("note")),
+            text_of(one.get("kind")) or "same",
             one.get("verified") is True,
-            _text(one.get("published")),
+            text_of(one.get("published")),
         )
         for one in body["pairs"]
     )
@@ -181,12 +152,12 @@ def parse_findings(body: Json) -> Findings:
         ModelGroup(str(group["base"]), tuple(_found(one) for one in group["models"])) for group in body["available"]
     )
     near = tuple(str(name) for name in body.get("near") or ())
-    return Findings(parse_pairs(body), _installed(body["installed"]), groups, near, _text(body.get("offline")))
+    return Findings(parse_pairs(body), _installed(body["installed"]), groups, near, text_of(body.get("offline")))
 
 
 def parse_stock(body: Json) -> Stock:
     """The answer of /v1/models/installed."""
-    return Stock(_installed(body["models"]), int(body["total_bytes"]), _text(body.get("folder")))
+    return Stock(_installed(body["models"]), int(body["total_bytes"]), text_of(body.get("folder")))
 
 
 def parse_place(body: Json) -> ModelPlace:
@@ -199,9 +170,9 @@ def parse_place(body: Json) -> ModelPlace:
 def parse_memory(body: Json) -> LoadedMemory:
     """The answer of /v1/models/memory."""
     expected = body.get("expected") or {}
-    needed, context = _whole(expected.get("needed_bytes")), int(expected.get("context_tokens") or 0)
+    needed, context = whole_of(expected.get("needed_bytes")), int(expected.get("context_tokens") or 0)
     return LoadedMemory(
-        int(body["models_bytes"]), int(body["process_bytes"]), needed, context, _number(body.get("unload_after_s"))
+        int(body["models_bytes"]), int(body["process_bytes"]), needed, context, number_of(body.get("unload_after_s"))
     )
 
 
@@ -213,60 +184,39 @@ def parse_judgement(body: Json) -> Judgement:
         repo_id=str(body["repo_id"]),
         fetch_bytes=int(body["fetch_bytes"]),
         total_bytes=int(body["total_bytes"]),
-        licence=_text(body.get("licence")),
+        licence=text_of(body.get("licence")),
         gated=body.get("gated") is True,
-        model_type=_text(body.get("model_type")),
+        model_type=text_of(body.get("model_type")),
         supported=body.get("supported"),
-        longest_context_tokens=_whole(body.get("longest_context_tokens")),
+        longest_context_tokens=whole_of(body.get("longest_context_tokens")),
         context_tokens=int(body.get("context_tokens") or 0),
-        weights_bytes=_whole(memory.get("weights_bytes")),
-        cache_bytes=_whole(memory.get("cache_bytes")),
-        working_bytes=_whole(memory.get("working_bytes")),
-        needed_bytes=_whole(body.get("needed_bytes")),
+        weights_bytes=whole_of(memory.get("weights_bytes")),
+        cache_bytes=whole_of(memory.get("cache_bytes")),
+        working_bytes=whole_of(memory.get("working_bytes")),
+        needed_bytes=whole_of(body.get("needed_bytes")),
         available_bytes=int(body["available_bytes"]),
         room=room if room in ("fits", "tight", "no") else "unknown",
-        reason=_text(body.get("reason")),
-        page=_text(body.get("page")),
-    )
-
-
-def parse_downloads(body: Json) -> tuple[Download, ...]:
-    """How all downloads stand."""
-    return tuple(parse_download(one) for one in body["downloads"])
-
-
-def parse_download(body: Json) -> Download:
-    """How one download stands."""
-    return Download(
-        repo_id=str(body["repo_id"]),
-        state=str(body["state"]),
-        total_bytes=_whole(body.get("total_bytes")),
-        done_bytes=int(body.get("done_bytes") or 0),
-        speed_bytes_s=_number(body.get("speed_bytes_s")),
-        left_s=_number(body.get("left_s")),
-        retry_in_s=_number(body.get("retry_in_s")),
-        kind=_text(body.get("kind")),
-        message=_text(body.get("message")),
-        page=_text(body.get("page")),
+        reason=text_of(body.get("reason")),
+        page=text_of(body.get("page")),
     )
 
 
 def parse_refusal(body: Json) -> Refusal:
     """The `error` object of `body`."""
     error = body["error"]
-    return Refusal(str(error["message"]), _text(error.get("code")), _text(error.get("page")))
+    return Refusal(str(error["message"]), text_of(error.get("code")), text_of(error.get("page")))
 
 
 def _installed(models: Sequence[Json]) -> tuple[InstalledModel, ...]:
     return tuple(
         InstalledModel(
             name=str(one["name"]),
-            folder=_text(one.get("folder")),
-            source=_text(one.get("source")),
+            folder=text_of(one.get("folder")),
+            source=text_of(one.get("source")),
             size_bytes=int(one["size_bytes"]),
             last_used_s=float(one.get("last_used_s") or 0),
             usable=one.get("usable") is not False,
-            problem=_text(one.get("problem")),
+            problem=text_of(one.get("problem")),
         )
         for one in models
     )
@@ -275,20 +225,23 @@ def _installed(models: Sequence[Json]) -> tuple[InstalledModel, ...]:
 def _found(one: Json) -> FoundModel:
     return FoundModel(
         repo_id=str(one["repo_id"]),
-        variant=_text(one.get("variant")),
+        variant=text_of(one.get("variant")),
         downloads=int(one.get("downloads") or 0),
         gated=one.get("gated") is True,
         installed=one.get("installed") is True,
     )
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A string of the engine's, empty where it tells none."""
     return value if isinstance(value, str) else ""
 
 
-def _whole(value: object) -> int | None:
+def whole_of(value: object) -> int | None:
+    """A whole number of the engine's, None where it tells none."""
     return int(value) if isinstance(value, int | float) else None
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """A number of the engine's, None where it tells none."""
     return float(value) if isinstance(value, int | float) else None

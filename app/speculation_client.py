@@ -1,6 +1,7 @@
 """Asks the engine about the machine, and steers an answer under way, beside the stream that carries the answer."""
 
 import json
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ SETTINGS = "/v1/speculation/settings"
 
 
 class SpeculationClient(QObject):
-    """Small requests, each answered by a signal.
+    """Small requests, each answered by a signal. Changes go one after the other: of two under way side by side nobody
+    knows which one the engine takes last.
 
     Signals:
         machine_told: a Machine; with nothing known where the engine did not measure it.
@@ -33,10 +35,13 @@ class SpeculationClient(QObject):
         super().__init__(parent)
         self._network = EngineNetwork(self)
         self._network.finished.connect(self._on_reply)
+        self._changes: deque[dict[str, Any]] = deque()
+        self._is_steering = False
 
     def set_address(self, address: EngineAddress) -> None:
-        """Send what follows to `address`."""
+        """Send what follows to `address`; what waited was for an answer of the engine before."""
         self._network.address = address
+        self._changes.clear()
 
     def fetch_machine(self) -> None:
         """Ask what was measured of the machine."""
@@ -46,15 +51,22 @@ class SpeculationClient(QObject):
     def steer(self, request_id: str | None, changes: Mapping[str, Any]) -> None:
         """Change the answer `request_id`, or the one under way."""
         if self._network.address is not None:
-            body = dict(changes) | ({"request": request_id} if request_id else {})
-            self._network.send_json(SETTINGS, body, timeout_ms=_TIMEOUT_MS)
+            self._changes.append(dict(changes) | ({"request": request_id} if request_id else {}))
+            self._next_change()
+
+    def _next_change(self) -> None:
+        if self._changes and not self._is_steering:
+            self._is_steering = True
+            self._network.send_json(SETTINGS, self._changes.popleft(), timeout_ms=_TIMEOUT_MS)
 
     def _on_reply(self, reply: QNetworkReply) -> None:
         reply.deleteLater()
-        if reply.url().path() == MACHINE:
-            self.machine_told.emit(parse_machine(body_of(reply)))
-        else:
+        if reply.url().path() == SETTINGS:
+            self._is_steering = False
             self._on_steered(reply)
+            self._next_change()
+        elif self._network.is_of_this_engine(reply):
+            self.machine_told.emit(parse_machine(body_of(reply)))
 
     def _on_steered(self, reply: QNetworkReply) -> None:
         if status_of(reply) == 200:

@@ -79,6 +79,8 @@ class TokenCounter(QObject):
         reply.deleteLater()
         content = body_of(reply)
         try:
+            if not self._network.is_of_this_engine(reply):
+                raise ValueError("another engine counts with another tokenizer")
             told = json.loads(content)
             if status_of(reply) != 200:
                 self.failed.emit(key, str(told["error"]["message"]))

@@ -2,8 +2,9 @@
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.download_records import Download, DownloadList
 from app.engine_models import ModelsClient
-from app.model_records import Download, Findings, InstalledModel, Judgement, LoadedMemory, Pair, Refusal, Stock
+from app.model_records import Findings, InstalledModel, Judgement, LoadedMemory, Pair, Refusal, Stock
 from app.model_sizes import told_bytes
 from app.viewmodels.models_choice import Choice, Entry, Verdict, weigh
 
@@ -49,7 +50,7 @@ class ModelsViewModel(QObject):
         """Why the last search brought nothing."""
         self.is_searching = False
         self.stock = Stock()
-        self.downloads: tuple[Download, ...] = ()
+        self.downloads = DownloadList()
         self.entry = Entry("")
         self.choice: Choice | None = None
         self.judgements: dict[str, Judgement | Refusal] = {}
@@ -67,6 +68,7 @@ class ModelsViewModel(QObject):
         """Ask for everything, anew where it was asked before; the engine may be another."""
         self.client.watch()
         self.judgements.clear()
+        self.drafts.clear()
         self._pending.clear()
         self.client.fetch_installed()
         self.client.fetch_memory()
@@ -124,7 +126,7 @@ class ModelsViewModel(QObject):
 
     def download_of(self, name: str) -> Download | None:
         """The download of that model, where there is one."""
-        return next((one for one in self.downloads if one.repo_id == name), None)
+        return self.downloads.of(name)
 
     def _search(self) -> None:
         self._typing.stop()
@@ -156,12 +158,8 @@ class ModelsViewModel(QObject):
                 self.drafts[subject] = value
                 self.judged.emit()
             case "download", Download():
-                self._on_downloads(
-                    tuple(value if one.repo_id == value.repo_id else one for one in self.downloads)
-                    if self.download_of(value.repo_id)
-                    else (*self.downloads, value)
-                )
-            case "downloads", tuple():
+                self._take_downloads(self.downloads.with_one(value))
+            case "downloads", DownloadList():
                 self._on_downloads(value)
             case "verify", tuple():
                 self._on_verified(subject, value)
@@ -175,8 +173,7 @@ class ModelsViewModel(QObject):
             case "token", bool():
                 kept = self.tr("The token is kept in the keychain: try again what needed it.")
                 self.told.emit(kept if value else self.tr("No token could be kept on this machine: set HF_TOKEN."))
-                self.judgements.clear()
-                self._ask_about_choice()
+                self._forget_judgements({*self.judgements, *self._pending})
 
     def _on_refusal(self, task: str, subject: str, refusal: Refusal) -> None:
         if task == "search":
@@ -202,15 +199,16 @@ class ModelsViewModel(QObject):
         self.judgements[name] = value
         self.judged.emit()
 
-    def _on_downloads(self, downloads: tuple[Download, ...]) -> None:
-        before = {one.repo_id: one.state for one in self.downloads}
-        self.downloads = downloads
-        changed = {one.repo_id for one in downloads if before.get(one.repo_id) != one.state}
-        ended = {one.repo_id for one in downloads if one.state in ("done", "cancelled", "failed")} & changed
-        if ended:
+    def _on_downloads(self, told: DownloadList) -> None:
+        self._take_downloads(self.downloads.with_all(told))
+
+    def _take_downloads(self, later: DownloadList) -> None:
+        before, self.downloads = self.downloads, later
+        if ended := later.ended_since(before):
             self._forget_judgements(ended)
             self.client.fetch_installed()
-        self.downloads_changed.emit()
+        if later != before:
+            self.downloads_changed.emit()
 
     def _on_verified(self, name: str, wrong: tuple[str, ...]) -> None:
         self.verifying.discard(name)
@@ -226,7 +224,11 @@ class ModelsViewModel(QObject):
         self._search()
 
     def _forget_judgements(self, names: set[str]) -> None:
-        """What is still to be fetched of them is another number now."""
-        for name in names:
-            self.judgements.pop(name, None)
+        """What is still to be fetched of them is another number now, also of their other revisions: they share files.
+        What is being judged was asked before, and is asked once more."""
+        models = {name.partition("@")[0] for name in names}
+        for name in {*self.judgements, *self._pending}:
+            if name.partition("@")[0] in models:
+                self.judgements.pop(name, None)
+                self._pending.discard(name)
         self._ask_about_choice()

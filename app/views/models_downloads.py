@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from app.model_records import Download
+from app.download_records import Download
 from app.typography import scaled
 from app.viewmodels.models import ModelsViewModel
 from app.views.elided_label import ElidedLabel
@@ -126,7 +126,7 @@ class DownloadsView(QFrame):
 
     def refresh(self) -> None:
         """Show how all stand. Rows stay where they are, so that a button does not go from under the pointer."""
-        downloads = {one.repo_id: one for one in self._models.downloads}
+        downloads = {one.repo_id: one for one in self._models.downloads.downloads}
         for name in [name for name in self.rows if name not in downloads]:
             self.rows.pop(name).deleteLater()
         for name, download in downloads.items():

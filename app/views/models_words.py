@@ -2,7 +2,8 @@
 
 from PySide6.QtCore import QCoreApplication
 
-from app.model_records import Download, Judgement
+from app.download_records import Download
+from app.model_records import Judgement
 from app.model_sizes import told_bytes, told_time
 from app.viewmodels.models_choice import Verdict
 

@@ -6,7 +6,7 @@ from typing import Final
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.gguf import Progress
 from mlx_spec.models.library.access import hub_access
-from mlx_spec.models.library.cache import cached_folder
+from mlx_spec.models.library.cache import cached_folder, problem_of
 from mlx_spec.models.library.download import Download
 from mlx_spec.models.library.names import looks_like_hub_id
 
@@ -36,5 +36,8 @@ def hub_folder(repo_id: str, progress: Progress | None = None) -> Path:
         download.pause()  # where this is left by an exception; without effect on a download that is over
     status = download.status()
     if status.folder is None:
-        raise DownloadError(status.message or f"{repo_id} was not fetched.", status.kind or "server", page=status.page)
+        said = status.message or f"{repo_id} was not fetched."
+        if problem := problem_of(repo_id, access):
+            said += f" What is here of it cannot be used: {problem}"
+        raise DownloadError(said, status.kind or "server", page=status.page)
     return Path(status.folder)

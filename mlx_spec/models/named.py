@@ -8,6 +8,7 @@ from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.gguf_parts import is_gguf, model_name, part_paths
 from mlx_spec.models.hub import hub_folder, looks_like_hub_id
+from mlx_spec.models.library.names import is_address, repo_id_of
 from mlx_spec.models.pairs import PAIRS, STARTER, find_pair
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
 from mlx_spec.resources import data_folder, resources_folder
@@ -45,8 +46,9 @@ def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
         return imported_folder(path, progress=progress), model_name(path)
     if path.is_dir():
         return path, path.resolve().name
-    if looks_like_hub_id(name):
-        return hub_folder(name, progress), name.rpartition("/")[2]
+    if is_address(name) or looks_like_hub_id(name):
+        repo_id = repo_id_of(name)
+        return hub_folder(repo_id, progress), repo_id.partition("/")[2]
     if path.is_absolute() or name.startswith(("~", ".")):
         raise ModelNotFoundError(f"There is no model folder {name}.")
     find_pair(name)

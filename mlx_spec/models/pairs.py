@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
+from mlx_spec.models.library.names import looks_like_hub_id, split_revision
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.models.token_map import shared_part
 from mlx_spec.models.vocabulary import Vocabulary, token_bytes
@@ -62,7 +63,8 @@ def recommend(target: str) -> list[Pair]:
 
     `target` is a Hub id, a file or folder name, or the name of a pair. Its publisher and quantisation do not matter.
     """
-    family = _family(PAIRS[target].target if target in PAIRS else target)
+    name = PAIRS[target].target if target in PAIRS else target
+    family = _family(split_revision(name)[0] if looks_like_hub_id(name) else name)
     return [pair for pair in PAIRS.values() if _family(pair.target) == family]
 
 

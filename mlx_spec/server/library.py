@@ -5,6 +5,7 @@ request that needs it.
 """
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -30,8 +31,12 @@ from mlx_spec.server.schemas import RequestError
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
     from mlx_spec.models.library.downloads import Downloads
+    from mlx_spec.models.library.status import DownloadStatus
 
-_POLL_S: Final = 0.25
+# Bytes arrive by the hundred pieces a second, and nobody reads so fast.
+_GAP_S: Final = 0.1
+# Speeds fall and waits run down without anything else changing.
+_CLOCK_S: Final = 0.5
 _PING_S: Final = 10
 _UNDER_WAY: Final = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
 
@@ -143,7 +148,7 @@ class LibraryRoutes:
     async def add(self, request: Request) -> Response:
         """Queue the model `{"name": …}`, or go on with it."""
         name = await field_of(request, "name")
-        return await answered(lambda: self._all_downloads().add(name).to_dict())
+        return await answered(lambda: self._told(self._all_downloads().add(name)))
 
     async def change(self, request: Request) -> Response:
         """Pause, resume or cancel a download."""
@@ -156,7 +161,7 @@ class LibraryRoutes:
             if action == "resume":
                 downloads.status(name)  # only what is on the list can go on
             act_on: Callable[[str], Any] = getattr(downloads, action)
-            return dict(act_on(name).to_dict())
+            return self._told(act_on(name))
 
         return await answered(act)
 
@@ -223,19 +228,14 @@ class LibraryRoutes:
 
     async def events(self, request: Request) -> Response:
         """Server-sent events: how all downloads stand, now and after every change."""
-        return EventSourceResponse(self._changes(), ping=_PING_S, sep="\n")
+        downloads = await run_in_threadpool(self._all_downloads)
+        return EventSourceResponse(changes_of(downloads), ping=_PING_S, sep="\n")
 
-    async def _changes(self) -> AsyncIterator[str]:
-        told: Json | None = None
-        while True:
-            now = await run_in_threadpool(self._statuses)
-            if now != told:
-                told = now
-                yield json.dumps(now)
-            await asyncio.sleep(_POLL_S)
+    def _told(self, status: "DownloadStatus") -> Json:
+        return {"run": self._all_downloads().run} | status.to_dict()
 
     def _statuses(self) -> Json:
-        return {"downloads": [status.to_dict() for status in self._all_downloads().statuses()]}
+        return self._all_downloads().listing().to_dict()
 
     def _all_downloads(self) -> "Downloads":
         from mlx_spec.models.library.downloads import Downloads
@@ -245,6 +245,26 @@ class LibraryRoutes:
                 self._downloads = Downloads(data_folder() / "downloads")
                 self._downloads.restore()
             return self._downloads
+
+
+async def changes_of(downloads: "Downloads") -> AsyncIterator[str]:
+    """The list, now and after every change. It goes by the change itself, not by how the list looked before: what was
+    forgotten, added and done again since then looks the same."""
+    loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        if not woken.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+                loop.call_soon_threadsafe(woken.set)
+
+    with downloads.changes.listening(wake):
+        while True:
+            woken.clear()  # before the list is read: what changes after that wakes again
+            now = await run_in_threadpool(downloads.listing)
+            yield json.dumps(now.to_dict())
+            await asyncio.sleep(_GAP_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), _CLOCK_S if now.has_clocks else None)
 
 
 def _access() -> "HubAccess":

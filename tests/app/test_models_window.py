@@ -125,7 +125,7 @@ def guest(onlooker: Person) -> Iterator[Person]:
     yield onlooker
     client, models = onlooker.models.client, onlooker.models
     onlooker.until(lambda: onlooker.main.engine.state is EngineState.READY)
-    for download in models.downloads:
+    for download in models.downloads.downloads:
         onlooker.answer("downloads", lambda name=download.repo_id: client.forget_download(name))
     onlooker.answer("installed", client.fetch_installed)
     for model in models.stock.models:

@@ -63,12 +63,21 @@ def _sha256_of_zeros(count: int) -> "hashlib._Hash":
 
 @dataclass(slots=True)
 class HubModel:
-    """A repository. `gated` and `private` need a token; `facts` go into what the Hub says of it."""
+    """A repository. `gated` and `private` need a token; `facts` go into what the Hub says of it. `branches` hold other
+    contents under names of their own."""
 
     files: dict[str, HubFile]
     gated: bool = False
     private: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    branches: dict[str, "HubModel"] = field(default_factory=dict)
+
+    def at(self, revision: str | None) -> "HubModel | None":
+        """What a branch, tag or commit of it holds."""
+        for name, held in (("main", self), *self.branches.items()):
+            if (revision or "main") in (name, held.commit):
+                return held
+        return None
 
     @property
     def commit(self) -> str:

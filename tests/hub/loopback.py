@@ -67,7 +67,8 @@ class LoopbackHub:
 
     def blob(self, sha256: str) -> HubFile:
         """The file of this hash."""
-        return next(f for m in self.models.values() for f in m.files.values() if f.sha256 == sha256)
+        models = [one for model in self.models.values() for one in (model, *model.branches.values())]
+        return next(f for model in models for f in model.files.values() if f.sha256 == sha256)
 
 
 @contextmanager
@@ -140,11 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(400, {"error": "the Hub's token reached the blob store"})
             else:
                 self._send_file(self.hub.blob(path.rpartition("/")[2]), {}, fault)
-        elif found := _RESOLVE.fullmatch(path):
+        elif found := _RESOLVE.fullmatch(url.path):  # as it came: a slash in a revision is written %2F
             self._resolve(found, fault)
         elif path == "/api/models":
             self._search(parse_qs(url.query))
-        elif found := _API.fullmatch(path):
+        elif found := _API.fullmatch(url.path):
             self._facts(found)
         else:
             self._say(404, {"error": "no such path"})
@@ -158,10 +159,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(401, {"error": said}, {"X-Error-Message": said})
         elif model is None or (model.private and not authorized):
             self._say(404 if authorized else 401, {}, {"X-Error-Code": "RepoNotFound"})
-        elif found["revision"] not in (None, "main", model.commit):
+        elif (revision := model.at(found["revision"] and unquote(found["revision"]))) is None:
             self._say(404, {}, {"X-Error-Code": "RevisionNotFound"})
         else:
-            return model
+            return revision
         return None
 
     def _resolve(self, found: re.Match[str], fault: Fault | None) -> None:
@@ -171,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         if model.gated and self.headers.get("authorization") is None:
             self._say(401, {}, {"X-Error-Code": "GatedRepo"})
             return
-        file = model.files.get(found["path"])
+        file = model.files.get(unquote(found["path"]))
         if file is None:
             self._say(404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": model.commit})
             return

@@ -1,7 +1,9 @@
 """The queue of downloads: its order, what survives the process, and names of every form."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +107,49 @@ def test_what_was_going_on_goes_on_and_what_was_paused_stays_paused(
     third = queue(access, tmp_path)
     third.restore()
     assert [status.repo_id for status in third.statuses()] == [TWO]
+
+
+def test_the_same_number_is_the_same_state_and_a_higher_one_is_later(downloads: Downloads, hub: LoopbackHub) -> None:
+    hub.bytes_per_second = 3e6
+    seen: list[tuple[int, tuple[tuple[str, int, str, int], ...]]] = [(0, ())]
+    stopped = threading.Event()
+
+    def look() -> None:
+        while not stopped.is_set():
+            downloads.changes.wait_for(lambda: stopped.is_set() or downloads.listing().revision > seen[-1][0])
+            told = downloads.listing()
+            statuses = tuple((one.repo_id, one.revision, one.state, one.done_bytes) for one in told.downloads)
+            seen.append((told.revision, statuses))
+
+    onlooker = threading.Thread(target=look)
+    onlooker.start()
+    for _ in range(3):
+        downloads.add(ONE)
+        downloads.add(TWO)
+        assert downloads.wait(TWO, 60).state == "done"
+        downloads.forget(ONE)
+        downloads.forget(TWO)
+    stopped.set()
+    downloads.add(ONE)
+    onlooker.join()
+    numbers = [number for number, _ in seen]
+    assert numbers == sorted(numbers)
+    assert len(set(seen)) == len(set(numbers)) > 3
+    for _, statuses in seen:
+        assert len({revision for _, revision, _, _ in statuses}) == len(statuses), "each change has its own number"
+
+
+def test_who_waits_is_woken_by_the_end_and_by_being_forgotten(downloads: Downloads, hub: LoopbackHub) -> None:
+    hub.models[ONE].gated = True
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(downloads.changes.wait_for, lambda: bool(downloads.statuses()), 20)
+        downloads.add(ONE)
+        assert waiting.result()
+        ended = pool.submit(downloads.wait, ONE)
+        assert ended.result(20).state == "failed"
+        gone = pool.submit(downloads.changes.wait_for, lambda: not downloads.statuses(), 20)
+        downloads.forget(ONE)
+        assert gone.result()
 
 
 def test_a_failed_one_is_tried_again_when_asked(downloads: Downloads, hub: LoopbackHub) -> None:

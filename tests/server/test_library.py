@@ -1,5 +1,7 @@
 """/v1/models/…: finding, judging, fetching and keeping models over HTTP, against a loopback Hub."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from mlx_spec.models.library.downloads import Downloads
+from mlx_spec.server.library import changes_of
 from tests.hub.contents import heavy_model
 from tests.hub.faults import Fault
 from tests.hub.fetching import check_cache, until
@@ -83,6 +87,53 @@ def test_events_tell_every_state_until_it_is_done(server: Live, hub: LoopbackHub
     assert {"downloading", "done"} <= set(seen)
 
 
+def test_a_download_done_again_between_two_looks_is_told_though_it_looks_as_before(
+    hub: LoopbackHub, lookahead_home: Path
+) -> None:
+    downloads = Downloads(lookahead_home / "downloads")
+    downloads.add(REPO)
+    assert downloads.wait(REPO, 20).state == "done"
+
+    async def look_twice() -> tuple[Any, Any]:
+        events = changes_of(downloads)
+        first = json.loads(await anext(events))
+        # All of this is between two looks: nothing is read of the stream meanwhile.
+        downloads.forget(REPO)
+        downloads.add(REPO)
+        downloads.wait(REPO, 20)
+        second = json.loads(await asyncio.wait_for(anext(events), 20))
+        await events.aclose()
+        return first, second
+
+    first, second = asyncio.run(look_twice())
+    [status], [again] = first["downloads"], second["downloads"]
+    assert status | {"revision": 0} == again | {"revision": 0}, "by how it looks nothing has changed"
+    assert status["revision"] <= first["revision"] < again["revision"] <= second["revision"]
+    assert first["run"] == second["run"]
+    downloads.close()
+
+
+def test_a_stream_at_rest_is_woken_by_every_change(hub: LoopbackHub, lookahead_home: Path) -> None:
+    hub.models[REPO].gated = True
+    downloads = Downloads(lookahead_home / "downloads")
+
+    async def follow() -> list[tuple[int, str]]:
+        told: list[tuple[int, str]] = []
+        async with contextlib.aclosing(changes_of(downloads)) as events:
+            assert json.loads(await anext(events))["downloads"] == []
+            downloads.add(REPO)
+            async for event in events:
+                [status] = json.loads(event)["downloads"]
+                told.append((status["revision"], status["state"]))
+                if status["state"] == "failed":
+                    return told
+        raise AssertionError("the stream ended by itself")
+
+    told = asyncio.run(asyncio.wait_for(follow(), 30))
+    assert told == sorted(told), "no event is older than one before it"
+    downloads.close()
+
+
 def test_pause_resume_and_cancel(server: Live, hub: LoopbackHub) -> None:
     hub.bytes_per_second = 300_000
     post(server, "downloads", name=REPO)
@@ -93,12 +144,13 @@ def test_pause_resume_and_cancel(server: Live, hub: LoopbackHub) -> None:
     post(server, f"downloads/{REPO}/resume")
     until(lambda: states(server)[REPO] == "downloading")
     assert post(server, f"downloads/{REPO}/cancel")["state"] == "cancelled"
-    assert server.http.delete(f"/v1/models/downloads/{REPO}").json() == {"downloads": []}
+    before = get(server, "downloads")
+    after = server.http.delete(f"/v1/models/downloads/{REPO}").json()
+    assert (after["run"], after["downloads"]) == (before["run"], [])
+    assert after["revision"] > before["revision"]
 
 
 def test_an_unfinished_download_goes_on_in_the_next_process(hub: LoopbackHub, lookahead_home: Any) -> None:
-    from mlx_spec.models.library.downloads import Downloads
-
     hub.bytes_per_second = 300_000
     earlier = Downloads(lookahead_home / "downloads")
     earlier.add(REPO)

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import huggingface_hub
 import keyring
@@ -13,6 +13,7 @@ import keyring.errors
 from huggingface_hub import HfApi, constants
 
 from mlx_spec.errors import ConfigError, StorageError
+from mlx_spec.models.library.names import split_revision
 from mlx_spec.resources import data_folder
 
 _SERVICE: Final = "Lookahead"
@@ -40,8 +41,17 @@ class HubAccess:
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="lookahead")
 
     def repo_folder(self, repo_id: str) -> Path:
-        """Where the cache keeps a model: `blobs`, `snapshots` and `refs` are inside."""
-        return self.cache_folder / f"models--{repo_id.replace('/', '--')}"
+        """Where the cache keeps a model with all its revisions: `blobs`, `snapshots` and `refs` are inside."""
+        return self.cache_folder / f"models--{split_revision(repo_id)[0].replace('/', '--')}"
+
+    def page(self, repo_id: str) -> str:
+        """Where a person reads about a model."""
+        name, revision = split_revision(repo_id)
+        return f"{self.endpoint}/{name}" + (f"/tree/{quote(revision, safe='')}" if revision else "")
+
+    def file_address(self, repo_id: str, commit: str, path: str) -> str:
+        """Where a file of a model is fetched. In its name `#`, `?` and `%` stand for themselves."""
+        return f"{self.endpoint}/{split_revision(repo_id)[0]}/resolve/{commit}/{quote(path)}"
 
 
 def hub_access(*, endpoint: str | None = None, token: str | None = None) -> HubAccess:

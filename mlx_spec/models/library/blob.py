@@ -18,7 +18,7 @@ from huggingface_hub.utils._http import hf_raise_for_status
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.checksum import Checksum
+from mlx_spec.models.library.checksum import Checksum, file_matches
 from mlx_spec.models.library.remote import RemoteFile
 from mlx_spec.models.library.stop import Stop
 from mlx_spec.models.staging import human_bytes
@@ -63,9 +63,24 @@ def fetch_blob(request: BlobRequest, client: httpx2.Client, stop: Stop, tell: Te
     """
     request.blob.parent.mkdir(parents=True, exist_ok=True)
     with _locked(request.lock, stop, lambda: tell(_size(request.part))):
-        if not request.blob.is_file():
+        if not _is_whole(request):
             _complete(request, client, stop, tell)
         tell(request.file.size_bytes)
+
+
+def _is_whole(request: BlobRequest) -> bool:
+    """Whether the finished file is here. Whatever wrote it may have been cut short: it goes on from its end then. Of
+    weights the length is believed, as reading gigabytes takes minutes; all else is compared with its checksum."""
+    file, size = request.file, _size(request.blob)
+    if not request.blob.is_file():
+        return False
+    if size == file.size_bytes and (file.is_weights or file_matches(request.blob, file.etag)):
+        return True
+    if _size(request.part) < size < file.size_bytes:
+        request.blob.replace(request.part)
+    else:
+        request.blob.unlink()
+    return False
 
 
 def _complete(request: BlobRequest, client: httpx2.Client, stop: Stop, tell: Tell) -> None:
@@ -121,7 +136,7 @@ def _receive(
 def _answer(request: BlobRequest, client: httpx2.Client, start: int, stop: Stop) -> Iterator[httpx2.Response]:
     """The Hub's answer from byte `start` on. The token goes to the Hub only: httpx drops it at a redirect elsewhere."""
     access = request.access
-    url = f"{access.endpoint}/{request.repo_id}/resolve/{request.commit}/{request.file.path}"
+    url = access.file_address(request.repo_id, request.commit, request.file.path)
     # Compressed bytes could not be resumed.
     headers = {"Accept-Encoding": "identity"}
     if access.token:

@@ -1,21 +1,17 @@
 """What is installed: the models of the standard Hub cache and the imported ones, as a person keeps house with them."""
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
-from huggingface_hub.utils._cache_manager import HFCacheInfo
-
 from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
-from mlx_spec.models.folder import check_model_folder
+from mlx_spec.models.folder import check_model_folder, has_tokenizer
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
-from mlx_spec.models.library.names import nearest
+from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
+from mlx_spec.models.library.names import nearest, split_revision
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.resources import data_folder
 
@@ -60,7 +56,8 @@ class Verification:
 
 def installed_models(access: HubAccess) -> list[InstalledModel]:
     """All models on this machine, whichever tool fetched them, by name. Models only, no data sets."""
-    found = [_hub_model(repo) for repo in _scan(access).repos if repo.repo_type == "model" and repo.revisions]
+    with reading_cache(access):
+        found = [_hub_model(entry, name) for entry in cache_entries(access) for name in entry.named()]
     return sorted([*found, *_imported_models()], key=lambda model: model.name.lower())
 
 
@@ -75,25 +72,37 @@ def find_installed(name: str, access: HubAccess) -> InstalledModel:
 
 
 def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
-    """The folder of a Hub model that is here whole, None where it is not. Asks no network."""
-    repo = access.repo_folder(repo_id)
-    try:
-        commit = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
+    """The folder of a Hub model that is here whole, None where it is not. Asks no network.
+
+    Weights are whole where their heads say so; what is small is compared with its checksum. Raises StorageError.
+    """
+    entry = cache_entry(repo_id, access)
+    folder = entry.snapshot(split_revision(repo_id)[1]) if entry is not None else None
+    if folder is None or _problem(folder) is not None:
         return None
-    folder = repo / "snapshots" / commit
-    return folder if _problem(folder) is None else None
+    with reading_cache(access):
+        small = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors"]
+        return folder if all(_is_right(path.resolve()) for path in small) else None
+
+
+def problem_of(repo_id: str, access: HubAccess) -> str | None:
+    """What is wrong with what is here of a Hub model; None where it is whole or absent. Raises StorageError."""
+    entry = cache_entry(repo_id, access)
+    return _hub_model(entry, repo_id).problem if entry is not None and repo_id in entry.named() else None
 
 
 def total_bytes(access: HubAccess) -> int:
-    """What all installed models take on the disk; blobs that several share count once."""
-    return _scan(access).size_on_disk + sum(model.size_bytes for model in _imported_models())
+    """What all installed models take on the disk; what several revisions share counts once."""
+    with reading_cache(access):
+        paths = [path for entry in cache_entries(access) for path in entry.places()]
+        stored = sum(path.stat().st_size for path in paths)
+    return stored + sum(model.size_bytes for model in _imported_models())
 
 
 def remove(name: str, access: HubAccess, *, dry_run: bool = False) -> Removal:
-    """Delete a model with all its revisions, or only tell what that would free.
+    """Delete a model with all its revisions, or the one that its name says; or only tell what that would free.
 
-    What other models share stays. Raises ModelNotFoundError, StorageError.
+    What other models and revisions share stays. Raises ModelNotFoundError, StorageError.
     """
     model = find_installed(name, access)
     try:
@@ -101,15 +110,13 @@ def remove(name: str, access: HubAccess, *, dry_run: bool = False) -> Removal:
             if not dry_run:
                 shutil.rmtree(model.folder)
             return Removal(name, model.size_bytes)
-        info = _scan(access)
-        [repo] = [repo for repo in info.repos if repo.repo_id == name and repo.repo_type == "model"]
-        strategy = info.delete_revisions(*(revision.commit_hash for revision in repo.revisions))
-        if not dry_run:
-            strategy.execute()
+        entry = cache_entry(name, access)
+        if entry is None:
+            return Removal(name, 0)
+        return Removal(name, entry.freed_by(name) if dry_run else entry.delete(name))
     except OSError as error:
         said = f"{name} cannot be removed from {model.folder} ({(error.strerror or str(error)).lower()})."
         raise StorageError(said, details=repr(error)) from error
-    return Removal(name, strategy.expected_freed_size)
 
 
 def verify(name: str, access: HubAccess) -> Verification:
@@ -120,10 +127,13 @@ def verify(name: str, access: HubAccess) -> Verification:
     model = find_installed(name, access)
     if model.source == "imported":
         raise ModelError(f"{name} was imported from a file, so there are no checksums of the Hub to compare with.")
-    [repo] = [repo for repo in _scan(access).repos if repo.repo_id == name and repo.repo_type == "model"]
-    files = {file.blob_path: file.file_name for revision in repo.revisions for file in revision.files}
-    wrong = [shown for path, shown in files.items() if not _is_right(path)]
-    return Verification(name, len(files), tuple(sorted(wrong)))
+    entry = cache_entry(name, access)
+    with reading_cache(access):
+        meant = [] if entry is None else entry.snapshots() if name == entry.repo_id else [entry.named()[name]]
+        # A file that several names lead to is read once.
+        shown = {path: shown for folder in meant if folder for shown, path in files_of(folder).items()}
+        wrong = [shown for path, shown in shown.items() if not path.is_file() or not _is_right(path)]
+    return Verification(name, len(shown), tuple(sorted(wrong)))
 
 
 def move_cache(access: HubAccess, new: Path) -> int:
@@ -174,28 +184,17 @@ def _move(old: Path, new: Path, size: int) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _scan(access: HubAccess) -> HFCacheInfo:
-    try:
-        return scan_cache_dir(access.cache_folder)
-    except CacheNotFound:
-        if access.cache_folder.is_symlink():
-            said = f"The cache was moved to {access.cache_folder.readlink()}, which is not there: connect that disk."
-            raise StorageError(said) from None
-        access.cache_folder.mkdir(parents=True, exist_ok=True)
-        return scan_cache_dir(access.cache_folder)
-
-
-def _hub_model(repo: Any) -> InstalledModel:
-    """The revision that `main` names, else the newest."""
-    revision = max(repo.revisions, key=lambda one: ("main" in one.refs, one.last_modified))
-    problem = _problem(revision.snapshot_path)
+def _hub_model(entry: CacheEntry, name: str) -> InstalledModel:
+    folder = entry.named()[name]
+    files = entry.stored(name)
+    problem = _problem(folder) if folder is not None else f"{entry.folder} is a link to a folder that is gone."
     return InstalledModel(
-        name=repo.repo_id,
-        folder=str(revision.snapshot_path),
+        name=name,
+        folder=str(folder or entry.folder),
         source="hub",
-        size_bytes=repo.size_on_disk,
-        last_used_s=repo.last_accessed,
-        commit=revision.commit_hash,
+        size_bytes=sum(file.st_size for file in files),
+        last_used_s=max((file.st_atime for file in files), default=0.0),
+        commit=folder.name if folder is not None else None,
         usable=problem is None,
         problem=problem,
     )
@@ -223,19 +222,16 @@ def _imported(folder: Path) -> InstalledModel:
 def _problem(folder: Path) -> str | None:
     """What is wrong with a model's folder, None where it can be loaded."""
     try:
-        check_model_folder(folder)
+        check_model_folder(folder, wants_tokenizer=has_tokenizer(folder) or not _is_head(folder))
     except ModelError as error:
         return str(error)
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            return f"{index} cannot be read ({error})."
-        missing = sorted(name for name in names if not (folder / str(name)).is_file())
-        if missing:
-            return f"{folder} lacks {missing[0]}, one of its weights."
     return None
+
+
+def _is_head(folder: Path) -> bool:
+    from mlx_spec.models.heads.checkpoint import head_kind  # which brings MLX: most folders are not asked
+
+    return head_kind(folder) is not None
 
 
 def _is_right(blob: Path) -> bool:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 # The Hub's library and MLX are imported inside the commands: `--help` answers at once.
 
-Names = Annotated[list[str], typer.Argument(help="Hub ids such as org/model, addresses of their pages, or pairs.")]
+Names = Annotated[
+    list[str], typer.Argument(help="Hub ids such as org/model or org/model@branch, addresses of their pages, or pairs.")
+]
 Name = Annotated[str, typer.Argument(help="A model as `mlx-spec models list` names it.")]
 Endpoint = Annotated[str | None, typer.Option(help="Another Hub to ask, for this time.", envvar="HF_ENDPOINT")]
 Context = Annotated[int | None, typer.Option(help="Tokens of context to reckon with.  [default: 8192]", min=1)]

@@ -5,22 +5,26 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import httpx2
 
-from mlx_spec.errors import DownloadError, DownloadFailure
+from mlx_spec.errors import DownloadError, DownloadFailure, StorageError
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.blob import BlobRequest, fetch_blob, remove_parts
+from mlx_spec.models.library.changes import Changes
+from mlx_spec.models.library.entries import check_disk_is_there
 from mlx_spec.models.library.refusal import EXPECTED, TRANSIENT, refusal
-from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, list_remote
+from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, check_shards, list_remote
 from mlx_spec.models.library.snapshot import link_snapshot
 from mlx_spec.models.library.speed import SpeedMeter
 from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
 from mlx_spec.models.library.stop import Stop, Stopped
+from mlx_spec.models.shards import INDEX
 from mlx_spec.models.staging import human_bytes
 
 T = TypeVar("T")
@@ -53,7 +57,8 @@ class Limits:
 class Download:
     """Fetches one model once started. `status`, `pause`, `cancel` and `join` may be called from any thread.
 
-    `changed` is called, from any thread and holding no lock, whenever the state has changed.
+    `changed` is called, from any thread and holding no lock, whenever the state has changed. `changes` numbers whatever
+    is another then, every byte included; those of a queue share it.
     """
 
     def __init__(
@@ -63,14 +68,16 @@ class Download:
         *,
         commit: str | None = None,
         limits: Limits | None = None,
+        changes: Changes | None = None,
         changed: Callable[["Download"], None] = lambda download: None,
     ) -> None:
         self.repo_id = repo_id
         self._access = access
         self._limits = limits or Limits()
         self._changed = changed
-        self._lock = threading.Lock()
-        self._status = DownloadStatus(repo_id=repo_id, commit=commit)
+        self._changes = changes or Changes()
+        with self._changes.making() as number:
+            self._status = DownloadStatus(repo_id=repo_id, revision=number, commit=commit)
         self._here: dict[str, int] = {}
         self._retry_at_s: float | None = None
         self._speed = SpeedMeter()
@@ -83,7 +90,7 @@ class Download:
 
     def status(self) -> DownloadStatus:
         """Where it stands now."""
-        with self._lock:
+        with self._changes.reading():
             status = self._status
             if not self._here:
                 return status
@@ -108,7 +115,7 @@ class Download:
         return not self._thread.is_alive()
 
     def _end(self, state: DownloadState) -> None:
-        with self._lock:
+        with self._changes.reading():
             over = self._status.state in OVER or self._status.state == "finishing"
             started = self._thread.ident is not None
         if not over:
@@ -119,6 +126,7 @@ class Download:
 
     def _run(self) -> None:
         try:
+            check_disk_is_there(self._access.cache_folder)
             model = self._list()
             self._check_disk(model)
             self._fetch(model)
@@ -128,6 +136,8 @@ class Download:
             self._tell("done", folder=str(folder))
         except Stopped:
             pass
+        except StorageError as error:
+            self._tell("failed", kind="disk_full", message=str(error))
         except EXPECTED as error:
             told = refusal(error, self.repo_id, self._access)
             self._tell("failed", kind=told.kind, message=str(told), page=told.page)
@@ -150,7 +160,7 @@ class Download:
             # The commit that was begun is gone from the Hub: what is there now may share its large files.
             model = self._retried(lambda: list_remote(self.repo_id, self._access))
         blobs = self._access.repo_folder(self.repo_id) / "blobs"
-        with self._lock:
+        with self._making():
             self._here = {file.etag: cached_bytes(blobs, file) for file in model.files}
             total = sum({file.etag: file.size_bytes for file in model.files}.values())
             files = len(model.files)
@@ -177,6 +187,11 @@ class Download:
             httpx2.Client(timeout=timeout, follow_redirects=True) as client,
             ThreadPoolExecutor(self._limits.parallel_files, thread_name_prefix="blob") as pool,
         ):
+            for file in [file for file in files if file.path == INDEX]:
+                # Before gigabytes that would be of no use: the index may name weights that are not there.
+                self._fetch_file(model, file, client)
+                self._check_index(model, file)
+                files.remove(file)
             pending = [pool.submit(self._fetch_file, model, file, client) for file in files]
             try:
                 for future in pending:
@@ -188,6 +203,10 @@ class Download:
                     future.cancel()
                 raise
 
+    def _check_index(self, model: RemoteModel, file: RemoteFile) -> None:
+        blob = self._access.repo_folder(self.repo_id) / "blobs" / file.etag
+        check_shards(self.repo_id, [one.path for one in model.files], blob.read_text(encoding="utf-8"))
+
     def _fetch_file(self, model: RemoteModel, file: RemoteFile, client: httpx2.Client) -> None:
         request = BlobRequest(
             repo_id=model.repo_id,
@@ -197,7 +216,7 @@ class Download:
             reserve_bytes=self._limits.reserve_bytes,
         )
         self._retried(lambda: fetch_blob(request, client, self._stop, lambda size: self._has(file, size)), file)
-        with self._lock:
+        with self._making():
             same = sum(other.etag == file.etag for other in model.files)
             self._status = replace(self._status, files_done=self._status.files_done + same)
 
@@ -225,22 +244,29 @@ class Download:
             self._wait(told, told.retry_after_s or self._limits.wait_s(failures))
 
     def _wait(self, told: DownloadError, seconds: float) -> None:
-        with self._lock:
+        with self._making():
             before = self._status.state if self._status.state != "waiting" else "downloading"
             self._retry_at_s = time.monotonic() + seconds
         self._tell("waiting", kind=told.kind, message=str(told))
         self._stop.wait(seconds)
-        with self._lock:
+        with self._making():
             self._retry_at_s = None
         self._tell(before)
 
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        """Hold the lock for a change of this download."""
+        with self._changes.making() as number:
+            self._status = replace(self._status, revision=number)
+            yield
+
     def _has(self, file: RemoteFile, size: int) -> None:
-        with self._lock:
+        with self._making():
             self._here[file.etag] = size
             self._speed.update(sum(self._here.values()))
 
     def _size(self, file: RemoteFile | None) -> int:
-        with self._lock:
+        with self._changes.reading():
             return self._here.get(file.etag, 0) if file is not None else 0
 
     def _tell(
@@ -252,8 +278,9 @@ class Download:
         page: str | None = None,
         folder: str | None = None,
     ) -> None:
-        with self._lock:
+        with self._changes.reading():
             if self._status.state in OVER:
                 return  # a person's word, or the end, is not taken back by a thread that has not noticed yet
-            self._status = replace(self._status, state=state, kind=kind, message=message, page=page, folder=folder)
+            with self._making():
+                self._status = replace(self._status, state=state, kind=kind, message=message, page=page, folder=folder)
         self._changed(self)

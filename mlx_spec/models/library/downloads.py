@@ -1,20 +1,21 @@
 """All downloads of this process: a queue that survives it. The window, the terminal and the server share this one."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from mlx_spec.errors import DownloadError, StorageError
 from mlx_spec.models.library.access import HubAccess, hub_access
 from mlx_spec.models.library.blob import remove_parts
+from mlx_spec.models.library.changes import Changes
 from mlx_spec.models.library.download import Download, Limits
 from mlx_spec.models.library.names import repo_id_of
 from mlx_spec.models.library.records import Record, Records, record_of
-from mlx_spec.models.library.status import OVER, DownloadStatus
+from mlx_spec.models.library.status import OVER, DownloadList, DownloadState, DownloadStatus
 
 _CLOSE_S: Final = 0.5
 
@@ -32,12 +33,28 @@ class _Entry:
     def status(self) -> DownloadStatus:
         return self.running.status() if self.running is not None else self.resting
 
+    def rest(self, state: DownloadState, revision: int) -> None:
+        """Run no longer. What went wrong is forgotten; what had arrived is told still."""
+        status = self.status()
+        self.resting = DownloadStatus(
+            repo_id=status.repo_id,
+            revision=revision,
+            state=state,
+            total_bytes=status.total_bytes,
+            done_bytes=status.done_bytes,
+            files_total=status.files_total,
+            files_done=status.files_done,
+            commit=status.commit,
+        )
+        self.running = None
+
 
 class Downloads:
     """Fetches models one after the other, each with several files at once. All methods are for any thread.
 
     `folder` keeps the records (`LOOKAHEAD_HOME/downloads`). `access` is asked anew for each start: a token or a mirror
-    that was set meanwhile counts.
+    that was set meanwhile counts. `changes` wakes whoever follows the queue, and gives it an order; `run`
+    is a word for this queue of this process, as each counts its changes from 1.
     """
 
     def __init__(
@@ -53,14 +70,17 @@ class Downloads:
         self._parallel_models = parallel_models
         self._records = Records(folder)
         self._entries: dict[str, _Entry] = {}
-        self._lock = threading.RLock()
         self._closed = False
+        self.run = uuid4().hex
+        self.changes = Changes()
 
     def restore(self) -> None:
         """Take up what an earlier process left: paused ones stay paused, all others go on."""
-        with self._lock:
-            for record in self._records.read():
-                self._entries.setdefault(record.repo_id, _Entry(record.added_s, record.status()))
+        records = self._records.read()
+        with self.changes.making() as number:
+            for record in records:
+                status = replace(record.status(), revision=number)
+                self._entries.setdefault(record.repo_id, _Entry(record.added_s, status))
         self._fill()
 
     def add(self, name: str) -> DownloadStatus:
@@ -69,13 +89,12 @@ class Downloads:
         Raises ModelNotFoundError for what is no name, StorageError where the record cannot be kept.
         """
         repo_id = repo_id_of(name)
-        with self._lock:
+        with self.changes.making() as number:
             entry = self._entries.get(repo_id)
             if entry is None or entry.status().state in ("done", "cancelled"):
-                entry = self._entries[repo_id] = _Entry(time.time(), DownloadStatus(repo_id=repo_id))
+                entry = self._entries[repo_id] = _Entry(time.time(), DownloadStatus(repo_id=repo_id, revision=number))
             elif entry.status().state in OVER:
-                entry.resting = replace(entry.status(), state="queued", kind=None, message=None, page=None)
-                entry.running = None
+                entry.rest("queued", number)
             self._keep(repo_id, entry)
         self._fill()
         return self.status(repo_id)
@@ -85,9 +104,9 @@ class Downloads:
     def pause(self, repo_id: str) -> DownloadStatus:
         """Stop a download and keep what has arrived. Raises DownloadError where there is none."""
         entry = self._entry(repo_id)
-        with self._lock:
+        with self.changes.making() as number:
             if entry.running is None and entry.resting.state == "queued":
-                entry.resting = replace(entry.resting, state="paused")
+                entry.rest("paused", number)
                 self._keep(repo_id, entry)
         if entry.running is not None:
             entry.running.pause()
@@ -98,10 +117,9 @@ class Downloads:
         entry = self._entry(repo_id)
         if entry.running is not None:
             entry.running.cancel()
-        with self._lock:
+        with self.changes.making() as number:
             if entry.status().state in ("queued", "paused", "failed"):
-                entry.resting = replace(entry.status(), state="cancelled")
-                entry.running = None
+                entry.rest("cancelled", number)
                 remove_parts(repo_id, self._access())
                 self._records.remove(repo_id)
         return self.status(repo_id)
@@ -109,36 +127,40 @@ class Downloads:
     def forget(self, repo_id: str) -> None:
         """Take one that is over, and not paused, off the list. Raises DownloadError where there is none."""
         entry = self._entry(repo_id)
-        with self._lock:
+        with self.changes.making():
             if entry.status().state in ("done", "failed", "cancelled"):
-                del self._entries[repo_id]
+                self._entries.pop(repo_id, None)
                 self._records.remove(repo_id)
 
     def status(self, repo_id: str) -> DownloadStatus:
         """How a download stands. Raises DownloadError where there is none."""
         return self._entry(repo_id).status()
 
+    def listing(self) -> DownloadList:
+        """All downloads, those over since the start included, with the number of the moment."""
+        with self.changes.reading() as number:
+            entries = sorted(self._entries.values(), key=lambda entry: entry.added_s)
+            return DownloadList(self.run, number, tuple(entry.status() for entry in entries))
+
     def statuses(self) -> list[DownloadStatus]:
         """All downloads in the order they were asked for, those over since the start included."""
-        with self._lock:
-            entries = sorted(self._entries.values(), key=lambda entry: entry.added_s)
-        return [entry.status() for entry in entries]
+        return list(self.listing().downloads)
 
     def wait(self, repo_id: str, timeout_s: float | None = None) -> DownloadStatus:
         """Wait until a download is over or paused, and return how it stands then. Raises DownloadError."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while (status := self.status(repo_id)).state not in OVER:
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        return status
+        self.wait_for_all([repo_id], timeout_s)
+        return self.status(repo_id)
+
+    def wait_for_all(self, repo_ids: Sequence[str], timeout_s: float | None = None) -> bool:
+        """Wait until all of these are over or paused; whether they are. Raises DownloadError."""
+        return self.changes.wait_for(lambda: all(self.status(one).state in OVER for one in repo_ids), timeout_s)
 
     def close(self) -> bool:
         """Stop everything for the process's end; what was going on goes on at the next `restore`.
 
         Returns whether no thread runs any more: one that waits for a connection cannot be woken.
         """
-        with self._lock:
+        with self.changes.making():
             self._closed = True
             running = [entry.running for entry in self._entries.values() if entry.running is not None]
         for download in running:
@@ -147,14 +169,14 @@ class Downloads:
         return all(download.join(max(0.0, deadline - time.monotonic())) for download in running)
 
     def _entry(self, repo_id: str) -> _Entry:
-        with self._lock:
+        with self.changes.reading():
             if repo_id not in self._entries:
                 raise DownloadError(f"Nothing called {repo_id} is being downloaded.", "not_found")
             return self._entries[repo_id]
 
     def _fill(self) -> None:
         """Start what waits, as far as there is room."""
-        with self._lock:
+        with self.changes.reading():
             entries = sorted(self._entries.values(), key=lambda entry: entry.added_s)
             busy = sum(entry.running is not None and entry.status().state not in OVER for entry in entries)
             waiting = [entry for entry in entries if entry.running is None and entry.resting.state == "queued"]
@@ -166,12 +188,13 @@ class Downloads:
                     self._access(),
                     commit=entry.resting.commit,
                     limits=self._limits,
+                    changes=self.changes,
                     changed=self._on_change,
                 )
                 entry.running.start()
 
     def _on_change(self, download: Download) -> None:
-        with self._lock:
+        with self.changes.reading():
             entry = self._entries.get(download.repo_id)
             if self._closed or entry is None or entry.running is not download:
                 return

@@ -77,7 +77,7 @@ def judge(
         available_bytes=available,
         room=room,
         reason=reason,
-        page=f"{access.endpoint}/{repo_id}",
+        page=access.page(repo_id),
     )
 
 
@@ -96,9 +96,9 @@ def _config(model: RemoteModel, access: HubAccess) -> dict[str, Any]:
             return dict(read_config(folder))
         except ModelError:
             pass  # damaged here: the Hub's is asked for instead
-    path = f"{model.repo_id}/resolve/{model.commit}/config.json"
+    address = access.file_address(model.repo_id, model.commit, "config.json")
     try:
-        config = ask_hub(path, model.repo_id, access)
+        config = ask_hub(address.removeprefix(f"{access.endpoint}/"), model.repo_id, access)
     except DownloadError as error:
         if error.kind in ("gated", "token", "not_found"):
             return model.config

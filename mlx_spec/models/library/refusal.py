@@ -18,6 +18,7 @@ from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.names import split_revision
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
@@ -52,7 +53,7 @@ def _of_disk(error: Exception, repo_id: str, access: HubAccess) -> DownloadError
 
 def _of_hub(error: Exception, repo_id: str, access: HubAccess) -> DownloadError | None:
     """Gated comes before not found, whose kind it is in the library."""
-    page = f"{access.endpoint}/{repo_id}"
+    page = access.page(repo_id)
     match error:
         case GatedRepoError():
             login = "" if access.token else " and give an access token (`mlx-spec models login`)"
@@ -61,6 +62,10 @@ def _of_hub(error: Exception, repo_id: str, access: HubAccess) -> DownloadError 
         case RepositoryNotFoundError():
             private = "" if access.token else ", or it is private and needs an access token (`mlx-spec models login`)"
             return DownloadError(f"The Hub has no model {repo_id}{private}.", "not_found")
+        case RevisionNotFoundError() if (named := split_revision(repo_id))[1] is not None:
+            name, revision = named
+            said = f"The Hub has no revision {revision} of {name}: {access.page(name)} shows its branches and tags."
+            return DownloadError(said, "not_found")
         case RevisionNotFoundError() | RemoteEntryNotFoundError():
             said = f"{repo_id} has changed on the Hub meanwhile: a file or revision is gone, so fetch it anew."
             return DownloadError(said, "not_found")
@@ -76,7 +81,7 @@ def _of_status(response: httpx2.Response, repo_id: str, access: HubAccess) -> Do
         said = f"{where} {what} for {repo_id}: give one with `mlx-spec models login`."
         return DownloadError(said, "token", page="https://huggingface.co/settings/tokens")
     if status == 403:
-        page = f"{access.endpoint}/{repo_id}"
+        page = access.page(repo_id)
         return DownloadError(f"{where} forbids this account to read {repo_id}: see {page}.", "gated", page=page)
     if status == 404:
         return DownloadError(f"{where} has no such file of {repo_id}.", "not_found")

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -10,7 +11,9 @@ from huggingface_hub.hf_api import ModelInfo
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.refusal import EXPECTED, refusal
+from mlx_spec.models.shards import INDEX, missing_shards
 
 # Weights in one format only, and no Python: a model's own code is never run, so it is not even fetched.
 _TAKEN: Final = ("*.json", "model*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
@@ -69,18 +72,20 @@ class RemoteModel:
 
 
 def cached_bytes(blobs: Path, file: RemoteFile) -> int:
-    """How much of a file the cache has: all, what `blob` has begun, or nothing."""
-    for name in (file.etag, f"{file.etag}.part"):
-        path = blobs / name
-        if path.is_file():
-            return min(path.stat().st_size, file.size_bytes)
-    return 0
+    """How much of a file the cache has: all, what was begun of it, or nothing."""
+    paths = [blobs / name for name in (file.etag, f"{file.etag}.part")]
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
+    return max((size for size in sizes if size <= file.size_bytes), default=0)
 
 
 def list_remote(repo_id: str, access: HubAccess, revision: str | None = None) -> RemoteModel:
-    """Ask the Hub what a model consists of. Raises DownloadError, also for what could not be used or trusted."""
+    """Ask the Hub what a model consists of, at `revision`, else at that of its name.
+
+    Raises DownloadError, also for what could not be used or trusted.
+    """
+    name, named = split_revision(repo_id)
     try:
-        info = access.api.model_info(repo_id, revision=revision, files_metadata=True, timeout=_LISTING_TIMEOUT_S)
+        info = access.api.model_info(name, revision=revision or named, files_metadata=True, timeout=_LISTING_TIMEOUT_S)
     except (*EXPECTED, ValueError) as error:  # ValueError: an answer that is no JSON, a name that is none
         raise refusal(error, repo_id, access) from error
     # As it was asked for: the Hub may know it by a newer name, but the cache goes by this one.
@@ -95,6 +100,9 @@ def remote_of(info: ModelInfo) -> RemoteModel:
     files = [_file(sibling, info.id) for sibling in siblings if is_taken(sibling.rfilename)]
     if not any(file.is_weights for file in files):
         raise DownloadError(f"{info.id} has no weights in the safetensors format, so it cannot be used.", "unsupported")
+    names = [file.path for file in files]
+    if INDEX not in names:
+        check_shards(info.id, names, None)
     card: dict[str, Any] = dict(info.card_data.__dict__) if info.card_data is not None else {}
     base = card.get("base_model")
     config = info.config if isinstance(info.config, dict) else {}
@@ -108,6 +116,18 @@ def remote_of(info: ModelInfo) -> RemoteModel:
         base_model=base[0] if isinstance(base, list) and base else base if isinstance(base, str) else None,
         config=config,
     )
+
+
+def check_shards(repo_id: str, names: Collection[str], index: str | None) -> None:
+    """Raise DownloadError where a model lacks weights that `index`, or their own numbers, promise: all the bytes that
+    it does have could not be used."""
+    try:
+        missing = missing_shards(names, index)
+    except ValueError as error:
+        raise DownloadError(f"The index of {repo_id}'s weights cannot be read ({error}).", "unsupported") from error
+    if missing:
+        said = f"{repo_id} is not whole on the Hub: it lacks {missing[0]} of its weights, so it cannot be used."
+        raise DownloadError(said, "unsupported")
 
 
 def is_taken(path: str) -> bool:

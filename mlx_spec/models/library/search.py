@@ -9,7 +9,7 @@ from mlx_spec.errors import DownloadError, ModelNotFoundError
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import InstalledModel, installed_models
-from mlx_spec.models.library.names import nearest, repo_id_of
+from mlx_spec.models.library.names import nearest, repo_id_of, split_revision
 from mlx_spec.models.pairs import PAIRS, Pair
 
 _COMMUNITY: Final = "mlx-community"
@@ -59,7 +59,8 @@ class Findings:
 
 def search(text: str, access: HubAccess) -> Findings:
     """Look for `text`: words, `owner/name` or an address. Raises StorageError where the cache cannot be read."""
-    query = _query(text)
+    wanted = _query(text)
+    query = split_revision(wanted)[0]
     everything = installed_models(access)
     words = query.lower().replace("/", " ").split()
     installed = tuple(model for model in everything if _has(model.name, words))
@@ -69,7 +70,7 @@ def search(text: str, access: HubAccess) -> Findings:
     except DownloadError as error:
         return Findings(pairs=pairs, installed=installed, available=(), near=(), offline=str(error))
     here = {model.name for model in everything}
-    groups = _grouped(_found(answers, here))
+    groups = _grouped(_found(answers, here, wanted))
     near: tuple[str, ...] = ()
     if not groups and not installed and words:
         near = tuple(near_names(query, access, [model.name for model in everything]))
@@ -94,9 +95,10 @@ def near_names(name: str, access: HubAccess, known: Iterable[str] = ()) -> list[
 
 def not_found_with_hint(error: DownloadError, repo_id: str, access: HubAccess) -> DownloadError:
     """`error`, with the nearest names added where it says that there is no such model."""
-    near = near_names(repo_id, access) if error.kind == "not_found" else []
-    if not near:
-        return error
+    name, revision = split_revision(repo_id)
+    near = near_names(name, access) if error.kind == "not_found" else []
+    if not near or (revision is not None and name in near):
+        return error  # it is the revision that is not there
     said = f"{str(error).rstrip('.')}; is it {' or '.join(near)}?"
     return DownloadError(said, error.kind, page=error.page, details=error.details)
 
@@ -130,16 +132,19 @@ def _models(params: dict[str, str | int], access: HubAccess) -> list[dict[str, A
     return [model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)]
 
 
-def _found(answers: list[dict[str, Any]], here: set[str]) -> list[FoundModel]:
+def _found(answers: list[dict[str, Any]], here: set[str], wanted: str) -> list[FoundModel]:
+    """What the Hub answered; the model that was asked for by its full name is found at the revision that was said."""
+    full = {split_revision(wanted)[0]: wanted}
+    named = [(full.get(answer["id"], answer["id"]), answer) for answer in answers]
     return [
         FoundModel(
-            repo_id=answer["id"],
-            variant=split_name(answer["id"])[1],
+            repo_id=name,
+            variant=split_name(name)[1],
             downloads=int(answer.get("downloads") or 0),
             gated=bool(answer.get("gated")),
-            installed=answer["id"] in here,
+            installed=name in here,
         )
-        for answer in answers
+        for name, answer in named
     ]
 
 
@@ -152,10 +157,14 @@ def _grouped(models: list[FoundModel]) -> tuple[ModelGroup, ...]:
 
 
 def split_name(repo_id: str) -> tuple[str, str]:
-    """A model's own name and its quantisation: "mlx-community/Qwen3-8B-4bit" is ("Qwen3-8B", "4bit")."""
-    name = repo_id.rpartition("/")[2]
+    """A model's own name and its quantisation: "mlx-community/Qwen3-8B-4bit" is ("Qwen3-8B", "4bit").
+
+    A revision belongs to the name: it is another model.
+    """
+    name, revision = split_revision(repo_id)
+    name = name.rpartition("/")[2]
     variants: list[str] = []
     while found := _QUANTISATION.search(name):
         name = name[: found.start()]
         variants.insert(0, found["bits"])
-    return name, "-".join(variants)
+    return name if revision is None else f"{name}@{revision}", "-".join(variants)

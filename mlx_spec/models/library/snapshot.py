@@ -10,6 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.utils.tqdm import tqdm
 
 from mlx_spec.models.library.access import HubAccess
+from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.remote import RemoteModel
 
 
@@ -21,14 +22,16 @@ class _Silent(tqdm):
 
 
 def link_snapshot(model: RemoteModel, access: HubAccess) -> Path:
-    """Make the links to the blobs, and let `main` name this commit. Returns the snapshot's folder.
+    """Make the links to the blobs, and let `main`, or the revision of the model's name, name this commit.
 
+    Returns the snapshot's folder.
     huggingface_hub makes them, so that the entry is one that its own tools scan, verify and delete.
     """
     listing = access.repo_folder(model.repo_id) / "trees" / f"{model.commit}.json"
     had_listing = listing.exists()
+    repo_id, named = split_revision(model.repo_id)
     folder = snapshot_download(
-        model.repo_id,
+        repo_id,
         revision=model.commit,
         cache_dir=access.cache_folder,
         endpoint=access.endpoint,
@@ -41,11 +44,11 @@ def link_snapshot(model: RemoteModel, access: HubAccess) -> Path:
     if not had_listing:
         # With it, tools that also ask for files we never take would find the entry incomplete without a network.
         listing.unlink(missing_ok=True)
-    _set_main(access.repo_folder(model.repo_id) / "refs" / "main", model.commit)
+    _set_ref(access.repo_folder(model.repo_id) / "refs" / (named or "main"), model.commit)
     return Path(folder)
 
 
-def _set_main(path: Path, commit: str) -> None:
+def _set_ref(path: Path, commit: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as stream:

@@ -1,7 +1,6 @@
 """The terminal's view of models and downloads: tables on stdout, progress on stderr."""
 
 import sys
-import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
@@ -18,7 +17,7 @@ from mlx_spec.models.library.search import Findings
 from mlx_spec.models.library.status import OVER, DownloadStatus
 from mlx_spec.models.staging import human_bytes
 
-_POLL_S: Final = 0.1
+_DRAW_S: Final = 0.1
 _ROOM_STYLES: Final = {"fits": "green", "tight": "yellow", "no": "red", "unknown": "dim"}
 
 
@@ -106,7 +105,7 @@ def follow_downloads(downloads: Downloads, repo_ids: Iterable[str]) -> None:
         TextColumn("{task.fields[told]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {repo_id: progress.add_task(repo_id.rpartition("/")[2], total=None, told="") for repo_id in wanted}
+        tasks = {repo_id: progress.add_task(repo_id.partition("/")[2], total=None, told="") for repo_id in wanted}
         while True:
             statuses = [downloads.status(repo_id) for repo_id in wanted]
             for status in statuses:
@@ -114,7 +113,7 @@ def follow_downloads(downloads: Downloads, repo_ids: Iterable[str]) -> None:
                 progress.update(task, total=status.total_bytes, completed=status.done_bytes, told=told(status))
             if all(status.state in OVER for status in statuses):
                 return
-            time.sleep(_POLL_S)
+            downloads.wait_for_all(wanted, _DRAW_S)
 
 
 def told(status: DownloadStatus) -> str:
