@@ -24,6 +24,7 @@ from app.theme import Palette
 from app.typography import BODY_PX, LINE_PX, body_font, scaled
 
 HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
+MOST_ITEMS = 50  # of a Qt list, which counts its items anew for each it draws; a longer one goes on in another
 _AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
 
 
@@ -47,6 +48,8 @@ class DocumentWriter:
         self._levels: list[_Level] = []
         self._quotes = 0
         self._heading: str | None = None
+        self._begun_list: QTextList | None = None
+        self._goes_on = False
 
     def write(self, blocks: Sequence[Block]) -> None:
         """Append the blocks in one undo step and one repaint."""
@@ -58,14 +61,20 @@ class DocumentWriter:
 
     def _write_block(self, block: Block) -> None:
         tokens, index = block.tokens, 0
+        self._begun_list = self._last_list() if block.continues else None
+        self._goes_on = block.goes_on
         while index < len(tokens):
             token = tokens[index]
             if token.type == "table_open":
                 end = next(i for i in range(index, len(tokens)) if tokens[i].type == "table_close")
                 self._new_block(spacer=True)
-                is_part = block.goes_on or block.continues
+                is_rest = block.continues and index == 0
                 write_table(
-                    self._cursor, tokens[index:end], self._palette, is_part=is_part, has_head=not block.continues
+                    self._cursor,
+                    tokens[index:end],
+                    self._palette,
+                    is_part=is_rest or (block.goes_on and index == 0),
+                    has_head=not is_rest,
                 )
                 index = end
             else:
@@ -90,16 +99,23 @@ class DocumentWriter:
                 self._levels.pop()
             case "list_item_open":
                 self._levels[-1].is_item_begun = False
+            case "list_item_close" if not self._levels[-1].is_item_begun:
+                self._new_block()  # an empty item counts
             case "blockquote_open":
                 self._quotes += 1
             case "blockquote_close":
                 self._quotes -= 1
             case "fence" | "code_block":
                 self._write_code(token.content)
+            case "math_block":
+                self._new_block()
+                InlineWriter(self._cursor, self._palette, self._char_format()).write_formula(token.content)
             case "hr":
                 self._new_block(rule=True)
 
     def _open_list(self, token: Token) -> None:
+        if self._levels and not self._levels[-1].is_item_begun:
+            self._new_block()  # for the mark of the item that begins with this list
         style = QTextListFormat()
         depth = len(self._levels) + 1
         if token.type == "ordered_list_open":
@@ -109,7 +125,17 @@ class DocumentWriter:
             round_first = depth % 2 == 1
             style.setStyle(QTextListFormat.Style.ListDisc if round_first else QTextListFormat.Style.ListCircle)
         style.setIndent(depth)
-        self._levels.append(_Level(style, depth))
+        self._levels.append(_Level(style, depth, self._begun_list))
+        self._begun_list = None
+
+    def _last_list(self) -> QTextList | None:
+        """The outermost list that ends the document: what continues it counts on in it."""
+        block = self._document.lastBlock()
+        while block.isValid():
+            if (found := block.textList()) is not None and found.format().indent() == 1:
+                return found
+            block = block.previous()
+        return None
 
     def _new_block(self, *, rule: bool = False, spacer: bool = False) -> None:
         block_format, char_format = self._block_format(), self._char_format()
@@ -132,15 +158,20 @@ class DocumentWriter:
 
     def _begin_item(self, level: _Level) -> None:
         level.is_item_begun = True
-        if level.qt_list is None:
-            level.qt_list = self._cursor.createList(level.style)
-        else:
-            level.qt_list.add(self._cursor.block())
+        begun = level.qt_list
+        if begun is not None and begun.count() < MOST_ITEMS:
+            begun.add(self._cursor.block())
+            return
+        if begun is not None:
+            level.style.setStart(begun.format().start() + begun.count())
+        level.qt_list = self._cursor.createList(level.style)
 
     def _block_format(self) -> QTextBlockFormat:
         block_format = QTextBlockFormat()
         block_format.setLineHeight(scaled(LINE_PX), _AT_LEAST)
         block_format.setBottomMargin(10)
+        if self._goes_on and not self._levels:
+            block_format.setBottomMargin(0)  # the rest of the paragraph follows
         if self._heading:
             block_format.setTopMargin(10)
             block_format.setBottomMargin(6)

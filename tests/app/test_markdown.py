@@ -7,7 +7,8 @@ from pytestqt.qtbot import QtBot
 
 from app.render.code import highlight
 from app.render.document_writer import DocumentWriter
-from app.render.markdown import Split, parse, split_closed
+from app.render.markdown import parse
+from app.render.stream import Split, split_closed
 from app.theme import LIGHT
 from app.views.code_block import CodeBlock
 from app.views.flow_text import FlowText
@@ -82,15 +83,15 @@ def test_streaming_ends_like_writing_at_once(qtbot: QtBot, step: int) -> None:
 
 def test_closed_blocks_are_written_once(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[int] = []
-    write = TextSegment.append_blocks
+    write = TextSegment.append_block
     monkeypatch.setattr(
         TextSegment,
-        "append_blocks",
+        "append_block",
         lambda self, *a, is_tail=False: (times.append(is_tail), write(self, *a, is_tail=is_tail)),
     )
     view = MarkdownView()
     qtbot.addWidget(view)
-    text = "one\n\ntwo\n\nthree"
+    text = "one\n\ntwo\n\nthree\n"
     for end in range(1, len(text) + 1):
         view.show_text(text[:end], LIGHT, is_final=False)
     assert times.count(False) == 2
@@ -99,11 +100,11 @@ def test_closed_blocks_are_written_once(qtbot: QtBot, monkeypatch: pytest.Monkey
 def test_only_the_last_block_is_open() -> None:
     split = split_closed("# A\n\ntext\n\n```py\nx = 1\n")
     assert [block.kind for block in split.closed] == ["heading_open", "paragraph_open"]
-    assert split.tail is not None
-    assert split.tail.is_code
-    assert split.tail.language == "py"
-    assert "# A\n\ntext\n\n```py"[: split.num_chars] == "# A\n\ntext\n\n"
-    assert split_closed("") == Split([], None, 0)
+    (tail,) = split.tail
+    assert tail.is_code
+    assert tail.language == "py"
+    assert "# A\n\ntext\n\n```py"[: split.num_chars] == "# A\n\ntext\n"
+    assert split_closed("") == Split([], [], 0)
 
 
 @pytest.mark.parametrize("language", ["python", "no-such-language", ""])
