@@ -25,6 +25,10 @@ from app.typography import BODY_PX, LINE_PX, body_font, scaled
 
 HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
 MOST_ITEMS = 50  # of a Qt list, which counts its items anew for each it draws; a longer one goes on in another
+PARAGRAPH_GAP_PX = 10
+INDENT_PX = 36  # room for a number of three digits
+DEEPEST_INDENT = 7  # deeper lists stand there too: a narrow window must leave their words room
+WRITTEN = 1  # the state of a block that may be empty, but is not for others: Qt has one ready behind a table
 _AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
 
 
@@ -43,6 +47,7 @@ class DocumentWriter:
 
     def __init__(self, document: QTextDocument, palette: Palette) -> None:
         self._document = document
+        document.setIndentWidth(scaled(INDENT_PX))
         self._palette = palette
         self._cursor = QTextCursor(document)
         self._levels: list[_Level] = []
@@ -97,6 +102,8 @@ class DocumentWriter:
                 self._open_list(token)
             case "bullet_list_close" | "ordered_list_close":
                 self._levels.pop()
+                if not self._levels and not self._goes_on:
+                    self._end_list()
             case "list_item_open":
                 self._levels[-1].is_item_begun = False
             case "list_item_close" if not self._levels[-1].is_item_begun:
@@ -117,16 +124,22 @@ class DocumentWriter:
         if self._levels and not self._levels[-1].is_item_begun:
             self._new_block()  # for the mark of the item that begins with this list
         style = QTextListFormat()
-        depth = len(self._levels) + 1
+        depth = min(len(self._levels) + 1, DEEPEST_INDENT)
         if token.type == "ordered_list_open":
             style.setStyle(QTextListFormat.Style.ListDecimal)
             style.setStart(int(token.attrs.get("start", 1)))
         else:
-            round_first = depth % 2 == 1
-            style.setStyle(QTextListFormat.Style.ListDisc if round_first else QTextListFormat.Style.ListCircle)
+            is_odd = len(self._levels) % 2 == 0
+            style.setStyle(QTextListFormat.Style.ListDisc if is_odd else QTextListFormat.Style.ListCircle)
         style.setIndent(depth)
         self._levels.append(_Level(style, depth, self._begun_list))
         self._begun_list = None
+
+    def _end_list(self) -> None:
+        """Keep what follows the list as far away as what follows a paragraph."""
+        block_format = QTextBlockFormat()
+        block_format.setBottomMargin(PARAGRAPH_GAP_PX)
+        self._cursor.mergeBlockFormat(block_format)
 
     def _last_list(self) -> QTextList | None:
         """The outermost list that ends the document: what continues it counts on in it."""
@@ -145,14 +158,13 @@ class DocumentWriter:
         if spacer:  # Qt keeps a block before a table: make it a hair's breadth
             block_format.setLineHeight(1, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
             block_format.setBottomMargin(0)
-        if self._cursor.atBlockStart() and self._cursor.block().length() == 1:
-            if (held := self._cursor.block().textList()) is not None:
-                held.remove(self._cursor.block())
+        if self._cursor.block().userState() != WRITTEN:
             self._cursor.setBlockFormat(block_format)
             self._cursor.setBlockCharFormat(char_format)
             self._cursor.setCharFormat(char_format)
         else:
             self._cursor.insertBlock(block_format, char_format)
+        self._cursor.block().setUserState(WRITTEN)
         if self._levels and not self._levels[-1].is_item_begun:
             self._begin_item(self._levels[-1])
 
@@ -169,7 +181,7 @@ class DocumentWriter:
     def _block_format(self) -> QTextBlockFormat:
         block_format = QTextBlockFormat()
         block_format.setLineHeight(scaled(LINE_PX), _AT_LEAST)
-        block_format.setBottomMargin(10)
+        block_format.setBottomMargin(PARAGRAPH_GAP_PX)
         if self._goes_on and not self._levels:
             block_format.setBottomMargin(0)  # the rest of the paragraph follows
         if self._heading:

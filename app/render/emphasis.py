@@ -25,13 +25,13 @@ class WideInline(ParserInline):
 
 
 class _WideState(StateInline):
-    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:
+    def scanDelims(self, start: int, can_split_word: bool) -> Scanned:
         """Whether a run of stars opens, closes, both. Beside a wide character only a space says that it does not."""
-        found = super().scanDelims(start, canSplitWord)
+        found = super().scanDelims(start, can_split_word)
         end = start + found.length
         before = self.src[start - 1] if start > 0 else " "
         behind = self.src[end] if end < self.posMax else " "
-        if canSplitWord and (_is_wide(before) or _is_wide(behind)):
+        if can_split_word and (_is_wide(before) or _is_wide(behind)):
             return Scanned(not behind.isspace(), not before.isspace(), found.length)
         return found
 

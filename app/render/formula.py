@@ -29,9 +29,35 @@ _QUIET = {"left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl",
 _PLAIN = {"text", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "operatorname*", "textbf", "textit", "boxed"}
 _ABOVE = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "overline": "\u0305", "dot": "\u0307", "vec": "\u20d7"}
 _LETTERS = {"mathbb": "DOUBLE-STRUCK", "mathcal": "SCRIPT"}
-_NAMES = set("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp lim max min sup inf det gcd".split())
+_NAMES = set(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "log",
+        "ln",
+        "exp",
+        "lim",
+        "max",
+        "min",
+        "sup",
+        "inf",
+        "det",
+        "gcd",
+    ]
+)
 _LONE = re.compile(r"[\d.]*|.[\u0302-\u0307\u20d7]?")
-_RAISED_DIGITS = str.maketrans("0123456789n", "⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ")
+_RAISED_DIGITS = str.maketrans("0123456789+-n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ")
+_LOWERED_DIGITS = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")
 _DEEPEST = 20  # formulas inside each other; what is deeper stays as it is written
 
 
@@ -130,8 +156,12 @@ class _Reader:
 
 
 def _linear(piece: Piece) -> str:
-    """A raised part inside a raised part, or of a fraction, keeps its mark."""
-    return piece.text if piece.raised == 0 else f"{'^' if piece.raised > 0 else '_'}{_grouped(piece.text)}"
+    """A raised part inside a raised part, or of a fraction: small digits, or its mark."""
+    if piece.raised == 0:
+        return piece.text
+    small = piece.text.translate(_RAISED_DIGITS if piece.raised > 0 else _LOWERED_DIGITS)
+    is_small = not any(character in piece.text for character in small)
+    return small if is_small else f"{'^' if piece.raised > 0 else '_'}{_grouped(piece.text)}"
 
 
 def _grouped(text: str) -> str:

@@ -1,7 +1,6 @@
 """Writes a paragraph's inline markdown at a cursor."""
 
 import re
-
 from collections.abc import Sequence
 
 from markdown_it.token import Token

@@ -1,5 +1,4 @@
-"""An answer's markdown, written as it streams: closed blocks once, the open ones again and again, while they are short.
-"""
+"""An answer's markdown, written as it streams: closed blocks once, the open ones again and again, while they are short."""
 
 from typing import TypeVar
 

@@ -10,7 +10,8 @@ WORDS = (
 )  # fmt: skip
 LINES = (
     "# Head", "## Head two ##", "#", "===", "---", "***", "- - -", "-", "*", "+", "1.", "2)", "- item", "* star", "+ plus",
-    "1. first", "7. seventh", "2) other", "10. ten", "- [ ] task", "- [x] done", "- - twice", "1. - both", "> quote",
+    "| a | b |\n|---|:-:|\n| 1 | `x\\|y` |", "| h |\n|---|\n| 1<br>2 |\n| 3 |\n| 4 |", "see [1], [x][2] and [2].",
+    "[1]: https://one.org", "[2]: https://two.org 'Two'", "1. first", "7. seventh", "2) other", "10. ten", "- [ ] task", "- [x] done", "- - twice", "1. - both", "> quote",
     "> > deeper", ">", "> - listed", "> ```", "> 1. a", "```", "```python", "~~~", "````md", "   ```", "x = 1", "\tcode",
     "    indented", "| a | b |", "|---|---|", "| 1 | `x\\|y` |", "|:--|--:|", "a | b", "--|--", "[1]: https://one.org",
     '[1]: <https://other.org> "Title"', "[2]:", "https://two.org", "'title", "title'", "[^2]: note", "\\[", "\\]", "$$",

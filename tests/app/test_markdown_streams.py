@@ -36,7 +36,11 @@ def streamed_blocks(text: str, places: list[float]) -> list[Block]:
 def told(blocks: list[Block]) -> list[object]:
     """What matters of the blocks: everything but the lines they stood in, which pieces count anew."""
     return [
-        (block.continues, block.goes_on, [(t.type, t.tag, t.attrs, t.content, t.info, t.children) for t in block.tokens])
+        (
+            block.continues,
+            block.goes_on,
+            [(t.type, t.tag, t.attrs, t.content, t.info, t.children) for t in block.tokens],
+        )
         for block in blocks
     ]
 
