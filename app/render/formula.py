@@ -29,32 +29,10 @@ _QUIET = {"left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl",
 _PLAIN = {"text", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "operatorname*", "textbf", "textit", "boxed"}
 _ABOVE = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "overline": "\u0305", "dot": "\u0307", "vec": "\u20d7"}
 _LETTERS = {"mathbb": "DOUBLE-STRUCK", "mathcal": "SCRIPT"}
-_NAMES = set(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "log",
-        "ln",
-        "exp",
-        "lim",
-        "max",
-        "min",
-        "sup",
-        "inf",
-        "det",
-        "gcd",
-    ]
-)
+_NAMES = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
+    "lim", "max", "min", "sup", "inf", "det", "gcd",
+}  # fmt: skip
 _LONE = re.compile(r"[\d.]*|.[\u0302-\u0307\u20d7]?")
 _RAISED_DIGITS = str.maketrans("0123456789+-n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ")
 _LOWERED_DIGITS = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")

@@ -37,8 +37,8 @@ def _bounded(rule: _BlockRule) -> _BlockRule:
 
 
 def _line_break(state: StateInline, silent: bool) -> bool:
-    """`<br>`, the one piece of HTML that models need: a cell of a table has no other way to break a line. A line that ends
-    with one breaks once."""
+    """`<br>`, the one piece of HTML that models need: a table's cell has no other way to break a line. A line that
+    ends with one breaks once."""
     match = _LINE_BREAK.match(state.src, state.pos, state.posMax)
     if match is None:
         return False

@@ -1,4 +1,4 @@
-r"""Rules for mathematics as models write it: `\(x\)` and `$x$` in a line, `\[x\]` and `$$x$$` also on lines of their own.
+r"""Rules for mathematics as models write it: `\(x\)` and `$x$` in a line, `\[x\]` and `$$x$$` also on their own.
 
 Tokens: `math_inline` and `math_block`, whose content is what stands between the marks.
 """

@@ -4,18 +4,20 @@ from hypothesis import strategies as st
 
 WORDS = (
     "one", "two words", "**bold**", "*em*", "`code`", "~~gone~~", "[link](https://e.org)", "[ref][1]", "[1]", "[^2]",
-    "**「強調」**です", "これは。", "你好：**请**看", "مرحبا", "עברית *x*", "a<br>b", "\\(x^2\\)", "$a_1$", "costs $5.",
-    "<b>html</b>", "&amp;", "http://x.org", "**open", "`open", "[open", "a | b", "x \\| y", "\\", "- not", "# not", "😀",
-    "1. no", "> no", "| `a\\|b` | c |", "---", "\\[y\\]", "![p](q.png)", "</div>", "Sentence one. And two! Was it? Yes.",
+    "**「強調」**です", "これは。", "你好：**请**看", "مرحبا", "עברית *x*", "a<br>b", "\\(x^2\\)", "$a_1$",
+    "costs $5.", "<b>html</b>", "&amp;", "http://x.org", "**open", "`open", "[open", "a | b", "x \\| y", "\\",
+    "- not", "# not", "😀", "1. no", "> no", "| `a\\|b` | c |", "---", "\\[y\\]", "![p](q.png)", "</div>",
+    "Sentence one. And two! Was it? Yes.",
 )  # fmt: skip
 LINES = (
-    "# Head", "## Head two ##", "#", "===", "---", "***", "- - -", "-", "*", "+", "1.", "2)", "- item", "* star", "+ plus",
-    "| a | b |\n|---|:-:|\n| 1 | `x\\|y` |", "| h |\n|---|\n| 1<br>2 |\n| 3 |\n| 4 |", "see [1], [x][2] and [2].",
-    "[1]: https://one.org", "[2]: https://two.org 'Two'", "1. first", "7. seventh", "2) other", "10. ten", "- [ ] task", "- [x] done", "- - twice", "1. - both", "> quote",
-    "> > deeper", ">", "> - listed", "> ```", "> 1. a", "```", "```python", "~~~", "````md", "   ```", "x = 1", "\tcode",
-    "    indented", "| a | b |", "|---|---|", "| 1 | `x\\|y` |", "|:--|--:|", "a | b", "--|--", "[1]: https://one.org",
-    '[1]: <https://other.org> "Title"', "[2]:", "https://two.org", "'title", "title'", "[^2]: note", "\\[", "\\]", "$$",
-    "\\[ z \\]", "+ c", "<div>", "</div>", "<!-- c -->", "", "", "", " ", "\\", "  ",
+    "# Head", "## Head two ##", "#", "===", "---", "***", "- - -", "-", "*", "+", "1.", "2)", "- item", "* star",
+    "+ plus", "| a | b |\n|---|:-:|\n| 1 | `x\\|y` |", "| h |\n|---|\n| 1<br>2 |\n| 3 |\n| 4 |",
+    "see [1], [x][2] and [2].", "[1]: https://one.org", "[2]: https://two.org 'Two'", "1. first", "7. seventh",
+    "2) other", "10. ten", "- [ ] task", "- [x] done", "- - twice", "1. - both", "> quote", "> > deeper", ">",
+    "> - listed", "> ```", "> 1. a", "```", "```python", "~~~", "````md", "   ```", "x = 1", "\tcode", "    indented",
+    "| a | b |", "|---|---|", "| 1 | `x\\|y` |", "|:--|--:|", "a | b", "--|--", "[1]: https://one.org",
+    '[1]: <https://other.org> "Title"', "[2]:", "https://two.org", "'title", "title'", "[^2]: note", "\\[", "\\]",
+    "$$", "\\[ z \\]", "+ c", "<div>", "</div>", "<!-- c -->", "", "", "", " ", "\\", "  ",
 )  # fmt: skip
 INDENTS = ("", "", "", "", " ", "  ", "   ", "    ", "      ", "\t", "> ", "- ", "1. ", ">", "  > ")
 
