@@ -1,5 +1,6 @@
 """Writes markdown blocks into a QTextDocument, at its end."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ PARAGRAPH_GAP_PX = 10
 INDENT_PX = 36  # room for a number of three digits
 DEEPEST_INDENT = 7  # deeper lists stand there too: a narrow window must leave their words room
 WRITTEN = 1  # the state of a block that may be empty, but is not for others: Qt has one ready behind a table
+_TICK = re.compile(r"\[([ xX])\] (?=\S)")
 _AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
 
 
@@ -67,7 +69,7 @@ class DocumentWriter:
     def _write_block(self, block: Block) -> None:
         tokens, index = block.tokens, 0
         self._begun_list = self._last_list() if block.continues else None
-        self._goes_on = block.goes_on
+        self._goes_on = block.goes_on and block.kind != "blockquote_open"  # that is cut where a block of it ends
         while index < len(tokens):
             token = tokens[index]
             if token.type == "table_open":
@@ -97,7 +99,8 @@ class DocumentWriter:
             case "heading_close":
                 self._heading = None
             case "inline":
-                InlineWriter(self._cursor, self._palette, self._char_format()).write(token.children or ())
+                children = self._without_tick(token.children or ())
+                InlineWriter(self._cursor, self._palette, self._char_format()).write(children)
             case "bullet_list_open" | "ordered_list_open":
                 self._open_list(token)
             case "bullet_list_close" | "ordered_list_close":
@@ -119,6 +122,17 @@ class DocumentWriter:
                 InlineWriter(self._cursor, self._palette, self._char_format()).write_formula(token.content)
             case "hr":
                 self._new_block(rule=True)
+
+    def _without_tick(self, children: Sequence[Token]) -> Sequence[Token]:
+        """What is left of an item's text behind `[ ]` or `[x]`, for which the item gets a box in place of its mark."""
+        match = _TICK.match(children[0].content) if children and children[0].type == "text" else None
+        if match is None or self._cursor.block().textList() is None:
+            return children
+        marks = QTextBlockFormat.MarkerType
+        block_format = self._cursor.blockFormat()
+        block_format.setMarker(marks.Unchecked if match[1] == " " else marks.Checked)
+        self._cursor.setBlockFormat(block_format)
+        return [children[0].copy(content=children[0].content[match.end() :]), *children[1:]]
 
     def _open_list(self, token: Token) -> None:
         if self._levels and not self._levels[-1].is_item_begun:

@@ -1,4 +1,4 @@
-"""An answer's markdown, written as it streams: closed blocks once, the open ones again and again, while they are short."""
+"""An answer's markdown as it streams: closed blocks are written once, the open ones again and again while short."""
 
 from typing import TypeVar
 

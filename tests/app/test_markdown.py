@@ -3,6 +3,7 @@
 import pytest
 from PySide6.QtCore import QUrl
 from PySide6.QtGui import QFont, QTextDocument
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.render.code import highlight
@@ -241,3 +242,30 @@ def test_formulas_in_unicode(latex: str, shown: str) -> None:
 @pytest.mark.parametrize("part", [r"\frac{", "^{", r"\sqrt", r"\hat{", "{", "_"])
 def test_formulas_without_end_are_read_to_their_end(part: str) -> None:
     assert pieces(part * 500) is not None
+
+
+def test_tasks_have_boxes(qtbot: QtBot) -> None:
+    document = written("- [ ] open\n- [x] done\n- [link] text\n\n[ ] no item")
+    block, found = document.begin(), []
+    while block.isValid():
+        found.append((block.blockFormat().marker().name, block.text()))
+        block = block.next()
+    words = [("Unchecked", "open"), ("Checked", "done"), ("NoMarker", "[link] text"), ("NoMarker", "[ ] no item")]
+    assert found == words
+
+
+def test_code_that_streams_in_stays_at_its_beginning(qtbot: QtBot) -> None:
+    view = MarkdownView()
+    qtbot.addWidget(view)
+    view.resize(200, 400)
+    view.show()
+    text = "```\nfirst\n" + "a long line " * 30 + "\nlast\n"
+    for end in range(0, len(text), 7):
+        view.show_text(text[:end], LIGHT, is_final=False)
+    view.show_text(text, LIGHT, is_final=True)
+    QApplication.processEvents()
+    (block,) = view._segments
+    assert isinstance(block, CodeBlock)
+    cursor = block._text.textCursor()
+    assert cursor.anchor() == cursor.position() == 0, "the view goes where its cursor is"
+    assert block._text.horizontalScrollBar().value() == block._text.verticalScrollBar().value() == 0
