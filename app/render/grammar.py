@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock, blockquote, list_block
+from markdown_it.rules_block import StateBlock, blockquote, list_block, reference
 from markdown_it.rules_inline import StateInline
 
 from app.render.emphasis import WideInline
@@ -26,6 +26,7 @@ def parser() -> MarkdownIt:
     made.enable(["table", "strikethrough"]).disable("image")
     made.block.ruler.at("list", _bounded(list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     made.block.ruler.at("blockquote", _bounded(blockquote), {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    made.block.ruler.at("reference", _link_reference)
     made.inline.ruler.before("autolink", "line_break", _line_break)
     add_mathematics(made)
     return made
@@ -34,6 +35,12 @@ def parser() -> MarkdownIt:
 def _bounded(rule: _BlockRule) -> _BlockRule:
     """`rule`, which finds nothing that would be too deep."""
     return lambda state, start, end, silent: state.level < DEEPEST and rule(state, start, end, silent)
+
+
+def _link_reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A definition of a link. A footnote, `[^1]: word`, is none: its words are to be read."""
+    is_note = state.src.startswith("[^", state.bMarks[start] + state.tShift[start])
+    return not is_note and reference(state, start, end, silent)
 
 
 def _line_break(state: StateInline, silent: bool) -> bool:

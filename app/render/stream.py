@@ -57,6 +57,8 @@ def split_closed(text: str, cut: Cut = NO_CUT, *, is_final: bool = False) -> Spl
 
     A reference that comes later than its links is in the cut: what was told before is to be linked anew.
     """
+    if not is_final and len(text) < min(LONG_CHARS, LONG_TABLE_CHARS) and len(tail := _read(text, cut)[0]) <= 1:
+        return Split([], tail, 0, cut)  # as nearly always: one block is open, and short
     before, closed, taken, size = cut, [], 0, WINDOW_CHARS
     while taken < len(text):
         is_rest = taken + size >= len(text)

@@ -118,7 +118,7 @@ def test_no_step_of_the_event_loop_takes_long(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [11, 97])
 def test_the_open_block_stays_short(kind: str, size: int) -> None:
-    text, taken, cut, longest = long_text(kind, 4 * LONG_PARAGRAPH_CHARS), 0, None, 0
+    text, taken, cut, longest = long_text(kind, 2 * LONG_PARAGRAPH_CHARS), 0, None, 0
     for end in range(0, len(text), size):
         split = split_closed(text[taken:end]) if cut is None else split_closed(text[taken:end], cut)
         taken, cut = taken + split.num_chars, split.cut

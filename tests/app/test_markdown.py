@@ -269,3 +269,32 @@ def test_code_that_streams_in_stays_at_its_beginning(qtbot: QtBot) -> None:
     cursor = block._text.textCursor()
     assert cursor.anchor() == cursor.position() == 0, "the view goes where its cursor is"
     assert block._text.horizontalScrollBar().value() == block._text.verticalScrollBar().value() == 0
+
+
+def test_a_reference_links_what_was_shown_before_it_came(qtbot: QtBot) -> None:
+    view = MarkdownView()
+    qtbot.addWidget(view)
+    text = "See [the page][1] and [it].\n\n```\n[1]\n```\n\n- [1]\n\n[1]: https://one.org\n[it]: https://two.org\n"
+    for end in range(len(text)):
+        view.show_text(text[:end], LIGHT, is_final=False)
+    view.show_text(text, LIGHT, is_final=True)
+    before, code, behind = shown(view)
+    assert '"https://one.org"' in before
+    assert '"https://two.org"' in before
+    assert code == "text: [1]"
+    assert '"https://one.org"' in behind
+
+
+def test_a_footnote_is_read_and_is_no_link(qtbot: QtBot) -> None:
+    assert lines("Said[^1].\n\n[^1]: Somewhere\n") == ["Said[^1].", "[^1]: Somewhere"]
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n\n---\nb", "Title\n=", "x\n-", "| a |\n|-", "- a\n-", "> a\nb", "1. a\n2", "```\n``"]
+)
+def test_a_line_that_is_not_whole_closes_nothing(text: str) -> None:
+    last = text.rpartition("\n")[2]
+    for behind in ("", "x", "\n", last, f"{last}\n", " x\n\n"):
+        whole, split = text + behind, split_closed(text)
+        rest = split_closed(whole[split.num_chars :], split.cut, is_final=True)
+        assert [one.kind for one in (*split.closed, *rest.closed)] == [one.kind for one in parse(whole)]
