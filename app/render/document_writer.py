@@ -27,7 +27,8 @@ from app.typography import BODY_PX, LINE_PX, body_font, scaled
 HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
 MOST_ITEMS = 50  # of a Qt list, which counts its items anew for each it draws; a longer one goes on in another
 PARAGRAPH_GAP_PX = 10
-INDENT_PX = 36  # room for a number of three digits
+QUOTE_PX = 18
+INDENT_PX = 38  # room for a number of three digits
 DEEPEST_INDENT = 7  # deeper lists stand there too: a narrow window must leave their words room
 WRITTEN = 1  # the state of a block that may be empty, but is not for others: Qt has one ready behind a table
 _TICK = re.compile(r"\[([ xX])\] (?=\S)")
@@ -80,7 +81,8 @@ class DocumentWriter:
                     self._cursor,
                     tokens[index:end],
                     self._palette,
-                    is_part=is_rest or (block.goes_on and index == 0),
+                    left=self._document.indentWidth() * self._depth + QUOTE_PX * self._quotes,
+                    goes_on=block.goes_on and index == 0,
                     has_head=not is_rest,
                 )
                 index = end
@@ -182,6 +184,11 @@ class DocumentWriter:
         if self._levels and not self._levels[-1].is_item_begun:
             self._begin_item(self._levels[-1])
 
+    @property
+    def _depth(self) -> int:
+        """How far the innermost open list is indented."""
+        return self._levels[-1].depth if self._levels else 0
+
     def _begin_item(self, level: _Level) -> None:
         level.is_item_begun = True
         begun = level.qt_list
@@ -206,7 +213,7 @@ class DocumentWriter:
             if self._levels[-1].is_item_begun:
                 block_format.setIndent(self._levels[-1].depth)
         if self._quotes:
-            block_format.setLeftMargin(18 * self._quotes)
+            block_format.setLeftMargin(QUOTE_PX * self._quotes)
         return block_format
 
     def _char_format(self) -> QTextCharFormat:

@@ -2,7 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QUrl
-from PySide6.QtGui import QFont, QTextDocument
+from PySide6.QtGui import QFont, QTextDocument, QTextTable
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -298,3 +298,10 @@ def test_a_line_that_is_not_whole_closes_nothing(text: str) -> None:
         whole, split = text + behind, split_closed(text)
         rest = split_closed(whole[split.num_chars :], split.cut, is_final=True)
         assert [one.kind for one in (*split.closed, *rest.closed)] == [one.kind for one in parse(whole)]
+
+
+def test_a_table_in_a_list_stands_with_its_words(qtbot: QtBot) -> None:
+    document = written("- item\n\n  | a |\n  |---|\n  | 1 |\n\n| b |\n|---|\n| 2 |")
+    inner, outer = (one for one in document.rootFrame().childFrames() if isinstance(one, QTextTable))
+    assert inner.format().toTableFormat().leftMargin() == document.indentWidth()
+    assert outer.format().toTableFormat().leftMargin() == 0
