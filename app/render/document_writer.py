@@ -69,7 +69,8 @@ class DocumentWriter:
 
     def _write_block(self, block: Block) -> None:
         tokens, index = block.tokens, 0
-        self._begun_list = self._last_list() if block.continues else None
+        is_list = block.kind in ("bullet_list_open", "ordered_list_open")
+        self._begun_list = self._last_list() if block.continues and is_list else None
         self._goes_on = block.goes_on and block.kind != "blockquote_open"  # that is cut where a block of it ends
         while index < len(tokens):
             token = tokens[index]

@@ -41,7 +41,7 @@ class TimelineChart(TraceChart):
         self.draw_feet(
             painter,
             axis.plot,
-            self.tr("time of each round") if top >= 1000 else self.tr("milliseconds of each round"),
+            self.tr("seconds of each round") if top >= 1000 else self.tr("milliseconds of each round"),
             "",
             palette,
         )
@@ -79,5 +79,5 @@ def even_top(milliseconds: float) -> float:
 def _short(milliseconds: float, top: float) -> str:
     """A tick in the unit that suits the highest one."""
     if top >= 1000:
-        return f"{milliseconds / 1000:.1f} s"
+        return f"{milliseconds / 1000:.1f}"
     return f"{milliseconds:.0f}" if top >= 20 else f"{milliseconds:.1f}"

@@ -113,6 +113,7 @@ def test_what_was_streamed_looks_as_if_it_came_at_once(qtbot: QtBot, text: str, 
 
 @DRAWN
 @given(documents(24), cuts())
+@example("> - listed\n>1. no one one\n# Head\n# Head\n# Head", [0.625])
 @example("> one one one\n> > deeper\n# Head\n# Head", [0.75])
 def test_long_blocks_that_were_streamed_look_as_if_they_came_at_once(
     qtbot: QtBot, short_limits: None, text: str, places: list[float]
