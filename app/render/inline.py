@@ -1,13 +1,21 @@
 """Writes a paragraph's inline markdown at a cursor."""
 
+import re
 from collections.abc import Sequence
 
 from markdown_it.token import Token
 from PySide6.QtGui import QColor, QFont, QTextCharFormat, QTextCursor
 
+from app.render.formula import formula_lines
 from app.theme import Palette
 from app.typography import mono_font
 
+_LETTERS = re.compile(r"([^\W\d_]+)")
+_RAISED = {
+    0: QTextCharFormat.VerticalAlignment.AlignNormal,
+    1: QTextCharFormat.VerticalAlignment.AlignSuperScript,
+    -1: QTextCharFormat.VerticalAlignment.AlignSubScript,
+}
 LINE_SEPARATOR = "\u2028"  # Qt's line break inside a paragraph
 
 
@@ -32,14 +40,26 @@ class InlineWriter:
         fmt.setBackground(QColor(self._palette.raised))
         self._cursor.insertText(code, fmt)
 
+    def write_formula(self, latex: str) -> None:
+        """Insert mathematics: letters lean, what is raised is raised."""
+        for number, line in enumerate(formula_lines(latex)):
+            if number:
+                self._cursor.insertText(LINE_SEPARATOR, self._formats[-1])
+            for piece in line:
+                for text in _LETTERS.split(piece.text):
+                    fmt = QTextCharFormat(self._formats[-1])
+                    fmt.setFontItalic(_LETTERS.fullmatch(text) is not None)
+                    fmt.setVerticalAlignment(_RAISED[piece.raised])
+                    self._cursor.insertText(text, fmt)
+
     def _write_token(self, token: Token) -> None:
         match token.type:
-            case "softbreak":
-                self._cursor.insertText(" ", self._formats[-1])
-            case "hardbreak":
+            case "softbreak" | "hardbreak":  # models mean the breaks they write
                 self._cursor.insertText(LINE_SEPARATOR, self._formats[-1])
             case "code_inline":
                 self.write_code(token.content)
+            case "math_inline":
+                self.write_formula(token.content)
             case "strong_open" | "em_open" | "s_open" | "link_open":
                 self._formats.append(self._derived(token))
             case "strong_close" | "em_close" | "s_close" | "link_close":

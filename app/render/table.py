@@ -23,9 +23,10 @@ _ALIGNMENTS = {"text-align:right": Qt.AlignmentFlag.AlignRight, "text-align:cent
 
 
 def write_table(
-    cursor: QTextCursor, tokens: Sequence[Token], palette: Palette, *, is_part: bool, has_head: bool
+    cursor: QTextCursor, tokens: Sequence[Token], palette: Palette, *, left: float, goes_on: bool, has_head: bool
 ) -> None:
-    """Insert the table and leave the cursor behind it. Its first row is the header, which may be left out.
+    """Insert the table and leave the cursor behind it. Its first row is the header, which may be left out: then it is
+    the rest of one. `goes_on`: the rest of it will be another. It begins `left` pixels from the edge.
 
     All parts of a long table have columns of one width, as they cannot know of each other's words.
     """
@@ -41,10 +42,12 @@ def write_table(
         return
     table_format = _table_format(palette)
     table_format.setHeaderRowCount(int(has_head))
-    if is_part:
+    if goes_on or not has_head:
         share = QTextLength(QTextLength.Type.PercentageLength, 100 / num_columns)
         table_format.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
         table_format.setColumnWidthConstraints([share] * num_columns)
+    table_format.setLeftMargin(left)
+    if goes_on:
         table_format.setBottomMargin(0)
     table = cursor.insertTable(len(rows), num_columns, table_format)
     styles = [_char_format(palette, is_header=is_header) for is_header in (False, True)]

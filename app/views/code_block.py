@@ -54,6 +54,8 @@ class CodeBlock(QFrame):
         """Show `code` behind what is kept, its final line break left out."""
         self._code = self._kept + code
         self._language.setText(language or self.tr("text"))
+        selected, place = self._text.textCursor(), self._text.horizontalScrollBar().value()
+        anchor, position = selected.anchor(), selected.position()
         cursor = QTextCursor(self._text.document())
         cursor.beginEditBlock()
         cursor.setPosition(self._kept_end)
@@ -68,6 +70,8 @@ class CodeBlock(QFrame):
             cursor.insertText("".join(text for text, _ in run), style)
         cursor.endEditBlock()
         self._text.fit()
+        self._text.select(anchor, position)  # they would go along with what streams in, and the view with them
+        self._text.horizontalScrollBar().setValue(place)
 
     def keep(self) -> None:
         """What shows will not change: the next call of `set_code` adds to it."""
@@ -94,6 +98,13 @@ class _CodeText(QTextEdit):
         """Take the height of the text, and of the scroll bar while it shows."""
         bar = self.horizontalScrollBar().sizeHint().height() if self.horizontalScrollBar().isVisible() else 0
         self.setFixedHeight(math.ceil(self.document().size().height()) + 6 + bar)
+
+    def select(self, anchor: int, position: int) -> None:
+        """Select what was selected before the text was written anew, as far as it is there."""
+        end, cursor = self.document().characterCount() - 1, self.textCursor()
+        cursor.setPosition(min(anchor, end))
+        cursor.setPosition(min(position, end), QTextCursor.MoveMode.KeepAnchor)
+        self.setTextCursor(cursor)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Refit when the scroll bar comes or goes."""

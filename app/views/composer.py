@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from app import icons
 from app.attachments import AttachedFile
 from app.conversation import Attachment
+from app.problem import Problem
 from app.theme import Palette
 from app.token_counter import TokenCount
 from app.views.chips import ChipRow
@@ -24,7 +25,7 @@ class Composer(QFrame):
         attach_chosen: files are to be chosen in a dialog.
         text_changed: after every change of the text or of what is attached.
         cleared: what was written and attached is on its way.
-        problem_raised: a Problem about files.
+        problem_raised: a Problem about files or a paste.
     """
 
     submitted = Signal(str)
@@ -55,6 +56,7 @@ class Composer(QFrame):
         self._build()
         self.field.textChanged.connect(self.text_changed)
         self.field.enter_pressed.connect(self.submit)
+        self.field.picture_pasted.connect(self._refuse_picture)
         self.field.focus_changed.connect(lambda has: self.mark("focused", has))
         self.field.hovered_with_files.connect(lambda is_over: self.mark("dropping", is_over))
         self.set_state(can_send=False, is_busy=False)
@@ -147,6 +149,10 @@ class Composer(QFrame):
         name = "stop" if self._is_busy else "send"
         self.button.setIcon(icons.icon(name, self._palette.on_accent, self._palette.muted))
         self.attach_button.setIcon(icons.icon("attach", self._palette.muted))
+
+    def _refuse_picture(self) -> None:
+        advice = self.tr("Models here read text: paste the words of the picture, or say what is on it.")
+        self.problem_raised.emit(Problem(self.tr("Pictures cannot be attached."), advice))
 
     def _on_button(self) -> None:
         if self._is_busy:

@@ -20,6 +20,7 @@ class ComposerField(QPlainTextEdit):
         enter_pressed: Enter without Shift.
         paths_given: the Paths of dropped or pasted files.
         long_text_pasted: a paste that is better attached.
+        picture_pasted: a picture, of which nothing can be inserted.
         focus_changed: whether the field has it.
         hovered_with_files: whether something that would be taken is held over the field.
     """
@@ -27,6 +28,7 @@ class ComposerField(QPlainTextEdit):
     enter_pressed = Signal()
     paths_given = Signal(object)
     long_text_pasted = Signal(str)
+    picture_pasted = Signal()
     focus_changed = Signal(bool)
     hovered_with_files = Signal(bool)
 
@@ -92,13 +94,15 @@ class ComposerField(QPlainTextEdit):
         self.focus_changed.emit(False)
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """Text and files."""
-        return source.hasUrls() or super().canInsertFromMimeData(source)
+        """Text and files; pictures, to say that they are not."""
+        return source.hasUrls() or source.hasImage() or super().canInsertFromMimeData(source)
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Files and long texts are attached, what is left is inserted."""
         if paths := local_paths(source):
             self.paths_given.emit(paths)
+        elif source.hasImage() and not source.text():
+            self.picture_pasted.emit()
         elif is_long_paste(text := source.text()):
             self.long_text_pasted.emit(text)
         else:

@@ -43,8 +43,8 @@ class LookaheadChart(TraceChart):
         axis = self.axis(area)
         plot = axis.plot.adjusted(0, 0, 0, -LANE_PX)
         window = self.rounds[axis.first : axis.first + axis.count]
-        top = max([4, *(max(one.lookahead, one.accepted_count) for one in window)])
-        ticks = {0.0: "0", top // 2 / top * 0.94: str(top // 2), 0.94: str(top)}
+        top = even_top(max((max(one.lookahead, one.accepted_count) for one in window), default=0))
+        ticks = {0.0: "0", 0.47: str(top // 2), 0.94: str(top)}
         self.draw_axis(painter, plot, ticks, palette)
         unit = 0.94 * plot.height() / top
         columns = axis.columns()
@@ -106,6 +106,11 @@ class LookaheadChart(TraceChart):
                 painter.drawPolygon(_diamond(QPointF(column.middle, plot.bottom() + LANE_PX / 2 + 0.5)))
         elif height:
             painter.fillRect(bar, QColor(palette.accepted))
+
+
+def even_top(most: int) -> int:
+    """The axis' highest tick: even, so that the one in its middle is a whole number too."""
+    return max(4, most + most % 2)
 
 
 def _diamond(middle: QPointF, radius: float = 3.0) -> QPolygonF:

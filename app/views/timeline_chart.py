@@ -1,5 +1,7 @@
 """Where each round's time went: drafting, verifying, and what the host did besides."""
 
+import math
+
 from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter
 from PySide6.QtWidgets import QWidget
@@ -27,7 +29,7 @@ class TimelineChart(TraceChart):
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
         """The whole chart."""
         axis = self.axis(area)
-        top = _common_top([one.round_ms for one in self.rounds[axis.first : axis.first + axis.count]])
+        top = even_top(_common_top([one.round_ms for one in self.rounds[axis.first : axis.first + axis.count]]))
         ticks = {0.0: "0", 0.5: _short(top / 2, top), 1.0: _short(top, top)}
         self.draw_axis(painter, axis.plot, ticks, palette)
         self.draw_mark(painter, axis, palette)
@@ -39,7 +41,7 @@ class TimelineChart(TraceChart):
         self.draw_feet(
             painter,
             axis.plot,
-            self.tr("time of each round") if top >= 1000 else self.tr("milliseconds of each round"),
+            self.tr("seconds of each round") if top >= 1000 else self.tr("milliseconds of each round"),
             "",
             palette,
         )
@@ -68,8 +70,14 @@ def _common_top(times: list[float]) -> float:
     return max(1e-3, min(ordered[-1], STALL_FACTOR * common))
 
 
+def even_top(milliseconds: float) -> float:
+    """The height rounded up so far that its label and that of its half say no more than they hold."""
+    step = 200.0 if milliseconds >= 1000 else 2.0 if milliseconds >= 20 else 0.2
+    return step * math.ceil(milliseconds / step - 1e-9)
+
+
 def _short(milliseconds: float, top: float) -> str:
     """A tick in the unit that suits the highest one."""
     if top >= 1000:
-        return f"{milliseconds / 1000:.1f} s"
+        return f"{milliseconds / 1000:.1f}"
     return f"{milliseconds:.0f}" if top >= 20 else f"{milliseconds:.1f}"

@@ -1,5 +1,6 @@
 """An answer as its tokens: each in the style of its kind, with rejected drafts as ghosts where they were rejected."""
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from app.views.token_tooltip import emitted_tooltip, ghost_tooltip, visible_text
 
 PARAGRAPH_TOKENS = 60  # Qt lays a paragraph out again whole: long ones make every round slow
 LINE_PX = 28  # room for a wavy underline
+TAB_PAD = "\u2003"  # behind a tab's sign, so that it indents more than a letter
+_LINE_START = re.compile(r"(?<=\n)(?!\n)")
 _AT_LEAST = QTextBlockFormat.LineHeightTypes.MinimumHeight.value
 
 
@@ -50,6 +53,7 @@ class TokensView(FlowText):
         self._first_tokens = [0]
         self._gutter = TokenGutter(self, palette)
         self._num_tokens = 0
+        self._is_indenting = False  # whether the line has nothing but white space yet
         self._hovered: int | None = None
         self._marked: int | None = None
         self._horizon: int | None = None
@@ -85,6 +89,7 @@ class TokensView(FlowText):
         self.colouring, self.has_ghosts = colouring, has_ghosts
         rounds, self._rounds = self._rounds, []
         self._spans, self._starts, self._first_tokens, self._num_tokens = [], [], [0], 0
+        self._is_indenting = False
         self._gutter.set_first_tokens(self._first_tokens)
         self.clear()
         QTextCursor(self.document()).setBlockFormat(self._block_format())
@@ -128,20 +133,21 @@ class TokensView(FlowText):
         self._num_tokens += 1
         by_kind = self.colouring == "kind"
         fmt = token_format(token.kind, self._palette) if by_kind else probability_format(token.p, self._palette)
-        self._insert(cursor, token.text, fmt, one.index, emitted_tooltip(token, one))
-        if "\n" in token.text:  # a rejected line break breaks no line
-            cursor.insertText("\u2028", QTextCharFormat())
+        self._insert(cursor, _broken(token.text), fmt, one.index, emitted_tooltip(token, one))
+        line = token.text.rpartition("\n")[2]
+        self._is_indenting = not line.strip() and (self._is_indenting or "\n" in token.text)
 
     def _insert_ghost(self, cursor: QTextCursor, ghost: DraftedToken, one: Round, replaced_by: EmittedToken) -> None:
         tooltip = ghost_tooltip(ghost, one, replaced_by)
-        self._insert(cursor, ghost.text, ghost_format(self._palette), one.index, tooltip)
+        text = visible_text(ghost.text)  # a rejected line break breaks no line
+        self._insert(cursor, text, ghost_format(self._palette), one.index, tooltip)
 
-    def _insert(self, cursor: QTextCursor, text: str, fmt: QTextCharFormat, round_index: int, tooltip: str) -> None:
-        bare = QTextCharFormat()
-        visible = visible_text(text)
+    def _insert(self, cursor: QTextCursor, visible: str, fmt: QTextCharFormat, round_index: int, tooltip: str) -> None:
         body = visible.lstrip(" ") or visible
-        if not cursor.atBlockStart():
-            cursor.insertText(" " * (len(visible) - len(body)), bare)
+        num_spaces = len(visible) - len(body)
+        # The one space between two words is not wanted at a paragraph's beginning; an indent is.
+        if self._is_indenting or num_spaces > 1 or not cursor.atBlockStart():
+            cursor.insertText(" " * num_spaces, QTextCharFormat())
         start = cursor.position()
         cursor.insertText(body, fmt)
         self._starts.append(start)
@@ -216,3 +222,10 @@ class TokensView(FlowText):
         """Keep the gutter beside the text."""
         super().resizeEvent(event)
         self._gutter.setGeometry(0, 0, GUTTER_PX, self.height())
+
+
+def _broken(text: str) -> str:
+    """A token's text made visible, with a line break behind each that it holds: an indent stands in its own line."""
+    *lines, last = _LINE_START.split(text.replace("\r\n", "\n"))
+    shown = [*map(visible_text, lines), visible_text(last) if last or not lines else ""]
+    return "\u2028".join(shown).replace("⇥", f"⇥{TAB_PAD}")

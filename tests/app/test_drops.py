@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFileOpenEvent, QGuiApplication
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFileOpenEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -211,6 +211,28 @@ def test_a_long_paste_becomes_an_attachment(window: MainWindow, qtbot: QtBot) ->
     assert window.composer.text == "short"
     files = window.desk.attachments.files
     assert [(file.name, len(file.text)) for file in files] == [("Pasted text", 1000), ("Pasted text 2", 200_000)]
+
+
+def test_a_pasted_picture_gets_a_sentence(window: MainWindow) -> None:
+    data = QMimeData()
+    data.setImageData(QImage(8, 8, QImage.Format.Format_RGB32))
+    QGuiApplication.clipboard().setMimeData(data)
+    assert window.composer.field.canPaste()
+    window.composer.field.paste()
+    assert window.composer.text == ""
+    assert window.banner.problem is not None
+    assert "Pictures" in window.banner.problem.title
+    assert "text" in window.banner.problem.advice
+
+
+def test_a_picture_that_comes_with_its_words_is_its_words(window: MainWindow) -> None:
+    data = QMimeData()
+    data.setImageData(QImage(8, 8, QImage.Format.Format_RGB32))
+    data.setText("cells of a sheet")
+    QGuiApplication.clipboard().setMimeData(data)
+    window.composer.field.paste()
+    assert window.composer.text == "cells of a sheet"
+    assert window.banner.problem is None
 
 
 def test_a_folder_is_asked_about_first(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:

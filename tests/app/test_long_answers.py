@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.conversation import Answer, Conversation, Question
-from app.render.markdown import LONG_CHARS, split_closed
+from app.render.stream import LONG_PARAGRAPH_CHARS, split_closed
 from app.theme import LIGHT
 from app.views.chat_view import ChatView
 from app.views.code_block import CodeBlock
@@ -118,12 +118,12 @@ def test_no_step_of_the_event_loop_takes_long(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [11, 97])
 def test_the_open_block_stays_short(kind: str, size: int) -> None:
-    text, taken, cut, longest = long_text(kind, 4 * LONG_CHARS), 0, None, 0
+    text, taken, cut, longest = long_text(kind, 2 * LONG_PARAGRAPH_CHARS), 0, None, 0
     for end in range(0, len(text), size):
         split = split_closed(text[taken:end]) if cut is None else split_closed(text[taken:end], cut)
         taken, cut = taken + split.num_chars, split.cut
         longest = max(longest, end - taken)
-    assert longest < LONG_CHARS + 2 * size
+    assert longest < LONG_PARAGRAPH_CHARS + len(sentence(0)) + 2 * size
 
 
 @pytest.mark.parametrize("size", [61, 613])

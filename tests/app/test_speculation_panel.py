@@ -20,10 +20,12 @@ from app.viewmodels.trace import TraceViewModel
 from app.views.bar_chart import length_bars, place_bars
 from app.views.chart import Chart
 from app.views.lookahead_chart import LookaheadChart
+from app.views.lookahead_chart import even_top as lookahead_top
 from app.views.main_window import MainWindow
 from app.views.round_axis import RoundAxis
 from app.views.round_card import RoundCard
-from app.views.timeline_chart import TimelineChart
+from app.views.timeline_chart import TimelineChart, _short
+from app.views.timeline_chart import even_top as timeline_top
 from app.views.token_style import PROBABILITY_BANDS, probability_format
 from app.views.tokens_page import TokensPage
 from app.views.trace_rounds import TraceRounds
@@ -337,3 +339,18 @@ def test_an_export_that_fails_says_so(answered: MainWindow, tmp_path: Path, name
     assert not answered.speculation.export(tmp_path / name)
     assert answered.banner.isVisible()
     assert Path(name).name in answered.banner.problem.title
+
+
+@pytest.mark.parametrize("most", range(40))
+def test_the_ticks_of_the_lookahead_are_evenly_spaced(most: int) -> None:
+    top = lookahead_top(most)
+    assert top >= max(4, most)
+    assert top % 2 == 0, "0, half, top: whole numbers all three"
+
+
+@pytest.mark.parametrize("milliseconds", [0.04, 1.0, 7.31, 19.95, 20.1, 25.0, 101.3, 999.5, 1000.0, 1234.5])
+def test_the_ticks_of_the_timeline_say_what_they_stand_at(milliseconds: float) -> None:
+    top = timeline_top(milliseconds)
+    assert milliseconds <= top <= max(1.2 * milliseconds, 0.2)
+    half, whole = (float(_short(part, top)) for part in (top / 2, top))
+    assert whole == pytest.approx(2 * half)

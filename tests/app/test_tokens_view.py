@@ -89,3 +89,30 @@ def test_paragraphs_stay_short_and_rounds_cheap(view: TokensView) -> None:
         view.append_round(make_round(index, num_accepted=7, num_drafted=8))
     assert view.document().blockCount() >= 2_000 // (PARAGRAPH_TOKENS + 21)
     assert time.perf_counter() - started < 4.0, "2,000 tokens took 5 s in one paragraph, 0.1 s in short ones"
+
+
+def plain_round(index: int, *texts: str) -> Round:
+    return Round(index, 0, len(texts), (), tuple(EmittedToken(text, "plain", 0.4, None, 0) for text in texts))
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("def f():\n   ", " return"), ["def f():↵", "␣␣␣ return"]),
+        (("def f():\n", "    return"), ["def f():↵", "    return"]),
+        (("def f():", "\n", "   ", " return"), ["def f():↵", "␣␣␣ return"]),
+        (("a\n\n    b",), ["a↵↵", "    b"]),
+        (("a\n\t", "\tb"), ["a↵", "⇥\u2003⇥\u2003b"]),
+        (("a\r\n    ", "b"), ["a↵", "␣␣␣␣b"]),
+        (("    first",), ["    first"]),
+    ],
+)
+def test_an_indent_is_as_wide_as_it_is(view: TokensView, texts: tuple[str, ...], expected: list[str]) -> None:
+    view.append_round(plain_round(0, *texts))
+    assert view.toPlainText().split("\n") == expected
+
+
+def test_an_indent_stays_where_a_paragraph_of_tokens_ends_in_it(view: TokensView) -> None:
+    view.append_round(plain_round(0, *["a"] * (PARAGRAPH_TOKENS - 2), ":\n", "   ", " return", " x"))
+    assert view.document().blockCount() == 2
+    assert view.toPlainText().replace("\n", "").endswith("␣␣␣ return x")
