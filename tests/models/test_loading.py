@@ -19,7 +19,7 @@ from mlx_spec.errors import (
     PromptError,
     UnsupportedModelError,
 )
-from mlx_spec.models import loading, named
+from mlx_spec.models import named, weights
 from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
@@ -196,7 +196,7 @@ def test_a_draft_that_shares_hardly_a_token(folder: Path, tmp_path: Path) -> Non
 def test_models_are_compared_without_their_weights(
     folder: Path, swapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "load_model", lambda *args, **options: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(weights, "load_model", lambda *args, **options: pytest.fail("weights were loaded"))
     shutil.copy(folder / "model.safetensors", folder / "model-2.safetensors")  # a larger target
     found = fit_of(str(folder), str(swapped))
     assert found.kind == "bridged"
