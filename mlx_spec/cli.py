@@ -81,7 +81,7 @@ def generate(
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
         limit = max_tokens if max_tokens is not None else settings.get("max_tokens", 256)
-        events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit))
+        events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit, goes_on=raw))
         if as_json:
             _print_json(events)
         else:

@@ -80,12 +80,14 @@ class SpeculativeDecoder:
         lookahead: Lookahead | None = None,
         alternatives: int = 0,
         steering: Steering | None = None,
+        goes_on: bool = False,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
         `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
         for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
-        What `steering` holds counts from the start, what it is told later from the round after that. Raises
+        What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
+        `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. Raises
         PromptError, ConfigError or UnsupportedModelError before the first event, NumericalError when the model's logits
         are not numbers.
         """
@@ -106,6 +108,8 @@ class SpeculativeDecoder:
         loop = _RoundLoop(self._pair, config, params, names, choose, limit, self._stats)
         loop.tell_alternatives(alternatives)
         loop.follow(steering or Steering(), name)
+        if goes_on:
+            loop.go_on_from(prompt_ids)
         return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -212,6 +216,10 @@ class _RoundLoop:
     def tell_alternatives(self, count: int) -> None:
         """Have each round tell so many of the likeliest tokens in each place."""
         self._num_alternatives = count
+
+    def go_on_from(self, prompt_ids: Sequence[int]) -> None:
+        """The answer's text goes on the prompt's."""
+        self._transcript.go_on_from(prompt_ids)
 
     def follow(self, steering: Steering, drafter: str) -> None:
         """Let `drafter` draft, and do as `steering` says from now on."""

@@ -1,5 +1,6 @@
 """One answer as it grows: its token ids, its text, and why it ended."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mlx_spec.detokenize import TokenText
@@ -19,6 +20,10 @@ class Transcript:
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens
         self._fresh = ""
+
+    def go_on_from(self, prompt_ids: Sequence[int]) -> None:
+        """The answer goes on the prompt's text, instead of beginning one of its own."""
+        self._token_text.go_on_from(prompt_ids)
 
     @property
     def remaining(self) -> int:

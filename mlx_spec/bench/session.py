@@ -102,7 +102,7 @@ def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]
     fitting = []
     for prompt in chain.from_iterable(prompts_of(kind, plan.prompts) for kind in plan.kinds):
         ids = pair.encode_chat([{"role": "user", "content": prompt.text}])
-        if len(ids) + plan.answer_tokens <= pair.context_length:
+        if pair.context_length is None or len(ids) + plan.answer_tokens <= pair.context_length:
             fitting.append(_Encoded(prompt, ids))
         else:
             report.notes.append(
@@ -111,7 +111,7 @@ def _encoded(pair: ModelPair, plan: BenchPlan, report: Report) -> list[_Encoded]
             )
     if not fitting:
         raise PromptError(
-            f"No prompt fits: the context of {pair.target_name} holds {pair.context_length:,} tokens, so ask for "
+            f"No prompt fits: the context of {pair.target_name} holds {pair.context_length or 0:,} tokens, so ask for "
             "shorter answers or other kinds."
         )
     return fitting

@@ -13,6 +13,7 @@ from mlx_lm.utils import load_tokenizer
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError
 from mlx_spec.kernels.few_rows_matmul import adopt
 from mlx_spec.kernels.matmul_times import MatmulTimes
+from mlx_spec.models.context import context_length
 from mlx_spec.models.folder import check_model_folder, read_config, weights_size
 from mlx_spec.models.gguf import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
@@ -28,9 +29,10 @@ from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_w
 class ModelPair:
     """A loaded target with its tokenizer, and the draft, if any. It belongs to the thread that loaded it.
 
-    `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
-    tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
-    the draft's vocabulary is the target's. `heads` draft from the target's states, by the name of their drafter.
+    `context_length` counts tokens, None where nothing tells it. `vocab_size` is the width of the target's logits,
+    which may be padded beyond the tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one
+    vocabulary to the other, are None where the draft's vocabulary is the target's. `heads` draft from the target's
+    states, by the name of their drafter.
     `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
     `drafters_when_loaded` is for a pair whose models were let go.
     """
@@ -41,7 +43,7 @@ class ModelPair:
     target_name: str
     draft_name: str | None
     name: str
-    context_length: int
+    context_length: int | None
     vocab_size: int
     draft_tokenizer: TokenizerWrapper | None = None
     token_map: TokenMap | None = None
@@ -151,7 +153,7 @@ def load_pair(
         target_name=target_name,
         draft_name=draft_name,
         name=target if target in PAIRS and draft is None else target_name,
-        context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
+        context_length=context_length(config, tokenizer.model_max_length),
         vocab_size=width,
         draft_tokenizer=draft_tokenizer,
         token_map=token_map,

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
@@ -24,6 +24,9 @@ from mlx_spec.steering import Change, Steering
 
 Progress = Callable[[str, float], None]
 EngineState = Literal["loading", "ready", "failed"]
+
+# Where neither the request nor the model sets an end, an answer must still have one.
+_LONGEST_ANSWER: Final = 1 << 15
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Pair(Protocol):
     def target_name(self) -> str: ...
 
     @property
-    def context_length(self) -> int: ...
+    def context_length(self) -> int | None: ...
 
     @property
     def drafters(self) -> tuple[str, ...]: ...
@@ -64,6 +67,7 @@ class Decoder(Protocol):
         lookahead: LookaheadChoice | None,
         alternatives: int,
         steering: Steering,
+        goes_on: bool,
     ) -> Iterator[Event]: ...
 
     def warm_up(self) -> Iterator[None]: ...
@@ -269,12 +273,13 @@ class EngineThread:
         events = self._decoder.stream(
             prompt_ids,
             request.params,
-            max_tokens=request.max_tokens or self._pair.context_length,
+            max_tokens=request.max_tokens or self._pair.context_length or _LONGEST_ANSWER,
             should_cancel=job.cancelled,
             drafter=request.drafter,
             lookahead=request.lookahead,
             alternatives=request.alternatives,
             steering=request.steering,
+            goes_on=request.prompt is not None or request.continues,
         )
         _forward(events, job)
 

@@ -75,12 +75,13 @@ class ScriptedDecoder:
         lookahead: int | str | None,
         alternatives: int,
         steering: Steering,
+        goes_on: bool,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
-            | {"alternatives": alternatives, "steering": steering}
+            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on}
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

@@ -1,13 +1,17 @@
 """An answer that was cut goes on where it ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.errors import PromptError
-from mlx_spec.events import RoundFinished
+from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.models.loading import ModelPair
 from tests.server.live import Live
-from tests.tiny import tiny_pair
+from tests.server.scripted import ScriptedDecoder
+from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.two_tokenizers import llama_like
 
 ASKED = [{"role": "user", "content": "Why is the sky blue?"}]
 BEGUN = {"role": "assistant", "content": "Because of Rayleigh"}
@@ -32,6 +36,35 @@ def test_the_server_counts_what_it_continues(tiny: Live) -> None:
     refused = tiny.http.post("/v1/chat/completions", json={"messages": ASKED, "continue_final_message": True})
     assert refused.status_code == 400
     assert "nothing to continue" in refused.json()["error"]["message"]
+
+
+def test_what_goes_on_a_text_keeps_its_spaces() -> None:
+    tokenizer = llama_like()
+    size = len(tokenizer)
+    pair = replace(pair_of(tiny_llama(3, vocab=size), None), tokenizer=tokenizer, vocab_size=size)
+    decoder = SpeculativeDecoder(pair, drafter="none")
+    for seed in range(8):
+        prompt = pair.encode("the river is a")
+        params = SamplingParams(temperature=1.0, seed=seed)
+        told = list(decoder.stream(prompt, params, 6, goes_on=True))
+        end = told[-1]
+        assert isinstance(end, GenerationFinished)
+        whole = [*prompt, *end.token_ids]
+        if not pair.decode(whole).endswith("\ufffd"):
+            assert pair.decode(prompt, skip_special_tokens=True) + end.text == pair.decode(
+                whole, skip_special_tokens=True
+            )
+
+
+def test_a_completion_and_a_continued_answer_go_on_and_a_chat_begins(scripted: Live, script: ScriptedDecoder) -> None:
+    bodies = [
+        ("/v1/completions", {"prompt": [1, 2]}, True),
+        ("/v1/chat/completions", {"messages": ASKED}, False),
+        ("/v1/chat/completions", {"messages": [*ASKED, BEGUN], "continue_final_message": True}, True),
+    ]
+    for path, body, goes_on in bodies:
+        assert scripted.http.post(path, json={**body, "max_tokens": 1}).status_code == 200
+        assert script.calls[-1]["goes_on"] is goes_on
 
 
 @pytest.mark.starter

@@ -52,16 +52,6 @@ def is_supported(config: dict[str, Any]) -> bool:
     return True
 
 
-def context_of(config: dict[str, Any]) -> int | None:
-    """The tokens that a model was made for, None where its configuration does not say."""
-    inner = config.get("text_config")
-    for place in (config, inner if isinstance(inner, dict) else {}):
-        value = place.get("max_position_embeddings")
-        if isinstance(value, int):
-            return value
-    return None
-
-
 def estimate(
     config: dict[str, Any], weights_bytes: int, context_tokens: int, *, in_float32: bool = False
 ) -> MemoryEstimate:
