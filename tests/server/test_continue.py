@@ -43,17 +43,19 @@ def test_what_goes_on_a_text_keeps_its_spaces() -> None:
     size = len(tokenizer)
     pair = replace(pair_of(tiny_llama(3, vocab=size), None), tokenizer=tokenizer, vocab_size=size)
     decoder = SpeculativeDecoder(pair, drafter="none")
-    for seed in range(8):
+    texts = []
+    for seed in range(40):
         prompt = pair.encode("the river is a")
         params = SamplingParams(temperature=1.0, seed=seed)
         told = list(decoder.stream(prompt, params, 6, goes_on=True))
         end = told[-1]
         assert isinstance(end, GenerationFinished)
         whole = [*prompt, *end.token_ids]
-        if not pair.decode(whole).endswith("\ufffd"):
-            assert pair.decode(prompt, skip_special_tokens=True) + end.text == pair.decode(
-                whole, skip_special_tokens=True
-            )
+        said = pair.decode(whole, skip_special_tokens=True)
+        if "\ufffd" not in said:  # bytes that are no text are told in another way
+            texts.append(end.text)
+            assert pair.decode(prompt, skip_special_tokens=True) + end.text == said
+    assert any(text.startswith(" ") for text in texts)
 
 
 def test_a_completion_and_a_continued_answer_go_on_and_a_chat_begins(scripted: Live, script: ScriptedDecoder) -> None:
