@@ -78,6 +78,8 @@ def generate(
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
+        if not raw and (note := loaded.chat_note(chat)):
+            typer.echo(note, err=True)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
         limit = max_tokens if max_tokens is not None else settings.get("max_tokens", 256)
@@ -150,6 +152,8 @@ def chat(
     config = speculative_config(lookahead or "auto", acceptance, tree)
     with console.StageProgress() as progress:
         loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
+        if not raw and (note := loaded.chat_note(chat)):
+            typer.echo(note, err=True)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)

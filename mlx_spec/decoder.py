@@ -108,8 +108,7 @@ class SpeculativeDecoder:
         loop = _RoundLoop(self._pair, config, params, names, choose, limit, self._stats)
         loop.tell_alternatives(alternatives)
         loop.follow(steering or Steering(), name)
-        if goes_on:
-            loop.go_on_from(prompt_ids)
+        loop.begin(prompt_ids, goes_on=goes_on)
         return loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -217,9 +216,9 @@ class _RoundLoop:
         """Have each round tell so many of the likeliest tokens in each place."""
         self._num_alternatives = count
 
-    def go_on_from(self, prompt_ids: Sequence[int]) -> None:
-        """The answer's text goes on the prompt's."""
-        self._transcript.go_on_from(prompt_ids)
+    def begin(self, prompt_ids: Sequence[int], *, goes_on: bool) -> None:
+        """The answer follows these ids: with a text of its own, or one that `goes_on` theirs."""
+        self._transcript.begin(prompt_ids, goes_on=goes_on)
 
     def follow(self, steering: Steering, drafter: str) -> None:
         """Let `drafter` draft, and do as `steering` says from now on."""

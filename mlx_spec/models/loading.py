@@ -1,18 +1,18 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
 import filecmp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-import jinja2
 import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.utils import load_tokenizer
 
-from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError
+from mlx_spec.errors import ModelNotFoundError, PromptError
 from mlx_spec.kernels.few_rows_matmul import adopt
 from mlx_spec.kernels.matmul_times import MatmulTimes
+from mlx_spec.models.chat import chat_of
 from mlx_spec.models.context import context_length
 from mlx_spec.models.folder import check_model_folder, read_config, weights_size
 from mlx_spec.models.gguf import Progress
@@ -21,8 +21,9 @@ from mlx_spec.models.named import draft_folder_of, folder_of
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
 from mlx_spec.models.token_map import TokenMap
+from mlx_spec.models.tokenizer import tokenizer_of
 from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
-from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_width, reason
+from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_width
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,29 +75,23 @@ class ModelPair:
         _check_text(text)
         return list(self.tokenizer.encode(text))
 
-    def encode_chat(self, messages: Sequence[dict[str, str]], *, continues: bool = False) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False) -> list[int]:
         """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`.
 
         Where the answer `continues`, the last message is its beginning: its ids end the prompt, as if the model had
         just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
+        What somebody wrote is text, also where it spells a control token.
 
         Raises PromptError when there is no message or the template refuses them.
         """
-        if not messages:
-            raise PromptError("There is no message to answer.")
         for message in messages:
-            _check_text(message["content"])
-        if continues:
-            if messages[-1]["role"] != "assistant":
-                raise PromptError("There is nothing to continue: the last message must be the assistant's.")
-            begun = self.tokenizer.encode(messages[-1]["content"], add_special_tokens=False)
-            return [*self.encode_chat(messages[:-1]), *begun]
-        if not self.tokenizer.has_chat_template:
-            return self.encode("\n\n".join(message["content"] for message in messages))
-        try:
-            return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
-        except (jinja2.TemplateError, TypeError) as error:
-            raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+            if isinstance(message.get("content"), str):
+                _check_text(message["content"])
+        return chat_of(self.tokenizer).encode(messages, continues=continues)
+
+    def chat_note(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
+        """One sentence where a conversation cannot be written as it was asked for, None where it can."""
+        return chat_of(self.tokenizer).note(messages)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of `token_ids`; bytes that are not UTF-8 become U+FFFD."""
@@ -192,17 +187,6 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
-
-
-def tokenizer_of(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
-    """Load the tokenizer in a folder whose configuration is `config`. Raises CorruptModelError."""
-    try:
-        # Told not to, transformers neither runs a model's own code nor asks on the terminal whether it may.
-        options = {"trust_remote_code": False}
-        return load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
-    except Exception as error:  # transformers and tokenizers raise anything, bare Exception included
-        message = f"The tokenizer in {folder} cannot be loaded ({reason(error)})."
-        raise CorruptModelError(message, details=repr(error)) from error
 
 
 def _same_tokenizer(target: Path, draft: Path) -> bool:
