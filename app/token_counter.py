@@ -17,11 +17,12 @@ TIMEOUT_MS = 30_000
 @dataclass(frozen=True, slots=True)
 class TokenCount:
     """How many tokens, of how many that the model's context holds; None where nobody knows. `prompt` is the text, where
-    it was asked for."""
+    it was asked for; `note` tells what could not be written as it was meant."""
 
     num_tokens: int
     context_length: int | None
     prompt: str | None = None
+    note: str | None = None
 
     @property
     def over(self) -> int:
@@ -91,7 +92,10 @@ class TokenCounter(QObject):
             else:
                 holds = told["context_length"]
                 count = TokenCount(
-                    int(told["num_tokens"]), int(holds) if holds is not None else None, told.get("prompt")
+                    int(told["num_tokens"]),
+                    int(holds) if holds is not None else None,
+                    told.get("prompt"),
+                    told.get("note"),
                 )
                 self.counted.emit(key, count)
         except (KeyError, TypeError, ValueError):

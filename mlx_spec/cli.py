@@ -152,8 +152,6 @@ def chat(
     config = speculative_config(lookahead or "auto", acceptance, tree)
     with console.StageProgress() as progress:
         loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
-        if not raw and (note := loaded.chat_note(chat)):
-            typer.echo(note, err=True)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else 512, system)

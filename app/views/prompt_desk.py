@@ -145,6 +145,7 @@ class PromptDesk(QObject):
         else:
             figures = self.tr("{0} tokens").format(figures)
         about = self.tr("{0}. Special tokens are written out.").format(figures)
+        about += f" {count.note}" if count.note else ""
         self._open(TextDialog(self.tr("What the model sees"), about, count.prompt or "", self._window))
 
     def open_form(self, prompts: Sequence[PromptFile]) -> None:

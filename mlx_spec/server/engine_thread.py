@@ -50,6 +50,8 @@ class Pair(Protocol):
 
     def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]: ...
 
+    def chat_note(self, messages: list[dict[str, str]]) -> str | None: ...
+
     def decode(self, token_ids: list[int]) -> str: ...
 
 
@@ -307,12 +309,16 @@ def _forward(events: Iterator[Event], job: Job) -> None:
 def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
+    messages = [dict(message) for message in request.messages]
     try:
-        return pair.encode_chat([dict(message) for message in request.messages], continues=request.continues)
+        token_ids = pair.encode_chat(messages, continues=request.continues)
+        if note := pair.chat_note(messages):
+            logger.warning(note)
     except LookaheadError:
         raise
     except Exception as error:  # chat templates raise what they like; the messages are what they object to
         raise PromptError(f"The model's chat template refuses these messages: {error}") from error
+    return token_ids
 
 
 def _failure(error: LookaheadError, prompt_field: str) -> Failure:

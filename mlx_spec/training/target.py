@@ -10,10 +10,10 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
-from mlx_lm.utils import load_tokenizer
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.models.rope import with_rope
+from mlx_spec.models.tokenizer import tokenizer_of
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights
 
@@ -41,7 +41,7 @@ def load_target(folder: Path) -> Target:
         raise TrainingError(f"A draft can be cut from a llama only, not from {config.get('model_type')!r}.")
     try:
         model = load_weights(folder)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = tokenizer_of(folder, {})
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CorruptModelError(f"The target in {folder} cannot be loaded.", details=str(error)) from error
     return Target(folder, config, plain_weights(model), model, tokenizer)

@@ -36,6 +36,10 @@ class ScriptedPair:
             raise TypeError("the template cannot take this")
         return [ord(character) for character in text] or [0]
 
+    def chat_note(self, messages: list[dict[str, str]]) -> str | None:
+        """Nothing to tell but of a system message."""
+        return "moved" if messages[0]["role"] == "system" else None
+
 
 class ScriptedDecoder:
     """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
