@@ -26,6 +26,7 @@ class TokenText:
         self._word: list[int] = self._tokenizer.encode("a", add_special_tokens=False)[-1:]
         self._word_text = self._decoded(self._word)
         self._before: list[int] = []  # tokens whose text is out
+        self._said = ""  # what they say
         self._waiting: list[int] = []  # tokens since the last that gave text
 
     def go_on_from(self, prompt_ids: Sequence[int]) -> None:
@@ -33,7 +34,7 @@ class TokenText:
         tail = [token_id for token_id in prompt_ids[-_TAIL:] if token_id not in self._special]
         while tail and self._decoded(tail).endswith(_INCOMPLETE):
             self._waiting.insert(0, tail.pop())  # the prompt ends inside a character: it comes whole, with its end
-        self._before = tail if self._decoded(tail) else self._word
+        self._stand_behind(tail if self._decoded(tail) else self._word)
 
     def push(self, token_id: int) -> str:
         """Add one token; return the text that became final with it."""
@@ -43,7 +44,8 @@ class TokenText:
         text = self._text_of_waiting()
         if not text or (text.endswith(_INCOMPLETE) and len(self._waiting) < _MOST_WAITING):
             return ""
-        self._before, self._waiting = self._waiting, []
+        self._stand_behind(self._waiting)
+        self._waiting = []
         return text
 
     def finish(self) -> str:
@@ -64,11 +66,14 @@ class TokenText:
 
     def _text_of_waiting(self) -> str:
         """What the waiting tokens say behind those before them."""
-        said, text = self._decoded(self._before), self._decoded([*self._before, *self._waiting])
+        said, text = self._said, self._decoded([*self._before, *self._waiting])
         if not text.startswith(said):
             # A run of bytes, part of which is out already, turned out to be no UTF-8: it changes as a whole.
             said, text = self._word_text, self._decoded([*self._word, *self._waiting])
         return text[len(said) :]
+
+    def _stand_behind(self, token_ids: list[int]) -> None:
+        self._before, self._said = token_ids, self._decoded(token_ids)
 
     def _decoded(self, token_ids: list[int]) -> str:
         if self._backend is not None:

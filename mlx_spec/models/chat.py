@@ -52,9 +52,11 @@ class Chat:
             return list(self._tokenizer.encode(rendered, add_special_tokens=False))
         return self._control.encode(rendered, mark)
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The text up to where the answer begins. Raises PromptError where the template refuses the messages."""
-        return self._rendered([self._shaped(message) for message in self._with_place_for_system(messages)])
+    def render(self, messages: Sequence[Message], *, is_over: bool = False) -> str:
+        """The text up to where the answer begins, or of a conversation that `is_over`. Raises PromptError where the
+        template refuses the messages."""
+        shaped = [self._shaped(message) for message in self._with_place_for_system(messages)]
+        return self._rendered(shaped, is_over=is_over)
 
     def note(self, messages: Sequence[Message]) -> str | None:
         """One sentence about what is not written as it was asked for; None where all is."""
@@ -62,10 +64,10 @@ class Chat:
             return MOVED_SYSTEM
         return None
 
-    def _rendered(self, messages: list[dict[str, Any]]) -> str:
+    def _rendered(self, messages: list[dict[str, Any]], *, is_over: bool = False) -> str:
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, **self._handed_over
+                messages, tokenize=False, add_generation_prompt=not is_over, **self._handed_over
             )
         except Exception as error:  # a template raises what it likes; the messages are what it objects to
             raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
@@ -90,9 +92,27 @@ class Chat:
             begun = begun.removeprefix(opening_of(self._tokenizer, before))
             allowed = THINKING
         if not self._control.are_spelled_in(begun, allowed=allowed):
-            return [*before, *self._tokenizer.encode(begun, add_special_tokens=False)]
+            begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
+            return [*before, *begun_ids]
         mark = unused_mark([begun])
         return [*before, *self._control.encode(self._control.marked(begun, mark, allowed=allowed), mark)]
+
+    def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
+        """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.
+
+        Encoded by itself it would begin with the space that sentencepiece puts in front of every text. A template that
+        writes a space there means that one, so then it is right.
+        """
+        if not self.has_template:
+            return []
+        try:
+            prompt, whole = self.render(messages[:-1]), self.render(messages, is_over=True)
+        except PromptError:
+            return []
+        if not whole.startswith(prompt + begun):
+            return []
+        ids = list(self._tokenizer.encode(prompt + begun, add_special_tokens=False))
+        return ids[len(before) :] if ids[: len(before)] == before else []
 
     @property
     def _has_channels(self) -> bool:

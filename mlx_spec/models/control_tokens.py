@@ -34,12 +34,12 @@ class ControlTokens:
             if token.content.strip() and (token.special or _SHAPE.fullmatch(token.content) or token.content in template)
         }
         self._names = sorted(names, key=lambda name: (-len(name), name))  # the longest that fits, as tokenizers do
-        self._pattern = re.compile("|".join(map(re.escape, self._names)) or "(?!)")
         self._renamed: Tokenizer | None = None
 
     def are_spelled_in(self, text: str, *, allowed: frozenset[str] = frozenset()) -> bool:
         """Whether `text` spells a control token other than those `allowed`."""
-        return any(match[0] not in allowed for match in self._pattern.finditer(text))
+        pattern = self._pattern(text)
+        return pattern is not None and any(match[0] not in allowed for match in pattern.finditer(text))
 
     def marked(self, text: str, mark: str, *, allowed: frozenset[str] = frozenset()) -> str:
         """`text` with each name that it spells taken apart by `mark`."""
@@ -47,7 +47,8 @@ class ControlTokens:
         def apart(match: re.Match[str]) -> str:
             return match[0] if match[0] in allowed else mark + "".join(letter + mark for letter in match[0])
 
-        return self._pattern.sub(apart, text)
+        pattern = self._pattern(text)
+        return pattern.sub(apart, text) if pattern is not None else text
 
     def encode(self, rendered: str, mark: str, *, add_special_tokens: bool = False) -> list[int]:
         """The ids of a rendering with marks: what is marked as text, the other names as tokens."""
@@ -61,8 +62,14 @@ class ControlTokens:
             self._renamed = _renamed(backend, self._names)
         rendered = re.sub(f"[{_OPEN}{_CLOSE}]", "\ufffd", rendered)
         stand_ins = {name: _stand_in(index) for index, name in enumerate(self._names)}
-        text = self._pattern.sub(lambda match: stand_ins[match[0]], rendered).replace(mark, "")
-        return list(self._renamed.encode(text, add_special_tokens=add_special_tokens).ids)
+        if (pattern := self._pattern(rendered)) is not None:
+            rendered = pattern.sub(lambda match: stand_ins[match[0]], rendered)
+        return list(self._renamed.encode(rendered.replace(mark, ""), add_special_tokens=add_special_tokens).ids)
+
+    def _pattern(self, text: str) -> re.Pattern[str] | None:
+        """What finds the names in `text`; None where it has none, as most: looking for each one is quick."""
+        held = [name for name in self._names if name in text]
+        return re.compile("|".join(map(re.escape, held))) if held else None
 
 
 def unused_mark(texts: Iterable[str]) -> str:

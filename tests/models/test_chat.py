@@ -120,10 +120,8 @@ def test_without_a_template_a_text_is_text_too(tokenizer: TokenizerWrapper) -> N
 def test_a_begun_answer_is_text_too(tokenizer: TokenizerWrapper) -> None:
     chat = with_template(tokenizer, TEMPLATES["as it is"])
     prompt = chat.encode(conversation("x"))
-    assert chat.encode(conversation("x", "so far"), continues=True) == [
-        *prompt,
-        *tokenizer.encode("so far", add_special_tokens=False),
-    ]
+    whole = chat.render(conversation("x")) + "so far"
+    assert chat.encode(conversation("x", "so far"), continues=True) == tokenizer.encode(whole, add_special_tokens=False)
     begun = chat.encode(conversation("x", EVIL), continues=True)
     assert begun[: len(prompt)] == prompt
     assert control_ids(tokenizer, begun[len(prompt) :]) == []
@@ -210,3 +208,19 @@ def test_a_template_may_name_additional_special_tokens(folder: Path) -> None:
 def test_a_tokenizer_has_one_chat() -> None:
     tokenizer = byte_tokenizer()
     assert chat_of(tokenizer) is chat_of(tokenizer)
+
+
+ZEPHYR = (
+    "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(("template", "space"), [(ZEPHYR, ""), (TEMPLATES["inst"], " ")])
+def test_a_begun_answer_has_the_space_that_its_template_gives_it(template: str, space: str) -> None:
+    tokenizer = specials(llama_like.__wrapped__())
+    chat = with_template(tokenizer, template)
+    prompt, begun = chat.encode(conversation("x")), chat.encode(conversation("x", "the river"), continues=True)
+    assert begun[: len(prompt)] == prompt
+    said = "".join(tokenizer.convert_ids_to_tokens(begun[len(prompt) :])).replace("▁", " ")
+    assert said == f"{space}the river"
