@@ -165,7 +165,9 @@ class Chat:
         first = next((message for message in others if message["role"] == "user"), None)
         if first is None:
             return [{"role": "user", "content": system}, *others]
-        first["content"] = f"{system}\n\n{first['content']}"
+        asked = first["content"]
+        before = f"{system}\n\n"
+        first["content"] = before + asked if isinstance(asked, str) else [{"type": "text", "text": before}, *asked]
         return [*others]
 
     @cached_property

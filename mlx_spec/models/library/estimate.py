@@ -15,6 +15,7 @@ from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache, make_prompt
 from mlx_lm.utils import _get_classes
 
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.models.rope import with_rope
 
 _STEP: Final = 256  # mlx-lm's caches grow by so many tokens at a time
 # Tokens that a pass over the prompt takes at once, as mlx-lm's default and more than the engine's own.
@@ -76,7 +77,7 @@ def _built_estimate(
     config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
 ) -> MemoryEstimate:
     model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(config))
+    model = model_class(args_class.from_dict(with_rope(config)))
     dtype = mx.float32 if in_float32 else _dtype(config)
     model.set_dtype(dtype)
     count = sum(array.size for _, array in tree_flatten(model.parameters()))
