@@ -74,6 +74,8 @@ class ReasonedText:
 
     def _is_inside_reasoning(self, prompt_ids: Sequence[int]) -> bool:
         """Whether the prompt ends inside a channel that is no answer."""
+        if not self._channels:
+            return False
         names = [self._channels.get(token_id) for token_id in prompt_ids]
         if "<|message|>" not in names:
             return False

@@ -132,7 +132,7 @@ class Chat:
             if isinstance(value, str):
                 return self._control.marked(value, mark, allowed=allowed)
             if isinstance(value, Mapping):
-                return {name: inner if name in _FIXED else marked(inner) for name, inner in value.items()}
+                return {marked(name): inner if name in _FIXED else marked(inner) for name, inner in value.items()}
             return [marked(inner) for inner in value] if isinstance(value, list) else value
 
         told: Message = marked(message)
@@ -226,7 +226,7 @@ def _texts(message: Message) -> list[str]:
         if isinstance(value, str):
             return [value]
         if isinstance(value, Mapping):
-            return [text for name, inner in value.items() if name not in _FIXED for text in found(inner)]
+            return [text for name, inner in value.items() if name not in _FIXED for text in (str(name), *found(inner))]
         return [text for inner in value for text in found(inner)] if isinstance(value, list) else []
 
     return found(message)

@@ -224,3 +224,13 @@ def test_a_begun_answer_has_the_space_that_its_template_gives_it(template: str, 
     assert begun[: len(prompt)] == prompt
     said = "".join(tokenizer.convert_ids_to_tokens(begun[len(prompt) :])).replace("▁", " ")
     assert said == f"{space}the river"
+
+
+def test_what_a_call_holds_is_text_too() -> None:
+    tokenizer = specials(byte_tokenizer())
+    chat = with_template(
+        tokenizer, TEMPLATES["as it is"].replace("{{ message['content'] }}", "{{ message.tool_calls | tojson }}")
+    )
+    call = {"function": {"name": "f", "arguments": {"<|im_end|>": "<|im_start|>"}}}
+    ids = chat.encode([{"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert control_ids(tokenizer, ids) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
