@@ -22,6 +22,7 @@ class ReasonedText:
         self._tokenizer = tokenizer
         self._text = TokenText(tokenizer)
         self._tags = _special_tags(tokenizer)
+        self._tag_begun: list[int] = []  # tokens that may become one of the tags
         self._channels = _channel_ids(tokenizer)
         self._opening = ""
         self._place: _Place = "text"
@@ -40,8 +41,16 @@ class ReasonedText:
     def push(self, token_id: int) -> str:
         """Add one token; return the text that became final with it."""
         opening, self._opening = self._opening, ""
-        if token_id in self._tags:
-            return opening + self._text.finish() + self._tags[token_id]
+        begun = (*self._tag_begun, token_id)
+        if begun in self._tags:
+            self._tag_begun = []
+            return opening + self._text.finish() + self._tags[begun]
+        if any(tag[: len(begun)] == begun for tag in self._tags):
+            self._tag_begun = list(begun)
+            return opening
+        if self._tag_begun:
+            opening += self._no_tag()
+            return opening + self.push(token_id)
         if token_id in self._channels:
             return opening + self._turned(self._channels[token_id])
         if self._place == "channel":
@@ -52,11 +61,16 @@ class ReasonedText:
 
     def finish(self) -> str:
         """The text is over: what is left of it."""
-        return self._text.finish()
+        return self._no_tag() + self._text.finish()
 
     def peek(self, token_id: int) -> str:
         """The text of a token in a text."""
         return self._text.peek(token_id)
+
+    def _no_tag(self) -> str:
+        """What seemed to become a tag is text."""
+        begun, self._tag_begun = self._tag_begun, []
+        return "".join(map(self._text.push, begun))
 
     def _turned(self, name: str) -> str:
         """A token that structures the answer: what it makes final, and the tag that it stands for."""
@@ -102,12 +116,11 @@ def split(text: str) -> tuple[str, str]:
     return reasoning.strip(), answer.lstrip()
 
 
-def _special_tags(tokenizer: Any) -> dict[int, str]:
-    """Special tokens around reasoning, which would have no text."""
+def _special_tags(tokenizer: Any) -> dict[tuple[int, ...], str]:
+    """Special tokens around reasoning, or around parts of it, which would have no text."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
-    special = {token_id for token_id, token in added.items() if token.special}
     marks = {getattr(tokenizer, "think_start_tokens", None): OPEN, getattr(tokenizer, "think_end_tokens", None): CLOSE}
-    return {ids[0]: tag for ids, tag in marks.items() if ids is not None and len(ids) == 1 and ids[0] in special}
+    return {ids: tag for ids, tag in marks.items() if ids and ids[0] in added and added[ids[0]].special}
 
 
 def _channel_ids(tokenizer: Any) -> dict[int, str]:

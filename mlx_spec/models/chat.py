@@ -154,7 +154,8 @@ class Chat:
     def _wants_reasoning_apart(self) -> bool:
         if CLOSE in self._source:
             return False  # it looks for the reasoning in the content itself
-        return bool(re.search(r"reasoning_content|\bthinking\b", self._source))
+        has_own_tags = getattr(self._tokenizer, "think_start", None) not in (None, OPEN)
+        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self._source))
 
     def _with_place_for_system(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, with those of the system before the first question where the template drops or refuses them."""

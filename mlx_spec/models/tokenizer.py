@@ -8,7 +8,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_tokenizer
 
 from mlx_spec.errors import CorruptModelError
-from mlx_spec.models.weights import reason
+from mlx_spec.models.weights import lacks_package, reason
 
 # Names of templates for something else than talking.
 _SPECIAL_PURPOSES: Final = ("tool", "rag", "image", "video")
@@ -21,6 +21,8 @@ def tokenizer_of(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
         options = {"trust_remote_code": False}
         tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
         template = _one(tokenizer.chat_template) or _one(_beside(folder))
+    except SystemExit as error:
+        raise lacks_package(folder, config) from error
     except Exception as error:  # transformers and tokenizers raise anything, bare Exception included
         message = f"The tokenizer in {folder} cannot be loaded ({reason(error)})."
         raise CorruptModelError(message, details=repr(error)) from error

@@ -1,7 +1,7 @@
 """The weights of a folder, as a model of mlx-lm's. All MLX work is done in the calling thread."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def load_weights(folder: Path, told: Callable[[int], None] = lambda read: None) 
             told(weight.nbytes)
     except ModelError:
         raise
+    except SystemExit as error:  # a family of mlx-lm ends the process where a package of its own is missing
+        raise lacks_package(folder, config) from error
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
         unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
         kind = UnsupportedModelError if unknown else CorruptModelError
@@ -65,6 +67,13 @@ def by_bytes(folders: Sequence[Path], tell: Progress) -> Callable[[int], None]:
 def logits_width(model: nn.Module) -> int:
     """The width of a model's logits, from its graph, which is never computed: config.json may leave it to a default."""
     return int(model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1])
+
+
+def lacks_package(folder: Path, config: Mapping[str, object]) -> UnsupportedModelError:
+    """What to raise where mlx-lm would end the process."""
+    return UnsupportedModelError(
+        f"The model in {folder} cannot be loaded: mlx-lm needs another package for {config.get('model_type')!r}."
+    )
 
 
 def reason(error: Exception) -> str:

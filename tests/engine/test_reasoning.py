@@ -104,3 +104,14 @@ def test_reasoning_in_a_text_is_what_it_begins_with() -> None:
     assert split("<think>\nA.\n</think>\n\nB") == ("A.", "B")
     assert split("<think>A.") == ("A.", "")
     assert split("B</think>C") == ("", "B</think>C")
+
+
+def test_tags_of_several_tokens_are_tags() -> None:
+    """As Gemma 4 has them."""
+    tokenizer = with_tokens(("<|channel>", "<channel|>"), "{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    assert tokenizer.think_start == "<|channel>thought"
+    assert told(tokenizer, "<|channel>thought\nA.<channel|>B") == "<think>\nA.</think>B"
+    assert told(tokenizer, "<|channel>thou<channel|>B") == "thou</think>B", "what is no tag is text"
+    assert told(tokenizer, "x<|channel>tho") == "xtho"
+    ids = Chat(tokenizer).encode([{"role": "assistant", "content": "<think>\nA.</think>B"}])
+    assert tokenizer.decode(ids) == "[B]"

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from tokenizers import AddedToken
 
@@ -234,3 +236,39 @@ def test_what_a_call_holds_is_text_too() -> None:
     call = {"function": {"name": "f", "arguments": {"<|im_end|>": "<|im_start|>"}}}
     ids = chat.encode([{"role": "assistant", "content": None, "tool_calls": [call]}])
     assert control_ids(tokenizer, ids) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
+
+
+FRAGMENTS = (
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|im_",
+    "end|>",
+    "<",
+    "|",
+    ">",
+    "[INST]",
+    "</think>",
+    " ",
+    "\n",
+    "é",
+    "▁",
+    "a",
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=8), st.lists(st.sampled_from(FRAGMENTS), max_size=8))
+def test_no_joining_of_pieces_makes_a_control_token(
+    tokenizer: TokenizerWrapper, one: list[str], other: list[str]
+) -> None:
+    chat = with_template(tokenizer, TEMPLATES["as it is"])
+    texts = "".join(one), "".join(other)
+    ids = chat.encode(conversation("x", *texts))
+    assert control_ids(tokenizer, ids) == [*["<|im_start|>", "<|im_end|>"] * 3, "<|im_start|>"]
+    shown = letters(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    assert all(letters(text) in shown for text in texts)
+
+
+def letters(text: str) -> str:
+    """Without spaces: sentencepiece puts one behind every added token."""
+    return text.replace("▁", "").replace(" ", "")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,3 +265,11 @@ def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(named, "hub_folder", lambda name, progress: folder)
     pair = load_pair("two")
     assert (pair.name, pair.target_name, pair.draft_name) == ("two", "big", "small")
+
+
+def test_a_family_that_would_end_the_process_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mlx-lm's olmo does, where its own package is not installed."""
+    monkeypatch.setitem(sys.modules, "hf_olmo", None)
+    monkeypatch.delitem(sys.modules, "mlx_lm.models.olmo", raising=False)
+    change_config(folder, model_type="olmo")
+    assert "olmo" in refused(UnsupportedModelError, folder)

@@ -1,12 +1,17 @@
 """Positions are turned as the configuration says, however it was written: before transformers 5, or by it."""
 
+import dataclasses
+import importlib
 import json
+import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import mlx_lm.models
 import pytest
 from mlx_lm.models.rope_utils import Llama3RoPE, YarnRoPE
 from mlx_lm.utils import _get_classes
@@ -132,3 +137,29 @@ def turns(rope: nn.Module) -> tuple[object, ...]:
         numbers = [rope._freqs.tolist()]
     names = ("dims", "dim", "base", "scale", "mscale", "_scale", "traditional", "factor", "rotary_dim")
     return type(rope).__name__, *numbers, *(getattr(rope, name, None) for name in names)
+
+
+READ = re.compile("theta|rope_scaling|rope_parameters|rope.*base|rotary|local.*freq")
+# Fields of files that transformers does not write: those come as their publisher wrote them.
+OTHERS = {
+    "layer_rope_theta",
+    "rope_embedding_base",
+    "partial_rotary_factors",
+    "global_partial_rotary_factor",
+}
+
+
+@pytest.mark.parametrize("family", sorted(module.name for module in pkgutil.iter_modules(mlx_lm.models.__path__)))
+def test_every_field_that_a_family_reads_of_positions_is_filled(family: str) -> None:
+    """Of mlx-lm as it is installed: a family with a field of another name must be looked at."""
+    try:
+        module = importlib.import_module(f"mlx_lm.models.{family}")
+    except SystemExit:
+        pytest.skip("it ends the process where a package of its own is missing")
+    table = {"rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.5}
+    layers = {"full_attention": table, "sliding_attention": table, "compress": table}
+    filled = with_rope({"head_dim": 8, "rope_parameters": table}) | with_rope({"rope_parameters": layers})
+    for name, kind in vars(module).items():
+        if isinstance(kind, type) and name.endswith(("Args", "Config")) and dataclasses.is_dataclass(kind):
+            read = {field.name for field in dataclasses.fields(kind) if READ.search(field.name)}
+            assert read - OTHERS <= filled.keys(), f"{family}.{name}"

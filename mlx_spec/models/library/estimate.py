@@ -48,7 +48,7 @@ def is_supported(config: dict[str, Any]) -> bool:
     """Whether this mlx-lm has the architecture of `config`, a model's config.json or the part the Hub tells of it."""
     try:
         _get_classes(config)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, SystemExit):  # olmo ends the process without a package of its own
         return False
     return True
 
@@ -67,7 +67,10 @@ def estimate(
 def _estimate(config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
     try:
         return _built_estimate(config, weights_bytes, context_tokens, in_float32)
-    except Exception as error:  # the model's own code, on a configuration of which only a part may be known
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the model's own code, on a configuration of which only a part may be known
         raise UnsupportedModelError(
             f"This version of mlx-lm cannot build a model of type {config.get('model_type')!r}.", details=repr(error)
         ) from error
