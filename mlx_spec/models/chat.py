@@ -85,17 +85,27 @@ class Chat:
     def _continued(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a prompt, and of an answer that is begun, as if the model had just said it."""
         before, begun = self.encode(messages[:-1]), str(messages[-1].get("content") or "")
-        if self._has_channels:
-            begun = _in_channels(begun)
-            allowed = frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|end|>"})
-        else:
-            begun = begun.removeprefix(opening_of(self._tokenizer, before))
-            allowed = THINKING
+        begun, allowed = self._as_said(begun, opening_of(self._tokenizer, before))
         if not self._control.are_spelled_in(begun, allowed=allowed):
             begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
             return [*before, *begun_ids]
         mark = unused_mark([begun])
         return [*before, *self._control.encode(self._control.marked(begun, mark, allowed=allowed), mark)]
+
+    def _as_said(self, begun: str, opening: str) -> tuple[str, frozenset[str]]:
+        """A begun answer as the model says it behind a prompt that ends with `opening`, and the tokens in it."""
+        if self._has_channels:
+            return _in_channels(begun), frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|end|>"})
+        if not begun.startswith(OPEN):
+            return begun, THINKING
+        start, end = (getattr(self._tokenizer, name, None) for name in ("think_start", "think_end"))
+        if opening:
+            begun = begun.removeprefix(OPEN).removeprefix(opening.removeprefix(OPEN))
+        elif start:
+            begun = start + begun.removeprefix(OPEN)
+        if not end:
+            return begun, THINKING
+        return begun.replace(CLOSE, end, 1), THINKING | self._control.in_text(f"{start} {end}")
 
     def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
         """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.

@@ -3,6 +3,9 @@
 A tokenizer turns "<|im_end|>" into the token wherever it stands, also in what a person, a file or a model wrote. So
 what is written is marked before the template sees it: a private character between the letters of each such name. What
 is unmarked in the rendering is the template's own; the marks are taken out again before anything is encoded.
+
+transformers' own `sanitize_control_tokens` encodes what stands between such names piece by piece, which are not the ids
+that the same text has elsewhere, and knows no text without a template.
 """
 
 import json
@@ -40,6 +43,11 @@ class ControlTokens:
         """Whether `text` spells a control token other than those `allowed`."""
         pattern = self._pattern(text)
         return pattern is not None and any(match[0] not in allowed for match in pattern.finditer(text))
+
+    def in_text(self, text: str) -> frozenset[str]:
+        """The names of control tokens that `text` spells."""
+        pattern = self._pattern(text)
+        return frozenset(pattern.findall(text)) if pattern is not None else frozenset()
 
     def marked(self, text: str, mark: str, *, allowed: frozenset[str] = frozenset()) -> str:
         """`text` with each name that it spells taken apart by `mark`."""

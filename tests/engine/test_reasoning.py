@@ -113,5 +113,14 @@ def test_tags_of_several_tokens_are_tags() -> None:
     assert told(tokenizer, "<|channel>thought\nA.<channel|>B") == "<think>\nA.</think>B"
     assert told(tokenizer, "<|channel>thou<channel|>B") == "thou</think>B", "what is no tag is text"
     assert told(tokenizer, "x<|channel>tho") == "xtho"
-    ids = Chat(tokenizer).encode([{"role": "assistant", "content": "<think>\nA.</think>B"}])
-    assert tokenizer.decode(ids) == "[B]"
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "<think>\nA.</think>B"}]
+    assert tokenizer.decode(Chat(tokenizer).encode(said)) == "[x][B]"
+    begun = Chat(tokenizer).encode(said, continues=True)
+    assert begun == tokenizer.encode("[x]<|channel>thought\nA.<channel|>B"), "it goes on in its own tags"
+
+
+def test_an_answer_behind_an_opened_tag_goes_on_without_it() -> None:
+    tokenizer = with_tokens((), "{% for m in messages %}[{{ m.content }}]{% endfor %}{{ '<think>\\n' }}")
+    for begun in ("<think>\nA.</think>B", "<think>A.</think>B"):
+        said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": begun}]
+        assert tokenizer.decode(Chat(tokenizer).encode(said, continues=True)) == "[x]<think>\nA.</think>B"
