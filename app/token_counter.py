@@ -16,11 +16,18 @@ TIMEOUT_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """How many tokens, of how many that the model's context holds. `prompt` is the text, where it was asked for."""
+    """How many tokens, of how many that the model's context holds; None where nobody knows. `prompt` is the text, where
+    it was asked for; `note` tells what could not be written as it was meant."""
 
     num_tokens: int
-    context_length: int
+    context_length: int | None
     prompt: str | None = None
+    note: str | None = None
+
+    @property
+    def over(self) -> int:
+        """How many tokens do not fit; below zero, for how many there is room."""
+        return self.num_tokens - self.context_length if self.context_length is not None else -1
 
 
 class TokenCounter(QObject):
@@ -85,7 +92,13 @@ class TokenCounter(QObject):
             if status_of(reply) != 200:
                 self.failed.emit(key, str(told["error"]["message"]))
             else:
-                count = TokenCount(int(told["num_tokens"]), int(told["context_length"]), told.get("prompt"))
+                holds = told["context_length"]
+                count = TokenCount(
+                    int(told["num_tokens"]),
+                    int(holds) if holds is not None else None,
+                    told.get("prompt"),
+                    told.get("note"),
+                )
                 self.counted.emit(key, count)
         except (KeyError, TypeError, ValueError):
             self.failed.emit(key, reply.errorString() or self.tr("The engine's answer could not be read."))

@@ -88,7 +88,9 @@ def answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequenc
         raise PromptError("The prompt is empty: write something to answer.")
     if not all(0 <= token_id < pair.vocab_size for token_id in prompt_ids):
         raise PromptError(f"The prompt holds a token id outside 0..{pair.vocab_size - 1}: use the target's tokenizer.")
-    context = min(pair.context_length, config.max_seq_len or pair.context_length)
+    context = min((length for length in (pair.context_length, config.max_seq_len) if length), default=None)
+    if context is None:
+        return max_tokens
     if len(prompt_ids) >= context:
         raise PromptTooLongError(len(prompt_ids), context, pair.target_name)
     return min(max_tokens, context - len(prompt_ids))

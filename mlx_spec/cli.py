@@ -78,10 +78,12 @@ def generate(
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
         chat = [*system, {"role": "user", "content": text}]
         prompt_ids = loaded.encode(text) if raw else loaded.encode_chat(chat)
+        if not raw and (note := loaded.chat_note(chat)):
+            typer.echo(note, err=True)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
         limit = max_tokens if max_tokens is not None else settings.get("max_tokens", 256)
-        events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit))
+        events = progress.follow_prefill(decoder.stream(prompt_ids, params, limit, goes_on=raw))
         if as_json:
             _print_json(events)
         else:

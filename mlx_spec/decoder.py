@@ -85,12 +85,14 @@ class SpeculativeDecoder:
         lookahead: Lookahead | None = None,
         alternatives: int = 0,
         steering: Steering | None = None,
+        goes_on: bool = False,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
         `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
         for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
-        What `steering` holds counts from the start, what it is told later from the round after that. Raises
+        What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
+        `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. Raises
         PromptError, ConfigError or UnsupportedModelError before the first event, NumericalError when the model's logits
         are not numbers.
         """
@@ -111,6 +113,7 @@ class SpeculativeDecoder:
         loop = _RoundLoop(self._pair, config, params, names, choose, limit, self._stats)
         loop.tell_alternatives(alternatives)
         loop.follow(steering or Steering(), name)
+        loop.begin(prompt_ids, goes_on=goes_on)
         events = loop.run([int(token_id) for token_id in prompt_ids], should_cancel or (lambda: False))
         return self._keeping(events, config, params)
 
@@ -233,6 +236,10 @@ class _RoundLoop:
     def tell_alternatives(self, count: int) -> None:
         """Have each round tell so many of the likeliest tokens in each place."""
         self._num_alternatives = count
+
+    def begin(self, prompt_ids: Sequence[int], *, goes_on: bool) -> None:
+        """The answer follows these ids: with a text of its own, or one that `goes_on` theirs."""
+        self._transcript.begin(prompt_ids, goes_on=goes_on)
 
     def follow(self, steering: Steering, drafter: str) -> None:
         """Let `drafter` draft, and do as `steering` says from now on."""
@@ -382,7 +389,7 @@ class _RoundLoop:
 
     def _padding(self, draft: Draft | None) -> int:
         """Rows to add to the pass that scores a draft, where more are cheaper; none beyond the end of the context."""
-        if draft is None or not self._target.takes_padding:
+        if draft is None or self._context is None or not self._target.takes_padding:
             return 0
         count = draft.token_ids.shape[0] + 1
         return max(0, min(self._controller.rows(count), self._context - self._position + 1) - count)

@@ -21,6 +21,8 @@ def talk(
     console.print("/new starts again, /quit leaves, Ctrl-C stops an answer", style="dim")
     console.print(legend())
     opening = [{"role": "system", "content": system}] if system else []
+    if note := pair.chat_note(opening):
+        console.print(note, style="dim", markup=False)
     messages = list(opening)
     for line in _lines(console):
         if line == "/new":

@@ -122,7 +122,10 @@ class _Answerer:
         config = speculative_config(self._lookahead or str(settings.get("lookahead", "auto")), self._acceptance)
         self._load(self._target or self._pair_option or settings.get("pair", _DEFAULT_PAIR))
         system = [{"role": "system", "content": settings["system"]}] if "system" in settings else []
-        prompt_ids = self._pair.encode_chat([*system, {"role": "user", "content": prompt.text}])
+        chat = [*system, {"role": "user", "content": prompt.text}]
+        prompt_ids = self._pair.encode_chat(chat)
+        if note := self._pair.chat_note(chat):
+            typer.echo(note, err=True)
         limit = self._max_tokens if self._max_tokens is not None else settings.get("max_tokens", _DEFAULT_MAX_TOKENS)
         decoder = SpeculativeDecoder(self._pair, config, drafter=self._drafter)
         started = time.monotonic()

@@ -1,9 +1,10 @@
 """One answer as it grows: its token ids, its text, and why it ended."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from mlx_spec.detokenize import TokenText
 from mlx_spec.events import FinishReason
+from mlx_spec.reasoning import ReasonedText
 from mlx_spec.stopping import StopStrings
 
 
@@ -14,11 +15,15 @@ class Transcript:
         self.token_ids: list[int] = []
         self.text = ""
         self.finish_reason: FinishReason | None = None
-        self._token_text = TokenText(tokenizer)
+        self._token_text = ReasonedText(tokenizer)
         self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens
         self._fresh = ""
+
+    def begin(self, prompt_ids: Sequence[int], *, goes_on: bool) -> None:
+        """The answer follows these ids: with a text of its own, or one that `goes_on` theirs."""
+        self._token_text.begin(prompt_ids, goes_on=goes_on)
 
     @property
     def remaining(self) -> int:

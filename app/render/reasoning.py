@@ -15,9 +15,10 @@ class Parts:
 
 
 def split_reasoning(text: str) -> Parts:
-    """The parts of `text`. Reasoning stands first, between `<think>` and `</think>`; the first tag may be the prompt's.
+    """The parts of `text`. Reasoning stands first, between `<think>` and `</think>`.
 
-    A tag that is still arriving belongs to neither part.
+    The engine gives every model's reasoning these tags, also where the prompt opened it; so a tag further on, as in an
+    answer about tags, is text. A tag that is still arriving belongs to neither part.
     """
     begun = text.lstrip()
     if begun.startswith(OPEN):
@@ -28,9 +29,6 @@ def split_reasoning(text: str) -> Parts:
         return Parts(_without_beginning_of(CLOSE, thought).strip(), "", is_thinking=True)
     if begun and OPEN.startswith(begun):
         return Parts("", "", is_thinking=True)
-    thought, closed, said = text.partition(CLOSE)
-    if closed and OPEN not in thought and "`" not in thought[-1:]:
-        return Parts(thought.strip(), said.lstrip())
     return Parts("", text)
 
 

@@ -34,8 +34,8 @@ class ContextMeter(QWidget):
         self.setVisible(count is not None)
         if count is None:
             return
-        over = count.num_tokens - count.context_length
-        figures = f"{count.num_tokens:,} / {count.context_length:,}"
+        over, holds = count.over, count.context_length
+        figures = f"{count.num_tokens:,} / {holds:,}" if holds is not None else f"{count.num_tokens:,}"
         self.label.setText(self.tr("{0} · {1:,} over").format(figures, over) if over > 0 else figures)
         self.label.setProperty("role", "danger" if over > 0 else "muted")
         self.label.style().unpolish(self.label)
@@ -50,7 +50,7 @@ class ContextMeter(QWidget):
             self.tr("{0} tokens of the context").format(figures)
             + (self.tr(", {0:,} too many").format(over) if over > 0 else "")
         )
-        self._bar.show_share(count.num_tokens / max(1, count.context_length))
+        self._bar.show_share(count.num_tokens / max(1, holds) if holds is not None else 0.0)
 
     def wear(self, palette: Palette) -> None:
         """Put on other colours."""

@@ -139,9 +139,13 @@ class PromptDesk(QObject):
         self._open(file_dialog(file, self._window))
 
     def _show_prompt(self, count: TokenCount) -> None:
-        about = self.tr("{0:,} tokens of {1:,}. Special tokens are written out.").format(
-            count.num_tokens, count.context_length
-        )
+        figures = f"{count.num_tokens:,}"
+        if count.context_length is not None:
+            figures = self.tr("{0} tokens of {1:,}").format(figures, count.context_length)
+        else:
+            figures = self.tr("{0} tokens").format(figures)
+        about = self.tr("{0}. Special tokens are written out.").format(figures)
+        about += f" {count.note}" if count.note else ""
         self._open(TextDialog(self.tr("What the model sees"), about, count.prompt or "", self._window))
 
     def open_form(self, prompts: Sequence[PromptFile]) -> None:
@@ -200,7 +204,7 @@ class PromptDesk(QObject):
             self.context.when_counted(lambda count: self._decide(count, send))
 
     def _decide(self, count: TokenCount | None, send: Callable[[], None]) -> None:
-        if count is None or count.num_tokens < count.context_length:
+        if count is None or count.context_length is None or count.over < 0:
             send()  # what the engine could not count it will judge itself
             return
         needs = self.tr("The prompt needs {0:,} tokens; the model's context holds {1:,}.").format(
@@ -209,7 +213,7 @@ class PromptDesk(QObject):
         reserve = min(self._chat.settings.max_tokens, count.context_length // 4)
         files = [file for file in self.attachments.files if file.num_tokens]
         largest = max(files, key=lambda file: file.num_tokens or 0, default=None)
-        left = (largest.num_tokens or 0) - (count.num_tokens - count.context_length) - reserve if largest else 0
+        left = (largest.num_tokens or 0) - count.over - reserve if largest else 0
         if largest is None or left <= 0:
             self._tell(Problem(needs, self.tr("Shorten it, remove a file, or begin a new chat. Nothing was sent.")))
             return

@@ -99,7 +99,7 @@ def encoded_prompts(pair: ModelPair, scope: Scope, notes: list[str]) -> list[Enc
     fitting = []
     for prompt in chain.from_iterable(prompts_of(kind, scope.prompts) for kind in scope.kinds):
         ids = pair.encode_chat([{"role": "user", "content": prompt.text}])
-        if len(ids) + scope.answer_tokens <= pair.context_length:
+        if pair.context_length is None or len(ids) + scope.answer_tokens <= pair.context_length:
             fitting.append(Encoded(prompt, ids))
         else:
             notes.append(
@@ -108,7 +108,7 @@ def encoded_prompts(pair: ModelPair, scope: Scope, notes: list[str]) -> list[Enc
             )
     if not fitting:
         raise PromptError(
-            f"No prompt fits: the context of {pair.target_name} holds {pair.context_length:,} tokens, so ask for "
+            f"No prompt fits: the context of {pair.target_name} holds {pair.context_length or 0:,} tokens, so ask for "
             "shorter answers or other kinds."
         )
     return fitting

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError
+from mlx_spec.models.rope import with_rope
 from mlx_spec.models.shards import INDEX, missing_shards
 from mlx_spec.models.staging import human_bytes
 
@@ -45,6 +46,8 @@ def has_tokenizer(folder: Path) -> bool:
 def read_config(folder: Path) -> dict[str, object]:
     """Return `config.json` of a model folder, with the end tokens of `generation_config.json` where it has them.
 
+    How it turns positions stands in the fields that mlx-lm reads, however it was written.
+
     Raises ModelError when it is missing, CorruptModelError when it is damaged.
     """
     try:
@@ -62,7 +65,7 @@ def read_config(folder: Path) -> dict[str, object]:
         except (OSError, ValueError, AttributeError) as error:
             raise CorruptModelError(f"{generation} cannot be read ({error}).") from error
         config["eos_token_id"] = ends if ends is not None else config.get("eos_token_id")
-    return config
+    return with_rope(config)
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:

@@ -1,42 +1,41 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
 import filecmp
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
-from mlx_spec.errors import CorruptModelError, ModelNotFoundError, PromptError, UnsupportedModelError
+from mlx_spec.errors import ModelNotFoundError, PromptError
 from mlx_spec.kernels.few_rows_matmul import adopt
 from mlx_spec.kernels.matmul_times import MatmulTimes
+from mlx_spec.models.chat import chat_of
+from mlx_spec.models.context import context_length
 from mlx_spec.models.folder import check_model_folder, read_config, weights_size
 from mlx_spec.models.gguf import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
 from mlx_spec.models.named import draft_folder_of, folder_of
-from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
 from mlx_spec.models.sampling_defaults import sampling_defaults
 from mlx_spec.models.token_map import TokenMap
-from mlx_spec.models.tool_turns import Turn, template_turns
+from mlx_spec.models.tokenizer import tokenizer_of
+from mlx_spec.models.tool_turns import template_turns
 from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
+from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_width
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPair:
     """A loaded target with its tokenizer, and the draft, if any. It belongs to the thread that loaded it.
 
-    `context_length` counts tokens. `vocab_size` is the width of the target's logits, which may be padded beyond the
-    tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one vocabulary to the other, are None where
-    the draft's vocabulary is the target's. `heads` draft from the target's states, by the name of their drafter.
+    `context_length` counts tokens, None where nothing tells it. `vocab_size` is the width of the target's logits,
+    which may be padded beyond the tokenizer's tokens. `draft_tokenizer` and `token_map`, which leads from one
+    vocabulary to the other, are None where the draft's vocabulary is the target's. `heads` draft from the target's
+    states, by the name of their drafter.
     `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
     `drafters_when_loaded` is for a pair whose models were let go. `sampling` is how the target's makers say that its
     tokens are drawn.
@@ -48,7 +47,7 @@ class ModelPair:
     target_name: str
     draft_name: str | None
     name: str
-    context_length: int
+    context_length: int | None
     vocab_size: int
     draft_tokenizer: TokenizerWrapper | None = None
     token_map: TokenMap | None = None
@@ -86,28 +85,20 @@ class ModelPair:
 
         Where the answer `continues`, the last message is its beginning: its ids end the prompt, as if the model had
         just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
+        What somebody wrote is text, also where it spells a control token.
 
         Raises PromptError when there is no message or the template refuses them.
         """
-        if not messages:
-            raise PromptError("There is no message to answer.")
-        messages = template_turns(messages, self._render if self.tokenizer.has_chat_template else None)
-        for message in messages:
-            _check_text(message["content"])
-        if continues:
-            if messages[-1]["role"] != "assistant":
-                raise PromptError("There is nothing to continue: the last message must be the assistant's.")
-            begun = self.tokenizer.encode(messages[-1]["content"], add_special_tokens=False)
-            return [*self.encode_chat(messages[:-1]), *begun]
-        if not self.tokenizer.has_chat_template:
-            return self.encode("\n\n".join(message["content"] for message in messages))
-        try:
-            return list(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
-        except (jinja2.TemplateError, TypeError) as error:
-            raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+        chat = chat_of(self.tokenizer)
+        turns = template_turns(messages, chat.render if chat.has_template else None)
+        for turn in turns:
+            if isinstance(turn.get("content"), str):
+                _check_text(turn["content"])
+        return chat.encode(turns, continues=continues)
 
-    def _render(self, messages: list[Turn]) -> str:
-        return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+    def chat_note(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
+        """One sentence where a conversation cannot be written as it was asked for, None where it can."""
+        return chat_of(self.tokenizer).note(messages)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of `token_ids`; bytes that are not UTF-8 become U+FFFD."""
@@ -141,7 +132,7 @@ def load_pair(
     if draft_folder is not None:
         places.append(ModelPlace(draft_folder, draft_config, is_draft=True))
     room = check_room(target_name, places, head_folders, anyway=anyway)
-    told = _by_bytes([target_folder, *([draft_folder] if draft_folder is not None else [])], tell)
+    told = by_bytes([target_folder, *([draft_folder] if draft_folder is not None else [])], tell)
     tokenizer = tokenizer_of(target_folder, config)
     draft_tokenizer = None
     if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
@@ -151,11 +142,11 @@ def load_pair(
             draft_tokenizer = None
     target_model = load_weights(target_folder, told)
     adopt(target_model, MatmulTimes())
-    draft_model = _load_draft(draft_folder, told) if draft_folder is not None else None
+    draft_model = load_draft(draft_folder, told) if draft_folder is not None else None
     heads = {DRAFTER_OF[kind]: load_head(at, kind, target_model, target_name) for at, kind in head_folders.items()}
-    width, token_map = _logits_width(target_model), None
+    width, token_map = logits_width(target_model), None
     if draft_model is not None and draft_tokenizer is not None:
-        token_map = TokenMap(tokenizer, draft_tokenizer, width, _logits_width(draft_model))
+        token_map = TokenMap(tokenizer, draft_tokenizer, width, logits_width(draft_model))
     tell("loading", 1.0)
     return ModelPair(
         target=target_model,
@@ -164,7 +155,7 @@ def load_pair(
         target_name=target_name,
         draft_name=draft_name,
         name=target if target in PAIRS and draft is None else target_name,
-        context_length=_integer(config, "max_position_embeddings", tokenizer.model_max_length),
+        context_length=context_length(config, tokenizer.model_max_length),
         vocab_size=width,
         draft_tokenizer=draft_tokenizer,
         token_map=token_map,
@@ -198,76 +189,12 @@ def _vocabulary(
     return vocabulary_of(tokenizer, name, rows, weights_bytes=weights_bytes)
 
 
-def _logits_width(model: nn.Module) -> int:
-    """The width of a model's logits, from its graph, which is never computed: config.json may leave it to a default."""
-    return int(model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1])
-
-
 def _check_text(text: str) -> None:
     """Raise PromptError for what is not text: bytes that were not UTF-8 come from a terminal as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
-
-
-def load_weights(folder: Path, told: Callable[[int], None] = lambda read: None) -> nn.Module:
-    """Load the model in a folder; `told` hears how many bytes were read since it last did. Raises
-    UnsupportedModelError or CorruptModelError."""
-    try:
-        model, _ = load_model(folder, lazy=True)
-        for _, weight in tree_flatten(model.parameters()):
-            mx.eval(weight)
-            told(weight.nbytes)
-    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
-        unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
-        kind = UnsupportedModelError if unknown else CorruptModelError
-        raise kind(f"The model in {folder} cannot be loaded ({_reason(error)}).", details=repr(error)) from error
-    return model
-
-
-def _by_bytes(folders: Sequence[Path], tell: Progress) -> Callable[[int], None]:
-    """Count the bytes of some folders' weights as they are read, and tell each percent."""
-    total, read, percent = sum(map(weights_size, folders)), 0, 0
-    tell("loading", 0.0)
-
-    def told(more: int) -> None:
-        nonlocal read, percent
-        read += more
-        if (now := min(99, 100 * read // max(1, total))) > percent:
-            percent = now
-            tell("loading", percent / 100)
-
-    return told
-
-
-def _load_draft(folder: Path, told: Callable[[int], None]) -> nn.Module:
-    """Load a draft; on a CPU in float32 throughout, because quantised products are slow there."""
-    model = load_weights(folder, told)
-    if mx.default_device().type == mx.DeviceType.cpu:
-        # First the scales, then the weights, so that nothing is rounded to the file's precision.
-        model.set_dtype(mx.float32)
-        model = dequantize_model(model)
-        mx.eval(model.parameters())
-    return narrowed(model, folder)
-
-
-def tokenizer_of(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
-    """Load the tokenizer in a folder whose configuration is `config`. Raises CorruptModelError."""
-    try:
-        # Told not to, transformers neither runs a model's own code nor asks on the terminal whether it may.
-        options = {"trust_remote_code": False}
-        return load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
-    except Exception as error:  # transformers and tokenizers raise anything, bare Exception included
-        message = f"The tokenizer in {folder} cannot be loaded ({_reason(error)})."
-        raise CorruptModelError(message, details=repr(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first sentence of another library's error; the rest belongs in the details."""
-    if isinstance(error, KeyError):
-        return f"the field {error} is missing"
-    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".: ") or type(error).__name__
 
 
 def _same_tokenizer(target: Path, draft: Path) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 import mlx.core as mx
 
 from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
+from mlx_spec.models.context import context_of
 from mlx_spec.models.folder import read_config, tensor_shapes, weights_size
-from mlx_spec.models.library.estimate import MemoryEstimate, context_of, estimate
+from mlx_spec.models.library.estimate import MemoryEstimate, estimate
 from mlx_spec.models.memory import memory_info
 from mlx_spec.models.staging import human_bytes
 

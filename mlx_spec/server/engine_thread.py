@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
@@ -24,6 +24,9 @@ from mlx_spec.steering import Change, Steering
 
 Progress = Callable[[str, float], None]
 EngineState = Literal["loading", "ready", "failed"]
+
+# Where neither the request nor the model sets an end, an answer must still have one.
+_LONGEST_ANSWER: Final = 1 << 15
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Pair(Protocol):
     def target_name(self) -> str: ...
 
     @property
-    def context_length(self) -> int: ...
+    def context_length(self) -> int | None: ...
 
     @property
     def drafters(self) -> tuple[str, ...]: ...
@@ -49,6 +52,8 @@ class Pair(Protocol):
     def sampling(self) -> Mapping[str, float]: ...
 
     def encode_chat(self, messages: list[dict[str, Any]], *, continues: bool = False) -> list[int]: ...
+
+    def chat_note(self, messages: list[dict[str, str]]) -> str | None: ...
 
     def decode(self, token_ids: list[int]) -> str: ...
 
@@ -67,6 +72,7 @@ class Decoder(Protocol):
         lookahead: LookaheadChoice | None,
         alternatives: int,
         steering: Steering,
+        goes_on: bool,
     ) -> Iterator[Event]: ...
 
     def warm_up(self) -> Iterator[None]: ...
@@ -272,12 +278,13 @@ class EngineThread:
         events = self._decoder.stream(
             prompt_ids,
             request.params_with(self._pair.sampling),
-            max_tokens=request.max_tokens or self._pair.context_length,
+            max_tokens=request.max_tokens or self._pair.context_length or _LONGEST_ANSWER,
             should_cancel=job.cancelled,
             drafter=request.drafter,
             lookahead=request.lookahead,
             alternatives=request.alternatives,
             steering=request.steering,
+            goes_on=request.prompt is not None or request.continues,
         )
         _forward(events, job)
 
@@ -305,12 +312,16 @@ def _forward(events: Iterator[Event], job: Job) -> None:
 def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
+    messages = [dict(message) for message in request.messages]
     try:
-        return pair.encode_chat([dict(message) for message in request.messages], continues=request.continues)
+        token_ids = pair.encode_chat(messages, continues=request.continues)
+        if note := pair.chat_note(messages):
+            logger.warning(note)
     except LookaheadError:
         raise
     except Exception as error:  # chat templates raise what they like; the messages are what they object to
         raise PromptError(f"The model's chat template refuses these messages: {error}") from error
+    return token_ids
 
 
 def _failure(error: LookaheadError, prompt_field: str) -> Failure:

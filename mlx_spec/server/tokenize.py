@@ -35,7 +35,8 @@ def parse_tokenize(body: object) -> TokenizeRequest:
 
 
 async def tokenize(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
-    """`num_tokens`, `context_length` in tokens, and `prompt`, where asked for: the tokens as text, special ones too.
+    """`num_tokens`, `context_length` in tokens, and `prompt`, where asked for: the tokens as text, special ones too;
+    `note` where the conversation cannot be written as it was asked for.
 
     Counts on a worker thread: a tokenizer holds no array. Raises RequestError.
     """
@@ -46,14 +47,18 @@ async def tokenize(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
 
 
 def _count(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
+    note = None
     if request.messages is None:
         token_ids = pair.encode(request.text or "")
     else:
         try:
-            token_ids = pair.encode_chat([message.as_turn() for message in request.messages])
+            messages = [message.as_turn() for message in request.messages]
+            token_ids, note = pair.encode_chat(messages), pair.chat_note(messages)
         except LookaheadError:
             raise
         except Exception as error:  # chat templates raise what they like; the messages are what they object to
             raise PromptError(f"The model's chat template refuses these messages: {error}") from error
     counts: dict[str, Any] = {"num_tokens": len(token_ids), "context_length": pair.context_length}
+    if note is not None:
+        counts["note"] = note
     return counts | {"prompt": pair.decode(token_ids)} if request.prompt else counts

@@ -17,7 +17,13 @@ from mlx_spec.errors import StorageError
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.rounding import Rounding
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 COMPACT = (",", ":")
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlx_lm.utils import load_model
 
 from mlx_spec.errors import ConfigError, StorageError
 from mlx_spec.models.narrow_head import FILE
+from mlx_spec.models.weights import load_weights
 from mlx_spec.training.corpus import frequent_tokens, read_corpus
 from mlx_spec.training.distill import measure, pick_held_out
 from mlx_spec.training.evaluate import Agreement
@@ -35,7 +35,7 @@ def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrow
     if count < 1:
         raise ConfigError("tokens", count, "at least 1")
     target = load_target(target_folder)
-    model, _ = load_model(draft)
+    model = load_weights(draft)
     training, held_out = read_corpus(corpus)
     measured = pick_held_out(held_out, Recipe().held_out_tokens)
     kept = frequent_tokens(training, count)

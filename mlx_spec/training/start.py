@@ -4,9 +4,9 @@ from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.utils import load_model
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights, initial_weights
 from mlx_spec.training.recipe import DraftShape
 from mlx_spec.training.target import Target, plain_weights
@@ -40,7 +40,7 @@ def read_weights(path: Path) -> Weights:
         raise ModelNotFoundError(f"There is no draft at {path}: give a folder or a .safetensors file.")
     try:
         if path.is_dir():
-            model, _ = load_model(path)
+            model = load_weights(path)
             return plain_weights(model)
         arrays: dict[str, mx.array] = mx.load(str(path), format="safetensors")  # type: ignore[assignment]
         return {name: np.array(value.astype(mx.float32)) for name, value in arrays.items()}

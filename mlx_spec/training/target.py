@@ -10,9 +10,11 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
-from mlx_lm.utils import load_model, load_tokenizer
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.models.rope import with_rope
+from mlx_spec.models.tokenizer import tokenizer_of
+from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights
 
 
@@ -34,12 +36,12 @@ def load_target(folder: Path) -> Target:
         raise ModelNotFoundError(
             f"The folder {folder} holds no model: give a folder in mlx-lm's layout, with a config.json."
         )
-    config = json.loads((folder / "config.json").read_text())
+    config = with_rope(json.loads((folder / "config.json").read_text()))
     if config.get("model_type") != "llama":
         raise TrainingError(f"A draft can be cut from a llama only, not from {config.get('model_type')!r}.")
     try:
-        model, _ = load_model(folder)
-        tokenizer = load_tokenizer(folder)
+        model = load_weights(folder)
+        tokenizer = tokenizer_of(folder, {})
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CorruptModelError(f"The target in {folder} cannot be loaded.", details=str(error)) from error
     return Target(folder, config, plain_weights(model), model, tokenizer)

@@ -35,7 +35,7 @@ def chat_format(tokenizer: Any) -> ChatFormat:
         opening, rest = text.split(MARKS[0])
         first_reply, rest = rest.split(MARKS[1])
         again, last_reply = rest.split(MARKS[2])
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # a template raises what it likes
         raise TrainingError("The target's tokenizer has no chat template that keeps messages as they are.") from error
     stop_id = int(tokenizer.eos_token_id)
     reply, between = encode(last_reply), encode(again)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mlx_spec.training.torch_llama import rms_norm, rotate, rotation
+from mlx_spec.training.torch_llama import base_of, rms_norm, rotate, rotation
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys and values `[n, heads, head_dim]` of one step → what the queries read."""
@@ -54,7 +54,7 @@ class TorchEagle(nn.Module):  # type: ignore[misc]  # torch is optional: mypy se
         q, k, v = (
             attention[name](pair).unflatten(-1, (-1, config["head_dim"])) for name in ("q_proj", "k_proj", "v_proj")
         )
-        cos, sin = rotation(positions, config["head_dim"], config["rope_theta"])
+        cos, sin = rotation(positions, config["head_dim"], base_of(config))
         read = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
         hidden = hidden + attention["o_proj"](read.flatten(-2))
         normed = rms_norm(hidden, layer["post_attention_layernorm"].weight, eps)

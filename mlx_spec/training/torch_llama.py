@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mlx_spec.errors import TrainingError
 from mlx_spec.training.initial import Weights
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -27,6 +28,15 @@ def rotation(positions: Tensor, head_dim: int, base: float) -> tuple[Tensor, Ten
     angles = positions.float()[:, None] * rates
     angles = torch.cat([angles, angles], -1)[:, None]
     return angles.cos(), angles.sin()
+
+
+def base_of(config: dict[str, Any]) -> float:
+    """The base that `rotation` turns by. Raises TrainingError for positions that are scaled, which it cannot do."""
+    scaling = config.get("rope_scaling") or {}
+    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if kind != "default":
+        raise TrainingError(f"The PyTorch trainer cannot scale positions by {kind!r}: use --trainer mlx.")
+    return float(config.get("rope_theta") or 10000.0)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -87,7 +97,7 @@ class TorchLlama(nn.Module):  # type: ignore[misc]
         each layer's number and output `[n, hidden]`."""
         config, eps = self.config, self.config["rms_norm_eps"]
         head_dim = config["head_dim"]
-        cos, sin = rotation(positions, head_dim, config["rope_theta"])
+        cos, sin = rotation(positions, head_dim, base_of(config))
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else self.embeddings.dtype
         x = F.embedding(ids, self.embeddings).to(dtype)
         for index, layer in enumerate(self.model.layers):

@@ -125,6 +125,8 @@ def test_the_meter_says_in_words_that_it_is_too_much(composer: Composer) -> None
     composer.show_count(TokenCount(8500, 8192))
     assert composer.meter.label.text() == "8,500 / 8,192 · 308 over"
     assert "308 too many" in composer.meter.accessibleName()
+    composer.show_count(TokenCount(1200, None))
+    assert composer.meter.label.text() == "1,200", "nobody knows how much the model's context holds"
     composer.show_count(None)
     assert not composer.meter.isVisible()
 

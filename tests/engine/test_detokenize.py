@@ -1,14 +1,16 @@
 """Tokens to text, never half a character."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from tokenizers import Tokenizer, decoders
+from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from mlx_spec.detokenize import TokenText
 from tests.tiny import byte_tokenizer
+from tests.two_tokenizers import byte_level, llama_like, unigram_like
 
 TOKENIZER = byte_tokenizer()
 
@@ -67,3 +69,70 @@ def test_byte_runs_that_are_characters_join() -> None:
     assert "".join(pieces) + token_text.finish() == "a🙂b"
     assert [token_text.push(token_id) for token_id in emoji[:2]] == ["", ""]
     assert token_text.finish() == "\ufffd"
+
+
+def llama3_like() -> TokenizerWrapper:
+    """A byte-level vocabulary in which a token may hold a space and the beginning of a character, as Llama 3.1's."""
+    backend = Tokenizer(BPE(vocab_of_bytes() | {"Hello": 256, "Ġð": 257, "ĠðŁ": 258}, []))
+    backend.decoder = decoders.ByteLevel()
+    return TokenizerWrapper(PreTrainedTokenizerFast(tokenizer_object=backend))
+
+
+def vocab_of_bytes() -> dict[str, int]:
+    return {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+
+
+def test_an_answer_cut_inside_a_character_keeps_what_is_whole() -> None:
+    token_text = TokenText(llama3_like())
+    assert token_text.push(256) + token_text.push(258) + token_text.finish() == "Hello \ufffd"
+    begun = TokenText(llama3_like())
+    rest = [vocab_of_bytes()[symbol] for symbol in "ŁĻĤ"]
+    assert begun.push(257) + "".join(begun.push(token_id) for token_id in rest) == " 🙂"
+
+
+def test_a_cut_inside_a_byte_run_keeps_the_characters_before_it() -> None:
+    token_text = TokenText(byte_fallback_tokenizer())
+    run = [1 + byte for byte in "b\n你好".encode()][:-1]
+    assert "".join(map(token_text.push, run)) + token_text.finish() == "b\n你\ufffd"
+
+
+@pytest.mark.parametrize("tokenizer", [llama_like(), unigram_like()], ids=["merges", "pieces"])
+def test_an_answer_that_goes_on_a_text_keeps_the_space_it_begins_with(tokenizer: TokenizerWrapper) -> None:
+    ids = tokenizer.encode("the river", add_special_tokens=False)
+    at = next(i for i, token in enumerate(tokenizer.convert_ids_to_tokens(ids)) if i and token.startswith("▁"))
+    going_on, begun = TokenText(tokenizer), TokenText(tokenizer)
+    going_on.go_on_from([1, *ids[:at]])
+    assert "".join(map(going_on.push, ids[at:])) + going_on.finish() == " river"
+    assert "".join(map(begun.push, ids[at:])) + begun.finish() == "river", "an answer of its own begins without"
+    behind_special = TokenText(tokenizer)
+    behind_special.go_on_from([1])
+    assert "".join(map(behind_special.push, ids[at:])) == " river"
+    assert tokenizer.convert_ids_to_tokens(ids[at]).replace("▁", " ") == begun.peek(ids[at]), "as a draft shows it"
+
+
+def test_a_space_behind_broken_bytes_is_kept() -> None:
+    tokenizer = byte_fallback_tokenizer()
+    space = tokenizer.convert_tokens_to_ids("▁")
+    token_text = TokenText(tokenizer)
+    ids = [1 + 0x0A, 1 + 0xF0, space, 258]
+    assert "".join(map(token_text.push, ids)) + token_text.finish() == "\n\ufffd a"
+
+
+def test_a_prompt_that_ends_inside_a_character_gets_its_end() -> None:
+    token_text = TokenText(TOKENIZER)
+    ids = TOKENIZER.encode("a🙂b")
+    token_text.go_on_from(ids[:3])
+    assert "".join(map(token_text.push, ids[3:])) == "🙂b"
+
+
+@pytest.mark.parametrize("tokenizer", [llama_like(), unigram_like(), byte_level()], ids=["merges", "pieces", "bytes"])
+@settings(max_examples=100)
+@given(st.text(alphabet="ab theriv\n é你🙂", max_size=30), st.integers(0, 30))
+def test_a_text_and_what_goes_on_it_are_the_whole_text(tokenizer: TokenizerWrapper, text: str, at: int) -> None:
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    first, second = TokenText(tokenizer), TokenText(tokenizer)
+    begun = "".join(map(first.push, ids[:at]))
+    second.go_on_from(ids[:at])
+    whole = begun + "".join(map(second.push, ids[at:])) + second.finish()
+    if 0 < at < len(ids):
+        assert whole == tokenizer.decode(ids, clean_up_tokenization_spaces=False)

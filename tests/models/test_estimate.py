@@ -11,7 +11,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
-from mlx_spec.models.library.estimate import context_of, estimate, is_supported
+from mlx_spec.models.context import context_of
+from mlx_spec.models.library.estimate import estimate, is_supported
 from mlx_spec.models.library.judge import weigh
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.memory import weights_bytes
@@ -102,6 +103,17 @@ def test_the_context_is_found_in_either_place() -> None:
     assert context_of({"max_position_embeddings": 7}) == 7
     assert context_of({"text_config": {"max_position_embeddings": 8}}) == 8
     assert context_of({}) is None
+
+
+def test_a_context_that_yarn_stretches_is_the_stretched_one() -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+    assert context_of({"max_position_embeddings": 64, "rope_scaling": yarn}) == 256
+    assert context_of({"max_position_embeddings": 64, "rope_parameters": {**yarn, "rope_theta": 1e6}}) == 256
+    assert context_of({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4}}) == 256
+    assert context_of({"max_position_embeddings": 256, "rope_scaling": yarn}) == 256, "it says so already"
+    llama3 = {"rope_type": "llama3", "factor": 32.0, "original_max_position_embeddings": 8192}
+    assert context_of({"max_position_embeddings": 131072, "rope_scaling": llama3}) == 131072
+    assert context_of({"n_positions": 1024}) == 1024
 
 
 @pytest.mark.parametrize(

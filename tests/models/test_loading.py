@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mlx_spec.errors import (
     PromptError,
     UnsupportedModelError,
 )
-from mlx_spec.models import loading, named
+from mlx_spec.models import named, weights
 from mlx_spec.models.gguf import import_gguf
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
@@ -196,7 +197,7 @@ def test_a_draft_that_shares_hardly_a_token(folder: Path, tmp_path: Path) -> Non
 def test_models_are_compared_without_their_weights(
     folder: Path, swapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "load_model", lambda *args, **options: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(weights, "load_model", lambda *args, **options: pytest.fail("weights were loaded"))
     shutil.copy(folder / "model.safetensors", folder / "model-2.safetensors")  # a larger target
     found = fit_of(str(folder), str(swapped))
     assert found.kind == "bridged"
@@ -264,3 +265,11 @@ def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(named, "hub_folder", lambda name, progress: folder)
     pair = load_pair("two")
     assert (pair.name, pair.target_name, pair.draft_name) == ("two", "big", "small")
+
+
+def test_a_family_that_would_end_the_process_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mlx-lm's olmo does, where its own package is not installed."""
+    monkeypatch.setitem(sys.modules, "hf_olmo", None)
+    monkeypatch.delitem(sys.modules, "mlx_lm.models.olmo", raising=False)
+    change_config(folder, model_type="olmo")
+    assert "olmo" in refused(UnsupportedModelError, folder)

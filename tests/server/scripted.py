@@ -41,6 +41,10 @@ class ScriptedPair:
             raise TypeError("the template cannot take this")
         return [ord(character) for character in text] or [0]
 
+    def chat_note(self, messages: list[dict[str, str]]) -> str | None:
+        """Nothing to tell but of a system message."""
+        return "moved" if messages[0]["role"] == "system" else None
+
 
 class ScriptedDecoder:
     """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
@@ -80,12 +84,13 @@ class ScriptedDecoder:
         lookahead: int | str | None,
         alternatives: int,
         steering: Steering,
+        goes_on: bool,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
-            | {"alternatives": alternatives, "steering": steering}
+            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on}
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

@@ -1,11 +1,14 @@
 """Counting tokens: what the window shows before anything is sent."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from tests.server.live import Live
+from tests.tiny import tiny_pair
 
 CONVERSATION = [
     {"role": "system", "content": "Be brief."},
@@ -60,3 +63,19 @@ def test_what_cannot_be_counted_is_named(tiny: Live, body: dict[str, Any], messa
     refused = count(tiny, **body)
     assert refused.status_code in (400, 404)
     assert message in refused.json()["error"]["message"]
+
+
+def test_a_system_message_that_has_no_place_is_told_of() -> None:
+    from mlx_spec.server.tokenize import _count, parse_tokenize
+
+    pair = tiny_pair()
+    asked = parse_tokenize({"messages": CONVERSATION, "prompt": True})
+    assert "note" not in _count(pair, asked)
+    pair.tokenizer.chat_template = "{% for m in messages if m.role == 'user' %}<|im_start|>{{ m.content }}{% endfor %}"
+    told = _count(tiny_pair_with(pair.tokenizer), asked)
+    assert "before the first question" in told["note"]
+    assert told["prompt"].startswith("<|im_start|>Be brief.")
+
+
+def tiny_pair_with(tokenizer: Any) -> Any:
+    return replace(tiny_pair(), tokenizer=TokenizerWrapper(tokenizer._tokenizer))

@@ -9,6 +9,7 @@ from mlx_lm.models.cache import KVCache
 from mlx_lm.models.rope_utils import initialize_rope
 
 from mlx_spec.errors import CorruptModelError
+from mlx_spec.models.rope import with_rope
 
 Mask = mx.array | str | None
 """`[n, keys]`, bool; "causal"; or None, where every query sees every key."""
@@ -37,8 +38,7 @@ class LayerShape:
         """Raises CorruptModelError, naming the field that is missing."""
         try:
             hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-            rope = config.get("rope_parameters") or {}
-            scaling = config.get("rope_scaling") or (rope if rope.get("rope_type", "default") != "default" else None)
+            config = with_rope(config)
             return cls(
                 hidden=hidden,
                 inner=int(config["intermediate_size"]),
@@ -46,8 +46,8 @@ class LayerShape:
                 kv_heads=int(config.get("num_key_value_heads") or heads),
                 head_dim=int(config.get("head_dim") or hidden // heads),
                 eps=float(config.get("rms_norm_eps", 1e-6)),
-                rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10000.0),
-                rope_scaling=scaling,
+                rope_theta=float(config.get("rope_theta") or 10000.0),
+                rope_scaling=config.get("rope_scaling"),
                 max_positions=int(config.get("max_position_embeddings", 2048)),
                 attention_bias=bool(config.get("attention_bias") or config.get("qkv_bias")),
             )

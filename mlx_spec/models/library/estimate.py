@@ -15,6 +15,7 @@ from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache, make_prompt
 from mlx_lm.utils import _get_classes
 
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.models.rope import with_rope
 
 _STEP: Final = 256  # mlx-lm's caches grow by so many tokens at a time
 # Tokens that a pass over the prompt takes at once, as mlx-lm's default and more than the engine's own.
@@ -47,19 +48,9 @@ def is_supported(config: dict[str, Any]) -> bool:
     """Whether this mlx-lm has the architecture of `config`, a model's config.json or the part the Hub tells of it."""
     try:
         _get_classes(config)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, SystemExit):  # olmo ends the process without a package of its own
         return False
     return True
-
-
-def context_of(config: dict[str, Any]) -> int | None:
-    """The tokens that a model was made for, None where its configuration does not say."""
-    inner = config.get("text_config")
-    for place in (config, inner if isinstance(inner, dict) else {}):
-        value = place.get("max_position_embeddings")
-        if isinstance(value, int):
-            return value
-    return None
 
 
 def estimate(
@@ -76,7 +67,10 @@ def estimate(
 def _estimate(config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
     try:
         return _built_estimate(config, weights_bytes, context_tokens, in_float32)
-    except Exception as error:  # the model's own code, on a configuration of which only a part may be known
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the model's own code, on a configuration of which only a part may be known
         raise UnsupportedModelError(
             f"This version of mlx-lm cannot build a model of type {config.get('model_type')!r}.", details=repr(error)
         ) from error
@@ -86,7 +80,7 @@ def _built_estimate(
     config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
 ) -> MemoryEstimate:
     model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(config))
+    model = model_class(args_class.from_dict(with_rope(config)))
     dtype = mx.float32 if in_float32 else _dtype(config)
     model.set_dtype(dtype)
     count = sum(array.size for _, array in tree_flatten(model.parameters()))
