@@ -18,7 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 from mlx_spec.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
-from mlx_spec.server.answers import AnswerWriter, CompletionWriter, Json, error_body, failure_body, model_card
+from mlx_spec.server.answers import (
+    SHUTDOWN_GRACE_S,
+    AnswerWriter,
+    CompletionWriter,
+    Json,
+    error_body,
+    failure_body,
+    model_card,
+)
 from mlx_spec.server.engine_thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard
 from mlx_spec.server.job import Failure, Job, JobFailed
@@ -180,7 +188,7 @@ class _JobStream(EventSourceResponse):
     """Server-sent events of a job, which ends with the response: however that ends, and even if it never began."""
 
     def __init__(self, job: Job, chunks: AsyncIterator[str]) -> None:
-        super().__init__(chunks, ping=_PING_S, sep="\n")
+        super().__init__(chunks, ping=_PING_S, sep="\n", shutdown_grace_period=SHUTDOWN_GRACE_S)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,7 +4,6 @@ Everything there waits on disks and networks, so it runs in worker threads; the 
 request that needs it.
 """
 
-import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from mlx_spec.errors import (
     StorageError,
 )
 from mlx_spec.resources import data_folder
-from mlx_spec.server.answers import Json
+from mlx_spec.server.answers import SHUTDOWN_GRACE_S, Json
 from mlx_spec.server.library_answers import answered, asked_of, field_of, tokens_of
 from mlx_spec.server.schemas import RequestError
 
@@ -223,16 +223,21 @@ class LibraryRoutes:
 
     async def events(self, request: Request) -> Response:
         """Server-sent events: how all downloads stand, now and after every change."""
-        return EventSourceResponse(self._changes(), ping=_PING_S, sep="\n")
+        ended = anyio.Event()  # by the server, when it stops: else the stream would be cut
+        changes = self._changes(ended)
+        return EventSourceResponse(
+            changes, ping=_PING_S, sep="\n", shutdown_event=ended, shutdown_grace_period=SHUTDOWN_GRACE_S
+        )
 
-    async def _changes(self) -> AsyncIterator[str]:
+    async def _changes(self, ended: anyio.Event) -> AsyncIterator[str]:
         told: Json | None = None
-        while True:
+        while not ended.is_set():
             now = await run_in_threadpool(self._statuses)
             if now != told:
                 told = now
                 yield json.dumps(now)
-            await asyncio.sleep(_POLL_S)
+            with anyio.move_on_after(_POLL_S):
+                await ended.wait()
 
     def _statuses(self) -> Json:
         return {"downloads": [status.to_dict() for status in self._all_downloads().statuses()]}
