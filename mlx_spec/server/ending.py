@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Ending:
     """Calls each of `stops`, once, as soon as it is asked to; after `limit_s` more the process is left, with code 0."""
 
-    def __init__(self, stops: Sequence[Callable[[], object]], limit_s: float = LIMIT_S) -> None:
+    def __init__(self, stops: Sequence[Callable[[], object]], limit_s: float) -> None:
         self._stops = stops
         self._limit_s = limit_s
         # A SimpleQueue, as its put may interrupt its own put: signal handlers call it.

@@ -17,7 +17,7 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.errors import ServerError
 from mlx_spec.parent import watch_parent
 from mlx_spec.server.api import create_app
-from mlx_spec.server.ending import Ending
+from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
 from mlx_spec.server.guard import LOOPBACK_NAMES
 from mlx_spec.server.job import DrafterChoice
@@ -91,8 +91,9 @@ def run_server(
     api_key: str | None = None,
     unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
+    limit_s: float = LIMIT_S,
 ) -> None:
-    """As `serve`, over any loader."""
+    """As `serve`, over any loader. Asked to end, it is left after `limit_s` seconds, whatever it does."""
     api_key = checked_key(api_key, host)
     with bind(host, port) as listener:
         engine = EngineThread(load, unloading)
@@ -110,7 +111,7 @@ def run_server(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
         )
         server = _Server(config)
-        ending = Ending((engine.stop, server.stop))
+        ending = Ending((engine.stop, server.stop), limit_s)
         ending.listen()
         if parent_pid is not None:
             watch_parent(parent_pid, lambda: _leave_with(parent_pid, ending))

@@ -1,4 +1,4 @@
-"""`python -m tests.cli.held PLACES ARGUMENTS…`: mlx-spec, which stops at each of some places, as module:name, with commas.
+"""`python -m tests.cli.held PLACES ARGUMENTS…`: mlx-spec, which stops at some places (module:name, with commas).
 
 It says "held NAME" on stderr when it gets there for the first time, and goes on after a line on stdin: so a test knows
 where it is, and needs no clock.
