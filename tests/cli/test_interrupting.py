@@ -181,7 +181,9 @@ def test_other_commands_say_one_line_too(
     with held(place, words=words) as command:
         command.wait_for(place)
         command.process.send_signal(signal.SIGINT)
-        assert command.end() == (130, "", "mlx-spec: interrupted.")
+        status, said, errors = command.end()
+    assert (status, said, errors.splitlines()[-1]) == (130, "", "mlx-spec: interrupted.")
+    assert "Traceback" not in errors
 
 
 def test_a_download_is_paused_in_one_line(models: list[str]) -> None:

@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.blob import BlobRequest, fetch_blob, remove_parts
 from mlx_spec.models.library.refusal import EXPECTED, TRANSIENT, refusal
 from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, list_remote
+from mlx_spec.models.library.side_by_side import side_by_side
 from mlx_spec.models.library.snapshot import link_snapshot
 from mlx_spec.models.library.speed import SpeedMeter
 from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
@@ -173,20 +173,11 @@ class Download:
         """All files, small ones first: a model that cannot be used shows that early. Raises the first failure."""
         files = sorted({file.etag: file for file in model.files}.values(), key=lambda file: file.size_bytes)
         timeout = httpx2.Timeout(self._limits.read_timeout_s, connect=self._limits.connect_timeout_s)
-        with (
-            httpx2.Client(timeout=timeout, follow_redirects=True) as client,
-            ThreadPoolExecutor(self._limits.parallel_files, thread_name_prefix="blob") as pool,
-        ):
-            pending = [pool.submit(self._fetch_file, model, file, client) for file in files]
-            try:
-                for future in pending:
-                    future.result()
-            except BaseException:
-                # One lost file loses the model, so the others need not go on; what they have stays.
-                self._stop.set()
-                for future in pending:
-                    future.cancel()
-                raise
+        with httpx2.Client(timeout=timeout, follow_redirects=True) as client:
+            # One lost file loses the model, so the others need not go on; what they have stays.
+            side_by_side(
+                lambda file: self._fetch_file(model, file, client), files, self._limits.parallel_files, self._stop.set
+            )
 
     def _fetch_file(self, model: RemoteModel, file: RemoteFile, client: httpx2.Client) -> None:
         request = BlobRequest(
