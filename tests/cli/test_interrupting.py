@@ -222,4 +222,5 @@ def test_a_command_of_the_window_ends_with_the_window(models: list[str], monkeyp
         with held(LOADING, words=["generate", "hello", *models]) as command:
             command.wait_for(LOADING)
             window.kill()  # and not yet reaped: a zombie is gone, too
+            command.process.wait(HANGS_S)
             assert command.end() == (143, "", "mlx-spec: interrupted.")
