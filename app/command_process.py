@@ -1,8 +1,12 @@
 """`mlx-spec` as a child process that is not the engine: an import, a race."""
 
+import os
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment
+
+TERMINATE_MS = 2_500
+"""So long a process may take to sweep up what it has half done, before it is killed."""
 
 Finished = Callable[[int, QProcess.ExitStatus], None]
 Failed = Callable[[QProcess.ProcessError], None]
@@ -13,6 +17,7 @@ def command_process(parent: QObject, finished: Finished, failed: Failed) -> QPro
     environment = QProcessEnvironment.systemEnvironment()
     environment.insert("NO_COLOR", "1")
     environment.insert("COLUMNS", "1000")  # one line stays one line
+    environment.insert("LOOKAHEAD_PARENT_PID", str(os.getpid()))  # it ends with the window, even with a killed one
     process = QProcess(parent)
     process.setProcessEnvironment(environment)
     process.finished.connect(finished)
@@ -21,11 +26,18 @@ def command_process(parent: QObject, finished: Finished, failed: Failed) -> QPro
 
 
 def give_up(process: QProcess, finished: Finished, failed: Failed) -> None:
-    """Kill it, and tell nobody."""
+    """End it, and tell nobody."""
     process.finished.disconnect(finished)
     process.errorOccurred.disconnect(failed)
-    process.kill()
-    process.waitForFinished(2_000)
+    end(process)
+
+
+def end(process: QProcess) -> None:
+    """Ask a process to end, and kill it only where it does not. It is gone then."""
+    process.terminate()
+    if not process.waitForFinished(TERMINATE_MS):
+        process.kill()
+        process.waitForFinished(TERMINATE_MS)
     process.deleteLater()
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
+from app.command_process import end
 from app.engine_health import EngineHealth, Health
 from app.engine_network import EngineAddress
 from app.problem import Problem
@@ -20,7 +21,6 @@ CRASH_LIMIT = 3
 CRASH_WINDOW_S = 60.0
 BACKOFF_MS = (500, 1_000, 2_000)
 LOG_LINES = 40
-TERMINATE_MS = 2_500
 REACH_MS = 8_000
 
 logger = logging.getLogger(__name__)
@@ -106,11 +106,7 @@ class EngineProcess(QObject):
         self._restart.stop()
         process = self._let_go()
         if process is not None:
-            process.terminate()
-            if not process.waitForFinished(TERMINATE_MS):
-                process.kill()
-                process.waitForFinished(TERMINATE_MS)
-            process.deleteLater()
+            end(process)
         self._set_state(EngineState.STOPPED, "")
 
     def log_tail(self) -> str:

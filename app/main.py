@@ -55,8 +55,10 @@ def _run(files: Sequence[Path]) -> int:
     catch_errors(workspace.tell)
     instance.launched.connect(workspace.on_launched)
     # Python sees a signal only while Python runs: the timer gives it the chance, so that Ctrl-C ends the engine too.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: workspace.close())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: workspace.close())
     waker = QTimer(app, interval=300)
     waker.timeout.connect(lambda: None)
     waker.start()

@@ -1,8 +1,12 @@
 """The command line: `mlx-spec generate | run | chat | serve | bench | train | models | doctor`.
 
-Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2.
+Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2, Ctrl-C is one line
+and exit code 130. A reader of the output who goes away (`| head -1`) ends it without a word, with exit code 1.
 """
 
+import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +18,8 @@ from mlx_spec import blas
 from mlx_spec.bench.command import bench
 from mlx_spec.bench.try_command import try_pair
 from mlx_spec.consent import load_with_consent
-from mlx_spec.errors import LookaheadError, PromptError
+from mlx_spec.errors import InterruptedWork, LookaheadError, PromptError
+from mlx_spec.interruption import Interruption
 from mlx_spec.json_output import AsJson, write_json
 from mlx_spec.models.command import models_app
 from mlx_spec.options import (
@@ -34,6 +39,7 @@ from mlx_spec.options import (
     speculative_config,
     with_sampling,
 )
+from mlx_spec.parent import PARENT_VARIABLE, watch_parent
 from mlx_spec.run import run
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
@@ -181,25 +187,28 @@ def serve(
     ] = 0,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
-    """Serve the OpenAI-compatible API on this machine."""
-    from mlx_spec.server.serve import serve as run
-
+    """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
     config = speculative_config(lookahead or "auto", "coupled", tree)
     name = target or pair
-    run(
-        name,
-        draft,
-        host=host,
-        port=port,
-        api_key=api_key,
-        allow_hosts=allow_host or (),
-        allow_origins=allow_origin or (),
-        config=config,
-        drafter=drafter,
-        anyway=anyway,
-        unload_after_s=60 * unload_after or None,
-        parent_pid=parent_pid,
-    )
+    try:
+        from mlx_spec.server.serve import serve as run
+
+        run(
+            name,
+            draft,
+            host=host,
+            port=port,
+            api_key=api_key,
+            allow_hosts=allow_host or (),
+            allow_origins=allow_origin or (),
+            config=config,
+            drafter=drafter,
+            anyway=anyway,
+            unload_after_s=60 * unload_after or None,
+            parent_pid=parent_pid,
+        )
+    except KeyboardInterrupt:  # before it served anybody; that it ends when asked to is no failure, then and later
+        return
 
 
 app.command()(bench)
@@ -241,16 +250,57 @@ def _mount_training() -> None:
 
 def main() -> None:
     """Entry point of `mlx-spec`."""
-    blas.ensure_preloaded()
-    if sys.argv[1:2] == ["train"]:
-        _mount_training()
+    with Interruption() as interruption:
+        code = _called()
+        if interruption.number is not None and code:
+            code = 128 + interruption.number
+    sys.exit(code if _is_read() else 1)
+
+
+def _called() -> int:
+    """Do what the command line says; the exit code."""
     try:
+        blas.ensure_preloaded()
+        _follow_parent()
+        if sys.argv[1:2] == ["train"]:
+            _mount_training()
         app()
+    except InterruptedWork as stopped:
+        return _failed(str(stopped), 128 + signal.SIGINT)
     except LookaheadError as error:
-        sys.stderr.write(f"mlx-spec: {error}\n")
-        sys.exit(2)
+        return _failed(str(error), 2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        return _failed("interrupted.", 128 + signal.SIGINT)
+    except SystemExit as ended:
+        if ended.code == 128 + signal.SIGINT:  # typer's own word for KeyboardInterrupt
+            return _failed("interrupted.", ended.code)
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _failed(sentence: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # nobody reads it
+        sys.stderr.write(f"mlx-spec: {sentence}\n")
+    return code
+
+
+def _is_read() -> bool:
+    """Whether all that was said has gone out. Where its reader is gone, the rest is dropped: the interpreter's own end
+    would complain of it."""
+    read = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            read = False
+    return read
+
+
+def _follow_parent() -> None:
+    """Where the window started this command, its end ends it, too: as Ctrl-C does."""
+    if (parent := os.environ.get(PARENT_VARIABLE, "")).isdecimal():
+        watch_parent(int(parent), lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ LookaheadError
 ├── StorageError           the data folder is full, read-only or missing
 ├── NumericalError         the model produced NaN logits
 ├── ServerError            the local server cannot start (port in use, bad address)
-└── TrainingError          distilling cannot go on
+├── TrainingError          distilling cannot go on
+└── InterruptedWork        a person stopped it; says what was kept
 """
 
 from typing import Literal
@@ -136,3 +137,7 @@ class ServerError(LookaheadError):
 
 class TrainingError(LookaheadError):
     """Distilling a draft cannot go on."""
+
+
+class InterruptedWork(LookaheadError):  # noqa: N818 - no error: somebody asked for it
+    """A person stopped the work. The sentence says what was kept of it."""

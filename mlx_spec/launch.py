@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from mlx_spec.blas import blas_environment
@@ -45,17 +46,25 @@ def _say(line: str) -> None:
 def main() -> int:
     """Choose, run, and return the exit status of what ran."""
     environment = dict(os.environ) | blas_environment()
+    pressed: list[int] = []
+    # The terminal tells what runs of Ctrl-C, too. It may need a moment to end, and must not be killed meanwhile.
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
-        if has_display():
-            status = run_window(environment)
-            if status is not None:
-                return status
-            _say("the window could not start here: answering in the terminal instead.")
-        else:
-            _say("no display here, so no window: answering an example prompt in the terminal instead.")
+        status = _run(environment, pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 128 + signal.SIGINT if pressed else status
+
+
+def _run(environment: dict[str, str], pressed: Sequence[int]) -> int:
+    if not has_display():
+        _say("no display here, so no window: answering an example prompt in the terminal instead.")
         return run_terminal(environment)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    status = run_window(environment)
+    if status is not None or pressed:
+        return status or 0
+    _say("the window could not start here: answering in the terminal instead.")
+    return run_terminal(environment)
 
 
 if __name__ == "__main__":

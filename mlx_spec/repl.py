@@ -9,6 +9,7 @@ from mlx_spec.console import AnswerPrinter, StageProgress, legend, stats_lines
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import GenerationFinished, TextDelta
+from mlx_spec.interruption import StopRequest
 from mlx_spec.models.loading import ModelPair
 
 
@@ -40,13 +41,16 @@ def talk(
 
 
 def _lines(console: Console) -> Iterator[str]:
-    """What a person types, one stripped line at a time, up to /quit or the end of input."""
+    """What a person types, one stripped line at a time, up to /quit or the end of input. Raises KeyboardInterrupt."""
     while True:
         try:
             line = console.input("\n[bold cyan]>[/bold cyan] ").strip()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             console.print()
             return
+        except KeyboardInterrupt:
+            console.print()  # the terminal's ^C stands in the line of the prompt
+            raise
         if line == "/quit":
             return
         if line:
@@ -61,20 +65,18 @@ def _answer(
     messages: list[dict[str, str]],
     console: Console,
 ) -> str:
-    """Stream one answer; Ctrl-C keeps what was said so far."""
+    """Stream one answer; Ctrl-C ends it between two rounds and keeps what was said so far."""
     printer = AnswerPrinter(console)
     text = ""
-    with StageProgress() as progress:
-        events = progress.follow_prefill(decoder.stream(pair.encode_chat(messages), params, max_tokens))
-        try:
-            for event in events:
-                printer.show(event)
-                if isinstance(event, GenerationFinished):
-                    console.print(
-                        " · ".join(f"{name} {value}" for name, value in stats_lines(event.stats)), style="dim"
-                    )
-                elif isinstance(event, TextDelta):
-                    text += event.text
-        except KeyboardInterrupt:
-            console.print("\nStopped.", style="dim")
+    with StopRequest() as stop, StageProgress() as progress:
+        prompt_ids = pair.encode_chat(messages)
+        events = decoder.stream(prompt_ids, params, max_tokens, should_cancel=stop.asked)
+        for event in progress.follow_prefill(events):
+            printer.show(event)
+            if isinstance(event, GenerationFinished):
+                told = ["Stopped."] if event.finish_reason == "cancelled" else []
+                told += [f"{name} {value}" for name, value in stats_lines(event.stats)]
+                console.print(" · ".join(told), style="dim")
+            elif isinstance(event, TextDelta):
+                text += event.text
     return text

@@ -11,7 +11,7 @@ import typer
 
 import prompt_files
 from mlx_spec.consent import load_with_consent
-from mlx_spec.errors import LookaheadError, PromptError, StorageError
+from mlx_spec.errors import InterruptedWork, LookaheadError, PromptError, StorageError
 from mlx_spec.json_output import AsJson
 from mlx_spec.options import (
     Anyway,
@@ -79,6 +79,9 @@ def run(
                 sys.stderr.write(f"{path}: {prompt.remark}\n")
             what = f"{result.completion_tokens} tokens, {result.finish_reason}" if not result.error else result.error
             sys.stderr.write(f"{number} of {len(paths)}  {path}: {what}\n")
+    except KeyboardInterrupt:
+        kept = f"{len(results)} of {len(paths)} prompts were answered; a table of all is in {out}."
+        raise InterruptedWork(f"interrupted: {kept}") from None
     finally:  # Ctrl-C too: what was answered is kept
         left = (Result(file=str(path), title=path.name, state="stopped") for path in paths[len(results) :])
         _write_table([*results, *left], out)

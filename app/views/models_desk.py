@@ -61,6 +61,8 @@ class ModelsDesk(QObject):
         self._window, self._engine, self._models, self.loaded = window, engine, models, loaded
         self._models_window: ModelsWindow | None = None
         self.imports, self.races = ModelImport(parent=self), PairRace(parent=self)
+        for process in (self.imports, self.races):
+            window.closing.connect(process.stop)
         self._imported: Path | None = None
         self.drops = ModelDrops(self)
         for widget in (window, window.composer.field.viewport()):

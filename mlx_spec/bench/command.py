@@ -15,7 +15,7 @@ from mlx_spec.bench.plan import BenchPlan, Scope
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.consent import load_with_consent
 from mlx_spec.console import StageProgress
-from mlx_spec.errors import ConfigError
+from mlx_spec.errors import ConfigError, InterruptedWork
 from mlx_spec.options import Anyway
 
 _QUICK: dict[str, Any] = {
@@ -200,7 +200,13 @@ def _measured(
         save(report)  # a file that cannot be written is told before hours of measuring
         if models:
             loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
-            report = measure(loaded, plan, progress.tell, save)
+            try:
+                report = measure(loaded, plan, progress.tell, save)
+            except KeyboardInterrupt:
+                if out is None:
+                    raise
+                kept = f"what was measured so far is in {out}, and --show {out} prints it."
+                raise InterruptedWork(f"interrupted: {kept}") from None
         if with_host:
             report.host = measure_host(plan, tell=progress.tell)
             progress.tell("verifying by itself", 0.0)

@@ -20,6 +20,9 @@ from mlx_spec.server.job import Failure, FailureKind
 Json = dict[str, Any]
 ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]
 
+SHUTDOWN_GRACE_S: Final = 1.0
+"""For so long a stream that is under way when the server stops may say its last word."""
+
 _LONGEST_MESSAGE: Final = 1000
 _STATUS: Final[dict[FailureKind, int]] = {"invalid": 400, "not_found": 404, "engine": 500, "cancelled": 500}
 

@@ -18,7 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 from mlx_spec.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
-from mlx_spec.server.answers import AnswerWriter, CompletionWriter, Json, error_body, failure_body, model_card
+from mlx_spec.server.answers import (
+    SHUTDOWN_GRACE_S,
+    AnswerWriter,
+    CompletionWriter,
+    Json,
+    error_body,
+    failure_body,
+    model_card,
+)
 from mlx_spec.server.body import read_json
 from mlx_spec.server.doorway import Doorway
 from mlx_spec.server.engine_thread import EngineThread
@@ -202,7 +210,7 @@ class _JobStream(EventSourceResponse):
     """Server-sent events of jobs, which end with the response: however that ends, and even if it never began."""
 
     def __init__(self, jobs: Sequence[Job], chunks: AsyncIterator[str | ServerSentEvent], ping_s: float) -> None:
-        super().__init__(chunks, ping=ping_s, sep="\n")
+        super().__init__(chunks, ping=ping_s, sep="\n", shutdown_grace_period=SHUTDOWN_GRACE_S)
         self._jobs = jobs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

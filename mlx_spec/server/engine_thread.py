@@ -17,8 +17,9 @@ from mlx_spec.ceiling import Ceiling
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError, PromptTooLongError
 from mlx_spec.events import Event, GenerationFinished
+from mlx_spec.server.import_gate import checked_imports
 from mlx_spec.server.job import DrafterChoice, Failure, GenerationRequest, Job, JobFailed, LookaheadChoice
-from mlx_spec.server.unloading import Unloading
+from mlx_spec.server.unloading import Unloading, end_streams
 from mlx_spec.stats import SpeculativeStats
 from mlx_spec.steering import Change, Steering
 
@@ -121,7 +122,7 @@ class EngineThread:
         self._unfinished: set[Job] = set()
         self._lock = threading.Lock()
         self._stopping = False
-        # A daemon: a forward pass cannot be interrupted, and must not keep the process alive.
+        # A daemon: who forgets to stop it must not wait for ever. `join` it before the process ends.
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -186,7 +187,8 @@ class EngineThread:
         raise JobFailed(Failure("not_found", f"{which}: what was asked for can go with the next request.", "request"))
 
     def stop(self) -> None:
-        """Fail every job that is not finished and let the thread end; see `join`."""
+        """Fail every job that is not finished and let the thread end: after the module that it imports, the weights
+        that it reads, the pass that it measures, warms up, reads or answers with. See `join`."""
         with self._lock:
             self._stopping = True
             jobs = list(self._unfinished)
@@ -194,12 +196,21 @@ class EngineThread:
             job.fail(_STOPPING)
         self._jobs.put(None)
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the thread's end after `stop`; False when a long forward pass or load still holds it."""
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread's end after `stop`; False when that takes longer."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except _Stopping:
+            pass
+        finally:
+            self._let_go_of_warming()
+            end_streams()
+
+    def _serve(self) -> None:
         self._load()
         while (job := self._next_job()) is not None:
             try:
@@ -234,13 +245,20 @@ class EngineThread:
                     return
         except Exception:  # whatever it is, an answer will tell it to somebody
             logger.warning("Warming up was given up.", exc_info=True)
-            self._warming = iter(())
+            self._let_go_of_warming()
+
+    def _let_go_of_warming(self) -> None:
+        """On this thread, which owns the arrays of the step that it was given up in."""
+        warming, self._warming = self._warming, iter(())
+        if isinstance(warming, Generator):
+            warming.close()
 
     def _unload(self, unloading: Unloading[Any], reason: str) -> None:
         if self._pair is None or self._decoder is None:
             return
         self._kept_stats, self._kept_ceiling = self._decoder.stats(), self._decoder.ceiling
-        self._pair, self._decoder, self._warming = unloading.strip(self._pair), None, iter(())
+        self._let_go_of_warming()
+        self._pair, self._decoder = unloading.strip(self._pair), None
         unloading.free()
         message = f"{self._pair.name} was unloaded, as {reason}: the next request loads it again."
         self._status = EngineStatus("ready", message)
@@ -249,7 +267,8 @@ class EngineThread:
 
     def _load(self) -> None:
         try:
-            pair, decoder = self._load_models(self._report_progress)
+            with checked_imports(self._check_stopping):
+                pair, decoder = self._load_models(self._report_progress)
         except LookaheadError as error:
             self._status = EngineStatus("failed", str(error))
             return
@@ -263,9 +282,12 @@ class EngineThread:
         self._status = EngineStatus("ready", f"{pair.name} is ready.")
 
     def _report_progress(self, stage: str, fraction: float) -> None:
-        if self._stopping:
-            raise LookaheadError("The server is stopping.")
+        self._check_stopping()
         self._status = EngineStatus("loading", f"{stage.capitalize()}: {fraction:.0%}")
+
+    def _check_stopping(self) -> None:
+        if self._stopping:
+            raise _Stopping
 
     def _answer(self, job: Job) -> None:
         if self._unloaded:
@@ -290,6 +312,10 @@ class EngineThread:
 
 
 _STOPPING = Failure("engine", "The server is stopping.")
+
+
+class _Stopping(BaseException):  # no Exception: nobody on the way is to take it for a reason to go on otherwise
+    """Raised where loading may be given up, once `stop` was called."""
 
 
 def _forward(events: Iterator[Event], job: Job) -> None:

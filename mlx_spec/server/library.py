@@ -7,12 +7,14 @@ request that needs it.
 import asyncio
 import contextlib
 import json
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,7 +26,7 @@ from mlx_spec.errors import (
     StorageError,
 )
 from mlx_spec.resources import data_folder
-from mlx_spec.server.answers import Json
+from mlx_spec.server.answers import SHUTDOWN_GRACE_S, Json
 from mlx_spec.server.library_answers import answered, asked_of, field_of, tokens_of
 from mlx_spec.server.schemas import RequestError
 
@@ -229,7 +231,14 @@ class LibraryRoutes:
     async def events(self, request: Request) -> Response:
         """Server-sent events: how all downloads stand, now and after every change."""
         downloads = await run_in_threadpool(self._all_downloads)
-        return EventSourceResponse(changes_of(downloads), ping=_PING_S, sep="\n")
+        ended = anyio.Event()  # by the server, when it stops: else the stream would be cut
+        return EventSourceResponse(
+            changes_of(downloads, ended),
+            ping=_PING_S,
+            sep="\n",
+            shutdown_event=ended,
+            shutdown_grace_period=SHUTDOWN_GRACE_S,
+        )
 
     def _told(self, status: "DownloadStatus") -> Json:
         return {"run": self._all_downloads().run} | status.to_dict()
@@ -247,9 +256,9 @@ class LibraryRoutes:
             return self._downloads
 
 
-async def changes_of(downloads: "Downloads") -> AsyncIterator[str]:
-    """The list, now and after every change. It goes by the change itself, not by how the list looked before: what was
-    forgotten, added and done again since then looks the same."""
+async def changes_of(downloads: "Downloads", ended: anyio.Event) -> AsyncIterator[str]:
+    """The list, now and after every change, until it is `ended`. It goes by the change itself, not by how the list
+    looked before: what was forgotten, added and done again since then looks the same."""
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
@@ -258,13 +267,25 @@ async def changes_of(downloads: "Downloads") -> AsyncIterator[str]:
                 loop.call_soon_threadsafe(woken.set)
 
     with downloads.changes.listening(wake):
-        while True:
+        while not ended.is_set():
             woken.clear()  # before the list is read: what changes after that wakes again
             now = await run_in_threadpool(downloads.listing)
             yield json.dumps(now.to_dict())
-            await asyncio.sleep(_GAP_S)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), _CLOCK_S if now.has_clocks else None)
+            await _any_of(ended, within_s=_GAP_S)
+            await _any_of(ended, woken, within_s=_CLOCK_S if now.has_clocks else math.inf)
+
+
+async def _any_of(*events: anyio.Event | asyncio.Event, within_s: float) -> None:
+    """Wait until one of the events is set, or so long."""
+    with anyio.move_on_after(within_s):
+        async with anyio.create_task_group() as waiting:
+
+            async def wait(event: anyio.Event | asyncio.Event) -> None:
+                await event.wait()
+                waiting.cancel_scope.cancel()
+
+            for event in events:
+                waiting.start_soon(wait, event)
 
 
 def _access() -> "HubAccess":

@@ -4,23 +4,21 @@ import contextlib
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Collection, Generator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
-import psutil
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.errors import ServerError
 from mlx_spec.models.gguf_parts import is_gguf, model_name
+from mlx_spec.parent import watch_parent
 from mlx_spec.server.api import create_app
+from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
 from mlx_spec.server.guard import LOOPBACK_NAMES, checked_hosts, checked_origins
 from mlx_spec.server.job import DrafterChoice
@@ -30,7 +28,6 @@ from mlx_spec.server.unloading import Unloading
 DEFAULT_PORT: Final = 8765
 KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
 _GRACE_S: Final = 1
-_PARENT_POLL_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +47,8 @@ def serve(
     unload_after_s: float | None = None,
     parent_pid: int | None = None,
 ) -> None:
-    """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT or the parent's end.
+    """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT, SIGHUP or the parent's
+    end.
 
     Prints `Listening on http://HOST:PORT` as the first line once bound; `port` 0 takes a free one. The models load
     meanwhile, see /health. `api_key` None takes `$LOOKAHEAD_API_KEY`, and no key where that is not set either.
@@ -102,8 +100,9 @@ def run_server(
     allow_origins: Collection[str] = (),
     unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
+    limit_s: float = LIMIT_S,
 ) -> None:
-    """As `serve`, over any loader."""
+    """As `serve`, over any loader. Asked to end, it is left after `limit_s` seconds, whatever it does."""
     api_key = checked_key(api_key, host)
     hosts = checked_hosts(allow_hosts, has_key=api_key is not None)
     origins = checked_origins(allow_origins, has_key=api_key is not None)
@@ -123,19 +122,21 @@ def run_server(
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
         )
-        server = _Server(config, engine)
+        server = _Server(config)
+        ending = Ending((engine.stop, server.stop), limit_s)
+        ending.listen()
         if parent_pid is not None:
-            threading.Thread(target=_leave_with, args=(parent_pid, server), name="parent", daemon=True).start()
-        engine.start()
-        library.restore()
-        sys.stdout.write(f"Listening on {_url(listener)}\n")
-        sys.stdout.flush()
-        server.run(sockets=[listener])
-        ended = library.close()
-    if not engine.join(0.2) or not ended:
-        # A forward pass, a load or a connection being made cannot be interrupted, and the interpreter's own end
-        # would wait for it or crash.
-        _exit_now(0)
+            watch_parent(parent_pid, lambda: _leave_with(parent_pid, ending))
+        try:
+            engine.start()
+            library.restore()
+            sys.stdout.write(f"Listening on {_url(listener)}\n")
+            sys.stdout.flush()
+            server.run(sockets=[listener])
+        finally:
+            ending.ask()  # whatever ended it: from here on, it takes no longer than that allows
+            library.close()
+            engine.join()
 
 
 def checked_key(api_key: str | None, host: str) -> str | None:
@@ -184,52 +185,22 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, leaving with exit code 0 on SIGTERM and SIGINT, and taking the engine's answers down with it."""
+    """uvicorn, which leaves the signals to `Ending`."""
 
-    def __init__(self, config: uvicorn.Config, engine: EngineThread) -> None:
-        super().__init__(config)
-        self._engine = engine
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # First, so that open answers end with a message and their connections can close.
-        self._engine.stop()
-        await super().shutdown(sockets)
+    def stop(self) -> None:
+        """Take no more connections, and end when those that are open are done. From any thread."""
+        AppStatus.should_exit = True  # streams without an end of their own are ended, and not cut
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """As uvicorn's, which would raise the signal once more at the end; a second signal leaves at once."""
-
-        def leave(signum: int, frame: FrameType | None) -> None:
-            if self.should_exit:
-                _exit_now(128 + signum)
-            self.should_exit = True
-
-        before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """None: uvicorn's own would raise the signal once more at the end."""
+        yield
 
 
-def _leave_with(parent_pid: int, server: uvicorn.Server) -> None:
-    """Wait for the parent's end, then end this process: cleanly, or at once should that take too long."""
-    try:
-        parent = psutil.Process(parent_pid)
-        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(_PARENT_POLL_S)
-    except psutil.NoSuchProcess:
-        pass
+def _leave_with(parent_pid: int, ending: Ending) -> None:
     logger.warning("The parent process %d is gone: leaving.", parent_pid)
-    server.should_exit = True
-    time.sleep(3.0)
-    _exit_now(0)
-
-
-def _exit_now(code: int) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    os._exit(code)
+    ending.ask()
 
 
 def _url(listener: socket.socket) -> str:

@@ -1,6 +1,7 @@
 """When the engine lets models go that nobody uses, and how. The next request loads them again."""
 
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -26,6 +27,13 @@ def free_memory() -> None:
 
     gc.collect()
     mx.clear_cache()
+
+
+def end_streams() -> None:
+    """End this thread's MLX streams, each of which has a thread of its own. On the thread that owned the arrays, as the
+    last of what it does: a stream that outlives the thread that made it ends the process with an abort."""
+    if (core := sys.modules.get("mlx.core")) is not None:
+        core.clear_streams()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -76,13 +76,23 @@ def test_a_window_that_fails_later_says_so_by_its_status(monkeypatch: pytest.Mon
     assert len(started) == 1
 
 
-def test_an_interrupted_answer_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("shown", [":0", None])
+def test_ctrl_c_waits_for_what_runs_and_is_told_by_the_status(
+    shown: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[str] = []
 
-    display(monkeypatch, ":0")
+    def interrupted(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command[2])
+        signal.raise_signal(signal.SIGINT)  # that this goes on means: nothing was raised, and so nothing is killed
+        return subprocess.CompletedProcess(command, -signal.SIGINT)
+
+    display(monkeypatch, shown)
     monkeypatch.setattr(subprocess, "run", interrupted)
+    before = signal.getsignal(signal.SIGINT)
     assert launch.main() == 130
+    assert commands == ["app.main" if shown else "mlx_spec.cli"], "and nothing else is begun"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import sys
 
 from mlx_spec.errors import LookaheadError
 from mlx_spec.server import run_server
+from mlx_spec.server.ending import LIMIT_S
 from mlx_spec.server.engine_thread import Decoder, Pair, Progress
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
@@ -18,7 +19,9 @@ def main() -> int:
         return ScriptedPair(), decoder
 
     try:
-        run_server(load, model_name="scripted", port=port, parent_pid=parent or None)
+        # Where a round ends in time, so must the server, and not because a busy machine took too long.
+        limit_s = 600.0 if step_s < 1 else LIMIT_S
+        run_server(load, model_name="scripted", port=port, parent_pid=parent or None, limit_s=limit_s)
     except LookaheadError as error:
         sys.stderr.write(f"{error}\n")
         return 2

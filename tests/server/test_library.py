@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -95,7 +96,7 @@ def test_a_download_done_again_between_two_looks_is_told_though_it_looks_as_befo
     assert downloads.wait(REPO, 20).state == "done"
 
     async def look_twice() -> tuple[Any, Any]:
-        events = changes_of(downloads)
+        events = changes_of(downloads, anyio.Event())
         first = json.loads(await anext(events))
         # All of this is between two looks: nothing is read of the stream meanwhile.
         downloads.forget(REPO)
@@ -119,7 +120,7 @@ def test_a_stream_at_rest_is_woken_by_every_change(hub: LoopbackHub, lookahead_h
 
     async def follow() -> list[tuple[int, str]]:
         told: list[tuple[int, str]] = []
-        async with contextlib.aclosing(changes_of(downloads)) as events:
+        async with contextlib.aclosing(changes_of(downloads, anyio.Event())) as events:
             assert json.loads(await anext(events))["downloads"] == []
             downloads.add(REPO)
             async for event in events:

@@ -59,7 +59,7 @@ def pull(
     as_json: AsJson = False,
 ) -> None:
     """Fetch models into the Hub's standard cache. Ctrl-C pauses; the same command goes on where it was."""
-    from mlx_spec.errors import DownloadError
+    from mlx_spec.errors import DownloadError, InterruptedWork
     from mlx_spec.models.library.downloads import Downloads
     from mlx_spec.models.library.search import not_found_with_hint
     from mlx_spec.models.library.tables import follow_downloads
@@ -77,8 +77,7 @@ def pull(
     except KeyboardInterrupt:
         for repo_id in repo_ids:
             downloads.pause(repo_id)
-        sys.stderr.write("Paused: the same command goes on where it was.\n")
-        raise
+        raise InterruptedWork("paused: the same command goes on where it was.") from None
     finally:
         downloads.close()
     statuses = [downloads.status(repo_id) for repo_id in repo_ids]

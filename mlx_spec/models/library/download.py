@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -20,6 +19,7 @@ from mlx_spec.models.library.changes import Changes
 from mlx_spec.models.library.entries import check_disk_is_there
 from mlx_spec.models.library.refusal import EXPECTED, TRANSIENT, refusal
 from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, check_shards, list_remote
+from mlx_spec.models.library.side_by_side import side_by_side
 from mlx_spec.models.library.snapshot import link_snapshot
 from mlx_spec.models.library.speed import SpeedMeter
 from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
@@ -183,25 +183,16 @@ class Download:
         """All files, small ones first: a model that cannot be used shows that early. Raises the first failure."""
         files = sorted({file.etag: file for file in model.files}.values(), key=lambda file: file.size_bytes)
         timeout = httpx2.Timeout(self._limits.read_timeout_s, connect=self._limits.connect_timeout_s)
-        with (
-            httpx2.Client(timeout=timeout, follow_redirects=True) as client,
-            ThreadPoolExecutor(self._limits.parallel_files, thread_name_prefix="blob") as pool,
-        ):
+        with httpx2.Client(timeout=timeout, follow_redirects=True) as client:
             for file in [file for file in files if file.path == INDEX]:
                 # Before gigabytes that would be of no use: the index may name weights that are not there.
                 self._fetch_file(model, file, client)
                 self._check_index(model, file)
                 files.remove(file)
-            pending = [pool.submit(self._fetch_file, model, file, client) for file in files]
-            try:
-                for future in pending:
-                    future.result()
-            except BaseException:
-                # One lost file loses the model, so the others need not go on; what they have stays.
-                self._stop.set()
-                for future in pending:
-                    future.cancel()
-                raise
+            # One lost file loses the model, so the others need not go on; what they have stays.
+            side_by_side(
+                lambda file: self._fetch_file(model, file, client), files, self._limits.parallel_files, self._stop.set
+            )
 
     def _check_index(self, model: RemoteModel, file: RemoteFile) -> None:
         blob = self._access.repo_folder(self.repo_id) / "blobs" / file.etag
