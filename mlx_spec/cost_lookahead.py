@@ -27,7 +27,6 @@ _PLAIN_TRIES: Final = 4
 # Where the cost of rows makes a step down, it does so at a multiple of this.
 _PADDED_TO: Final = 16
 # What other processes saw weighs no more than so many texts of this one.
-_LIKELY: Final = 4
 _MOST_TEXTS: Final = 16.0
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -165,11 +164,16 @@ class CostLookahead:
         return any(choice.rate > plain.rate and self._credible(choice.option) for choice in choices)
 
     def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
-        """Those of the best choices, and of a plain step, which is measured now and then."""
+        """Those of the best choice, shorter where it ends when it grows unsure, and of a plain step, which is measured
+        now and then."""
         choices = [choice for option in options for choice in self._choices(option, room)]
-        choices.sort(key=lambda choice: -choice.rate)
-        drafted = [(choice.shape.size if choice.shape else choice.length) + 1 for choice in choices]
-        return list(dict.fromkeys([*map(self._verify.rows, drafted[:_LIKELY]), 1]))
+        if not choices:
+            return (1,)
+        best = max(choices, key=lambda choice: choice.rate)
+        longest = (best.shape.size if best.shape else best.length) + 1
+        ends_anywhere = self._stops_early and best.shape is None
+        drafted = range(2, longest + 1) if ends_anywhere else (longest, longest - 1, longest + 1)
+        return list(dict.fromkeys([*map(self._verify.rows, drafted), 1]))
 
     def rows(self, count: int) -> int:
         """As many as the cheapest pass over at least so many has."""

@@ -279,7 +279,9 @@ class _RoundLoop:
         # A draft that is parked from the beginning reads the prompt only when it is tried.
         everybody = [Option(name, self._config.max_lookahead) for name in self._roster.names]
         eager = self._controller.expects_to_draft(everybody, self._room - 1)
-        likely = iter(self._controller.likely_rows(everybody, self._room - 1))
+        # What an n-gram will find in the text is not known yet.
+        models = [option for option in everybody if option.drafter != "ngram"]
+        likely = iter(self._controller.likely_rows(models or everybody, self._room - 1))
 
         def build() -> None:
             for rows in islice(likely, _GRAPHS_A_CHUNK):

@@ -9,6 +9,7 @@ import pytest
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.costs import Calibration, DraftTimes, VerifyTimes, expected_round
+from mlx_spec.experience import Experience
 from mlx_spec.lookahead import (
     CostLookahead,
     FixedLookahead,
@@ -657,3 +658,17 @@ def test_expected_speedup_is_theorem_3_8(alpha: float, gamma: int, cost: float, 
 @pytest.mark.parametrize("cost", [0.0, 0.05, 0.2, 0.59, 0.9])
 def test_speculation_pays_where_drafts_are_accepted_more_often_than_they_cost(alpha: float, cost: float) -> None:
     assert should_use_speculative(alpha, cost) == (alpha > cost)
+
+
+def test_the_rows_of_the_passes_to_come_are_foreseen() -> None:
+    """Their graphs are built while the prompt is read."""
+    sure = Experience({"model/0": ((0.97, 1.0, 16.0),) * 8})
+    unsure = Experience({"model/0": ((0.97, 1.0, 16.0), (0.8, 0.4, 16.0), (0.8, 0.4, 16.0))})
+    calibration = Calibration(tuple(OPENBLAS), 5.0)
+    whole, early = (CostLookahead(SpeculativeConfig(), calibration, known) for known in (sure, unsure))
+    drafted = settled(whole, MODEL).length
+    assert whole.likely_rows([MODEL], 100)[0] == drafted + 1
+    assert whole.likely_rows([MODEL], 100)[-1] == 1
+    assert early.likely_rows([MODEL], 100)[:2] == [2, 3], "it ends where it grows unsure"
+    assert FixedLookahead(4).likely_rows([MODEL], 100) == (5,)
+    assert CostLookahead(SpeculativeConfig(), Calibration(tuple(EPYC), 0.1), sure).likely_rows([MODEL], 100)[0] == 16
