@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
+from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.costs import DISTURBED, Calibration
 from mlx_spec.disturbance import Disturbance
 from mlx_spec.errors import UnsupportedModelError
@@ -37,28 +40,38 @@ _MOST_TRIES: Final = 4
 # A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
 _PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
+_STAGE: Final = "measuring the speed of passes"
+_WAYS: Final = "compiled_over_ordinary"
 _VERSION: Final = 3
 
 Tell = Callable[[str, float], None]
 
 
-def calibrated(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
-    """The calibration of a pair for verify passes of up to `widest` rows: from the disk where it is there, scaled to
+def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
     today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read."""
     # First, because it may change what a pass over a few tokens costs.
     times = MatmulTimes()
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
-    path = _path(pair, widest)
+    widest = max(widths)
+    path = _path(pair, widths)
     known = _read(path, widest)
+    if known is not None:
+        adopt_choice(pair.target, choice_of(_kept(path).get(_WAYS)))
     if known is not None and not (known.doubtful and _tries(path) < _MOST_TRIES):
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
     tries = _tries(path) + 1 if known is not None else 1
-    measured = measure(pair, widest, tell, listen_to)
+    choice = PassChoice()
+    if _can_roll_back(pair):
+        choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell)
+    adopt_choice(pair.target, choice)
+    measured = measure(pair, widths, tell, listen_to)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | {"tries": tries})
+    beside = {"tries": tries, _WAYS: [list(ratio) for ratio in choice.ratios]}
+    _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | beside)
     return measured
 
 
@@ -80,8 +93,8 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
     return None
 
 
-def measure(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
-    """Time passes of the target over each width from 1 to `widest` rows, and of the draft.
+def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft.
 
     The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
     decoded plainly, a plain step is all that is measured.
@@ -92,15 +105,14 @@ def measure(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...]
     except UnsupportedModelError:
         return Calibration((_plain_step_ms(pair, listen_to),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
-    widths = _widths_worth_timing(target, widest)
-    times: dict[int, list[float]] = {width: [] for width in widths}
+    times: dict[int, list[float]] = {width: [] for width in _widths_worth_timing(target, widths, tell)}
     for at in range(_REPEATS + _MORE_REPEATS):
         if at >= _REPEATS and others.read() <= DISTURBED:
             break
         # In turns: a machine that is slower for a while is slower for all widths.
-        for width in widths:
-            times[width].append(_pass_ms(target, width))
-        tell("measuring the speed of passes", min(1.0, (at + 1) / (_REPEATS + 1)))
+        for done, (width, taken) in enumerate(times.items()):
+            tell(_STAGE, min(1.0, (1 + at + done / len(times)) / (_REPEATS + 1)))
+            taken.append(_pass_ms(target, width))
     step_ms = token_ms = 0.0
     if pair.draft is not None:
         draft = CachedModel(pair.draft, pair.draft_name or "the draft", speculative=True)
@@ -108,26 +120,41 @@ def measure(pair: ModelPair, widest: int, tell: Tell, listen_to: tuple[int, ...]
         step_ms, wide_ms = (_fastest_ms(draft, width) for width in (1, _DRAFT_WIDTH))
         token_ms = max(0.0, wide_ms - step_ms) / (_DRAFT_WIDTH - 1)
     # The fastest of a few: what else there is in a time is somebody else's.
-    curve = _curve([min(times[width]) for width in widths], widest)
+    curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
     return Calibration(curve, step_ms, token_ms, others.read())
 
 
-def _widths_worth_timing(target: CachedModel, widest: int) -> list[int]:
-    """The widths from 1 to `widest`; none beyond the first that costs nearly as much for each token as for one."""
+def _can_roll_back(pair: ModelPair) -> bool:
+    try:
+        check_rollback(make_prompt_cache(pair.target), pair.target_name)
+    except UnsupportedModelError:
+        return False
+    return True
+
+
+def _widths_worth_timing(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
+    """Those of `widths`, from 1 on; none beyond the first that costs nearly as much for each token as for one."""
     _pass_ms(target, 1)  # allocates
     first = _pass_ms(target, 1)
-    widths = [1]
-    for width in range(2, widest + 1):
-        widths.append(width)
+    worth = [1]
+    for done, width in enumerate(widths[1:]):
+        tell(_STAGE, done / len(widths) / (_REPEATS + 1))
+        worth.append(width)
         if _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
             break
-    return widths
+    return worth
 
 
-def _curve(times: Sequence[float], widest: int) -> tuple[float, ...]:
-    """Milliseconds for every width from 1 to `widest`: as measured, and in a straight line beyond."""
-    slope = (times[-1] - times[0]) / max(1, len(times) - 1)
-    return (*times, *(times[-1] + slope * more for more in range(1, widest - len(times) + 1)))
+def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
+    """Milliseconds for every width from 1 to `widest`: as measured, as the next wider one that was, to which it can be
+    padded, and in a straight line beyond the last."""
+    last = max(times)
+    slope = (times[last] - times[1]) / max(1, last - 1)
+    curve = []
+    for width in range(1, widest + 1):
+        wider = min((measured for measured in times if measured >= width), default=None)
+        curve.append(times[last] + slope * (width - last) if wider is None else times[wider])
+    return tuple(curve)
 
 
 def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...]) -> float:
@@ -172,10 +199,10 @@ def _newest_first(folder: Path) -> list[Path]:
         return []
 
 
-def _path(pair: ModelPair, widest: int) -> Path:
+def _path(pair: ModelPair, widths: Sequence[int]) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
-    facts += [serving_blas(), widest, pair.target_name, pair.draft_name, weights_bytes(pair.target)]
+    facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return data_folder() / "calibration" / f"{digest}.json"
@@ -197,11 +224,17 @@ def _read(path: Path, widest: int) -> Calibration | None:
     return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
 
 
+def _kept(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(kept := json.loads(path.read_text(encoding="utf-8")), dict):
+            return kept
+    return {}
+
+
 def _tries(path: Path) -> int:
     """How often what is kept there was measured."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(path.read_text(encoding="utf-8"))["tries"])
-    return _MOST_TRIES
+    tries = _kept(path).get("tries")
+    return tries if isinstance(tries, int) else _MOST_TRIES
 
 
 def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ _PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIES: Final = 4
 # Where the cost of rows makes a step down, it does so at a multiple of this.
 _PADDED_TO: Final = 16
+_EVERY_WIDTH: Final = 16
 # What other processes saw weighs no more than so many texts of this one.
 _MOST_TEXTS: Final = 16.0
 _BEST_NODES: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -357,11 +358,14 @@ def rates_of(acceptance: Acceptance) -> Rates:
     return tuple((rate.mean, far.mean, rate.weight) for rate, far in zip(usual, drafted, strict=True))
 
 
-def widest_pass(config: SpeculativeConfig) -> int:
-    """The rows of the widest pass that may be made: a chain or a tree with the known token, and what either may be
-    padded to."""
-    tree = largest_tree(config).size if config.tree_speculation else 0
-    return _PADDED_TO * -(-(max(config.max_lookahead, tree) + 1) // _PADDED_TO)
+def pass_widths(config: SpeculativeConfig) -> list[int]:
+    """The rows of all passes that may be made: chains and trees with the known token, and what they may be padded to.
+
+    Of wide trees not every width: any is padded to the next one."""
+    largest = largest_tree(config).size if config.tree_speculation else 0
+    used = max(config.max_lookahead, min(largest, _EVERY_WIDTH)) + 1
+    widest = _PADDED_TO * -(-(max(config.max_lookahead, largest) + 1) // _PADDED_TO)
+    return sorted({*range(1, used + 1), *range(_PADDED_TO, widest + 1, _PADDED_TO)})
 
 
 def _beside(shape: Shape) -> int:

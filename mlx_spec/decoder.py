@@ -23,7 +23,7 @@ from mlx_spec.admission import Lookahead, answer_limit, check_drafter, drafting,
 from mlx_spec.calibration import calibrated
 from mlx_spec.ceiling import Ceiling, measured_ceiling
 from mlx_spec.config import LOSSY_RULES, AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.cost_lookahead import CostLookahead, tree_shapes, widest_pass
+from mlx_spec.cost_lookahead import CostLookahead, pass_widths, tree_shapes
 from mlx_spec.costs import Calibration
 from mlx_spec.drafters.base import Draft
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
@@ -133,7 +133,7 @@ class SpeculativeDecoder:
         drafters show is kept on disk too, for decoders to come.
         """
         taps = taps_of(self._pair, drafting(self._drafter, self._pair))
-        self._calibration = calibrated(self._pair, widest_pass(self._config), tell, taps)
+        self._calibration = calibrated(self._pair, pass_widths(self._config), tell, taps)
         self._experience = ExperienceFile(
             self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
         )

@@ -116,6 +116,23 @@ class CachedModel:
         """Whether to score tokens and forget them costs no more than to score them."""
         return self._rollback is not None and self._rollback.is_free
 
+    def pretend(self, context: int, *, compiled: bool) -> bool:
+        """Hold `context` tokens that were never read, and make passes in one of the two ways: for timing, where it does
+        not matter what is read. False where there is no choice of ways."""
+        if self._compiled is None or self._compiled.falls_back():
+            return False
+        self.prefill([0])
+        for cache in self._caches:
+            size = -(-context // cache.step) * cache.step
+            batch, heads, _, width = cache.keys.shape
+            cache.keys = mx.zeros((batch, heads, size, width), dtype=cache.keys.dtype)
+            cache.values = mx.zeros((batch, heads, size, cache.values.shape[3]), dtype=cache.values.dtype)
+            cache.offset = context
+        mx.eval([cache.state for cache in self._caches])
+        if not compiled:
+            self._compiled = None
+        return True
+
     def takes_trees(self, *, in_passes: bool = False) -> bool:
         """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
 

@@ -48,6 +48,8 @@ class CompiledPasses:
         compiled = self._passes[in_tree]
         if compiled is None or count > WIDEST or caches[0].keys is None:
             return None
+        if not in_tree and not self._pays(count, caches[0].offset):
+            return None
         for cache in caches:
             _make_room(cache, count)
         offset = mx.array(caches[0].offset, dtype=mx.int32)
@@ -76,6 +78,8 @@ class CompiledPasses:
         compiled = self._passes[False]
         if compiled is None or False not in self._checked or count > WIDEST or caches[0].keys is None:
             return
+        if not self._pays(count, length):
+            return
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
@@ -85,6 +89,10 @@ class CompiledPasses:
                 arrays.append(mx.zeros((batch, heads, size, width), dtype=array.dtype))
         with suppress(TypeError, ValueError, RuntimeError, AttributeError):  # the first pass will find out
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
+
+    def _pays(self, count: int, context: int) -> bool:
+        choice = CHOICES.get(id(self._model()))
+        return choice is None or choice(count, context)
 
     def falls_back(self, *, in_tree: bool = False) -> bool:
         """Whether passes of this model have to be built in the ordinary way."""
@@ -178,6 +186,8 @@ class _PlacedSlots(_Slots):
         return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
 
 
+CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
+"""By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
 _OF_MODELS: Final[dict[tuple[int, tuple[int, ...]], CompiledPasses]] = {}
 
 

@@ -45,18 +45,23 @@ def silent(stage: str, fraction: float) -> None: ...
 def test_every_width_is_measured(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = dict(enumerate([40.0, 50, 58, 64, 68, 70, 72, 73, 81, 95, 101, 107, 108, 108, 110, 76], start=1))
     monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: steps[width])
-    assert measure(pair_of(pair.target, None), 16, silent).verify_ms == tuple(steps.values())
+    assert measure(pair_of(pair.target, None), range(1, 17), silent).verify_ms == tuple(steps.values())
     monkeypatch.undo()
-    calibration = measure(pair, 9, silent)
+    calibration = measure(pair, range(1, 10), silent)
     assert len(calibration.verify_ms) == 9
     assert calibration.draft_step_ms > 0
-    assert measure(pair_of(pair.target, None), 4, silent).draft_step_ms == 0
+    assert measure(pair_of(pair.target, None), range(1, 5), silent).draft_step_ms == 0
+
+
+def test_what_was_not_measured_costs_what_it_can_be_padded_to(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: 10.0 + width)
+    assert measure(pair_of(pair.target, None), (1, 2, 6), silent).verify_ms == (11.0, 12.0, 16.0, 16.0, 16.0, 16.0)
 
 
 def test_of_each_width_the_fastest_pass_counts(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
     times = {width: iter([900.0, 900.0, 50.0 + width, 70.0, 10.0 * width + 60, 80.0, 90.0]) for width in (1, 2)}
     monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: next(times[width], 100.0))
-    assert measure(pair_of(pair.target, None), 2, silent).verify_ms == (51.0, 52.0)
+    assert measure(pair_of(pair.target, None), (1, 2), silent).verify_ms == (51.0, 52.0)
 
 
 def test_the_passes_are_those_that_decoding_will_make(
@@ -85,11 +90,11 @@ def test_a_busy_machine_is_measured_for_longer_and_told(
 
     monkeypatch.setattr(calibrating, "_pass_ms", counted)
     alone = pair_of(pair.target, None)
-    assert not measure(alone, 3, silent).doubtful
+    assert not measure(alone, (1, 2, 3), silent).doubtful
     quiet = passes.copy()
     passes.clear()
     others.share = 0.4
-    busy = measure(alone, 3, silent)
+    busy = measure(alone, (1, 2, 3), silent)
     assert (busy.doubtful, busy.disturbance) == (True, 0.4)
     assert passes[3] > quiet[3]
 
@@ -98,18 +103,18 @@ def test_what_was_measured_on_a_busy_machine_is_measured_again_until_it_is_quiet
     pair: ModelPair, others: Others, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others.share = 0.4
-    assert calibrated(pair, 3, silent).disturbance == 0.4
+    assert calibrated(pair, (1, 2, 3), silent).disturbance == 0.4
     others.share = 0.5  # no better: the first stays, and is still doubted
-    assert calibrated(pair, 3, silent).disturbance == 0.4
+    assert calibrated(pair, (1, 2, 3), silent).disturbance == 0.4
     others.share = 0.01
-    assert calibrated(pair, 3, silent).disturbance == 0.01
+    assert calibrated(pair, (1, 2, 3), silent).disturbance == 0.01
     others.share = 0.9
-    assert calibrated(pair, 3, silent).disturbance == 0.01, "what was taken in quiet is believed"
+    assert calibrated(pair, (1, 2, 3), silent).disturbance == 0.01, "what was taken in quiet is believed"
     other = pair_of(pair.target, None)
     stages: list[str] = []
     for _ in range(6):
         stages.clear()
-        calibrated(other, 3, lambda stage, _: stages.append(stage))
+        calibrated(other, (1, 2, 3), lambda stage, _: stages.append(stage))
     assert set(stages) == {"checking the speed of a step"}, "some machines are always busy"
 
 
@@ -117,11 +122,11 @@ def test_it_is_kept_and_scaled_to_todays_plain_step(
     pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    first = calibrated(pair, 9, lambda stage, _: stages.append(stage))
-    assert set(stages) == {"measuring the speed of passes"}
+    first = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
+    assert set(stages) == {"comparing two ways of making a pass", "measuring the speed of passes"}
     stages.clear()
     monkeypatch.setattr(calibrating, "_plain_step_ms", lambda *_: 2 * first.plain_step_ms)
-    again = calibrated(pair, 9, lambda stage, _: stages.append(stage))
+    again = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
     assert stages == ["checking the speed of a step"]
     assert again.verify_ms == pytest.approx([2 * ms for ms in first.verify_ms])
     assert again.draft_step_ms == pytest.approx(2 * first.draft_step_ms)
@@ -130,23 +135,23 @@ def test_it_is_kept_and_scaled_to_todays_plain_step(
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"verify_ms": [1, 2]}', '{"verify_ms": [-1]}', "null"])
 def test_what_makes_no_sense_is_measured_again(pair: ModelPair, lookahead_home: Path, content: str) -> None:
-    calibrated(pair, 3, silent)
+    calibrated(pair, (1, 2, 3), silent)
     (file,) = (lookahead_home / "calibration").iterdir()
     file.write_text(content)
-    assert len(calibrated(pair, 3, silent).verify_ms) == 3
+    assert len(calibrated(pair, (1, 2, 3), silent).verify_ms) == 3
     assert len(json.loads(file.read_text())["verify_ms"]) == 3
 
 
 def test_other_models_and_widths_are_kept_apart(pair: ModelPair, lookahead_home: Path) -> None:
     for width in (3, 4):
-        calibrated(pair, width, silent)
-    calibrated(pair_of(pair.target, None), 3, silent)
+        calibrated(pair, range(1, width + 1), silent)
+    calibrated(pair_of(pair.target, None), (1, 2, 3), silent)
     assert len(list((lookahead_home / "calibration").iterdir())) == 3
 
 
 def test_what_is_kept_is_found_by_its_names_without_the_models(pair: ModelPair, lookahead_home: Path) -> None:
     assert stored(pair.target_name, pair.draft_name) is None
-    kept = calibrated(pair, 3, silent)
+    kept = calibrated(pair, (1, 2, 3), silent)
     assert stored(pair.target_name, pair.draft_name) == kept
     assert stored(pair.target_name, None) is None
     (file,) = (lookahead_home / "calibration").iterdir()
@@ -172,7 +177,7 @@ def test_wide_passes_that_cost_as_much_a_token_are_not_waited_for(
         return 10.0 * width
 
     monkeypatch.setattr(calibrating, "_pass_ms", proportional)
-    calibration = measure(pair_of(pair.target, None), 9, silent)
+    calibration = measure(pair_of(pair.target, None), range(1, 10), silent)
     assert max(widths) == 3
     assert calibration.verify_ms == pytest.approx([10.0 * width for width in range(1, 10)])
 

@@ -1,0 +1,113 @@
+"""A pass is made in the way that takes less time on this machine; that never decides a word."""
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+import mlx_spec.cache.pass_choice as choosing
+from mlx_spec import SamplingParams, SpeculativeDecoder
+from mlx_spec.cache.cached_model import CachedModel
+from mlx_spec.cache.compiled import CHOICES
+from mlx_spec.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
+from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.zoo import zoo_model
+
+RATIOS = ((1, 60, 0.9), (6, 60, 0.95), (1, 1500, 0.92), (6, 1500, 1.09))
+
+
+def test_by_the_nearest_rows_and_between_two_contexts() -> None:
+    choice = PassChoice(RATIOS)
+    assert [choice.compiled_pays(rows, 4000) for rows in (1, 2, 3, 4, 5, 16)] == [True, True, True, False, False, False]
+    assert [choice.compiled_pays(6, context) for context in (1, 60, 700, 1300, 1500)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert PassChoice().compiled_pays(6, 1500)
+
+
+@pytest.mark.parametrize("kept", [None, 3, "x", [[1]], [[1, 60, 0]], [[1, 60, "fast"]], [[1, 60, 1e9]]])
+def test_what_makes_no_sense_on_disk_chooses_nothing(kept: object) -> None:
+    assert choice_of(kept) == PassChoice()
+    assert choice_of([list(ratio) for ratio in RATIOS]) == PassChoice(RATIOS)
+
+
+def test_an_ordinary_pass_is_made_where_it_is_faster_and_says_the_same() -> None:
+    model = tiny_llama(0)
+    scored = []
+    for ratio in (0.5, 2.0):
+        adopt_choice(model, PassChoice(((1, 60, 0.5), (6, 60, ratio))))
+        cached = CachedModel(model, "tiny", speculative=True)
+        cached.prefill([1, 2, 3])
+        built = []
+        for width in (6, 6, 1, 1):
+            scored.append(cached.score(mx.array([5] * width)))
+            built.append(cached.built_anew)
+        # A graph is kept, and told as built, for compiled passes only.
+        assert built[0] == (ratio < 1)
+    for compiled, ordinary in zip(scored[:4], scored[4:], strict=True):
+        assert mx.allclose(compiled, ordinary, atol=1e-5).item()
+
+
+def test_it_is_forgotten_with_its_model() -> None:
+    model = tiny_llama(3)
+    number = id(model)
+    adopt_choice(model, PassChoice(RATIOS))
+    assert number in CHOICES
+    del model
+    assert number not in CHOICES
+
+
+def test_both_ways_are_timed_over_pretended_contexts() -> None:
+    model = tiny_llama(0)
+    told: list[float] = []
+    choice = measure_choice(model, "tiny", 9, tell=lambda _, fraction: told.append(fraction))
+    assert told == [0.0, 0.25, 0.5, 0.75]
+    if choice.ratios:
+        assert [(rows, context) for rows, context, _ in choice.ratios] == [(1, 60), (6, 60), (1, 1500), (6, 1500)]
+    assert all(context <= 60 for _, context, _ in measure_choice(model, "tiny", 0).ratios)
+
+
+@pytest.mark.parametrize(
+    ("row", "ordinary", "chooses"),
+    [(1.0, 1.0, True), (1.0, 1.0001, False), (1.0001, 1.0002, True)],
+    ids=["all bits agree", "the ways differ", "rows differ by width anyway"],
+)
+def test_where_only_the_way_would_change_bits_the_clock_does_not_choose(
+    row: float, ordinary: float, chooses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of one width have the bits of any other, so the words must not hang on which way was faster today."""
+
+    def timed(ways: object, rows: int) -> tuple[dict[bool, list[float]], dict[bool, mx.array]]:
+        compiled = mx.full((rows, 4), 1.0 if rows == 1 else row)
+        return {True: [1.0], False: [1.1]}, {
+            True: compiled,
+            False: compiled if ordinary == 1.0 else compiled * ordinary,
+        }
+
+    monkeypatch.setattr(choosing, "_timed", timed)
+    assert bool(measure_choice(tiny_llama(0), "tiny", 9).ratios) == chooses
+
+
+def test_models_that_cannot_be_compiled_have_no_choice() -> None:
+    assert measure_choice(zoo_model("mamba2"), "mamba2", 9).ratios == ()
+
+
+def test_it_is_kept_with_the_calibration(lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(0)
+    monkeypatch.setattr("mlx_spec.calibration.measure_choice", lambda *_: PassChoice(RATIOS))
+    SpeculativeDecoder(pair).calibrate()
+    again = pair_of(pair.target, pair.draft)
+    CHOICES.clear()
+    SpeculativeDecoder(again).calibrate()
+    assert not CHOICES[id(again.target)](6, 1500)
+    plain, drafted = (
+        [event for event in SpeculativeDecoder(again, drafter=drafter).stream([1, 2, 3], SamplingParams(seed=1), 30)][
+            -1
+        ]
+        for drafter in ("none", "model")
+    )
+    assert plain.token_ids == drafted.token_ids
