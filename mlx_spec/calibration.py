@@ -57,13 +57,13 @@ def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tu
     widest = max(widths)
     path = _path(pair, widths)
     known = _read(path, widest)
-    if known is not None:
-        adopt_choice(pair.target, choice_of(_kept(path).get(_WAYS)))
     if known is not None and not (known.doubtful and _tries(path) < _MOST_TRIES):
+        adopt_choice(pair.target, choice_of(_kept(path).get(_WAYS)))
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
     tries = _tries(path) + 1 if known is not None else 1
     choice = PassChoice()
+    adopt_choice(pair.target, choice)  # else one of the two ways that are compared would be the other
     if _can_roll_back(pair):
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell)
     adopt_choice(pair.target, choice)
@@ -121,7 +121,7 @@ def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple
         token_ms = max(0.0, wide_ms - step_ms) / (_DRAFT_WIDTH - 1)
     # The fastest of a few: what else there is in a time is somebody else's.
     curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
-    return Calibration(curve, step_ms, token_ms, others.read())
+    return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
 
 
 def _can_roll_back(pair: ModelPair) -> bool:
@@ -146,7 +146,7 @@ def _widths_worth_timing(target: CachedModel, widths: Sequence[int], tell: Tell)
 
 
 def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
-    """Milliseconds for every width from 1 to `widest`: as measured, as the next wider one that was, to which it can be
+    """Milliseconds for every width from 1 to `widest`: as measured, as the next wider one that was, to which it will be
     padded, and in a straight line beyond the last."""
     last = max(times)
     slope = (times[last] - times[1]) / max(1, last - 1)
@@ -217,6 +217,7 @@ def _read(path: Path, widest: int) -> Calibration | None:
             float(kept["draft_step_ms"]),
             float(kept["draft_token_ms"]),
             float(kept["disturbance"]),
+            tuple(int(width) for width in kept["measured"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -245,6 +246,7 @@ def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) 
         "draft_step_ms": calibration.draft_step_ms,
         "draft_token_ms": calibration.draft_token_ms,
         "disturbance": calibration.disturbance,
+        "measured": calibration.measured,
     }
     part = path.with_suffix(f".part-{os.getpid()}")
     try:

@@ -165,15 +165,14 @@ class CostLookahead:
         return any(choice.rate > plain.rate and self._credible(choice.option) for choice in choices)
 
     def likely_rows(self, options: Sequence[Option], room: int) -> Sequence[int]:
-        """Those of the best choice, shorter where it ends when it grows unsure, and of a plain step, which is measured
+        """Those of the best chain, shorter where it ends when it grows unsure, and of a plain step, which is measured
         now and then."""
         choices = [choice for option in options for choice in self._choices(option, room)]
         if not choices:
             return (1,)
         best = max(choices, key=lambda choice: choice.rate)
-        longest = (best.shape.size if best.shape else best.length) + 1
-        ends_anywhere = self._stops_early and best.shape is None
-        drafted = range(2, longest + 1) if ends_anywhere else (longest, longest - 1, longest + 1)
+        longest = best.length + 1
+        drafted = range(2, longest + 1) if self._stops_early else (longest, longest - 1, longest + 1)
         return list(dict.fromkeys([*map(self._verify.rows, drafted), 1]))
 
     def rows(self, count: int) -> int:

@@ -35,13 +35,15 @@ class Calibration:
 
     `verify_ms[w - 1]` is a round of the target over w rows, in steps as the machine has them: more rows may take less
     time. `draft_step_ms` is one draft pass over one token, `draft_token_ms` what each further token in the same draft
-    pass adds. `disturbance` is the share of the machine that other programs took meanwhile, from 0 to 1.
+    pass adds. `disturbance` is the share of the machine that other programs took meanwhile, from 0 to 1. Of the widths
+    only those `measured` are certain, all where nothing is said: others are padded to the next of them.
     """
 
     verify_ms: tuple[float, ...]
     draft_step_ms: float = 0.0
     draft_token_ms: float = 0.0
     disturbance: float = 0.0
+    measured: tuple[int, ...] = ()
 
     @property
     def plain_step_ms(self) -> float:
@@ -64,6 +66,7 @@ class Calibration:
             factor * self.draft_step_ms,
             factor * self.draft_token_ms,
             self.disturbance,
+            self.measured,
         )
 
 
@@ -77,6 +80,7 @@ class VerifyTimes:
 
     def __init__(self, calibration: Calibration | None) -> None:
         self._curve = list(calibration.verify_ms) if calibration else []
+        self._measured = set(calibration.measured) if calibration else set()
         doubtful = calibration is not None and calibration.doubtful
         # What is doubted is looked at again: a plain step and a draft, before anything is planned by it.
         self._widths = set() if doubtful else set(range(1, len(self._curve) + 1))
@@ -122,12 +126,14 @@ class VerifyTimes:
 
     def _cheapest(self) -> list[int]:
         """For each width of the curve what it is padded to; nothing for 0."""
-        best = widest = len(self._curve)
-        padded_to = [0] * (widest + 1)
-        for width in range(widest, 0, -1):
-            if width == 1 or self._of(best) >= _WORTH_PADDING * self._of(width):
-                padded_to[width] = width
-            else:
+        widest = len(self._curve)
+        last = max(self._measured, default=widest)
+        best, padded_to = last, list(range(widest + 1))  # beyond the last nothing is known to be cheaper
+        for width in range(last, 1, -1):
+            if self._measured and width not in self._measured:
+                padded_to[width] = best
+                continue
+            if self._of(best) < _WORTH_PADDING * self._of(width):
                 padded_to[width] = best
             if self._of(width) < self._of(best):
                 best = width

@@ -41,8 +41,10 @@ class ExperienceFile:
 
     def read(self, *, greedy: bool) -> Experience:
         """What is known; nothing where nothing was kept, or what is there makes no sense."""
-        kept = _object(self._path) or (_object(self._shipped) if self._shipped else {})
-        return _experience(kept.get(_key(greedy)))
+        for path in (self._path, self._shipped):
+            if path is not None and (known := _object(path).get(_key(greedy))) is not None:
+                return _experience(known)
+        return Experience()
 
     def write(self, experience: Experience, *, greedy: bool) -> None:
         """Keep it, whole or not at all. A folder that cannot be written is no obstacle: it is learnt again."""
@@ -85,7 +87,7 @@ def _experience(kept: object) -> Experience:
     try:
         assert isinstance(kept, dict)
         accepted = {
-            str(name): tuple(
+            _named(name): tuple(
                 (_within(share, 1.0), _within(drafted, 1.0), _within(n, 1e3)) for share, drafted, n in rates
             )
             for name, rates in kept["accepted"].items()
@@ -96,6 +98,14 @@ def _experience(kept: object) -> Experience:
     except (AssertionError, ValueError, KeyError, TypeError, AttributeError):
         return Experience()
     return Experience(accepted, steps)
+
+
+def _named(name: str) -> str:
+    """A drafter's name and its trust, as "eagle/0"."""
+    drafter, _, trust = name.rpartition("/")
+    if not drafter or not trust.isdecimal():
+        raise ValueError(f"{name} names no drafter and trust")
+    return name
 
 
 def _within(value: object, most: float) -> float:

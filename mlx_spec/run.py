@@ -114,10 +114,11 @@ class _Answerer:
         speculative_config(lookahead or "auto", acceptance)  # a mistyped option fails before any work
         self._name: str | None = None
         self._pair: Any = None
+        self._decoder: Any = None
 
     def answer(self, prompt: PromptFile, path: Path) -> Result:
         """Raises LookaheadError."""
-        from mlx_spec.decoder import SpeculativeDecoder
+        from mlx_spec.admission import Lookahead
         from mlx_spec.events import GenerationFinished
 
         settings = prompt.settings
@@ -130,11 +131,10 @@ class _Answerer:
         if note := self._pair.chat_note(chat):
             typer.echo(note, err=True)
         limit = self._max_tokens if self._max_tokens is not None else settings.get("max_tokens", _DEFAULT_MAX_TOKENS)
-        decoder = SpeculativeDecoder(self._pair, config, drafter=self._drafter)
+        lookahead: Lookahead = "auto" if config.adaptive_lookahead else config.lookahead
         started = time.monotonic()
-        finished = next(
-            event for event in decoder.stream(prompt_ids, params, limit) if isinstance(event, GenerationFinished)
-        )
+        events = self._decoder.stream(prompt_ids, params, limit, lookahead=lookahead)
+        finished = next(event for event in events if isinstance(event, GenerationFinished))
         return Result(
             file=str(path),
             title=settings.get("title", path.name),
@@ -155,10 +155,15 @@ class _Answerer:
 
         if name == self._name:
             return
-        self._pair, self._name = None, None  # the memory of the one before is free before the next one comes
+        # The memory of the one before is free before the next one comes.
+        self._pair = self._decoder = self._name = None
         with StageProgress() as progress:
             self._pair = load_with_consent(name, self._draft, progress, anyway=self._anyway)
-            SpeculativeDecoder(self._pair, drafter=self._drafter).calibrate(progress.tell)
+            # One for all prompts: what it has learnt of costs and drafts serves the next.
+            self._decoder = SpeculativeDecoder(
+                self._pair, speculative_config("auto", self._acceptance), drafter=self._drafter
+            )
+            self._decoder.calibrate(progress.tell)
         self._name = name
 
 

@@ -117,16 +117,18 @@ class CachedModel:
         return self._rollback is not None and self._rollback.is_free
 
     def pretend(self, context: int, *, compiled: bool) -> bool:
-        """Hold `context` tokens that were never read, and make passes in one of the two ways: for timing, where it does
-        not matter what is read. False where there is no choice of ways."""
+        """Hold `context` tokens that were never read, the same ones each time, and make passes in one of the two ways:
+        for timing and comparing them. False where there is no choice of ways."""
         if self._compiled is None or self._compiled.falls_back():
             return False
         self.prefill([0])
-        for cache in self._caches:
+        for number, cache in enumerate(self._caches):
             size = -(-context // cache.step) * cache.step
-            batch, heads, _, width = cache.keys.shape
-            cache.keys = mx.zeros((batch, heads, size, width), dtype=cache.keys.dtype)
-            cache.values = mx.zeros((batch, heads, size, cache.values.shape[3]), dtype=cache.values.dtype)
+            for name in ("keys", "values"):
+                array = getattr(cache, name)
+                shape = (*array.shape[:2], size, array.shape[3])
+                made_up = mx.random.normal(shape, key=mx.random.key(2 * number + (name == "keys")))
+                setattr(cache, name, made_up.astype(array.dtype))
             cache.offset = context
         mx.eval([cache.state for cache in self._caches])
         if not compiled:

@@ -26,7 +26,7 @@ Ratio = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class PassChoice:
-    """The ratios that were measured, in any order; without any, compiled passes are taken."""
+    """The ratios that were measured, in any order; where there are none, compiled passes are taken."""
 
     ratios: tuple[Ratio, ...] = ()
 
@@ -34,9 +34,9 @@ class PassChoice:
         """By the measured number of rows that is nearest, and in a straight line between two contexts."""
         if not self.ratios:
             return True
-        nearest = min((measured for measured, _, _ in self.ratios), key=lambda measured: abs(measured - rows))
+        nearest = min({1, *(measured for measured, _, _ in self.ratios)}, key=lambda measured: abs(measured - rows))
         points = sorted((tokens, ratio) for measured, tokens, ratio in self.ratios if measured == nearest)
-        return _between(points, context) < _WORTH_BUILDING
+        return not points or _between(points, context) < _WORTH_BUILDING
 
 
 def _between(points: list[tuple[int, float]], context: int) -> float:
@@ -55,10 +55,11 @@ def measure_choice(
     listen_to: tuple[int, ...] = (),
     tell: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> PassChoice:
-    """Time both ways in turns, over contexts of zeros: what stands in a cache takes no less time than a text would.
+    """Time both ways in turns, over contexts of made-up keys and values.
 
-    Nothing is to choose where a model cannot be compiled. Nor where both ways differ in their bits while rows of
-    different passes do not: there a word must not hang on what the clock said.
+    Nothing is to choose where a model cannot be compiled, and nothing where it would decide a word: where both ways
+    differ in their bits, a pass over one row is never built anew, and a wider one only where rows have other bits in
+    passes of other widths anyway.
     """
     found: list[Ratio] = []
     alone: mx.array | None = None
@@ -74,7 +75,9 @@ def measure_choice(
         alone = logits[True] if rows == 1 else alone
         ways_agree = ways_agree and bool(mx.array_equal(logits[True], logits[False]).item())
         rows_agree = rows_agree and alone is not None and bool(mx.array_equal(alone[0], logits[True][0]).item())
-    return PassChoice() if rows_agree and not ways_agree else PassChoice(tuple(found))
+    if ways_agree:
+        return PassChoice(tuple(found))
+    return PassChoice() if rows_agree else PassChoice(tuple(ratio for ratio in found if ratio[0] > 1))
 
 
 def _timed(ways: dict[bool, CachedModel], rows: int) -> tuple[dict[bool, list[float]], dict[bool, mx.array]]:

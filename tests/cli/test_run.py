@@ -133,3 +133,14 @@ def test_a_folder_without_prompt_files_is_named(tmp_path: Path) -> None:
     done = mlx_spec("run", str(tmp_path), "--out", str(tmp_path / "out"))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "holds no *.prompt.md" in done.stderr
+
+
+def test_what_drafts_have_shown_in_a_run_is_kept(models: list[str], tmp_path: Path, lookahead_home: Path) -> None:
+    """One calibrated decoder answers all prompts, so that each is planned by what those before it have shown."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("say it again, say it again, say it again")
+    files = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    done = mlx_spec("run", *files, "--out", str(tmp_path / "out"), *models, "--max-tokens", "40", "--temperature", "0")
+    assert done.returncode == 0, done.stderr
+    (kept,) = (lookahead_home / "experience").glob("*.json")
+    assert json.loads(kept.read_text())["greedy"]["draft_steps"]

@@ -36,6 +36,8 @@ def test_it_is_kept_apart_by_pair_and_temperature(lookahead_home: Path) -> None:
         '{"greedy": {"accepted": {}}}',
         '{"greedy": {"accepted": {"eagle/0": [[1.5, 1, 1]]}, "draft_steps": {}}}',
         '{"greedy": {"accepted": {"eagle/0": [[0.5, 1]]}, "draft_steps": {}}}',
+        '{"greedy": {"accepted": {"eagle": []}, "draft_steps": {}}}',
+        '{"greedy": {"accepted": {"eagle/x": []}, "draft_steps": {}}}',
     ],
 )
 def test_what_makes_no_sense_is_as_if_nothing_was_kept(lookahead_home: Path, content: str) -> None:
@@ -60,6 +62,8 @@ def test_what_was_shipped_counts_until_something_was_learnt_here(lookahead_home:
     shipped.write_text(json.dumps({"greedy": {"accepted": {"eagle/0": [[0.5, 1, 8]]}, "draft_steps": {}}}))
     file = ExperienceFile("target", "draft", shipped=shipped)
     assert file.read(greedy=True).accepted == {"eagle/0": ((0.5, 1.0, 8.0),)}
+    file.write(Experience(), greedy=False)
+    assert file.read(greedy=True).accepted, "an answer at one temperature tells nothing of the other"
     file.write(SOME, greedy=True)
     assert file.read(greedy=True) == SOME
 

@@ -359,6 +359,16 @@ def test_more_rows_never_cost_more_than_a_wider_pass() -> None:
     assert times.rows(17) == 17, "nobody measured what is wider"
 
 
+def test_a_width_that_nobody_measured_is_padded_to_one_that_was() -> None:
+    curve = [10.0, 12.0, 14.0, *[20.0] * 5, *[22.0] * 4]
+    times = VerifyTimes(Calibration(tuple(curve), measured=(1, 2, 3, 8)))
+    assert [times.rows(width) for width in (1, 2, 3, 4, 7, 8, 9, 12)] == [1, 2, 3, 8, 8, 8, 9, 12]
+    for _ in range(40):  # dearer rows tilt the curve: what was not measured is padded all the same
+        times.observe(3, 24.0)
+        times.observe(1, 10.0)
+    assert times.rows(5) == 8
+
+
 def test_a_plain_step_is_never_padded_and_noise_is_no_reason_to() -> None:
     times = VerifyTimes(Calibration((40.0, 38.0, 50.0, 49.5)))
     assert (times.rows(1), times.rows(2), times.rows(3)) == (1, 2, 3)
