@@ -6,10 +6,8 @@ whether speculation can pay, so each width is measured. What is kept counts as r
 what was measured while other programs had much of the machine is doubted, and measured again.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -25,6 +23,7 @@ from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.costs import DISTURBED, Calibration
 from mlx_spec.disturbance import Disturbance
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.kept import keep, read_kept
 from mlx_spec.kernels import few_rows_matmul
 from mlx_spec.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.loading import ModelPair
@@ -58,7 +57,7 @@ def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tu
     path = _path(pair, widths)
     known = _read(path, widest)
     if known is not None and not (known.doubtful and _tries(path) < _MOST_TRIES):
-        adopt_choice(pair.target, choice_of(_kept(path).get(_WAYS)))
+        adopt_choice(pair.target, choice_of(read_kept(path).get(_WAYS)))
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
     tries = _tries(path) + 1 if known is not None else 1
@@ -82,11 +81,11 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
     """
     wanted = _circumstances(target_name, draft_name)
     for path in _newest_first(data_folder() / "calibration"):
+        kept = read_kept(path)
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
             fits = {key: kept[key] for key in wanted} == wanted
             calibration = _read(path, len(kept["verify_ms"])) if fits else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             continue
         if calibration is not None:
             return calibration
@@ -210,8 +209,8 @@ def _path(pair: ModelPair, widths: Sequence[int]) -> Path:
 
 def _read(path: Path, widest: int) -> Calibration | None:
     """What was kept; None where nothing was, or what is there makes no sense: then it is measured again."""
+    kept = read_kept(path)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
         calibration = Calibration(
             tuple(float(value) for value in kept["verify_ms"]),
             float(kept["draft_step_ms"]),
@@ -219,28 +218,20 @@ def _read(path: Path, widest: int) -> Calibration | None:
             float(kept["disturbance"]),
             tuple(int(width) for width in kept["measured"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     sound = len(calibration.verify_ms) == widest and all(0 < value < 1e6 for value in calibration.verify_ms)
     return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        if isinstance(kept := json.loads(path.read_text(encoding="utf-8")), dict):
-            return kept
-    return {}
-
-
 def _tries(path: Path) -> int:
     """How often what is kept there was measured."""
-    tries = _kept(path).get("tries")
+    tries = read_kept(path).get("tries")
     return tries if isinstance(tries, int) else _MOST_TRIES
 
 
 def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) -> None:
-    """Keep it and its circumstances, whole or not at all. Where the folder is read-only it is measured anew at the next
-    start."""
+    """Keep it and its circumstances. Where the folder is read-only it is measured anew at the next start."""
     values = circumstances | {
         "verify_ms": calibration.verify_ms,
         "draft_step_ms": calibration.draft_step_ms,
@@ -248,11 +239,4 @@ def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) 
         "disturbance": calibration.disturbance,
         "measured": calibration.measured,
     }
-    part = path.with_suffix(f".part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(values), encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    keep(path, values)

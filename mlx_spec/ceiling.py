@@ -6,9 +6,6 @@ disturbs one makes it slower: those of this start, those of earlier ones, which 
 and BLAS, and that of a plain step itself, which has read the weights in the time it took.
 """
 
-import contextlib
-import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ import psutil
 from mlx.utils import tree_flatten
 from mlx_lm.models import switch_layers
 
+from mlx_spec.kept import keep, read_kept
 from mlx_spec.models.memory import device_info, weights_bytes
 from mlx_spec.resources import data_folder
 
@@ -123,21 +121,14 @@ def _best_seconds(matrix: mx.array, vector: mx.array, readings: int) -> float:
 
 
 def _read(facts: dict[str, str]) -> float | None:
+    kept = read_kept(data_folder() / _FILE)
     try:
-        kept = json.loads((data_folder() / _FILE).read_text(encoding="utf-8"))
         bandwidth = float(kept["bytes_per_s"])
         return bandwidth if kept["facts"] == facts and bandwidth > 0 else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def _write(facts: dict[str, str], bandwidth: float) -> None:
-    """Keep it, whole or not at all; where the folder is read-only it is measured anew at the next start."""
-    path = data_folder() / _FILE
-    part = path.with_suffix(f".part-{os.getpid()}")
-    try:
-        part.write_text(json.dumps({"facts": facts, "bytes_per_s": bandwidth}), encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    """Keep it; where the folder is read-only it is measured anew at the next start."""
+    keep(data_folder() / _FILE, {"facts": facts, "bytes_per_s": bandwidth})

@@ -3,15 +3,14 @@
 Rates of acceptance and times only; nothing of anybody's words.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from mlx_spec.kept import keep, read_kept
 from mlx_spec.resources import data_folder, resources_folder
 
 _VERSION: Final = 1
@@ -42,21 +41,13 @@ class ExperienceFile:
     def read(self, *, greedy: bool) -> Experience:
         """What is known; nothing where nothing was kept, or what is there makes no sense."""
         for path in (self._path, self._shipped):
-            if path is not None and (known := _object(path).get(_key(greedy))) is not None:
+            if path is not None and (known := read_kept(path).get(_key(greedy))) is not None:
                 return _experience(known)
         return Experience()
 
     def write(self, experience: Experience, *, greedy: bool) -> None:
-        """Keep it, whole or not at all. A folder that cannot be written is no obstacle: it is learnt again."""
-        values = _object(self._path) | written(experience, greedy=greedy)
-        part = self._path.with_suffix(f".part-{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(values), encoding="utf-8")
-            part.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        """Keep it. A folder that cannot be written is no obstacle: it is learnt again."""
+        keep(self._path, read_kept(self._path) | written(experience, greedy=greedy))
 
 
 def written(experience: Experience, *, greedy: bool) -> dict[str, Any]:
@@ -73,14 +64,6 @@ def shipped_with(pair_name: str) -> Path | None:
 
 def _key(greedy: bool) -> str:
     return "greedy" if greedy else "sampled"
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
 
 
 def _experience(kept: object) -> Experience:

@@ -37,8 +37,8 @@ def tables(report: Report) -> Group:
         found = report.rows()
         for temperature in dict.fromkeys(row.temperature for row in found):
             here = [row for row in found if row.temperature == temperature]
-            parts += _titled(f"temperature {temperature:g}, all kinds", _main_table(here, report.plan))
-            parts += _titled(f"x plain by kind, temperature {temperature:g}", _kinds_table(here, report.plan))
+            parts += titled(f"temperature {temperature:g}, all kinds", _main_table(here, report.plan))
+            parts += titled(f"x plain by kind, temperature {temperature:g}", _kinds_table(here, report.plan))
         parts += _rules_part(rule_costs(report.runs))
         parts += _sweep_part(sweep(report.runs))
         parts.append(_legend())
@@ -62,20 +62,22 @@ def _title(report: Report) -> str:
     return f"{pair} · {what}{unfinished}\n{escape(machine)}\n"
 
 
-def _new_table(headings: Iterable[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+def new_table(headings: Iterable[str], *, gap: int = 1) -> Table:
+    """A table without lines: names on the left, numbers on the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     table.add_column("", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     return table
 
 
-def _titled(title: str, table: Table) -> list[Any]:
+def titled(title: str, table: Table) -> list[Any]:
+    """A table below its title, with an empty line behind it."""
     return [f"[italic]{title}[/]", table, ""]
 
 
 def _main_table(found: Sequence[Row], plan: BenchPlan) -> Table:
-    table = _new_table(_HEADINGS)
+    table = new_table(_HEADINGS)
     for row in _ordered(found, plan):
         if row.kind == ALL_KINDS:
             table.add_row(
@@ -94,7 +96,7 @@ def _main_table(found: Sequence[Row], plan: BenchPlan) -> Table:
 def _kinds_table(found: Sequence[Row], plan: BenchPlan) -> Table:
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in found)]
     ratios = {(row.contender, row.kind): row.ratio for row in found}
-    table = _new_table(kinds)
+    table = new_table(kinds)
     for row in _ordered(found, plan):
         if row.kind == ALL_KINDS:
             here = [ratios.get((row.contender, kind)) for kind in kinds]
@@ -111,7 +113,7 @@ def _rules_part(costs: Sequence[RuleCost]) -> list[Any]:
     if not costs:
         return []
     headings = ("temperature", "acceptance", "tokens a round", "tokens/s of coupled to its (range)")
-    table = _new_table(headings)
+    table = new_table(headings)
     for cost in costs:
         table.add_row(
             f"coupled against {cost.rule}",
@@ -120,7 +122,7 @@ def _rules_part(costs: Sequence[RuleCost]) -> list[Any]:
             f"{cost.coupled_tokens_per_round:.2f} / {cost.rule_tokens_per_round:.2f}",
             _with_range(cost.speed),
         )
-    return _titled("what coupled, the rule that keeps the words, costs", table)
+    return titled("what coupled, the rule that keeps the words, costs", table)
 
 
 def _sweep_part(lines: Sequence[SweepLine]) -> list[Any]:
@@ -128,7 +130,7 @@ def _sweep_part(lines: Sequence[SweepLine]) -> list[Any]:
         return []
     lengths = sorted({length for line in lines for length, _ in line.ratios})
     headings = ("temp.", *map(str, lengths), "chosen", "best", "chosen / best (range)")
-    table = _new_table(headings)
+    table = new_table(headings)
     for line in lines:
         ratios = dict(line.ratios)
         table.add_row(
@@ -139,7 +141,7 @@ def _sweep_part(lines: Sequence[SweepLine]) -> list[Any]:
             str(line.best_length),
             _with_range(line.of_best),
         )
-    return _titled("x plain by fixed length of the draft model, and by the lengths that were chosen", table)
+    return titled("x plain by fixed length of the draft model, and by the lengths that were chosen", table)
 
 
 def _host_part(report: Report) -> list[Any]:
@@ -156,7 +158,7 @@ def _host_part(report: Report) -> list[Any]:
         "host / host (range)",
         "round / round",
     )
-    table = _new_table(headings)
+    table = new_table(headings)
     for row in found:
         times = (
             row.ours_ms,
@@ -170,7 +172,7 @@ def _host_part(report: Report) -> list[Any]:
         table.add_row(
             f"temperature {row.temperature:g}", *(f"{value:.2f}" for value in times), ratio, f"{row.round_ratio:.2f}"
         )
-    return _titled(_HOST_TITLE, table)
+    return titled(_HOST_TITLE, table)
 
 
 def _legend() -> str:

@@ -1,8 +1,5 @@
 """What quantised matmuls take on this machine, measured once for each shape and kept in the data folder."""
 
-import contextlib
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +10,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from mlx_spec.kept import keep, read_kept
 from mlx_spec.resources import data_folder
 
 FASTER_BY: Final = 0.05
@@ -78,16 +76,9 @@ class MatmulTimes:
         return self._known[shape]
 
     def save(self) -> None:
-        """Keep the table, whole or not at all; where the folder is read-only it is measured again."""
+        """Keep the table; where the folder is read-only it is measured again."""
         rows = [asdict(shape) | {"stock_us": t.stock_us, "ours_us": t.ours_us} for shape, t in self.rows()]
-        part = self._path.with_suffix(f".part-{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"machine": _machine(), "times": rows}), encoding="utf-8")
-            part.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        keep(self._path, {"machine": _machine(), "times": rows})
 
 
 def _microseconds(call: Callable[[], mx.array]) -> float:
@@ -102,14 +93,14 @@ def _machine() -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[MatmulShape, MatmulTime]:
+    kept = read_kept(path)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["machine"] != _machine():
             return {}
         found = {}
         for row in kept["times"]:
             measured = MatmulTime(float(row.pop("stock_us")), float(row.pop("ours_us")))
             found[MatmulShape(**row)] = measured
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return found

@@ -19,6 +19,7 @@ from mlx_spec.bench.paired.report import (
     temperatures,
 )
 from mlx_spec.bench.summary import Spread
+from mlx_spec.bench.table import new_table, titled
 
 _NOTHING: Final = "–"
 _SHOWN_NUMBERS: Final = 9
@@ -32,9 +33,9 @@ def paired_tables(report: PairedReport) -> Group:
     found, sides = comparisons(report.runs, mode), side_rows(report.runs, mode)
     for temperature in temperatures(report.runs):
         here = [one for one in found if one.temperature == temperature]
-        parts += _titled(f"ratios, temperature {temperature:g}; over 1 is a gain", _ratios_table(here, report))
+        parts += titled(f"ratios, temperature {temperature:g}; over 1 is a gain", _ratios_table(here, report))
         rows = [row for row in sides if row.temperature == temperature]
-        parts += _titled(f"medians, temperature {temperature:g}", _sides_table(rows))
+        parts += titled(f"medians, temperature {temperature:g}", _sides_table(rows))
     what = "ids" if mode.promises else "text"
     for one in sameness(report.runs, mode):
         parts.append(f"the same {what} at temperature {one.temperature:g}: {one.same} of {one.blocks} answers")
@@ -70,7 +71,7 @@ def _words(value: Any) -> str:
 
 
 def _ratios_table(here: Sequence[Comparison], report: PairedReport) -> Table:
-    table = _new_table([one.heading for one in here])
+    table = new_table([one.heading for one in here], gap=2)
     by_block = [dict(one.by_block) for one in here]
     blocks = list(dict.fromkeys(block for one in by_block for block in one))
     for block in blocks:
@@ -93,22 +94,10 @@ def _sides_table(rows: Sequence[SideRow]) -> Table:
     ]
     headings = (*_SIDES, "used by\nothers", "stolen")
     told = [at for at, column in enumerate(columns) if set(column) != {_NOTHING}]
-    table = _new_table([headings[at] for at in told])
+    table = new_table([headings[at] for at in told], gap=2)
     for number, row in enumerate(rows):
         table.add_row(row.side, *(columns[at][number] for at in told))
     return table
-
-
-def _new_table(headings: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-    return table
-
-
-def _titled(title: str, table: Table) -> list[Any]:
-    return [f"[italic]{title}[/]", table, ""]
 
 
 def _with_range(found: Spread | None, digits: int, factor: float = 1.0) -> str:
