@@ -269,7 +269,7 @@ class TestWhatACancelRemoves:
         last.close()
 
     @pytest.mark.parametrize("restarted", [False, True])
-    def test_a_paused_one_goes_with_its_folder(
+    def test_it_takes_what_a_paused_one_had_begun(
         self, hub: LoopbackHub, access: HubAccess, tmp_path: Path, restarted: bool
     ) -> None:
         downloads = queue(access, tmp_path)
@@ -278,7 +278,6 @@ class TestWhatACancelRemoves:
             downloads.close()
             downloads = queue(access, tmp_path)
             downloads.restore()
-        # What is small has arrived whole, and stays.
         assert part_of(hub, access, ONE).exists()
         assert downloads.cancel(ONE).state == "cancelled"
         until(lambda: not part_of(hub, access, ONE).exists())
