@@ -48,7 +48,7 @@ async def _read(request: Request, reader: _Reader) -> bytearray:
                     f"The request body is not compressed as its Content-Encoding says: {error}."
                 ) from None
     if len(body) > BODY_LIMIT_BYTES or length > 4 * BODY_LIMIT_BYTES:
-        raise RequestError(f"The request body is over {BODY_LIMIT_BYTES // 2**20} MB: send a shorter conversation.")
+        raise RequestError(f"The request body is over {BODY_LIMIT_BYTES // 2**20} MB: send a shorter one.")
     try:
         reader.end()
     except zlib.error as error:

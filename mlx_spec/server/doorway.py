@@ -35,5 +35,7 @@ class Doorway:
 
 
 def _usual(path: str) -> str:
+    if not path.startswith("/"):
+        return path  # "OPTIONS *" is of the server as a whole, and "CONNECT host:443" of another one: unknown here
     path = path.rstrip("/") or "/"
     return f"/v1{path}" if path.split("/")[1] in _UNDER_V1 else path

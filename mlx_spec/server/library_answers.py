@@ -1,6 +1,5 @@
 """What the routes of models read of a request, and how they answer: work in a worker thread, failures by kind."""
 
-import json
 from collections.abc import Callable
 from typing import Final
 
@@ -10,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 
 from mlx_spec.errors import ConfigError, DownloadError, DownloadFailure, LookaheadError, ModelNotFoundError
 from mlx_spec.server.answers import Json, error_body
+from mlx_spec.server.body import read_json
 from mlx_spec.server.schemas import RequestError
 
-_BODY_LIMIT_BYTES: Final = 65_536
 _STATUS: Final[dict[DownloadFailure, int]] = {
     "gated": 403,
     "token": 403,
@@ -48,16 +47,8 @@ def _refused(error: LookaheadError, status: int, code: str | None, page: str | N
 
 
 async def field_of(request: Request, name: str) -> str:
-    """The string `name` of a body that is a small JSON object. Raises RequestError."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_LIMIT_BYTES:
-            raise RequestError("The request body is too long.")
-    try:
-        value = json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"The request body is not valid JSON: {error}.") from None
+    """The string `name` of a body that is a JSON object. Raises RequestError."""
+    value = await read_json(request)
     field = value.get(name) if isinstance(value, dict) else None
     if not isinstance(field, str):
         raise RequestError(f"{name} is missing: the body must be a JSON object with this string in it.", name)

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from mlx_spec.errors import DownloadError, ModelNotFoundError
+from mlx_spec.models.library import blob, download
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.downloads import Downloads
 from mlx_spec.models.library.names import nearest, repo_id_of
 from mlx_spec.models.library.speed import SpeedMeter
-from tests.hub.contents import heavy_model
+from tests.hub.contents import heavy_model, hub_file
 from tests.hub.fetching import HASTY, access_to, check_cache, until
 from tests.hub.loopback import LoopbackHub, serving
 
-ONE, TWO = "org/one", "org/two"
+ONE, TWO, DEV = "org/one", "org/two", "org/one@dev"
 
 
 @pytest.fixture
@@ -26,6 +27,27 @@ def hub() -> Iterator[LoopbackHub]:
     """A Hub with two models of a megabyte."""
     with serving({ONE: heavy_model(1_000_000), TWO: heavy_model(1_000_001)}) as served:
         yield served
+
+
+def weights_of(hub: LoopbackHub, name: str) -> str:
+    """The etag of a model's only file of weights."""
+    model = hub.models[name.partition("@")[0]].at(name.partition("@")[2] or None)
+    assert model is not None
+    return model.files["model-00001-of-00001.safetensors"].etag
+
+
+def part_of(hub: LoopbackHub, access: HubAccess, name: str) -> Path:
+    """Where the weights of a model gather."""
+    return access.repo_folder(name) / "blobs" / f"{weights_of(hub, name)}.part"
+
+
+def pause_begun(downloads: Downloads, hub: LoopbackHub, name: str) -> None:
+    """Begin a download, and pause it when a part of its weights is here."""
+    hub.bytes_per_second = 300_000
+    downloads.add(name)
+    until(lambda: downloads.status(name).done_bytes > 30_000)
+    downloads.pause(name)
+    hub.bytes_per_second = None
 
 
 @pytest.fixture
@@ -206,6 +228,112 @@ def test_a_commit_that_is_gone_is_replaced_by_what_is_there(
     later.restore()
     assert later.wait(ONE, 20).state == "done"
     check_cache(ONE, hub.models[ONE], access.cache_folder)
+
+
+class TestWhatACancelRemoves:
+    @pytest.fixture(params=["other weights", "the same weights"])
+    def branched(self, hub: LoopbackHub, request: pytest.FixtureRequest) -> None:
+        """A branch of the first model, with weights of its own or with those of the model."""
+        own = heavy_model(1_000_002 if request.param == "other weights" else 1_000_000)
+        hub.models[ONE].branches["dev"] = replace(own, files=own.files | {"dev.json": hub_file(b"[]")})
+
+    @pytest.mark.usefixtures("branched")
+    @pytest.mark.parametrize("restarted", [False, True])
+    @pytest.mark.parametrize("paused", [False, True])
+    def test_it_leaves_what_another_revision_has_begun(
+        self, hub: LoopbackHub, access: HubAccess, tmp_path: Path, restarted: bool, paused: bool
+    ) -> None:
+        downloads = queue(access, tmp_path)
+        pause_begun(downloads, hub, ONE)
+        if paused:
+            pause_begun(downloads, hub, DEV)
+        if restarted:
+            downloads.close()
+            downloads = queue(access, tmp_path)
+            downloads.restore()
+        if not paused:
+            hub.bytes_per_second = 300_000
+            downloads.add(DEV)
+            until(lambda: downloads.status(DEV).done_bytes > 30_000)
+        assert downloads.cancel(DEV).state == "cancelled"
+        if weights_of(hub, DEV) != weights_of(hub, ONE):
+            until(lambda: not part_of(hub, access, DEV).exists())
+        downloads.close()
+        assert part_of(hub, access, ONE).stat().st_size > 30_000
+        hub.bytes_per_second, hub.sent_bytes = None, 0
+        last = queue(access, tmp_path)
+        last.restore()
+        last.add(ONE)
+        assert last.wait(ONE, 20).state == "done"
+        assert hub.sent_bytes < 990_000, "what had arrived was not fetched again"
+        last.close()
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_it_takes_what_a_paused_one_had_begun(
+        self, hub: LoopbackHub, access: HubAccess, tmp_path: Path, restarted: bool
+    ) -> None:
+        downloads = queue(access, tmp_path)
+        pause_begun(downloads, hub, ONE)
+        if restarted:
+            downloads.close()
+            downloads = queue(access, tmp_path)
+            downloads.restore()
+        assert part_of(hub, access, ONE).exists()
+        assert downloads.cancel(ONE).state == "cancelled"
+        until(lambda: not part_of(hub, access, ONE).exists())
+        assert downloads.close()
+
+    def test_it_goes_also_where_an_older_version_has_not_recorded_what_it_wants(
+        self, hub: LoopbackHub, access: HubAccess, tmp_path: Path
+    ) -> None:
+        earlier = queue(access, tmp_path)
+        pause_begun(earlier, hub, ONE)
+        assert earlier.close()
+        [path] = (tmp_path / "records").iterdir()
+        kept = json.loads(path.read_text())
+        assert weights_of(hub, ONE) in kept.pop("etags")
+        path.write_text(json.dumps(kept))
+        later = queue(access, tmp_path)
+        later.restore()
+        assert later.cancel(ONE).state == "cancelled"
+        assert not part_of(hub, access, ONE).exists()
+
+    def test_it_leaves_what_the_same_model_added_again_has_begun(
+        self, downloads: Downloads, hub: LoopbackHub, access: HubAccess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late, removed, may_remove = threading.Event(), threading.Event(), threading.Event()
+
+        def remove_late(*arguments: object) -> None:
+            late.set()
+            assert may_remove.wait(20)
+            blob.remove_parts(*arguments)  # type: ignore[arg-type]
+            removed.set()
+
+        monkeypatch.setattr(download, "remove_parts", remove_late)
+        hub.bytes_per_second = 300_000
+        downloads.add(ONE)
+        until(lambda: downloads.status(ONE).done_bytes > 30_000)
+        downloads.cancel(ONE)
+        assert late.wait(20)
+        downloads.add(ONE)
+        until(lambda: downloads.status(ONE).done_bytes > 60_000)
+        downloads.pause(ONE)
+        may_remove.set()
+        assert removed.wait(20)
+        assert part_of(hub, access, ONE).stat().st_size > 30_000
+
+    def test_it_leaves_what_another_process_has_begun(
+        self, downloads: Downloads, hub: LoopbackHub, access: HubAccess, tmp_path: Path
+    ) -> None:
+        hub.models[ONE].branches["dev"] = hub.models[ONE]
+        downloads.restore()
+        other = queue(access, tmp_path)
+        pause_begun(other, hub, DEV)
+        assert other.close()
+        pause_begun(downloads, hub, ONE)
+        downloads.cancel(ONE)
+        assert downloads.close()
+        assert part_of(hub, access, DEV).stat().st_size > 30_000
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,30 @@ def test_a_small_file_with_other_bytes_or_too_many_is_fetched_anew(hub: Loopback
     check_cache(REPO, hub.models[REPO], access.cache_folder)
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model-q4.gguf", "model.onnx", "onnx/config.json", "README.md"])
+def test_what_is_never_fetched_is_not_read_to_find_the_model_whole(
+    hub: LoopbackHub, access: HubAccess, name: str
+) -> None:
+    model = hub.models[REPO]
+    hub.models[REPO] = replace(model, files=model.files | {name: hub_file(b"of another tool")})
+    snapshot_download(REPO, cache_dir=access.cache_folder, endpoint=hub.endpoint)
+    blob_of(hub, access, name).write_bytes(b"of another t00l")
+    assert cached_folder(REPO, access) is not None
+    assert verify(REPO, access).wrong == (name,), "who asks for every file gets every file"
+
+
+def test_a_template_beside_the_first_is_compared_as_well(hub: LoopbackHub, access: HubAccess) -> None:
+    name = "additional_chat_templates/tool_use.jinja"
+    model = hub.models[REPO]
+    hub.models[REPO] = replace(model, files=model.files | {name: hub_file(b"{{ messages }}")})
+    assert fetch(REPO, access).state == "done"
+    assert cached_folder(REPO, access) is not None
+    blob_of(hub, access, name).write_bytes(b"{{ message0 }}")
+    assert cached_folder(REPO, access) is None
+    assert fetch(REPO, access).state == "done"
+    check_cache(REPO, hub.models[REPO], access.cache_folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_link_to_a_file_that_is_gone_is_listed_told_mended_and_removed(
     hub: LoopbackHub, access: HubAccess, name: str

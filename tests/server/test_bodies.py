@@ -72,3 +72,16 @@ def test_the_limit_is_that_of_what_was_unpacked(
     assert answer.status_code == 400
     assert "over 1 MB" in answer.json()["error"]["message"]
     assert post(scripted, pack(b" " * (2**20 - len(HELLO)) + HELLO), encoding).json()["usage"]["prompt_tokens"] > 0
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_the_routes_of_models_read_compressed_bodies_too(
+    scripted: Live, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    headers = {"Content-Encoding": encoding}
+    named = scripted.http.post("/v1/models/downloads", content=pack(b'{"name": "nonsense"}'), headers=headers)
+    assert named.status_code == 404
+    assert "not a model of the Hub" in named.json()["error"]["message"]
+    nameless = scripted.http.post("/v1/models/downloads", content=pack(b"[]"), headers=headers)
+    assert nameless.status_code == 400
+    assert "name is missing" in nameless.json()["error"]["message"]

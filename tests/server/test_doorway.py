@@ -1,8 +1,13 @@
 """Addresses as clients write them, and the id of each request."""
 
+import asyncio
+import json
+from typing import Any
+
 import httpx
 import pytest
 
+from mlx_spec.server import create_app
 from tests.server.live import Live
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -27,6 +32,28 @@ def test_completions_are_answered_without_the_v1(scripted: Live) -> None:
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/tokenize", "//", "/v1/v1/models"])
 def test_other_addresses_stay_unknown(scripted: Live, path: str) -> None:
     assert scripted.http.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("OPTIONS", "*"), ("GET", "*"), ("GET", "models"), ("CONNECT", "host:443")]
+)
+def test_an_address_without_a_slash_before_it_is_unknown_too(scripted: Live, method: str, path: str) -> None:
+    app = create_app(scripted.engine, api_key=None, model_name="scripted")
+    headers = [(b"host", b"127.0.0.1"), (b"x-request-id", b"abc-123")]
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 404
+    assert (b"x-request-id", b"abc-123") in sent[0]["headers"]
+    told = json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+    assert "is not served here" in told["error"]["message"]
 
 
 def test_an_address_without_the_v1_asks_for_the_key_as_well(scripted: Live) -> None:

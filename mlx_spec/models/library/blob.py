@@ -6,7 +6,7 @@ huggingface_hub names it. The lock is huggingface_hub's own for that blob, so no
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,8 @@ class BlobRequest:
 
     @property
     def lock(self) -> Path:
-        """The file that huggingface_hub locks, too, while it fetches this blob."""
-        folder = self.access.repo_folder(self.repo_id).name
-        return self.access.cache_folder / ".locks" / folder / f"{self.file.etag}.lock"
+        """The file that is locked while this blob is fetched."""
+        return _lock_path(self.repo_id, self.access, self.file.etag)
 
 
 def fetch_blob(request: BlobRequest, client: httpx2.Client, stop: Stop, tell: Tell) -> None:
@@ -197,11 +196,35 @@ def _size(path: Path) -> int:
         return 0
 
 
-def remove_parts(repo_id: str, access: HubAccess) -> None:
-    """Remove what has arrived of a model's unfinished files, and its folder where nothing else is in it."""
+def _lock_path(repo_id: str, access: HubAccess, etag: str) -> Path:
+    """The file that huggingface_hub locks, too, while it fetches a blob."""
+    return access.cache_folder / ".locks" / access.repo_folder(repo_id).name / f"{etag}.lock"
+
+
+def begun_etags(repo_id: str, access: HubAccess) -> frozenset[str]:
+    """The etags of all unfinished files in a model's folder, whichever of its revisions brought them."""
+    return frozenset(path.stem for path in (access.repo_folder(repo_id) / "blobs").glob("*.part"))
+
+
+def remove_parts(
+    repo_id: str, access: HubAccess, etags: Iterable[str], is_wanted: Callable[[str], bool] = lambda etag: False
+) -> None:
+    """Remove what has arrived of the unfinished files `etags`, and the model's folder where nothing else is in it.
+
+    What `is_wanted` by another download stays, and so does what somebody is fetching right now. All revisions of a
+    model share one folder, and with it the bytes that they have in common.
+    """
     blobs = access.repo_folder(repo_id) / "blobs"
-    for path in blobs.glob("*.part"):
-        path.unlink(missing_ok=True)
+    for etag in etags:
+        part = blobs / f"{etag}.part"
+        if part.is_file():
+            with (
+                contextlib.suppress(filelock.Timeout),
+                filelock.FileLock(_lock_path(repo_id, access, etag), blocking=False, mode=0o664),
+            ):
+                # Asked with the lock held: whoever begins to want it from now on finds nothing, and begins anew.
+                if not is_wanted(etag):
+                    part.unlink(missing_ok=True)
     for folder in (blobs, blobs.parent):
         with contextlib.suppress(OSError):  # it is not there, or holds something: finished files, another revision
             folder.rmdir()

@@ -12,6 +12,7 @@ from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
 from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
 from mlx_spec.models.library.names import nearest, split_revision
+from mlx_spec.models.library.remote import is_taken
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.resources import data_folder
 
@@ -74,15 +75,17 @@ def find_installed(name: str, access: HubAccess) -> InstalledModel:
 def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
     """The folder of a Hub model that is here whole, None where it is not. Asks no network.
 
-    Weights are whole where their heads say so; what is small is compared with its checksum. Raises StorageError.
+    Weights are whole where their heads say so; what else of it is used is compared with its checksum, and what other
+    tools have put beside it, weights of theirs perhaps, is not read. Raises StorageError.
     """
     entry = cache_entry(repo_id, access)
     folder = entry.snapshot(split_revision(repo_id)[1]) if entry is not None else None
     if folder is None or _problem(folder) is not None:
         return None
     with reading_cache(access):
-        small = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors"]
-        return folder if all(_is_right(path.resolve()) for path in small) else None
+        taken = {name: path for name, path in files_of(folder).items() if is_taken(name) and path.is_file()}
+        small = [path for name, path in taken.items() if not name.endswith(".safetensors")]
+        return folder if all(_is_right(path) for path in small) else None
 
 
 def problem_of(repo_id: str, access: HubAccess) -> str | None:

@@ -58,7 +58,8 @@ class Download:
     """Fetches one model once started. `status`, `pause`, `cancel` and `join` may be called from any thread.
 
     `changed` is called, from any thread and holding no lock, whenever the state has changed. `changes` numbers whatever
-    is another then, every byte included; those of a queue share it.
+    is another then, every byte included; those of a queue share it. `etags` are the files that an earlier run of it
+    had begun, and `is_wanted` says which ones a cancel leaves, as another download wants them.
     """
 
     def __init__(
@@ -70,11 +71,17 @@ class Download:
         limits: Limits | None = None,
         changes: Changes | None = None,
         changed: Callable[["Download"], None] = lambda download: None,
+        etags: frozenset[str] = frozenset(),
+        is_wanted: Callable[["Download", str], bool] = lambda own, etag: False,
     ) -> None:
         self.repo_id = repo_id
         self._access = access
         self._limits = limits or Limits()
         self._changed = changed
+        self._etags = etags
+        self._is_wanted = is_wanted
+        self._runs = False
+        self._dropped = False
         self._changes = changes or Changes()
         with self._changes.making() as number:
             self._status = DownloadStatus(repo_id=repo_id, revision=number, commit=commit)
@@ -86,7 +93,14 @@ class Download:
 
     def start(self) -> None:
         """Begin, once."""
+        self._runs = True
         self._thread.start()
+
+    @property
+    def etags(self) -> frozenset[str]:
+        """The files that it wants, as far as it knows them, and those that an earlier run of it wanted."""
+        with self._changes.reading():
+            return self._etags
 
     def status(self) -> DownloadStatus:
         """Where it stands now."""
@@ -105,8 +119,13 @@ class Download:
         self._end("paused")
 
     def cancel(self) -> None:
-        """Stop, and remove what has arrived of files that are not complete."""
+        """Stop, and remove what has arrived of files that are not complete; also after a pause or a failure."""
+        with self._changes.reading():
+            self._dropped = self._status.state not in ("finishing", "done")
+            runs = self._runs
         self._end("cancelled")
+        if self._dropped and not runs:
+            self._remove_parts()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until nothing of it runs any more; whether that is so."""
@@ -117,12 +136,9 @@ class Download:
     def _end(self, state: DownloadState) -> None:
         with self._changes.reading():
             over = self._status.state in OVER or self._status.state == "finishing"
-            started = self._thread.ident is not None
         if not over:
             self._tell(state)
             self._stop.set()
-            if state == "cancelled" and not started:
-                remove_parts(self.repo_id, self._access)
 
     def _run(self) -> None:
         try:
@@ -146,8 +162,14 @@ class Download:
             said = f"{self.repo_id} could not be fetched: {type(error).__name__}: {error}"
             self._tell("failed", kind="server", message=said)
         finally:
-            if self.status().state == "cancelled":
-                remove_parts(self.repo_id, self._access)
+            with self._changes.reading():
+                self._runs = False
+                dropped = self._dropped
+            if dropped:
+                self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        remove_parts(self.repo_id, self._access, self.etags, lambda etag: self._is_wanted(self, etag))
 
     def _list(self) -> RemoteModel:
         self._tell("listing")
@@ -164,6 +186,7 @@ class Download:
             self._here = {file.etag: cached_bytes(blobs, file) for file in model.files}
             total = sum({file.etag: file.size_bytes for file in model.files}.values())
             files = len(model.files)
+            self._etags |= frozenset(self._here)
             self._status = replace(self._status, total_bytes=total, files_total=files, commit=model.commit)
         self._tell("downloading")
         return model

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from mlx_spec.errors import DownloadError, StorageError
 from mlx_spec.models.library.access import HubAccess, hub_access
-from mlx_spec.models.library.blob import remove_parts
+from mlx_spec.models.library.blob import begun_etags, remove_parts
 from mlx_spec.models.library.changes import Changes
 from mlx_spec.models.library.download import Download, Limits
-from mlx_spec.models.library.names import repo_id_of
+from mlx_spec.models.library.names import repo_id_of, split_revision
 from mlx_spec.models.library.records import Record, Records, record_of
 from mlx_spec.models.library.status import OVER, DownloadList, DownloadState, DownloadStatus
 
@@ -29,9 +29,18 @@ class _Entry:
     added_s: float
     resting: DownloadStatus
     running: Download | None = None
+    known_etags: frozenset[str] = frozenset()
+
+    @property
+    def repo_id(self) -> str:
+        return self.resting.repo_id
 
     def status(self) -> DownloadStatus:
         return self.running.status() if self.running is not None else self.resting
+
+    def etags(self) -> frozenset[str]:
+        """The files that it wants, as far as they are known."""
+        return self.running.etags if self.running is not None else self.known_etags
 
     def rest(self, state: DownloadState, revision: int) -> None:
         """Run no longer. What went wrong is forgotten; what had arrived is told still."""
@@ -46,6 +55,7 @@ class _Entry:
             files_done=status.files_done,
             commit=status.commit,
         )
+        self.known_etags = self.etags()
         self.running = None
 
 
@@ -80,7 +90,8 @@ class Downloads:
         with self.changes.making() as number:
             for record in records:
                 status = replace(record.status(), revision=number)
-                self._entries.setdefault(record.repo_id, _Entry(record.added_s, status))
+                entry = _Entry(record.added_s, status, known_etags=self._etags_of(record))
+                self._entries.setdefault(record.repo_id, entry)
         self._fill()
 
     def add(self, name: str) -> DownloadStatus:
@@ -119,8 +130,9 @@ class Downloads:
             entry.running.cancel()
         with self.changes.making() as number:
             if entry.status().state in ("queued", "paused", "failed"):
+                begun = entry.etags() if entry.running is None else frozenset()  # else it has removed them, or will
                 entry.rest("cancelled", number)
-                remove_parts(repo_id, self._access())
+                remove_parts(repo_id, self._access(), begun, lambda etag: self._is_wanted(entry, etag))
                 self._records.remove(repo_id)
         return self.status(repo_id)
 
@@ -174,6 +186,23 @@ class Downloads:
                 raise DownloadError(f"Nothing called {repo_id} is being downloaded.", "not_found")
             return self._entries[repo_id]
 
+    def _etags_of(self, record: Record) -> frozenset[str]:
+        """The files that a recorded download wants; all that have begun for one that an older Lookahead recorded."""
+        if record.etags or not record.done_bytes:
+            return frozenset(record.etags)
+        return begun_etags(record.repo_id, self._access())
+
+    def _is_wanted(self, own: Download | _Entry, etag: str) -> bool:
+        """Whether another download than `own` wants a file of the same model, at whatever revision; those of other
+        processes are known by their records."""
+        name = split_revision(own.repo_id)[0]
+        with self.changes.reading():
+            entries = [entry for entry in self._entries.values() if entry is not own and entry.running is not own]
+            wanted = [(one.repo_id, one.etags()) for one in entries if one.status().state not in ("done", "cancelled")]
+            elsewhere = [record for record in self._records.read() if record.repo_id not in self._entries]
+        wanted += [(record.repo_id, self._etags_of(record)) for record in elsewhere]
+        return any(etag in etags for repo_id, etags in wanted if split_revision(repo_id)[0] == name)
+
     def _fill(self) -> None:
         """Start what waits, as far as there is room."""
         with self.changes.reading():
@@ -190,6 +219,8 @@ class Downloads:
                     limits=self._limits,
                     changes=self.changes,
                     changed=self._on_change,
+                    etags=entry.known_etags,
+                    is_wanted=self._is_wanted,
                 )
                 entry.running.start()
 
@@ -207,7 +238,7 @@ class Downloads:
         if status.state in ("done", "cancelled"):
             self._records.remove(repo_id)
             return
-        record: Record = record_of(status, entry.added_s)
+        record: Record = record_of(status, entry.added_s, entry.etags())
         try:
             self._records.write(record)
         except OSError as error:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,8 @@ logger = logging.getLogger(__name__)
 class Record:
     """What is kept of a download. `state` is "queued" for one that is to go on by itself, else "paused" or "failed".
 
-    `added_s` is when it was asked for, in seconds since 1970: the order of the queue.
+    `added_s` is when it was asked for, in seconds since 1970: the order of the queue. `etags` are the files that it
+    wants, as far as they are known: what else lies beside them is not its own to remove.
     """
 
     repo_id: str
@@ -33,6 +35,7 @@ class Record:
     kind: DownloadFailure | None = None
     message: str | None = None
     page: str | None = None
+    etags: tuple[str, ...] = ()
 
     def status(self) -> DownloadStatus:
         """The record as a status to start from."""
@@ -40,10 +43,14 @@ class Record:
         return DownloadStatus(**{name: getattr(self, name) for name in _KEPT} | {"state": state})
 
 
-def record_of(status: DownloadStatus, added_s: float) -> Record:
+def record_of(status: DownloadStatus, added_s: float, etags: Iterable[str]) -> Record:
     """What to keep of a download that is not over."""
     state = status.state if status.state in ("paused", "failed") else "queued"
-    return Record(**{name: getattr(status, name) for name in _KEPT} | {"state": state}, added_s=added_s)
+    return Record(
+        **{name: getattr(status, name) for name in _KEPT} | {"state": state},
+        added_s=added_s,
+        etags=tuple(sorted(etags)),
+    )
 
 
 _FIELDS: Final = frozenset(field.name for field in fields(Record))
@@ -82,6 +89,8 @@ class Records:
             # Another version of Lookahead may keep more, or less: the download goes on all the same.
             record = Record(**{name: value for name, value in kept.items() if name in _FIELDS})
             float(record.added_s)
+            if not all(isinstance(etag, str) and etag.isalnum() for etag in record.etags):
+                raise ValueError("an etag is no name of a file")
         except (OSError, ValueError, TypeError, AttributeError):
             logger.warning("%s is damaged and was dropped.", path)
             path.unlink(missing_ok=True)
