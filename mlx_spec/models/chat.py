@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.control_tokens import THINKING, ControlTokens, unused_mark
+from mlx_spec.models.message_texts import texts_of, with_texts
 from mlx_spec.reasoning import CLOSE, OPEN, opening_of, split
 
 Message = Mapping[str, Any]
@@ -16,8 +17,6 @@ MOVED_SYSTEM: Final = (
     "The model's chat template has no place for a system message: it stands before the first question."
 )
 _PROBE: Final = "Probe7Q"
-# Names of what is no text of anybody's.
-_FIXED: Final = frozenset({"role", "type"})
 _CHANNEL: Final = "<|channel|>{}<|message|>"
 
 
@@ -40,7 +39,7 @@ class Chat:
             if messages[-1]["role"] != "assistant":
                 raise PromptError("There is nothing to continue: the last message must be the assistant's.")
             return self._continued(messages)
-        texts = [text for message in messages for text in _texts(message)]
+        texts = [text for message in messages for text in texts_of(message)]
         mark = unused_mark(texts)
         is_plain = not any(self._is_spelled_in(message) for message in messages)
         written = messages if is_plain else [self._marked(message, mark) for message in messages]
@@ -133,20 +132,11 @@ class Chat:
 
     def _is_spelled_in(self, message: Message) -> bool:
         allowed = _allowed(message)
-        return any(self._control.are_spelled_in(text, allowed=allowed) for text in _texts(message))
+        return any(self._control.are_spelled_in(text, allowed=allowed) for text in texts_of(message))
 
     def _marked(self, message: Message, mark: str) -> Message:
         allowed = _allowed(message)
-
-        def marked(value: Any) -> Any:
-            if isinstance(value, str):
-                return self._control.marked(value, mark, allowed=allowed)
-            if isinstance(value, Mapping):
-                return {marked(name): inner if name in _FIXED else marked(inner) for name, inner in value.items()}
-            return [marked(inner) for inner in value] if isinstance(value, list) else value
-
-        told: Message = marked(message)
-        return told
+        return with_texts(message, lambda text: self._control.marked(text, mark, allowed=allowed))
 
     def _shaped(self, message: Message) -> dict[str, Any]:
         """A message as the template reads it: its reasoning apart, its content in parts, where it wants that."""
@@ -228,19 +218,6 @@ def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str
     if role == "assistant":
         return [{"role": "user", "content": said("a")}, message, {"role": "user", "content": said("b")}]
     return [message]
-
-
-def _texts(message: Message) -> list[str]:
-    """All that somebody wrote in a message."""
-
-    def found(value: Any) -> list[str]:
-        if isinstance(value, str):
-            return [value]
-        if isinstance(value, Mapping):
-            return [text for name, inner in value.items() if name not in _FIXED for text in (str(name), *found(inner))]
-        return [text for inner in value for text in found(inner)] if isinstance(value, list) else []
-
-    return found(message)
 
 
 def _allowed(message: Message) -> frozenset[str]:
