@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -84,27 +84,32 @@ class Chat:
     def _continued(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a prompt, and of an answer that is begun, as if the model had just said it."""
         before, begun = self.encode(messages[:-1]), str(messages[-1].get("content") or "")
-        begun, allowed = self._as_said(begun, opening_of(self._tokenizer, before))
-        if not self._control.are_spelled_in(begun, allowed=allowed):
-            begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
-            return [*before, *begun_ids]
         mark = unused_mark([begun])
-        return [*before, *self._control.encode(self._control.marked(begun, mark, allowed=allowed), mark)]
+        begun = self._as_said(begun, opening_of(self._tokenizer, before), mark)
+        if mark in begun:
+            return [*before, *self._control.encode(begun, mark)]
+        begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
+        return [*before, *begun_ids]
 
-    def _as_said(self, begun: str, opening: str) -> tuple[str, frozenset[str]]:
-        """A begun answer as the model says it behind a prompt that ends with `opening`, and the tokens in it."""
-        if self._has_channels:
-            return _in_channels(begun), frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|end|>"})
+    def _as_said(self, begun: str, opening: str, mark: str) -> str:
+        """A begun answer as the model says it behind a prompt that ends with `opening`. What spells a control token in
+        it is marked; the tokens put around its reasoning and its answer are not."""
+        allowed = frozenset() if self._has_channels else THINKING
+        marked = partial(self._control.marked, mark=mark, allowed=allowed)
         if not begun.startswith(OPEN):
-            return begun, THINKING
+            return self._before_answer + marked(begun)
+        reasoning, closed, answer = begun.removeprefix(OPEN).partition(CLOSE)
         start, end = (getattr(self._tokenizer, name, None) for name in ("think_start", "think_end"))
-        if opening:
-            begun = begun.removeprefix(OPEN).removeprefix(opening.removeprefix(OPEN))
-        elif start:
-            begun = start + begun.removeprefix(OPEN)
-        if not end:
-            return begun, THINKING
-        return begun.replace(CLOSE, end, 1), THINKING | self._control.in_text(f"{start} {end}")
+        start, end = start or OPEN, end or CLOSE
+        if self._has_channels:
+            start, end = _CHANNEL.format("analysis"), f"<|end|><|start|>assistant{self._before_answer}"
+        elif opening:
+            start, reasoning = "", reasoning.removeprefix(opening.removeprefix(OPEN))
+        return start + marked(reasoning) + (end + marked(answer) if closed else "")
+
+    @property
+    def _before_answer(self) -> str:
+        return _CHANNEL.format("final") if self._has_channels else ""
 
     def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
         """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.
@@ -222,13 +227,3 @@ def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str
 
 def _allowed(message: Message) -> frozenset[str]:
     return THINKING if message["role"] == "assistant" else frozenset()
-
-
-def _in_channels(begun: str) -> str:
-    """An answer that is begun, as a model with channels says it."""
-    final = _CHANNEL.format("final")
-    if not begun.startswith(OPEN):
-        return final + begun
-    reasoning, closed, answer = begun.removeprefix(OPEN).partition(CLOSE)
-    thought = _CHANNEL.format("analysis") + reasoning
-    return f"{thought}<|end|><|start|>assistant{final}{answer}" if closed else thought
