@@ -182,12 +182,15 @@ class Chat:
         return told or not self._probe_says("user")  # one that says nothing of a question cannot be judged
 
     def _wants_parts(self, role: str) -> bool:
-        if role not in self._parts:
-            self._parts[role] = False
-            if not self._says(_around(role, _PROBE)):
-                parts = [{"type": "text", "text": _PROBE}]
-                self._parts[role] = self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
-        return self._parts[role]
+        wants = self._parts.get(role)
+        if wants is None:
+            # Kept only when known: another thread may ask meanwhile, and then finds out by itself.
+            parts = [{"type": "text", "text": _PROBE}]
+            wants = not self._says(_around(role, _PROBE)) and (
+                self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
+            )
+            self._parts[role] = wants
+        return wants
 
     def _probe_says(self, role: str) -> bool:
         parts = [{"type": "text", "text": _PROBE}]

@@ -155,6 +155,25 @@ def test_a_system_message_without_a_place_stands_before_the_first_question_and_t
     assert with_template(tokenizer, TEMPLATES["parts only"]).note(messages) is None
 
 
+def test_a_template_is_asked_for_parts_by_every_thread_that_does_not_know_yet() -> None:
+    """As when a conversation is counted on one thread while the engine's writes it on another."""
+    tokenizer = specials(byte_tokenizer())
+    chat = with_template(tokenizer, TEMPLATES["parts only"])
+    expected = with_template(tokenizer, TEMPLATES["parts only"]).render(conversation("Why?"))
+    meanwhile: list[str] = []
+    says = chat._says
+
+    def asked_meanwhile(messages: list[dict[str, Any]]) -> bool:
+        chat._says = says  # type: ignore[method-assign]
+        meanwhile.append(chat.render(conversation("Why?")))
+        return says(messages)
+
+    chat._says = asked_meanwhile  # type: ignore[method-assign]
+    assert chat.render(conversation("Why?")) == expected
+    assert meanwhile == [expected]
+    assert "Why?" in expected
+
+
 @pytest.mark.parametrize(
     "template",
     ["{{ 1 / 0 }}", "{{ messages[7].content }}", "{{ messages.nothing.here }}", "{% for %}", "{{ 1 + 'a' }}"],
