@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.control_tokens import THINKING, ControlTokens, unused_mark
@@ -17,6 +16,7 @@ MOVED_SYSTEM: Final = (
     "The model's chat template has no place for a system message: it stands before the first question."
 )
 _PROBE: Final = "Probe7Q"
+_PLACE: Final = "_lookahead_chat"  # where a tokenizer keeps its own
 _CHANNEL: Final = "<|channel|>{}<|message|>"
 
 
@@ -204,14 +204,14 @@ class Chat:
             return False
 
 
-_CHATS: WeakKeyDictionary[Any, Chat] = WeakKeyDictionary()
-
-
 def chat_of(tokenizer: Any) -> Chat:
-    """The one `Chat` of a tokenizer."""
-    if tokenizer not in _CHATS:
-        _CHATS[tokenizer] = Chat(tokenizer)
-    return _CHATS[tokenizer]
+    """The one `Chat` of a tokenizer, which goes when the tokenizer goes."""
+    # Not through getattr, which a tokenizer hands on to the one inside it.
+    chat: Chat | None = vars(tokenizer).get(_PLACE)
+    if chat is None:
+        chat = Chat(tokenizer)
+        setattr(tokenizer, _PLACE, chat)
+    return chat
 
 
 def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """What somebody wrote stays text in a conversation, and every template gets it in the shape that it reads."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,16 @@ def test_a_template_may_name_additional_special_tokens(folder: Path) -> None:
 def test_a_tokenizer_has_one_chat() -> None:
     tokenizer = byte_tokenizer()
     assert chat_of(tokenizer) is chat_of(tokenizer)
+
+
+def test_a_tokenizer_that_nobody_holds_is_let_go_with_its_chat() -> None:
+    tokenizer = specials(byte_tokenizer())
+    tokenizer.chat_template = TEMPLATES["as it is"]
+    chat_of(tokenizer).encode(conversation(EVIL))
+    held = [weakref.ref(one) for one in (tokenizer, chat_of(tokenizer), chat_of(tokenizer)._control)]
+    del tokenizer
+    gc.collect()
+    assert [one() for one in held] == [None, None, None]
 
 
 ZEPHYR = (
