@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.control_tokens import THINKING, ControlTokens, unused_mark
+from mlx_spec.models.message_texts import texts_of, with_texts
 from mlx_spec.reasoning import CLOSE, OPEN, opening_of, split
 
 Message = Mapping[str, Any]
@@ -16,8 +16,7 @@ MOVED_SYSTEM: Final = (
     "The model's chat template has no place for a system message: it stands before the first question."
 )
 _PROBE: Final = "Probe7Q"
-# Names of what is no text of anybody's.
-_FIXED: Final = frozenset({"role", "type"})
+_PLACE: Final = "_lookahead_chat"  # where a tokenizer keeps its own
 _CHANNEL: Final = "<|channel|>{}<|message|>"
 
 
@@ -40,7 +39,7 @@ class Chat:
             if messages[-1]["role"] != "assistant":
                 raise PromptError("There is nothing to continue: the last message must be the assistant's.")
             return self._continued(messages)
-        texts = [text for message in messages for text in _texts(message)]
+        texts = [text for message in messages for text in texts_of(message)]
         mark = unused_mark(texts)
         is_plain = not any(self._is_spelled_in(message) for message in messages)
         written = messages if is_plain else [self._marked(message, mark) for message in messages]
@@ -85,27 +84,32 @@ class Chat:
     def _continued(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a prompt, and of an answer that is begun, as if the model had just said it."""
         before, begun = self.encode(messages[:-1]), str(messages[-1].get("content") or "")
-        begun, allowed = self._as_said(begun, opening_of(self._tokenizer, before))
-        if not self._control.are_spelled_in(begun, allowed=allowed):
-            begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
-            return [*before, *begun_ids]
         mark = unused_mark([begun])
-        return [*before, *self._control.encode(self._control.marked(begun, mark, allowed=allowed), mark)]
+        begun = self._as_said(begun, opening_of(self._tokenizer, before), mark)
+        if mark in begun:
+            return [*before, *self._control.encode(begun, mark)]
+        begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
+        return [*before, *begun_ids]
 
-    def _as_said(self, begun: str, opening: str) -> tuple[str, frozenset[str]]:
-        """A begun answer as the model says it behind a prompt that ends with `opening`, and the tokens in it."""
-        if self._has_channels:
-            return _in_channels(begun), frozenset({"<|channel|>", "<|message|>", "<|start|>", "<|end|>"})
+    def _as_said(self, begun: str, opening: str, mark: str) -> str:
+        """A begun answer as the model says it behind a prompt that ends with `opening`. What spells a control token in
+        it is marked; the tokens put around its reasoning and its answer are not."""
+        allowed = frozenset() if self._has_channels else THINKING
+        marked = partial(self._control.marked, mark=mark, allowed=allowed)
         if not begun.startswith(OPEN):
-            return begun, THINKING
+            return self._before_answer + marked(begun)
+        reasoning, closed, answer = begun.removeprefix(OPEN).partition(CLOSE)
         start, end = (getattr(self._tokenizer, name, None) for name in ("think_start", "think_end"))
-        if opening:
-            begun = begun.removeprefix(OPEN).removeprefix(opening.removeprefix(OPEN))
-        elif start:
-            begun = start + begun.removeprefix(OPEN)
-        if not end:
-            return begun, THINKING
-        return begun.replace(CLOSE, end, 1), THINKING | self._control.in_text(f"{start} {end}")
+        start, end = start or OPEN, end or CLOSE
+        if self._has_channels:
+            start, end = _CHANNEL.format("analysis"), f"<|end|><|start|>assistant{self._before_answer}"
+        elif opening:
+            start, reasoning = "", reasoning.removeprefix(opening.removeprefix(OPEN))
+        return start + marked(reasoning) + (end + marked(answer) if closed else "")
+
+    @property
+    def _before_answer(self) -> str:
+        return _CHANNEL.format("final") if self._has_channels else ""
 
     def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
         """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.
@@ -133,20 +137,11 @@ class Chat:
 
     def _is_spelled_in(self, message: Message) -> bool:
         allowed = _allowed(message)
-        return any(self._control.are_spelled_in(text, allowed=allowed) for text in _texts(message))
+        return any(self._control.are_spelled_in(text, allowed=allowed) for text in texts_of(message))
 
     def _marked(self, message: Message, mark: str) -> Message:
         allowed = _allowed(message)
-
-        def marked(value: Any) -> Any:
-            if isinstance(value, str):
-                return self._control.marked(value, mark, allowed=allowed)
-            if isinstance(value, Mapping):
-                return {marked(name): inner if name in _FIXED else marked(inner) for name, inner in value.items()}
-            return [marked(inner) for inner in value] if isinstance(value, list) else value
-
-        told: Message = marked(message)
-        return told
+        return with_texts(message, lambda text: self._control.marked(text, mark, allowed=allowed))
 
     def _shaped(self, message: Message) -> dict[str, Any]:
         """A message as the template reads it: its reasoning apart, its content in parts, where it wants that."""
@@ -187,12 +182,15 @@ class Chat:
         return told or not self._probe_says("user")  # one that says nothing of a question cannot be judged
 
     def _wants_parts(self, role: str) -> bool:
-        if role not in self._parts:
-            self._parts[role] = False
-            if not self._says(_around(role, _PROBE)):
-                parts = [{"type": "text", "text": _PROBE}]
-                self._parts[role] = self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
-        return self._parts[role]
+        wants = self._parts.get(role)
+        if wants is None:
+            # Kept only when known: another thread may ask meanwhile, and then finds out by itself.
+            parts = [{"type": "text", "text": _PROBE}]
+            wants = not self._says(_around(role, _PROBE)) and (
+                self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
+            )
+            self._parts[role] = wants
+        return wants
 
     def _probe_says(self, role: str) -> bool:
         parts = [{"type": "text", "text": _PROBE}]
@@ -206,14 +204,14 @@ class Chat:
             return False
 
 
-_CHATS: WeakKeyDictionary[Any, Chat] = WeakKeyDictionary()
-
-
 def chat_of(tokenizer: Any) -> Chat:
-    """The one `Chat` of a tokenizer."""
-    if tokenizer not in _CHATS:
-        _CHATS[tokenizer] = Chat(tokenizer)
-    return _CHATS[tokenizer]
+    """The one `Chat` of a tokenizer, which goes when the tokenizer goes."""
+    # Not through getattr, which a tokenizer hands on to the one inside it.
+    chat: Chat | None = vars(tokenizer).get(_PLACE)
+    if chat is None:
+        chat = Chat(tokenizer)
+        setattr(tokenizer, _PLACE, chat)
+    return chat
 
 
 def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str, Any]]:
@@ -230,28 +228,5 @@ def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str
     return [message]
 
 
-def _texts(message: Message) -> list[str]:
-    """All that somebody wrote in a message."""
-
-    def found(value: Any) -> list[str]:
-        if isinstance(value, str):
-            return [value]
-        if isinstance(value, Mapping):
-            return [text for name, inner in value.items() if name not in _FIXED for text in (str(name), *found(inner))]
-        return [text for inner in value for text in found(inner)] if isinstance(value, list) else []
-
-    return found(message)
-
-
 def _allowed(message: Message) -> frozenset[str]:
     return THINKING if message["role"] == "assistant" else frozenset()
-
-
-def _in_channels(begun: str) -> str:
-    """An answer that is begun, as a model with channels says it."""
-    final = _CHANNEL.format("final")
-    if not begun.startswith(OPEN):
-        return final + begun
-    reasoning, closed, answer = begun.removeprefix(OPEN).partition(CLOSE)
-    thought = _CHANNEL.format("analysis") + reasoning
-    return f"{thought}<|end|><|start|>assistant{final}{answer}" if closed else thought

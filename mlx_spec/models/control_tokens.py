@@ -44,11 +44,6 @@ class ControlTokens:
         pattern = self._pattern(text)
         return pattern is not None and any(match[0] not in allowed for match in pattern.finditer(text))
 
-    def in_text(self, text: str) -> frozenset[str]:
-        """The names of control tokens that `text` spells."""
-        pattern = self._pattern(text)
-        return frozenset(pattern.findall(text)) if pattern is not None else frozenset()
-
     def marked(self, text: str, mark: str, *, allowed: frozenset[str] = frozenset()) -> str:
         """`text` with each name that it spells taken apart by `mark`."""
 

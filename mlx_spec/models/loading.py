@@ -17,6 +17,7 @@ from mlx_spec.models.context import context_length
 from mlx_spec.models.folder import check_model_folder, read_config, weights_size
 from mlx_spec.models.gguf import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
+from mlx_spec.models.message_texts import texts_of
 from mlx_spec.models.named import draft_folder_of, folder_of
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
@@ -87,13 +88,12 @@ class ModelPair:
         just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
         What somebody wrote is text, also where it spells a control token.
 
-        Raises PromptError when there is no message or the template refuses them.
+        Raises PromptError when there is no message, one holds what is no text, or the template refuses them.
         """
         chat = chat_of(self.tokenizer)
+        for message in messages:
+            _check_text("".join(texts_of(message)))
         turns = template_turns(messages, chat.render if chat.has_template else None)
-        for turn in turns:
-            if isinstance(turn.get("content"), str):
-                _check_text(turn["content"])
         return chat.encode(turns, continues=continues)
 
     def chat_note(self, messages: Sequence[Mapping[str, Any]]) -> str | None:

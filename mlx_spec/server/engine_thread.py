@@ -339,14 +339,9 @@ def _encode(pair: Pair, request: GenerationRequest) -> list[int]:
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
     messages = [dict(message) for message in request.messages]
-    try:
-        token_ids = pair.encode_chat(messages, continues=request.continues)
-        if note := pair.chat_note(messages):
-            logger.warning(note)
-    except LookaheadError:
-        raise
-    except Exception as error:  # chat templates raise what they like; the messages are what they object to
-        raise PromptError(f"The model's chat template refuses these messages: {error}") from error
+    token_ids = pair.encode_chat(messages, continues=request.continues)
+    if note := pair.chat_note(messages):
+        logger.warning(note)
     return token_ids
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mlx_spec.errors import LookaheadError, PromptError
+from mlx_spec.errors import LookaheadError
 from mlx_spec.server.engine_thread import Pair
 from mlx_spec.server.messages import ChatMessage, whole_text
 from mlx_spec.server.validation import RequestError, validated
@@ -51,13 +51,8 @@ def _count(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
     if request.messages is None:
         token_ids = pair.encode(request.text or "")
     else:
-        try:
-            messages = [message.as_turn() for message in request.messages]
-            token_ids, note = pair.encode_chat(messages), pair.chat_note(messages)
-        except LookaheadError:
-            raise
-        except Exception as error:  # chat templates raise what they like; the messages are what they object to
-            raise PromptError(f"The model's chat template refuses these messages: {error}") from error
+        messages = [message.as_turn() for message in request.messages]
+        token_ids, note = pair.encode_chat(messages), pair.chat_note(messages)
     counts: dict[str, Any] = {"num_tokens": len(token_ids), "context_length": pair.context_length}
     if note is not None:
         counts["note"] = note

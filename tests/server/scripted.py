@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.errors import PromptTooLongError
+from mlx_spec.errors import PromptError, PromptTooLongError
 from mlx_spec.events import (
     DraftedToken,
     EmittedToken,
@@ -38,7 +38,7 @@ class ScriptedPair:
         """The characters of all messages; a template that refuses `refuse me`."""
         text = "".join(message["content"] for message in messages)
         if text == "refuse me":
-            raise TypeError("the template cannot take this")
+            raise PromptError("The model's chat template refuses these messages (roles must alternate).")
         return [ord(character) for character in text] or [0]
 
     def chat_note(self, messages: list[dict[str, str]]) -> str | None:

@@ -1,5 +1,6 @@
 """Counting tokens: what the window shows before anything is sent."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,11 @@ import httpx
 import pytest
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
+from mlx_spec.config import SamplingParams
+from mlx_spec.server.engine_thread import _encode
+from mlx_spec.server.job import GenerationRequest
 from tests.server.live import Live
+from tests.server.scripted import ScriptedPair
 from tests.tiny import tiny_pair
 
 CONVERSATION = [
@@ -75,6 +80,53 @@ def test_a_system_message_that_has_no_place_is_told_of() -> None:
     told = _count(tiny_pair_with(pair.tokenizer), asked)
     assert "before the first question" in told["note"]
     assert told["prompt"].startswith("<|im_start|>Be brief.")
+
+
+HALF = r"\ud800"
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALL | {"function": {"name": "f", "arguments": f'{{"a": "{HALF}"}}'}},
+        CALL | {"function": {"name": "f", "arguments": f'{{"{HALF}": 1}}'}},
+        CALL | {"function": {"name": "f", "arguments": {"a": [json.loads(f'"{HALF}"')]}}},
+        CALL | {"function": {"name": json.loads(f'"{HALF}"'), "arguments": {}}},
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/tokenize", "/v1/chat/completions"])
+def test_half_a_character_in_a_call_is_told_as_what_it_is(tiny: Live, path: str, call: dict[str, Any]) -> None:
+    messages = [CONVERSATION[1], {"role": "assistant", "content": None, "tool_calls": [call]}, CONVERSATION[1]]
+    refused = tiny.http.post(path, content=json.dumps({"messages": messages}))
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "messages")
+    assert error["message"].startswith("The prompt holds bytes that are not UTF-8 text")
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("depth", [300, 700, 3000])
+def test_arguments_are_refused_or_counted_however_deep(tiny: Live, depth: int, as_text: bool) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    function = f'{{"name": "f", "arguments": {json.dumps(deep) if as_text else deep}}}'
+    asked = f'{{"role": "user", "content": "a"}}, {{"role": "assistant", "tool_calls": [{{"function": {function}}}]}}'
+    answer = tiny.http.post("/v1/tokenize", content=f'{{"messages": [{asked}]}}')
+    assert answer.status_code == (400 if depth == 3000 and not as_text else 200)
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug"), ValueError("a bug")])
+def test_a_fault_of_our_own_is_not_blamed_on_the_template(error: Exception) -> None:
+    from mlx_spec.server.tokenize import _count, parse_tokenize
+
+    class Faulty(ScriptedPair):
+        def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
+            raise error
+
+    pair: Any = Faulty()
+    with pytest.raises(type(error), match="a bug"):
+        _count(pair, parse_tokenize({"messages": CONVERSATION}))
+    with pytest.raises(type(error), match="a bug"):
+        _encode(pair, GenerationRequest(messages=tuple(CONVERSATION), params=SamplingParams()))
 
 
 def tiny_pair_with(tokenizer: Any) -> Any:
