@@ -48,12 +48,14 @@ def test_a_compressed_body_is_read(scripted: Live, encoding: str, pack: Callable
     [
         ("gzip", HELLO, "is not compressed as its Content-Encoding says"),
         ("deflate", HELLO, "is not compressed as its Content-Encoding says"),
-        ("gzip", gzip.compress(HELLO)[:-9], "it ends too early"),
+        ("gzip", gzip.compress(HELLO, mtime=0)[:-9], "it ends too early"),
         ("gzip", b"", "it ends too early"),
         ("deflate", zlib.compress(HELLO) + b"more", "something follows its end"),
         ("br", HELLO, "encoded as br: send it plain, or as gzip or deflate"),
         ("gzip, gzip", HELLO, "encoded as gzip, gzip"),
     ],
+    # Names of the content would differ between workers that start a second apart.
+    ids=["no gzip", "no deflate", "cut gzip", "no content", "more behind deflate", "br", "gzip twice"],
 )
 def test_what_cannot_be_unpacked_is_400_in_one_sentence(
     scripted: Live, encoding: str, content: bytes, part: str
