@@ -6,6 +6,7 @@ whether speculation can pay, so each width is measured. What is kept counts as r
 what was measured while other programs had much of the machine is doubted, and measured again.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -15,11 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.cache.cached_model import CachedModel
 from mlx_spec.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
-from mlx_spec.cache.rollback import check_rollback
 from mlx_spec.costs import DISTURBED, Calibration
 from mlx_spec.disturbance import Disturbance
 from mlx_spec.errors import UnsupportedModelError
@@ -55,21 +54,21 @@ def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tu
     few_rows_matmul.adopt(pair.target, times)
     widest = max(widths)
     path = _path(pair, widths)
-    known = _read(path, widest)
-    if known is not None and not (known.doubtful and _tries(path) < _MOST_TRIES):
-        adopt_choice(pair.target, choice_of(read_kept(path).get(_WAYS)))
+    kept = read_kept(path)
+    known, tries = _calibration_of(kept, widest), _tries_of(kept)
+    if known is not None and not (known.doubtful and tries < _MOST_TRIES):
+        adopt_choice(pair.target, choice_of(kept.get(_WAYS)))
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
-    tries = _tries(path) + 1 if known is not None else 1
     choice = PassChoice()
     adopt_choice(pair.target, choice)  # else one of the two ways that are compared would be the other
-    if _can_roll_back(pair):
+    with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell)
     adopt_choice(pair.target, choice)
     measured = measure(pair, widths, tell, listen_to)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
-    beside = {"tries": tries, _WAYS: [list(ratio) for ratio in choice.ratios]}
+    beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
     _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | beside)
     return measured
 
@@ -84,7 +83,7 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
         kept = read_kept(path)
         try:
             fits = {key: kept[key] for key in wanted} == wanted
-            calibration = _read(path, len(kept["verify_ms"])) if fits else None
+            calibration = _calibration_of(kept, len(kept["verify_ms"])) if fits else None
         except (KeyError, TypeError):
             continue
         if calibration is not None:
@@ -121,14 +120,6 @@ def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple
     # The fastest of a few: what else there is in a time is somebody else's.
     curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
     return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
-
-
-def _can_roll_back(pair: ModelPair) -> bool:
-    try:
-        check_rollback(make_prompt_cache(pair.target), pair.target_name)
-    except UnsupportedModelError:
-        return False
-    return True
 
 
 def _widths_worth_timing(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
@@ -207,9 +198,8 @@ def _path(pair: ModelPair, widths: Sequence[int]) -> Path:
     return data_folder() / "calibration" / f"{digest}.json"
 
 
-def _read(path: Path, widest: int) -> Calibration | None:
+def _calibration_of(kept: dict[str, Any], widest: int) -> Calibration | None:
     """What was kept; None where nothing was, or what is there makes no sense: then it is measured again."""
-    kept = read_kept(path)
     try:
         calibration = Calibration(
             tuple(float(value) for value in kept["verify_ms"]),
@@ -224,9 +214,9 @@ def _read(path: Path, widest: int) -> Calibration | None:
     return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
 
 
-def _tries(path: Path) -> int:
-    """How often what is kept there was measured."""
-    tries = read_kept(path).get("tries")
+def _tries_of(kept: dict[str, Any]) -> int:
+    """How often what was kept had been measured."""
+    tries = kept.get("tries")
     return tries if isinstance(tries, int) else _MOST_TRIES
 
 

@@ -4,7 +4,7 @@ made-up costs.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 # Kalman filter of the verify times, in units of the calibrated curve: noise of one observation, and how much the common
@@ -61,12 +61,11 @@ class Calibration:
 
     def scaled(self, factor: float) -> "Calibration":
         """The same ratios on a machine whose passes take `factor` times as long."""
-        return Calibration(
-            tuple(factor * value for value in self.verify_ms),
-            factor * self.draft_step_ms,
-            factor * self.draft_token_ms,
-            self.disturbance,
-            self.measured,
+        return replace(
+            self,
+            verify_ms=tuple(factor * value for value in self.verify_ms),
+            draft_step_ms=factor * self.draft_step_ms,
+            draft_token_ms=factor * self.draft_token_ms,
         )
 
 

@@ -1,6 +1,7 @@
 """What a request may say. pydantic stays at this edge of the engine."""
 
 import re
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final
 from uuid import uuid4
@@ -193,9 +194,9 @@ class AnswerRequest(_Request):
         answer_id = f"{self._id_prefix}-{uuid4().hex}"
         return [self._generation(answer_id, choice, **one) for one in told for choice in range(num)]
 
+    @abstractmethod
     def _told(self) -> list[dict[str, Any]]:
         """What each prompt asks of a GenerationRequest besides what they share."""
-        raise NotImplementedError
 
     def _generation(self, answer_id: str, choice: int, **told: Any) -> GenerationRequest:
         fields = {name: getattr(self, name) for name in _SAMPLING}
