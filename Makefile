@@ -21,10 +21,10 @@ help:
 	@echo "make clean        remove caches and build outputs (.venv stays: rm -r .venv to start over)"
 
 run: .venv/.installed-run
-	@$(PY) -m mlx_spec.launch
+	@$(PY) -m mlx_spec.cli.launch
 
 test: .venv/.installed-dev
-	@QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(PY) mlx_spec/blas.py -m pytest $(WORKERS) $(PYTEST_ARGS)
+	@QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(PY) mlx_spec/machine/blas.py -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
 	$(PY) -m ruff check .
@@ -37,7 +37,7 @@ bench: .venv/.installed-run
 
 screenshots: .venv/.installed-run
 	@sh packaging/environment.sh fonts
-	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/blas.py -m app.screenshots docs/screenshots
+	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/machine/blas.py -m app.screenshots docs/screenshots
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlx_spec.config import SamplingParams, SpeculativeConfig
     from mlx_spec.decoder import SpeculativeDecoder
+    from mlx_spec.events import SpeculativeStats
     from mlx_spec.models.loading import ModelPair, load_pair
-    from mlx_spec.stats import SpeculativeStats
 
 __all__ = ["ModelPair", "SamplingParams", "SpeculativeConfig", "SpeculativeDecoder", "SpeculativeStats", "load_pair"]
 
@@ -16,7 +16,7 @@ _HOMES = {
     "SamplingParams": "config",
     "SpeculativeConfig": "config",
     "SpeculativeDecoder": "decoder",
-    "SpeculativeStats": "stats",
+    "SpeculativeStats": "events",
     "load_pair": "models.loading",
 }
 

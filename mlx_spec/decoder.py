@@ -19,31 +19,31 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.admission import Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
-from mlx_spec.calibration import calibrated
-from mlx_spec.ceiling import Ceiling, measured_ceiling
+from mlx_spec.acceptance.tree_rules import TREE_RULES
 from mlx_spec.config import LOSSY_RULES, AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.cost_lookahead import CostLookahead, pass_widths, tree_shapes
-from mlx_spec.costs import Calibration
-from mlx_spec.drafters.base import Draft
-from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
-from mlx_spec.experience import ExperienceFile, shipped_with
-from mlx_spec.judge import Judge, Verdict
-from mlx_spec.kernels.warp import warped
-from mlx_spec.lookahead import FixedLookahead, controller
+from mlx_spec.decoding.admission import Lookahead, answer_limit, check_drafter, drafting, steerable, with_lookahead
+from mlx_spec.decoding.calibration import calibrated
+from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
+from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.judge import Judge, Verdict
+from mlx_spec.decoding.outcome import Outcome, read_outcome
+from mlx_spec.decoding.roster import make_roster, taps_of
+from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.decoding.steering import Steering
+from mlx_spec.decoding.tally import AnswerTally, StatsCounter
+from mlx_spec.decoding.target import Target
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, SpeculativeStats, TextDelta
+from mlx_spec.lookahead.controllers import controller
+from mlx_spec.lookahead.cost_controller import CostLookahead, pass_widths, tree_shapes
+from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.experience import ExperienceFile, shipped_with
+from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.lookahead.plan import LookaheadController, Observation, Option, Plan
+from mlx_spec.machine.kernels.warp import warped
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.outcome import Outcome, read_outcome
-from mlx_spec.penalties import Penalties
-from mlx_spec.plan import LookaheadController, Observation, Option, Plan
-from mlx_spec.roster import make_roster, taps_of
-from mlx_spec.round_report import RoundTimes, counters, drafted, emit
-from mlx_spec.sampling import NoiseTable
-from mlx_spec.stats import SpeculativeStats, StatsCounter
-from mlx_spec.steering import Steering
-from mlx_spec.tally import AnswerTally
-from mlx_spec.target import Target
-from mlx_spec.transcript import Transcript
-from mlx_spec.tree_acceptance import TREE_RULES
+from mlx_spec.models.text.transcript import Transcript
+from mlx_spec.sampling.gumbel import NoiseTable
+from mlx_spec.sampling.penalties import Penalties
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2

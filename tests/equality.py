@@ -23,7 +23,8 @@ from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair, load_pair
-from mlx_spec.sampling import noise, scores
+from mlx_spec.sampling.distribution import scores
+from mlx_spec.sampling.gumbel import noise
 
 SETTINGS = [(temperature, top_p) for temperature in (0.0, 0.7, 1.2) for top_p in (1.0, 0.9)]
 WAYS: tuple[tuple[DrafterName, int | str], ...] = (("model", 1), ("eagle", 4), ("model", 8), ("auto", "auto"))

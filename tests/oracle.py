@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.sampling import noise
+from mlx_spec.sampling.gumbel import noise
 
 Array = np.ndarray
 

@@ -16,7 +16,6 @@ from mlx_lm.generate import generate_step, speculative_generate_step
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.sample_utils import make_sampler
 
-from mlx_spec.admission import HEADS
 from mlx_spec.bench.plan import (
     BASELINE,
     FIXED,
@@ -30,6 +29,7 @@ from mlx_spec.bench.plan import (
 )
 from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, fixed_rounds
 from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
+from mlx_spec.decoding.admission import HEADS
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Final
 
-from mlx_spec.resources import resources_folder
+from mlx_spec.machine.resources import resources_folder
 
 KINDS: Final = ("chat", "code", "copy-edit", "translation", "list", "prose", "long")
 """`long` is a context of about 4,000 tokens."""

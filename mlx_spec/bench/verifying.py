@@ -15,14 +15,15 @@ from typing import Final
 import mlx.core as mx
 import numpy as np
 
-from mlx_spec.acceptance import RULES
+from mlx_spec.acceptance.chain_rules import RULES
 from mlx_spec.config import SamplingParams
-from mlx_spec.kernels import dispatch, verify
-from mlx_spec.kernels.proposal import Proposal
-from mlx_spec.kernels.row_softmax import sample
-from mlx_spec.kernels.verify_ops import ChainRule
-from mlx_spec.kernels.warp import WarpedRows
-from mlx_spec.sampling import Stream, log_distribution, stream_key
+from mlx_spec.machine.kernels import dispatch, verify
+from mlx_spec.machine.kernels.proposal import Proposal
+from mlx_spec.machine.kernels.row_softmax import sample
+from mlx_spec.machine.kernels.verify_ops import ChainRule
+from mlx_spec.machine.kernels.warp import WarpedRows
+from mlx_spec.sampling.distribution import log_distribution
+from mlx_spec.sampling.gumbel import Stream, stream_key
 
 VOCAB_SIZE: Final = 151_936
 GAMMA: Final = 8

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import DownloadError
-from mlx_spec.models.gguf import Progress
+from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.library.access import hub_access
 from mlx_spec.models.library.cache import cached_folder, problem_of
 from mlx_spec.models.library.download import Download

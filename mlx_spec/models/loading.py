@@ -10,22 +10,22 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.errors import ModelNotFoundError, PromptError
-from mlx_spec.kernels.few_rows_matmul import adopt
-from mlx_spec.kernels.matmul_times import MatmulTimes
-from mlx_spec.models.chat import chat_of
+from mlx_spec.machine.kernels.few_rows_matmul import adopt
+from mlx_spec.machine.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.context import context_length
 from mlx_spec.models.folder import check_model_folder, read_config, weights_size
-from mlx_spec.models.gguf import Progress
+from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
-from mlx_spec.models.message_texts import texts_of
 from mlx_spec.models.named import draft_folder_of, folder_of
 from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
 from mlx_spec.models.room import ModelPlace, PairRoom, check_room
 from mlx_spec.models.sampling_defaults import sampling_defaults
-from mlx_spec.models.token_map import TokenMap
-from mlx_spec.models.tokenizer import tokenizer_of
-from mlx_spec.models.tool_turns import template_turns
-from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
+from mlx_spec.models.text.chat import chat_of
+from mlx_spec.models.text.message_texts import texts_of
+from mlx_spec.models.text.token_map import TokenMap
+from mlx_spec.models.text.tokenizer import tokenizer_of
+from mlx_spec.models.text.tool_turns import template_turns
+from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
 from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_width
 
 

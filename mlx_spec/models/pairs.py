@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
+from mlx_spec.machine.resources import resources_folder
 from mlx_spec.models.library.names import looks_like_hub_id, split_revision
 from mlx_spec.models.staging import human_bytes
-from mlx_spec.models.token_map import shared_part
-from mlx_spec.models.vocabulary import Vocabulary, token_bytes
-from mlx_spec.resources import resources_folder
+from mlx_spec.models.text.token_map import shared_part
+from mlx_spec.models.text.vocabulary import Vocabulary, token_bytes
 
 STARTER: Final = "starter"
 LEAST_SHARED: Final = 0.1

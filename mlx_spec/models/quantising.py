@@ -16,14 +16,14 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, quantize_model, save_config, save_model
 
 from mlx_spec.errors import ConfigError, ModelError, UnsupportedModelError
+from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models.folder import check_model_folder
-from mlx_spec.models.gguf import Progress
+from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.memory import weights_bytes
 from mlx_spec.models.named import folder_of
 from mlx_spec.models.staging import staged_folder
-from mlx_spec.models.tokenizer import tokenizer_of
+from mlx_spec.models.text.tokenizer import tokenizer_of
 from mlx_spec.models.weights import load_weights
-from mlx_spec.resources import data_folder, resources_folder
 
 DEFAULT_GROUP: Final = 64
 RECORD_FILE: Final = "quantised.json"

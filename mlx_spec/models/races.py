@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlx_spec.errors import StorageError
+from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import device_info
 from mlx_spec.models.pairs import STARTER, Pair
 from mlx_spec.models.starter import STARTER_NAME
-from mlx_spec.resources import data_folder
 
 _FILE: Final = "races.json"
 

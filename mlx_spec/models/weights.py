@@ -12,7 +12,7 @@ from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
 from mlx_spec.models.folder import read_config, weights_size
-from mlx_spec.models.gguf import Progress
+from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.rope import check_rope
 

@@ -15,7 +15,7 @@ from mlx_spec.events import (
     RoundFinished,
     TextDelta,
 )
-from mlx_spec.server.job import Failure, FailureKind
+from mlx_spec.server.engine.job import Failure, FailureKind
 
 Json = dict[str, Any]
 ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]

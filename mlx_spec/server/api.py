@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mlx_spec.ceiling import UNKNOWN_CEILING
+from mlx_spec.decoding.ceiling import UNKNOWN_CEILING
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.answers import (
     SHUTDOWN_GRACE_S,
@@ -27,15 +27,15 @@ from mlx_spec.server.answers import (
     failure_body,
     model_card,
 )
-from mlx_spec.server.body import read_json
 from mlx_spec.server.doorway import Doorway
-from mlx_spec.server.engine_thread import EngineThread
+from mlx_spec.server.engine.job import Failure, Job, JobFailed
+from mlx_spec.server.engine.memory import memory_report, set_unloading
+from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
-from mlx_spec.server.job import Failure, Job, JobFailed
-from mlx_spec.server.library import LibraryRoutes
-from mlx_spec.server.memory import memory_report, set_unloading
+from mlx_spec.server.library.routes import LibraryRoutes
 from mlx_spec.server.metrics import METRICS_TYPE, metrics_text
-from mlx_spec.server.schemas import (
+from mlx_spec.server.requests.body import read_json
+from mlx_spec.server.requests.schemas import (
     ChatRequest,
     CompletionRequest,
     RequestError,
@@ -44,7 +44,7 @@ from mlx_spec.server.schemas import (
     parse_completion,
     validated,
 )
-from mlx_spec.server.tokenize import parse_tokenize, tokenize
+from mlx_spec.server.requests.tokenize import parse_tokenize, tokenize
 
 
 @dataclass(frozen=True, slots=True)

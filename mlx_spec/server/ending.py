@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
-from mlx_spec.interruption import SIGNALS
+from mlx_spec.machine.interruption import SIGNALS
 
 LIMIT_S: Final = 1.5
 _OURS: Final = "ending"

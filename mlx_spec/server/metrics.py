@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from mlx_spec.stats import SpeculativeStats
+from mlx_spec.events import SpeculativeStats
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX: Final = "lookahead"

@@ -15,15 +15,15 @@ from sse_starlette.sse import AppStatus
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.errors import ServerError
-from mlx_spec.models.gguf_parts import is_gguf, model_name
-from mlx_spec.parent import watch_parent
+from mlx_spec.machine.parent import watch_parent
+from mlx_spec.models.gguf.parts import is_gguf, model_name
 from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
-from mlx_spec.server.engine_thread import Decoder, EngineThread, Loader, Pair, Progress
+from mlx_spec.server.engine.job import DrafterChoice
+from mlx_spec.server.engine.thread import Decoder, EngineThread, Loader, Pair, Progress
+from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.guard import LOOPBACK_NAMES, checked_hosts, checked_origins
-from mlx_spec.server.job import DrafterChoice
-from mlx_spec.server.library import LibraryRoutes
-from mlx_spec.server.unloading import Unloading
+from mlx_spec.server.library.routes import LibraryRoutes
 
 DEFAULT_PORT: Final = 8765
 KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"

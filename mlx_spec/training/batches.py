@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_spec.training.corpus import Sample
+from mlx_spec.training.answers.corpus import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,21 +12,21 @@ from mlx_lm.models import llama
 from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.training.answers.corpus import Corpus, Sample, count_answers, count_stored, frequent_tokens, shard_paths
+from mlx_spec.training.answers.sampler import Stepper, sample_corpus
+from mlx_spec.training.answers.scored import Vocabulary
+from mlx_spec.training.answers.templates import chat_format
 from mlx_spec.training.batches import epochs
-from mlx_spec.training.corpus import Corpus, Sample, count_answers, count_stored, frequent_tokens, shard_paths
 from mlx_spec.training.evaluate import Agreement, evaluate
 from mlx_spec.training.export import build_draft, export_draft, mlx_embedding, mlx_hidden, quantise, save_floats
 from mlx_spec.training.initial import EMBEDDING, Weights, draft_config
-from mlx_spec.training.mlx_stepper import MlxStepper
-from mlx_spec.training.mlx_trainer import train_mlx
+from mlx_spec.training.on_mlx.stepper import MlxStepper
+from mlx_spec.training.on_mlx.trainer import train_mlx
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
-from mlx_spec.training.sampler import Stepper, sample_corpus
-from mlx_spec.training.scored import Vocabulary
 from mlx_spec.training.start import start_weights
 from mlx_spec.training.target import Target, load_target
-from mlx_spec.training.templates import chat_format
 
 Trainer = Literal["mlx", "torch"]
 
@@ -90,7 +90,7 @@ def distil(
     vocabulary = Vocabulary(config["vocab_size"], frequent, recipe.drawn_tokens, recipe.seed)
     check = checking(recipe, target, pick_held_out(held_out, recipe.watched_tokens), out, watcher)
     if trainer == "torch":
-        from mlx_spec.training.torch_trainer import train_torch
+        from mlx_spec.training.on_torch.trainer import train_torch
 
         trained = train_torch(recipe, config, first, target.weights[EMBEDDING], vocabulary, batches, check, clock)
     else:
@@ -173,8 +173,8 @@ def make_stepper(trainer: Trainer, target: Target, recipe: Recipe, seed: int) ->
     """How to run the target for sampling."""
     if trainer == "mlx":
         return MlxStepper(target.model, recipe.rows, recipe.limits.total, seed)
-    from mlx_spec.training.torch_llama import torch_llama
-    from mlx_spec.training.torch_stepper import TorchStepper
+    from mlx_spec.training.on_torch.llama import torch_llama
+    from mlx_spec.training.on_torch.stepper import TorchStepper
 
     # The draft's configuration with the target's own sizes: head_dim is always spelt out there.
     config = {

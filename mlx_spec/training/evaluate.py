@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.batches import group_by_length, to_batch
-from mlx_spec.training.corpus import Sample
 
 HiddenStates = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 """ids `[rows, length]` → the draft's final hidden states `[rows * length, hidden]`."""

@@ -6,15 +6,15 @@ from itertools import islice
 from typing import Any, Final, cast
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.cost_lookahead import rates_of
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import RoundFinished
-from mlx_spec.experience import Experience
+from mlx_spec.lookahead.cost_controller import rates_of
+from mlx_spec.lookahead.experience import Experience
+from mlx_spec.lookahead.odds import Acceptance
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.odds import Acceptance
-from mlx_spec.training.corpus import is_held_out
-from mlx_spec.training.prompts import questions
-from mlx_spec.training.templates import chat_format
+from mlx_spec.training.answers.corpus import is_held_out
+from mlx_spec.training.answers.prompts import questions
+from mlx_spec.training.answers.templates import chat_format
 
 _LENGTH: Final = 8
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
-from mlx_spec.training.dialogue import Limits
+from mlx_spec.training.answers.dialogue import Limits
 from mlx_spec.training.schedule import Schedule
 
 LIMITS = Limits(question=64, answer=256, total=384)

@@ -11,7 +11,7 @@ from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.errors import ConfigError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.training.corpus import Sample
+from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.evaluate import Estimate
 
 

@@ -13,7 +13,7 @@ from mlx_lm.models import llama
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.models.rope import with_rope
-from mlx_spec.models.tokenizer import tokenizer_of
+from mlx_spec.models.text.tokenizer import tokenizer_of
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights
 

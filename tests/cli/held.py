@@ -54,6 +54,6 @@ if __name__ == "__main__":
     sys.argv[1:2] = []
     # A test suite that runs in the background of a script ignores it, and hands that down.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from mlx_spec import cli
+    from mlx_spec.cli import main as cli
 
     cli.main()

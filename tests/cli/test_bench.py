@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mlx_spec.bench.command import asked_mode, plan_of, scope_of
 from mlx_spec.bench.plan import CONTENDERS, CORE
 from mlx_spec.bench.prompts import KINDS
+from mlx_spec.cli.commands.bench import asked_mode, plan_of, scope_of
 from mlx_spec.errors import ConfigError
 from tests.cli.calling import mlx_spec
 from tests.cli.test_cli import save_folder

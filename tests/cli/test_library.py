@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from mlx_spec.cli.commands import models as command
 from mlx_spec.errors import DownloadError, LookaheadError
-from mlx_spec.models import command
 from tests.cli.calling import mlx_spec
 from tests.cli.test_cli import save_folder
 from tests.hub.contents import HubFile, HubModel, folder_model, hub_file

@@ -7,7 +7,7 @@ import mlx.core as mx
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec.models import command
+from mlx_spec.cli.commands import models as command
 from mlx_spec.models.pairs import PAIRS
 from tests.cli.calling import mlx_spec
 from tests.cli.test_cli import save_folder

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mlx_spec.cli.terminal.prompt_file import read_prompt_file
 from mlx_spec.errors import PromptError
-from mlx_spec.prompt_file import read_prompt_file
 
 
 def written(folder: Path, content: str | bytes) -> Path:
@@ -59,7 +59,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_shipped_prompts_are_readable() -> None:
-    from mlx_spec.resources import resources_folder
+    from mlx_spec.machine.resources import resources_folder
     from prompt_files import read_prompt
 
     prompts = sorted((resources_folder() / "prompts").glob("*.md"))

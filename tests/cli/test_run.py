@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlx_spec.run import _answer_paths
+from mlx_spec.cli.commands.run import _answer_paths
 from tests.cli.calling import mlx_spec
 from tests.cli.test_cli import save_folder
 from tests.tiny import tiny_pair

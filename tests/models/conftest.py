@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mlx_spec.models.gguf import import_gguf
+from mlx_spec.models.gguf.importing import import_gguf
 from mlx_spec.models.starter import ensure_starter_target
-from tests.models.tiny_gguf import TinyGGUF, tiny_gguf
+from tests.models.gguf.tiny import TinyGGUF, tiny_gguf
 
 
 @pytest.fixture(scope="session")

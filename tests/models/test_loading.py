@@ -21,13 +21,13 @@ from mlx_spec.errors import (
     UnsupportedModelError,
 )
 from mlx_spec.models import named, weights
-from mlx_spec.models.gguf import import_gguf
+from mlx_spec.models.gguf.importing import import_gguf
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
 from tests.hub.contents import folder_model
 from tests.hub.loopback import serving
-from tests.models.sentences import one_sentence
-from tests.models.tiny_gguf import tiny_gguf
+from tests.models.gguf.tiny import tiny_gguf
+from tests.models.text.sentences import one_sentence
 from tests.two_tokenizers import words
 
 

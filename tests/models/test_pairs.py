@@ -6,11 +6,11 @@ import tomllib
 import pytest
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
+from mlx_spec.machine.resources import resources_folder
 from mlx_spec.models.hub import looks_like_hub_id
 from mlx_spec.models.pairs import PAIRS, Fit, check_pair, find_pair, fit, recommend
-from mlx_spec.models.vocabulary import Vocabulary, vocabulary_of
-from mlx_spec.resources import resources_folder
-from tests.models.sentences import one_sentence
+from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
+from tests.models.text.sentences import one_sentence
 from tests.two_tokenizers import byte_level, llama_like
 
 IDS = {"a": 0, "b": 1, "c": 2}

@@ -11,14 +11,14 @@ import pytest
 
 from mlx_spec.errors import ConfigError, ModelError, StorageError, UnsupportedModelError
 from mlx_spec.models import quantising
-from mlx_spec.models.gguf import weight_error_of
+from mlx_spec.models.gguf.importing import weight_error_of
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.named import imported_folder
 from mlx_spec.models.quantising import quantize
 from mlx_spec.models.staging import shutil as staging_shutil
-from tests.models.sentences import one_sentence
-from tests.models.test_gguf import IDS, Usage
-from tests.models.tiny_gguf import tiny_gguf
+from tests.models.gguf.test_importing import IDS, Usage
+from tests.models.gguf.tiny import tiny_gguf
+from tests.models.text.sentences import one_sentence
 
 
 def logits(folder: Path) -> np.ndarray:

@@ -7,12 +7,13 @@ import mlx.core as mx
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec import cli, consent
+from mlx_spec.cli import main as cli
+from mlx_spec.cli.terminal import consent
 from mlx_spec.errors import DoesNotFitError
 from mlx_spec.models import room
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.memory import weights_bytes
-from tests.models.sentences import one_sentence
+from tests.models.text.sentences import one_sentence
 
 ASK = ["generate", "the", "--draft", "none", "--max-tokens", "3"]
 

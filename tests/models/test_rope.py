@@ -22,7 +22,7 @@ from mlx_spec.models.loading import load_pair
 from mlx_spec.models.rope import check_rope, with_rope
 from mlx_spec.training.target import load_target
 from tests.models.rope_configs import ROPE_CONFIGS
-from tests.models.sentences import one_sentence
+from tests.models.text.sentences import one_sentence
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
 

@@ -16,12 +16,12 @@ from mlx_lm import generate
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, StorageError
 from mlx_spec.models import starter
-from mlx_spec.models.gguf import sha256_of
-from mlx_spec.models.gguf_header import read_header
+from mlx_spec.models.gguf.header import read_header
+from mlx_spec.models.gguf.importing import sha256_of
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.starter import ensure_starter_target, installed_gguf
-from tests.models.sentences import one_sentence
-from tests.models.tiny_gguf import unpack
+from tests.models.gguf.tiny import unpack
+from tests.models.text.sentences import one_sentence
 
 
 def _not_installed(name: str) -> None:

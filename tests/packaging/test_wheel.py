@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_packages_and_the_resources_and_nothing_else(wheel: 
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"mlx_spec", "app", "prompt_files", "lookahead_spec-0.1.0.dist-info"}
     assert "mlx_spec/py.typed" in names
-    assert "mlx_spec/kernels/metal/row_partials.metal" in names
+    assert "mlx_spec/machine/kernels/metal/row_partials.metal" in names
     assert "mlx_spec/resources/prompts/1-explain.prompt.md" in names
     assert any(name.startswith("mlx_spec/resources/LICENSES/") for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)

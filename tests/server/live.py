@@ -12,9 +12,9 @@ import uvicorn
 from openai import OpenAI
 
 from mlx_spec.server import EngineThread, create_app
-from mlx_spec.server.engine_thread import Loader
+from mlx_spec.server.engine.thread import Loader
+from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.serve import bind
-from mlx_spec.server.unloading import Unloading
 
 KEY = "k-test-1234"
 

@@ -9,9 +9,9 @@ import mlx.core as mx
 from mlx_spec import decoder as decoding
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.server.engine_thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.serve import run_server
-from mlx_spec.server.unloading import Unloading
 from tests.tiny import pair_of, tiny_llama
 
 # Longer than any test waits: who ends because of it has failed.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.decoding.steering import Steering
+from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
 from mlx_spec.events import (
     DraftedToken,
@@ -15,10 +17,9 @@ from mlx_spec.events import (
     GenerationFinished,
     PrefillProgress,
     RoundFinished,
+    SpeculativeStats,
     TextDelta,
 )
-from mlx_spec.stats import SpeculativeStats, StatsCounter
-from mlx_spec.steering import Steering
 
 
 class ScriptedPair:

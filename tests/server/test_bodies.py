@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from mlx_spec.server import body
+from mlx_spec.server.requests import body
 from tests.server.live import Live
 
 HELLO = json.dumps({"messages": [{"role": "user", "content": "hello " * 50}]}).encode()

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from mlx_spec.server import body, foreign_fields
-from mlx_spec.server.schemas import RequestError, parse_chat
+from mlx_spec.server.requests import body, foreign_fields
+from mlx_spec.server.requests.schemas import RequestError, parse_chat
 from tests.server.live import Live
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 

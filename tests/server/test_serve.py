@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mlx_spec.errors import ServerError
-from mlx_spec.server.engine_thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.thread import Decoder, Pair, Progress
 from mlx_spec.server.serve import KEY_VARIABLE, bind, checked_key, run_server
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

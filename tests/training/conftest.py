@@ -10,12 +10,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from mlx_spec.training.dialogue import Limits
-from mlx_spec.training.mlx_stepper import MlxStepper
+from mlx_spec.training.answers.dialogue import Limits
+from mlx_spec.training.answers.sampler import sample_corpus
+from mlx_spec.training.answers.templates import chat_format
+from mlx_spec.training.on_mlx.stepper import MlxStepper
 from mlx_spec.training.recipe import DraftShape, Recipe
-from mlx_spec.training.sampler import sample_corpus
 from mlx_spec.training.target import Target, load_target
-from mlx_spec.training.templates import chat_format
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
@@ -107,7 +107,7 @@ RECIPE = replace(
 @pytest.fixture(autouse=True)
 def many_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny corpus has few questions: hold out one in four."""
-    monkeypatch.setattr("mlx_spec.training.corpus.HELD_OUT_OF", 4)
+    monkeypatch.setattr("mlx_spec.training.answers.corpus.HELD_OUT_OF", 4)
 
 
 @pytest.fixture
@@ -127,6 +127,6 @@ def sampled_folder(target: Target, tmp_path_factory: pytest.TempPathFactory) -> 
     """A corpus of the tiny target; for reading only."""
     folder = tmp_path_factory.mktemp("sampled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlx_spec.training.corpus.HELD_OUT_OF", 4)
+        patch.setattr("mlx_spec.training.answers.corpus.HELD_OUT_OF", 4)
         fill(RECIPE, target, folder)
     return folder

@@ -10,14 +10,22 @@ import numpy as np
 import pytest
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.training.answers.corpus import (
+    Corpus,
+    Sample,
+    count_stored,
+    frequent_tokens,
+    read_corpus,
+    read_shard,
+    shard_paths,
+)
+from mlx_spec.training.answers.dialogue import Dialogue, Limits, Template
+from mlx_spec.training.answers.prompts import questions
+from mlx_spec.training.answers.templates import chat_format
 from mlx_spec.training.batches import epochs, to_batch
-from mlx_spec.training.corpus import Corpus, Sample, count_stored, frequent_tokens, read_corpus, read_shard, shard_paths
-from mlx_spec.training.dialogue import Dialogue, Limits, Template
 from mlx_spec.training.evaluate import widen
-from mlx_spec.training.prompts import questions
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import Target
-from mlx_spec.training.templates import chat_format
 from tests.training.conftest import fill
 
 TEMPLATE = Template(opening=(1, 7), reply=(2, 8), again=(9, 1), stop_id=2)

@@ -15,18 +15,18 @@ from mlx_lm import load
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from mlx_spec.cli.commands.train import app
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
-from mlx_spec.training.command import app
-from mlx_spec.training.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
+from mlx_spec.training.answers.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
+from mlx_spec.training.answers.scored import Scored, Vocabulary
 from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
 from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
 from mlx_spec.training.export import build_draft, export_draft, quantise
 from mlx_spec.training.initial import draft_config, initial_weights
-from mlx_spec.training.mlx_trainer import distillation_loss
+from mlx_spec.training.on_mlx.trainer import distillation_loss
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
-from mlx_spec.training.scored import Scored, Vocabulary
 from mlx_spec.training.start import read_weights
 from mlx_spec.training.target import Target
 
@@ -125,7 +125,7 @@ def mlx_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) 
 def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
     import torch
 
-    from mlx_spec.training.torch_divergence import Divergence, Teacher
+    from mlx_spec.training.on_torch.divergence import Divergence, Teacher
 
     states, embedding, hidden, teacher = (torch.tensor(array) for array in arrays)
     states.requires_grad_()
@@ -151,9 +151,9 @@ def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
     stands_for[scored.ids] = np.exp(scored.offsets)
     if trainer == "torch":
         for name, value in (("CHUNK", 3), ("SLICE", 2), ("WATCHED", 1)):
-            monkeypatch.setattr(f"mlx_spec.training.torch_divergence.{name}", value)
+            monkeypatch.setattr(f"mlx_spec.training.on_torch.divergence.{name}", value)
     else:
-        monkeypatch.setattr("mlx_spec.training.mlx_trainer.CHUNK", 3)
+        monkeypatch.setattr("mlx_spec.training.on_mlx.trainer.CHUNK", 3)
     gradients = torch_gradients if trainer == "torch" else mlx_gradients
     *found, overlap = gradients(arrays, scored, variation)
     for at in (0, 1):
@@ -184,7 +184,7 @@ def test_a_sample_of_the_vocabulary_stands_for_all_of_it() -> None:
 def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
     import torch
 
-    from mlx_spec.training.torch_divergence import Divergence, Teacher
+    from mlx_spec.training.on_torch.divergence import Divergence, Teacher
 
     rng = np.random.default_rng(2)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((32, 16), (2000, 16), (32, 24), (2000, 24))]
@@ -331,7 +331,7 @@ def test_the_command_prints_one_object(
     target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.training.command.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
+        "mlx_spec.cli.commands.train.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
     )
     out = tmp_path / "draft"
     run = CliRunner().invoke(app, ["draft", "--target", str(target_folder), "--out", str(out), "--json"])
@@ -346,7 +346,7 @@ def test_the_command_samples_alone(
     target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.training.command.with_options",
+        "mlx_spec.cli.commands.train.with_options",
         lambda _, answers, minutes, seed: replace(recipe, answer_tokens=answers, seed=seed),
     )
     options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]

@@ -12,21 +12,21 @@ import pytest
 from mlx_lm.models.cache import KVCache
 from typer.testing import CliRunner
 
+from mlx_spec.cli.commands.train import app
 from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
 from mlx_spec.models.heads.checkpoint import head_kind
 from mlx_spec.models.heads.loading import load_head
-from mlx_spec.training.chains import Reach, walk
-from mlx_spec.training.command import app
-from mlx_spec.training.corpus import Sample, read_corpus
+from mlx_spec.training.answers.chains import Reach, walk
+from mlx_spec.training.answers.corpus import Sample, read_corpus
+from mlx_spec.training.answers.features import FeatureStore
 from mlx_spec.training.distill import Trainer
-from mlx_spec.training.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
-from mlx_spec.training.eagle_batches import eagle_batches, read_batch
-from mlx_spec.training.eagle_initial import initial_eagle
-from mlx_spec.training.eagle_recipe import EagleRecipe
-from mlx_spec.training.eagle_start import read_start
-from mlx_spec.training.features import FeatureStore
-from mlx_spec.training.mlx_eagle import chain_loss, rollout
-from mlx_spec.training.mlx_eagle_trainer import MlxEagleTrainer, MlxFeatures, head_of
+from mlx_spec.training.heads.batches import eagle_batches, read_batch
+from mlx_spec.training.heads.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
+from mlx_spec.training.heads.initial import initial_eagle
+from mlx_spec.training.heads.recipe import EagleRecipe
+from mlx_spec.training.heads.start import read_start
+from mlx_spec.training.on_mlx.eagle import chain_loss, rollout
+from mlx_spec.training.on_mlx.eagle_trainer import MlxEagleTrainer, MlxFeatures, head_of
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.rounding import rounding
 from mlx_spec.training.target import Target
@@ -185,7 +185,7 @@ def test_what_training_cannot_go_on_from_is_refused(
 @pytest.fixture(scope="module")
 def samples(sampled_folder: Path) -> list[Sample]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlx_spec.training.corpus.HELD_OUT_OF", 4)
+        patch.setattr("mlx_spec.training.answers.corpus.HELD_OUT_OF", 4)
         return read_corpus(sampled_folder)[0]
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from mlx_spec import SamplingParams
-from mlx_spec.experience import ExperienceFile
+from mlx_spec.cli.commands.train import app
+from mlx_spec.lookahead.experience import ExperienceFile
 from mlx_spec.models.loading import load_pair
-from mlx_spec.training.command import app
-from mlx_spec.training.corpus import is_held_out
+from mlx_spec.training.answers.corpus import is_held_out
+from mlx_spec.training.answers.prompts import questions
+from mlx_spec.training.answers.templates import chat_format
 from mlx_spec.training.experience import held_out_questions, measure_experience
-from mlx_spec.training.prompts import questions
-from mlx_spec.training.templates import chat_format
 
 
 def test_the_questions_are_those_that_training_held_out(target_folder: Path) -> None:

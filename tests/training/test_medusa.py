@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mlx_spec.cli.commands.train import app
 from mlx_spec.errors import ConfigError
 from mlx_spec.models.heads.checkpoint import head_kind
 from mlx_spec.models.heads.loading import load_head
-from mlx_spec.training.command import app
-from mlx_spec.training.corpus import Sample
+from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.distill import Watcher
-from mlx_spec.training.medusa import MedusaRecipe, glance, train_medusa
+from mlx_spec.training.heads.medusa import MedusaRecipe, glance, train_medusa
 from mlx_spec.training.target import Target
 from tests.training.test_distill import clock_of
 

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_spec import SamplingParams, SpeculativeDecoder
+from mlx_spec.cli.commands.train import app
 from mlx_spec.errors import ConfigError
 from mlx_spec.models.loading import ModelPair, load_pair
-from mlx_spec.training.command import app
-from mlx_spec.training.corpus import read_corpus
+from mlx_spec.training.answers.corpus import read_corpus
 from mlx_spec.training.rounds import measure_rounds, shape_settings
 
 PARAMS = SamplingParams(temperature=0.7, seed=3)

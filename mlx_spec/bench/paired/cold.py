@@ -20,9 +20,9 @@ from mlx_spec.bench.paired.runs import PairedRun
 from mlx_spec.bench.plan import SEED, Scope
 from mlx_spec.bench.prompts import BenchPrompt, prompts_of
 from mlx_spec.bench.runs import Block
-from mlx_spec.blas import DONE, LIBRARY, SWITCH
 from mlx_spec.errors import LookaheadError
-from mlx_spec.resources import HOME_VARIABLE, data_folder
+from mlx_spec.machine.blas import DONE, LIBRARY, SWITCH
+from mlx_spec.machine.resources import HOME_VARIABLE, data_folder
 
 _PREPARING: Final = "Say hello."
 _PREPARING_TOKENS: Final = 4

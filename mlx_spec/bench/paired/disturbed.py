@@ -13,8 +13,8 @@ from mlx_spec.bench.paired.runs import PairedRun
 from mlx_spec.bench.plan import Way
 from mlx_spec.bench.runs import Run
 from mlx_spec.bench.session import blocks_of, encoded_prompts, in_turns, warm_up
+from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.resources import data_folder
 
 _DISTURBED: Final = ", disturbed"
 

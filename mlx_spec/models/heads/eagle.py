@@ -15,14 +15,14 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.models.heads.ends import TargetEnds
 from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, Mask, Offset
-from mlx_spec.taps import LAST
+from mlx_spec.models.taps import LAST
 
 
 class EagleHead(Protocol):
     """What both generations have in common, for the drafter."""
 
     taps: tuple[int, ...]
-    """The target's layers whose states it reads, as `mlx_spec.taps` counts them."""
+    """The target's layers whose states it reads, as `mlx_spec.models.taps` counts them."""
 
     def fuse(self, features: mx.array) -> mx.array:
         """The target's states `[n, taps * hidden]` as states `[n, hidden]` to continue from."""

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_spec.taps import LAST
+from mlx_spec.models.taps import LAST
 
 
 class ResidualBlock(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
+from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.folder import check_model_folder, has_tokenizer
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
@@ -14,7 +15,6 @@ from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_ent
 from mlx_spec.models.library.names import nearest, split_revision
 from mlx_spec.models.library.remote import is_taken
 from mlx_spec.models.staging import human_bytes
-from mlx_spec.resources import data_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

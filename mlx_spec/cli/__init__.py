@@ -1,0 +1,1 @@
+"""The command line: `main` and its `commands`, one file a command, above `terminal`, which all of them share."""

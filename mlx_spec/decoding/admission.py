@@ -1,0 +1,96 @@
+"""What a request must satisfy before any model runs: its prompt, its limits, and what should draft for it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal
+
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec.config import DRAFTERS, DrafterName, SpeculativeConfig
+from mlx_spec.decoding.cache.rollback import check_rollback
+from mlx_spec.decoding.drafters.self_draft import half_of
+from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
+from mlx_spec.models.heads.loading import DRAFTER_OF
+from mlx_spec.models.loading import ModelPair
+
+HEADS: Final = frozenset(DRAFTER_OF.values())
+"""The drafters that a checkpoint of their own makes."""
+Lookahead = int | Literal["auto"]
+
+
+def check_drafter(drafter: str, pair: ModelPair) -> None:
+    """Raise ConfigError for a drafter that is unknown, or that the pair does not have."""
+    if drafter not in DRAFTERS:
+        raise ConfigError("drafter", drafter, f"one of {', '.join(DRAFTERS)}")
+    lacking = "a draft model" if drafter == "model" else "such a head" if drafter in HEADS else None
+    if lacking is not None and drafter not in _loaded(pair):
+        have = ", ".join(["auto", *_loaded(pair), "self"])
+        raise ConfigError("drafter", drafter, f"{have} or none: {pair.name} was loaded without {lacking}")
+
+
+def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
+    """The names of what drafts, the preferred one first; none for plain decoding.
+
+    `auto` is everything that is loaded, but never the target itself with layers left out. A target that cannot be
+    rolled back is decoded plainly where nobody asked for a draft; where somebody did, UnsupportedModelError names what
+    is in the way.
+    """
+    if drafter == "none":
+        return ()
+    caches = make_prompt_cache(pair.target)
+    asked = drafter != "auto" or pair.draft is not None or bool(pair.heads)
+    try:
+        check_rollback(caches, pair.target_name)
+        if drafter == "self":
+            half_of(pair.target)
+        if pair.draft is not None and drafter in ("auto", "model"):
+            check_rollback(make_prompt_cache(pair.draft), pair.draft_name or "the draft")
+    except UnsupportedModelError:
+        if asked:
+            raise
+        return ()
+    if drafter != "auto":
+        return (drafter,)
+    return _loaded(pair)
+
+
+def _loaded(pair: ModelPair) -> tuple[str, ...]:
+    """What can draft for a pair with what was loaded, the preferred one first."""
+    return (*pair.heads, *(("model",) if pair.draft is not None else ()), "ngram")
+
+
+def steerable(names: tuple[str, ...], pair: ModelPair) -> tuple[str, ...]:
+    """All that an answer which `names` begin to draft could be steered to; what does not fit the pair is left out."""
+    try:
+        every = drafting("auto", pair)
+    except UnsupportedModelError:
+        return names
+    return (*names, *(name for name in every if name not in names))
+
+
+def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> SpeculativeConfig:
+    """The configuration with a request's own lookahead: a fixed length, `auto`, or None for what the decoder has."""
+    if lookahead is None:
+        return config
+    if lookahead == "auto":
+        return replace(config, adaptive_lookahead=True)
+    return replace(config, lookahead=lookahead, adaptive_lookahead=False)
+
+
+def answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequence[int], max_tokens: object) -> int:
+    """How many tokens the answer may have: `max_tokens`, or what the context leaves.
+
+    Raises PromptError or ConfigError.
+    """
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
+        raise ConfigError("max_tokens", max_tokens, "a whole number of at least 1")
+    if not len(prompt_ids):
+        raise PromptError("The prompt is empty: write something to answer.")
+    if not all(0 <= token_id < pair.vocab_size for token_id in prompt_ids):
+        raise PromptError(f"The prompt holds a token id outside 0..{pair.vocab_size - 1}: use the target's tokenizer.")
+    context = min((length for length in (pair.context_length, config.max_seq_len) if length), default=None)
+    if context is None:
+        return max_tokens
+    if len(prompt_ids) >= context:
+        raise PromptTooLongError(len(prompt_ids), context, pair.target_name)
+    return min(max_tokens, context - len(prompt_ids))

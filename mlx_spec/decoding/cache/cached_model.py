@@ -1,0 +1,153 @@
+"""A causal language model together with the keys, values and states of the tokens it was given."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
+
+from mlx_spec.decoding.cache.compiled import compiled_passes
+from mlx_spec.decoding.cache.forward import Scored, run
+from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
+from mlx_spec.decoding.cache.ring import KeptMask
+from mlx_spec.decoding.cache.rollback import Rollback, leaves
+from mlx_spec.decoding.cache.tree_trial import trees_agree
+from mlx_spec.models.taps import Taps
+
+# Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
+# that a pass of their own is rare.
+MAX_BEHIND: Final = 8
+CHUNK_TOKENS: Final = 64
+
+
+class CachedModel:
+    """Draft and target are both held this way.
+
+    With `speculative` the cache must be one that can be rolled back exactly; UnsupportedModelError otherwise. Without,
+    it never forgets, and keeps nothing for that.
+
+    A recurrent state can only return to where a pass began. Then the tokens of that pass that should have stayed are
+    *behind*: the next pass has them in front of its own, so that a round stays one forward pass.
+
+    `listen_to` are layers whose states each pass leaves in `features`; see `Taps`.
+    """
+
+    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
+        self._model = model
+        self._caches = make_prompt_cache(model)
+        self._rollback = Rollback(self._caches, name) if speculative else None
+        self._taps = Taps(model, listen_to) if listen_to else None
+        self._compiled = compiled_passes(model, self._caches, listen_to)
+        self._behind: mx.array | None = None
+        self.features: mx.array | None = None
+        """States `[n, layers * hidden]` (lazy) of the newest pass, where somebody listens."""
+        self.built_anew = False
+        """Whether the newest pass took longer than its like will, as its graph had to be built first."""
+        for cache in leaves(self._caches):
+            if type(cache) is RotatingKVCache and cache.keep:
+                cache.make_mask = KeptMask(cache)
+
+    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
+        """Add prompt tokens to the cache and wait until that is done. Their logits are never computed. `meanwhile` is
+        what the host may do before it waits."""
+        self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
+        states = [cache.state for cache in leaves(self._caches)]
+        read = states if self.features is None else [states, self.features]
+        if meanwhile is not None:
+            mx.async_eval(read)  # type: ignore[no-untyped-call]
+            meanwhile()
+        mx.eval(read)
+
+    def prepare(self, count: int, length: int) -> None:
+        """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done
+        before it."""
+        if self._compiled is not None:
+            self._compiled.prepare(count, self._caches, length)
+
+    def catch_up(self, token_ids: list[int]) -> list[int]:
+        """Read a long text that was put off, in chunks; gives back its end, which the next pass takes along."""
+        while len(token_ids) > CHUNK_TOKENS:
+            self.prefill(token_ids[:CHUNK_TOKENS])
+            token_ids = token_ids[CHUNK_TOKENS:]
+        return token_ids
+
+    def score(
+        self, token_ids: mx.array, *, kept: int = 0, placement: Placement | None = None, again: bool = True
+    ) -> mx.array:
+        """Logits `[n, vocab]` (lazy) after each of `token_ids` `[n]`, in one forward pass; adds them to the cache.
+
+        They are a chain, or part of a tree by their `placement`, where `takes_trees` says that there can be one.
+
+        To promise that the first `kept` of them will not be forgotten spares the cache what it would keep for that.
+        Unless passes over so many tokens come `again`, the graph of this one is not worth keeping.
+        """
+        behind, self._behind = self._behind, None
+        if behind is not None and behind.shape[0] > MAX_BEHIND:
+            self._forward(behind)
+            behind = None
+        in_front = 0 if behind is None else behind.shape[0]
+        if behind is not None:
+            token_ids = mx.concatenate([behind, token_ids])
+        if self._rollback is not None:
+            self._rollback.begin(token_ids, in_front + kept)
+        scored = self._forward(token_ids, placement, again=again)
+        self.built_anew = scored.built_anew
+        self.features = scored.features if scored.features is None else scored.features[in_front:]
+        return scored.logits[in_front:] if in_front else scored.logits
+
+    def forget(self, count: int) -> None:
+        """Take the newest `count` tokens back out of the cache, all scored since the last call; keep the others.
+
+        Raises ValueError when fewer can be forgotten.
+        """
+        if self._rollback is not None:
+            self._behind = self._rollback.forget(count)
+        elif count:
+            raise ValueError(f"cannot forget {count} tokens: this cache was made for plain decoding")
+
+    def choose(self, indices: Sequence[int]) -> None:
+        """Of the tokens scored since the last call that were not promised to stay, keep those at `indices` (ascending),
+        in that order, and take the others back out: the accepted path of a tree."""
+        assert self._rollback is not None, "a cache made for plain decoding holds no tree"
+        self._behind = self._rollback.choose(indices)
+
+    @property
+    def forgets_freely(self) -> bool:
+        """Whether to score tokens and forget them costs no more than to score them."""
+        return self._rollback is not None and self._rollback.is_free
+
+    def pretend(self, context: int, *, compiled: bool) -> bool:
+        """Hold `context` tokens that were never read, the same ones each time, and make passes in one of the two ways:
+        for timing and comparing them. False where there is no choice of ways."""
+        if self._compiled is None or self._compiled.falls_back():
+            return False
+        self.prefill([0])
+        for number, cache in enumerate(self._caches):
+            size = -(-context // cache.step) * cache.step
+            for name in ("keys", "values"):
+                array = getattr(cache, name)
+                shape = (*array.shape[:2], size, array.shape[3])
+                made_up = mx.random.normal(shape, key=mx.random.key(2 * number + (name == "keys")))
+                setattr(cache, name, made_up.astype(array.dtype))
+            cache.offset = context
+        mx.eval([cache.state for cache in self._caches])
+        if not compiled:
+            self._compiled = None
+        return True
+
+    def takes_trees(self, *, in_passes: bool = False) -> bool:
+        """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
+
+        Sliding windows lose what they drop from one pass to the next, recurrent states have one past only.
+        """
+        kinds = {type(cache) for cache in self._caches}
+        if in_passes and RotatingKVCache in kinds:
+            return False
+        return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model)
+
+    def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> Scored:
+        if self._compiled is not None and again:
+            replayed = self._compiled.score(token_ids, self._caches, placement)
+            if replayed is not None:
+                return replayed
+        return run(self._model, token_ids, self._caches, self._taps, placement)

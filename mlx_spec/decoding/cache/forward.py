@@ -1,0 +1,37 @@
+"""One forward pass of a model over new tokens, and what it gives."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_spec.decoding.cache.placement import Placement, placed
+from mlx_spec.decoding.cache.stand_ins import StandIns
+from mlx_spec.models.taps import Taps
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a pass over n tokens gives: `logits` `[n, vocab]`, and the `features` `[n, layers * hidden]` of the layers
+    that are listened to, side by side; None where none are. `built_anew`: its graph is kept, and had to be built for
+    it, so that its like will take less time."""
+
+    logits: mx.array
+    features: mx.array | None = None
+    built_anew: bool = False
+
+
+def run(
+    model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None, placement: Placement | None = None
+) -> Scored:
+    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
+    if placement is not None:
+        caches = placed(caches, placement)
+    with StandIns(model).rotating_by_token() if placement is not None else nullcontext():
+        if taps is None:
+            return Scored(model(token_ids[None], cache=caches)[0])
+        with taps.listening() as states:
+            logits = model(token_ids[None], cache=caches)
+    return Scored(logits[0], mx.concatenate([state[0] for state in states], axis=-1))

@@ -1,0 +1,57 @@
+"""Whether a model scores a tree as it scores the tree's paths: tried once for each model, never assumed.
+
+A model may look past the stand-ins of a tree's pass: it may add up positions itself, or build a mask of its own. Then
+only chains are exact with it.
+"""
+
+import weakref
+from typing import Any, Final, cast
+
+import mlx.core as mx
+from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
+
+from mlx_spec.decoding.cache.forward import run
+from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
+
+_PROMPT: Final = [1, 2, 3, 4, 5]
+# Two children of the root, and a child of each: the root is the prompt's last token.
+_NODES: Final = [2, 4, 3, 3]
+_PLACEMENT: Final = Placement(
+    depths=mx.array([0, 1, 1, 2, 2]),
+    key_depths=mx.array([0, 1, 1, 2, 2]),
+    seen=mx.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]) > 0,
+)
+# A wrong tree differs from its path by something like what two paths differ by; rounding by far less.
+_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
+
+_AGREE: Final[dict[int, bool]] = {}
+
+
+def trees_agree(model: Any) -> bool:
+    """Whether passes over trees give what passes over their paths do."""
+    key = id(model)
+    if key not in _AGREE:
+        _AGREE[key] = _try(model)
+        weakref.finalize(model, _AGREE.pop, key, None)
+    return _AGREE[key]
+
+
+def _try(model: Any) -> bool:
+    caches = make_prompt_cache(model)
+    kinds = {type(cache) for cache in caches}
+    if not kinds <= set(TREE_CACHES) or any(type(cache) is RotatingKVCache and cache.keep for cache in caches):
+        return False
+    try:
+        run(model, mx.array(_PROMPT[:-1]), caches, None)
+        rows = run(model, mx.array([_PROMPT[-1], *_NODES]), caches, None, _PLACEMENT).logits
+        paths = [
+            run(model, mx.array([*_PROMPT, *path]), make_prompt_cache(model), None).logits[-1]
+            for path in ([_NODES[0], _NODES[2]], [_NODES[1], _NODES[3]])
+        ]
+        one, other = (mx.where(mx.isfinite(row), row, 0.0).astype(mx.float32) for row in paths)
+        tree = [mx.where(mx.isfinite(row), row, 0.0).astype(mx.float32) for row in (rows[-2], rows[-1])]
+        difference = mx.max(mx.abs(one - other))
+        error = mx.maximum(mx.max(mx.abs(tree[0] - one)), mx.max(mx.abs(tree[1] - other)))
+        return cast(bool, (error < _LARGEST_SHARE[rows.dtype] * difference).item())
+    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError):
+        return False

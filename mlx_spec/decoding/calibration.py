@@ -1,0 +1,232 @@
+"""Measuring what forward passes cost on this machine, and keeping it on disk for the next start.
+
+A pass over n rows costs about as much as one over a single row where weights are read once for all of them, and n
+times as much where they are not; in between it goes by steps, which are elsewhere on every machine. What it is decides
+whether speculation can pay, so each width is measured. What is kept counts as ratios, scaled to a plain step of today;
+what was measured while other programs had much of the machine is doubted, and measured again.
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import mlx.core as mx
+
+from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
+from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.lookahead.costs import DISTURBED, Calibration
+from mlx_spec.machine.disturbance import Disturbance
+from mlx_spec.machine.kept import keep, read_kept
+from mlx_spec.machine.kernels import few_rows_matmul
+from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.resources import data_folder
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import serving_blas, weights_bytes
+
+_CONTEXT_TOKENS: Final = 32
+_REPEATS: Final = 3
+_MORE_REPEATS: Final = 3
+"""Where the machine was busy meanwhile: a burst ends, and of each width the fastest pass counts."""
+_MOST_TRIES: Final = 4
+"""So often a start measures again what was taken on a busy machine. Some are always busy."""
+# A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
+_PROPORTIONAL: Final = 0.8
+_DRAFT_WIDTH: Final = 9
+_STAGE: Final = "measuring the speed of passes"
+_WAYS: Final = "compiled_over_ordinary"
+_VERSION: Final = 3
+
+Tell = Callable[[str, float], None]
+
+
+def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
+    today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read."""
+    # First, because it may change what a pass over a few tokens costs.
+    times = MatmulTimes()
+    few_rows_matmul.measure(pair.target, times, tell=tell)
+    few_rows_matmul.adopt(pair.target, times)
+    widest = max(widths)
+    path = _path(pair, widths)
+    kept = read_kept(path)
+    known, tries = _calibration_of(kept, widest), _tries_of(kept)
+    if known is not None and not (known.doubtful and tries < _MOST_TRIES):
+        adopt_choice(pair.target, choice_of(kept.get(_WAYS)))
+        tell("checking the speed of a step", 0.0)
+        return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
+    choice = PassChoice()
+    adopt_choice(pair.target, choice)  # else one of the two ways that are compared would be the other
+    with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
+        choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell)
+    adopt_choice(pair.target, choice)
+    measured = measure(pair, widths, tell, listen_to)
+    if known is not None and known.disturbance < measured.disturbance:
+        measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
+    beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
+    _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | beside)
+    return measured
+
+
+def stored(target_name: str, draft_name: str | None) -> Calibration | None:
+    """The newest calibration kept of a pair under today's device, MLX and BLAS, as it was measured; None without one.
+
+    Loads no model, so a pair whose weights have changed since is not noticed: for showing, not for planning.
+    """
+    wanted = _circumstances(target_name, draft_name)
+    for path in _newest_first(data_folder() / "calibration"):
+        kept = read_kept(path)
+        try:
+            fits = {key: kept[key] for key in wanted} == wanted
+            calibration = _calibration_of(kept, len(kept["verify_ms"])) if fits else None
+        except (KeyError, TypeError):
+            continue
+        if calibration is not None:
+            return calibration
+    return None
+
+
+def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+    """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft.
+
+    The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
+    decoded plainly, a plain step is all that is measured.
+    """
+    others = Disturbance()
+    try:
+        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to)
+    except UnsupportedModelError:
+        return Calibration((_plain_step_ms(pair, listen_to),), disturbance=others.read())
+    target.prefill([0] * _CONTEXT_TOKENS)
+    times: dict[int, list[float]] = {width: [] for width in _widths_worth_timing(target, widths, tell)}
+    for at in range(_REPEATS + _MORE_REPEATS):
+        if at >= _REPEATS and others.read() <= DISTURBED:
+            break
+        # In turns: a machine that is slower for a while is slower for all widths.
+        for done, (width, taken) in enumerate(times.items()):
+            tell(_STAGE, min(1.0, (1 + at + done / len(times)) / (_REPEATS + 1)))
+            taken.append(_pass_ms(target, width))
+    step_ms = token_ms = 0.0
+    if pair.draft is not None:
+        draft = CachedModel(pair.draft, pair.draft_name or "the draft", speculative=True)
+        draft.prefill([0] * _CONTEXT_TOKENS)
+        step_ms, wide_ms = (_fastest_ms(draft, width) for width in (1, _DRAFT_WIDTH))
+        token_ms = max(0.0, wide_ms - step_ms) / (_DRAFT_WIDTH - 1)
+    # The fastest of a few: what else there is in a time is somebody else's.
+    curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
+    return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
+
+
+def _widths_worth_timing(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
+    """Those of `widths`, from 1 on; none beyond the first that costs nearly as much for each token as for one."""
+    _pass_ms(target, 1)  # allocates
+    first = _pass_ms(target, 1)
+    worth = [1]
+    for done, width in enumerate(widths[1:]):
+        tell(_STAGE, done / len(widths) / (_REPEATS + 1))
+        worth.append(width)
+        if _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
+            break
+    return worth
+
+
+def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
+    """Milliseconds for every width from 1 to `widest`: as measured, as the next wider one that was, to which it will be
+    padded, and in a straight line beyond the last."""
+    last = max(times)
+    slope = (times[last] - times[1]) / max(1, last - 1)
+    curve = []
+    for width in range(1, widest + 1):
+        wider = min((measured for measured in times if measured >= width), default=None)
+        curve.append(times[last] + slope * (width - last) if wider is None else times[wider])
+    return tuple(curve)
+
+
+def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...]) -> float:
+    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to)
+    model.prefill([0] * _CONTEXT_TOKENS)
+    return _fastest_ms(model, 1, forgets=False)
+
+
+def _fastest_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+    """The fastest of a few passes."""
+    _pass_ms(model, width, forgets=forgets)  # allocates
+    return min(_pass_ms(model, width, forgets=forgets) for _ in range(_REPEATS))
+
+
+def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
+    """The time of one pass over `width` tokens, which are forgotten again."""
+    token_ids = mx.array([0] * width, dtype=mx.int32)
+    started = time.perf_counter()
+    mx.eval(mx.argmax(model.score(token_ids), axis=-1))
+    elapsed_ms = (time.perf_counter() - started) * 1e3
+    if forgets:
+        model.forget(width)
+    return elapsed_ms
+
+
+def _circumstances(target_name: str, draft_name: str | None) -> dict[str, Any]:
+    """What a kept file says of itself, to be found again without loading the models."""
+    device = str(mx.default_device())
+    return {
+        "target": target_name,
+        "draft": draft_name,
+        "device": device,
+        "mlx": version("mlx"),
+        "blas": serving_blas(),
+    }
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+
+
+def _path(pair: ModelPair, widths: Sequence[int]) -> Path:
+    device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
+    facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
+    facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
+    facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return data_folder() / "calibration" / f"{digest}.json"
+
+
+def _calibration_of(kept: dict[str, Any], widest: int) -> Calibration | None:
+    """What was kept; None where nothing was, or what is there makes no sense: then it is measured again."""
+    try:
+        calibration = Calibration(
+            tuple(float(value) for value in kept["verify_ms"]),
+            float(kept["draft_step_ms"]),
+            float(kept["draft_token_ms"]),
+            float(kept["disturbance"]),
+            tuple(int(width) for width in kept["measured"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    sound = len(calibration.verify_ms) == widest and all(0 < value < 1e6 for value in calibration.verify_ms)
+    return calibration if sound and 0 <= calibration.draft_step_ms < 1e6 else None
+
+
+def _tries_of(kept: dict[str, Any]) -> int:
+    """How often what was kept had been measured."""
+    tries = kept.get("tries")
+    return tries if isinstance(tries, int) else _MOST_TRIES
+
+
+def _write(path: Path, calibration: Calibration, circumstances: dict[str, Any]) -> None:
+    """Keep it and its circumstances. Where the folder is read-only it is measured anew at the next start."""
+    values = circumstances | {
+        "verify_ms": calibration.verify_ms,
+        "draft_step_ms": calibration.draft_step_ms,
+        "draft_token_ms": calibration.draft_token_ms,
+        "disturbance": calibration.disturbance,
+        "measured": calibration.measured,
+    }
+    keep(path, values)

@@ -1,0 +1,88 @@
+"""A DFlash head as the drafter: a whole block of tokens by one pass over the target's states."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import mlx.core as mx
+
+from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.models.heads.dflash import DFlashHead
+
+_WAITING_TOKENS: Final = 256
+
+
+class DFlashDrafter:
+    """One pass a proposal, for a block of the trained size, of which a shorter chain takes the beginning.
+
+    The head's caches hold the target's states of the text; those of the newest round wait until the next proposal
+    reads them along with its block, which leaves no trace. So a rejection has nothing to roll back.
+    """
+
+    def __init__(self, head: DFlashHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
+        self._head, self._draw = head, draw
+        self._confidence = Confidence(least_confidence)
+        self._caches = head.make_cache()
+        self._waiting: list[mx.array] = []  # the target's states of the newest tokens,
+        self._num_waiting = 0  # which are so many
+        self._text: list[mx.array] = []  # fused states of those before, as far as they are not in the caches yet
+        self._newest = -1
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """See `Reader.taps`."""
+        return self._head.taps
+
+    def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
+        """See `Reader.read`. Few may wait to be fused: they are as many times wider as there are layers read."""
+        self._waiting.append(features)
+        self._num_waiting += len(token_ids)
+        if self._num_waiting > _WAITING_TOKENS:
+            self._fuse()
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """The prompt's states wait for the first proposal."""
+        self._fuse()
+        mx.eval(self._text)
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """A chain of the block's length at most; None before the target has read anything."""
+        logits = self._block()
+        if logits is None:
+            return None
+        return draft_chain(logits[:gamma], self._draw, self._confidence, position, round_index)
+
+    @property
+    def takes_trees(self) -> bool:
+        """Any: a block's candidates for a place are the same behind every node."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """A tree of the block's depth at most; None before the target has read anything."""
+        logits = self._block()
+        return None if logits is None else draft_tree(logits, shape, self._draw, position, round_index)
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """As `commit`."""
+        self.commit(token_ids, len(path))
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """The target's states of what stands have come by `read`."""
+        self._newest = token_ids[-1]
+
+    def _fuse(self) -> None:
+        if self._waiting:
+            self._text.append(self._head.read(mx.concatenate(self._waiting)))
+            mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
+            self._waiting, self._num_waiting = [], 0
+
+    def _block(self) -> mx.array | None:
+        """Logits `[block - 1, vocab]` behind the newest token."""
+        self._fuse()
+        if not self._text:
+            return None
+        text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)
+        self._text = [text[:0]]
+        return self._head.logits(mx.array(self._newest), text, self._caches)

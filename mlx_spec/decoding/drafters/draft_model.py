@@ -1,0 +1,106 @@
+"""A small language model with the target's vocabulary as the drafter."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.decoding.drafters.growth import Grown, grow
+from mlx_spec.sampling.distribution import scores
+
+
+class DraftModel:
+    """Drafts by running its own model token after token, each fed to the next without leaving the device.
+
+    Its cache holds every token of the answer but the newest ones, which wait in `_pending` until the next proposal
+    feeds them in one pass: the last token always, after a full acceptance also the last draft, whose own keys and
+    values were never computed, and all tokens of rounds that drafted nothing.
+
+    A chain ends where the draft has less than `least_confidence`; see `Confidence`.
+    """
+
+    def __init__(self, model: Any, name: str, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
+        self._model = CachedModel(model, name, speculative=True)
+        self._draw = draw
+        self._confidence = Confidence(least_confidence)
+        self._pending: list[int] = []
+        self._fed = 0
+        self._grown: Grown | None = None
+        self._drafted: list[mx.array] = []
+
+    @property
+    def behind(self) -> int:
+        """Tokens of the text, beside the newest, that the next proposal has to read first."""
+        return max(0, len(self._pending) - 1)
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """Process a chunk of the prompt."""
+        self._model.prefill(token_ids)
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft:
+        """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; lazily but for that."""
+        self._pending = self._model.catch_up(self._pending)
+        known = mx.array(self._pending, dtype=mx.int32)
+        rows: list[mx.array] = []
+        drawn: list[mx.array] = []
+        while len(drawn) < gamma and not self._confidence.ends_here(rows):
+            kept = 0 if drawn else len(self._pending)  # those are the answer's; only drafts are ever forgotten
+            logits = self._fitted(self._model.score(known, kept=kept)[-1:])
+            drafted = mx.concatenate(drawn) if drawn else None
+            row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
+            known = self._draw.choose(row, position + len(drawn), round_index)[None]
+            rows.append(row)
+            drawn.append(known)
+        self._pending = []
+        self._fed = len(drawn) - 1
+        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
+        return draft.first(self._confidence.length(rows))
+
+    @property
+    def takes_trees(self) -> bool:
+        """Whether its cache can hold a tree that grows level by level."""
+        return self._model.takes_trees(in_passes=True)
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft:
+        """Draft a tree: one pass a level."""
+        self._pending = self._model.catch_up(self._pending)
+        logits = self._model.score(mx.array(self._pending, dtype=mx.int32), kept=len(self._pending))[-1:]
+        root = scores(self._draw.penalties.apply(self._fitted(logits)), self._draw.params)[0]
+        self._pending, self._drafted = [], []
+        self._grown = grow(shape, self._draw, position, round_index, root, self._expand)
+        return self._grown.draft
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """Bring the cache in step with the answer: the path's nodes were its own."""
+        assert self._grown is not None, "commit_tree follows propose_tree"
+        kept = self._grown.kept(path)
+        self._model.choose(kept)
+        self._grown = None
+        self._pending.extend(token_ids[len(kept) :])
+
+    def _expand(self, token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
+        """One level: warped scores `[m, vocab]` after each of its tokens."""
+        logits = self._fitted(self._model.score(token_ids, placement=placement))
+        self._drafted.append(token_ids)
+        penalised = self._draw.penalties.apply(logits, mx.concatenate(self._drafted), placement.seen)
+        return scores(penalised, self._draw.params)
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """Bring the cache in step with the answer."""
+        kept = min(accepted, self._fed)
+        self._model.forget(self._fed - kept)
+        self._fed = 0
+        self._pending.extend(token_ids[kept:])
+
+    def _fitted(self, logits: mx.array) -> mx.array:
+        """Logits `[n, vocab]` at the target's width: what is beyond the shared vocabulary is padding on both sides."""
+        width, vocab_size = logits.shape[-1], self._draw.noise.vocab_size
+        if width >= vocab_size:
+            return logits[:, :vocab_size]
+        padding = mx.full((logits.shape[0], vocab_size - width), -mx.inf, dtype=logits.dtype)
+        return mx.concatenate([logits, padding], axis=-1)

@@ -1,0 +1,139 @@
+"""An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+
+from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.decoding.drafters.growth import grow
+from mlx_spec.models.heads.eagle import EagleHead
+from mlx_spec.sampling.distribution import scores
+
+PASS_TOKENS: Final = 256
+"""So many pairs are read in one pass at most."""
+WAITING_TOKENS: Final = 2048
+"""So many of the target's states may wait while nobody asks for a draft: to read one takes its time, to keep one takes
+more room than what the head keeps of it."""
+
+
+class EagleDrafter:
+    """Drafts a chain by running the head token after token.
+
+    The head reads pairs: the target's state after a token, and the token that came next. Its cache holds the pairs of
+    the text; those of the newest round wait, with the target's states, until the next proposal reads them in one pass.
+    The second drafted token on it reads its own states instead of the target's, and what that left in its cache is
+    dropped after the round, accepted or not. So it is always rolled back to true states.
+    """
+
+    def __init__(self, head: EagleHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
+        self._head, self._draw = head, draw
+        self._confidence = Confidence(least_confidence)
+        self._cache = KVCache()
+        self._states: list[mx.array] = []  # the target's, of the newest tokens it has read
+        self._after: list[int] = []  # those tokens
+        self._newest = -1
+        self._guessed = 0  # entries of the cache that no text stands behind
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """See `Reader.taps`."""
+        return self._head.taps
+
+    @property
+    def behind(self) -> int:
+        """Pairs, beside the newest, that the next proposal has to read first."""
+        return max(0, len(self._after) - 1)
+
+    def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
+        """See `Reader.read`."""
+        self._states.append(features)
+        self._after.extend(token_ids)
+        if len(self._after) > WAITING_TOKENS:
+            self._catch_up(WAITING_TOKENS - PASS_TOKENS)
+
+    def prefill(self, token_ids: Sequence[int]) -> None:
+        """Read what can be read of the prompt: the last state waits for the token that comes next."""
+        self._catch_up(1)
+        mx.eval([] if self._cache.keys is None else [self._cache.keys, self._cache.values])
+
+    def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
+        """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""
+        if not self._after:
+            return None
+        self._catch_up(PASS_TOKENS)
+        states = self._read_pairs(len(self._after), self._newest)[-1:]
+        rows: list[mx.array] = []
+        drawn: list[mx.array] = []
+        while True:
+            drafted = mx.concatenate(drawn) if drawn else None
+            logits = self._draw.penalties.apply(self._head.logits(states), drafted)
+            row = scores(logits, self._draw.params)[0]
+            rows.append(row)
+            drawn.append(self._draw.choose(row, position + len(rows) - 1, round_index)[None])
+            if len(drawn) == gamma or self._confidence.ends_here(rows):
+                break
+            states = self._head.step(drawn[-1], states, self._cache, self._cache.offset, None)
+            self._guessed += 1
+        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
+        return draft.first(self._confidence.length(rows))
+
+    def commit(self, token_ids: Sequence[int], accepted: int) -> None:
+        """Drop what was guessed; the target's own states of what stands have come by `read`."""
+        self._cache.trim(self._guessed)
+        self._guessed = 0
+        self._newest = token_ids[-1]
+
+    @property
+    def takes_trees(self) -> bool:
+        """Any."""
+        return True
+
+    def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
+        """Draft a tree, one pass a level; None where no state is known yet."""
+        if not self._after:
+            return None
+        self._catch_up(PASS_TOKENS)
+        levels = [self._read_pairs(len(self._after), self._newest)[-1:]]  # own states: the root's, then each level's
+        drafted: list[mx.array] = []
+        text = self._cache.offset
+
+        def expand(token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
+            before = mx.concatenate(levels)[parents + 1]
+            seen = mx.concatenate([mx.ones((token_ids.shape[0], text), dtype=mx.bool_), placement.seen], axis=-1)
+            levels.append(self._head.step(token_ids, before, self._cache, placement.depths + text, seen))
+            self._guessed += token_ids.shape[0]
+            drafted.append(token_ids)
+            logits = self._head.logits(levels[-1])
+            return scores(
+                self._draw.penalties.apply(logits, mx.concatenate(drafted), placement.seen), self._draw.params
+            )
+
+        root = scores(self._draw.penalties.apply(self._head.logits(levels[0])), self._draw.params)[0]
+        return grow(shape, self._draw, position, round_index, root, expand).draft
+
+    def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
+        """As `commit`: no node of a tree has read true states."""
+        self.commit(token_ids, len(path))
+
+    def _catch_up(self, waiting: int) -> None:
+        """Read the oldest pairs, until no more than `waiting` >= 1 states wait."""
+        while len(self._after) > waiting:
+            self._read_pairs(min(PASS_TOKENS, len(self._after) - waiting))
+            # Left lazy, the graph would keep the states.
+            mx.async_eval(self._cache.keys, self._cache.values)  # type: ignore[no-untyped-call]
+
+    def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
+        """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there
+        is); gives the head's own states `[count, hidden]`."""
+        states = self._states[0] if len(self._states) == 1 else mx.concatenate(self._states)
+        behind = self._after[1 : count + 1] if newest is None else [*self._after[1:], newest]
+        token_ids = mx.array(behind, dtype=mx.int32)
+        self._states = [states[count:]] if count < len(self._after) else []
+        self._after = self._after[count:]
+        own = self._head.fuse(states[:count])
+        return self._head.step(token_ids, own, self._cache, self._cache.offset, "causal" if count > 1 else None)

@@ -1,0 +1,163 @@
+"""All drafters of one request, kept in step with its text; one of them drafts each round."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final
+
+import mlx.core as mx
+
+from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
+from mlx_spec.decoding.drafters.draft_model import DraftModel
+from mlx_spec.decoding.drafters.eagle import EagleDrafter
+from mlx_spec.decoding.drafters.making import make_drafter
+from mlx_spec.decoding.drafters.ngram import NgramDrafter
+from mlx_spec.decoding.drafters.vocab_bridge import VocabBridge
+from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.sampling.gumbel import NoiseTable
+from mlx_spec.sampling.penalties import Penalties
+
+# Longer matches of an n-gram are surer: these lengths are judged apart.
+_TRUST_FROM: Final = (3, 5, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A proposal that was looked at for nothing, to be compared with what the target says."""
+
+    option: Option
+    token_ids: list[int]
+
+
+class Roster:
+    """The drafters by name, the preferred one first."""
+
+    def __init__(self, drafters: dict[str, Drafter], draw: DrawSettings) -> None:
+        self._drafters = drafters
+        self._draw = draw
+        self._asked = tuple(drafters)
+        self._active: str | None = None
+        self._branched = False  # whether the active drafter's draft is a tree
+        self._glimpses: list[Glimpse] = []
+        self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
+        self.taps = _merged(reader.taps for reader in self._readers)
+        """The target's layers that somebody reads, in the order of `read`'s columns."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may draft."""
+        return self._asked
+
+    @property
+    def every_name(self) -> tuple[str, ...]:
+        """What may draft, or may be asked to."""
+        return tuple(self._drafters)
+
+    def steer(self, drafter: str | None, config: SpeculativeConfig) -> None:
+        """From the next proposal on ask `drafter` only ("auto": all, "none": nobody, None: whom it was), and draw as
+        `config` has it. The others stay in step, so that they may be asked again."""
+        if drafter is not None:
+            self._asked = tuple(name for name in self._drafters if drafter in ("auto", name))
+        self._draw.rule = config.acceptance
+        self._draw.least_confidence = config.acceptance_threshold
+
+    def prefill(self, token_ids: Sequence[int], *, eager: bool) -> None:
+        """Process a chunk of the prompt. Unless `eager`, a model reads it when it is first asked for a draft, so that
+        one that does not pay costs nothing."""
+        for drafter in self._drafters.values():
+            if eager or isinstance(drafter, NgramDrafter):
+                drafter.prefill(token_ids)
+            else:
+                drafter.commit(token_ids, 0)
+
+    def read(self, features: mx.array | None, token_ids: Sequence[int]) -> None:
+        """Hand on the target's states `[n, len(taps) * hidden]` after each of `token_ids`, to each reader its own."""
+        if features is None:
+            return
+        width = features.shape[-1] // len(self.taps)
+        for reader in self._readers:
+            places = [self.taps.index(tap) for tap in reader.taps]
+            if places != list(range(len(self.taps))):
+                columns = [features[:, place * width : (place + 1) * width] for place in places]
+                reader.read(mx.concatenate(columns, axis=-1), token_ids)
+            else:
+                reader.read(features, token_ids)
+
+    def options(self, longest: int, *, trees: bool = False) -> list[Option]:
+        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch."""
+        options = []
+        self._glimpses = []
+        for name, drafter in self._drafters.items():
+            if isinstance(drafter, NgramDrafter):
+                trust = bisect_right(_TRUST_FROM, drafter.match_length)
+                option = Option(name, drafter.peek(longest), trust)
+                self._glimpses.append(Glimpse(option, drafter.continuation(longest)))
+            else:
+                behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge | EagleDrafter) else 0
+                option = Option(name, longest, behind=behind)
+            if option.limit > 0 and name in self._asked:
+                branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
+                options.append(replace(option, trees=branches))
+        return options
+
+    def propose(self, plan: Plan, position: int, round_index: int) -> Draft | None:
+        """Ask the drafter that the plan names."""
+        assert plan.drafter is not None
+        self._active, drafter = plan.drafter, self._drafters[plan.drafter]
+        if plan.shape is None:
+            draft = drafter.propose(position, plan.length, round_index)
+        else:
+            assert isinstance(drafter, TreeDrafter), f"{plan.drafter} drafts chains"
+            draft = drafter.propose_tree(position, plan.shape, round_index)
+        self._branched = draft is not None and draft.tree is not None
+        return draft
+
+    def commit(self, token_ids: Sequence[int], path: Sequence[int] = ()) -> None:
+        """Tell all of them the newest tokens, the first of which are the nodes of `path` in the active one's draft."""
+        for name, drafter in self._drafters.items():
+            if name == self._active and self._branched:
+                assert isinstance(drafter, TreeDrafter)
+                drafter.commit_tree(token_ids, path)
+            else:
+                drafter.commit(token_ids, len(path) if name == self._active else 0)
+        self._active, self._branched = None, False
+
+    def show_glimpses(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
+        """Tell the controller how the proposals that were not used compare with the round's decided tokens."""
+        for glimpse in self._glimpses:
+            if glimpse.option.drafter != self._active and glimpse.token_ids:
+                pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
+                accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
+                controller.glimpse(glimpse.option, len(pairs), accepted)
+
+
+def taps_of(pair: ModelPair, names: Iterable[str]) -> tuple[int, ...]:
+    """The target's layers that somebody reads where the drafters of these names may draft."""
+    return _merged(pair.heads[name].taps for name in names if name in pair.heads)
+
+
+def _merged(taps: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(taps)))
+
+
+def make_roster(
+    names: tuple[str, ...],
+    pair: ModelPair,
+    config: SpeculativeConfig,
+    params: SamplingParams,
+    noise: NoiseTable,
+    penalties: Penalties,
+) -> Roster:
+    """The drafters of one request. `params` have a seed, as `noise` has."""
+    temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
+    top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
+    drawn = replace(params, temperature=temperature, top_p=top_p)
+    assert params.seed is not None
+    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold)
+    drafters: dict[str, Drafter] = {}
+    for name in names:
+        drafters[name] = make_drafter(name, pair, draw)
+    return Roster(drafters, draw)

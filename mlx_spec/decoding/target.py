@@ -1,0 +1,76 @@
+"""The target: the model whose words are given. It scores one known token and all drafted ones in a single pass."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_spec.acceptance.tree import TokenTree, tree_of
+from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.placement import Placement
+
+
+class Target:
+    """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
+
+    `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
+    """
+
+    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
+        self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to)
+        self._scored = 0
+        self.padding = 0
+        """Rows of the newest pass that nobody asked for."""
+
+    @property
+    def features(self) -> mx.array | None:
+        """States `[n, layers * hidden]` (lazy) after each token of the newest pass; None where nobody listens."""
+        return self._cached.features
+
+    @property
+    def built_anew(self) -> bool:
+        """Whether the newest pass took longer than its like will, as its graph had to be built first."""
+        return self._cached.built_anew
+
+    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
+        """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that."""
+        self._cached.prefill(token_ids, meanwhile)
+
+    def prepare(self, rows: int, length: int) -> None:
+        """Build the graph of passes over so many rows behind a prompt of `length` tokens."""
+        self._cached.prepare(rows, length)
+
+    @property
+    def takes_trees(self) -> bool:
+        """Whether one pass may go over a tree."""
+        return self._cached.takes_trees()
+
+    @property
+    def takes_padding(self) -> bool:
+        """Whether a pass may have rows that nobody asked for. Not where rows are dear to take back."""
+        return self._cached.forgets_freely
+
+    def score(
+        self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None, padding: int = 0
+    ) -> mx.array:
+        """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts; of a `tree`,
+        what follows node i. `padding` rows more are scored and forgotten: where a wider pass takes less time."""
+        known = mx.array([last_token], dtype=mx.int32)
+        token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
+        count = token_ids.shape[0]
+        if padding:
+            token_ids = mx.concatenate([token_ids, mx.full((padding,), last_token, dtype=mx.int32)])
+        placement = None
+        if tree and not tree.is_chain:
+            wide = tree_of(tree.parents + (0,) * padding)  # beside everything, so that nobody sees them
+            placement = Placement(wide.depth_row, wide.depth_row, wide.seen)
+        self._scored, self.padding = token_ids.shape[0], padding
+        logits = self._cached.score(token_ids, kept=1, placement=placement)
+        return logits[:count] if padding else logits
+
+    def commit(self, path: Sequence[int]) -> None:
+        """Keep the known token and the accepted nodes of `path` that follow it; forget the other drafts."""
+        if path and path[-1] != len(path):
+            self._cached.choose([node - 1 for node in path])
+        else:
+            self._cached.forget(self._scored - 1 - len(path))

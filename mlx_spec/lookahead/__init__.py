@@ -1,0 +1,9 @@
+"""How far to look ahead, and with which drafter: controllers that plan each round, and what theory expects of them.
+
+Before a round a controller is told what the drafters could do (`Option`) and answers with a `Plan`; after it, what came
+of it (`Observation`). Values; nothing here knows a model.
+"""
+
+from mlx_spec.lookahead.theory import expected_speedup, should_use_speculative
+
+__all__ = ["expected_speedup", "should_use_speculative"]

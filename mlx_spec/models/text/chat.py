@@ -1,0 +1,232 @@
+"""A conversation as the ids that its model reads: through the model's chat template, where it has one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Final
+
+from mlx_spec.errors import PromptError
+from mlx_spec.models.text.control_tokens import THINKING, ControlTokens, unused_mark
+from mlx_spec.models.text.message_texts import texts_of, with_texts
+from mlx_spec.models.text.reasoning import CLOSE, OPEN, opening_of, split
+
+Message = Mapping[str, Any]
+
+MOVED_SYSTEM: Final = (
+    "The model's chat template has no place for a system message: it stands before the first question."
+)
+_PROBE: Final = "Probe7Q"
+_PLACE: Final = "_lookahead_chat"  # where a tokenizer keeps its own
+_CHANNEL: Final = "<|channel|>{}<|message|>"
+
+
+class Chat:
+    """Writes conversations for one tokenizer. What its template does with them is found out by trying, once."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        template = getattr(tokenizer, "chat_template", None)
+        self._source = template if isinstance(template, str) else ""
+        self.has_template = bool(self._source) or getattr(tokenizer, "_chat_template", None) is not None
+        self._control = ControlTokens(tokenizer, self._source)
+        self._parts: dict[str, bool] = {}
+
+    def encode(self, messages: Sequence[Message], *, continues: bool = False) -> list[int]:
+        """As `ModelPair.encode_chat`."""
+        if not messages:
+            raise PromptError("There is no message to answer.")
+        if continues:
+            if messages[-1]["role"] != "assistant":
+                raise PromptError("There is nothing to continue: the last message must be the assistant's.")
+            return self._continued(messages)
+        texts = [text for message in messages for text in texts_of(message)]
+        mark = unused_mark(texts)
+        is_plain = not any(self._is_spelled_in(message) for message in messages)
+        written = messages if is_plain else [self._marked(message, mark) for message in messages]
+        if not self.has_template:
+            text = "\n\n".join(str(message.get("content") or "") for message in written)
+            return self._ids(text) if is_plain else self._control.encode(text, mark, add_special_tokens=True)
+        rendered = self.render(written)
+        if is_plain:
+            return list(self._tokenizer.encode(rendered, add_special_tokens=False))
+        return self._control.encode(rendered, mark)
+
+    def render(self, messages: Sequence[Message], *, is_over: bool = False) -> str:
+        """The text up to where the answer begins, or of a conversation that `is_over`. Raises PromptError where the
+        template refuses the messages."""
+        shaped = [self._shaped(message) for message in self._with_place_for_system(messages)]
+        return self._rendered(shaped, is_over=is_over)
+
+    def note(self, messages: Sequence[Message]) -> str | None:
+        """One sentence about what is not written as it was asked for; None where all is."""
+        if self.has_template and any(message["role"] == "system" for message in messages) and not self._takes_system:
+            return MOVED_SYSTEM
+        return None
+
+    def _rendered(self, messages: list[dict[str, Any]], *, is_over: bool = False) -> str:
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=not is_over, **self._handed_over
+            )
+        except Exception as error:  # a template raises what it likes; the messages are what it objects to
+            raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
+        return text
+
+    @cached_property
+    def _handed_over(self) -> dict[str, Any]:
+        """What templates may name and transformers 5 does not give them any more."""
+        inner = getattr(self._tokenizer, "_tokenizer", self._tokenizer)
+        if getattr(self._tokenizer, "_chat_template", None) is not None:
+            return {}
+        listed = getattr(inner, "additional_special_tokens", None) or getattr(inner, "extra_special_tokens", None) or []
+        return {"additional_special_tokens": [str(token) for token in listed]}
+
+    def _continued(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a prompt, and of an answer that is begun, as if the model had just said it."""
+        before, begun = self.encode(messages[:-1]), str(messages[-1].get("content") or "")
+        mark = unused_mark([begun])
+        begun = self._as_said(begun, opening_of(self._tokenizer, before), mark)
+        if mark in begun:
+            return [*before, *self._control.encode(begun, mark)]
+        begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
+        return [*before, *begun_ids]
+
+    def _as_said(self, begun: str, opening: str, mark: str) -> str:
+        """A begun answer as the model says it behind a prompt that ends with `opening`. What spells a control token in
+        it is marked; the tokens put around its reasoning and its answer are not."""
+        allowed = frozenset() if self._has_channels else THINKING
+        marked = partial(self._control.marked, mark=mark, allowed=allowed)
+        if not begun.startswith(OPEN):
+            return self._before_answer + marked(begun)
+        reasoning, closed, answer = begun.removeprefix(OPEN).partition(CLOSE)
+        start, end = (getattr(self._tokenizer, name, None) for name in ("think_start", "think_end"))
+        start, end = start or OPEN, end or CLOSE
+        if self._has_channels:
+            start, end = _CHANNEL.format("analysis"), f"<|end|><|start|>assistant{self._before_answer}"
+        elif opening:
+            start, reasoning = "", reasoning.removeprefix(opening.removeprefix(OPEN))
+        return start + marked(reasoning) + (end + marked(answer) if closed else "")
+
+    @property
+    def _before_answer(self) -> str:
+        return _CHANNEL.format("final") if self._has_channels else ""
+
+    def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
+        """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.
+
+        Encoded by itself it would begin with the space that sentencepiece puts in front of every text. A template that
+        writes a space there means that one, so then it is right.
+        """
+        if not self.has_template:
+            return []
+        try:
+            prompt, whole = self.render(messages[:-1]), self.render(messages, is_over=True)
+        except PromptError:
+            return []
+        if not whole.startswith(prompt + begun):
+            return []
+        ids = list(self._tokenizer.encode(prompt + begun, add_special_tokens=False))
+        return ids[len(before) :] if ids[: len(before)] == before else []
+
+    @property
+    def _has_channels(self) -> bool:
+        return "<|channel|>" in self._source and "<|message|>" in self._source
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text))
+
+    def _is_spelled_in(self, message: Message) -> bool:
+        allowed = _allowed(message)
+        return any(self._control.are_spelled_in(text, allowed=allowed) for text in texts_of(message))
+
+    def _marked(self, message: Message, mark: str) -> Message:
+        allowed = _allowed(message)
+        return with_texts(message, lambda text: self._control.marked(text, mark, allowed=allowed))
+
+    def _shaped(self, message: Message) -> dict[str, Any]:
+        """A message as the template reads it: its reasoning apart, its content in parts, where it wants that."""
+        shaped = dict(message)
+        content = shaped.get("content")
+        if shaped["role"] == "assistant" and isinstance(content, str) and self._wants_reasoning_apart:
+            reasoning, answer = split(content)
+            if reasoning:
+                shaped |= {"content": answer, "reasoning_content": reasoning, "thinking": reasoning}
+        if isinstance(shaped.get("content"), str) and self._wants_parts(shaped["role"]):
+            shaped["content"] = [{"type": "text", "text": shaped["content"]}]
+        return shaped
+
+    @property
+    def _wants_reasoning_apart(self) -> bool:
+        if CLOSE in self._source:
+            return False  # it looks for the reasoning in the content itself
+        has_own_tags = getattr(self._tokenizer, "think_start", None) not in (None, OPEN)
+        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self._source))
+
+    def _with_place_for_system(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages, with those of the system before the first question where the template drops or refuses them."""
+        if self.note(messages) is None:
+            return list(messages)
+        system = "\n\n".join(str(message["content"]) for message in messages if message["role"] == "system")
+        others: list[dict[str, Any]] = [dict(message) for message in messages if message["role"] != "system"]
+        first = next((message for message in others if message["role"] == "user"), None)
+        if first is None:
+            return [{"role": "user", "content": system}, *others]
+        asked = first["content"]
+        before = f"{system}\n\n"
+        first["content"] = before + asked if isinstance(asked, str) else [{"type": "text", "text": before}, *asked]
+        return [*others]
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        told = self._probe_says("system")
+        return told or not self._probe_says("user")  # one that says nothing of a question cannot be judged
+
+    def _wants_parts(self, role: str) -> bool:
+        wants = self._parts.get(role)
+        if wants is None:
+            # Kept only when known: another thread may ask meanwhile, and then finds out by itself.
+            parts = [{"type": "text", "text": _PROBE}]
+            wants = not self._says(_around(role, _PROBE)) and (
+                self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
+            )
+            self._parts[role] = wants
+        return wants
+
+    def _probe_says(self, role: str) -> bool:
+        parts = [{"type": "text", "text": _PROBE}]
+        probes = (_around(role, _PROBE), _around(role, parts), _around(role, parts, in_parts=True))
+        return any(self._says(probe) for probe in probes)
+
+    def _says(self, messages: list[dict[str, Any]]) -> bool:
+        try:
+            return _PROBE in self._rendered(messages)
+        except PromptError:
+            return False
+
+
+def chat_of(tokenizer: Any) -> Chat:
+    """The one `Chat` of a tokenizer, which goes when the tokenizer goes."""
+    # Not through getattr, which a tokenizer hands on to the one inside it.
+    chat: Chat | None = vars(tokenizer).get(_PLACE)
+    if chat is None:
+        chat = Chat(tokenizer)
+        setattr(tokenizer, _PLACE, chat)
+    return chat
+
+
+def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str, Any]]:
+    """A conversation with a message of `role`, as templates expect one."""
+
+    def said(text: str) -> Any:
+        return [{"type": "text", "text": text}] if in_parts else text
+
+    message = {"role": role, "content": content}
+    if role == "system":
+        return [message, {"role": "user", "content": said("a")}]
+    if role == "assistant":
+        return [{"role": "user", "content": said("a")}, message, {"role": "user", "content": said("b")}]
+    return [message]
+
+
+def _allowed(message: Message) -> frozenset[str]:
+    return THINKING if message["role"] == "assistant" else frozenset()

@@ -1,0 +1,1 @@
+"""What is trained on: the target's own answers, sampled, kept on disk, and its states beside them."""

@@ -1,0 +1,1 @@
+"""Training with PyTorch, which is faster on CPUs. Optional."""

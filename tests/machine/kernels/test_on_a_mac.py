@@ -1,0 +1,104 @@
+"""The real kernels on Apple Silicon: the fallback's results, and their times beside what the memory allows."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlx_spec.machine.kernels import dispatch
+from mlx_spec.machine.kernels.compact import compact
+from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
+from mlx_spec.machine.kernels.row_softmax import log_softmax, probabilities
+from tests.machine.kernels.conftest import WARPS
+from tests.machine.kernels.test_few_rows_matmul import quantised
+from tests.machine.kernels.test_verify import RULES, Case, decided
+
+pytestmark = [
+    pytest.mark.mac,
+    pytest.mark.skipif(sys.platform != "darwin" or not mx.metal.is_available(), reason="needs Apple Silicon"),
+]
+
+VOCAB: Final = 151_936
+
+
+@pytest.fixture(autouse=True)
+def _gpu() -> Iterator[None]:
+    """Kernels want MLX's default device to be the GPU; other tests may have chosen the CPU."""
+    before = mx.default_device()
+    mx.set_default_device(mx.Device(mx.gpu))
+    assert dispatch.choice().metal
+    yield
+    mx.set_default_device(before)
+
+
+def fallback(call: Callable[[], Any]) -> Any:
+    """The same in MLX's operations."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(dispatch.SWITCH, "off")
+        return call()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_verifying_is_the_fallbacks_token_for_token(rule: str) -> None:
+    for seed in range(60):
+        vocab = (37, 4_097, VOCAB)[seed % 3]
+        dtype = (mx.float32, mx.float16, mx.bfloat16)[seed % 3]
+        case = fallback(lambda: Case(seed, rule, seed % 9, vocab, WARPS[1 + seed % 2], dtype))  # noqa: B023
+        assert decided(case.run()) == decided(fallback(case.run))
+
+
+def test_softmax_and_filters_are_the_fallbacks() -> None:
+    for params in WARPS:
+        rows = Case(1, "coupled", 3, 32_000, params, mx.bfloat16).rows
+        assert mx.allclose(probabilities(rows), fallback(lambda: probabilities(rows)), atol=1e-5)  # noqa: B023
+        assert mx.allclose(log_softmax(rows.logits), fallback(lambda: log_softmax(rows.logits)), atol=1e-4)  # noqa: B023
+
+
+def test_compaction_is_the_fallbacks() -> None:
+    arrays = [mx.random.normal((1, 8, 64, 128), key=mx.random.key(i)) for i in range(40)]
+    for ours, theirs in zip(
+        compact(arrays, 9, [1, 4, 5]), fallback(lambda: compact(arrays, 9, [1, 4, 5])), strict=True
+    ):
+        assert mx.array_equal(ours[:, :, :12], theirs[:, :, :12])
+
+
+@pytest.mark.parametrize("rows", [2, 5, 9, 16])
+def test_the_matmul_is_mlxs(rows: int) -> None:
+    given = quantised(512, 1024, 4, 64, rows, mx.float16)
+    stock = mx.quantized_matmul(*given, transpose=True, group_size=64, bits=4)
+    ours = few_rows_matmul(*given, group_size=64, bits=4)
+    scale = np.abs(np.array(stock)).max()
+    np.testing.assert_allclose(np.array(ours), np.array(stock), atol=4e-3 * scale)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_times_beside_the_bandwidths(rule: str) -> None:
+    case = Case(1, rule, 8, VOCAB, WARPS[1], mx.bfloat16)
+    taken_us = {name: _microseconds(call) for name, call in _both(case).items()}
+    copied = mx.zeros((64_000_000,), dtype=mx.float32)
+    mx.eval(copied)
+    bandwidth = 2 * copied.nbytes / _microseconds(lambda: [copied + 1.0])  # bytes a microsecond
+    roofline_us = 9 * 2 * VOCAB / bandwidth
+    print(f"\n{rule}: {taken_us}, one read of the logits {roofline_us:.1f} µs")  # noqa: T201
+    assert all(value > 0 for value in taken_us.values())
+
+
+def _both(case: Case) -> dict[str, Callable[[], list[mx.array]]]:
+    def ours() -> list[mx.array]:
+        verdict = case.run()
+        return [verdict.accepted_count, verdict.token_ids, verdict.logprobs]
+
+    return {"metal": ours, "mlx_ops": lambda: fallback(ours)}
+
+
+def _microseconds(call: Callable[[], list[mx.array]]) -> float:
+    best = float("inf")
+    for _ in range(20):
+        started = time.perf_counter()
+        mx.eval(call())
+        best = min(best, (time.perf_counter() - started) * 1e6)
+    return best
