@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mlx_spec.cli.commands.train_experience import experience
 from mlx_spec.cli.commands.train_heads import eagle, medusa, states
-from mlx_spec.cli.commands.traphases import rounds
+from mlx_spec.cli.commands.train_rounds import rounds
 from mlx_spec.cli.terminal.consent import check_target
 from mlx_spec.cli.terminal.options import Anyway
 from mlx_spec.cli.terminal.training_bars import BarWatcher, bars, named_trainer
