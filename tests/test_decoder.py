@@ -604,7 +604,9 @@ def test_an_answer_is_compared_with_the_plain_step_that_its_rounds_were_planned_
     assert min(told) < finished(events).stats.plain_step_ms <= max(told)
 
 
-def test_an_answers_own_plain_rounds_say_what_a_plain_step_costs(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answers_own_plain_rounds_say_what_a_plain_step_costs(
+    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A calibration of another hour would call plain decoding slower, or faster, than itself."""
     decoder = SpeculativeDecoder(pair, drafter="none")
     monkeypatch.setattr("mlx_spec.decoding.knowledge.calibrated", lambda *_: Calibration((1e6,)))
