@@ -31,6 +31,10 @@ class DrawSettings:
     penalties: Penalties
     least_confidence: float = 0.0
 
+    def confidence(self) -> float:
+        """`least_confidence` as it is now: see `Confidence`."""
+        return self.least_confidence
+
     def choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
         """Draw one token (0-d, int32) from scores `[vocab]`, for an absolute position."""
         if not self.params.greedy and dispatch.serves():
