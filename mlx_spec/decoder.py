@@ -17,6 +17,7 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
+from mlx_spec.decoding.prefixes import Prefixes
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
@@ -47,16 +48,23 @@ class SpeculativeDecoder:
     """Answers prompts with a target model, sped up by a draft.
 
     Belongs to the thread that loaded the pair, except `stats` and `reset_stats`, which any thread may call. One
-    answer at a time; each `stream` starts from an empty cache. What it learns about costs and acceptance serves
+    answer at a time; each `stream` starts from an empty cache, or, with `prefixes`, from what an earlier answer has
+    read of the same beginning. What it learns about costs and acceptance serves
     its later answers.
     """
 
     def __init__(
-        self, pair: ModelPair, config: SpeculativeConfig | None = None, *, drafter: DrafterName = "auto"
+        self,
+        pair: ModelPair,
+        config: SpeculativeConfig | None = None,
+        *,
+        drafter: DrafterName = "auto",
+        prefixes: Prefixes | None = None,
     ) -> None:
         self._pair = pair
         self._config = config or SpeculativeConfig()
         self._drafter = drafter
+        self._prefixes = prefixes
         self._stats = StatsCounter()
         self._knowledge = Knowledge(pair)
         self.ceiling: Ceiling | None = None
@@ -107,7 +115,7 @@ class SpeculativeDecoder:
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
         """Prompt, rounds, end; with the end, what was learnt is kept for the next process."""
-        yield from read_prompt(answer, should_cancel)
+        yield from read_prompt(answer, should_cancel, self._prefixes)
         while not answer.is_finished:
             told: list[Event] = []
             if should_cancel():
@@ -119,6 +127,8 @@ class SpeculativeDecoder:
             given = time.perf_counter()
             yield from told
             answer.away_ms = (time.perf_counter() - given) * 1e3
+        if self._prefixes is not None and (reading := answer.reading()):
+            self._prefixes.keep(reading)
         self._knowledge.keep(answer.request.config, answer.request.params)
         yield answer.finished()
 

@@ -126,11 +126,13 @@ class EmittedToken:
 
 @dataclass(frozen=True, slots=True)
 class PrefillProgress:
-    """Sent when a chunk of the prompt has been processed."""
+    """Sent when a chunk of the prompt has been processed. `cached_tokens` of the processed ones an earlier answer had
+    read."""
 
     processed_tokens: int
     total_tokens: int
     elapsed_ms: float
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import mlx.core as mx
+import numpy as np
 
 from mlx_spec.config import SpeculativeConfig
+from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
+from mlx_spec.decoding.prefixes import Reading
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.roster import make_roster
 from mlx_spec.decoding.round import Round
@@ -61,6 +64,12 @@ class Answer:
         """Of the next token to decide."""
         self.last_token = -1
         self.prefill_ms = 0.0
+        self.num_cached = 0
+        """Tokens of the prompt that an earlier answer had read."""
+        self.points: list[Snapshot] = []
+        """What the target held on the way, where it cannot be cut."""
+        self.text_ids: list[int] = list(request.prompt_ids)
+        """The prompt, and all that was decided."""
         self.away_ms = 0.0
         """For how long the answer's reader was busy with the newest events."""
         self.round: Round | None = None
@@ -95,7 +104,17 @@ class Answer:
         self.position += len(outcome.token_ids)
         self.noise.forget_before(self.position)
         self.penalties.push(outcome.token_ids)
+        self.text_ids += outcome.token_ids
         self.last_token = outcome.token_ids[-1]
+
+    def reading(self) -> Reading | None:
+        """What it has read, for answers to come; None where that is nothing that one could begin with."""
+        held = self.position - 1
+        points = [*self.points, self.target.snapshot(held)] if self.target.cuts_anywhere and held > 0 else self.points
+        if not points:
+            return None
+        ids = np.asarray(self.text_ids[: points[-1].length], dtype=np.int32)
+        return Reading(ids, tuple(points), self.target.cuts_anywhere, self.roster.snapshots())
 
     def finished(self) -> GenerationFinished:
         """The answer's last event."""

@@ -8,6 +8,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.prefixes import Prefixes
 from mlx_spec.events import PrefillProgress
 from mlx_spec.lookahead.plan import Option
 
@@ -16,21 +17,29 @@ _GRAPHS_A_CHUNK: Final = 2
 # A chunk is one forward pass: large enough to be efficient, small enough for progress and cancelling.
 PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
 
+POINT_TOKENS: Final = 512
+"""Of a long prompt that only snapshots can begin again, one is kept every so many tokens."""
 
-def read_prompt(answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[PrefillProgress]:
-    """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them."""
+
+def read_prompt(
+    answer: Answer, should_cancel: Callable[[], bool], prefixes: Prefixes | None = None
+) -> Iterator[PrefillProgress]:
+    """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them. What
+    earlier answers have read of it is found in `prefixes`."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
     known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
     answer.penalties.read_prompt(prompt_ids)
 
     def progress(count: int) -> PrefillProgress:
-        answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count else 0.0
-        return PrefillProgress(count, len(prompt_ids), answer.prefill_ms)
+        answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count > answer.num_cached else 0.0
+        return PrefillProgress(count, len(prompt_ids), answer.prefill_ms, answer.num_cached)
 
-    yield progress(0)
-    eager, build = _first_rounds(answer)
     step = PREFILL_TOKENS[mx.default_device().type]
-    for begin in range(0, len(known), step):
+    if prefixes is not None:
+        _resume(answer, prefixes, step)
+    yield progress(answer.num_cached)
+    eager, build = _first_rounds(answer)
+    for begin in range(answer.num_cached, len(known), step):
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
@@ -38,11 +47,39 @@ def read_prompt(answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[P
         answer.target.prefill(chunk, build)
         answer.roster.read(answer.target.features, chunk)
         answer.roster.prefill(chunk, eager=eager)
+        _keep_point(answer, begin + len(chunk), len(known))
         mx.clear_cache()
         yield progress(begin + len(chunk))
     answer.position = len(prompt_ids)
     answer.roster.commit([answer.last_token])
     yield progress(len(prompt_ids))
+
+
+def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
+    """Begin where an earlier answer to a prompt like this one had come, as far as the target and all drafters can."""
+    found = prefixes.find(answer.request.prompt_ids)
+    if found is not None:
+        reading, longest = found
+        longest = answer.roster.reach(reading.drafters, longest // step * step)
+        if point := reading.point(longest, step):
+            snapshot, length = point
+            if answer.roster.reach(reading.drafters, length) == length:
+                answer.target.resume(snapshot, length)
+                answer.roster.resume(reading.drafters, answer.request.prompt_ids[:length])
+                answer.num_cached = length
+                if not reading.cuts_anywhere:
+                    answer.points = [point for point in reading.points if point.length <= length]
+    prefixes.count(answer.num_cached)
+
+
+def _keep_point(answer: Answer, length: int, known: int) -> None:
+    """Remember what the target holds behind `length` tokens where that cannot be had later by cutting: every so many
+    tokens, and behind the last whole chunk."""
+    step = PREFILL_TOKENS[mx.default_device().type]
+    if answer.target.cuts_anywhere or length % step:
+        return
+    if length % POINT_TOKENS == 0 or known - length < step:
+        answer.points.append(answer.target.snapshot(length))
 
 
 def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:

@@ -1,12 +1,13 @@
 """All drafters of one request, kept in step with its text; one of them drafts each round."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import mlx.core as mx
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.cache.snapshot import Kept
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.making import make_drafter
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
@@ -67,6 +68,21 @@ class Roster:
                 drafter.prefill(token_ids)
             else:
                 drafter.commit(token_ids, 0)
+
+    def snapshots(self) -> dict[str, Kept | None]:
+        """What each drafter keeps for a later answer, by its name."""
+        return {name: drafter.snapshot() for name, drafter in self._drafters.items()}
+
+    def reach(self, kept: Mapping[str, Kept | None], length: int) -> int:
+        """With how many of the first `length` tokens of an earlier text all of them can begin."""
+        for _ in self._drafters:  # one may hold back another, which may then reach less
+            length = min((drafter.reach(kept.get(name), length) for name, drafter in self._drafters.items()))
+        return length
+
+    def resume(self, kept: Mapping[str, Kept | None], token_ids: Sequence[int]) -> None:
+        """Have all of them begin behind `token_ids`, with which that text began."""
+        for name, drafter in self._drafters.items():
+            drafter.resume(kept.get(name), token_ids)
 
     def read(self, features: mx.array | None, token_ids: Sequence[int]) -> None:
         """Hand on the target's states `[n, len(taps) * hidden]` after each of `token_ids`, to each reader its own."""

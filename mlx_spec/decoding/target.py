@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import TokenTree, tree_of
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.snapshot import Snapshot
 
 
 class Target:
@@ -39,6 +40,19 @@ class Target:
     def prepare(self, rows: int, length: int) -> None:
         """Build the graph of passes over so many rows behind a prompt of `length` tokens."""
         self._cached.prepare(rows, length)
+
+    @property
+    def cuts_anywhere(self) -> bool:
+        """Whether a later answer may begin behind any token of this one's text, and not only at its snapshots."""
+        return self._cached.cuts_anywhere
+
+    def snapshot(self, length: int) -> Snapshot:
+        """What it has read of a text of `length` tokens, for a later answer to begin with."""
+        return self._cached.snapshot(length)
+
+    def resume(self, snapshot: Snapshot, length: int) -> None:
+        """Begin behind the first `length` tokens of a text that an earlier answer has read."""
+        self._cached.resume(snapshot, length)
 
     @property
     def takes_trees(self) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 
@@ -25,6 +25,13 @@ class AppendOnly:
     def drop(self, count: int) -> None:
         """Lower the offset; the next pass overwrites what lies behind it."""
         self._cache.trim(count)
+
+    def cut(self, length: int) -> None:
+        """Lower the offset to `length`. Compiled passes look at all of the arrays, so their size goes with it."""
+        cache = self._cache
+        size = -(-length // cache.step) * cache.step
+        cache.keys, cache.values = tree_map(lambda array: array[..., :size, :], (cache.keys, cache.values))
+        cache.offset = length
 
     def tree(self, count: int) -> tuple[list[mx.array], int]:
         """Keys and values; of quantised ones their scales and biases too."""
@@ -65,6 +72,10 @@ class Concatenated:
             cache.keys = cache.values = None
         else:
             cache.keys, cache.values = cache.keys[..., :kept, :], cache.values[..., :kept, :]
+
+    def cut(self, length: int) -> None:
+        """Cut the keys and values off behind `length`."""
+        self.drop(self._cache.offset - length)
 
     def tree(self, count: int) -> tuple[list[mx.array], int]:
         """Keys and values."""

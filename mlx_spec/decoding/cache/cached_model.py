@@ -10,7 +10,8 @@ from mlx_spec.decoding.cache.compiled import compiled_passes
 from mlx_spec.decoding.cache.forward import Scored, run
 from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
 from mlx_spec.decoding.cache.ring import KeptMask
-from mlx_spec.decoding.cache.rollback import Rollback, leaves
+from mlx_spec.decoding.cache.rollback import Rollback, cut, cuts_anywhere, leaves
+from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
 from mlx_spec.decoding.cache.tree_trial import trees_agree
 from mlx_spec.models.taps import Taps
 
@@ -110,6 +111,24 @@ class CachedModel:
         in that order, and take the others back out: the accepted path of a tree."""
         assert self._rollback is not None, "a cache made for plain decoding holds no tree"
         self._behind = self._rollback.choose(indices)
+
+    @property
+    def cuts_anywhere(self) -> bool:
+        """Whether what it holds can be cut behind any token, and not only where a snapshot was taken."""
+        return cuts_anywhere(self._caches)
+
+    def snapshot(self, length: int) -> Snapshot:
+        """What it holds of a text of `length` tokens: all that was scored, or, where it `cuts_anywhere`, less."""
+        assert self._behind is None, "tokens wait to be fed again"
+        return snapshot_of(list(leaves(self._caches)), length)
+
+    def resume(self, snapshot: Snapshot, length: int) -> None:
+        """Hold the first `length` tokens of a snapshot's text, which is all of them unless it `cuts_anywhere`."""
+        restore(snapshot, list(leaves(self._caches)))
+        if self.cuts_anywhere:
+            cut(self._caches, length)
+        else:
+            assert length == snapshot.length, "what cannot be cut begins where it was left"
 
     @property
     def forgets_freely(self) -> bool:

@@ -30,6 +30,14 @@ class PartPolicy(CachePolicy, Protocol):
 
 
 @runtime_checkable
+class CutPolicy(PartPolicy, Protocol):
+    """A cache that can be cut behind any of its tokens, at any time."""
+
+    def cut(self, length: int) -> None:
+        """Hold the first `length` tokens only, in arrays no larger than if no others had ever been read."""
+
+
+@runtime_checkable
 class TreePolicy(PartPolicy, Protocol):
     """A cache that can hold a tree of tokens, of which one path stays."""
 

@@ -23,7 +23,7 @@ from mlx_lm.models.cache import (
 
 from mlx_spec.decoding.cache.append_only import AppendOnly, Concatenated
 from mlx_spec.decoding.cache.chunked import Chunked
-from mlx_spec.decoding.cache.policy import CachePolicy, PartPolicy, TreePolicy
+from mlx_spec.decoding.cache.policy import CachePolicy, CutPolicy, PartPolicy, TreePolicy
 from mlx_spec.decoding.cache.recurrent import Recurrent
 from mlx_spec.decoding.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
@@ -60,12 +60,29 @@ def check_rollback(caches: Sequence[Any], name: str) -> None:
         _policy(cache, name)
 
 
-def _policy(cache: Any, name: str) -> CachePolicy:
+def cuts_anywhere(caches: Sequence[Any]) -> bool:
+    """Whether every layer's cache can be cut behind any token: not windows, chunks and recurrent states."""
+    return all(hasattr(_kind(cache), "cut") for cache in leaves(caches))
+
+
+def cut(caches: Sequence[Any], length: int) -> None:
+    """Have caches that can be cut hold their first `length` tokens only."""
+    for cache in leaves(caches):
+        policy = _policy(cache, "a model that was read before")
+        assert isinstance(policy, CutPolicy), f"{type(policy).__name__} cannot be cut"
+        policy.cut(length)
+
+
+def _kind(cache: Any) -> type[CachePolicy] | None:
     kind = type(cache)
-    policy = POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
+    return POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
+
+
+def _policy(cache: Any, name: str) -> CachePolicy:
+    policy = _kind(cache)
     if policy is None:
         raise UnsupportedModelError(
-            f"{name} uses a {kind.__name__}, which this version cannot roll back exactly: "
+            f"{name} uses a {type(cache).__name__}, which this version cannot roll back exactly: "
             "decode it without a draft (drafter none)."
         )
     return policy(cache)  # type: ignore[call-arg]

@@ -8,6 +8,7 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, TokenTree, chain
 from mlx_spec.config import AcceptanceRule, SamplingParams
+from mlx_spec.decoding.cache.snapshot import Kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.row_softmax import sample
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -117,6 +118,19 @@ class Drafter(Protocol):
         """What it would propose now, for those who can tell at no cost. It is compared with what the target says, also
         where another drafter was asked."""
         return ()
+
+    def snapshot(self) -> Kept | None:
+        """What it has read of the text, for a later answer to `resume` with; None where it reads from the beginning."""
+        return None
+
+    def reach(self, kept: Kept | None, length: int) -> int:
+        """With how many of the first `length` tokens of that text it can begin, at most: all of them, as who kept
+        nothing reads them itself."""
+        return length
+
+    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+        """Begin behind `token_ids`, no more than it can `reach`. In the place of `prefill` for these."""
+        self.commit(token_ids, 0) if self.is_model else self.prefill(token_ids)
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""

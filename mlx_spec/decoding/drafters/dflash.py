@@ -1,17 +1,43 @@
 """A DFlash head as the drafter: a whole block of tokens by one pass over the target's states."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.rollback import cut
+from mlx_spec.decoding.cache.snapshot import Kept, Snapshot, restore, snapshot_of
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.dflash import DFlashHead
 
 _WAITING_TOKENS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a head has seen of a text: `held` in its caches, and `fused` `[n, hidden]` behind that."""
+
+    held: Snapshot | None
+    fused: tuple[mx.array, ...]
+
+    @property
+    def num_held(self) -> int:
+        """Tokens in the caches."""
+        return self.held.length if self.held else 0
+
+    @property
+    def length(self) -> int:
+        """Tokens in all."""
+        return self.num_held + sum(part.shape[0] for part in self.fused)
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        """All of them."""
+        return [*(self.held.arrays if self.held else ()), *self.fused]
 
 
 class DFlashDrafter(Reader, TreeDrafter):
@@ -41,6 +67,27 @@ class DFlashDrafter(Reader, TreeDrafter):
         self._num_waiting += len(token_ids)
         if self._num_waiting > _WAITING_TOKENS:
             self._fuse()
+
+    def snapshot(self) -> "Text":
+        """The text as the head sees it: in its caches, and fused."""
+        self._fuse()
+        held = self._caches[0].offset
+        return Text(snapshot_of(self._caches, held) if held else None, tuple(self._text))
+
+    def reach(self, kept: Kept | None, length: int) -> int:
+        """As far as the head has seen the text."""
+        return min(length, kept.length) if isinstance(kept, Text) else 0
+
+    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+        """See the first of `token_ids` in the caches, and the others fused."""
+        if not isinstance(kept, Text) or not token_ids:
+            return
+        held = min(kept.num_held, len(token_ids))
+        if kept.held is not None and held:
+            restore(kept.held, self._caches)
+            cut(self._caches, held)
+        self._text = [mx.concatenate(list(kept.fused))[: len(token_ids) - held]]
+        self._newest = token_ids[-1]
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """The prompt's states wait for the first proposal."""

@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import Grown, grow
@@ -29,6 +30,7 @@ class DraftModel(TreeDrafter):
         self._draw = draw
         self._confidence = Confidence(least_confidence)
         self._pending: list[int] = []
+        self._held = 0  # tokens of the text in the cache
         self._fed = 0
         self._grown: Grown | None = None
         self._drafted: list[mx.array] = []
@@ -38,12 +40,26 @@ class DraftModel(TreeDrafter):
         """Tokens of the text, beside the newest, that the next proposal has to read first."""
         return max(0, len(self._pending) - 1)
 
+    def snapshot(self) -> Snapshot | None:
+        """What its cache holds, where that can be cut to any length."""
+        return self._model.snapshot(self._held) if self._model.cuts_anywhere and self._held else None
+
+    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+        """Hold what is kept, and read the rest with the next proposal."""
+        held = min(kept.length, len(token_ids)) if isinstance(kept, Snapshot) else 0
+        if isinstance(kept, Snapshot) and held:
+            self._model.resume(kept, held)
+        self._held = held
+        self._pending.extend(token_ids[held:])
+
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         self._model.prefill(token_ids)
+        self._held += len(token_ids)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; lazily but for that."""
+        self._held += len(self._pending)
         self._pending = self._model.catch_up(self._pending)
         known = mx.array(self._pending, dtype=mx.int32)
         rows: list[mx.array] = []
@@ -68,6 +84,7 @@ class DraftModel(TreeDrafter):
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft:
         """Draft a tree: one pass a level."""
+        self._held += len(self._pending)
         self._pending = self._model.catch_up(self._pending)
         logits = self._model.score(mx.array(self._pending, dtype=mx.int32), kept=len(self._pending))[-1:]
         root = scores(self._draw.penalties.apply(self._fitted(logits)), self._draw.params)[0]
@@ -81,6 +98,7 @@ class DraftModel(TreeDrafter):
         kept = self._grown.kept(path)
         self._model.choose(kept)
         self._grown = None
+        self._held += len(kept)
         self._pending.extend(token_ids[len(kept) :])
 
     def _expand(self, token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
@@ -95,6 +113,7 @@ class DraftModel(TreeDrafter):
         kept = min(accepted, self._fed)
         self._model.forget(self._fed - kept)
         self._fed = 0
+        self._held += kept
         self._pending.extend(token_ids[kept:])
 
     def _fitted(self, logits: mx.array) -> mx.array:

@@ -1,6 +1,7 @@
 """An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import mlx.core as mx
@@ -8,6 +9,8 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.rollback import cut
+from mlx_spec.decoding.cache.snapshot import Kept, Snapshot, restore, snapshot_of
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import grow
@@ -19,6 +22,30 @@ PASS_TOKENS: Final = 256
 WAITING_TOKENS: Final = 2048
 """So many of the target's states may wait while nobody asks for a draft: to read one takes its time, to keep one takes
 more room than what the head keeps of it."""
+
+MARK_EVERY: Final = 64
+"""A later answer can begin at multiples of that many tokens: the smallest chunk in which prompts are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What a head has read: `held` pairs, the target's states of the `num_waiting` tokens behind those, and the state
+    before every `MARK_EVERY`-th token `[1, taps * hidden]`, by the token's place."""
+
+    held: Snapshot | None
+    waiting: tuple[mx.array, ...]
+    num_waiting: int
+    marks: dict[int, mx.array]
+
+    @property
+    def num_held(self) -> int:
+        """Pairs in the cache."""
+        return self.held.length if self.held else 0
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        """All of them."""
+        return [*(self.held.arrays if self.held else ()), *self.waiting, *self.marks.values()]
 
 
 class EagleDrafter(Reader, TreeDrafter):
@@ -37,6 +64,8 @@ class EagleDrafter(Reader, TreeDrafter):
         self._states: list[mx.array] = []  # the target's, of the newest tokens it has read
         self._after: list[int] = []  # those tokens
         self._newest = -1
+        self._num_read = 0
+        self._marks: dict[int, mx.array] = {}  # states before every so many tokens, for answers to come
         self._guessed = 0  # entries of the cache that no text stands behind
 
     @property
@@ -53,8 +82,41 @@ class EagleDrafter(Reader, TreeDrafter):
         """See `Reader.read`."""
         self._states.append(features)
         self._after.extend(token_ids)
+        before, self._num_read = self._num_read, self._num_read + len(token_ids)
+        if (mark := self._num_read // MARK_EVERY * MARK_EVERY) > before:
+            self._marks[mark] = mx.contiguous(features[mark - before - 1 : mark - before])
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
+
+    def snapshot(self) -> "Pairs":
+        """The pairs that were read, the states that wait, and a state now and then."""
+        cache = self._cache
+        held = None if cache.empty() else snapshot_of([cache], cache.offset - self._guessed)
+        return Pairs(held, tuple(self._states), len(self._after), dict(self._marks))
+
+    def reach(self, kept: Kept | None, length: int) -> int:
+        """A text can begin where the state before it is known."""
+        if not isinstance(kept, Pairs):
+            return 0
+        if kept.num_held < length <= kept.num_held + kept.num_waiting:
+            return length
+        return max((mark for mark in kept.marks if mark <= length), default=0)
+
+    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+        """Hold the pairs of `token_ids`; the state behind the last of them waits for the token that comes next."""
+        if not isinstance(kept, Pairs) or not token_ids:
+            return
+        length = len(token_ids)
+        held = min(kept.num_held, length - 1)
+        if kept.held is not None and held:
+            restore(kept.held, [self._cache])
+            cut([self._cache], held)
+        waits = kept.num_held < length
+        waiting = mx.concatenate(list(kept.waiting))[: length - held] if waits else kept.marks[length]
+        self._states, self._after = [waiting], list(token_ids[held:])
+        self._marks = {mark: state for mark, state in kept.marks.items() if mark <= length}
+        self._num_read = length
+        self._newest = token_ids[-1]
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Read what can be read of the prompt: the last state waits for the token that comes next."""

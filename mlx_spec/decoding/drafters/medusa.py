@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.snapshot import Kept
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -30,6 +31,9 @@ class MedusaDrafter(Reader, TreeDrafter):
     def read(self, features: mx.array, token_ids: Sequence[int]) -> None:
         """See `Reader.read`."""
         self._state = features[-1]
+
+    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+        """Nothing is kept of the text."""
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Nothing is kept of the text."""

@@ -1,0 +1,99 @@
+"""What earlier answers have read: the next one begins where the longest beginning of its prompt ends.
+
+A beginning is compared token by token. Who was asked last goes last where memory is short.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text that was read, and what was kept of it.
+
+    `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
+    length. `drafters` is what each drafter kept, by name.
+    """
+
+    token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]
+    points: tuple[Snapshot, ...]
+    cuts_anywhere: bool
+    drafters: Mapping[str, Kept | None] = field(default_factory=dict)
+
+    def common(self, token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
+        """How many tokens both texts begin with."""
+        count = min(len(self.token_ids), len(token_ids))
+        different = np.flatnonzero(self.token_ids[:count] != token_ids[:count])
+        return int(different[0]) if len(different) else count
+
+    def point(self, longest: int, step: int) -> tuple[Snapshot, int] | None:
+        """Where a text that has its first `longest` tokens from this one can begin, as far as possible: a snapshot and
+        how many tokens of it. Chunks begin at multiples of `step` from the first token, whether what stands before them
+        was read now or earlier: so the same passes are made."""
+        if self.cuts_anywhere:
+            length = min(longest, self.points[-1].length) // step * step
+            return (self.points[-1], length) if length else None
+        fitting = [point for point in self.points if point.length <= longest]
+        return (fitting[-1], fitting[-1].length) if fitting else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its arrays."""
+        kept = [*self.points, *(one for one in self.drafters.values() if one is not None)]
+        return sum(array.nbytes for one in kept for array in one.arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixStats:
+    """Prompts that began with something known, and those that did not; tokens that were not read again."""
+
+    hits: int = 0
+    misses: int = 0
+    cached_tokens: int = 0
+
+
+class Prefixes:
+    """The readings of one pair, as many as `capacity_bytes` hold; the newest is kept whatever its size.
+
+    Belongs to the thread that owns MLX; `stats` may be read from any.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._readings: list[Reading] = []  # the one used last at the end
+        self.stats = PrefixStats()
+
+    def find(self, prompt_ids: Sequence[int]) -> tuple[Reading, int] | None:
+        """The reading that has most in common with a prompt, and how many of its tokens it has. Never all of them: the
+        last one is scored with the first drafts."""
+        ids = np.asarray(prompt_ids[:-1], dtype=np.int32)
+        best = max(self._readings, key=lambda reading: reading.common(ids), default=None)
+        if best is None or (common := best.common(ids)) == 0:
+            return None
+        self._readings.remove(best)
+        self._readings.append(best)
+        return best, common
+
+    def keep(self, reading: Reading) -> None:
+        """Keep a reading in the place of those that it goes on from; forget the oldest where it gets too much."""
+        ids = reading.token_ids
+        self._readings = [old for old in self._readings if old.common(ids) < len(old.token_ids)]
+        self._readings.append(reading)
+        while len(self._readings) > 1 and self.size_bytes > self._capacity_bytes:
+            del self._readings[0]
+
+    def count(self, cached_tokens: int) -> None:
+        """Count a prompt of which so many tokens were known."""
+        hit = cached_tokens > 0
+        self.stats = PrefixStats(
+            self.stats.hits + hit, self.stats.misses + (not hit), self.stats.cached_tokens + cached_tokens
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """What all of it takes."""
+        return sum(reading.size_bytes for reading in self._readings)
