@@ -1,10 +1,10 @@
 """Chats that last: the sidebar, a search, alternatives, settings, the command list, larger text, and a problem."""
 
-from app.problem import Problem
+from app.chat.views.settings import ChatSettings
+from app.engine.problem import Problem
 from app.scenes.stage import Scene, Stage
-from app.views.chat_settings import ChatSettings
-from app.views.command_list import CommandList
-from app.views.preferences import Preferences
+from app.window.command_list import CommandList
+from app.window.preferences import Preferences
 
 NINE_BY_SIX = (900, 600)
 QUESTIONS = (

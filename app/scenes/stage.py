@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.theme import Choice
+from app.look.theme import Choice
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.views.main_window import MainWindow
+    from app.window.frame import MainWindow
 
 SIZE = (1280, 800)
 ANSWER_S = 300.0

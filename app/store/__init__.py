@@ -4,6 +4,6 @@
 """
 
 from app.store.records import AnswerRecord, Chat, Hit, Message, StoreError
-from app.store.store import Store
+from app.store.tables import Store
 
 __all__ = ["AnswerRecord", "Chat", "Hit", "Message", "Store", "StoreError"]

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from app.conversation import AnswerState, Attachment, Settings
-from app.protocol import Finished
+from app.engine.protocol import Finished
+from app.store.conversation import AnswerState, Attachment, Settings
 
 Role = Literal["user", "assistant"]
 

@@ -1,0 +1,230 @@
+"""The conversation as plain values: a tree of questions and answers, of which one path shows. Knows no Qt."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from app.engine.protocol import Finished, Round
+
+Lookahead = int | Literal["auto"]
+Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
+AcceptanceRule = Literal["coupled", "token", "block", "typical"]
+ALTERNATIVES = 3  # of the likeliest tokens in each place, for the tooltips
+AnswerState = Literal["waiting", "streaming", "finished", "stopped", "failed"]
+
+_Version = TypeVar("_Version")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the answers of a chat are made. `seed` None draws a new one for each; `drafter` "none" decodes plainly.
+
+    `system` is the system prompt, empty for none. `top_k` and `min_p` 0 and `top_p` 1 leave every token possible.
+    The rule of `acceptance` keeps the words where it is "coupled"; thresholds and a `tree` that are None are the
+    engine's own.
+    """
+
+    temperature: float = 0.7
+    lookahead: Lookahead = "auto"
+    drafter: Drafter = "auto"
+    seed: int | None = None
+    max_tokens: int = 1024
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    system: str = ""
+    acceptance: AcceptanceRule = "coupled"
+    acceptance_threshold: float | None = None
+    min_acceptance_ratio: float | None = None
+    tree: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A text that goes along with a question."""
+
+    name: str
+    text: str
+
+
+@dataclass(slots=True)
+class Versions(Generic[_Version]):
+    """Alternatives for one place of the conversation, oldest first, of which one shows."""
+
+    all: list[_Version] = field(default_factory=list)
+    index: int = 0
+
+    @property
+    def shown(self) -> _Version | None:
+        """The one that shows, None where there is none."""
+        return self.all[self.index] if self.all else None
+
+    def add(self, version: _Version) -> None:
+        """Add one and show it."""
+        self.all.append(version)
+        self.index = len(self.all) - 1
+
+    def step(self, by: int) -> bool:
+        """Show the one `by` places further; False where there is none."""
+        index = self.index + by
+        if not 0 <= index < len(self.all):
+            return False
+        self.index = index
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """One answer as it grows. `seed` is known from the start, so that a stopped answer can be asked again.
+
+    `rounds` is filled as the answer grows; of an answer from the store it is empty until it is asked for.
+    `num_rounds` of them are packed in the store, where its row is `key`, None while it has none.
+    """
+
+    seed: int
+    text: str = ""
+    state: AnswerState = "waiting"
+    rounds: list[Round] = field(default_factory=list)
+    finished: Finished | None = None
+    model: str = ""
+    num_rounds: int = 0
+    key: int | None = None
+    created_at: float = field(default_factory=time.time)
+    follow_ups: "Versions[Question]" = field(default_factory=lambda: Versions())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        return self.state in ("waiting", "streaming")
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the length limit ended it."""
+        return self.finished is not None and self.finished.finish_reason == "length"
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the model had more to say: it was cut, stopped or interrupted after its first words."""
+        return bool(self.text) and not self.is_open and (self.was_cut or self.state in ("stopped", "failed"))
+
+    @property
+    def has_rounds(self) -> bool:
+        """Whether rounds are here or in the store."""
+        return bool(self.rounds) or self.num_rounds > 0
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """One wording of a question, what was attached to it, and its answers."""
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    key: int | None = None
+    created_at: float = field(default_factory=time.time)
+    answers: Versions[Answer] = field(default_factory=lambda: Versions())
+
+    @property
+    def prompt(self) -> str:
+        """What the model reads: the attachments, each under its name, then the question."""
+        parts = [f'<file name="{one.name}">\n{one.text.rstrip()}\n</file>' for one in self.attachments]
+        return "\n\n".join([*parts, self.text] if self.text else parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question of the path that shows, and the answer of it that shows. `siblings` are the question's wordings."""
+
+    asked: Question
+    answer: Answer
+    siblings: Versions[Question] = field(default_factory=lambda: Versions())
+
+    @property
+    def question(self) -> str:
+        """The question's text."""
+        return self.asked.text
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A tree: each question follows an answer, or opens the conversation. The path of shown versions is its text."""
+
+    openings: Versions[Question] = field(default_factory=lambda: Versions())
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, Answer]]) -> "Conversation":
+        """A conversation without alternatives."""
+        conversation = cls()
+        for text, answer in pairs:
+            conversation.ask(Question(text), answer)
+        return conversation
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns of the path that shows, oldest first."""
+        turns, place = [], self.openings
+        while (question := place.shown) is not None and (answer := question.answers.shown) is not None:
+            turns.append(Turn(question, answer, place))
+            place = answer.follow_ups
+        return turns
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was asked."""
+        return not self.openings.all
+
+    def ask(self, question: Question, answer: Answer) -> Turn:
+        """Add a question and its coming answer at the path's end."""
+        turns = self.turns
+        return self.ask_at(turns[-1].answer.follow_ups if turns else self.openings, question, answer)
+
+    def ask_at(self, place: Versions[Question], question: Question, answer: Answer) -> Turn:
+        """Add a question among the wordings of `place`, which shows it from now on."""
+        place.add(question)
+        question.answers.add(answer)
+        return Turn(question, answer, place)
+
+    def messages(self) -> list[dict[str, str]]:
+        """The path as OpenAI's `messages`. Turns that brought no text are left out, but not the newest.
+
+        Where the newest answer has a text, it comes last: the model is to continue it.
+        """
+        messages: list[dict[str, str]] = []
+        turns = self.turns
+        for turn in turns:
+            if turn.answer.text or turn is turns[-1]:
+                messages.append({"role": "user", "content": turn.asked.prompt})
+            if turn.answer.text:
+                messages.append({"role": "assistant", "content": turn.answer.text})
+        return messages
+
+    def to_markdown(self) -> str:
+        """The path that shows, to be pasted elsewhere."""
+        parts = [f"**You**\n\n{turn.question}\n\n**Answer**\n\n{turn.answer.text.strip()}" for turn in self.turns]
+        return "\n\n---\n\n".join(parts) + ("\n" if parts else "")
+
+
+def build_request(messages: Sequence[dict[str, str]], model: str, settings: Settings, seed: int) -> dict[str, Any]:
+    """The body of `POST /v1/chat/completions`."""
+    speculation: dict[str, Any] = {"events": True, "alternatives": ALTERNATIVES, "lookahead": settings.lookahead}
+    if settings.drafter != "auto":  # else the engine's own choice, which it may have been started with
+        speculation["drafter"] = settings.drafter
+    if settings.acceptance != "coupled":
+        speculation["acceptance"] = settings.acceptance
+    for name in ("acceptance_threshold", "min_acceptance_ratio", "tree"):
+        if (value := getattr(settings, name)) is not None:
+            speculation[name] = value
+    system = [{"role": "system", "content": settings.system}] if settings.system.strip() else []
+    return {
+        "model": model,
+        "messages": [*system, *messages],
+        "stream": True,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+        "min_p": settings.min_p,
+        "repetition_penalty": 1.0,  # left out, it would be the model's own, which the window does not show
+        "seed": seed,
+        "max_tokens": settings.max_tokens,
+        "speculation": speculation,
+    }
