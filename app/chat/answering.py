@@ -10,8 +10,8 @@ from app.chat.recorder import ChatRecorder
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.protocol import Finished, Prefill, Round
-from app.speculation.trace import TraceViewModel
-from app.store.conversation import Answer, AnswerState
+from app.speculation import TraceViewModel
+from app.store import Answer, AnswerState
 
 PREFILL_PATIENCE_MS = 300
 

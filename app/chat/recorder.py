@@ -6,8 +6,8 @@ from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from app.engine.problem import Problem
 from app.engine.protocol import Round
-from app.store import Chat, Store, StoreError
-from app.store.conversation import Answer, Conversation, Question, Settings, Versions
+from app.engine.request import Settings
+from app.store import Answer, Chat, Conversation, Question, Store, StoreError, Versions
 
 RETRY_MS = 3_000
 PACKED_ROUNDS = 64

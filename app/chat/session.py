@@ -13,19 +13,20 @@ from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.engine.protocol import ProtocolError, Round, parse_round
-from app.speculation.trace import TraceViewModel
-from app.store import Chat, Store, StoreError
-from app.store.conversation import (
+from app.engine.request import Settings, build_request
+from app.speculation import TraceViewModel
+from app.store import (
     Answer,
     Attachment,
+    Chat,
     Conversation,
     Question,
-    Settings,
+    Store,
+    StoreError,
     Turn,
     Versions,
-    build_request,
+    conversation_of,
 )
-from app.store.tree import conversation_of
 
 SEED_RANGE = 2**31
 LOADED_ANSWERS = 8  # so many answers keep their rounds in memory; the others' are in the store

@@ -1,10 +1,14 @@
-"""What each drafter is called, and what it does in one line."""
+"""The drafters in words: what each is called and does, and why a round drafted as many tokens as it did."""
+
+import re
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
-from app.store.conversation import Drafter
+from app.engine.protocol import Round
+from app.engine.request import Drafter
 
 _CONTEXT = "Drafter"
+_TIMES = re.compile(r"(?<=\d)x(?= |$)")
 _ROWS: tuple[tuple[Drafter, str, str], ...] = (
     (
         "auto",
@@ -70,3 +74,10 @@ def name_of(told: str) -> str:
 def drafter_line(drafter: Drafter) -> str:
     """What it does, in one line."""
     return QCoreApplication.translate(_CONTEXT, next(line for one, _, line in _ROWS if one == drafter))
+
+
+def choice_words(one: Round) -> str:
+    """Who drafted a round and the reason for that many, or as much of that as the engine told."""
+    parts = [name_of(one.drafter)] if one.drafter else []
+    parts += [_TIMES.sub("×", one.reason)] if one.reason else []
+    return " · ".join(parts)

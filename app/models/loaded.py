@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from typing import Any, Protocol
 
 from PySide6.QtCore import QObject, Signal
 
@@ -10,9 +11,16 @@ from app.engine.network import EngineAddress
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.models.choice import BUILT_IN, Choice
-from app.store.memory import WindowMemory
 
 STARTER = Choice("SmolLM2-135M-Instruct", "starter draft", BUILT_IN)
+
+
+class Memory(Protocol):
+    """What is remembered of models from one run to the next; where, is the window's to know."""
+
+    models: str
+    races: dict[str, Any]
+    unload_after_min: int
 
 
 class LoadedModels(QObject):
@@ -27,7 +35,7 @@ class LoadedModels(QObject):
     failed = Signal(object)
 
     def __init__(
-        self, engine: EngineProcess, memory: WindowMemory, client: ModelsClient, parent: QObject | None = None
+        self, engine: EngineProcess, memory: Memory, client: ModelsClient, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._engine, self._memory, self._client = engine, memory, client

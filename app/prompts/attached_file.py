@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.store.conversation import Attachment
+from app.store import Attachment
 from prompt_files import Document
 
 LONG_PASTE_CHARS = 4000

@@ -10,7 +10,7 @@ from app.engine.problem import Problem
 from app.engine.token_counter import TokenCount, TokenCounter
 from app.prompts.attached_file import AttachedFile, attached, pasted
 from app.prompts.reader import Drop, FileReader
-from app.store.conversation import Attachment
+from app.store import Attachment
 from prompt_files import PromptFilesError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine.token_counter import TokenCount, TokenCounter
-from app.store.conversation import Attachment, Question
+from app.store import Attachment, Question
 
 PAUSE_MS = 250  # of typing, before the engine is asked
 Message = dict[str, str]

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.protocol import Finished
-from app.store.conversation import Settings, build_request
+from app.engine.request import Settings, build_request
 from prompt_files import PromptFile, PromptFilesError
 from prompt_files.results import Result
 

@@ -1,6 +1,6 @@
 """Chats that last: the sidebar, a search, alternatives, settings, the command list, larger text, and a problem."""
 
-from app.chat.views.settings import ChatSettings
+from app.chat.views import ChatSettings
 from app.engine.problem import Problem
 from app.scenes.stage import Scene, Stage
 from app.window.command_list import CommandList

@@ -1,6 +1,6 @@
 """The models' window as the engine fills it: known pairs, and what is installed on this machine."""
 
-from app.models.views.window import FIND, INSTALLED
+from app.models.views import FIND, INSTALLED
 from app.scenes.stage import Scene, Stage
 
 SEARCH_S = 60.0  # where no hub can be reached, that takes a while to be sure

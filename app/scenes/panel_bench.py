@@ -47,8 +47,8 @@ def measure(rate: int, seconds: float) -> tuple[float, dict[str, float]]:
     from PySide6.QtWidgets import QApplication
 
     from app.store import Store
-    from app.store.memory import WindowMemory
-    from app.window.assembly import build_window
+    from app.window.memory import WindowMemory
+    from app.window.workspace import build_window
 
     app = QApplication.instance() or QApplication([])
     app.setStyle("Fusion")
@@ -76,7 +76,7 @@ def stream(window: "MainWindow", rate: int, seconds: float) -> float:
     from PySide6.QtCore import QEventLoop
     from PySide6.QtWidgets import QApplication
 
-    from app.store.conversation import Answer, Question
+    from app.store import Answer, Question
 
     window.chat.start_over()
     answering = window.chat._answering

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from app.prompts.examples import prompts_folder
+from app.prompts import prompts_folder
 from app.scenes.stage import ANSWER_S, Scene, Stage
 from prompt_files import read_prompt
 

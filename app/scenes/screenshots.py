@@ -43,8 +43,8 @@ def draw(options: argparse.Namespace) -> None:
     from PySide6.QtWidgets import QApplication
 
     from app.store import Store
-    from app.store.memory import WindowMemory
-    from app.window.assembly import build_window
+    from app.window.memory import WindowMemory
+    from app.window.workspace import build_window
 
     app = QApplication([])
     app.setStyle("Fusion")

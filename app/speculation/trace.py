@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine.protocol import Finished, Round
 from app.speculation.tally import Tally
-from app.store.conversation import Answer
+from app.store import Answer
 
 PARKED_FROM_ROUNDS = 8  # fewer say little of an answer
 REPAINT_MS = 33  # thirty times a second is as often as anybody can see

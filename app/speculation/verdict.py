@@ -8,7 +8,6 @@ from PySide6.QtCore import QCoreApplication
 
 from app.engine.protocol import EmittedToken, Round
 from app.speculation.tally import Tally
-from app.store.conversation import Turn
 
 Rule = Literal["coupled", "token", "block", "typical"]
 NEAR_TIE = 1.1  # low precision decides between candidates whose probabilities differ by less than this factor
@@ -96,20 +95,6 @@ def first_difference(plain: Sequence[EmittedToken], ours: Sequence[EmittedToken]
         if left is None or right is None or _identity(left) != _identity(right):
             return Difference(place, left, right)
     return None
-
-
-def messages_before(turns: Sequence[Turn], turn: Turn) -> list[dict[str, str]]:
-    """The messages that `turn`'s question was asked with: what stood before it, and the question, unanswered."""
-    messages: list[dict[str, str]] = []
-    for one in turns:
-        messages.append({"role": "user", "content": one.asked.prompt})
-        if one.answer is turn.answer:
-            break
-        if one.answer.text:
-            messages.append({"role": "assistant", "content": one.answer.text})
-        else:
-            messages.pop()
-    return messages
 
 
 def _identity(token: EmittedToken) -> object:

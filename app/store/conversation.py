@@ -3,41 +3,13 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from app.engine.protocol import Finished, Round
 
-Lookahead = int | Literal["auto"]
-Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
-AcceptanceRule = Literal["coupled", "token", "block", "typical"]
-ALTERNATIVES = 3  # of the likeliest tokens in each place, for the tooltips
 AnswerState = Literal["waiting", "streaming", "finished", "stopped", "failed"]
 
 _Version = TypeVar("_Version")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the answers of a chat are made. `seed` None draws a new one for each; `drafter` "none" decodes plainly.
-
-    `system` is the system prompt, empty for none. `top_k` and `min_p` 0 and `top_p` 1 leave every token possible.
-    The rule of `acceptance` keeps the words where it is "coupled"; thresholds and a `tree` that are None are the
-    engine's own.
-    """
-
-    temperature: float = 0.7
-    lookahead: Lookahead = "auto"
-    drafter: Drafter = "auto"
-    seed: int | None = None
-    max_tokens: int = 1024
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    system: str = ""
-    acceptance: AcceptanceRule = "coupled"
-    acceptance_threshold: float | None = None
-    min_acceptance_ratio: float | None = None
-    tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,27 +176,15 @@ class Conversation:
         return "\n\n---\n\n".join(parts) + ("\n" if parts else "")
 
 
-def build_request(messages: Sequence[dict[str, str]], model: str, settings: Settings, seed: int) -> dict[str, Any]:
-    """The body of `POST /v1/chat/completions`."""
-    speculation: dict[str, Any] = {"events": True, "alternatives": ALTERNATIVES, "lookahead": settings.lookahead}
-    if settings.drafter != "auto":  # else the engine's own choice, which it may have been started with
-        speculation["drafter"] = settings.drafter
-    if settings.acceptance != "coupled":
-        speculation["acceptance"] = settings.acceptance
-    for name in ("acceptance_threshold", "min_acceptance_ratio", "tree"):
-        if (value := getattr(settings, name)) is not None:
-            speculation[name] = value
-    system = [{"role": "system", "content": settings.system}] if settings.system.strip() else []
-    return {
-        "model": model,
-        "messages": [*system, *messages],
-        "stream": True,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "min_p": settings.min_p,
-        "repetition_penalty": 1.0,  # left out, it would be the model's own, which the window does not show
-        "seed": seed,
-        "max_tokens": settings.max_tokens,
-        "speculation": speculation,
-    }
+def messages_before(turns: Sequence[Turn], turn: Turn) -> list[dict[str, str]]:
+    """The messages that `turn`'s question was asked with: what stood before it, and the question, unanswered."""
+    messages: list[dict[str, str]] = []
+    for one in turns:
+        messages.append({"role": "user", "content": one.asked.prompt})
+        if one.answer is turn.answer:
+            break
+        if one.answer.text:
+            messages.append({"role": "assistant", "content": one.answer.text})
+        else:
+            messages.pop()
+    return messages

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from app.engine.protocol import Finished
-from app.store.conversation import AnswerState, Attachment, Settings
+from app.engine.request import Settings
+from app.store.conversation import AnswerState, Attachment
 
 Role = Literal["user", "assistant"]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
 
+from app.engine.drafters import choice_words
 from app.engine.protocol import Alternative, DraftedToken, EmittedToken, Round
-from app.engine.round_words import choice_words
 from app.tokens.style import GHOST_NAME, TOKEN_STYLES, told
 
 

@@ -1,21 +1,16 @@
 """What the menus of a window do."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QMessageBox
 
-from app.chat.views.files import ChatFiles
-from app.chat.views.settings import ChatSettings
+from app.chat.views import ChatFiles, ChatSettings
 from app.look.typography import SCALES, scale
 from app.window.command_list import CommandList
-from app.window.menus import Menus
+from app.window.frame import MainWindow
 from app.window.preferences import Preferences
-
-if TYPE_CHECKING:
-    from app.window.frame import MainWindow
 
 translate = QCoreApplication.translate
 
@@ -34,17 +29,21 @@ _NEEDS_TURNS = (
 
 
 class WindowCommands:
-    """Fills the menus; every entry is also in the command list."""
+    """Belongs to a window, and fills its menus; every entry is also in the command list."""
 
-    def __init__(self, window: "MainWindow", new_window: Callable[[], object]) -> None:
+    def __init__(self, window: MainWindow, new_window: Callable[[], object]) -> None:
         self._window, self._chat, self._new_window = window, window.chat, new_window
-        self._files = ChatFiles(window)
-        self.menus = Menus(window)
+        self.menus = window.menus
+        self.files = ChatFiles(window.chat, window.chats, window.banner.show_problem, window)
         self._fill_file()
         self._fill_edit()
         self._fill_view()
         self._fill_chat()
         self._fill_help()
+        window.bar.details_chosen.connect(self.edit_chat_settings)
+        window.sidebar.export_chosen.connect(self.files.export)
+        window.state_shown.connect(self.show_state)
+        self.show_state()
 
     def show_state(self) -> None:
         """Enable what can be done now."""
@@ -63,10 +62,6 @@ class WindowCommands:
             self._chat.settings = dialog.settings
             self._window.bar.show_settings(dialog.settings)
 
-    def export(self, chat_ids: tuple[int, ...]) -> None:
-        """Write chats into a file."""
-        self._files.export(chat_ids)
-
     def _fill_file(self) -> None:
         window, keys = self._window, QKeySequence.StandardKey
         self.menus.add(
@@ -74,10 +69,10 @@ class WindowCommands:
             ("new", translate("Menus", "New Chat"), keys.New, self._chat.start_over),
             ("new-window", translate("Menus", "New Window"), "Ctrl+Shift+N", self._new_window),
             None,
-            ("import", translate("Menus", "Import Chats…"), None, self._files.load),
-            ("export", translate("Menus", "Export Chat…"), "Ctrl+Shift+S", lambda: self.export(self._open_ids())),
-            ("export-all", translate("Menus", "Export All Chats…"), None, lambda: self.export(())),
-            ("print", translate("Menus", "Print…"), keys.Print, self._files.print),
+            ("import", translate("Menus", "Import Chats…"), None, self.files.load),
+            ("export", translate("Menus", "Export Chat…"), "Ctrl+Shift+S", lambda: self.files.export(self._open_ids())),
+            ("export-all", translate("Menus", "Export All Chats…"), None, lambda: self.files.export(())),
+            ("print", translate("Menus", "Print…"), keys.Print, self.files.print),
             None,
             ("preferences", translate("Menus", "Settings…"), "Ctrl+,", self.show_preferences),
             ("close", translate("Menus", "Close Window"), "Ctrl+W", window.close),
@@ -111,6 +106,7 @@ class WindowCommands:
             ("panel", translate("Menus", "Show Lookahead Panel"), "Ctrl+3", bar.panel),
         ):
             action = self.menus.add_checkable(self.menus.view, key, text, shortcut)
+            action.setChecked(button.isChecked())
             action.toggled.connect(button.setChecked)
             button.toggled.connect(action.setChecked)
             if key == "sidebar":

@@ -11,7 +11,7 @@ from app.look.theme import Palette
 from app.look.typography import widened
 from app.look.widgets.arrangements import Arrangements
 from app.look.widgets.elided_label import ElidedLabel
-from app.speculation.trace import TraceViewModel
+from app.speculation import TraceViewModel
 
 # The unit, its short form for a narrow window, and what the figure means.
 _FIGURES = {

@@ -1,45 +1,43 @@
-"""A window: it puts the views together and connects them to the view models."""
+"""A window's frame: it puts the widgets of the rooms together and connects them to the view models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
-from app.chat.list import ChatListViewModel
-from app.chat.session import ChatViewModel
-from app.chat.views.conversation import COLUMN_PX, SCROLL_BAR_PX, ChatView
-from app.chat.views.find_bar import FindBar
-from app.chat.views.settings_bar import SettingsBar
-from app.chat.views.sidebar import Sidebar
+from app.chat import ChatListViewModel, ChatViewModel
+from app.chat.views import COLUMN_PX, SCROLL_BAR_PX, ChatView, FindBar, SettingsBar, Sidebar
 from app.engine.process import EngineProcess
+from app.engine.request import Settings
 from app.look import icons
 from app.look.stylesheet import build_stylesheet
 from app.look.theme import Choice, Palette, Theme
 from app.look.typography import body_font, widened
-from app.prompts.examples import ExamplePrompt
-from app.prompts.views.composer import Composer
-from app.prompts.views.welcome import Welcome
-from app.speculation.trace import TraceViewModel
-from app.speculation.views.panel import TracePanel
-from app.store.conversation import Answer, Settings, Turn
-from app.store.memory import WindowMemory
+from app.prompts import ExamplePrompt
+from app.prompts.views import Composer, Welcome
+from app.speculation import TraceViewModel
+from app.speculation.views import TracePanel
+from app.store import Answer, Turn
 from app.window.banner import Banner
-from app.window.commands import WindowCommands
 from app.window.footer import Footer
+from app.window.memory import WindowMemory
+from app.window.menus import Menus
 
 COLUMN_LEAST_PX = 460  # what the conversation keeps beside the panel
 SLIM_PX = 720  # in a window below this the list of chats would squeeze the text
 
 
 class MainWindow(QMainWindow):
-    """One window with one open chat.
+    """One window with one open chat. What its menus hold is brought by WindowCommands and by the desks.
 
     Signals:
+        state_shown: what can be done now may be another.
         closing: sent when it is closed, after its answer was stopped.
     """
 
+    state_shown = Signal()
     closing = Signal()
 
     def __init__(
@@ -51,7 +49,6 @@ class MainWindow(QMainWindow):
         examples: Sequence[ExamplePrompt],
         theme: Theme,
         memory: WindowMemory,
-        new_window: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()
         self.setWindowTitle("Lookahead")
@@ -69,8 +66,7 @@ class MainWindow(QMainWindow):
         self.footer = Footer(trace, palette)
         self._pages = QStackedWidget()
         self._build()
-        self.commands = WindowCommands(self, new_window)
-        self.menus = self.commands.menus
+        self.menus = Menus(self)
         self._connect()
         self._wear(palette)
         self.resize(1180, 780)
@@ -136,10 +132,8 @@ class MainWindow(QMainWindow):
         self.bar.settings_changed.connect(self._on_settings)
         self.bar.panel_toggled.connect(self._show_sides)
         self.bar.sidebar_toggled.connect(self._show_sides)
-        self.bar.details_chosen.connect(self.commands.edit_chat_settings)
         self.sidebar.chat_chosen.connect(self.chat.open_chat)
         self.sidebar.new_chosen.connect(self.chat.start_over)
-        self.sidebar.export_chosen.connect(self.commands.export)
         self.chats.problem_raised.connect(self.banner.show_problem)
         self.chats.changed.connect(self._on_chats_changed)
         self.banner.remedy_chosen.connect(self._on_remedy)
@@ -226,7 +220,7 @@ class MainWindow(QMainWindow):
         self.composer.set_state(can_send=chat.is_ready and self.composer.has_content, is_busy=chat.is_busy)
         self.footer.show_engine(self.engine.state, self.engine.message, chat.model, is_answering=chat.is_busy)
         self.chat_view.set_enabled_versions(chat.is_ready)
-        self.commands.show_state()
+        self.state_shown.emit()
 
     def _order_tabs(self) -> None:
         """What an answer brought comes after what stands above it, and before the composer."""

@@ -20,8 +20,8 @@ from app.look.theme import CHOICES, Theme
 from app.look.typography import SCALES, scale, scaled
 from app.look.widgets.choice_box import ChoiceBox
 from app.look.widgets.tick_box import TickBox
-from app.models.loaded import LoadedModels
-from app.store.memory import WindowMemory
+from app.models import LoadedModels
+from app.window.memory import WindowMemory
 
 UNLOAD_MINUTES = (0, 10, 30, 120)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
-from app.store.database import database_file
+from app.store import database_file
 
 CONNECT_MS = 500
 

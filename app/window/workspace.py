@@ -7,8 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
-from app.chat.list import ChatListViewModel
-from app.chat.session import ChatViewModel
+from app.chat import ChatListViewModel, ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.models_client import ModelsClient
 from app.engine.network import EngineAddress
@@ -16,17 +15,17 @@ from app.engine.problem import Problem
 from app.engine.process import EngineProcess
 from app.engine.remote import read_token
 from app.look.theme import Theme
-from app.models.library import ModelsViewModel
-from app.models.loaded import LoadedModels
-from app.prompts.examples import prompts_folder, read_examples
-from app.speculation.trace import TraceViewModel
+from app.models import LoadedModels, ModelsViewModel
+from app.prompts import prompts_folder, read_examples
+from app.speculation import TraceViewModel
 from app.store import Store, StoreError
-from app.store.memory import WindowMemory
 from app.window.application import Application
+from app.window.commands import WindowCommands
 from app.window.desks.models import ModelsDesk
 from app.window.desks.prompts import PromptDesk
 from app.window.desks.speculation import Speculation
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
 
 GATHER_MS = 60
 
@@ -89,11 +88,10 @@ class Workspace(QObject):
         client, trace = EngineClient(), TraceViewModel()
         chat = ChatViewModel(self.engine, client, trace, self.store)
         examples = read_examples(prompts_folder())
-        window = MainWindow(
-            self.engine, chat, self.chats, trace, examples, self.theme, self.memory, self._show_new_window
-        )
+        window = MainWindow(self.engine, chat, self.chats, trace, examples, self.theme, self.memory)
         for part in (client, trace, chat):
             part.setParent(window)
+        window.commands = WindowCommands(window, self._show_new_window)
         window.speculation = Speculation(window, self.engine, client, trace)
         window.desk = PromptDesk(window, self.engine, chat)
         window.models = ModelsDesk(window, self.engine, self.models, self.loaded)
@@ -169,3 +167,13 @@ class Workspace(QObject):
             self.models.client.stop()
             self.engine.stop()
             self.store.close()
+
+
+def build_window(
+    engine: EngineProcess | None = None, memory: WindowMemory | None = None, store: Store | None = None
+) -> MainWindow:
+    """The whole application with one window, its engine not yet started. The window owns the rest."""
+    workspace = Workspace(engine, memory, store)
+    window = workspace.new_window()
+    workspace.setParent(window)
+    return window

@@ -13,10 +13,10 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.process import EngineProcess, EngineState
 from app.store import Store
-from app.store.memory import WindowMemory
 from app.window.application import Application
-from app.window.assembly import build_window
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+from app.window.workspace import build_window
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 EngineFactory = Callable[..., EngineProcess]

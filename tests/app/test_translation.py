@@ -80,6 +80,7 @@ NOT_TOLD = re.compile(
     "JetBrains Mono|Noto Color|Lookahead engine|starter draft|mlx-spec models login|a race is under way"
 )
 """Markup, what only a log or a file has, what the model reads; names of fonts, of a draft, of a command."""
+SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|FROM|WHERE|ORDER BY|BEGIN IMMEDIATE|PRAGMA)\b")
 
 
 def sentences(source: str) -> list[str]:
@@ -90,7 +91,7 @@ def sentences(source: str) -> list[str]:
     found = []
     for node in ast.walk(tree):
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-        is_told = WORDS_APART.search(text) and not NOT_TOLD.search(text)
+        is_told = WORDS_APART.search(text) and not NOT_TOLD.search(text) and not SQL.search(text)
         if is_told and not any(_is_settled(one) for one in _chain(node, above)):
             found.append(f"{node.lineno}: {text}")
     return found

@@ -12,7 +12,7 @@ from app.chat.views.question import QuestionView
 from app.engine.protocol import Prefill
 from app.look import icons
 from app.look.theme import Palette
-from app.store.conversation import Answer, Turn
+from app.store import Answer, Turn
 
 COLUMN_PX = 740
 SCROLL_BAR_PX = 10  # as wide as the style sheet makes it

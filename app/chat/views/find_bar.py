@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButto
 
 from app.look import icons
 from app.look.theme import Palette
-from app.store.conversation import Turn
+from app.store import Turn
 
 
 class FindBar(QFrame):

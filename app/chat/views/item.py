@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QStyleOptionViewItem
 
 from app.look.typography import SMALL_PX, body_font
 from app.look.widgets.list_line import TITLE_PX, Index, LineDelegate, line_height
-from app.store.search import CLOSE, OPEN
+from app.store import CLOSE, OPEN
 
 CHAT = Qt.ItemDataRole.UserRole
 SNIPPET = Qt.ItemDataRole.UserRole + 1

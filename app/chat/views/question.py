@@ -11,7 +11,7 @@ from app.chat.views.version_stepper import VersionStepper
 from app.look import icons
 from app.look.theme import Palette
 from app.look.typography import LINE_PX, scaled
-from app.store.conversation import Turn
+from app.store import Turn
 
 PADDING_PX, PADDING_ABOVE_PX = 15, 9  # as the style sheet has them
 SLACK_PX = 2  # a label wraps a hair earlier than its font metrics say

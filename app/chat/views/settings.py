@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.engine.request import Settings
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.look.widgets.choice_box import ChoiceBox
-from app.store.conversation import Settings
-from app.store.presets import PresetTable
+from app.store import PresetTable
 
 
 class ChatSettings(QDialog):

@@ -8,13 +8,13 @@ from PySide6.QtGui import QRegularExpressionValidator, QResizeEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from app.engine.drafters import EVERYWHERE, drafter_name
+from app.engine.request import Drafter, Lookahead, Settings
 from app.look import icons
 from app.look.theme import Palette
 from app.look.typography import scaled, widened
 from app.look.widgets.arrangements import Arrangements
 from app.look.widgets.choice_box import ChoiceBox
 from app.look.widgets.elided_label import ElidedLabel
-from app.store.conversation import Drafter, Lookahead, Settings
 
 MAX_LOOKAHEAD = 32
 MAX_SEED_DIGITS = 10

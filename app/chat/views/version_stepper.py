@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from app.look import icons
 from app.look.theme import Palette
-from app.store.conversation import Answer, Question, Versions
+from app.store import Answer, Question, Versions
 
 SIDE_PX = 22
 

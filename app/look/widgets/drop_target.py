@@ -1,10 +1,10 @@
 """Lets files be dropped anywhere on a window."""
 
-from PySide6.QtCore import QEvent, QObject, Signal
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, QMimeData, QObject, Signal
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
-
-from app.prompts.views.field import local_paths
 
 
 class DropTarget(QObject):
@@ -39,3 +39,8 @@ class DropTarget(QObject):
                 self.dropped.emit(paths)
             return True
         return super().eventFilter(watched, event)
+
+
+def local_paths(source: QMimeData) -> list[Path]:
+    """The files that are dragged or pasted, each once."""
+    return list(dict.fromkeys(Path(url.toLocalFile()) for url in source.urls() if url.isLocalFile()))

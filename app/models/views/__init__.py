@@ -1,1 +1,6 @@
 """The models' window."""
+
+from app.models.views.list import installed_entry
+from app.models.views.window import FIND, INSTALLED, ModelsWindow
+
+__all__ = ["FIND", "INSTALLED", "ModelsWindow", "installed_entry"]

@@ -13,7 +13,7 @@ from app.prompts.attached_file import AttachedFile
 from app.prompts.views.chips import ChipRow
 from app.prompts.views.context_meter import ContextMeter
 from app.prompts.views.field import ComposerField
-from app.store.conversation import Attachment
+from app.store import Attachment
 
 
 class Composer(QFrame):

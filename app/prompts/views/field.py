@@ -1,11 +1,10 @@
 """The field in which one writes: it grows, Enter sends, up brings back; files and long pastes go elsewhere."""
 
-from pathlib import Path
-
 from PySide6.QtCore import QEvent, QMimeData, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QFocusEvent, QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
+from app.look.widgets.drop_target import local_paths
 from app.prompts.attached_file import is_long_paste
 from app.prompts.history import ComposerHistory
 
@@ -122,8 +121,3 @@ class ComposerField(QPlainTextEdit):
         """Take it."""
         super().dropEvent(event)
         self.hovered_with_files.emit(False)
-
-
-def local_paths(source: QMimeData) -> list[Path]:
-    """The files that are dragged or pasted, each once."""
-    return list(dict.fromkeys(Path(url.toLocalFile()) for url in source.urls() if url.isLocalFile()))

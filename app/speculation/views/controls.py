@@ -7,10 +7,10 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from app.engine.drafters import EVERYWHERE, drafter_line, drafter_name, in_order
+from app.engine.request import Drafter, Settings
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.look.widgets.choice_box import ChoiceBox
-from app.store.conversation import Drafter, Settings
 
 MAX_LOOKAHEAD = 32
 DEFAULT_THRESHOLD = 0.5

@@ -4,14 +4,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from app.engine.drafters import choice_words
 from app.engine.protocol import DraftedToken, Round
-from app.engine.round_words import choice_words
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.look.widgets.flow_text import FlowText
 from app.speculation.tally import in_reading_order
-from app.tokens.style import ghost_format, token_format
-from app.tokens.tooltip import visible_text
+from app.tokens import ghost_format, token_format, visible_text
 
 LINE_PX = 26
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Signal
 from PySide6.QtGui import QDropEvent
@@ -11,18 +10,11 @@ from PySide6.QtWidgets import QWidget
 
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
-from app.models.choice import Choice, Entry
-from app.models.importing import ModelImport, is_model_path
-from app.models.library import ModelsViewModel
-from app.models.loaded import LoadedModels
-from app.models.trial import PairRace
-from app.models.views.list import installed_entry
-from app.models.views.window import ModelsWindow
-from app.prompts.views.field import local_paths
-from app.speculation.verdict import Verdict
-
-if TYPE_CHECKING:
-    from app.window.frame import MainWindow
+from app.look.widgets.drop_target import local_paths
+from app.models import Choice, Entry, LoadedModels, ModelImport, ModelsViewModel, PairRace, is_model_path
+from app.models.views import ModelsWindow, installed_entry
+from app.speculation import Verdict
+from app.window.frame import MainWindow
 
 _PERCENT = re.compile(r"(\d+)\s?%")
 
@@ -55,7 +47,7 @@ class ModelsDesk(QObject):
     """Belongs to a window; what it shows is shared by all. Its window is made when it is first wanted."""
 
     def __init__(
-        self, window: "MainWindow", engine: EngineProcess, models: ModelsViewModel, loaded: LoadedModels
+        self, window: MainWindow, engine: EngineProcess, models: ModelsViewModel, loaded: LoadedModels
     ) -> None:
         super().__init__(window)
         self._window, self._engine, self._models, self.loaded = window, engine, models, loaded

@@ -2,29 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox
 
-from app.chat.session import ChatViewModel
+from app.chat import ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.engine.token_counter import TokenCount, TokenCounter
 from app.look.widgets.drop_target import DropTarget
-from app.prompts.attached_file import told_size
-from app.prompts.attachments import AttachmentsViewModel
-from app.prompts.context import ContextViewModel, Message, next_messages
-from app.prompts.queue import QueueViewModel, settings_of
-from app.prompts.views.form import PromptForm
-from app.prompts.views.queue_window import QueueWindow
-from app.prompts.views.text_dialog import TextDialog, file_dialog
+from app.prompts import (
+    AttachmentsViewModel,
+    ContextViewModel,
+    Message,
+    QueueViewModel,
+    next_messages,
+    settings_of,
+    told_size,
+)
+from app.prompts.views import PromptForm, QueueWindow, TextDialog, file_dialog
+from app.window.frame import MainWindow
 from prompt_files import PromptFile, is_prompt_file
 from prompt_files.folder import MAX_FILES, FolderListing
-
-if TYPE_CHECKING:
-    from app.window.frame import MainWindow
 
 UNCHECKED_CHARS = 2000  # so short a question is sent without asking the engine how long it is
 
@@ -32,7 +32,7 @@ UNCHECKED_CHARS = 2000  # so short a question is sent without asking the engine 
 class PromptDesk(QObject):
     """Belongs to a window. Dialogs are shown, never waited for, so that nothing stands still behind them."""
 
-    def __init__(self, window: "MainWindow", engine: EngineProcess, chat: ChatViewModel) -> None:
+    def __init__(self, window: MainWindow, engine: EngineProcess, chat: ChatViewModel) -> None:
         super().__init__(window)
         self._window, self._engine, self._chat, self._composer = window, engine, chat, window.composer
         self.dialog: QDialog | None = None

@@ -5,20 +5,17 @@ from pathlib import Path
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QObject
 from PySide6.QtWidgets import QFileDialog
 
-from app.chat.steering import SteeringViewModel
+from app.chat import SteeringViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.engine.protocol import Round
+from app.engine.request import build_request
 from app.engine.speculation_client import SpeculationClient
-from app.speculation.export import rounds_to_csv, rounds_to_json
-from app.speculation.race import RaceViewModel
-from app.speculation.trace import TraceViewModel
-from app.speculation.verdict import messages_before
-from app.speculation.views.charts.picture import save_picture
-from app.speculation.views.race_window import RaceWindow
-from app.store.conversation import Answer, build_request
-from app.tokens.view import TokensView
+from app.speculation import RaceViewModel, TraceViewModel, rounds_to_csv, rounds_to_json
+from app.speculation.views import RaceWindow, save_picture
+from app.store import Answer, messages_before
+from app.tokens import TokensView
 from app.window.frame import MainWindow
 
 FILTERS = QT_TRANSLATE_NOOP(

@@ -7,8 +7,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.chat.views.conversation import FIRST_TURNS, PAGE_TURNS
+from app.engine.request import Settings
 from app.store import Store
-from app.store.conversation import Settings
 from app.window.frame import MainWindow
 
 NUM_TURNS = 5_000

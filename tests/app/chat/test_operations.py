@@ -11,9 +11,10 @@ from app.chat.session import LOADED_ANSWERS, ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess
+from app.engine.request import Settings
 from app.speculation.trace import TraceViewModel
 from app.store import Store
-from app.store.conversation import Answer, Attachment, Settings
+from app.store.conversation import Answer, Attachment
 from app.store.exchange import export_chats, import_chats
 from app.store.tree import conversation_of
 from tests.app.stand_in import ANSWER

@@ -12,8 +12,9 @@ from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineState
 from app.engine.protocol import DraftedToken, EmittedToken, Finished, Round
+from app.engine.request import Settings
 from app.speculation.trace import TraceViewModel
-from app.store.conversation import Answer, Settings
+from app.store.conversation import Answer
 from tests.app.conftest import EngineFactory
 from tests.app.stand_in import ANSWER
 

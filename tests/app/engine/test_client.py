@@ -11,7 +11,7 @@ from app.engine.network import EngineAddress
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess
 from app.engine.protocol import Finished, Prefill, Round
-from app.store.conversation import Settings, build_request
+from app.engine.request import Settings, build_request
 from tests.app.stand_in import ANSWER, rounds
 
 

@@ -95,7 +95,7 @@ WINDOW = f"""
 import signal, sys
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
-from app.window.assembly import build_window
+from app.window.workspace import build_window
 from app.engine.process import EngineProcess
 app = QApplication([])
 window = build_window(EngineProcess(lambda port, pid: [sys.executable, "-S", {str(STAND_IN)!r}, str(port)]))

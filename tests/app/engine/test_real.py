@@ -16,10 +16,11 @@ from app.chat.session import ChatViewModel
 from app.chat.steering import NEXT_ROUND, SteeringViewModel
 from app.engine.client import EngineClient
 from app.engine.process import EngineProcess
+from app.engine.request import Settings, build_request
 from app.engine.speculation_client import SpeculationClient
 from app.speculation.race import RaceViewModel
 from app.speculation.trace import TraceViewModel
-from app.store.conversation import Answer, Settings, build_request
+from app.store.conversation import Answer
 
 ROOT = Path(__file__).parents[3]
 START_MS = 30_000

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 from app.engine.process import EngineProcess
 from app.store import Store
-from app.store.memory import WindowMemory
-from app.window.assembly import build_window
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+from app.window.workspace import build_window
 from mlx_spec.models.gguf import import_gguf
 from tests.hub.contents import HubFile, HubModel, folder_model, heavy_model, hub_file
 from tests.hub.loopback import LoopbackHub, serving

@@ -15,10 +15,10 @@ from app.engine.process import EngineProcess
 from app.prompts.views.form import PromptForm
 from app.prompts.views.text_dialog import TextDialog
 from app.store import Store
-from app.store.memory import WindowMemory
 from app.window.application import Application
-from app.window.assembly import build_window
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+from app.window.workspace import build_window
 from tests.prompt_files.pdfs import pdf
 
 ROOT = Path(__file__).parents[3]

@@ -16,11 +16,11 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.client import EngineClient
 from app.engine.process import EngineProcess, EngineState
+from app.engine.request import Settings
 from app.prompts.queue import QueueViewModel
 from app.prompts.views.form import PromptForm, common_variables
 from app.prompts.views.queue_table import COLUMNS, QueueTable
 from app.prompts.views.queue_window import QueueWindow
-from app.store.conversation import Settings
 from app.window.frame import MainWindow
 from prompt_files import PromptFile, parse_prompt
 from tests.app.stand_in import ANSWER

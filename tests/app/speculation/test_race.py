@@ -7,9 +7,10 @@ from pytestqt.qtbot import QtBot
 from app.engine.client import EngineClient
 from app.engine.process import EngineProcess
 from app.engine.protocol import EmittedToken, Round
+from app.engine.request import build_request
 from app.speculation.race import RaceViewModel
-from app.speculation.verdict import judge, messages_before
-from app.store.conversation import Answer, Conversation, Question, build_request
+from app.speculation.verdict import judge
+from app.store.conversation import Answer, Conversation, Question, messages_before
 from app.window.frame import MainWindow
 from tests.app.stand_in import ANSWER
 from tests.app.window.test_frame import ask
@@ -69,7 +70,7 @@ def test_both_sides_ask_for_the_same_but_the_drafter(engine: EngineProcess, qtbo
     original = client.ask
     client.ask = lambda body: (bodies.append(body), original(body))[1]
     race = RaceViewModel(client)
-    from app.store.conversation import Settings
+    from app.engine.request import Settings
 
     body = build_request([{"role": "user", "content": "hello"}], "stand-in", Settings(drafter="none"), 42)
     with qtbot.waitSignal(race.decided, timeout=20_000):

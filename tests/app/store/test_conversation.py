@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.store.conversation import ALTERNATIVES, Answer, Conversation, Drafter, Lookahead, Settings, build_request
+from app.engine.request import ALTERNATIVES, Drafter, Lookahead, Settings, build_request
+from app.store.conversation import Answer, Conversation
 from mlx_spec.models import sampling_defaults
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.engine.request import Settings
 from app.store import Store, StoreError
-from app.store.conversation import Settings
 from app.store.migrations import MIGRATIONS, migrate
 from app.store.tree import conversation_of
 from tests.app.store.test_store import add_turn

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.engine.protocol import Finished, parse_round
+from app.engine.request import Settings
 from app.store import Chat, Store
-from app.store.conversation import Attachment, Settings
+from app.store.conversation import Attachment
 from app.store.messages import pack
 from app.store.search import CLOSE, OPEN
 from app.store.tree import conversation_of

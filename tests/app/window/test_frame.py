@@ -22,8 +22,8 @@ from pytestqt.qtbot import QtBot
 from app.chat.views.answer.view import TOKENS
 from app.engine.process import EngineState
 from app.look.theme import DARK
-from app.store.memory import WindowMemory
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
 from tests.app.stand_in import ANSWER
 
 CONTROLS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTextEdit, QPlainTextEdit)
@@ -52,7 +52,7 @@ def test_enter_sends_and_shift_enter_breaks_the_line(window: MainWindow, qtbot: 
 
 
 def test_nothing_is_sent_while_the_engine_starts(make_engine, qtbot: QtBot, tmp_path: Path) -> None:
-    from app.window.assembly import build_window
+    from app.window.workspace import build_window
 
     window = build_window(make_engine(), WindowMemory(tmp_path / "w.ini"))
     qtbot.addWidget(window)

@@ -9,12 +9,11 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.chat.views.answer.reasoning import ReasoningView
-from app.chat.views.files import ChatFiles
 from app.chat.views.settings import ChatSettings
 from app.engine.network import EngineAddress
 from app.engine.process import EngineState
+from app.engine.request import Settings
 from app.look.theme import DARK, LIGHT, LIGHT_HIGH
-from app.store.conversation import Settings
 from app.window.command_list import CommandList
 from app.window.frame import MainWindow
 from app.window.preferences import Preferences
@@ -226,18 +225,18 @@ class TestFiles:
     @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b'{"lookahead_chats": 99, "chats": []}'])
     def test_a_file_that_cannot_be_read_is_told(self, window: MainWindow, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "bad.json").write_bytes(content)
-        ChatFiles(window).read(tmp_path / "bad.json")
+        window.commands.files.read(tmp_path / "bad.json")
         assert window.banner.problem.title == "“bad.json” could not be imported."
         assert window.banner.problem.advice or window.banner.problem.details
         assert window.sidebar.titles() == []
 
     def test_a_place_that_cannot_be_written_is_told(self, window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
         ask(window, qtbot)
-        ChatFiles(window).write(tmp_path / "missing" / "chat.md", ())
+        window.commands.files.write(tmp_path / "missing" / "chat.md", ())
         assert "could not be exported" in window.banner.problem.title
 
     def test_the_printed_chat_has_every_word(self, window: MainWindow, qtbot: QtBot) -> None:
         ask(window, qtbot)
-        text = ChatFiles(window).document().toPlainText()
+        text = window.commands.files.document().toPlainText()
         assert text.startswith("hello\nYou\nhello\nstand-in\nSpeculative decoding")
         assert "passes" in text

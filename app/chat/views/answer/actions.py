@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from app.chat.views.version_stepper import VersionStepper
 from app.look import icons
 from app.look.theme import Palette
-from app.store.conversation import Answer, Versions
+from app.store import Answer, Versions
 
 
 class AnswerActions(QWidget):

@@ -15,9 +15,8 @@ from app.engine.protocol import Prefill
 from app.look.theme import Palette
 from app.look.widgets.segmented import Segmented
 from app.render.reasoning import split_reasoning
-from app.store.conversation import Answer, Turn
-from app.tokens.page import TokensPage
-from app.tokens.view import TokensView
+from app.store import Answer, Turn
+from app.tokens import TokensPage, TokensView
 
 REPAINT_MS = 33
 IDLE_SHARE = 4  # after a repaint the window rests four times as long as that took
