@@ -17,14 +17,14 @@ from app.store.database import database_file
 from app.store.exchange import FORMS, export_chats, import_chats
 from app.store.presets import PresetTable
 from app.store.records import AnswerRecord, Chat, Hit, Message, StoreError
-from app.store.search import CLOSE, OPEN
+from app.store.search import MATCH_END, MATCH_START
 from app.store.tables import Store
 from app.store.tree import conversation_of
 
 __all__ = [
-    "CLOSE",
     "FORMS",
-    "OPEN",
+    "MATCH_END",
+    "MATCH_START",
     "Answer",
     "AnswerRecord",
     "AnswerState",

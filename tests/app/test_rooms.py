@@ -1,4 +1,4 @@
-"""The window's rooms stay rooms: few at the root, none crowded, and no name said twice. import-linter holds the walls."""
+"""The rooms of the window stay rooms: few at the root, none crowded, no name said twice. import-linter holds the walls."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QStyleOptionViewItem
 
 from app.look.typography import SMALL_PX, body_font
 from app.look.widgets.list_line import TITLE_PX, Index, LineDelegate, line_height
-from app.store import CLOSE, OPEN
+from app.store import MATCH_END, MATCH_START
 
 CHAT = Qt.ItemDataRole.UserRole
 SNIPPET = Qt.ItemDataRole.UserRole + 1
@@ -44,9 +44,9 @@ class ChatDelegate(LineDelegate):
 
     def _draw_snippet(self, painter: QPainter, rect: QRect, snippet: str) -> None:
         """The found words are bold: colour alone would not tell."""
-        start = max(0, snippet.find(OPEN) - 12)
+        start = max(0, snippet.find(MATCH_START) - 12)
         shown = ("…" if start else "") + snippet[start:]
-        markup = shown.replace("&", "&amp;").replace("<", "&lt;").replace(OPEN, "<b>").replace(CLOSE, "</b>")
+        markup = shown.replace("&", "&amp;").replace("<", "&lt;").replace(MATCH_START, "<b>").replace(MATCH_END, "</b>")
         document = QTextDocument()
         document.setDefaultFont(body_font(SMALL_PX))
         document.setDocumentMargin(0)
