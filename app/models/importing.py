@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QProcess, Signal
+from PySide6.QtCore import QObject, Signal
 
-from app.engine.command import command_process, complaint, give_up
+from app.engine.command import CommandProcess
 
 Command = Callable[[str], Sequence[str]]
 
@@ -39,7 +39,9 @@ class ModelImport(QObject):
         self._command = command
         self._waiting: list[Path] = []
         self._path: Path | None = None
-        self._process: QProcess | None = None
+        self._process = CommandProcess(self)
+        self._process.ended.connect(self._on_ended)
+        self._process.unstarted.connect(self._on_unstarted)
 
     @property
     def path(self) -> Path | None:
@@ -49,41 +51,33 @@ class ModelImport(QObject):
     def add(self, paths: Sequence[Path]) -> None:
         """Import these, after those before them."""
         self._waiting += paths
-        if self._process is None:
+        if self._path is None:
             self._next()
 
     def stop(self) -> None:
         """Give up; what is half imported is swept away by the next import."""
         self._waiting.clear()
-        process, self._process, self._path = self._process, None, None
-        if process is not None:
-            give_up(process, self._on_finished, self._on_error)
+        self._path = None
+        self._process.stop()
 
     def _next(self) -> None:
         if not self._waiting:
             return
         self._path = self._waiting.pop(0)
-        process = self._process = command_process(self, self._on_finished, self._on_error)
         self.started.emit(self._path)
-        program, *arguments = self._command(str(self._path))
-        process.start(program, arguments)
+        self._process.start(self._command(str(self._path)))
 
-    def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
-        process, path = self._process, self._path
-        if process is None or path is None:
-            return
-        is_good = status == QProcess.ExitStatus.NormalExit and code == 0
-        why = complaint(process) or self.tr("it ended without a word")
-        good = self.tr("{} is imported.") if path.is_file() else self.tr("{} can be loaded; it stays where it is.")
-        self._end(path, is_good, good.format(path.name) if is_good else why)
+    def _on_ended(self, is_good: bool, said: str, why: str) -> None:
+        good = (
+            self.tr("{} is imported.") if self._path.is_file() else self.tr("{} can be loaded; it stays where it is.")
+        )
+        self._end(is_good, good.format(self._path.name) if is_good else why)
 
-    def _on_error(self, error: QProcess.ProcessError) -> None:
-        if error == QProcess.ProcessError.FailedToStart and self._process is not None and self._path is not None:
-            self._end(self._path, False, self._process.errorString())
+    def _on_unstarted(self, why: str) -> None:
+        self._end(False, why)
 
-    def _end(self, path: Path, is_good: bool, words: str) -> None:
-        process, self._process, self._path = self._process, None, None
-        if process is not None:
-            process.deleteLater()
+    def _end(self, is_good: bool, words: str) -> None:
+        path, self._path = self._path, None
         self.finished.emit(path, is_good, words)
-        self._next()
+        if self._path is None:  # whoever heard of it may have begun the next
+            self._next()

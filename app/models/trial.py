@@ -4,9 +4,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QObject, QProcess, Signal
+from PySide6.QtCore import QObject, Signal
 
-from app.engine.command import command_process, complaint, give_up
+from app.engine.command import CommandProcess
 from app.models.choice import Choice
 
 Command = Callable[[Choice], Sequence[str]]
@@ -30,45 +30,36 @@ class PairRace(QObject):
     def __init__(self, command: Command = race_command, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._command = command
-        self._process: QProcess | None = None
+        self._process = CommandProcess(self)
+        self._process.ended.connect(self._on_ended)
+        self._process.unstarted.connect(self._on_unstarted)
         self.choice: Choice | None = None
         """What races now."""
 
     def start(self, choice: Choice) -> None:
         """Begin; nothing may race already."""
-        assert self._process is None, "a race is under way"
         self.choice = choice
-        process = self._process = command_process(self, self._on_finished, self._on_error)
-        program, *arguments = self._command(choice)
-        process.start(program, arguments)
+        self._process.start(self._command(choice))
 
     def stop(self) -> None:
         """Give up; nothing is remembered."""
-        process, self._process, self.choice = self._process, None, None
-        if process is not None:
-            give_up(process, self._on_finished, self._on_error)
+        self.choice = None
+        self._process.stop()
 
-    def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
-        if self._process is None:
-            return
+    def _on_ended(self, is_good: bool, said: str, why: str) -> None:
         try:
-            told = json.loads(bytes(self._process.readAllStandardOutput().data()))
+            told = json.loads(said)
             ratio, same = float(told["ratio"]), told["same_words"] is True
         except (ValueError, KeyError, TypeError):
-            why = complaint(self._process) or self.tr("it ended without a word")
             self._end(None, self.tr("The race could not be run: {}").format(why))
             return
         words = self.tr("{:.2f}× plain decoding, with the same words.")
         other = self.tr("{:.2f}× plain decoding; not all words were the same, at a near-tie.")
         self._end(ratio, (words if same else other).format(ratio))
 
-    def _on_error(self, error: QProcess.ProcessError) -> None:
-        if error == QProcess.ProcessError.FailedToStart and self._process is not None:
-            self._end(None, self._process.errorString())
+    def _on_unstarted(self, why: str) -> None:
+        self._end(None, why)
 
     def _end(self, ratio: float | None, words: str) -> None:
-        process, self._process = self._process, None
         choice, self.choice = self.choice, None
-        if process is not None:
-            process.deleteLater()
         self.finished.emit(choice, ratio, words)

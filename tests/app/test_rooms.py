@@ -1,4 +1,4 @@
-"""The rooms of the window stay rooms: few at the root, none crowded, no name said twice. import-linter holds the walls."""
+"""The rooms of the window stay rooms: few at the root, none crowded, no name said twice. Walls are import-linter's."""
 
 from pathlib import Path
 

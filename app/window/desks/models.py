@@ -69,8 +69,6 @@ class ModelsDesk(QObject):
         models.stock_changed.connect(self._on_stock)
         window.speculation.race.decided.connect(self._on_race)
         self.races.finished.connect(self._on_tried)
-        window.closing.connect(self.imports.stop)
-        window.closing.connect(self.races.stop)
         window.theme.changed.connect(lambda palette: self._models_window and self._models_window.wear(palette))
         menus = window.menus
         menus.add(menus.file, None, ("models", self.tr("Models…"), "Ctrl+Shift+L", self.show))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PySide6.QtCore import QObject, QProcess
+from PySide6.QtCore import QProcess
 from pytestqt.qtbot import QtBot
 
-from app.engine import command as command_process
-from app.engine.command import give_up
+from app.engine import command
+from app.engine.command import CommandProcess
 
 SWEEPING = """
 import os, signal, sys, threading
@@ -29,16 +29,17 @@ def test_who_is_given_up_may_sweep_up_and_is_killed_only_where_that_does_not_hel
     kind: str, swept: bool, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kind == "deaf":
-        monkeypatch.setattr(command_process, "TERMINATE_MS", 100)
+        monkeypatch.setattr(command, "TERMINATE_MS", 100)
     told: list[object] = []
 
     def heard(*of: object) -> None:
         told.append(of)
 
-    parent, mark = QObject(), tmp_path / "mark"
-    process: QProcess = command_process.command_process(parent, heard, heard)
-    process.start(sys.executable, ["-c", SWEEPING, str(mark), kind])
-    said = bytearray()
+    running, mark = CommandProcess(), tmp_path / "mark"
+    running.ended.connect(heard)
+    running.unstarted.connect(heard)
+    running.start([sys.executable, "-c", SWEEPING, str(mark), kind])
+    process, said = running.findChild(QProcess), bytearray()
 
     def ready() -> bool:
         said.extend(process.readAllStandardOutput().data())
@@ -47,7 +48,7 @@ def test_who_is_given_up_may_sweep_up_and_is_killed_only_where_that_does_not_hel
     qtbot.waitUntil(ready, timeout=60_000)
     assert said.decode().split() == ["ready", str(os.getpid())], "it knows whose end is its own"
     pid = process.processId()
-    give_up(process, heard, heard)
+    running.stop()
     assert not psutil.pid_exists(pid)
     assert mark.exists() == swept
     assert told == []
