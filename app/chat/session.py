@@ -1,7 +1,6 @@
 """The open chat as the window shows it, and what can be done with it."""
 
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,10 +8,11 @@ from PySide6.QtCore import QObject, Signal
 
 from app.chat.answering import Answering
 from app.chat.recorder import ChatRecorder
+from app.chat.rounds import RoundsInMemory
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
-from app.engine.protocol import ProtocolError, Round, parse_round
+from app.engine.protocol import ProtocolError, Round
 from app.engine.request import Settings, build_request
 from app.speculation import TraceViewModel
 from app.store import (
@@ -29,7 +29,6 @@ from app.store import (
 )
 
 SEED_RANGE = 2**31
-LOADED_ANSWERS = 8  # so many answers keep their rounds in memory; the others' are in the store
 
 
 class ChatViewModel(QObject):
@@ -72,9 +71,9 @@ class ChatViewModel(QObject):
         self.model = ""
         self._settings = Settings()
         self._lost: Problem | None = None
-        self._loaded: deque[Answer] = deque()
         self._engine, self._client, self._trace = engine, client, trace
         self.store = store or Store(None)
+        self._rounds = RoundsInMemory(self.store)
         self.recorder = ChatRecorder(self.store, self)
         self.recorder.follow(None, self.conversation, self._settings)
         self.recorder.chats_changed.connect(self.chats_changed)
@@ -243,14 +242,11 @@ class ChatViewModel(QObject):
 
     def load_rounds(self, answer: Answer) -> Sequence[Round]:
         """The rounds of an answer, read from the store where they are not in memory."""
-        if not answer.rounds and answer.num_rounds and answer.key is not None:
-            try:
-                wires = self.store.messages.rounds(answer.key)
-                answer.rounds = [replace(parse_round(wire), index=index) for index, wire in enumerate(wires)]
-            except (StoreError, ProtocolError) as error:
-                details = getattr(error, "details", str(error))
-                self.problem_raised.emit(Problem(self.tr("The rounds of this answer could not be read."), "", details))
-        self._keep_loaded(answer)
+        try:
+            self._rounds.load(answer)
+        except (StoreError, ProtocolError) as error:
+            details = getattr(error, "details", str(error))
+            self.problem_raised.emit(Problem(self.tr("The rounds of this answer could not be read."), "", details))
         return answer.rounds
 
     def show_rounds(self, answer: Answer) -> None:
@@ -278,7 +274,7 @@ class ChatViewModel(QObject):
     def _begin(self, answer: Answer, *, continues: bool = False) -> None:
         self.problem_solved.emit()
         self.recorder.asked()
-        self._keep_loaded(answer)
+        self._rounds.keep(answer)
         body = build_request(self.conversation.messages(), self.model, self._settings, answer.seed)
         self._answering.begin(answer, body | {"continue_final_message": True} if continues else body)
         self.state_changed.emit()
@@ -286,7 +282,7 @@ class ChatViewModel(QObject):
     def _show(self, chat: Chat | None, conversation: Conversation, settings: Settings) -> None:
         self.conversation, self._settings = conversation, settings
         self.recorder.follow(chat, conversation, settings)
-        self._loaded.clear()
+        self._rounds.forget()
         self._trace_newest()
         self.problem_solved.emit()
         self.chat_opened.emit()
@@ -298,15 +294,6 @@ class ChatViewModel(QObject):
             self.show_rounds(turns[-1].answer)
         else:
             self._trace.show(None)
-
-    def _keep_loaded(self, answer: Answer) -> None:
-        if answer in self._loaded:
-            self._loaded.remove(answer)
-        self._loaded.append(answer)
-        while len(self._loaded) > LOADED_ANSWERS:
-            oldest = self._loaded.popleft()
-            if oldest.num_rounds == len(oldest.rounds):  # all of them are in the store
-                oldest.rounds = []
 
     def _on_model(self, name: str) -> None:
         self.model = name

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Protocol
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
@@ -25,6 +26,13 @@ REACH_MS = 8_000
 
 logger = logging.getLogger(__name__)
 Command = Callable[[int, int], Sequence[str]]
+
+
+class Client(Protocol):
+    """What asks an engine."""
+
+    def set_address(self, address: EngineAddress) -> None:
+        """From now on it is asked there."""
 
 
 class EngineState(Enum):
@@ -108,6 +116,12 @@ class EngineProcess(QObject):
         if process is not None:
             end(process)
         self._set_state(EngineState.STOPPED, "")
+
+    def connect_client(self, client: Client) -> None:
+        """Have a client ask this engine: now, where it is known already, and wherever it listens later."""
+        self.address_changed.connect(client.set_address)
+        if self.address is not None:
+            client.set_address(self.address)
 
     def log_tail(self) -> str:
         """The last lines the engine wrote."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 Lookahead = int | Literal["auto"]
 Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
 AcceptanceRule = Literal["coupled", "token", "block", "typical"]
+ChatMessage = dict[str, str]  # `role` and `content`, as OpenAI has them
 ALTERNATIVES = 3  # of the likeliest tokens in each place, for the tooltips
 
 
@@ -34,7 +35,7 @@ class Settings:
     tree: str | None = None
 
 
-def build_request(messages: Sequence[dict[str, str]], model: str, settings: Settings, seed: int) -> dict[str, Any]:
+def build_request(messages: Sequence[ChatMessage], model: str, settings: Settings, seed: int) -> dict[str, Any]:
     """The body of `POST /v1/chat/completions`."""
     speculation: dict[str, Any] = {"events": True, "alternatives": ALTERNATIVES, "lookahead": settings.lookahead}
     if settings.drafter != "auto":  # else the engine's own choice, which it may have been started with

@@ -8,8 +8,8 @@ from PySide6.QtGui import QGuiApplication
 
 from app.look import typography
 
-Choice = Literal["system", "light", "dark"]
-CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
+Appearance = Literal["system", "light", "dark"]
+CHOICES: tuple[Appearance, ...] = ("system", "light", "dark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +165,10 @@ class Theme(QObject):
     changed = Signal(object)
 
     def __init__(
-        self, choice: Choice = "system", parent: QObject | None = None, *, is_high: bool = False, scale: float = 1.0
+        self, choice: Appearance = "system", parent: QObject | None = None, *, is_high: bool = False, scale: float = 1.0
     ) -> None:
         super().__init__(parent)
-        self.choice: Choice = "system"
+        self.choice: Appearance = "system"
         self.is_high = is_high
         self.palette = palette_of("light", is_high=is_high)
         typography.set_scale(scale)
@@ -180,7 +180,7 @@ class Theme(QObject):
         """How much larger than usual all text is."""
         return typography.scale()
 
-    def choose(self, choice: Choice) -> None:
+    def choose(self, choice: Appearance) -> None:
         """Wear light or dark, or follow the system."""
         self.choice = choice
         scheme = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}.get(choice, Qt.ColorScheme.Unknown)

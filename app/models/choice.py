@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Estimate:
     """A choice judged as a whole: sizes in bytes, added up over target and draft; None where one of them is unknown.
 
     `missing` are the models still to be fetched.
@@ -66,19 +66,19 @@ class Verdict:
     missing: tuple[str, ...]
 
 
-def weigh(choice: Choice, judged: Mapping[str, Judgement | Refusal], installed: set[str]) -> Verdict:
+def estimate(choice: Choice, judged: Mapping[str, Judgement | Refusal], installed: set[str]) -> Estimate:
     """Add up what is known of the models of `choice`; `installed` are the names of those that can be used."""
     missing = tuple(name for name in choice.names if name not in installed)
     found = [judged.get(name) for name in choice.names]
     known = [one for one in found if isinstance(one, Judgement)]
     if len(known) < len(found) or not found:
-        return Verdict(None, None, None, "unknown", missing)
+        return Estimate(None, None, None, "unknown", missing)
     fetch = sum(one.fetch_bytes for one in known)
     available = known[0].available_bytes
     needs = [one.needed_bytes for one in known if one.needed_bytes is not None]
     # A head has no memory of its own that could be told, but its files are loaded whole.
     needed = sum(needs) + sum(one.total_bytes for one in known[1:] if one.needed_bytes is None)
     if known[0].room in ("no", "unknown"):
-        return Verdict(fetch, known[0].needed_bytes, available, known[0].room, missing)
+        return Estimate(fetch, known[0].needed_bytes, available, known[0].room, missing)
     room: Room = "no" if needed > available else "tight" if needed > COMFORTABLE * available else "fits"
-    return Verdict(fetch, needed, available, room, missing)
+    return Estimate(fetch, needed, available, room, missing)

@@ -5,8 +5,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.engine.download_records import Download, DownloadList
 from app.engine.model_records import Findings, InstalledModel, Judgement, LoadedMemory, Pair, Refusal, Stock
 from app.engine.models_client import ModelsClient
-from app.models.choice import Choice, Entry, Verdict, weigh
-from app.models.sizes import told_bytes
+from app.models.choice import Choice, Entry, Estimate, estimate
+from app.models.sizes import format_bytes
 
 TYPING_MS = 350
 _SILENT = (
@@ -91,9 +91,9 @@ class ModelsViewModel(QObject):
         self._ask_about_choice()
         self.chosen.emit()
 
-    def verdict(self) -> Verdict | None:
+    def estimate(self) -> Estimate | None:
         """What the choice takes all together, None where nothing is chosen."""
-        return weigh(self.choice, self.judgements, self.usable) if self.choice is not None else None
+        return estimate(self.choice, self.judgements, self.usable) if self.choice is not None else None
 
     @property
     def usable(self) -> set[str]:
@@ -110,8 +110,8 @@ class ModelsViewModel(QObject):
 
     def download(self) -> None:
         """Fetch what the choice lacks."""
-        verdict = self.verdict()
-        for name in verdict.missing if verdict else ():
+        estimate = self.estimate()
+        for name in estimate.missing if estimate else ():
             self.client.download(name)
 
     def verify(self, name: str) -> None:
@@ -218,7 +218,7 @@ class ModelsViewModel(QObject):
         self.judged.emit()
 
     def _on_removed(self, name: str, freed_bytes: int) -> None:
-        self.told.emit(self.tr("{} is deleted; {} are free again.").format(name, told_bytes(freed_bytes)))
+        self.told.emit(self.tr("{} is deleted; {} are free again.").format(name, format_bytes(freed_bytes)))
         self._forget_judgements({name})
         self.client.fetch_installed()
         self._search()

@@ -1,7 +1,7 @@
 """Sizes, speeds and times of models as people read them. Powers of 1000, as the terminal has them."""
 
 
-def told_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """`812 B`, `14 kB`, `93.1 MB`, `4.62 GB`, `1.2 TB`."""
     size = float(count)
     for unit, digits in (("B", 0), ("kB", 0), ("MB", 1)):
@@ -11,7 +11,7 @@ def told_bytes(count: float) -> str:
     return f"{size:,.2f} GB" if size < 999.95 else f"{size / 1000:,.1f} TB"
 
 
-def told_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`8 s`, `4 min`, `2 h 5 min`."""
     whole = max(1, round(seconds))
     if whole < 90:

@@ -63,7 +63,7 @@ def is_long_paste(text: str) -> bool:
     return len(text) > LONG_PASTE_CHARS or text.count("\n") >= LONG_PASTE_LINES
 
 
-def told_size(num_bytes: int) -> str:
+def format_size(num_bytes: int) -> str:
     """A size for people: `812 B`, `14 KB`, `3.1 MB`."""
     if num_bytes < 1000:
         return f"{num_bytes} B"

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.engine.request import ChatMessage
 from app.engine.token_counter import TokenCount, TokenCounter
 from app.store import Attachment, Question
 
 PAUSE_MS = 250  # of typing, before the engine is asked
-Message = dict[str, str]
 
 
 def next_messages(
-    system: str, earlier: Sequence[Message], text: str, parts: Sequence[Attachment] = ()
-) -> list[Message]:
+    system: str, earlier: Sequence[ChatMessage], text: str, parts: Sequence[Attachment] = ()
+) -> list[ChatMessage]:
     """The messages of the next request; of the conversation alone while nothing is written.
 
     A question that got no answer is not sent again, so it is left out.
@@ -41,7 +41,7 @@ class ContextViewModel(QObject):
     prompt_refused = Signal(str)
 
     def __init__(
-        self, counter: TokenCounter, messages: Callable[[], Sequence[Message]], parent: QObject | None = None
+        self, counter: TokenCounter, messages: Callable[[], Sequence[ChatMessage]], parent: QObject | None = None
     ) -> None:
         """`messages` gives those of the next request."""
         super().__init__(parent)

@@ -13,7 +13,7 @@ from app.speculation.tally import Tally
 from app.speculation.trace import REPAINT_MS
 from app.speculation.verdict import Verdict, judge
 
-Side = Literal["plain", "ours"]
+Side = Literal["plain", "speculative"]
 
 
 class Lane:
@@ -43,7 +43,7 @@ class RaceViewModel(QObject):
 
     def __init__(self, client: EngineClient, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.lanes: dict[Side, Lane] = {"plain": Lane(), "ours": Lane()}
+        self.lanes: dict[Side, Lane] = {"plain": Lane(), "speculative": Lane()}
         self.running: Side | None = None
         self.verdict: Verdict | None = None
         self.problem: Problem | None = None
@@ -65,7 +65,7 @@ class RaceViewModel(QObject):
         """Race the request `body`, whose seed is set; a race under way is given up."""
         self.stop()
         self._body = body
-        self.lanes = {"plain": Lane(), "ours": Lane()}
+        self.lanes = {"plain": Lane(), "speculative": Lane()}
         self.verdict, self.problem = None, None
         self._ask("plain")
 
@@ -105,10 +105,10 @@ class RaceViewModel(QObject):
 
     def _on_completed(self) -> None:
         if self.running == "plain":
-            self._ask("ours")
-        elif self.running == "ours":
+            self._ask("speculative")
+        elif self.running == "speculative":
             self.running = None
-            self.verdict = judge(self.lanes["plain"].rounds, self.lanes["ours"].rounds, self.rule)
+            self.verdict = judge(self.lanes["plain"].rounds, self.lanes["speculative"].rounds, self.rule)
             self.changed.emit()
             self.decided.emit(self.verdict)
 

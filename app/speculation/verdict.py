@@ -19,14 +19,14 @@ class Difference:
 
     place: int
     plain: EmittedToken | None
-    ours: EmittedToken | None
+    speculative: EmittedToken | None
 
     @property
     def is_near_tie(self) -> bool:
         """Whether the target itself was undecided there: it found both about as likely, in either answer."""
-        if self.plain is None or self.ours is None or self.plain.p is None or self.ours.p is None:
+        if self.plain is None or self.speculative is None or self.plain.p is None or self.speculative.p is None:
             return False
-        high, low = max(self.plain.p, self.ours.p), min(self.plain.p, self.ours.p)
+        high, low = max(self.plain.p, self.speculative.p), min(self.plain.p, self.speculative.p)
         return low > 0 and high / low < NEAR_TIE
 
 
@@ -38,7 +38,7 @@ class Verdict:
     difference: Difference | None
     ratio: float | None
     plain_rate: float | None
-    our_rate: float | None
+    speculative_rate: float | None
     rule: str = "coupled"
 
     @property
@@ -73,13 +73,13 @@ class Verdict:
         ).format(where)
 
 
-def judge(plain: Sequence[Round], ours: Sequence[Round], rule: str) -> Verdict:
+def judge(plain: Sequence[Round], speculative: Sequence[Round], rule: str) -> Verdict:
     """Compare two answers to the same prompt with the same seed."""
-    ours_tally, plain_tally = Tally.of(ours), Tally.of(plain)
-    our_rate, plain_rate = ours_tally.tokens_per_second, plain_tally.tokens_per_second
-    ratio = our_rate / plain_rate if our_rate and plain_rate else None
-    difference = first_difference(tokens_of(plain), tokens_of(ours))
-    return Verdict(ours_tally.num_emitted, difference, ratio, plain_rate, our_rate, rule)
+    speculative_tally, plain_tally = Tally.of(speculative), Tally.of(plain)
+    speculative_rate, plain_rate = speculative_tally.tokens_per_second, plain_tally.tokens_per_second
+    ratio = speculative_rate / plain_rate if speculative_rate and plain_rate else None
+    difference = first_difference(tokens_of(plain), tokens_of(speculative))
+    return Verdict(speculative_tally.num_emitted, difference, ratio, plain_rate, speculative_rate, rule)
 
 
 def tokens_of(rounds: Sequence[Round]) -> list[EmittedToken]:
@@ -87,11 +87,11 @@ def tokens_of(rounds: Sequence[Round]) -> list[EmittedToken]:
     return [token for one in rounds for token in one.emitted]
 
 
-def first_difference(plain: Sequence[EmittedToken], ours: Sequence[EmittedToken]) -> Difference | None:
+def first_difference(plain: Sequence[EmittedToken], speculative: Sequence[EmittedToken]) -> Difference | None:
     """The first place where they differ, None where both are the same to the end."""
-    for place in range(max(len(plain), len(ours))):
+    for place in range(max(len(plain), len(speculative))):
         left = plain[place] if place < len(plain) else None
-        right = ours[place] if place < len(ours) else None
+        right = speculative[place] if place < len(speculative) else None
         if left is None or right is None or _identity(left) != _identity(right):
             return Difference(place, left, right)
     return None

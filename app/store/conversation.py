@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from app.engine.protocol import Finished, Round
+from app.engine.request import ChatMessage
 
 AnswerState = Literal["waiting", "streaming", "finished", "stopped", "failed"]
 
@@ -156,12 +157,12 @@ class Conversation:
         question.answers.add(answer)
         return Turn(question, answer, place)
 
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[ChatMessage]:
         """The path as OpenAI's `messages`. Turns that brought no text are left out, but not the newest.
 
         Where the newest answer has a text, it comes last: the model is to continue it.
         """
-        messages: list[dict[str, str]] = []
+        messages: list[ChatMessage] = []
         turns = self.turns
         for turn in turns:
             if turn.answer.text or turn is turns[-1]:
@@ -176,9 +177,9 @@ class Conversation:
         return "\n\n---\n\n".join(parts) + ("\n" if parts else "")
 
 
-def messages_before(turns: Sequence[Turn], turn: Turn) -> list[dict[str, str]]:
+def messages_before(turns: Sequence[Turn], turn: Turn) -> list[ChatMessage]:
     """The messages that `turn`'s question was asked with: what stood before it, and the question, unanswered."""
-    messages: list[dict[str, str]] = []
+    messages: list[ChatMessage] = []
     for one in turns:
         messages.append({"role": "user", "content": one.asked.prompt})
         if one.answer is turn.answer:

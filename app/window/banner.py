@@ -45,7 +45,7 @@ class Banner(QFrame):
         self._details = QPlainTextEdit(readOnly=True)
         self._details.setAccessibleName(self.tr("Details of the problem"))
         self._build()
-        self.wear(palette)
+        self.apply_palette(palette)
         self.hide()
 
     def show_problem(self, problem: Problem) -> None:
@@ -73,7 +73,7 @@ class Banner(QFrame):
         self.problem = None
         self.hide()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._close.setIcon(icons.icon("close", palette.text))
         self._sign.setPixmap(icons.pixmap("warning", palette.correction, 20))

@@ -89,7 +89,7 @@ class Footer(QFrame):
         self._state, self._message, self._model, self._is_answering = state, message, model, is_answering
         self._show_state()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self._show_state()

@@ -13,7 +13,7 @@ from app.engine.process import EngineProcess
 from app.engine.request import Settings
 from app.look import icons
 from app.look.stylesheet import build_stylesheet
-from app.look.theme import Choice, Palette, Theme
+from app.look.theme import Appearance, Palette, Theme
 from app.look.typography import body_font, widened
 from app.prompts import ExamplePrompt
 from app.prompts.views import Composer, Welcome
@@ -68,7 +68,7 @@ class MainWindow(QMainWindow):
         self._build()
         self.menus = Menus(self)
         self._connect()
-        self._wear(palette)
+        self._apply_palette(palette)
         self.resize(1180, 780)
         if (geometry := memory.geometry) is not None:
             self.restoreGeometry(geometry)
@@ -92,7 +92,7 @@ class MainWindow(QMainWindow):
             switch = self.chat_view.answers[-1].switch
             switch.choose(1 - switch.index)
 
-    def choose_appearance(self, choice: Choice) -> None:
+    def choose_appearance(self, choice: Appearance) -> None:
         """Wear light or dark, or follow the system, now and from now on."""
         self.memory.appearance = choice
         self.theme.choose(choice)
@@ -144,7 +144,7 @@ class MainWindow(QMainWindow):
         self.composer.stop_chosen.connect(self.chat.stop)
         self.composer.text_changed.connect(self._show_state)
         self.composer.problem_raised.connect(self.banner.show_problem)
-        self.theme.changed.connect(self._wear)
+        self.theme.changed.connect(self._apply_palette)
 
     def _connect_chat(self) -> None:
         chat, view = self.chat, self.chat_view
@@ -238,14 +238,14 @@ class MainWindow(QMainWindow):
         self.bar.set_panel_possible(has_room)
         self._show_state()
 
-    def _wear(self, palette: Palette) -> None:
+    def _apply_palette(self, palette: Palette) -> None:
         app = QApplication.instance()
         app.setFont(body_font())
         app.setStyleSheet(build_stylesheet(palette))
         self.setWindowIcon(icons.icon("mark", palette.accent))
         views = (self.sidebar, self.bar, self.banner, self.find_bar, self.welcome, self.chat_view, self.composer)
         for view in (*views, self.panel, self.footer):
-            view.wear(palette)
+            view.apply_palette(palette)
         self._show_sides()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from platformdirs import user_config_path
 from PySide6.QtCore import QByteArray, QSettings
 
-from app.look.theme import CHOICES, Choice
+from app.look.theme import CHOICES, Appearance
 from app.look.typography import SCALES
 
 
@@ -126,11 +126,11 @@ class WindowMemory:
         self._settings.setValue("races", json.dumps(value))
 
     @property
-    def appearance(self) -> Choice:
+    def appearance(self) -> Appearance:
         """$LOOKAHEAD_THEME when that is set, else what was chosen."""
         chosen = os.environ.get("LOOKAHEAD_THEME") or self._settings.value("appearance")
         return next((choice for choice in CHOICES if choice == chosen), "system")
 
     @appearance.setter
-    def appearance(self, value: Choice) -> None:
+    def appearance(self, value: Appearance) -> None:
         self._settings.setValue("appearance", value)

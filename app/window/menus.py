@@ -6,13 +6,13 @@ from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QWidget
 
-from app.look.theme import CHOICES, Choice
+from app.look.theme import CHOICES, Appearance
 
 translate = QCoreApplication.translate
 
 Slot = Callable[[], object]
 Shortcut = QKeySequence.StandardKey | str | None
-Entry = tuple[str, str, Shortcut, Slot] | None
+MenuEntry = tuple[str, str, Shortcut, Slot] | None
 
 
 class Menus:
@@ -28,7 +28,7 @@ class Menus:
         self.chat = bar.addMenu(translate("Menus", "&Chat"))
         self.help = bar.addMenu(translate("Menus", "&Help"))
 
-    def add(self, menu: QMenu, *entries: Entry) -> None:
+    def add(self, menu: QMenu, *entries: MenuEntry) -> None:
         """Add entries of (key, text, shortcut, slot); None draws a line."""
         for entry in entries:
             if entry is None:
@@ -62,7 +62,7 @@ class Menus:
         self._actions[key].setCheckable(True)
         return self._actions[key]
 
-    def add_appearance(self, choose: Callable[[Choice], object], chosen: Choice) -> None:
+    def add_appearance(self, choose: Callable[[Appearance], object], chosen: Appearance) -> None:
         """The submenu of light and dark."""
         names = {
             "system": translate("Menus", "System"),

@@ -4,7 +4,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
     QDialog,
-    QDialogButtonBox,
     QFormLayout,
     QLabel,
     QLineEdit,
@@ -19,6 +18,7 @@ from app.engine.remote import AddressError, forget_token, keep_token, parse_addr
 from app.look.theme import CHOICES, Theme
 from app.look.typography import SCALES, scale, scaled
 from app.look.widgets.choice_box import ChoiceBox
+from app.look.widgets.dialog_buttons import ok_and_cancel
 from app.look.widgets.tick_box import TickBox
 from app.models import LoadedModels
 from app.window.memory import WindowMemory
@@ -87,6 +87,15 @@ class Preferences(QDialog):
         for minutes in UNLOAD_MINUTES:
             after = self.tr("When idle for {} minutes").format(minutes)
             self.unloading.addItem(after if minutes else self.tr("When memory is short"), minutes)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(24, 24, 24, 24)
+        layout.setSpacing(24)
+        layout.addLayout(self._form())
+        layout.addWidget(ok_and_cancel(self))
+        self.setMinimumWidth(scaled(460))
+        self.wrong.hide()
+
+    def _form(self) -> QFormLayout:
         form = QFormLayout()
         form.setVerticalSpacing(12)
         form.setHorizontalSpacing(16)
@@ -111,19 +120,7 @@ class Preferences(QDialog):
             form.addRow(name, field)
             if name and field is not self.local:
                 field.setAccessibleName(name)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        for button in buttons.buttons():
-            is_ok = buttons.standardButton(button) == QDialogButtonBox.StandardButton.Ok
-            button.setProperty("role", "wide" if is_ok else "outline")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(24, 24, 24, 24)
-        layout.setSpacing(24)
-        layout.addLayout(form)
-        layout.addWidget(buttons)
-        self.setMinimumWidth(scaled(460))
-        self.wrong.hide()
+        return form
 
     def _show(self) -> None:
         self.appearance.setCurrentIndex(self.appearance.findData(self._theme.choice))
@@ -148,7 +145,7 @@ class Preferences(QDialog):
         self.unloading.currentIndexChanged.connect(lambda _: self._loaded.unload_after(self.unloading.currentData()))
         self.remote.toggled.connect(self._show_engine)
         for box in (self.appearance, self.size, self.contrast, self.unloading):
-            self._theme.changed.connect(box.wear)
+            self._theme.changed.connect(box.apply_palette)
 
     def _on_appearance(self) -> None:
         self._memory.appearance = self.appearance.currentData()

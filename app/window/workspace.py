@@ -21,9 +21,9 @@ from app.speculation import TraceViewModel
 from app.store import Store, StoreError
 from app.window.application import Application
 from app.window.commands import WindowCommands
-from app.window.desks.models import ModelsDesk
-from app.window.desks.prompts import PromptDesk
-from app.window.desks.speculation import Speculation
+from app.window.controllers.models import ModelsController
+from app.window.controllers.prompts import PromptsController
+from app.window.controllers.speculation import SpeculationController
 from app.window.frame import MainWindow
 from app.window.memory import WindowMemory
 
@@ -71,7 +71,7 @@ class Workspace(QObject):
             self.engine.remote = EngineAddress(url, read_token(url))
         self.models = ModelsViewModel(ModelsClient(self), self)
         self.loaded = LoadedModels(self.engine, self.memory, self.models.client, self)
-        self.engine.address_changed.connect(self.models.client.set_address)
+        self.engine.connect_client(self.models.client)
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
         self.chats = ChatListViewModel(self.store, self)
@@ -92,9 +92,9 @@ class Workspace(QObject):
         for part in (client, trace, chat):
             part.setParent(window)
         window.commands = WindowCommands(window, self._show_new_window)
-        window.speculation = Speculation(window, self.engine, client, trace)
-        window.desk = PromptDesk(window, self.engine, chat)
-        window.models = ModelsDesk(window, self.engine, self.models, self.loaded)
+        window.speculation = SpeculationController(window, self.engine, client, trace)
+        window.prompts = PromptsController(window, self.engine, chat)
+        window.models = ModelsController(window, self.engine, self.models, self.loaded)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
             window.banner.show_problem(problem)
@@ -149,7 +149,7 @@ class Workspace(QObject):
         paths, self._opened = self._opened, []
         if paths and self.windows:
             window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
-            window.desk.attachments.add_paths(paths)
+            window.prompts.attachments.add_paths(paths)
 
     def _show_new_window(self) -> None:
         window = self.new_window()

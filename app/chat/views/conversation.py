@@ -65,7 +65,7 @@ class ChatView(QScrollArea):
         self._build()
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
         self.verticalScrollBar().rangeChanged.connect(self._on_range)
-        self.wear(palette)
+        self.apply_palette(palette)
 
     @property
     def answers(self) -> list[AnswerView]:
@@ -153,13 +153,13 @@ class ChatView(QScrollArea):
         if self._entries:
             self.answers[-1].closed()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self._to_end.setIcon(icons.icon("down", palette.text))
         for entry in self._entries:
-            entry.question.wear(palette)
-            entry.answer.wear(palette)
+            entry.question.apply_palette(palette)
+            entry.answer.apply_palette(palette)
 
     def follow(self) -> None:
         """Go to the end and stay there."""

@@ -48,7 +48,7 @@ class FindBar(QFrame):
         self._before.clicked.connect(lambda: self.step(-1))
         self._after.clicked.connect(lambda: self.step(1))
         self._close.clicked.connect(self.end)
-        self.wear(palette)
+        self.apply_palette(palette)
         self.hide()
 
     @property
@@ -97,7 +97,7 @@ class FindBar(QFrame):
         for edit in view.findChildren(QTextEdit):
             edit.setExtraSelections([])
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._lens.setIcon(QIcon(icons.pixmap("search", palette.muted, 16)))
         for button, name in ((self._before, "left"), (self._after, "right"), (self._close, "close")):

@@ -60,7 +60,7 @@ class QuestionView(QWidget):
         self.edit_button.clicked.connect(self.begin_edit)
         self.copy_button.clicked.connect(lambda: QGuiApplication.clipboard().setText(turn.question))
         self.stepper.stepped.connect(self.stepped)
-        self.wear(palette)
+        self.apply_palette(palette)
         self.show_versions(is_enabled=False)
 
     @property
@@ -73,9 +73,9 @@ class QuestionView(QWidget):
         self.stepper.show_versions(self._turn.siblings, is_enabled=is_enabled)
         self.edit_button.setEnabled(is_enabled)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Draw the icons in the palette's colours."""
-        self.stepper.wear(palette)
+        self.stepper.apply_palette(palette)
         self.edit_button.setIcon(icons.icon("edit", palette.muted, palette.border))
         self.copy_button.setIcon(icons.icon("copy", palette.muted))
         self._fit()

@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
@@ -23,6 +22,7 @@ from app.engine.request import Settings
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.look.widgets.choice_box import ChoiceBox
+from app.look.widgets.dialog_buttons import ok_and_cancel
 from app.store import PresetTable
 
 
@@ -108,12 +108,9 @@ class ChatSettings(QDialog):
             field.lineEdit().setTextMargins(6, 0, 6, 0)  # a style sheet has no say inside a spin box
             grid.addWidget(field, row, 1)
             grid.addWidget(hint, row, 2)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        for button in (*buttons.buttons(), self._save, self._delete):
-            is_ok = button is buttons.button(QDialogButtonBox.StandardButton.Ok)
-            button.setProperty("role", "wide" if is_ok else "outline")
+        buttons = ok_and_cancel(self)
+        for button in (self._save, self._delete):
+            button.setProperty("role", "outline")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 24, 24, 24)
         layout.setSpacing(24)

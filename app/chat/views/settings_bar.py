@@ -70,7 +70,7 @@ class SettingsBar(QFrame):
         shown = self.tr("Show or hide the lookahead panel")
         self.panel = self._switch(self.tr("Show the lookahead panel"), shown)
         self._build()
-        self.wear(palette)
+        self.apply_palette(palette)
 
     @property
     def settings(self) -> Settings:
@@ -103,13 +103,13 @@ class SettingsBar(QFrame):
             self.panel.setVisible(is_possible)
             self._fit(anew=True)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self.sidebar.setIcon(icons.icon("sidebar", palette.text))
         self._new.setIcon(icons.icon("new", palette.text))
         self.details.setIcon(icons.icon("sliders", palette.text))
         self.panel.setIcon(icons.icon("panel", palette.text))
-        self.lookahead.wear(palette)
+        self.lookahead.apply_palette(palette)
         self.temperature.setFixedWidth(scaled(TEMPERATURE_PX))
         self.lookahead.setFixedWidth(scaled(LOOKAHEAD_PX))
         self.seed.setFixedWidth(scaled(SEED_PX))

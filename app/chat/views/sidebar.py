@@ -61,7 +61,7 @@ class Sidebar(QFrame):
         self._undo = QPushButton(self.tr("Undo"))
         self._build()
         self._connect()
-        self.wear(palette)
+        self.apply_palette(palette)
         self.show_chats()
 
     @property
@@ -115,13 +115,13 @@ class Sidebar(QFrame):
         """Delete the chats that are marked."""
         self._chats.delete(self.selected_ids)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self.setFixedWidth(widened(WIDTH_PX))
         self.new.setIcon(icons.icon("new", palette.text))
         self._lens.setIcon(QIcon(icons.pixmap("search", palette.muted, 16)))
-        self._delegate.wear(palette)
+        self._delegate.apply_palette(palette)
         self.list.viewport().update()
 
     def _build(self) -> None:

@@ -40,7 +40,7 @@ class VersionStepper(QWidget):
             button.setIconSize(QSize(13, 13))
             button.setProperty("role", "tiny")
             button.clicked.connect(lambda _=False, by=by: self.stepped.emit(by))
-        self.wear(palette)
+        self.apply_palette(palette)
         self.hide()
 
     def show_versions(self, versions: Versions[Question] | Versions[Answer], *, is_enabled: bool = True) -> None:
@@ -53,7 +53,7 @@ class VersionStepper(QWidget):
         self.before.setEnabled(is_enabled and index > 0)
         self.after.setEnabled(is_enabled and index < num - 1)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Draw the arrows in the palette's colours."""
         self.before.setIcon(icons.icon("left", palette.muted, palette.border))
         self.after.setIcon(icons.icon("right", palette.muted, palette.border))

@@ -14,7 +14,7 @@ class ChoiceBox(QComboBox):
         super().__init__(parent)
         self._colour = QColor(palette.muted)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._colour = QColor(palette.muted)
         self.update()

@@ -22,7 +22,7 @@ class LineDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._palette = palette
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
 

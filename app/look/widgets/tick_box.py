@@ -16,7 +16,7 @@ class TickBox(QCheckBox):
         super().__init__(text, parent)
         self._colour = QColor(palette.on_accent)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._colour = QColor(palette.on_accent)
         self.update()

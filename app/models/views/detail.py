@@ -50,10 +50,10 @@ class ModelDetail(QScrollArea):
             changed.connect(self.refresh)
         self.refresh()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
-        self.variants.wear(palette)
-        self.fit.wear(palette)
+        self.variants.apply_palette(palette)
+        self.fit.apply_palette(palette)
 
     def show_loaded(self, loaded: Choice) -> None:
         """What the engine has loaded, or is loading."""
@@ -83,7 +83,7 @@ class ModelDetail(QScrollArea):
         self.note.setText("\n".join(filter(None, (pair.note, pair.published))) if pair else "")
         self.note.setVisible(bool(self.note.text()))
         self._show_variants(choice)
-        self._show_verdict(choice)
+        self._show_estimate(choice)
         self._show_buttons(choice)
         self._show_remark(choice)
         pairs = [] if choice.pair == BUILT_IN else list(self._models.drafts.get(choice.target, ()))
@@ -162,35 +162,35 @@ class ModelDetail(QScrollArea):
                 self.variants.addItem(name, one.repo_id)
         self.variants.setCurrentIndex(self.variants.findData(choice.target))
 
-    def _show_verdict(self, choice: Choice) -> None:
-        verdict = self._models.verdict()
-        assert verdict is not None
+    def _show_estimate(self, choice: Choice) -> None:
+        estimate = self._models.estimate()
+        assert estimate is not None
         asking = any(self._models.is_asking(name) for name in choice.names)
-        has_numbers = verdict.needed_bytes is not None and verdict.available_bytes is not None
+        has_numbers = estimate.needed_bytes is not None and estimate.available_bytes is not None
         judged = self._models.judgements.get(choice.target)
         doubt = judged.reason if isinstance(judged, Judgement) and not has_numbers else ""
-        words = doubt or (self.tr("Asking what it takes…") if asking and not has_numbers else room_words(verdict))
+        words = doubt or (self.tr("Asking what it takes…") if asking and not has_numbers else room_words(estimate))
         self.room.setText(words)
         self.room.setVisible(asking or has_numbers or bool(doubt))
         self.fit.setVisible(has_numbers)
-        if verdict.needed_bytes is not None and verdict.available_bytes is not None:
-            self.fit.show_room(verdict.needed_bytes, verdict.available_bytes, verdict.room, self.room.text())
+        if estimate.needed_bytes is not None and estimate.available_bytes is not None:
+            self.fit.show_room(estimate.needed_bytes, estimate.available_bytes, estimate.room, self.room.text())
         self.facts.show_facts(facts_of(self._models, choice, self.measured, choice.arguments == self.loaded.arguments))
 
     def _show_buttons(self, choice: Choice) -> None:
-        models, verdict = self._models, self._models.verdict()
-        assert verdict is not None
+        models, estimate = self._models, self._models.estimate()
+        assert estimate is not None
         model = models.entry.model
-        under_way = any(one.is_under_way for name in verdict.missing if (one := models.download_of(name)) is not None)
-        fetch = fetch_words(verdict) if verdict.missing else ""
-        fits = verdict.room != "no"
+        under_way = any(one.is_under_way for name in estimate.missing if (one := models.download_of(name)) is not None)
+        fetch = fetch_words(estimate) if estimate.missing else ""
+        fits = estimate.room != "no"
         wish = self.tr("Download {}") if fits else self.tr("Download {} All the Same")
-        text = wish.format(fetch) if verdict.fetch_bytes else self.tr("Download")
+        text = wish.format(fetch) if estimate.fetch_bytes else self.tr("Download")
         _set_role(self.buttons["download"], "wide" if fits else "outline")
         self.buttons["download"].setText(self.tr("Downloading…") if under_way else text)
-        self.buttons["download"].setVisible(bool(verdict.missing) and model is None and verdict.fetch_bytes != 0)
+        self.buttons["download"].setVisible(bool(estimate.missing) and model is None and estimate.fetch_bytes != 0)
         self.buttons["download"].setEnabled(not under_way)
-        can_use = not verdict.missing or (model is not None and model.usable)
+        can_use = not estimate.missing or (model is not None and model.usable)
         is_loaded = choice.arguments == self.loaded.arguments
         one, two = self.tr("Use This Model"), self.tr("Use This Pair")
         self.buttons["use"].setText(self.tr("In Use") if is_loaded else two if choice.draft else one)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFormLayout, QLabel, QWidget
 from app.engine.model_records import Judgement, LoadedMemory
 from app.models.choice import BUILT_IN, Choice
 from app.models.library import ModelsViewModel
-from app.models.sizes import told_bytes
+from app.models.sizes import format_bytes
 from app.models.views.words import access_words, fetch_words, memory_words, support_words, used_words
 
 translate = QCoreApplication.translate
@@ -22,9 +22,9 @@ def facts_of(models: ModelsViewModel, choice: Choice, measured: str, is_loaded: 
     facts = [*_about_pair(models, choice, measured), *_about_stock(models, choice)]
     if is_loaded and models.memory is not None:
         facts.append((translate("Facts", "Takes now"), _taken_words(models.memory)))
-    verdict = models.verdict()
-    if verdict is not None:
-        facts.append((translate("Facts", "To download"), fetch_words(verdict)))
+    estimate = models.estimate()
+    if estimate is not None:
+        facts.append((translate("Facts", "To download"), fetch_words(estimate)))
     judged = models.judgements.get(choice.target)
     if isinstance(judged, Judgement) and choice.names:
         memory = translate("Facts", "Target's memory") if choice.draft else translate("Facts", "Memory")
@@ -55,12 +55,12 @@ def _about_pair(models: ModelsViewModel, choice: Choice, measured: str) -> Itera
 
 def _taken_words(memory: LoadedMemory) -> str:
     now = translate("Facts", "{} (the engine as a whole {})").format(
-        told_bytes(memory.models_bytes), told_bytes(memory.process_bytes)
+        format_bytes(memory.models_bytes), format_bytes(memory.process_bytes)
     )
     if memory.expected_bytes is None:
         return now
     expected = translate("Facts", "{}; expected: {} when {:,} tokens of context are full")
-    return expected.format(now, told_bytes(memory.expected_bytes), memory.context_tokens)
+    return expected.format(now, format_bytes(memory.expected_bytes), memory.context_tokens)
 
 
 def vocabulary_words(kind: str) -> str:
@@ -76,7 +76,7 @@ def _about_stock(models: ModelsViewModel, choice: Choice) -> Iterator[Fact]:
     model = models.entry.model
     if model is None:
         return
-    yield translate("Facts", "On disk"), told_bytes(model.size_bytes)
+    yield translate("Facts", "On disk"), format_bytes(model.size_bytes)
     yield translate("Facts", "Last used"), used_words(model.last_used_s, time.time())
     yield translate("Facts", "Folder"), model.folder
 

@@ -29,7 +29,7 @@ class FitBar(QWidget):
         self.setToolTip(words)
         self.update()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self.update()

@@ -10,7 +10,7 @@ from app.engine.model_records import FoundModel, InstalledModel, ModelGroup, Pai
 from app.look.theme import Palette
 from app.models.choice import BUILT_IN, Choice, Entry, choice_of
 from app.models.library import ModelsViewModel
-from app.models.sizes import told_bytes
+from app.models.sizes import format_bytes
 from app.models.views.item import ENTRY, ModelDelegate
 from app.models.views.words import used_words
 
@@ -61,7 +61,7 @@ def installed_entry(model: InstalledModel) -> Entry:
     used = used_words(model.last_used_s, time.time())
     detail = translate("ModelList", "imported, {}").format(used) if is_imported(model) else used
     detail = detail if model.usable else translate("ModelList", "✕ cannot be used")
-    return Entry(model.name, detail, told_bytes(model.size_bytes), Choice(name_to_load(model)), model=model)
+    return Entry(model.name, detail, format_bytes(model.size_bytes), Choice(name_to_load(model)), model=model)
 
 
 def _group_entry(group: ModelGroup, models: ModelsViewModel) -> Entry:
@@ -156,9 +156,9 @@ class ModelList(QListWidget):
         row = next(i for i, entry in enumerate(self._shown) if entry.choice and entry.title == title)
         self.setCurrentRow(row)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
-        self._delegate.wear(palette)
+        self._delegate.apply_palette(palette)
         self.doItemsLayout()
 
     def _on_current(self, item: QListWidgetItem | None) -> None:

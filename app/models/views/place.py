@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLabel, QLineEd
 from app.engine.model_records import ModelPlace, Refusal
 from app.engine.models_client import ModelsClient
 from app.look.typography import scaled
-from app.models.sizes import told_bytes
+from app.models.sizes import format_bytes
 
 OWN_HUB = "https://huggingface.co"
 TASKS = ("place", "move", "mirror")
@@ -95,7 +95,7 @@ class PlaceDialog(QDialog):
         self._show(value)
         if task == "move":
             self.folder.clear()
-            self._tell(self.tr("Moved: {}.").format(told_bytes(value.moved_bytes)))
+            self._tell(self.tr("Moved: {}.").format(format_bytes(value.moved_bytes)))
             self._client.fetch_installed()
         elif task == "mirror":
             wish = subject.rstrip("/") or OWN_HUB

@@ -26,7 +26,7 @@ from app.look.widgets.drop_target import DropTarget
 from app.look.widgets.segmented import Segmented
 from app.models.choice import Choice
 from app.models.library import ModelsViewModel
-from app.models.sizes import told_bytes
+from app.models.sizes import format_bytes
 from app.models.views.detail import ModelDetail
 from app.models.views.downloads import DownloadsView
 from app.models.views.list import ModelList, found_entries, installed_entries
@@ -75,10 +75,10 @@ class ModelsWindow(QDialog):
         self._connect()
         self._show_list()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
-        self.list.wear(palette)
-        self.detail.wear(palette)
+        self.list.apply_palette(palette)
+        self.detail.apply_palette(palette)
 
     def tell(self, words: str) -> None:
         """Say what was done, or why not, until the next is said."""
@@ -212,7 +212,7 @@ class ModelsWindow(QDialog):
         num_models = len(stock.models)
         counted = self.tr("one model") if num_models == 1 else self.tr("{} models").format(num_models)
         taken = self.tr("{} of {}, in {} and Lookahead's own folder.")
-        self.disk.setText(taken.format(told_bytes(stock.total_bytes), counted, stock.folder))
+        self.disk.setText(taken.format(format_bytes(stock.total_bytes), counted, stock.folder))
         self.disk.setVisible(not is_find and num_models > 0)
 
     def _show_notice(self) -> None:
@@ -233,18 +233,18 @@ class ModelsWindow(QDialog):
         known = self.models.installed(name)
         if known is not None and known.source == "imported":
             more = self.tr("That frees {}. The file it was imported from stays.")
-        more = more.format(told_bytes(freed_bytes))
+        more = more.format(format_bytes(freed_bytes))
         self._confirm(text, more, self.tr("Delete"), lambda: self.models.client.remove(name))
 
     def _check_room(self, choice: Choice) -> None:
         """What does not fit is loaded only by who says so again."""
-        verdict = self.models.verdict()
-        if verdict is None or verdict.room != "no":
+        estimate = self.models.estimate()
+        if estimate is None or estimate.room != "no":
             self.use_chosen.emit(choice)
             return
         text = self.tr("Load {} all the same?").format(choice.pair or choice.target)
         more = self.tr("{}. The engine may be ended for want of memory; what is used now is loaded again then.")
-        more = more.format(room_words(verdict).lstrip("✕ "))
+        more = more.format(room_words(estimate).lstrip("✕ "))
         self._confirm(text, more, self.tr("Load It"), lambda: self.use_chosen.emit(choice))
 
     def _confirm(self, text: str, more: str, name: str, then: Callable[[], object]) -> None:

@@ -4,8 +4,8 @@ from PySide6.QtCore import QCoreApplication
 
 from app.engine.download_records import Download
 from app.engine.model_records import Judgement
-from app.models.choice import Verdict
-from app.models.sizes import told_bytes, told_time
+from app.models.choice import Estimate
+from app.models.sizes import format_bytes, format_duration
 
 translate = QCoreApplication.translate
 
@@ -37,22 +37,24 @@ def needs_token(kind: str) -> bool:
 
 def download_words(download: Download) -> str:
     """How a download stands, in a line."""
-    arrived = told_bytes(download.done_bytes)
+    arrived = format_bytes(download.done_bytes)
     if download.total_bytes:
-        arrived = translate("Models", "{} of {}").format(arrived, told_bytes(download.total_bytes))
+        arrived = translate("Models", "{} of {}").format(arrived, format_bytes(download.total_bytes))
     match download.state:
         case "queued":
             return translate("Models", "Waits for the one before it")
         case "listing":
             return translate("Models", "Asks what it consists of")
         case "downloading":
-            speed = f"{told_bytes(download.speed_bytes_s)}/s" if download.speed_bytes_s else ""
+            speed = f"{format_bytes(download.speed_bytes_s)}/s" if download.speed_bytes_s else ""
             left = (
-                translate("Models", "{} left").format(told_time(download.left_s)) if download.left_s is not None else ""
+                translate("Models", "{} left").format(format_duration(download.left_s))
+                if download.left_s is not None
+                else ""
             )
             return " · ".join(filter(None, (arrived, speed, left)))
         case "waiting":
-            when = told_time(download.retry_in_s) if download.retry_in_s else translate("Models", "a moment")
+            when = format_duration(download.retry_in_s) if download.retry_in_s else translate("Models", "a moment")
             return " ".join(filter(None, (download.message, translate("Models", "Tries again in {}.").format(when))))
         case "finishing":
             return translate("Models", "All is here and right; putting it in its place")
@@ -66,19 +68,19 @@ def download_words(download: Download) -> str:
             return refusal_words(download.message, download.kind)
 
 
-def room_words(verdict: Verdict) -> str:
+def room_words(estimate: Estimate) -> str:
     """Whether it fits, with the numbers."""
-    if verdict.needed_bytes is None or verdict.available_bytes is None:
+    if estimate.needed_bytes is None or estimate.available_bytes is None:
         return translate("Models", "Not known")
-    needs, there = told_bytes(verdict.needed_bytes), told_bytes(verdict.available_bytes)
-    match verdict.room:
+    needs, there = format_bytes(estimate.needed_bytes), format_bytes(estimate.available_bytes)
+    match estimate.room:
         case "fits":
             return translate("Models", "✓ Fits: needs {} of the {} here").format(needs, there)
         case "tight":
             return translate("Models", "! Tight: needs {} of the {} here, so close other programs first").format(
                 needs, there
             )
-        case "no" if verdict.needed_bytes <= verdict.available_bytes:
+        case "no" if estimate.needed_bytes <= estimate.available_bytes:
             return translate("Models", "✕ Cannot be loaded here")
         case "no":
             return translate("Models", "✕ Does not fit: needs {}, and {} are here").format(needs, there)
@@ -86,11 +88,13 @@ def room_words(verdict: Verdict) -> str:
             return translate("Models", "Not known")
 
 
-def fetch_words(verdict: Verdict) -> str:
+def fetch_words(estimate: Estimate) -> str:
     """How much is still to come."""
-    if verdict.fetch_bytes is None:
+    if estimate.fetch_bytes is None:
         return ""
-    return told_bytes(verdict.fetch_bytes) if verdict.fetch_bytes else translate("Models", "Nothing: it is all here")
+    return (
+        format_bytes(estimate.fetch_bytes) if estimate.fetch_bytes else translate("Models", "Nothing: it is all here")
+    )
 
 
 def access_words(judgement: Judgement) -> str:
@@ -116,11 +120,11 @@ def memory_words(judgement: Judgement) -> str:
     if judgement.weights_bytes is None or judgement.cache_bytes is None or judgement.working_bytes is None:
         return ""
     parts = (
-        translate("Models", "{} weights").format(told_bytes(judgement.weights_bytes)),
+        translate("Models", "{} weights").format(format_bytes(judgement.weights_bytes)),
         translate("Models", "{} for {:,} tokens of context").format(
-            told_bytes(judgement.cache_bytes), judgement.context_tokens
+            format_bytes(judgement.cache_bytes), judgement.context_tokens
         ),
-        translate("Models", "{} to work with").format(told_bytes(judgement.working_bytes)),
+        translate("Models", "{} to work with").format(format_bytes(judgement.working_bytes)),
     )
     return ", ".join(parts)
 

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QWi
 
 from app.look import icons
 from app.look.theme import Palette
-from app.prompts.attached_file import AttachedFile, told_size
+from app.prompts.attached_file import AttachedFile, format_size
 
 NAME_PX = 200
 SPACING_PX = 6
@@ -44,7 +44,7 @@ class Chip(QFrame):
         layout.addWidget(self.label)
         layout.addWidget(self.close_button)
         self.show_file(file)
-        self.wear(palette)
+        self.apply_palette(palette)
 
     def show_file(self, file: AttachedFile) -> None:
         """Tell what is known of it by now."""
@@ -59,7 +59,7 @@ class Chip(QFrame):
         self.close_button.setAccessibleName(self.tr("Remove {}").format(file.name))
         self.close_button.setToolTip(self.tr("Remove"))
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self.label.setIcon(icons.icon("file", palette.muted))
         self.close_button.setIcon(icons.icon("close", palette.muted))
@@ -105,11 +105,11 @@ class ChipRow(QScrollArea):
         self.setVisible(bool(files))
         self._fit()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         for chip in self.chips:
-            chip.wear(palette)
+            chip.apply_palette(palette)
 
     def _add(self, file: AttachedFile) -> None:
         chip = Chip(file, self._palette, self._page)
@@ -140,4 +140,4 @@ def detail(file: AttachedFile) -> str:
     """Size and tokens in words."""
     tokens = "counting…" if file.num_tokens is None else f"{file.num_tokens:,} token" + "s" * (file.num_tokens != 1)
     cut = "cut" if file.was_cut else ""
-    return " · ".join(filter(None, (told_size(file.size_bytes), tokens, file.remark, cut)))
+    return " · ".join(filter(None, (format_size(file.size_bytes), tokens, file.remark, cut)))

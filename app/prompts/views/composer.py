@@ -112,11 +112,11 @@ class Composer(QFrame):
             "" if is_over else self.tr("Reading {} of {} files…").format(f"{num_read + 1:,}", f"{num_files:,}")
         )
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        self.chips.wear(palette)
-        self.meter.wear(palette)
+        self.chips.apply_palette(palette)
+        self.meter.apply_palette(palette)
         self._draw()
 
     def submit(self) -> None:

@@ -52,9 +52,9 @@ class ContextMeter(QWidget):
         )
         self._bar.show_share(count.num_tokens / max(1, holds) if holds is not None else 0.0)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
-        self._bar.wear(palette)
+        self._bar.apply_palette(palette)
 
 
 class _Bar(QWidget):
@@ -68,7 +68,7 @@ class _Bar(QWidget):
         self._share = share
         self.update()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         self._palette = palette
         self.update()
 

@@ -62,9 +62,9 @@ class Welcome(QScrollArea):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(column)
         self.setWidget(page)
-        self.wear(palette)
+        self.apply_palette(palette)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._mark.setPixmap(icons.pixmap("mark", palette.accent, 44))
         self._fit()

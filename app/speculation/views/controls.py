@@ -151,11 +151,11 @@ class TraceControls(QWidget):
         """Say what became of the last change."""
         self._told.setText(words)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         for box in (self.drafter, self.lookahead, self.shape, self.rule):
-            box.wear(palette)
+            box.apply_palette(palette)
         for share in (self.threshold, self.ratio):
             share.setFixedWidth(scaled(SHARE_PX))
         self._explain()

@@ -67,15 +67,15 @@ class TracePanel(QFrame):
         trace.reset.connect(self._show)
         trace.updated.connect(self._show_soon)
         trace.pointed.connect(self._point)
-        self.wear(palette)
+        self.apply_palette(palette)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self.setFixedWidth(widened(WIDTH_PX))
         self.export.setIcon(icons.icon("export", palette.text, palette.muted))
         for page in (self.rounds, self.speed, self.controls):
-            page.wear(palette)
+            page.apply_palette(palette)
         self._show()
 
     def show_machine(self, machine: Machine) -> None:

@@ -11,7 +11,7 @@ from app.speculation.views.charts.speed import Speed, SpeedBars
 SIZE = (880, 600)
 TITLES: dict[Side, str] = {
     "plain": QT_TRANSLATE_NOOP("RaceWindow", "Plain decoding"),
-    "ours": QT_TRANSLATE_NOOP("RaceWindow", "Speculative decoding"),
+    "speculative": QT_TRANSLATE_NOOP("RaceWindow", "Speculative decoding"),
 }
 
 
@@ -25,7 +25,7 @@ class RaceWindow(QDialog):
         self._race, self._palette = race, palette
         self._texts: dict[Side, QPlainTextEdit] = {}
         self._rates: dict[Side, QLabel] = {}
-        self._num_shown: dict[Side, int] = {"plain": 0, "ours": 0}
+        self._num_shown: dict[Side, int] = {"plain": 0, "speculative": 0}
         self.ratio = QLabel()
         self.ratio.setProperty("role", "verdict")
         self.words = QLabel(wordWrap=True)
@@ -37,10 +37,10 @@ class RaceWindow(QDialog):
         race.changed.connect(self._show)
         self._show()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        self.bars.wear(palette)
+        self.bars.apply_palette(palette)
         self._show()
 
     def _build(self) -> None:
@@ -98,7 +98,7 @@ class RaceWindow(QDialog):
         self.bars.setVisible(verdict is not None)
         if verdict is None:
             waiting = {"plain": self.tr("Plain decoding runs first, then the same prompt and seed with a draft."),
-                       "ours": self.tr("Now the same with a draft: the words should be the same.")}  # fmt: skip
+                       "speculative": self.tr("Now the same with a draft: the words should be the same.")}  # fmt: skip
             told = f"{race.problem.title} {race.problem.advice}" if race.problem else self.tr("Nothing was decided.")
             self.words.setText(waiting.get(race.running or "", told))
             return
@@ -106,7 +106,10 @@ class RaceWindow(QDialog):
             self.ratio.setText(f"{verdict.ratio:.2f}×")
             self.ratio.setStyleSheet("" if verdict.ratio >= 1 else f"color: {self._palette.text}")
         self.words.setText(f"{'✓' if verdict.is_equal else '✗'} {verdict.words}\n{speed_words(verdict.ratio)}")
-        rates = ((self.tr("Plain"), verdict.plain_rate, False), (self.tr("Speculative"), verdict.our_rate, True))
+        rates = (
+            (self.tr("Plain"), verdict.plain_rate, False),
+            (self.tr("Speculative"), verdict.speculative_rate, True),
+        )
         self.bars.show_values([Speed(name, rate, is_ours=ours) for name, rate, ours in rates if rate])
 
     def _show_lane(self, side: Side, lane: Lane) -> None:
@@ -121,7 +124,7 @@ class RaceWindow(QDialog):
             self._num_shown[side] = len(lane.text)
             text.verticalScrollBar().setValue(text.verticalScrollBar().maximum())
         rate = lane.tally.tokens_per_second
-        words = self.tr("waits") if rate is None and self._race.running == "plain" and side == "ours" else ""
+        words = self.tr("waits") if rate is None and self._race.running == "plain" and side == "speculative" else ""
         self._rates[side].setText(
             words if rate is None else self.tr("{0:,} tokens · {1:.1f} tokens/s").format(lane.tally.num_emitted, rate)
         )

@@ -39,7 +39,7 @@ class ReplayBar(QWidget):
         replay.changed.connect(self.refresh)
         self.refresh()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self._count.setFixedWidth(scaled(COUNT_PX))

@@ -84,11 +84,11 @@ class TraceRounds(QWidget):
             index = pointed if pointed is not None else max(0, num_shown - 1)
             self.card.show_round(self._trace.rounds[index], self._palette, is_latest=index == num_shown - 1)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         for part in (self.lookahead, self.timeline, self.lengths, self.places, self.replay_bar):
-            part.wear(palette)
+            part.apply_palette(palette)
         self.refresh()
 
     def _bars(self) -> QVBoxLayout:

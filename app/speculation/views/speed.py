@@ -69,10 +69,10 @@ class TraceSpeed(QWidget):
         self._machine = machine
         self.refresh()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
-        self.bars.wear(palette)
+        self.bars.apply_palette(palette)
         self.refresh()
 
     def refresh(self) -> None:

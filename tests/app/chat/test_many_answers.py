@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.chat.session import LOADED_ANSWERS
+from app.chat.rounds import LOADED_ANSWERS
 from app.chat.views.conversation import KEPT_TURNS
 from app.engine.protocol import parse_round
 from app.store.conversation import Answer, Question

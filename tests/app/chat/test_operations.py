@@ -7,7 +7,8 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.chat.recorder import title_of
-from app.chat.session import LOADED_ANSWERS, ChatViewModel
+from app.chat.rounds import LOADED_ANSWERS
+from app.chat.session import ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess

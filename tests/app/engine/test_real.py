@@ -191,7 +191,7 @@ def test_a_race_on_the_real_engine_has_the_same_words(chat: ChatViewModel, qtbot
         race.start(build_request([{"role": "user", "content": "Tell me more."}], "tiny", settings, 3))
     assert race.verdict is not None
     assert race.verdict.is_equal, race.verdict.words
-    assert race.lanes["ours"].tally.num_drafting > 0
+    assert race.lanes["speculative"].tally.num_drafting > 0
     assert race.lanes["plain"].tally.num_drafting == 0
 
 

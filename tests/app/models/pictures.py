@@ -61,7 +61,7 @@ class Pictures:
     def both(self, name: str) -> None:
         """Draw it light and dark."""
         for appearance in ("dark", "light"):
-            self.stage.wear(appearance)
+            self.stage.apply_palette(appearance)
             self.save(f"{name}-{appearance}")
 
 

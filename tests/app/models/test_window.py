@@ -178,7 +178,7 @@ def test_known_pairs_come_first_and_are_judged_as_a_whole(onlooker: Person) -> N
     assert onlooker.search("qwen3 8b")[:2] == ["Pairs: a target with a draft that fits it", "qwen3-8b"]
     onlooker.choose("qwen3-8b")
     target, draft = (onlooker.models.judgements[name] for name in (HEAVY, DRAFT))
-    verdict = onlooker.models.verdict()
+    verdict = onlooker.models.estimate()
     assert isinstance(target, Judgement)
     assert isinstance(draft, Judgement)
     assert verdict is not None
@@ -202,11 +202,11 @@ def test_quantisations_are_one_line_with_a_box_to_choose(onlooker: Person) -> No
     box = onlooker.window.detail.variants
     offered = [box.itemData(index) for index in range(box.count())]
     assert sorted(offered) == ["mlx-community/Qwen3-8B-4bit", "mlx-community/Qwen3-8B-8bit"]
-    small = onlooker.models.verdict()
+    small = onlooker.models.estimate()
     box.setCurrentIndex(offered.index("mlx-community/Qwen3-8B-8bit"))
     box.activated.emit(box.currentIndex())
     onlooker.until(lambda: isinstance(onlooker.models.judgements.get("mlx-community/Qwen3-8B-8bit"), Judgement))
-    large = onlooker.models.verdict()
+    large = onlooker.models.estimate()
     assert small is not None
     assert large is not None
     assert (large.fetch_bytes or 0) > (small.fetch_bytes or 0) > 0
@@ -333,7 +333,7 @@ def test_a_gguf_file_dropped_on_the_window_is_imported_and_can_be_used(person: P
     assert drop(person.main.composer.field.viewport(), urls(file))
     person.until(lambda: person.main.models.imports.path is None and person.models.stock.models)
     assert person.window.told.text() == "dropped.gguf is imported."
-    assert not person.main.desk.attachments.files, "it is a model, not a text to ask about"
+    assert not person.main.prompts.attachments.files, "it is a model, not a text to ask about"
     [model] = person.models.stock.models
     assert (model.source, model.usable) == ("imported", True)
     person.press("use")

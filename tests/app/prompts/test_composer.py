@@ -12,7 +12,7 @@ from app.engine.process import EngineProcess
 from app.engine.token_counter import TokenCount, TokenCounter
 from app.look.stylesheet import build_stylesheet
 from app.look.theme import LIGHT
-from app.prompts.attached_file import AttachedFile, is_long_paste, told_size
+from app.prompts.attached_file import AttachedFile, format_size, is_long_paste
 from app.prompts.context import ContextViewModel, next_messages
 from app.prompts.history import ComposerHistory
 from app.prompts.views.composer import Composer
@@ -147,7 +147,7 @@ def test_every_control_is_named(composer: Composer) -> None:
 
 
 def test_sizes_and_long_pastes() -> None:
-    assert [told_size(n) for n in (0, 999, 1000, 14_300, 3_140_000)] == ["0 B", "999 B", "1 KB", "14 KB", "3.1 MB"]
+    assert [format_size(n) for n in (0, 999, 1000, 14_300, 3_140_000)] == ["0 B", "999 B", "1 KB", "14 KB", "3.1 MB"]
     assert not is_long_paste("a" * 4000)
     assert is_long_paste("a" * 4001)
     assert is_long_paste("\n" * 80)

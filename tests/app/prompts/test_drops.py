@@ -46,11 +46,11 @@ def only_window(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) ->
 def window(only_window: MainWindow, qtbot: QtBot) -> Iterator[MainWindow]:
     qtbot.waitUntil(lambda: only_window.chat.is_ready, timeout=START_MS)
     yield only_window
-    if only_window.desk.dialog is not None:
-        only_window.desk.dialog.close()
+    if only_window.prompts.dialog is not None:
+        only_window.prompts.dialog.close()
     only_window.chat.start_over()
     only_window.composer.set_text("")
-    only_window.desk.attachments.clear()
+    only_window.prompts.attachments.clear()
     only_window.banner.clear()
 
 
@@ -75,7 +75,7 @@ def drop(target: QWidget, data: QMimeData) -> bool:
 
 def settle(window: MainWindow, qtbot: QtBot) -> None:
     """Wait until everything dropped is read and counted."""
-    files = window.desk.attachments
+    files = window.prompts.attachments
     qtbot.waitUntil(
         lambda: not files.is_reading and all(file.num_tokens is not None for file in files.files), timeout=WAIT_MS
     )
@@ -167,7 +167,7 @@ def test_several_drops_add_up_and_a_file_counts_once(window: MainWindow, qtbot: 
     for names in ("a", "ab", "b"):
         assert drop(window, urls(*(tmp_path / name for name in names)))
     settle(window, qtbot)
-    assert [file.name for file in window.desk.attachments.files] == ["a", "b"]
+    assert [file.name for file in window.prompts.attachments.files] == ["a", "b"]
 
 
 def test_a_chip_shows_its_text_and_goes(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_a_chip_shows_its_text_and_goes(window: MainWindow, qtbot: QtBot, tmp_pa
     settle(window, qtbot)
     (chip,) = window.composer.chips.chips
     qtbot.mouseClick(chip.label, Qt.MouseButton.LeftButton)
-    dialog = window.desk.dialog
+    dialog = window.prompts.dialog
     assert isinstance(dialog, TextDialog)
     assert dialog.field.toPlainText() == "é"
     assert dialog.field.isReadOnly()
     assert "CP1252" in chip.label.toolTip()
     dialog.close()
-    assert window.desk.dialog is None
+    assert window.prompts.dialog is None
     qtbot.mouseClick(chip.close_button, Qt.MouseButton.LeftButton)
     assert window.composer.chips.chips == []
     assert not window.composer.chips.isVisible()
@@ -193,7 +193,7 @@ def test_files_can_be_pasted_and_text_that_is_dragged_is_text(window: MainWindow
     QGuiApplication.clipboard().setMimeData(urls(tmp_path / "a.txt"))
     window.composer.field.paste()
     settle(window, qtbot)
-    assert [file.name for file in window.desk.attachments.files] == ["a.txt"]
+    assert [file.name for file in window.prompts.attachments.files] == ["a.txt"]
     data = QMimeData()
     data.setText("only words")
     assert not drop(window, data), "the window takes files"
@@ -209,7 +209,7 @@ def test_a_long_paste_becomes_an_attachment(window: MainWindow, qtbot: QtBot) ->
         window.composer.field.paste()
     settle(window, qtbot)
     assert window.composer.text == "short"
-    files = window.desk.attachments.files
+    files = window.prompts.attachments.files
     assert [(file.name, len(file.text)) for file in files] == [("Pasted text", 1000), ("Pasted text 2", 200_000)]
 
 
@@ -243,14 +243,14 @@ def test_a_folder_is_asked_about_first(window: MainWindow, qtbot: QtBot, tmp_pat
     (folder / ".hidden").write_text("h")
     (folder / "loop").symlink_to(folder)
     drop(window, urls(folder))
-    qtbot.waitUntil(lambda: window.desk.dialog is not None, timeout=WAIT_MS)
-    box = window.desk.dialog
+    qtbot.waitUntil(lambda: window.prompts.dialog is not None, timeout=WAIT_MS)
+    box = window.prompts.dialog
     assert isinstance(box, QMessageBox)
     assert "2 files in “notes”" in box.text()
-    assert window.desk.attachments.files == ()
+    assert window.prompts.attachments.files == ()
     press(box, "Take Them", qtbot)
     settle(window, qtbot)
-    assert [file.name for file in window.desk.attachments.files] == ["b.txt", "a.txt"]
+    assert [file.name for file in window.prompts.attachments.files] == ["b.txt", "a.txt"]
 
 
 def test_an_empty_folder_is_told(window: MainWindow, qtbot: QtBot, tmp_path: Path) -> None:
@@ -264,11 +264,11 @@ def test_what_the_dock_opens_is_attached(window: MainWindow, qtbot: QtBot, tmp_p
     for name in ("a.prompt.md", "b.prompt.md", "c.txt"):
         (tmp_path / name).write_text("Alpha")
         QApplication.sendEvent(app, QFileOpenEvent(str(tmp_path / name)))
-    qtbot.waitUntil(lambda: window.desk.dialog is not None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: window.prompts.dialog is not None, timeout=WAIT_MS)
     settle(window, qtbot)
-    assert [file.name for file in window.desk.attachments.files] == ["c.txt"]
-    assert isinstance(window.desk.dialog, PromptForm)
-    assert len(window.desk.dialog.prompts) == 2, "what is opened together is taken together"
+    assert [file.name for file in window.prompts.attachments.files] == ["c.txt"]
+    assert isinstance(window.prompts.dialog, PromptForm)
+    assert len(window.prompts.dialog.prompts) == 2, "what is opened together is taken together"
 
 
 def press(box: QWidget, name: str, qtbot: QtBot) -> None:
@@ -287,20 +287,20 @@ def test_too_long_a_prompt_is_asked_about_and_never_cut_in_silence(
     window.composer.set_text("Sum it up.")
     qtbot.waitUntil(lambda: "over" in window.composer.meter.label.text(), timeout=WAIT_MS)
     qtbot.keyClick(window.composer.field, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: window.desk.dialog is not None, timeout=WAIT_MS)
-    box = window.desk.dialog
+    qtbot.waitUntil(lambda: window.prompts.dialog is not None, timeout=WAIT_MS)
+    box = window.prompts.dialog
     assert "the model's context holds 2,048" in box.text()
     assert "“long.txt”, has 3,000" in box.informativeText()
     assert window.chat.conversation.turns == [], "nothing was sent"
     (keep,) = (one.text() for one in box.findChildren(QPushButton) if one.text().startswith("Keep"))
     press(box, keep, qtbot)
     settle(window, qtbot)
-    long, short = window.desk.attachments.files
+    long, short = window.prompts.attachments.files
     assert long.was_cut
     assert not short.was_cut
     assert window.composer.chips.chips[0].label.text().endswith("· cut")
     qtbot.waitUntil(lambda: "over" not in window.composer.meter.label.text(), timeout=WAIT_MS)
-    count = window.desk.context.count
+    count = window.prompts.context.count
     assert count.num_tokens < count.context_length - 300, "there is room for an answer"
     with qtbot.waitSignal(window.chat.turn_added, timeout=WAIT_MS):
         qtbot.keyClick(window.composer.field, Qt.Key.Key_Return)
@@ -324,8 +324,8 @@ def test_a_prompt_of_200_kilobytes_is_shown_as_the_model_sees_it(
     settle(window, qtbot)
     window.composer.set_text("How many digits?")
     window.menus.action("show-prompt").trigger()
-    qtbot.waitUntil(lambda: isinstance(window.desk.dialog, TextDialog), timeout=WAIT_MS)
-    shown = window.desk.dialog.field.toPlainText()
+    qtbot.waitUntil(lambda: isinstance(window.prompts.dialog, TextDialog), timeout=WAIT_MS)
+    shown = window.prompts.dialog.field.toPlainText()
     assert text in shown
     assert "How many digits?" in shown
     assert shown.startswith("<|im_start|>user")
@@ -342,8 +342,8 @@ def test_a_prompt_file_opens_its_form_and_runs_in_a_chat_of_its_own(
         "Greet {{who}}. {{text}}"
     )
     drop(window, urls(path))
-    qtbot.waitUntil(lambda: isinstance(window.desk.dialog, PromptForm), timeout=WAIT_MS)
-    form = window.desk.dialog
+    qtbot.waitUntil(lambda: isinstance(window.prompts.dialog, PromptForm), timeout=WAIT_MS)
+    form = window.prompts.dialog
     assert not form.run_button.isEnabled(), "who is still to be filled"
     form.fill({"language": "Czech", "who": "Ann & {{text}}"})
     with qtbot.waitSignal(window.chat.answer_closed, timeout=WAIT_MS):
@@ -360,4 +360,4 @@ def test_a_broken_prompt_file_is_named_with_its_line(window: MainWindow, qtbot: 
     (tmp_path / "a.prompt.md").write_text("---\ntitle: A\ncolour: red\n---\nx")
     drop(window, urls(tmp_path / "a.prompt.md"))
     qtbot.waitUntil(lambda: "line 3: unknown key 'colour'" in told(window), timeout=WAIT_MS)
-    assert window.desk.dialog is None
+    assert window.prompts.dialog is None

@@ -172,22 +172,22 @@ def test_several_dropped_prompts_ask_once_for_what_they_have_in_common(
 ) -> None:
     for number in (1, 2, 3):
         (tmp_path / f"{number}.prompt.md").write_text(f"---\nvariables: [who]\n---\n{number} {{{{who}}}}")
-    window.desk.attachments.add_paths(sorted(tmp_path.glob("*.prompt.md")))
-    qtbot.waitUntil(lambda: isinstance(window.desk.dialog, PromptForm), timeout=WAIT_MS)
-    form = window.desk.dialog
+    window.prompts.attachments.add_paths(sorted(tmp_path.glob("*.prompt.md")))
+    qtbot.waitUntil(lambda: isinstance(window.prompts.dialog, PromptForm), timeout=WAIT_MS)
+    form = window.prompts.dialog
     assert list(form.fields) == ["who"]
     assert form.run_button.text() == "Run 3 prompts"
     form.fill({"who": "Ann"})
-    finish(window.desk.queue, qtbot, lambda: qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton))
-    assert window.desk.queue_window.isVisible()
-    assert [item.state for item in window.desk.queue.items] == ["done"] * 3
+    finish(window.prompts.queue, qtbot, lambda: qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton))
+    assert window.prompts.queue_window.isVisible()
+    assert [item.state for item in window.prompts.queue.items] == ["done"] * 3
     assert window.chat.conversation.turns == [], "the chat is left alone"
 
 
 def test_a_form_waits_where_an_answer_is_under_way(window: MainWindow, qtbot: QtBot) -> None:
     window.ask("slow")
-    window.desk.open_form([prompt("hello {{who}}")])
-    form = window.desk.dialog
+    window.prompts.open_form([prompt("hello {{who}}")])
+    form = window.prompts.dialog
     form.fill({"who": "Ann"})
     qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton)
     assert form.isVisible()

@@ -82,7 +82,7 @@ def test_both_sides_ask_for_the_same_but_the_drafter(engine: EngineProcess, qtbo
     assert body["speculation"]["drafter"] == "none", "the request itself is left alone"
     assert race.verdict is not None
     assert race.verdict.is_equal
-    assert race.lanes["plain"].text == race.lanes["ours"].text == ANSWER
+    assert race.lanes["plain"].text == race.lanes["speculative"].text == ANSWER
     assert race.running is None
 
 
@@ -109,5 +109,5 @@ def test_a_race_in_the_window(window: MainWindow, qtbot: QtBot) -> None:
     shown = window.speculation.race_window
     assert "The same words, token for token" in shown.words.text()
     assert shown.ratio.text() == f"{race.verdict.ratio:.2f}×"
-    assert shown._texts["plain"].toPlainText() == shown._texts["ours"].toPlainText() == ANSWER
+    assert shown._texts["plain"].toPlainText() == shown._texts["speculative"].toPlainText() == ANSWER
     shown.close()

@@ -47,7 +47,7 @@ class AnswerActions(QWidget):
         layout.addStretch()
         layout.addWidget(self._ending)
         self._connect()
-        self.wear(palette)
+        self.apply_palette(palette)
 
     @property
     def focus_chain(self) -> list[QWidget]:
@@ -69,9 +69,9 @@ class AnswerActions(QWidget):
         cut = self.tr("Length limit reached")
         self._ending.setText(cut if answer.was_cut else endings.get(answer.state, ""))
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Draw the icons in the palette's colours."""
-        self.stepper.wear(palette)
+        self.stepper.apply_palette(palette)
         icon_names = ("copy", "again", "branch", "dice", "continue")
         buttons = (self._copy, self._again, self._branch, self._seed, self._continue)
         for button, name in zip(buttons, icon_names, strict=True):

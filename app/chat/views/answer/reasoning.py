@@ -53,7 +53,7 @@ class ReasoningView(QFrame):
         if self.fold.isChecked():
             self._write()
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Write everything again in other colours."""
         self._palette = palette
         self._clear()

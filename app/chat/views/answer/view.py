@@ -99,12 +99,12 @@ class AnswerView(QWidget):
         """Tell how far the prompt is read."""
         self._reading.show_progress(progress)
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Write everything again in other colours."""
         self._palette = palette
         self._markdown.clear()
-        self._reasoning.wear(palette)
-        self.action_row.wear(palette)
+        self._reasoning.apply_palette(palette)
+        self.action_row.apply_palette(palette)
         self._drop_tokens()
         self._show()
 

@@ -34,7 +34,7 @@ class Chart(QWidget):
         self.setMouseTracking(True)
         self._palette = palette
 
-    def wear(self, palette: Palette) -> None:
+    def apply_palette(self, palette: Palette) -> None:
         """Put on other colours."""
         self._palette = palette
         self.setFixedHeight(scaled(self.base_height))

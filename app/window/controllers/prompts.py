@@ -10,16 +10,16 @@ from app.chat import ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
+from app.engine.request import ChatMessage
 from app.engine.token_counter import TokenCount, TokenCounter
 from app.look.widgets.drop_target import DropTarget
 from app.prompts import (
     AttachmentsViewModel,
     ContextViewModel,
-    Message,
     QueueViewModel,
+    format_size,
     next_messages,
     settings_of,
-    told_size,
 )
 from app.prompts.views import PromptForm, QueueWindow, TextDialog, file_dialog
 from app.window.frame import MainWindow
@@ -29,7 +29,7 @@ from prompt_files.folder import MAX_FILES, FolderListing
 UNCHECKED_CHARS = 2000  # so short a question is sent without asking the engine how long it is
 
 
-class PromptDesk(QObject):
+class PromptsController(QObject):
     """Belongs to a window. Dialogs are shown, never waited for, so that nothing stands still behind them."""
 
     def __init__(self, window: MainWindow, engine: EngineProcess, chat: ChatViewModel) -> None:
@@ -43,9 +43,7 @@ class PromptDesk(QObject):
         self.queue = QueueViewModel(client, self._model, lambda: chat.settings, self)
         self._queue_window: QueueWindow | None = None
         for asker in (self.counter, client):
-            engine.address_changed.connect(asker.set_address)
-            if engine.address is not None:
-                asker.set_address(engine.address)
+            engine.connect_client(asker)
         self._connect(DropTarget(window))
         self._add_commands()
 
@@ -117,7 +115,7 @@ class PromptDesk(QObject):
         """What the engine serves, empty while it is not ready."""
         return self._chat.model if self._engine.state is EngineState.READY else ""
 
-    def _messages(self) -> Sequence[Message]:
+    def _messages(self) -> Sequence[ChatMessage]:
         chat = self._chat
         earlier = chat.conversation.messages()
         return next_messages(chat.settings.system, earlier, self._composer.text, self._composer.parts)
@@ -189,7 +187,7 @@ class PromptDesk(QObject):
             files = self.tr("{0} file").format(num_files) + ("s" if num_files > 1 else "")
             kinds = self.tr(" {0} of them are prompt files and would run.").format(num_prompts) if num_prompts else ""
             box = self._question(
-                self.tr("Take the {0} in “{1}”, {2} together?").format(files, name, told_size(listing.size_bytes)),
+                self.tr("Take the {0} in “{1}”, {2} together?").format(files, name, format_size(listing.size_bytes)),
                 self.tr("Folders inside are included, hidden files are left out.{0}").format(kinds),
             )
             self._offer(box, self.tr("Take Them"), lambda: self.attachments.add_paths(listing.files))

@@ -4,46 +4,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, Signal
-from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QObject
 
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
-from app.look.widgets.drop_target import local_paths
 from app.models import Choice, Entry, LoadedModels, ModelImport, ModelsViewModel, PairRace, is_model_path
-from app.models.views import ModelsWindow, installed_entry
+from app.models.views import ModelDrops, ModelsWindow, installed_entry
 from app.speculation import Verdict
 from app.window.frame import MainWindow
 
 _PERCENT = re.compile(r"(\d+)\s?%")
 
 
-class ModelDrops(QObject):
-    """Takes models that are dropped on widgets, and leaves all else to who takes it.
-
-    Signals:
-        dropped: the Paths, all of them models.
-    """
-
-    dropped = Signal(object)
-
-    def watch(self, widget: QWidget) -> None:
-        """Take models dropped there, before anybody else."""
-        widget.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take models only."""
-        if event.type() == QEvent.Type.Drop and isinstance(event, QDropEvent):
-            paths = local_paths(event.mimeData())
-            if paths and all(is_model_path(path) for path in paths):
-                event.acceptProposedAction()
-                self.dropped.emit(paths)
-                return True
-        return super().eventFilter(watched, event)
-
-
-class ModelsDesk(QObject):
+class ModelsController(QObject):
     """Belongs to a window; what it shows is shared by all. Its window is made when it is first wanted."""
 
     def __init__(
@@ -69,7 +42,7 @@ class ModelsDesk(QObject):
         models.stock_changed.connect(self._on_stock)
         window.speculation.race.decided.connect(self._on_race)
         self.races.finished.connect(self._on_tried)
-        window.theme.changed.connect(lambda palette: self._models_window and self._models_window.wear(palette))
+        window.theme.changed.connect(lambda palette: self._models_window and self._models_window.apply_palette(palette))
         menus = window.menus
         menus.add(menus.file, None, ("models", self.tr("Models…"), "Ctrl+Shift+L", self.show))
 

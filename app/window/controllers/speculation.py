@@ -19,12 +19,12 @@ from app.tokens import TokensView
 from app.window.frame import MainWindow
 
 FILTERS = QT_TRANSLATE_NOOP(
-    "Speculation", "Rounds as JSON (*.json);;Rounds as CSV (*.csv);;Plot as PNG (*.png);;Plot as SVG (*.svg)"
+    "SpeculationController", "Rounds as JSON (*.json);;Rounds as CSV (*.csv);;Plot as PNG (*.png);;Plot as SVG (*.svg)"
 )
 NEAR_PX = 60  # what is revealed is not put at the very edge
 
 
-class Speculation(QObject):
+class SpeculationController(QObject):
     """Belongs to one window. `race_window` is the dialog of the last race, None before the first."""
 
     def __init__(self, window: MainWindow, engine: EngineProcess, client: EngineClient, trace: TraceViewModel) -> None:
@@ -50,7 +50,7 @@ class Speculation(QObject):
         body = build_request(messages_before(turns, turn), chat.model, chat.settings, turn.answer.seed)
         if self.race_window is None:
             self.race_window = RaceWindow(self.race, self._window.theme.palette, self._window)
-        self.race_window.wear(self._window.theme.palette)
+        self.race_window.apply_palette(self._window.theme.palette)
         self.race.start(body)
         self.race_window.show()
 
@@ -85,13 +85,10 @@ class Speculation(QObject):
 
     def _connect_engine(self) -> None:
         for client in (self.api, self._race_client):
-            self._engine.address_changed.connect(client.set_address)
+            self._engine.connect_client(client)
         self._engine.state_changed.connect(self._on_engine_state)
         self.api.machine_told.connect(self._window.panel.show_machine)
-        if self._engine.address is not None:  # this window came later than the engine
-            for client in (self.api, self._race_client):
-                client.set_address(self._engine.address)
-            self._on_engine_state(self._engine.state)
+        self._on_engine_state(self._engine.state)  # this window may have come later than the engine
 
     def _connect_controls(self, client: EngineClient) -> None:
         window, panel = self._window, self._window.panel
