@@ -44,9 +44,8 @@ def _draw_race(stage: Stage) -> None:
     stage.window.speculation.start_race()
     race = stage.window.speculation.race
     stage.until("the plain side", lambda: race.running != "plain", 300.0)
-    stage.until(
-        "some of the other side", lambda: race.lanes["speculative"].tally.num_emitted > 20 or race.verdict, 300.0
-    )
+    tally = race.lanes["speculative"].tally
+    stage.until("some of the other side", lambda: tally.num_emitted > 20 or race.verdict, 300.0)
     stage.save("race-running-light", stage.window.speculation.race_window)
     stage.until("the race", lambda: race.verdict is not None, 300.0)
     for appearance in ("light", "dark"):

@@ -47,11 +47,8 @@ def download_words(download: Download) -> str:
             return translate("Models", "Asks what it consists of")
         case "downloading":
             speed = f"{format_bytes(download.speed_bytes_s)}/s" if download.speed_bytes_s else ""
-            left = (
-                translate("Models", "{} left").format(format_duration(download.left_s))
-                if download.left_s is not None
-                else ""
-            )
+            time = "" if download.left_s is None else format_duration(download.left_s)
+            left = translate("Models", "{} left").format(time) if time else ""
             return " · ".join(filter(None, (arrived, speed, left)))
         case "waiting":
             when = format_duration(download.retry_in_s) if download.retry_in_s else translate("Models", "a moment")
@@ -92,9 +89,9 @@ def fetch_words(estimate: Estimate) -> str:
     """How much is still to come."""
     if estimate.fetch_bytes is None:
         return ""
-    return (
-        format_bytes(estimate.fetch_bytes) if estimate.fetch_bytes else translate("Models", "Nothing: it is all here")
-    )
+    if estimate.fetch_bytes == 0:
+        return translate("Models", "Nothing: it is all here")
+    return format_bytes(estimate.fetch_bytes)
 
 
 def access_words(judgement: Judgement) -> str:

@@ -26,7 +26,7 @@ def say(window: MainWindow, wires: list[dict]) -> None:
     turn = chat.conversation.ask(Question("hello"), Answer(seed=1, model="m"))
     chat.turn_added.emit(turn)
     chat.recorder.asked()
-    chat._keep_loaded(turn.answer)
+    chat._rounds.keep(turn.answer)
     chat._trace.show(turn.answer)
     chat._answering.answer = turn.answer
     for wire in wires:

@@ -178,12 +178,12 @@ def test_known_pairs_come_first_and_are_judged_as_a_whole(onlooker: Person) -> N
     assert onlooker.search("qwen3 8b")[:2] == ["Pairs: a target with a draft that fits it", "qwen3-8b"]
     onlooker.choose("qwen3-8b")
     target, draft = (onlooker.models.judgements[name] for name in (HEAVY, DRAFT))
-    verdict = onlooker.models.estimate()
+    estimate = onlooker.models.estimate()
     assert isinstance(target, Judgement)
     assert isinstance(draft, Judgement)
-    assert verdict is not None
-    assert verdict.fetch_bytes == target.fetch_bytes + draft.fetch_bytes
-    assert verdict.needed_bytes == (target.needed_bytes or 0) + (draft.needed_bytes or 0)
+    assert estimate is not None
+    assert estimate.fetch_bytes == target.fetch_bytes + draft.fetch_bytes
+    assert estimate.needed_bytes == (target.needed_bytes or 0) + (draft.needed_bytes or 0)
     facts = onlooker.facts()
     assert (facts["Target"], facts["Draft"]) == (HEAVY, DRAFT)
     assert facts["Speed-up"].startswith("Not measured on this machine yet"), "no figure is made up"

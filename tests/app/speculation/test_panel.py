@@ -30,7 +30,7 @@ from app.store.conversation import Answer
 from app.tokens.page import TokensPage
 from app.tokens.style import PROBABILITY_BANDS, probability_format
 from app.window.frame import MainWindow
-from tests.app.chat.test_viewmodels import make_round
+from tests.app.speculation.rounds import make_round
 from tests.app.speculation.test_tally import tree
 from tests.app.window.test_frame import ask
 

@@ -10,7 +10,7 @@ from app.speculation.replay import Replay
 from app.speculation.tally import Tally, depths, in_reading_order
 from app.speculation.trace import TraceViewModel
 from app.store.conversation import Answer
-from tests.app.chat.test_viewmodels import make_round
+from tests.app.speculation.rounds import make_round
 
 
 def tree() -> Round:

@@ -11,7 +11,7 @@ from app.engine.protocol import TOKEN_KINDS, DraftedToken, EmittedToken, Round
 from app.look.theme import DARK, LIGHT, Palette
 from app.tokens.style import TOKEN_STYLES, ghost_format, token_format
 from app.tokens.view import PARAGRAPH_TOKENS, TokensView, visible_text
-from tests.app.chat.test_viewmodels import make_round
+from tests.app.speculation.rounds import make_round
 
 ONE = Round(
     3, 4, 5,
