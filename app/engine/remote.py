@@ -1,10 +1,11 @@
-"""An engine on another computer: its address as people write it, and its token in the system's key store."""
+"""An engine on another computer: its address as people write it, and its token in the system's key store.
+
+The key store is imported late: that takes a tenth of the window's start, and most people have their engine here.
+"""
 
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-import keyring
-from keyring.errors import KeyringError
 from PySide6.QtCore import QCoreApplication
 
 translate = QCoreApplication.translate
@@ -39,6 +40,9 @@ def parse_address(written: str) -> str:
 
 def keep_token(url: str, token: str) -> bool:
     """Keep the token of that engine; False where the system has no key store, and it is asked for again next time."""
+    import keyring
+    from keyring.errors import KeyringError
+
     try:
         keyring.set_password(SERVICE, url, token)
     except KeyringError:
@@ -49,6 +53,9 @@ def keep_token(url: str, token: str) -> bool:
 def read_token(url: str) -> str:
     """The token kept for that engine, empty where there is none."""
     if url:
+        import keyring
+        from keyring.errors import KeyringError
+
         with suppress(KeyringError):
             return keyring.get_password(SERVICE, url) or ""
     return ""
@@ -57,5 +64,8 @@ def read_token(url: str) -> str:
 def forget_token(url: str) -> None:
     """Keep it no longer."""
     if url:
+        import keyring
+        from keyring.errors import KeyringError
+
         with suppress(KeyringError):
             keyring.delete_password(SERVICE, url)
