@@ -1,4 +1,4 @@
-"""The two palettes, and which of them is worn."""
+"""The two palettes, and which of them is in use."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -159,7 +159,7 @@ class Theme(QObject):
     """Follows the system's light or dark, unless one was chosen. Also how large the text is, and how strong.
 
     Signals:
-        changed: the Palette to wear from now on; all text is to be written anew.
+        changed: the Palette from now on; all text is to be written anew.
     """
 
     changed = Signal(object)
@@ -181,7 +181,7 @@ class Theme(QObject):
         return typography.scale()
 
     def choose(self, choice: Appearance) -> None:
-        """Wear light or dark, or follow the system."""
+        """Use light or dark, or follow the system."""
         self.choice = choice
         scheme = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}.get(choice, Qt.ColorScheme.Unknown)
         # The system's own parts, title bar and dialogs, follow too; Qt can do this since 6.8.
@@ -189,7 +189,7 @@ class Theme(QObject):
         self._follow()
 
     def set_high(self, is_high: bool) -> None:
-        """Wear stronger colours, or the usual ones."""
+        """Use stronger colours, or the usual ones."""
         self.is_high = is_high
         self._follow()
 

@@ -9,7 +9,7 @@ LONGEST_MS = 2_000  # a stall of the machine need not be sat through again
 
 
 class Replay(QObject):
-    """Moves the trace's horizon.
+    """Moves the trace's playhead.
 
     Signals:
         changed: the place, whether it plays, or how many rounds there are.

@@ -34,9 +34,9 @@ class TraceViewModel(QObject):
         self.final: Finished | None = None
         self.pointed_round: int | None = None
         self._rounds: list[Round] = []
-        self._horizon: int | None = None
+        self._playhead: int | None = None
         self._tally = Tally()
-        self._past: Tally | None = None  # that of the rounds up to the horizon
+        self._past: Tally | None = None  # that of the rounds up to the playhead
         self._repaint = QTimer(self, singleShot=True, interval=REPAINT_MS)
         self._repaint.timeout.connect(self.updated)
 
@@ -46,22 +46,22 @@ class TraceViewModel(QObject):
         return self._rounds
 
     @property
-    def horizon(self) -> int | None:
+    def playhead(self) -> int | None:
         """How many rounds the replay shows; None where nothing is replayed."""
-        return self._horizon
+        return self._playhead
 
     @property
     def num_shown(self) -> int:
         """How many rounds show."""
-        return len(self._rounds) if self._horizon is None else self._horizon
+        return len(self._rounds) if self._playhead is None else self._playhead
 
     @property
     def tally(self) -> Tally:
         """The counts of the rounds that show."""
-        if self._horizon is None:
+        if self._playhead is None:
             return self._tally
         if self._past is None:
-            self._past = Tally.of(self._rounds[: self._horizon])
+            self._past = Tally.of(self._rounds[: self._playhead])
         return self._past
 
     @property
@@ -74,7 +74,7 @@ class TraceViewModel(QObject):
         self.answer = answer
         self._rounds = list(answer.rounds) if answer else []
         self.final = answer.finished if answer else None
-        self._tally, self._past, self._horizon, self.pointed_round = Tally.of(self._rounds), None, None, None
+        self._tally, self._past, self._playhead, self.pointed_round = Tally.of(self._rounds), None, None, None
         self._repaint.stop()
         self.reset.emit()
 
@@ -95,11 +95,11 @@ class TraceViewModel(QObject):
         self._repaint.stop()
         self.updated.emit()
 
-    def scrub(self, horizon: int | None) -> None:
-        """Show the first `horizon` rounds only, None for all."""
-        horizon = None if horizon is None else max(0, min(horizon, len(self._rounds)))
-        if horizon != self._horizon:
-            self._horizon, self._past = horizon, None
+    def scrub(self, playhead: int | None) -> None:
+        """Show the first `playhead` rounds only, None for all."""
+        playhead = None if playhead is None else max(0, min(playhead, len(self._rounds)))
+        if playhead != self._playhead:
+            self._playhead, self._past = playhead, None
             self._soon()
 
     def point(self, index: int | None) -> None:
@@ -162,7 +162,7 @@ class TraceViewModel(QObject):
 
     def _final(self, name: str) -> float | None:
         """One of the engine's own numbers of the whole answer, once it has told them and the whole answer shows."""
-        value = self.final.stats.get(name) if self.final and self._horizon is None else None
+        value = self.final.stats.get(name) if self.final and self._playhead is None else None
         return float(value) if isinstance(value, int | float) else None
 
     def _soon(self) -> None:

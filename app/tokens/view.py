@@ -56,7 +56,7 @@ class TokensView(FlowText):
         self._is_indenting = False  # whether the line has nothing but white space yet
         self._hovered: int | None = None
         self._marked: int | None = None
-        self._horizon: int | None = None
+        self._playhead: int | None = None
         self._rounds: list[Round] = []
         self.colouring: Colouring = "kind"
         self.has_ghosts = True
@@ -103,10 +103,10 @@ class TokensView(FlowText):
             self._marked = round_index
             self._show_marks()
 
-    def set_horizon(self, num_rounds: int | None) -> None:
+    def set_playhead(self, num_rounds: int | None) -> None:
         """Make what the replay has not reached faint; None for nothing."""
-        if num_rounds != self._horizon:
-            self._horizon = num_rounds
+        if num_rounds != self._playhead:
+            self._playhead = num_rounds
             self._show_marks()
 
     def place_of(self, round_index: int) -> QRect | None:
@@ -177,8 +177,8 @@ class TokensView(FlowText):
     def _show_marks(self) -> None:
         shown = self._marked if self._hovered is None else self._hovered
         marks = []
-        if self._horizon is not None:
-            ahead = next((span.start for span in self._spans if span.round_index >= self._horizon), None)
+        if self._playhead is not None:
+            ahead = next((span.start for span in self._spans if span.round_index >= self._playhead), None)
             if ahead is not None:
                 marks.append(self._selection(ahead, self._spans[-1].end))
                 marks[0].format.setForeground(QColor(self._palette.border))

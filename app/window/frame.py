@@ -93,7 +93,7 @@ class MainWindow(QMainWindow):
             switch.choose(1 - switch.index)
 
     def choose_appearance(self, choice: Appearance) -> None:
-        """Wear light or dark, or follow the system, now and from now on."""
+        """Show light or dark, or follow the system, now and from now on."""
         self.memory.appearance = choice
         self.theme.choose(choice)
 

@@ -77,7 +77,7 @@ class WindowMemory:
 
     @property
     def high_contrast(self) -> bool:
-        """Whether stronger colours are worn."""
+        """Whether stronger colours are used."""
         return str(self._settings.value("contrast", "usual")) == "high"
 
     @high_contrast.setter

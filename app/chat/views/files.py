@@ -89,7 +89,7 @@ class ChatFiles:
             self.document().print_(printer)
 
     def document(self) -> QTextDocument:
-        """The open chat as it is printed: dark on white, whatever the window wears."""
+        """The open chat as it is printed: dark on white, whatever the window's palette."""
         document = QTextDocument()
         source = "\n\n".join(
             f"### You\n\n{turn.question}\n\n### {turn.answer.model or 'Answer'}\n\n{turn.answer.text}"

@@ -259,7 +259,7 @@ class ModelDetail(QScrollArea):
 
 
 def _set_role(button: QPushButton, role: str) -> None:
-    """Wear another look of the style sheet."""
+    """Take another look of the style sheet."""
     if button.property("role") != role:
         button.setProperty("role", role)
         button.style().polish(button)

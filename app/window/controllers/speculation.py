@@ -137,7 +137,7 @@ class SpeculationController(QObject):
 
     def _on_updated(self) -> None:
         if (tokens := self._tokens()) is not None:
-            tokens.set_horizon(self._trace.horizon)
+            tokens.set_playhead(self._trace.playhead)
 
     def _tokens(self) -> TokensView | None:
         """The tokens of the answer that the panel shows, where they show."""

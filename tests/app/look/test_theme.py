@@ -1,4 +1,4 @@
-"""Both palettes can be read, and the right one is worn."""
+"""Both palettes can be read, and the right one is used."""
 
 import pytest
 from PySide6.QtGui import QColor

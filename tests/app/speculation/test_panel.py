@@ -298,12 +298,12 @@ def test_past_the_limit_is_explained() -> None:
 def test_a_replay_shows_the_tokens_up_to_its_place(answered: MainWindow, qtbot: QtBot) -> None:
     replay, tokens = answered.panel.rounds.replay, answered.chat_view.answers[0].tokens
     replay.seek(4)
-    qtbot.waitUntil(lambda: tokens._horizon == 4, timeout=2_000)
+    qtbot.waitUntil(lambda: tokens._playhead == 4, timeout=2_000)
     assert tokens.extraSelections()[0].cursor.selectionStart() == next(
         span.start for span in tokens._spans if span.round_index == 4
     )
     answered.panel.rounds.replay_bar.slider.setValue(replay.length)
-    qtbot.waitUntil(lambda: tokens._horizon is None, timeout=2_000)
+    qtbot.waitUntil(lambda: tokens._playhead is None, timeout=2_000)
 
 
 def test_the_replay_is_offered_as_soon_as_the_answer_is_whole(answered: MainWindow) -> None:

@@ -123,7 +123,7 @@ class TestReplay:
         replay.seek(3)
         assert trace.tokens_per_round == pytest.approx(2.0)
         replay.seek(9)
-        assert trace.horizon is None, "at the end the answer is whole"
+        assert trace.playhead is None, "at the end the answer is whole"
         assert trace.tokens_per_round == whole
 
     def test_it_plays_to_the_end_and_stops(self, qtbot: QtBot) -> None:
@@ -141,7 +141,7 @@ class TestReplay:
         replay.play()
         trace.show(None)
         assert not replay.is_playing
-        assert (trace.horizon, replay.length, replay.is_possible) == (None, 0, False)
+        assert (trace.playhead, replay.length, replay.is_possible) == (None, 0, False)
 
     def test_an_answer_under_way_is_not_replayed(self, qtbot: QtBot) -> None:
         trace, replay = TraceViewModel(), None
