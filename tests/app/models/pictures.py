@@ -61,7 +61,7 @@ class Pictures:
     def both(self, name: str) -> None:
         """Draw it light and dark."""
         for appearance in ("dark", "light"):
-            self.stage.apply_palette(appearance)
+            self.stage.choose_appearance(appearance)
             self.save(f"{name}-{appearance}")
 
 
