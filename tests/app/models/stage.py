@@ -13,10 +13,10 @@ from app.store import Store
 from app.window.frame import MainWindow
 from app.window.memory import WindowMemory
 from app.window.workspace import build_window
-from mlx_spec.models.gguf import import_gguf
+from mlx_spec.models.gguf.importing import import_gguf
 from tests.hub.contents import HubFile, HubModel, folder_model, heavy_model, hub_file
 from tests.hub.loopback import LoopbackHub, serving
-from tests.models.tiny_gguf import tiny_gguf
+from tests.models.gguf.tiny import tiny_gguf
 
 ROOT = Path(__file__).parents[3]
 SMALL, HEAVY, HUGE, GATED = "org/Tiny-4bit", "mlx-community/Qwen3-8B-4bit", "org/Huge-4bit", "org/Secret-8bit"

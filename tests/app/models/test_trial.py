@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.models.choice import Choice
 from app.models.trial import PairRace, race_command
-from tests.models.tiny_gguf import tiny_gguf
+from tests.models.gguf.tiny import tiny_gguf
 
 PAIR = Choice("org/big", "org/small", "two")
 

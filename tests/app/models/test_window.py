@@ -24,7 +24,7 @@ from tests.app.models.stage import DRAFT, GATED, HEAVY, HUGE, OTHER, SMALL, STRA
 from tests.app.prompts.test_drops import drop, urls
 from tests.hub.faults import Fault
 from tests.hub.loopback import LoopbackHub
-from tests.models.tiny_gguf import tiny_gguf
+from tests.models.gguf.tiny import tiny_gguf
 
 WAIT_MS = 60_000
 
