@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mlx_spec.bench.host import HostRun, host_summary
 from mlx_spec.bench.paired.report import PairedReport
@@ -81,13 +81,10 @@ class Report:
         )
 
 
-class Kept(Protocol):
-    """A report of any kind."""
-
-    def to_dict(self) -> dict[str, Any]: ...
+AnyReport = Report | PairedReport
 
 
-def write_report(report: Kept, path: Path) -> None:
+def write_report(report: AnyReport, path: Path) -> None:
     """Write a report as JSON, whole or not at all. Raises StorageError."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -100,7 +97,7 @@ def write_report(report: Kept, path: Path) -> None:
         ) from error
 
 
-def read_report(path: Path) -> Report | PairedReport:
+def read_report(path: Path) -> AnyReport:
     """Read what `write_report` wrote. Raises LookaheadError for anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
