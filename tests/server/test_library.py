@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from mlx_spec.models.library.downloads import Downloads
-from mlx_spec.server.library.routes import changes_of
+from mlx_spec.server.library.changes import changes_of
 from tests.hub.contents import heavy_model
 from tests.hub.faults import Fault
 from tests.hub.fetching import check_cache, until

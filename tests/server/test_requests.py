@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from mlx_spec.server.requests import body, foreign_fields
-from mlx_spec.server.requests.schemas import RequestError, parse_chat
+from mlx_spec.server.requests.completions import parse_chat
+from mlx_spec.server.requests.validation import RequestError
 from tests.server.live import Live
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 

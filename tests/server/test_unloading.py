@@ -12,7 +12,7 @@ from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.errors import DoesNotFitError, LookaheadError
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import weights_bytes
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.engine.unloading import Unloading
 from tests.server.live import Live, live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair

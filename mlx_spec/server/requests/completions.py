@@ -1,6 +1,5 @@
-"""What a request may say. pydantic stays at this edge of the engine."""
+"""POST /v1/chat/completions and /v1/completions: what they may ask for. pydantic stays at this edge of the engine."""
 
-import re
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Final
@@ -8,24 +7,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mlx_spec.config import LOOKAHEAD_LIMIT, SEED_LIMIT, AcceptanceRule, SamplingParams
-from mlx_spec.decoding.alternatives import ALTERNATIVES_LIMIT
-from mlx_spec.decoding.steering import Change, Steering
+from mlx_spec.config import SEED_LIMIT, SamplingParams
+from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import ConfigError
-from mlx_spec.server.engine.job import DrafterChoice, GenerationRequest, LookaheadChoice
-from mlx_spec.server.requests.foreign_fields import asked_foreign, is_same
-from mlx_spec.server.requests.messages import ChatMessage, checked_text
+from mlx_spec.server.engine.job import GenerationRequest
+from mlx_spec.server.requests.fields import biases, prompts_of, stop_strings, unless
+from mlx_spec.server.requests.foreign_fields import asked_foreign
+from mlx_spec.server.requests.messages import ChatMessage
+from mlx_spec.server.requests.speculation import SpeculationOptions
 from mlx_spec.server.requests.validation import Body, RequestError, object_of, shown, validated
-
-__all__ = [
-    "ChatRequest",
-    "CompletionRequest",
-    "RequestError",
-    "SteeringRequest",
-    "parse_chat",
-    "parse_completion",
-    "validated",
-]
 
 DEFAULT_TEMPERATURE: Final = 1.0
 """OpenAI's, where neither the request nor the model's own file says one."""
@@ -44,59 +34,6 @@ _SAMPLING: Final = (
     "frequency_penalty",
     "logit_bias",
 )
-_STEERED: Final = ("acceptance", "acceptance_threshold", "min_acceptance_ratio", "tree")
-_TOKEN_ID: Final = re.compile("[0-9]{1,9}")
-
-
-def _prompts(value: object) -> object:
-    """One prompt or several: a text, token ids, or a list of these."""
-    several = isinstance(value, list) and value and type(value[0]) is not int
-    prompts = value if several and isinstance(value, list) else [value]
-    return tuple(_prompt(one) for one in prompts)
-
-
-def _prompt(value: object) -> str | tuple[int, ...]:
-    if isinstance(value, list) and value and all(type(one) is int and one >= 0 for one in value):
-        return tuple(value)
-    if not isinstance(value, str) or not value:
-        raise ValueError("a string that is not empty, a list of token ids, or a list of these")
-    return checked_text(value)
-
-
-def _unless(unset: float) -> BeforeValidator:
-    """Many clients send a number in the place of null."""
-    return BeforeValidator(lambda value: None if is_same(value, unset) else value)
-
-
-def _stop_strings(value: object) -> object:
-    """An empty one, which would end every answer before it began, is what clients send for none."""
-    strings = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
-        raise ValueError("a string, or a list of strings")
-    return tuple(checked_text(one) for one in strings if one)
-
-
-def _biases(value: object) -> object:
-    """OpenAI's keys are token ids as strings."""
-    if value is None:
-        return None
-    if not isinstance(value, dict) or not all(_TOKEN_ID.fullmatch(key) for key in value):
-        raise ValueError("a JSON object from token ids to numbers from -100 to 100")
-    return {int(key): bias for key, bias in value.items()}
-
-
-def _lookahead(value: object) -> object:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LOOKAHEAD_LIMIT
-    if value is None or value == "auto" or whole:
-        return value
-    raise ValueError(f'"auto" or a whole number from 1 to {LOOKAHEAD_LIMIT}')
-
-
-def _alternatives(value: object) -> object:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ALTERNATIVES_LIMIT
-    if value is None or whole:
-        return value
-    raise ValueError(f"a whole number from 0 to {ALTERNATIVES_LIMIT}")
 
 
 class _Request(BaseModel):
@@ -109,36 +46,6 @@ class StreamOptions(_Request):
     include_usage: bool | None = None
 
 
-class _Steered(BaseModel):
-    """What may be asked of an answer when it begins and while it is under way; null or left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    drafter: DrafterChoice | None = None
-    lookahead: Annotated[LookaheadChoice | None, BeforeValidator(_lookahead)] = None
-    acceptance: AcceptanceRule | None = None
-    acceptance_threshold: float | None = None
-    min_acceptance_ratio: float | None = None
-    tree: str | None = None
-
-
-class SpeculationOptions(_Steered):
-    """The extension of docs/PROTOCOL.md."""
-
-    events: bool | None = None
-    alternatives: Annotated[int | None, BeforeValidator(_alternatives)] = None
-
-    def steering(self) -> Steering:
-        """What a request asks for besides its drafter and lookahead. Raises RequestError."""
-        asked = {name: value for name in _STEERED if (value := getattr(self, name)) is not None}
-        steering = Steering()
-        try:
-            steering.steer(Change(**asked))
-        except ConfigError as error:
-            raise RequestError(str(error), f"speculation.{error.field}") from None
-        return steering
-
-
 class AnswerRequest(_Request):
     """What a chat and a completion may both ask for. Null is as good as left out, as OpenAI has it."""
 
@@ -148,15 +55,15 @@ class AnswerRequest(_Request):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
-    top_p: Annotated[float | None, _unless(0)] = None
-    top_k: Annotated[int | None, _unless(-1)] = None
+    top_p: Annotated[float | None, unless(0)] = None
+    top_k: Annotated[int | None, unless(-1)] = None
     min_p: float | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Annotated[dict[int, float] | None, BeforeValidator(_biases)] = None
-    seed: Annotated[int | None, _unless(-1)] = None
-    stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings)] = ()
+    logit_bias: Annotated[dict[int, float] | None, BeforeValidator(biases)] = None
+    seed: Annotated[int | None, unless(-1)] = None
+    stop: Annotated[tuple[str, ...], BeforeValidator(stop_strings)] = ()
     n: int | None = None
     best_of: int | None = None
     tools: list[dict[str, Any]] | None = None
@@ -247,24 +154,10 @@ class CompletionRequest(AnswerRequest):
     _id_prefix: ClassVar = "cmpl"
     _unasked_tokens: ClassVar = _COMPLETION_TOKENS
 
-    prompt: Annotated[tuple[str | tuple[int, ...], ...], BeforeValidator(_prompts)]
+    prompt: Annotated[tuple[str | tuple[int, ...], ...], BeforeValidator(prompts_of)]
 
     def _told(self) -> list[dict[str, Any]]:
         return [{"messages": (), "prompt": prompt} for prompt in self.prompt]
-
-
-class SteeringRequest(_Steered):
-    """POST /v1/speculation/settings: what to change of an answer under way."""
-
-    request: str | None = None
-
-    @property
-    def change(self) -> Change:
-        """The change asked for. Raises RequestError where there is none."""
-        asked = self.model_dump(exclude={"request"}, exclude_none=True)
-        if not asked:
-            raise RequestError("The request changes nothing: give drafter, lookahead, acceptance or a threshold.")
-        return Change(**asked)
 
 
 def parse_chat(body: object) -> ChatRequest:

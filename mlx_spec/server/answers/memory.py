@@ -5,7 +5,6 @@ from typing import Any
 import psutil
 
 from mlx_spec.server.engine.thread import EngineThread
-from mlx_spec.server.requests.validation import RequestError
 
 
 def memory_report(engine: EngineThread) -> dict[str, Any]:
@@ -33,13 +32,3 @@ def memory_report(engine: EngineThread) -> dict[str, Any]:
         "expected": expected,
         "unload_after_s": engine.unloading.idle_s if engine.unloading else None,
     }
-
-
-def set_unloading(engine: EngineThread, body: Any) -> None:
-    """Let idle models go after `unload_after_s` seconds from now on; null or 0 keeps them. Raises RequestError."""
-    idle_s = body.get("unload_after_s", "") if isinstance(body, dict) else ""
-    if isinstance(idle_s, bool) or not (idle_s is None or (isinstance(idle_s, int | float) and idle_s >= 0)):
-        raise RequestError("unload_after_s must be a number of seconds, or null to keep the models.", "unload_after_s")
-    if engine.unloading is None:
-        raise RequestError("This server keeps its models.", "unload_after_s")
-    engine.unloading.idle_s = idle_s or None

@@ -1,84 +1,10 @@
-"""What the server says: events as chunks and answers of docs/PROTOCOL.md, plain dictionaries ready for JSON."""
+"""The answers of /v1/chat/completions and /v1/completions: events as chunks, or gathered into the whole."""
 
-import math
 import time
-from collections.abc import Sequence
-from typing import Any, Final, Literal
 
-from mlx_spec.events import (
-    Alternative,
-    DraftedToken,
-    EmittedToken,
-    Event,
-    GenerationFinished,
-    PrefillProgress,
-    RoundFinished,
-    TextDelta,
-)
-from mlx_spec.server.engine.job import Failure, FailureKind
-
-Json = dict[str, Any]
-ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]
-
-SHUTDOWN_GRACE_S: Final = 1.0
-"""For so long a stream that is under way when the server stops may say its last word."""
-
-_LONGEST_MESSAGE: Final = 1000
-_STATUS: Final[dict[FailureKind, int]] = {"invalid": 400, "not_found": 404, "engine": 500, "cancelled": 500}
-
-
-def error_body(message: str, kind: ErrorType, param: str | None = None, code: str | None = None) -> Json:
-    """OpenAI's error object."""
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[: _LONGEST_MESSAGE - 1] + "…"
-    # A lone surrogate in an echoed value must not break the answer that refuses it.
-    message = message.encode(errors="backslashreplace").decode()
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def failure_body(failure: Failure) -> tuple[int, Json]:
-    """The HTTP status and the error object of a failed job."""
-    status = _STATUS[failure.kind]
-    code = failure.code or ("model_not_found" if failure.kind == "not_found" else None)
-    return status, error_body(
-        failure.message, "invalid_request_error" if status < 500 else "server_error", failure.param, code
-    )
-
-
-def model_card(name: str, created: int, context_length: int | None, drafters: Sequence[str] | None) -> Json:
-    """One entry of /v1/models; `context_length` is in tokens, and what a request may draft by; None while it loads."""
-    return {
-        "id": name,
-        "object": "model",
-        "created": created,
-        "owned_by": "lookahead",
-        "context_length": context_length,
-        "drafters": drafters,
-    }
-
-
-def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) -> Json:
-    """The `speculation` object of one event, as a stream carries it."""
-    match event:
-        case PrefillProgress():
-            return {
-                "type": "prefill",
-                "processed_tokens": event.processed_tokens,
-                "total_tokens": event.total_tokens,
-                "elapsed_ms": _number(event.elapsed_ms),
-            }
-        case RoundFinished():
-            return _round(event)
-        case GenerationFinished():
-            return {
-                "type": "finished",
-                "finish_reason": event.finish_reason,
-                "seed": event.seed,
-                "prompt_tokens": event.prompt_tokens,
-                "completion_tokens": len(event.token_ids),
-                "prefill_ms": _number(event.prefill_ms),
-                "stats": event.stats.to_dict(),
-            }
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.speculation import speculation_of
 
 
 class AnswerWriter:
@@ -144,7 +70,7 @@ class AnswerWriter:
             self._finished.append(event)
             self._rounds = []
         elif isinstance(event, RoundFinished) and self._events:
-            self._rounds.append(_round(event))
+            self._rounds.append(speculation_of(event))
 
     def answer(self) -> Json:
         """The whole answer, once GenerationFinished was added for every choice."""
@@ -205,61 +131,3 @@ class CompletionWriter(AnswerWriter):
 
     def _part(self, delta: Json) -> Json:
         return {"index": self._index, "text": delta.get("content", "")}
-
-
-def _round(event: RoundFinished) -> Json:
-    special = {
-        token.kind: {"id": token.token_id, "text": token.text, "p": _number(token.p)}
-        for token in event.emitted
-        if token.kind in ("correction", "bonus")
-    }
-    return {
-        "type": "round",
-        "round": event.index,
-        "drafter": event.drafter,
-        "lookahead": event.lookahead,
-        "parked": event.parked,
-        "reason": event.reason,
-        "next_lookahead": event.next_lookahead,
-        "drafted": [_drafted(token, branched=event.branched) for token in event.drafted],
-        "emitted": [_emitted(token) for token in event.emitted],
-        "correction": special.get("correction"),
-        "bonus": special.get("bonus"),
-        "draft_ms": _number(event.draft_ms),
-        "verify_ms": _number(event.verify_ms),
-        "round_ms": _number(event.round_ms),
-        "plain_step_ms": _number(event.plain_step_ms),
-    }
-
-
-def _drafted(token: DraftedToken, *, branched: bool) -> Json:
-    place = {"parent": token.parent if token.parent >= 0 else None} if branched else {}
-    return place | {
-        "id": token.token_id,
-        "text": token.text,
-        "p": _number(token.p),
-        "q": _number(token.q),
-        "state": token.state,
-    }
-
-
-def _emitted(token: EmittedToken) -> Json:
-    tops = {"target_top": token.target_top, "draft_top": token.draft_top}
-    asked = {name: [_alternative(one) for one in top] for name, top in tops.items() if top}
-    return asked | {
-        "id": token.token_id,
-        "text": token.text,
-        "kind": token.kind,
-        "p": _number(token.p),
-        "q": _number(token.q),
-        "position": token.position,
-    }
-
-
-def _alternative(one: Alternative) -> Json:
-    return {"id": one.token_id, "text": one.text, "probability": _number(one.probability)}
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if value is not None and math.isfinite(value) else None
