@@ -18,10 +18,8 @@ from mlx_spec.bench.paired.report import (
     side_rows,
     temperatures,
 )
-from mlx_spec.bench.summary import Spread
-from mlx_spec.cli.commands.bench.tables import new_table, titled
+from mlx_spec.cli.commands.bench.cells import NOTHING, machine_line, new_table, number, percent, titled, with_range
 
-_NOTHING: Final = "–"
 _SHOWN_NUMBERS: Final = 9
 _SIDES: Final = ("tokens/s\n(range)", "tokens\na round", "process, s\n(range)", "first text, ms\n(range)")
 
@@ -45,9 +43,8 @@ def paired_tables(report: PairedReport) -> Group:
 
 
 def _title(report: PairedReport) -> str:
-    facts = report.machine
-    machine = f"{facts['device']}, {facts['cores']} cores, BLAS {facts['blas']}, mlx {facts['mlx']}, {facts['date']}"
-    load = f"load average before {facts['load_1min']:g}"
+    machine = machine_line(report.machine)
+    load = f"load average before {report.machine['load_1min']:g}"
     cases = len({run.block[1:3] for run in report.runs})
     what = f"{cases} prompts of up to {report.scope.answer_tokens} tokens, repeated {report.scope.repeats} times"
     unfinished = "" if report.complete else "[yellow], not finished[/]"
@@ -77,7 +74,7 @@ def _ratios_table(here: Sequence[Comparison], report: PairedReport) -> Table:
     for block in blocks:
         _, kind, prompt, repeat = block
         name = f"{kind} {prompt + 1}" + (f", repeat {repeat + 1}" if report.scope.repeats > 1 else "")
-        table.add_row(name, *(_number(one.get(block)) for one in by_block))
+        table.add_row(name, *(number(one.get(block)) for one in by_block))
     table.add_row("[bold]median[/]", *(f"[bold]{one.spread.median:.2f}[/]" for one in here))
     table.add_row("lowest to highest", *(f"{one.spread.least:.2f} to {one.spread.greatest:.2f}" for one in here))
     return table
@@ -85,31 +82,16 @@ def _ratios_table(here: Sequence[Comparison], report: PairedReport) -> Table:
 
 def _sides_table(rows: Sequence[SideRow]) -> Table:
     columns = [
-        [_with_range(row.speed, 1) for row in rows],
-        [_number(row.tokens_per_round) for row in rows],
-        [_with_range(row.wall_seconds, 2) for row in rows],
-        [_with_range(row.first_text_seconds, 0, 1e3) for row in rows],
-        [_percent(row.others) for row in rows],
-        [_percent(row.stolen) for row in rows],
+        [with_range(row.speed, 1) for row in rows],
+        [number(row.tokens_per_round) for row in rows],
+        [with_range(row.wall_seconds, 2) for row in rows],
+        [with_range(row.first_text_seconds, 0, 1e3) for row in rows],
+        [percent(row.others) for row in rows],
+        [percent(row.stolen) for row in rows],
     ]
     headings = (*_SIDES, "used by\nothers", "stolen")
-    told = [at for at, column in enumerate(columns) if set(column) != {_NOTHING}]
+    told = [at for at, column in enumerate(columns) if set(column) != {NOTHING}]
     table = new_table([headings[at] for at in told], gap=2)
-    for number, row in enumerate(rows):
-        table.add_row(row.side, *(columns[at][number] for at in told))
+    for at_row, row in enumerate(rows):
+        table.add_row(row.side, *(columns[at][at_row] for at in told))
     return table
-
-
-def _with_range(found: Spread | None, digits: int, factor: float = 1.0) -> str:
-    if found is None:
-        return _NOTHING
-    median, least, greatest = (f"{factor * value:.{digits}f}" for value in (found.median, found.least, found.greatest))
-    return f"{median} ({least}–{greatest})"
-
-
-def _number(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.2f}"
-
-
-def _percent(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.0%}"

@@ -1,6 +1,6 @@
 """A report for a terminal of 100 columns or more."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rich.console import Group
@@ -12,9 +12,9 @@ from mlx_spec.bench.plan import BenchPlan
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.bench.report import Report
 from mlx_spec.bench.summary import ALL_KINDS, Row, RuleCost, Spread, SweepLine, differences, rule_costs, sweep
+from mlx_spec.cli.commands.bench.cells import machine_line, new_table, number, percent, titled, with_range
 from mlx_spec.cli.commands.bench.verifying import verifying_lines
 
-_NOTHING: Final = "–"
 _HOST_TITLE: Final = "a round of a 24-layer target and a 4-layer draft, 64 wide, in ms; the passes by themselves"
 _HEADINGS: Final = (
     "tokens\n/s",
@@ -50,8 +50,7 @@ def tables(report: Report) -> Group:
 
 
 def _title(report: Report) -> str:
-    facts = report.machine
-    machine = f"{facts['device']}, {facts['cores']} cores, BLAS {facts['blas']}, mlx {facts['mlx']}, {facts['date']}"
+    machine = machine_line(report.machine)
     if report.pair is None or report.plan is None:
         return escape(machine)
     plan = report.plan
@@ -62,20 +61,6 @@ def _title(report: Report) -> str:
     return f"{pair} · {what}{unfinished}\n{escape(machine)}\n"
 
 
-def new_table(headings: Iterable[str], *, gap: int = 1) -> Table:
-    """A table without lines: names on the left, numbers on the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-    table.add_column("", no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-    return table
-
-
-def titled(title: str, table: Table) -> list[Any]:
-    """A table below its title, with an empty line behind it."""
-    return [f"[italic]{title}[/]", table, ""]
-
-
 def _main_table(found: Sequence[Row], plan: BenchPlan) -> Table:
     table = new_table(_HEADINGS)
     for row in _ordered(found, plan):
@@ -83,12 +68,12 @@ def _main_table(found: Sequence[Row], plan: BenchPlan) -> Table:
             table.add_row(
                 plan.title(row.contender),
                 f"{row.tokens_per_second:.2f}",
-                _with_range(row.ratio),
-                _number(_median(row.speculation_ratio)),
+                with_range(row.ratio),
+                number(_median(row.speculation_ratio)),
                 f"{row.tokens_per_round:.2f}",
-                *(_percent(v) for v in (row.acceptance, row.draft_share, row.verify_share, row.host_share)),
-                _number(row.memory, 3),
-                _number(row.efficiency),
+                *(percent(v) for v in (row.acceptance, row.draft_share, row.verify_share, row.host_share)),
+                number(row.memory, 3),
+                number(row.efficiency),
             )
     return table
 
@@ -100,7 +85,7 @@ def _kinds_table(found: Sequence[Row], plan: BenchPlan) -> Table:
     for row in _ordered(found, plan):
         if row.kind == ALL_KINDS:
             here = [ratios.get((row.contender, kind)) for kind in kinds]
-            table.add_row(plan.title(row.contender), *(_number(_median(ratio)) for ratio in here))
+            table.add_row(plan.title(row.contender), *(number(_median(ratio)) for ratio in here))
     return table
 
 
@@ -120,7 +105,7 @@ def _rules_part(costs: Sequence[RuleCost]) -> list[Any]:
             f"{cost.temperature:g}",
             f"{cost.coupled_acceptance:.1%} / {cost.rule_acceptance:.1%}",
             f"{cost.coupled_tokens_per_round:.2f} / {cost.rule_tokens_per_round:.2f}",
-            _with_range(cost.speed),
+            with_range(cost.speed),
         )
     return titled("what coupled, the rule that keeps the words, costs", table)
 
@@ -136,10 +121,10 @@ def _sweep_part(lines: Sequence[SweepLine]) -> list[Any]:
         table.add_row(
             f"{line.kind}, {line.auto}",
             f"{line.temperature:g}",
-            *(_number(ratios.get(length)) for length in lengths),
+            *(number(ratios.get(length)) for length in lengths),
             f"{line.auto_ratio:.2f}",
             str(line.best_length),
-            _with_range(line.of_best),
+            with_range(line.of_best),
         )
     return titled("x plain by fixed length of the draft model, and by the lengths that were chosen", table)
 
@@ -168,7 +153,7 @@ def _host_part(report: Report) -> list[Any]:
             row.mlx_lm_host_ms,
             row.mlx_lm_passes_ms,
         )
-        ratio = _with_range(Spread(row.ratio, row.ratio_least, row.ratio_greatest, 1))
+        ratio = with_range(Spread(row.ratio, row.ratio_least, row.ratio_greatest, 1))
         table.add_row(
             f"temperature {row.temperature:g}", *(f"{value:.2f}" for value in times), ratio, f"{row.round_ratio:.2f}"
         )
@@ -184,17 +169,5 @@ def _legend() -> str:
     )
 
 
-def _with_range(found: Spread | None) -> str:
-    return _NOTHING if found is None else f"{found.median:.2f} ({found.least:.2f}–{found.greatest:.2f})"
-
-
 def _median(found: Spread | None) -> float | None:
     return found.median if found is not None else None
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return _NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.0%}"
