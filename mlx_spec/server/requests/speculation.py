@@ -4,8 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule
-from mlx_spec.decoding.alternatives import ALTERNATIVES_LIMIT
+from mlx_spec.config import ALTERNATIVES_LIMIT, LOOKAHEAD_LIMIT, AcceptanceRule
 from mlx_spec.decoding.steering import Change, Steering
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
