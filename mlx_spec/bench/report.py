@@ -3,12 +3,12 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mlx_spec.bench.host import HostRun, host_summary
 from mlx_spec.bench.paired.report import PairedReport
 from mlx_spec.bench.plan import BenchPlan
-from mlx_spec.bench.runs import Passes, Run
+from mlx_spec.bench.runs import Passes, Run, frozen
 from mlx_spec.bench.summary import Row, differences, rows, rule_costs, sweep
 from mlx_spec.bench.verifying import VerifyingRow
 from mlx_spec.errors import LookaheadError, StorageError
@@ -71,9 +71,9 @@ class Report:
         return cls(
             machine=values["machine"],
             pair=PairFacts(**values["pair"]) if values["pair"] else None,
-            plan=BenchPlan(**{name: _frozen(value) for name, value in plan.items()}) if plan else None,
-            runs=[Run(**{name: _frozen(value) for name, value in run.items()}) for run in values["runs"]],
-            passes=[Passes(**{name: _frozen(value) for name, value in one.items()}) for one in values["passes"]],
+            plan=BenchPlan(**frozen(plan)) if plan else None,
+            runs=[Run(**frozen(run)) for run in values["runs"]],
+            passes=[Passes(**frozen(one)) for one in values["passes"]],
             host=[HostRun(**run) for run in values["host"]],
             verifying=[VerifyingRow(**row) for row in values["verifying"]],
             notes=list(values["notes"]),
@@ -81,13 +81,10 @@ class Report:
         )
 
 
-class Kept(Protocol):
-    """A report of any kind."""
-
-    def to_dict(self) -> dict[str, Any]: ...
+AnyReport = Report | PairedReport
 
 
-def write_report(report: Kept, path: Path) -> None:
+def write_report(report: AnyReport, path: Path) -> None:
     """Write a report as JSON, whole or not at all. Raises StorageError."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -100,7 +97,7 @@ def write_report(report: Kept, path: Path) -> None:
         ) from error
 
 
-def read_report(path: Path) -> Report | PairedReport:
+def read_report(path: Path) -> AnyReport:
     """Read what `write_report` wrote. Raises LookaheadError for anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -109,8 +106,3 @@ def read_report(path: Path) -> Report | PairedReport:
         raise LookaheadError(
             f"{path} is no report of a measurement: name a file that --out wrote.", details=repr(error)
         ) from error
-
-
-def _frozen(value: Any) -> Any:
-    """JSON has no tuples."""
-    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value

@@ -8,7 +8,7 @@ import pytest
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import load_pair
-from mlx_spec.server.answers import model_card
+from mlx_spec.server.answers.card import model_card
 from tests.models.test_loading import change_config
 
 

@@ -15,7 +15,7 @@ from mlx_lm import load
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.training.answers.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
 from mlx_spec.training.answers.scored import Scored, Vocabulary
@@ -331,7 +331,7 @@ def test_the_command_prints_one_object(
     target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.cli.commands.train.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
+        "mlx_spec.cli.commands.train.draft.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
     )
     out = tmp_path / "draft"
     run = CliRunner().invoke(app, ["draft", "--target", str(target_folder), "--out", str(out), "--json"])
@@ -346,7 +346,7 @@ def test_the_command_samples_alone(
     target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.cli.commands.train.with_options",
+        "mlx_spec.cli.commands.train.sample.with_options",
         lambda _, answers, minutes, seed: replace(recipe, answer_tokens=answers, seed=seed),
     )
     options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]

@@ -12,7 +12,7 @@ import pytest
 from mlx_lm.models.cache import KVCache
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
 from mlx_spec.models.heads.checkpoint import head_kind
 from mlx_spec.models.heads.loading import load_head

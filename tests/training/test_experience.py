@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from mlx_spec import SamplingParams
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.lookahead.experience import ExperienceFile
 from mlx_spec.models.loading import load_pair
 from mlx_spec.training.answers.corpus import is_held_out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError
 from mlx_spec.models.heads.checkpoint import head_kind
 from mlx_spec.models.heads.loading import load_head

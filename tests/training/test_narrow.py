@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.models.narrow_head import FILE, NarrowHead, narrowed
 from mlx_spec.training.export import build_draft, export_draft
 from mlx_spec.training.initial import draft_config, initial_weights

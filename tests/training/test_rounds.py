@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_spec import SamplingParams, SpeculativeDecoder
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.training.answers.corpus import read_corpus

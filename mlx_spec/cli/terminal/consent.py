@@ -10,7 +10,7 @@ import typer
 from mlx_spec.errors import DoesNotFitError
 
 if TYPE_CHECKING:
-    from mlx_spec.cli.terminal.console import StageProgress
+    from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.models.loading import ModelPair
 
 T = TypeVar("T")

@@ -10,7 +10,9 @@ from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import cached_folder
 from mlx_spec.models.library.estimate import MemoryEstimate, estimate, is_supported
+from mlx_spec.models.library.names import repo_id_of
 from mlx_spec.models.library.remote import RemoteModel, list_remote
+from mlx_spec.models.library.search import not_found_with_hint
 from mlx_spec.models.room import USUAL_CONTEXT, Room, available_bytes, weigh
 
 
@@ -41,6 +43,16 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+
+def judge_named(name: str, access: HubAccess, *, context_tokens: int | None = None) -> Judgement:
+    """Judge a model by what a person calls it: a Hub id, or the address of its page. Raises LookaheadError, with the
+    names that are like it where there is no such model."""
+    repo_id = repo_id_of(name)
+    try:
+        return judge(repo_id, access, context_tokens=context_tokens)
+    except DownloadError as error:
+        raise not_found_with_hint(error, repo_id, access) from error
 
 
 def judge(
