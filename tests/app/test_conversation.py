@@ -3,7 +3,7 @@
 import pytest
 
 from app.conversation import ALTERNATIVES, Answer, Conversation, Drafter, Lookahead, Settings, build_request
-from mlx_spec.models import sampling_defaults
+from mlx_spec.models.files import sampling_defaults
 
 
 def conversation(*answers: str) -> Conversation:

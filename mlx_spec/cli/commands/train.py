@@ -12,9 +12,9 @@ from rich.console import Console
 from mlx_spec.cli.commands.train_experience import experience
 from mlx_spec.cli.commands.train_heads import eagle, medusa, states
 from mlx_spec.cli.commands.train_rounds import rounds
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
 from mlx_spec.cli.terminal.training_bars import BarWatcher, bars, named_trainer
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.distill import Result, distil, require_torch, sample_answers, with_options
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.narrow import narrow as narrow_draft
@@ -61,8 +61,9 @@ def show(result: Result, out: Path, as_json: bool) -> None:
 
 
 @app.command()
+@with_target
 def draft(
-    target: Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")],
+    target: ModelFolder,
     out: Annotated[Path, typer.Option(help="Where the draft goes.")],
     corpus: Annotated[
         Path | None, typer.Option(help="Where sampled answers are kept; default: `OUT-corpus` beside the draft.")
@@ -76,7 +77,6 @@ def draft(
     start: Annotated[
         Path | None, typer.Option(help="Go on from this draft: its folder, or a .safetensors file of floats.")
     ] = None,
-    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Distil a draft model: the target answers its own questions, and a small model learns to say the same.
@@ -84,7 +84,6 @@ def draft(
     May be stopped while sampling and started again: finished shards are kept.
     """
     kind = named_trainer(trainer)
-    check_target(target, anyway=anyway)
     recipe = with_options(Recipe(), answers, minutes, seed)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     with bars() as bar:
@@ -93,8 +92,9 @@ def draft(
 
 
 @app.command()
+@with_target
 def sample(
-    target: Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")],
+    target: ModelFolder,
     corpus: Annotated[Path, typer.Option(help="Where answers go: into the folder `seed-SEED` there.")],
     answers: Annotated[
         int, typer.Option(help="Answer tokens with this seed; those already there count.")
@@ -108,7 +108,6 @@ def sample(
         ),
     ] = None,
     trainer: Annotated[str, typer.Option(help="`mlx`, or `torch` for CPUs with bfloat16 matrix units.")] = "mlx",
-    anyway: Anyway = False,
 ) -> None:
     """Sample answers only, the first stage of `draft`: processes with different seeds can share the work.
 
@@ -117,7 +116,6 @@ def sample(
     kind = named_trainer(trainer)
     if kind == "torch":
         require_torch()
-    check_target(target, anyway=anyway)
     recipe = weighted(with_options(Recipe(), answers, Recipe().minutes, seed), weights)
     with bars() as bar:
         count = sample_answers(recipe, load_target(target), corpus, kind, BarWatcher(bar, answers))
@@ -138,16 +136,15 @@ def weighted(recipe: Recipe, weights: str | None) -> Recipe:
 
 
 @app.command()
+@with_target
 def narrow(
-    target: Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")],
+    target: ModelFolder,
     draft: Annotated[Path, typer.Option(help="The draft: its folder gets draft_vocabulary.json.")],
     corpus: Annotated[Path, typer.Option(help="The answers that say which tokens are frequent.")],
     tokens: Annotated[int, typer.Option(help="Tokens that the draft goes on scoring.")] = 8192,
-    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Let a draft score only frequent tokens: a step gets cheaper, the words stay the target's."""
-    check_target(target, anyway=anyway)
     done = narrow_draft(target, draft, corpus, tokens)
     if as_json:
         report = {"tokens": done.tokens, "coverage": done.coverage}

@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 from rich.progress import Progress as Bar
 
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
 from mlx_spec.cli.terminal.training_bars import BarWatcher, bars, named_trainer
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.chains import Reach
 from mlx_spec.training.heads.eagle import EagleResult, EagleWatcher, compute_states, train_eagle
 from mlx_spec.training.heads.medusa import MedusaRecipe, train_medusa
 from mlx_spec.training.heads.recipe import EagleRecipe
 from mlx_spec.training.progress import Progress
 
-TargetOption = Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")]
 OutOption = Annotated[Path, typer.Option(help="Where the head goes.")]
 CorpusOption = Annotated[
     Path | None, typer.Option(help="Where sampled answers are kept; default: `OUT-corpus` beside the head.")
@@ -42,8 +41,9 @@ class EagleBar(BarWatcher, EagleWatcher):
         )
 
 
+@with_target
 def eagle(
-    target: TargetOption,
+    target: ModelFolder,
     out: OutOption,
     corpus: CorpusOption = None,
     answers: Annotated[
@@ -63,7 +63,6 @@ def eagle(
         Path | None,
         typer.Option(help="Go on from the EAGLE-3 head in this folder: its tokens and layers stay, rates are halved."),
     ] = None,
-    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train an EAGLE-3 head: it reads the target's hidden states and drafts what comes next.
@@ -71,7 +70,6 @@ def eagle(
     May be stopped and started again, while sampling and while training: it goes on from the last check.
     """
     kind = named_trainer(trainer)
-    check_target(target, anyway=anyway)
     if start and (taps or draft_tokens != EagleRecipe().draft_tokens):
         raise typer.BadParameter(
             "The head to go on from has its own layers and tokens: leave out --taps and --draft-tokens.",
@@ -85,16 +83,15 @@ def eagle(
     show(result, out, as_json)
 
 
+@with_target
 def states(
-    target: TargetOption,
+    target: ModelFolder,
     out: OutOption,
     corpus: CorpusOption = None,
     trainer: TrainerOption = "mlx",
     taps: TapsOption = None,
-    anyway: Anyway = False,
 ) -> None:
     """Compute the target's hidden states for `train eagle`, before it or beside it (`--only-ready`)."""
-    check_target(target, anyway=anyway)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     with bars() as bar:
         watcher = EagleBar(bar, 0)
@@ -128,8 +125,9 @@ def show(result: EagleResult, out: Path, as_json: bool) -> None:
     typer.echo(f"Before quantising: {result.trained}.")
 
 
+@with_target
 def medusa(
-    target: TargetOption,
+    target: ModelFolder,
     out: OutOption,
     corpus: CorpusOption = None,
     answers: Annotated[
@@ -139,11 +137,9 @@ def medusa(
     heads: Annotated[int, typer.Option(help="Tokens to guess ahead.")] = MedusaRecipe().heads,
     trainer: Annotated[str, typer.Option(help="What samples the answers: `mlx` or `torch`.")] = "mlx",
     seed: Annotated[int, typer.Option(help="Seed of prompts, answers and batches.")] = 0,
-    anyway: Anyway = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train Medusa heads: each guesses one token ahead, all of them at once."""
-    check_target(target, anyway=anyway)
     folder = corpus if corpus is not None else out.with_name(out.name + "-corpus")
     recipe = MedusaRecipe(seed=seed, answer_tokens=answers, minutes=minutes, heads=heads)
     with bars() as bar:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import httpx2
 
 from mlx_spec.errors import DownloadError, DownloadFailure, StorageError
+from mlx_spec.models.files.shards import INDEX
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.blob import BlobRequest, fetch_blob, remove_parts
 from mlx_spec.models.library.changes import Changes
@@ -24,7 +25,6 @@ from mlx_spec.models.library.snapshot import link_snapshot
 from mlx_spec.models.library.speed import SpeedMeter
 from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
 from mlx_spec.models.library.stop import Stop, Stopped
-from mlx_spec.models.shards import INDEX
 from mlx_spec.models.staging import human_bytes
 
 T = TypeVar("T")
