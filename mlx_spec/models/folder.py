@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError
 from mlx_spec.models.files.config import CONFIG, GENERATION, read_json
 from mlx_spec.models.files.context import context_length, context_of
+from mlx_spec.models.files.head_kind import HeadKind, kind_of
 from mlx_spec.models.files.rope import with_rope
 from mlx_spec.models.files.sampling_defaults import sampling_defaults
 from mlx_spec.models.files.shards import INDEX, missing_shards
 from mlx_spec.models.files.tensors import TensorFile, read_tensor_file
-from mlx_spec.models.heads.kind import HeadKind, kind_of
 
 if TYPE_CHECKING:
     from mlx_lm.tokenizer_utils import TokenizerWrapper

@@ -13,14 +13,14 @@ from mlx_spec.machine.kernels.few_rows_matmul import adopt
 from mlx_spec.machine.kernels.matmul_times import MatmulTimes
 from mlx_spec.models.files.config import parts_of
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.heads.checkpoint import read_checkpoint
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, head_for
 from mlx_spec.models.named import PairFolders, draft_folder_of, find_folders, folder_of
 from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
+from mlx_spec.models.progress import Progress, silent
 from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.text.chat import chat_of
-from mlx_spec.models.text.message_texts import texts_of
+from mlx_spec.models.text.messages import texts_of
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.models.text.tool_turns import template_turns
 from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
@@ -127,7 +127,7 @@ def load_pair(
 
 def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress | None = None) -> ModelPair:
     """Load what `load_pair` found and checked; `room` is what it is expected to take. Raises as that does."""
-    tell = progress or (lambda stage, fraction: None)
+    tell = progress or silent
     told = by_bytes(folders.models, tell)
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)

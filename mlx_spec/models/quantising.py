@@ -19,10 +19,10 @@ from mlx_lm.utils import dequantize_model, quantize_model, save_config, save_mod
 from mlx_spec.errors import ConfigError, ModelError, UnsupportedModelError
 from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.memory import weights_bytes
 from mlx_spec.models.named import folder_of
-from mlx_spec.models.staging import staged_folder
+from mlx_spec.models.progress import Progress, silent
+from mlx_spec.models.staging import full_disk_as_os_error, staged_folder
 from mlx_spec.models.weights import load_weights
 
 DEFAULT_GROUP: Final = 64
@@ -84,7 +84,7 @@ def quantize(
     for whole groups, ModelError where `out` is taken, StorageError, and as `load_pair` does for the model.
     """
     _check(bits, group_size)
-    tell = progress or (lambda stage, fraction: None)
+    tell = progress or silent
     source = folder_of(model, progress)
     source.check()
     _check_gain(source, bits)
@@ -131,10 +131,8 @@ def _quantise(
     loss = _loss(before, [_log_probabilities(model, passage) for passage in passages], passages)
     tell("saving", 0.0)
     taken = weights_bytes(model)
-    try:
+    with full_disk_as_os_error():
         save_model(part, model, donate_model=True)
-    except RuntimeError as error:  # MLX's word for a disk that filled up after all
-        raise OSError(str(error)) from error
     save_config(quantised_config, part / "config.json")
     for pattern in _CARRIED:
         for file in source.path.glob(pattern):

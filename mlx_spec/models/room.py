@@ -8,8 +8,8 @@ from typing import Final, Literal
 import mlx.core as mx
 
 from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
+from mlx_spec.models.estimate import estimate
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.library.estimate import estimate
 from mlx_spec.models.memory import memory_info
 from mlx_spec.models.staging import human_bytes
 

@@ -11,9 +11,9 @@ from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.gguf.importing import Progress
 from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.positions import check_rope
+from mlx_spec.models.progress import Progress
 from mlx_spec.models.reasons import lacks_package, reason
 
 

@@ -62,7 +62,7 @@ def pull(
     from mlx_spec.cli.terminal.tables import follow_downloads
     from mlx_spec.errors import DownloadError, InterruptedWork
     from mlx_spec.machine.resources import data_folder
-    from mlx_spec.models.library.downloads import Downloads
+    from mlx_spec.models.library.fetching.downloads import Downloads
     from mlx_spec.models.library.search import not_found_with_hint
 
     access = _access(endpoint)

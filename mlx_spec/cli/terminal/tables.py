@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mlx_spec.models.library.cache import InstalledModel
-from mlx_spec.models.library.downloads import Downloads
+from mlx_spec.models.library.fetching.downloads import Downloads
+from mlx_spec.models.library.fetching.status import OVER, DownloadStatus
 from mlx_spec.models.library.judge import Judgement
 from mlx_spec.models.library.search import Findings
-from mlx_spec.models.library.status import OVER, DownloadStatus
 from mlx_spec.models.staging import human_bytes
 
 _DRAW_S: Final = 0.1

@@ -8,8 +8,8 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.errors import CorruptModelError
+from mlx_spec.models.files.head_kind import HeadKind
 from mlx_spec.models.folder import TORCH_FILE, ModelFolder
-from mlx_spec.models.heads.kind import HeadKind
 from mlx_spec.models.heads.torch_file import load_torch_file
 
 _TORCH_FILES: Final = (TORCH_FILE, "medusa_lm_head.pt")

@@ -10,12 +10,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model
 
 from mlx_spec.errors import CorruptModelError, IncompatiblePairError, UnsupportedModelError
+from mlx_spec.models.files.head_kind import HeadKind
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.checkpoint import Checkpoint, read_checkpoint
 from mlx_spec.models.heads.dflash import BlockShape, DFlashHead
 from mlx_spec.models.heads.eagle import Eagle1Head, Eagle3Head, eagle3_taps
 from mlx_spec.models.heads.ends import TargetEnds, target_ends
-from mlx_spec.models.heads.kind import HeadKind
 from mlx_spec.models.heads.layer import LayerShape
 from mlx_spec.models.heads.medusa import MedusaHeads
 

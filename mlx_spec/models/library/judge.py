@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlx_spec.errors import DownloadError, UnsupportedModelError
+from mlx_spec.models.estimate import MemoryEstimate, estimate, is_supported
 from mlx_spec.models.files.context import context_of
 from mlx_spec.models.files.rope import with_rope
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import cached_folder
-from mlx_spec.models.library.estimate import MemoryEstimate, estimate, is_supported
 from mlx_spec.models.library.remote import RemoteModel, list_remote
 from mlx_spec.models.room import USUAL_CONTEXT, Room, available_bytes, weigh
 

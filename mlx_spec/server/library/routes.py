@@ -29,8 +29,8 @@ from mlx_spec.server.requests.schemas import RequestError
 
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
-    from mlx_spec.models.library.downloads import Downloads
-    from mlx_spec.models.library.status import DownloadStatus
+    from mlx_spec.models.library.fetching.downloads import Downloads
+    from mlx_spec.models.library.fetching.status import DownloadStatus
 
 # Bytes arrive by the hundred pieces a second, and nobody reads so fast.
 _GAP_S: Final = 0.1
@@ -244,7 +244,7 @@ class LibraryRoutes:
         return self._all_downloads().listing().to_dict()
 
     def _all_downloads(self) -> "Downloads":
-        from mlx_spec.models.library.downloads import Downloads
+        from mlx_spec.models.library.fetching.downloads import Downloads
 
         with self._lock:
             if self._downloads is None:

@@ -15,9 +15,9 @@ from mlx_spec.cli.main import app
 from mlx_spec.errors import DownloadError, ModelError, StorageError
 from mlx_spec.models.files.shards import INDEX, missing_shards
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.hub import hub_folder
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.cache import cached_folder, installed_models, remove, total_bytes, verify
+from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.library.judge import judge
 from mlx_spec.models.library.remote import list_remote
 from tests.decoding.drafters import published

@@ -12,9 +12,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.resources import resources_folder
+from mlx_spec.models.estimate import estimate, is_supported
 from mlx_spec.models.files.context import context_of
 from mlx_spec.models.files.rope import with_rope
-from mlx_spec.models.library.estimate import estimate, is_supported
 from mlx_spec.models.library.judge import weigh
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.memory import weights_bytes
