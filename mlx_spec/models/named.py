@@ -10,8 +10,8 @@ from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.gguf.parts import is_gguf, model_name, part_paths
+from mlx_spec.models.hub_names import is_address, looks_like_hub_id, repo_id_of
 from mlx_spec.models.library.hub import hub_folder
-from mlx_spec.models.library.names import is_address, looks_like_hub_id, repo_id_of
 from mlx_spec.models.pairs import PAIRS, STARTER, find_pair
 from mlx_spec.models.progress import Progress
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target

@@ -2,7 +2,8 @@
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -10,9 +11,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
+from mlx_spec.models.files.rope import UNSCALED, scaling_kind
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.narrow_head import narrowed
-from mlx_spec.models.positions import check_rope
 from mlx_spec.models.progress import Progress
 from mlx_spec.models.reasons import lacks_package, reason
 
@@ -71,3 +72,43 @@ def by_bytes(folders: Sequence[ModelFolder], tell: Progress) -> Callable[[int], 
 def logits_width(model: nn.Module) -> int:
     """The width of a model's logits, from its graph, which is never computed: config.json may leave it to a default."""
     return int(model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1])
+
+
+def check_rope(model: nn.Module, config: Mapping[str, Any], where: str) -> None:
+    """Raise UnsupportedModelError where a built model turns positions in another way than its configuration says.
+
+    Then its words would be wrong without a sign: a family of mlx-lm that knows no scaling drops it in silence.
+    """
+    inner = config.get("text_config")
+    said = dict(inner) if isinstance(inner, dict) else dict(config)
+    plain = [module for module in model.modules() if isinstance(module, nn.RoPE)]
+    if not plain or any(hasattr(module, "_freqs") or _is_rotary(module) for module in model.modules()):
+        return
+    scaling, bases = said.get("rope_scaling"), _table_bases(said.get("rope_parameters"))
+    lost = ""
+    if isinstance(scaling, dict) and _changes(scaling) and all(module.scale == 1.0 for module in plain):
+        lost = f"scales its positions by {scaling_kind(scaling)!r}"
+    elif bases and not bases & {float(module.base) for module in plain}:
+        lost = f"turns positions by base {min(bases):,.0f}"
+    if lost:
+        family = said.get("model_type", config.get("model_type"))
+        raise UnsupportedModelError(
+            f"{where} {lost}, which this version of mlx-lm does not do for {family!r}: its answers would be wrong."
+        )
+
+
+def _changes(scaling: Mapping[str, Any]) -> bool:
+    return scaling_kind(scaling) not in UNSCALED and scaling.get("factor", 0.0) != 1.0
+
+
+def _is_rotary(module: nn.Module) -> bool:
+    """Whether a family has a class of its own for it, as some have."""
+    name = type(module).__name__.lower()
+    return not isinstance(module, nn.RoPE) and ("rope" in name or "rotary" in name) and "attention" not in name
+
+
+def _table_bases(table: Any) -> set[float]:
+    if not isinstance(table, dict):
+        return set()
+    parts = [part for part in table.values() if isinstance(part, dict)] or [table]
+    return {float(part["rope_theta"]) for part in parts if part.get("rope_theta") is not None}

@@ -23,7 +23,7 @@ from mlx_spec.errors import (
 from mlx_spec.models import named, weights
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import import_gguf
-from mlx_spec.models.library.names import short_name
+from mlx_spec.models.hub_names import short_name
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
 from tests.hub.contents import folder_model

@@ -198,7 +198,7 @@ def _access(endpoint: str | None) -> "HubAccess":
 
 
 def _repo_id(name: str) -> str:
-    from mlx_spec.models.library.names import repo_id_of
+    from mlx_spec.models.hub_names import repo_id_of
 
     return repo_id_of(name)
 

@@ -1,6 +1,5 @@
 """The models of the Hub: found, judged, fetched, kept and removed. See docs/models.md.
 
-names      what a person may call a model: owner/name, owner/name@revision, an address
 access     which Hub, with which token, into which cache folder
 ask        one question to it; refusal is what it or the network said, as one sentence and a kind
 search     words, names and addresses → models

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.hub_names import nearest, short_name, split_revision
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
 from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
-from mlx_spec.models.library.names import nearest, short_name, split_revision
 from mlx_spec.models.library.remote import is_taken
 from mlx_spec.models.staging import human_bytes
 

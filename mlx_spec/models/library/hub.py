@@ -5,10 +5,10 @@ from typing import Final
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.hub_names import short_name
 from mlx_spec.models.library.access import hub_access
 from mlx_spec.models.library.cache import cached_folder, problem_of
 from mlx_spec.models.library.fetching.download import Download
-from mlx_spec.models.library.names import short_name
 from mlx_spec.models.progress import Progress
 
 _POLL_S: Final = 0.1

@@ -11,8 +11,8 @@ from huggingface_hub.hf_api import ModelInfo
 
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.files.shards import INDEX, missing_shards
+from mlx_spec.models.hub_names import split_revision
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.refusal import EXPECTED, refusal
 
 # Weights in one format only, and no Python: a model's own code is never run, so it is not even fetched.

@@ -125,8 +125,8 @@ class LibraryRoutes:
 
     async def judge(self, request: Request) -> Response:
         """What the model `?name=` would take here, at `?context=` tokens."""
+        from mlx_spec.models.hub_names import repo_id_of
         from mlx_spec.models.library.judge import judge
-        from mlx_spec.models.library.names import repo_id_of
         from mlx_spec.models.library.search import not_found_with_hint
 
         name, context = asked_of(request, "name"), tokens_of(request.query_params.get("context"))

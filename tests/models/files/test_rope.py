@@ -21,7 +21,7 @@ from mlx_spec.models.files.rope import with_rope
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.layer import LayerShape
 from mlx_spec.models.loading import load_pair
-from mlx_spec.models.positions import check_rope
+from mlx_spec.models.weights import check_rope
 from mlx_spec.training.target import load_target
 from tests.models.files.rope_configs import ROPE_CONFIGS
 from tests.models.text.sentences import one_sentence

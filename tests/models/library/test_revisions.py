@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from mlx_spec.cli.main import app
 from mlx_spec.errors import DownloadError, ModelNotFoundError
 from mlx_spec.models import named
+from mlx_spec.models.hub_names import looks_like_hub_id, repo_id_of
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.cache import cached_folder, installed_models, remove, total_bytes, verify
 from mlx_spec.models.library.fetching.downloads import Downloads
 from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.library.judge import judge
-from mlx_spec.models.library.names import looks_like_hub_id, repo_id_of
 from mlx_spec.models.library.search import not_found_with_hint, search, split_name
 from mlx_spec.models.pairs import recommend
 from tests.hub.contents import HubModel, folder_model, hub_file
