@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -190,3 +191,13 @@ def test_it_is_named_as_its_folder_is(folder: Path, monkeypatch: pytest.MonkeyPa
 def saved(folder: Path) -> Path:
     """The tiny llama that the published heads are for, as a folder."""
     return Path(save_folder(published.target(), folder))
+
+
+@pytest.mark.parametrize("module", ["folder", "library.cache", "hub_names", "progress"])
+def test_a_folder_is_looked_at_without_mlx(module: str) -> None:
+    """`models list` looks at every folder there is, and loads none."""
+    code = (
+        f"import sys, mlx_spec.models.{module}; print(sorted({{'mlx', 'mlx_lm', 'transformers'}} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
