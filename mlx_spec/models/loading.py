@@ -118,7 +118,6 @@ def load_pair(
     IncompatiblePairError, ModelError for a folder that lacks a file, and StorageError where an import does not fit.
     """
     folders = find_folders(target, draft, progress)
-    folders.check()
     room = room_of(folders.target, folders.draft, folders.heads)
     if room is not None and not anyway:
         room.check(folders.target.name)

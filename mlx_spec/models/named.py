@@ -38,28 +38,27 @@ class PairFolders:
         """Target and draft, as far as they are there."""
         return (self.target, self.draft) if self.draft is not None else (self.target,)
 
-    def check(self) -> None:
-        """Check what is in the folders of target and draft; raises as `ModelFolder.check`."""
-        for folder in self.models:
-            folder.check()
-
 
 def find_folders(target: str, draft: str | None, progress: Progress | None = None) -> PairFolders:
-    """The folders of a target and its draft, named as for `load_pair`; fetched or imported where they must be.
+    """The folders of a target and its draft, named as for `load_pair`: fetched or imported where they must be, and
+    checked.
 
-    Raises as `load_pair` does for what is missing.
+    Raises as `load_pair` does for what is missing or damaged.
     """
     # The draft first: where it is missing, nobody waits for the target's import before being told.
     drafts = draft_folder_of(target, draft, progress)
     heads = drafts.heads if drafts is not None else ()
     answers = folder_of(target, progress)
-    return PairFolders(
+    found = PairFolders(
         name=target if target in PAIRS and draft is None else answers.name,
         target=answers,
         draft=None if drafts in heads else drafts,  # a head is no draft model
         draft_name=drafts.name if drafts is not None else None,
         heads=heads,
     )
+    for folder in found.models:
+        folder.check()
+    return found
 
 
 def folder_of(name: str, progress: Progress | None = None) -> ModelFolder:

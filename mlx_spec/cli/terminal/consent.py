@@ -27,7 +27,6 @@ def load_with_consent(target: str, draft: str | None, progress: "StageProgress",
     from mlx_spec.models.room import room_of
 
     folders = find_folders(target, draft, progress.tell)
-    folders.check()
     room = room_of(folders.target, folders.draft, folders.heads)
     _ask(room, folders.target.name, anyway=anyway, pause=progress.pause)
     return load_folders(folders, room, progress.tell)
