@@ -12,6 +12,7 @@ from mlx_lm.models import llama
 from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.corpus import Corpus, Sample, count_answers, count_stored, frequent_tokens, shard_paths
 from mlx_spec.training.answers.sampler import Stepper, sample_corpus
 from mlx_spec.training.answers.scored import Vocabulary
@@ -60,7 +61,7 @@ class Result:
 
 def distil(
     recipe: Recipe,
-    target_folder: Path,
+    target_folder: ModelFolder,
     out: Path,
     corpus: Path,
     trainer: Trainer,
@@ -150,7 +151,7 @@ def finish(
     model = build_draft(config, trained)
     save_floats(trained, out.with_name(f"{out.name}.safetensors"))
     exported = quantise(model, config, rounding(config, recipe.layer_bits, recipe.embedding_bits))
-    size = export_draft(model, exported, target.folder, out)
+    size = export_draft(model, exported, target.folder.path, out)
     return measure(target, model, held_out), size
 
 

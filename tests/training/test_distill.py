@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
 from mlx_spec.training.answers.scored import Scored, Vocabulary
 from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
@@ -65,7 +66,7 @@ class Steps(Watcher):
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_recipe_makes_a_draft_that_agrees_more(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     watcher = Steps()
     result = distil(recipe, target_folder, tmp_path / "draft", sampled_folder, trainer, watcher, clock=clock_of(40))
@@ -202,7 +203,7 @@ def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_last_steps_see_the_weights_as_they_will_be_exported(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     """Coarsely rounded, a draft that learnt with that is better than one that did not, from the same batches."""
     coarse = replace(recipe, layer_bits=4, embedding_bits=4)
@@ -219,7 +220,7 @@ def test_a_rounded_matrix_is_the_exported_one(target: Target, recipe: Recipe, tm
     config = draft_config(target.config, recipe.shape)
     weights = initial_weights(target.weights, recipe.shape)
     model, how = build_draft(config, weights), rounding(config, 4, 6)
-    export_draft(model, quantise(model, config, how), target.folder, tmp_path)
+    export_draft(model, quantise(model, config, how), target.folder.path, tmp_path)
     exported = read_weights(tmp_path)
     for name, weight in weights.items():
         if weight.ndim == 2:
@@ -229,7 +230,7 @@ def test_a_rounded_matrix_is_the_exported_one(target: Target, recipe: Recipe, tm
 
 
 def test_training_goes_on_from_an_earlier_draft(
-    target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     """From its folder as exported, or from the floats kept beside it; a draft of another shape is refused."""
     out, watcher = tmp_path / "draft", Steps()
@@ -250,7 +251,7 @@ def test_training_goes_on_from_an_earlier_draft(
 
 
 def test_samplers_share_the_work_and_training_uses_all_shards(
-    target_folder: Path, target: Target, recipe: Recipe, tmp_path: Path
+    target_folder: ModelFolder, target: Target, recipe: Recipe, tmp_path: Path
 ) -> None:
     corpus, told, recipe = tmp_path / "corpus", Steps(), replace(recipe, answer_tokens=900)
     for seed in (1, 2):
@@ -293,10 +294,10 @@ def test_the_standard_error_counts_dialogues_not_tokens() -> None:
 
 
 def test_errors_say_what_is_wrong(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelNotFoundError, match="nowhere"):
-        distil(recipe, tmp_path / "nowhere", tmp_path / "out", tmp_path / "corpus", "mlx", Watcher())
+        distil(recipe, ModelFolder.at(tmp_path / "nowhere"), tmp_path / "out", tmp_path / "corpus", "mlx", Watcher())
     with pytest.raises(ConfigError, match="minutes is 0"):
         replace(recipe, minutes=0.0)
     with pytest.raises(TrainingError, match="held-out"):
@@ -328,13 +329,13 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_one_object(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "mlx_spec.cli.commands.train.draft.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
     )
     out = tmp_path / "draft"
-    run = CliRunner().invoke(app, ["draft", "--target", str(target_folder), "--out", str(out), "--json"])
+    run = CliRunner().invoke(app, ["draft", "--target", str(target_folder.path), "--out", str(out), "--json"])
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
     assert report["draft"] == str(out)
@@ -343,13 +344,13 @@ def test_the_command_prints_one_object(
 
 
 def test_the_command_samples_alone(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "mlx_spec.cli.commands.train.sample.with_options",
         lambda _, answers, minutes, seed: replace(recipe, answer_tokens=answers, seed=seed),
     )
-    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]
+    options = ["--target", str(target_folder.path), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]
     run = CliRunner().invoke(app, ["sample", *options])
     assert run.exit_code == 0, run.output
     assert f"{count_stored(shard_paths(tmp_path / 'seed-7'))} answer tokens" in run.stdout
@@ -360,8 +361,10 @@ def test_the_command_samples_alone(
 
 
 @pytest.mark.parametrize("weights", ["often", "0.5,0.5", "1,1,-1", "0,0,0", "inf,0,0"])
-def test_weights_of_temperatures_that_are_none_are_refused(target_folder: Path, tmp_path: Path, weights: str) -> None:
-    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--temperature-weights", weights]
+def test_weights_of_temperatures_that_are_none_are_refused(
+    target_folder: ModelFolder, tmp_path: Path, weights: str
+) -> None:
+    options = ["--target", str(target_folder.path), "--corpus", str(tmp_path), "--temperature-weights", weights]
     run = CliRunner().invoke(app, ["sample", *options], env={"COLUMNS": "300", "NO_COLOR": "1"})
     assert run.exit_code == 2
     assert "a weight for each of the temperatures 0, 0.7, 1" in run.output

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
-from mlx_spec.models.heads.checkpoint import head_kind
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.chains import Reach, walk
 from mlx_spec.training.answers.corpus import Sample, read_corpus
@@ -68,7 +68,7 @@ class Seen(EagleWatcher):
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
-    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     watcher, out = Seen(), tmp_path / "head"
     result = train_eagle(RECIPE, target_folder, out, sampled_folder, trainer, watcher, clock=clock_of(30))
@@ -80,7 +80,7 @@ def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
     assert result.trained.overlap == pytest.approx(result.exported.overlap, abs=0.02)
     assert result.size_bytes == sum(path.stat().st_size for path in out.iterdir())
 
-    assert head_kind(out) == "eagle3"
+    assert ModelFolder.at(out).head_kind == "eagle3"
     assert load_head(out, "eagle3", target.model, "tiny").taps == TAPS
     config = json.loads((out / "config.json").read_text())
     assert config["draft_vocab_size"] == RECIPE.draft_tokens
@@ -88,7 +88,7 @@ def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_last_steps_see_the_head_as_it_will_be_exported(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
 ) -> None:
     """Coarsely rounded, a head that learnt with that is better than one that did not, from the same batches."""
     coarse, reached = replace(RECIPE, layer_bits=4, head_bits=4), {}
@@ -101,7 +101,7 @@ def test_the_last_steps_see_the_head_as_it_will_be_exported(
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_last_check(
-    target_folder: Path, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
 ) -> None:
     class StoppedError(Exception):
         pass
@@ -123,7 +123,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_check(
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_a_head_is_trained_on_with_its_own_tokens_and_layers(
-    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     before = train_eagle(RECIPE, target_folder, first, sampled_folder, trainer, Seen(), clock=clock_of(30)).exported
@@ -137,7 +137,7 @@ def test_a_head_is_trained_on_with_its_own_tokens_and_layers(
 
 
 def test_going_on_begins_with_the_weights_that_were_there(
-    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     train_eagle(RECIPE, target_folder, tmp_path / "head", sampled_folder, "mlx", Seen(), clock=clock_of(4))
     start = read_start(tmp_path / "head", target)
@@ -150,7 +150,7 @@ def test_going_on_begins_with_the_weights_that_were_there(
 
 
 def test_what_training_cannot_go_on_from_is_refused(
-    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelNotFoundError, match="no head"):
         read_start(tmp_path, target)
@@ -169,7 +169,7 @@ def test_what_training_cannot_go_on_from_is_refused(
     asked = [
         "eagle",
         "--target",
-        str(target_folder),
+        str(target_folder.path),
         "--out",
         str(tmp_path / "on"),
         "--start",
@@ -294,7 +294,7 @@ def test_only_what_is_ready_is_learnt_from_where_that_is_asked(
 
 
 def test_the_first_states_of_a_text_do_not_set_the_scale(
-    target: Target, target_folder: Path, sampled_folder: Path
+    target: Target, target_folder: ModelFolder, sampled_folder: Path
 ) -> None:
     lesson = prepare(RECIPE, target, sampled_folder, "mlx")
     assert lesson.token_ids.shape == (64,)
@@ -320,9 +320,11 @@ def test_a_recipe_out_of_its_ranges_is_refused_by_name(field: str) -> None:
         replace(EagleRecipe(), **{field: -1})
 
 
-def test_the_command_trains_and_computes_states(target_folder: Path, sampled_folder: Path, tmp_path: Path) -> None:
+def test_the_command_trains_and_computes_states(
+    target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "head"
-    common = ["--target", str(target_folder), "--out", str(out), "--corpus", str(sampled_folder), "--taps", "0,1"]
+    common = ["--target", str(target_folder.path), "--out", str(out), "--corpus", str(sampled_folder), "--taps", "0,1"]
     done = CliRunner().invoke(app, ["states", *common])
     assert done.exit_code == 0, done.output
     assert "The states of" in done.output

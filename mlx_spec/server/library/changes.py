@@ -11,7 +11,7 @@ import anyio
 from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
-    from mlx_spec.models.library.downloads import Downloads
+    from mlx_spec.models.library.fetching.downloads import Downloads
 
 # Bytes arrive by the hundred pieces a second, and nobody reads so fast.
 _GAP_S: Final = 0.1

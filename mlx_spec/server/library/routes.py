@@ -27,8 +27,8 @@ from mlx_spec.server.requests.validation import RequestError
 
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
-    from mlx_spec.models.library.downloads import Downloads
-    from mlx_spec.models.library.status import DownloadStatus
+    from mlx_spec.models.library.fetching.downloads import Downloads
+    from mlx_spec.models.library.fetching.status import DownloadStatus
 
 _PING_S: Final = 10
 _UNDER_WAY: Final = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
@@ -227,7 +227,7 @@ class LibraryRoutes:
         return self._all_downloads().listing().to_dict()
 
     def _all_downloads(self) -> "Downloads":
-        from mlx_spec.models.library.downloads import Downloads
+        from mlx_spec.models.library.fetching.downloads import Downloads
 
         with self._lock:
             if self._downloads is None:

@@ -11,6 +11,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.chains import LogitsAt, Reach, StepLogits, measure_reach
 from mlx_spec.training.answers.corpus import Sample, count_answers, frequent_tokens, read_corpus
@@ -89,7 +90,7 @@ class _Lesson:
 
 def train_eagle(
     recipe: EagleRecipe,
-    target_folder: Path,
+    target_folder: ModelFolder,
     out: Path,
     corpus: Path,
     trainer: Trainer,
@@ -120,7 +121,7 @@ def train_eagle(
 
 
 def compute_states(
-    recipe: EagleRecipe, target_folder: Path, out: Path, corpus: Path, trainer: Trainer, watcher: EagleWatcher
+    recipe: EagleRecipe, target_folder: ModelFolder, out: Path, corpus: Path, trainer: Trainer, watcher: EagleWatcher
 ) -> int:
     """Fill `OUT-features` with the target's states of all training dialogues, the last that training would come to
     first: beside a training run with `only_ready`, or before one. Gives the number of dialogues."""

@@ -20,6 +20,7 @@ from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
 from mlx_spec.errors import ConfigError, StorageError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.ends import target_ends
 from mlx_spec.models.heads.medusa import MedusaHeads
 from mlx_spec.training.answers.corpus import Sample, count_answers, read_corpus
@@ -71,7 +72,7 @@ class MedusaResult:
 
 def train_medusa(
     recipe: MedusaRecipe,
-    target_folder: Path,
+    target_folder: ModelFolder,
     out: Path,
     corpus: Path,
     sampler: Trainer,

@@ -4,7 +4,7 @@ import pytest
 
 from app.engine.request import ALTERNATIVES, Drafter, Lookahead, Settings, build_request
 from app.store.conversation import Answer, Conversation
-from mlx_spec.models import sampling_defaults
+from mlx_spec.models.files import sampling_defaults
 
 
 def conversation(*answers: str) -> Conversation:

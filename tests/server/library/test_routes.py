@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from mlx_spec.models.library.downloads import Downloads
+from mlx_spec.models.library.fetching.downloads import Downloads
 from mlx_spec.server.library.changes import changes_of
 from tests.hub.contents import heavy_model
 from tests.hub.faults import Fault

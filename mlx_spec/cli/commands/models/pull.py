@@ -10,8 +10,8 @@ from mlx_spec.cli.terminal.json_output import AsJson, write_json
 
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
+    from mlx_spec.models.library.fetching.status import DownloadStatus
     from mlx_spec.models.library.judge import Judgement
-    from mlx_spec.models.library.status import DownloadStatus
 
 Names = Annotated[
     list[str], typer.Argument(help="Hub ids such as org/model or org/model@branch, addresses of their pages, or pairs.")
@@ -52,7 +52,7 @@ def _fetched(repo_ids: list[str], access: "HubAccess") -> "list[DownloadStatus]"
     from mlx_spec.cli.commands.models.tables import follow_downloads
     from mlx_spec.errors import InterruptedWork
     from mlx_spec.machine.resources import data_folder
-    from mlx_spec.models.library.downloads import Downloads
+    from mlx_spec.models.library.fetching.downloads import Downloads
 
     downloads = Downloads(data_folder() / "downloads", access=lambda: access)
     try:
@@ -70,7 +70,7 @@ def _fetched(repo_ids: list[str], access: "HubAccess") -> "list[DownloadStatus]"
 
 def _repo_ids(names: list[str]) -> list[str]:
     """Every model that was named, once; a pair stands for its two."""
-    from mlx_spec.models.library.names import repo_id_of
+    from mlx_spec.models.hub_names import repo_id_of
     from mlx_spec.models.pairs import PAIRS
 
     found: list[str] = []

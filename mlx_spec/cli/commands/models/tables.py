@@ -3,19 +3,21 @@
 import sys
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from mlx_spec.models.library.cache import InstalledModel
-from mlx_spec.models.library.downloads import Downloads
-from mlx_spec.models.library.judge import Judgement
-from mlx_spec.models.library.search import Findings
-from mlx_spec.models.library.status import OVER, DownloadStatus
+from mlx_spec.models.library.fetching.status import OVER, DownloadStatus
 from mlx_spec.models.staging import human_bytes
+
+if TYPE_CHECKING:  # some of these bring MLX, which a list of models need not wait for
+    from mlx_spec.models.library.cache import InstalledModel
+    from mlx_spec.models.library.fetching.downloads import Downloads
+    from mlx_spec.models.library.judge import Judgement
+    from mlx_spec.models.library.search import Findings
 
 _DRAW_S: Final = 0.1
 _ROOM_STYLES: Final = {"fits": "green", "tight": "yellow", "no": "red", "unknown": "dim"}
@@ -28,7 +30,7 @@ def _plain_table(*columns: str) -> Table:
     return table
 
 
-def print_installed(models: Iterable[InstalledModel], total: int) -> None:
+def print_installed(models: "Iterable[InstalledModel]", total: int) -> None:
     """What is here."""
     table = _plain_table("model", "size", "last used", "")
     for model in models:
@@ -40,7 +42,7 @@ def print_installed(models: Iterable[InstalledModel], total: int) -> None:
     Console(highlight=False).print(table)
 
 
-def print_findings(found: Findings) -> None:
+def print_findings(found: "Findings") -> None:
     """Pairs, installed and available models, each under its heading."""
     console = Console(highlight=False)
     if found.pairs:
@@ -69,7 +71,7 @@ def print_findings(found: Findings) -> None:
         sys.stderr.write(f"Nothing was found{hint}\n")
 
 
-def print_judgement(judged: Judgement) -> None:
+def print_judgement(judged: "Judgement") -> None:
     """What a model would take here."""
     console = Console(highlight=False)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -94,7 +96,7 @@ def print_judgement(judged: Judgement) -> None:
     console.print(Text(judged.reason, _ROOM_STYLES[judged.room]), soft_wrap=True)
 
 
-def follow_downloads(downloads: Downloads, repo_ids: Iterable[str]) -> None:
+def follow_downloads(downloads: "Downloads", repo_ids: Iterable[str]) -> None:
     """Show progress bars on stderr until every one of `repo_ids` is over."""
     wanted = list(repo_ids)
     console = Console(stderr=True)

@@ -14,21 +14,21 @@ from mlx_spec.cli.commands.train.options import (
     Minutes,
     ResultAsJson,
     Seed,
-    TargetFolder,
     TrainerOption,
     corpus_folder,
     named_trainer,
 )
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.distill import Result, distil, with_options
 from mlx_spec.training.recipe import Recipe
 
 _RECIPE: Final = Recipe()
 
 
+@with_target
 def draft(
-    target: TargetFolder,
+    target: ModelFolder,
     out: Annotated[Path, typer.Option(help="Where the draft goes.")],
     corpus: Annotated[
         Path | None, typer.Option(help="Where sampled answers are kept; default: `OUT-corpus` beside the draft.")
@@ -40,7 +40,6 @@ def draft(
     start: Annotated[
         Path | None, typer.Option(help="Go on from this draft: its folder, or a .safetensors file of floats.")
     ] = None,
-    anyway: Anyway = False,
     as_json: ResultAsJson = False,
 ) -> None:
     """Distil a draft model: the target answers its own questions, and a small model learns to say the same.
@@ -48,7 +47,6 @@ def draft(
     May be stopped while sampling and started again: finished shards are kept.
     """
     kind = named_trainer(trainer)
-    check_target(target, anyway=anyway)
     recipe = with_options(_RECIPE, answers, minutes, seed)
     folder = corpus_folder(corpus, out)
     with bars() as bar:

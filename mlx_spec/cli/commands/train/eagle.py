@@ -16,21 +16,21 @@ from mlx_spec.cli.commands.train.options import (
     Minutes,
     ResultAsJson,
     Seed,
-    TargetFolder,
     TrainerOption,
     corpus_folder,
     named_trainer,
 )
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.heads.eagle import EagleResult, train_eagle
 from mlx_spec.training.heads.recipe import EagleRecipe
 
 _RECIPE: Final = EagleRecipe()
 
 
+@with_target
 def eagle(
-    target: TargetFolder,
+    target: ModelFolder,
     out: HeadFolder,
     corpus: HeadCorpus = None,
     answers: AnswerTokens = _RECIPE.answer_tokens,
@@ -48,7 +48,6 @@ def eagle(
         Path | None,
         typer.Option(help="Go on from the EAGLE-3 head in this folder: its tokens and layers stay, rates are halved."),
     ] = None,
-    anyway: Anyway = False,
     as_json: ResultAsJson = False,
 ) -> None:
     """Train an EAGLE-3 head: it reads the target's hidden states and drafts what comes next.
@@ -56,7 +55,6 @@ def eagle(
     May be stopped and started again, while sampling and while training: it goes on from the last check.
     """
     kind = named_trainer(trainer)
-    check_target(target, anyway=anyway)
     if start and (taps or draft_tokens != _RECIPE.draft_tokens):
         raise typer.BadParameter(
             "The head to go on from has its own layers and tokens: leave out --taps and --draft-tokens.",

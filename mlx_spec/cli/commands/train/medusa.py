@@ -14,19 +14,19 @@ from mlx_spec.cli.commands.train.options import (
     Minutes,
     ResultAsJson,
     Seed,
-    TargetFolder,
     corpus_folder,
     named_trainer,
 )
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.heads.medusa import MedusaRecipe, train_medusa
 
 _RECIPE: Final = MedusaRecipe()
 
 
+@with_target
 def medusa(
-    target: TargetFolder,
+    target: ModelFolder,
     out: HeadFolder,
     corpus: HeadCorpus = None,
     answers: AnswerTokens = _RECIPE.answer_tokens,
@@ -34,11 +34,9 @@ def medusa(
     heads: Annotated[int, typer.Option(help="Tokens to guess ahead.")] = _RECIPE.heads,
     trainer: Annotated[str, typer.Option(help="What samples the answers: `mlx` or `torch`.")] = "mlx",
     seed: Seed = 0,
-    anyway: Anyway = False,
     as_json: ResultAsJson = False,
 ) -> None:
     """Train Medusa heads: each guesses one token ahead, all of them at once."""
-    check_target(target, anyway=anyway)
     folder = corpus_folder(corpus, out)
     recipe = MedusaRecipe(seed=seed, answer_tokens=answers, minutes=minutes, heads=heads)
     with bars() as bar:

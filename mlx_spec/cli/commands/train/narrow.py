@@ -7,22 +7,21 @@ from typing import Annotated
 import typer
 
 from mlx_spec.cli.commands.train.agreement import numbers
-from mlx_spec.cli.commands.train.options import ResultAsJson, TargetFolder
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.commands.train.options import ResultAsJson
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.narrow import narrow as narrow_draft
 
 
+@with_target
 def narrow(
-    target: TargetFolder,
+    target: ModelFolder,
     draft: Annotated[Path, typer.Option(help="The draft: its folder gets draft_vocabulary.json.")],
     corpus: Annotated[Path, typer.Option(help="The answers that say which tokens are frequent.")],
     tokens: Annotated[int, typer.Option(help="Tokens that the draft goes on scoring.")] = 8192,
-    anyway: Anyway = False,
     as_json: ResultAsJson = False,
 ) -> None:
     """Let a draft score only frequent tokens: a step gets cheaper, the words stay the target's."""
-    check_target(target, anyway=anyway)
     done = narrow_draft(target, draft, corpus, tokens)
     if as_json:
         report = {"tokens": done.tokens, "coverage": done.coverage}

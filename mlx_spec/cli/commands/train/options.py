@@ -8,7 +8,6 @@ import typer
 from mlx_spec.errors import ConfigError
 from mlx_spec.training.distill import Trainer
 
-TargetFolder = Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")]
 HeadFolder = Annotated[Path, typer.Option(help="Where the head goes.")]
 HeadCorpus = Annotated[
     Path | None, typer.Option(help="Where sampled answers are kept; default: `OUT-corpus` beside the head.")

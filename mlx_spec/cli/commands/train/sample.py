@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from mlx_spec.cli.commands.train.bars import BarWatcher, bars
-from mlx_spec.cli.commands.train.options import TargetFolder, TrainerOption, named_trainer
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.commands.train.options import TrainerOption, named_trainer
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.distill import require_torch, sample_answers, with_options
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import load_target
@@ -17,8 +17,9 @@ from mlx_spec.training.target import load_target
 _RECIPE: Final = Recipe()
 
 
+@with_target
 def sample(
-    target: TargetFolder,
+    target: ModelFolder,
     corpus: Annotated[Path, typer.Option(help="Where answers go: into the folder `seed-SEED` there.")],
     answers: Annotated[
         int, typer.Option(help="Answer tokens with this seed; those already there count.")
@@ -32,7 +33,6 @@ def sample(
         ),
     ] = None,
     trainer: TrainerOption = "mlx",
-    anyway: Anyway = False,
 ) -> None:
     """Sample answers only, the first stage of `draft`: processes with different seeds can share the work.
 
@@ -41,7 +41,6 @@ def sample(
     kind = named_trainer(trainer)
     if kind == "torch":
         require_torch()
-    check_target(target, anyway=anyway)
     recipe = _weighted(with_options(_RECIPE, answers, _RECIPE.minutes, seed), weights)
     with bars() as bar:
         count = sample_answers(recipe, load_target(target), corpus, kind, BarWatcher(bar, answers))

@@ -7,27 +7,25 @@ from mlx_spec.cli.commands.train.eagle_recipe import TapsOption, recipe_of
 from mlx_spec.cli.commands.train.options import (
     HeadCorpus,
     HeadFolder,
-    TargetFolder,
     TrainerOption,
     corpus_folder,
     named_trainer,
 )
-from mlx_spec.cli.terminal.consent import check_target
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.consent import with_target
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.heads.eagle import compute_states
 from mlx_spec.training.heads.recipe import EagleRecipe
 
 
+@with_target
 def states(
-    target: TargetFolder,
+    target: ModelFolder,
     out: HeadFolder,
     corpus: HeadCorpus = None,
     trainer: TrainerOption = "mlx",
     taps: TapsOption = None,
-    anyway: Anyway = False,
 ) -> None:
     """Compute the target's hidden states for `train eagle`, before it or beside it (`--only-ready`)."""
-    check_target(target, anyway=anyway)
     folder = corpus_folder(corpus, out)
     with bars() as bar:
         watcher = EagleBar(bar, 0)

@@ -9,13 +9,13 @@ from typing import Final
 from uuid import uuid4
 
 from mlx_spec.errors import DownloadError, StorageError
+from mlx_spec.models.hub_names import repo_id_of, split_revision
 from mlx_spec.models.library.access import HubAccess, hub_access
-from mlx_spec.models.library.blob import begun_etags, remove_parts
-from mlx_spec.models.library.changes import Changes
-from mlx_spec.models.library.download import Download, Limits
-from mlx_spec.models.library.names import repo_id_of, split_revision
-from mlx_spec.models.library.records import Record, Records, record_of
-from mlx_spec.models.library.status import OVER, DownloadList, DownloadState, DownloadStatus
+from mlx_spec.models.library.fetching.blob import begun_etags, remove_parts
+from mlx_spec.models.library.fetching.changes import Changes
+from mlx_spec.models.library.fetching.download import Download, Limits
+from mlx_spec.models.library.fetching.records import Record, Records, record_of
+from mlx_spec.models.library.fetching.status import OVER, DownloadList, DownloadState, DownloadStatus
 
 _CLOSE_S: Final = 0.5
 

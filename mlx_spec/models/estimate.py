@@ -4,7 +4,8 @@ The caches' sizes are not a formula for each architecture: mlx-lm builds the mod
 its caches tell. That holds for every architecture that mlx-lm has, sliding windows and recurrent states included.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache, make_prompt
 from mlx_lm.utils import _get_classes
 
 from mlx_spec.errors import UnsupportedModelError
-from mlx_spec.models.rope import with_rope
+from mlx_spec.models.files.config import parts_of
 
 _STEP: Final = 256  # mlx-lm's caches grow by so many tokens at a time
 # Tokens that a pass over the prompt takes at once, as mlx-lm's default and more than the engine's own.
@@ -44,27 +45,28 @@ class MemoryEstimate:
         return self.weights_bytes + self.cache_bytes + self.working_bytes
 
 
-def is_supported(config: dict[str, Any]) -> bool:
+def is_supported(config: Mapping[str, Any]) -> bool:
     """Whether this mlx-lm has the architecture of `config`, a model's config.json or the part the Hub tells of it."""
     try:
-        _get_classes(config)
+        _get_classes(dict(config))
     except (ValueError, KeyError, AttributeError, SystemExit):  # olmo ends the process without a package of its own
         return False
     return True
 
 
 def estimate(
-    config: dict[str, Any], weights_bytes: int, context_tokens: int, *, in_float32: bool = False
+    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, *, in_float32: bool = False
 ) -> MemoryEstimate:
     """Estimate what a model takes, without computing anything. May be called in any thread.
 
-    `weights_bytes` is the size of its safetensors. `in_float32` says that quantised weights are unpacked to float32,
-    as a draft's are on a CPU. Raises UnsupportedModelError for a configuration that mlx-lm cannot build.
+    `config` is a config.json as `with_rope` gives it, `weights_bytes` the size of its safetensors. `in_float32` says
+    that quantised weights are unpacked to float32, as a draft's are on a CPU. Raises UnsupportedModelError for a
+    configuration that mlx-lm cannot build.
     """
     return _in_own_thread(lambda: _estimate(config, weights_bytes, context_tokens, in_float32))
 
 
-def _estimate(config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
+def _estimate(config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
     try:
         return _built_estimate(config, weights_bytes, context_tokens, in_float32)
     except (
@@ -77,10 +79,11 @@ def _estimate(config: dict[str, Any], weights_bytes: int, context_tokens: int, i
 
 
 def _built_estimate(
-    config: dict[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
+    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
 ) -> MemoryEstimate:
-    model_class, args_class = _get_classes(config)
-    model = model_class(args_class.from_dict(with_rope(config)))
+    model_class, args_class = _get_classes(dict(config))
+    # A copy, because some families write into what they are given.
+    model = model_class(args_class.from_dict(copy.deepcopy(dict(config))))
     dtype = mx.float32 if in_float32 else _dtype(config)
     model.set_dtype(dtype)
     count = sum(array.size for _, array in tree_flatten(model.parameters()))
@@ -133,19 +136,17 @@ def _bytes_at(cache: Any, tokens: int) -> int:
     return now  # a recurrent state does not grow
 
 
-def _dtype(config: dict[str, Any]) -> mx.Dtype:
+def _dtype(config: Mapping[str, Any]) -> mx.Dtype:
     """The precision a model computes in; quantised weights keep that of their scales."""
-    inner = config.get("text_config")
-    for place in (config, inner if isinstance(inner, dict) else {}):
+    for place in parts_of(config):
         name = place.get("dtype") or place.get("torch_dtype")
         if isinstance(name, str):
             return _DTYPES.get(name, mx.bfloat16)
     return mx.bfloat16
 
 
-def _largest_row(config: dict[str, Any]) -> int:
+def _largest_row(config: Mapping[str, Any]) -> int:
     """The widest activation of a token, roughly: the inner width of the feed-forward layers, or the hidden one."""
-    inner = config.get("text_config")
-    places = [config, inner if isinstance(inner, dict) else {}]
     names = ("intermediate_size", "hidden_size", "hidden_dim", "d_model", "ffn_hidden_size")
-    return max((place[name] for place in places for name in names if isinstance(place.get(name), int)), default=4096)
+    widths = (place.get(name) for place in parts_of(config) for name in names)
+    return max((width for width in widths if isinstance(width, int)), default=4096)

@@ -10,7 +10,7 @@ import pytest
 
 from mlx_spec.errors import StorageError
 from mlx_spec.models.gguf.importing import import_gguf
-from mlx_spec.models.library.status import DownloadStatus
+from mlx_spec.models.library.fetching.status import DownloadStatus
 from tests.hub.contents import heavy_model
 from tests.hub.fetching import access_to, check_cache, fetch, until
 from tests.hub.loopback import serving

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import DownloadFailure
-from mlx_spec.models.library.status import DownloadStatus
+from mlx_spec.models.library.fetching.status import DownloadStatus
 
 _KEPT: Final = ("repo_id", "state", "total_bytes", "done_bytes", "files_total", "commit", "kind", "message", "page")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from mlx_spec.errors import DownloadError, ModelNotFoundError
-from mlx_spec.models.library import blob, download
+from mlx_spec.models.hub_names import nearest, repo_id_of
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.downloads import Downloads
-from mlx_spec.models.library.names import nearest, repo_id_of
-from mlx_spec.models.library.speed import SpeedMeter
+from mlx_spec.models.library.fetching import blob, download
+from mlx_spec.models.library.fetching.downloads import Downloads
+from mlx_spec.models.library.fetching.speed import SpeedMeter
 from tests.hub.contents import heavy_model, hub_file
 from tests.hub.fetching import HASTY, access_to, check_cache, until
 from tests.hub.loopback import LoopbackHub, serving

@@ -19,8 +19,8 @@ from huggingface_hub.utils._http import hf_raise_for_status
 from mlx_spec.errors import DownloadError
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import Checksum, file_matches
+from mlx_spec.models.library.fetching.stop import Stop
 from mlx_spec.models.library.remote import RemoteFile
-from mlx_spec.models.library.stop import Stop
 from mlx_spec.models.staging import human_bytes
 
 _LOCK_POLL_S: Final = 0.2

@@ -34,6 +34,11 @@ def is_address(name: str) -> bool:
     return name.startswith(("http://", "https://", *_ADDRESSES))
 
 
+def short_name(repo_id: str) -> str:
+    """A model's name without its owner, with the revision where one is named."""
+    return repo_id.partition("/")[2]
+
+
 def split_revision(name: str) -> tuple[str, str | None]:
     """A model's `owner/name`, and the revision that its name says; None for `main`."""
     repo_id, at, revision = name.partition("@")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
-from mlx_spec.models.rope import with_rope, yarn_context
+from mlx_spec.models.files.config import parts_of
+from mlx_spec.models.files.rope import yarn_context
 
 # mlx-lm's families know it by these names; dbrx and a few others by one of the later ones.
 _FIELDS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
@@ -12,10 +13,9 @@ _NO_LIMIT: Final = 1 << 40
 
 
 def context_of(config: Mapping[str, Any]) -> int | None:
-    """The tokens that a model was made for, YaRN's stretch included; None where its configuration does not say."""
-    filled = with_rope(config)
-    inner = filled.get("text_config")
-    for place in (filled, inner if isinstance(inner, dict) else {}):
+    """The tokens that a model was made for, YaRN's stretch included; None where its configuration, as `with_rope` gives
+    it, does not say."""
+    for place in parts_of(config):
         values = [place.get(name) for name in _FIELDS]
         told = next((value for value in values if _is_length(value)), None)
         # A model card's recipe adds YaRN and leaves the field as it was; others write the stretched length there.

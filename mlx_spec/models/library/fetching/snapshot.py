@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.utils.tqdm import tqdm
 
+from mlx_spec.models.hub_names import split_revision
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.remote import RemoteModel
 
 

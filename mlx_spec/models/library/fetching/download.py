@@ -13,18 +13,18 @@ from typing import TypeVar
 import httpx2
 
 from mlx_spec.errors import DownloadError, DownloadFailure, StorageError
+from mlx_spec.models.files.shards import INDEX
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.blob import BlobRequest, fetch_blob, remove_parts
-from mlx_spec.models.library.changes import Changes
 from mlx_spec.models.library.entries import check_disk_is_there
+from mlx_spec.models.library.fetching.blob import BlobRequest, fetch_blob, remove_parts
+from mlx_spec.models.library.fetching.changes import Changes
+from mlx_spec.models.library.fetching.side_by_side import side_by_side
+from mlx_spec.models.library.fetching.snapshot import link_snapshot
+from mlx_spec.models.library.fetching.speed import SpeedMeter
+from mlx_spec.models.library.fetching.status import OVER, DownloadState, DownloadStatus
+from mlx_spec.models.library.fetching.stop import Stop, Stopped
 from mlx_spec.models.library.refusal import EXPECTED, TRANSIENT, refusal
 from mlx_spec.models.library.remote import RemoteFile, RemoteModel, cached_bytes, check_shards, list_remote
-from mlx_spec.models.library.side_by_side import side_by_side
-from mlx_spec.models.library.snapshot import link_snapshot
-from mlx_spec.models.library.speed import SpeedMeter
-from mlx_spec.models.library.status import OVER, DownloadState, DownloadStatus
-from mlx_spec.models.library.stop import Stop, Stopped
-from mlx_spec.models.shards import INDEX
 from mlx_spec.models.staging import human_bytes
 
 T = TypeVar("T")

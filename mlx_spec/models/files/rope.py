@@ -9,10 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-import mlx.nn as nn
-
-from mlx_spec.errors import UnsupportedModelError
-
 # Under these names the same thing is read, by one family or another.
 _BASES: Final = ("rope_theta", "rotary_emb_base")
 _LOCAL_BASES: Final = ("rope_local_base_freq", "rope_local_theta", "swa_rope_theta")
@@ -21,7 +17,7 @@ _GLOBAL_LAYERS: Final = ("full_attention", "main")
 _ORIGINAL: Final = "original_max_position_embeddings"
 _STRETCHED: Final = ("yarn", "llama3", "longrope")
 # `mrope` on text alone is no scaling.
-_UNSCALED: Final = (None, "default", "mrope")
+UNSCALED: Final = (None, "default", "mrope")
 
 
 def with_rope(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,35 +43,12 @@ def yarn_context(config: Mapping[str, Any]) -> int | None:
     """The tokens that YaRN stretches a model's context to; None where `config`, as `with_rope` gives it, has no YaRN
     or does not say from what."""
     scaling = config.get("rope_scaling")
-    if not isinstance(scaling, dict) or "yarn" not in str(_kind(scaling)):
+    if not isinstance(scaling, dict) or "yarn" not in str(scaling_kind(scaling)):
         return None
     original, factor = scaling.get(_ORIGINAL), scaling.get("factor")
     if not isinstance(original, int) or not isinstance(factor, int | float):
         return None
     return int(original * factor)
-
-
-def check_rope(model: nn.Module, config: Mapping[str, Any], where: str) -> None:
-    """Raise UnsupportedModelError where a built model turns positions in another way than its configuration says.
-
-    Then its words would be wrong without a sign: a family of mlx-lm that knows no scaling drops it in silence.
-    """
-    inner = config.get("text_config")
-    said = dict(inner) if isinstance(inner, dict) else dict(config)
-    plain = [module for module in model.modules() if isinstance(module, nn.RoPE)]
-    if not plain or any(hasattr(module, "_freqs") or _is_rotary(module) for module in model.modules()):
-        return
-    scaling, bases = said.get("rope_scaling"), _table_bases(said.get("rope_parameters"))
-    lost = ""
-    if isinstance(scaling, dict) and _changes(scaling) and all(module.scale == 1.0 for module in plain):
-        lost = f"scales its positions by {_kind(scaling)!r}"
-    elif bases and not bases & {float(module.base) for module in plain}:
-        lost = f"turns positions by base {min(bases):,.0f}"
-    if lost:
-        family = said.get("model_type", config.get("model_type"))
-        raise UnsupportedModelError(
-            f"{where} {lost}, which this version of mlx-lm does not do for {family!r}: its answers would be wrong."
-        )
 
 
 def _fields(config: Mapping[str, Any], table: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +62,9 @@ def _fields(config: Mapping[str, Any], table: dict[str, Any]) -> dict[str, Any]:
         fields.update(dict.fromkeys(_BASES, base))
         if isinstance(attention := config.get("attn_config"), dict):
             fields["attn_config"] = {"rope_theta": base, **attention}  # as dbrx has it
-    fields["rope_scaling"] = config.get("rope_scaling") or (dict(whole) if _kind(whole) not in _UNSCALED else None)
+    fields["rope_scaling"] = config.get("rope_scaling") or (
+        dict(whole) if scaling_kind(whole) not in UNSCALED else None
+    )
     if (local := by_layer.get("sliding_attention", {}).get("rope_theta")) is not None:
         fields.update(dict.fromkeys(_LOCAL_BASES, local))
     if (compressed := by_layer.get("compress", {}).get("rope_theta")) is not None:
@@ -105,7 +80,7 @@ def _fields(config: Mapping[str, Any], table: dict[str, Any]) -> dict[str, Any]:
 
 def _whole_scaling(scaling: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """`scaling` under both names of its kind, and with what mlx-lm would take a default of its own for."""
-    kind = _kind(scaling)
+    kind = scaling_kind(scaling)
     if kind is None:
         return scaling
     whole = {**scaling, "type": kind, "rope_type": kind}
@@ -122,12 +97,9 @@ def _whole_scaling(scaling: dict[str, Any], config: Mapping[str, Any]) -> dict[s
     return whole
 
 
-def _kind(scaling: Mapping[str, Any]) -> Any:
+def scaling_kind(scaling: Mapping[str, Any]) -> Any:
+    """Which scaling it is: `yarn`, `llama3`, …; None where it does not say."""
     return scaling.get("rope_type") or scaling.get("type")
-
-
-def _changes(scaling: Mapping[str, Any]) -> bool:
-    return _kind(scaling) not in _UNSCALED and scaling.get("factor", 0.0) != 1.0
 
 
 def _head_dim(config: Mapping[str, Any]) -> int | None:
@@ -135,16 +107,3 @@ def _head_dim(config: Mapping[str, Any]) -> int | None:
         return int(config["head_dim"])
     hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
     return int(hidden) // int(heads) if hidden and heads else None
-
-
-def _is_rotary(module: nn.Module) -> bool:
-    """Whether a family has a class of its own for it, as some have."""
-    name = type(module).__name__.lower()
-    return not isinstance(module, nn.RoPE) and ("rope" in name or "rotary" in name) and "attention" not in name
-
-
-def _table_bases(table: Any) -> set[float]:
-    if not isinstance(table, dict):
-        return set()
-    parts = [part for part in table.values() if isinstance(part, dict)] or [table]
-    return {float(part["rope_theta"]) for part in parts if part.get("rope_theta") is not None}

@@ -7,7 +7,7 @@ import pytest
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from tokenizers import AddedToken
 
-from mlx_spec.models.text.message_texts import texts_of
+from mlx_spec.models.text.messages import texts_of
 from tests.models.text.control_tokens import EVIL, control_ids, specials, with_template
 from tests.models.text.templates import TEMPLATES
 from tests.tiny import byte_tokenizer

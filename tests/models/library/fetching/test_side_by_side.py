@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mlx_spec.models.library.side_by_side import side_by_side
+from mlx_spec.models.library.fetching.side_by_side import side_by_side
 
 
 def test_all_is_done_by_so_many_at_once() -> None:

@@ -15,9 +15,9 @@ from typing import BinaryIO
 import pytest
 from huggingface_hub import snapshot_download
 
-from mlx_spec.models.library import blob
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.download import Download
+from mlx_spec.models.library.fetching import blob
+from mlx_spec.models.library.fetching.download import Download
 from mlx_spec.models.library.remote import list_remote
 from tests.hub.contents import HubModel, heavy_model, hub_file
 from tests.hub.faults import Fault

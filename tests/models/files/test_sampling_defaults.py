@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlx_spec.models.sampling_defaults import sampling_defaults
+from mlx_spec.models.folder import ModelFolder
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ from mlx_spec.models.sampling_defaults import sampling_defaults
 )
 def test_values_that_a_request_could_have_are_the_models_own(tmp_path: Path, said: object, own: object) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps(said))
-    assert sampling_defaults(tmp_path) == own
+    assert ModelFolder.at(tmp_path).sampling == own
 
 
 def test_no_file_and_a_damaged_one_recommend_nothing(tmp_path: Path) -> None:
-    assert sampling_defaults(tmp_path) == {}
+    assert ModelFolder.at(tmp_path).sampling == {}
     (tmp_path / "generation_config.json").write_bytes(b"\xff{")
-    assert sampling_defaults(tmp_path) == {}
+    assert ModelFolder.at(tmp_path).sampling == {}

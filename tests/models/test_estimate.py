@@ -12,8 +12,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.resources import resources_folder
-from mlx_spec.models.context import context_of
-from mlx_spec.models.library.estimate import estimate, is_supported
+from mlx_spec.models.estimate import estimate, is_supported
+from mlx_spec.models.files.context import context_of
+from mlx_spec.models.files.rope import with_rope
 from mlx_spec.models.library.judge import weigh
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.memory import weights_bytes
@@ -108,8 +109,8 @@ def test_the_context_is_found_in_either_place() -> None:
 def test_a_context_that_yarn_stretches_is_the_stretched_one() -> None:
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
     assert context_of({"max_position_embeddings": 64, "rope_scaling": yarn}) == 256
-    assert context_of({"max_position_embeddings": 64, "rope_parameters": {**yarn, "rope_theta": 1e6}}) == 256
-    assert context_of({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4}}) == 256
+    assert context_of(with_rope({"max_position_embeddings": 64, "rope_parameters": {**yarn, "rope_theta": 1e6}})) == 256
+    assert context_of(with_rope({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4}})) == 256
     assert context_of({"max_position_embeddings": 256, "rope_scaling": yarn}) == 256, "it says so already"
     llama3 = {"rope_type": "llama3", "factor": 32.0, "original_max_position_embeddings": 8192}
     assert context_of({"max_position_embeddings": 131072, "rope_scaling": llama3}) == 131072

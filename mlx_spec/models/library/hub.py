@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import DownloadError
-from mlx_spec.models.gguf.importing import Progress
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.hub_names import short_name
 from mlx_spec.models.library.access import hub_access
 from mlx_spec.models.library.cache import cached_folder, problem_of
-from mlx_spec.models.library.download import Download
-from mlx_spec.models.library.names import looks_like_hub_id
-
-__all__ = ["hub_folder", "looks_like_hub_id"]
+from mlx_spec.models.library.fetching.download import Download
+from mlx_spec.models.progress import Progress
 
 _POLL_S: Final = 0.1
 
 
-def hub_folder(repo_id: str, progress: Progress | None = None) -> Path:
+def hub_folder(repo_id: str, progress: Progress | None = None) -> ModelFolder:
     """Return the folder of the Hub model `repo_id`, fetching what the cache lacks; `progress` is told of it.
 
     What was fetched before an interruption is not fetched again. Raises DownloadError, a ModelNotFoundError, when the
@@ -40,4 +39,4 @@ def hub_folder(repo_id: str, progress: Progress | None = None) -> Path:
         if problem := problem_of(repo_id, access):
             said += f" What is here of it cannot be used: {problem}"
         raise DownloadError(said, status.kind or "server", page=status.page)
-    return Path(status.folder)
+    return ModelFolder(Path(status.folder), short_name(repo_id))

@@ -17,11 +17,13 @@ from mlx_lm.models.rope_utils import Llama3RoPE, YarnRoPE
 from mlx_lm.utils import _get_classes
 
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.models.files.rope import with_rope
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.layer import LayerShape
 from mlx_spec.models.loading import load_pair
-from mlx_spec.models.rope import check_rope, with_rope
+from mlx_spec.models.weights import check_rope
 from mlx_spec.training.target import load_target
-from tests.models.rope_configs import ROPE_CONFIGS
+from tests.models.files.rope_configs import ROPE_CONFIGS
 from tests.models.text.sentences import one_sentence
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
@@ -39,8 +41,10 @@ def test_a_folder_as_transformers_5_saves_it_has_its_own_rope_base(folder: Path)
     pair = load_pair(str(folder), str(folder))
     assert pair.draft is not None
     assert [model.layers[0].self_attn.rope.base for model in (pair.target, pair.draft)] == [500000.0, 500000.0]
-    assert load_target(folder).model.layers[0].self_attn.rope.base == 500000.0, "training turns as decoding does"
-    assert load_target(folder).config["rope_theta"] == 500000.0, "and so does what is trained"
+    assert load_target(ModelFolder.at(folder)).model.layers[0].self_attn.rope.base == 500000.0, (
+        "training turns as decoding does"
+    )
+    assert load_target(ModelFolder.at(folder)).config["rope_theta"] == 500000.0, "and so does what is trained"
 
 
 @pytest.mark.parametrize(
