@@ -34,11 +34,12 @@ from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, SpeculativeStats, TextDelta
 from mlx_spec.lookahead.controllers import controller
-from mlx_spec.lookahead.cost_controller import CostLookahead, pass_widths, tree_shapes
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.experience import ExperienceFile, shipped_with
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import LookaheadController, Observation, Option, Plan
+from mlx_spec.lookahead.shapes import pass_widths, tree_shapes
 from mlx_spec.machine.kernels.warp import warped
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.text.transcript import Transcript

@@ -12,7 +12,7 @@ from mlx_spec.lookahead.controllers import CostLookahead, controller
 from mlx_spec.lookahead.costs import Calibration, DraftTimes, VerifyTimes, expected_round
 from mlx_spec.lookahead.experience import Experience
 from mlx_spec.lookahead.fixed import FixedLookahead
-from mlx_spec.lookahead.odds import Outlook, Rate
+from mlx_spec.lookahead.odds import PriorDiscount, Rate
 from mlx_spec.lookahead.plan import LookaheadController, Observation, Option, Plan
 from mlx_spec.lookahead.theory import expected_speedup, should_use_speculative
 from mlx_spec.lookahead.threshold import ThresholdLookahead
@@ -309,16 +309,16 @@ def test_a_draft_that_fell_behind_the_text_comes_back() -> None:
     assert lasting < 0.1
 
 
-def test_a_glimpse_ends_the_parking_of_a_drafter_that_costs_nothing() -> None:
+def test_a_shadow_proposal_ends_the_parking_of_a_drafter_that_costs_nothing() -> None:
     chooser = CostLookahead(SpeculativeConfig(), Calibration(tuple(OPENBLAS)))
     ngram = Option("ngram", 8, trust=1)
     for _ in range(12):
         chooser.observe(SLOW_PLAIN)
-        chooser.glimpse(ngram, 1, 0)
+        chooser.observe_shadow(ngram, 1, 0)
     assert settled(chooser, ngram).parked
     for _ in range(8):
         chooser.observe(SLOW_PLAIN)
-        chooser.glimpse(ngram, 1, 1)
+        chooser.observe_shadow(ngram, 1, 1)
     plan = settled(chooser, ngram)
     assert (plan.drafter, plan.length > 0) == ("ngram", True)
     assert "x plain expected" in plan.reason
@@ -550,16 +550,16 @@ def test_a_drafter_is_not_given_up_because_another_fails() -> None:
 
 
 def test_what_others_have_shown_counts_for_a_drafter_that_was_tried_itself() -> None:
-    outlook = Outlook()
+    discount = PriorDiscount()
     for _ in range(8):
-        outlook.observe("eagle", False, 0.5)
-    assert outlook.of("model") == outlook.of("eagle") == 1.0
+        discount.observe("eagle", False, 0.5)
+    assert discount.of("model") == discount.of("eagle") == 1.0
     for _ in range(2):
-        outlook.observe("model", True, 0.5)
-    assert 0.3 < outlook.of("model") < 0.7
-    assert outlook.of("eagle") == 1.0
-    outlook.begin()
-    assert outlook.of("model") == 1.0
+        discount.observe("model", True, 0.5)
+    assert 0.3 < discount.of("model") < 0.7
+    assert discount.of("eagle") == 1.0
+    discount.begin()
+    assert discount.of("model") == 1.0
 
 
 def test_a_first_draft_that_had_to_be_built_is_no_price() -> None:

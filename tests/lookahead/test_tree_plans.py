@@ -8,10 +8,11 @@ import pytest
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.config import SpeculativeConfig, tree_settings
 from mlx_spec.lookahead.controllers import controller
-from mlx_spec.lookahead.cost_controller import CostLookahead, largest_tree, tree_shapes
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.odds import Acceptance, expected_tree
 from mlx_spec.lookahead.plan import Observation, Option
+from mlx_spec.lookahead.shapes import largest_tree, tree_shapes
 
 OPTION = Option("model", 8, trees=True)
 CONFIG = SpeculativeConfig(
