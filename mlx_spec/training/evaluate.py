@@ -87,7 +87,7 @@ def evaluate(
     if not samples:
         raise TrainingError("There are no held-out dialogues to measure on: sample more answers.")
     rows, numbers, number = [], [], 0
-    for group in group_by_length(samples, 2048):
+    for group in group_by_length(samples, 2048, lambda sample: len(sample.ids)):
         batch = to_batch(group)
         states = hidden_states(batch.ids)[batch.spots]
         for start in range(0, len(states), 256):

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from mlx_spec.cli.terminal.consent import check_target
 from mlx_spec.cli.terminal.options import Anyway
 from mlx_spec.cli.terminal.training_bars import BarWatcher, bars, named_trainer
-from mlx_spec.training.answers.chains import Reach
+from mlx_spec.training.heads.chains import ChainAgreement
 from mlx_spec.training.heads.eagle import EagleResult, EagleWatcher, compute_states, train_eagle
 from mlx_spec.training.heads.medusa import MedusaRecipe, train_medusa
 from mlx_spec.training.heads.recipe import EagleRecipe
@@ -34,7 +34,7 @@ class EagleBar(BarWatcher, EagleWatcher):
     def __init__(self, bar: Bar, answers: int) -> None:
         super().__init__(bar, answers)
 
-    def reached(self, progress: Progress, reach: Reach) -> None:
+    def reached(self, progress: Progress, reach: ChainAgreement) -> None:
         """A line above the bars, which stays in a log too."""
         self._bar.console.print(
             f"{progress.share:.0%}, step {progress.step}, {progress.tokens:,} answer tokens: held-out {reach}",
