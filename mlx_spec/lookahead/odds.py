@@ -82,7 +82,11 @@ class Ratio:
 
 @dataclass(slots=True)
 class Acceptance:
-    """How a drafter's chains fare: for each place, how often it drafts on that far and how often that is accepted."""
+    """How a drafter's chains fare: for each place, how often it drafts on that far and how often that is accepted.
+
+    The text at hand is weighed against a prior, what earlier texts have shown: the less is seen of a place, the more
+    the prior counts (shrinkage, as in empirical Bayes).
+    """
 
     accepted: list[Rate] = field(default_factory=list)
     drafted: list[Rate] = field(default_factory=list)
@@ -211,7 +215,8 @@ def _shrunk(rate: Rate, prior: float, prior_weight: float = _PRIOR_WEIGHT) -> fl
 
 
 def expected_tree(acceptance: Acceptance, shape: Shape) -> float:
-    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right.
+    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right (the objective
+    of Sequoia, Chen et al. 2024, arXiv 2402.12374, with a chance for each depth and each rank among siblings).
 
     For a tree grown by probability, those of the best nodes as far as the ranks of guesses tell: it knows its own
     probabilities besides, so it does better.

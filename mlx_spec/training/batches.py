@@ -18,30 +18,30 @@ POOL: Final = 512
 class Batch:
     """Dialogues of similar length: ids `[rows, length]`, padded behind their end.
 
-    `spots` `[n]` are flat indices into rows x length: after reading that position the target was in state `hidden[i]`
+    `positions` `[n]` are flat indices into rows x length: having read that one the target was in state `hidden[i]`
     (`[n, hidden]`, bfloat16 bits) and wrote an answer id. Padding stands behind everything, so causal attention never
     sees it.
     """
 
     ids: NDArray[np.int32]
-    spots: NDArray[np.int64]
+    positions: NDArray[np.int64]
     hidden: NDArray[np.uint16]
 
     @property
-    def said(self) -> NDArray[np.int64]:
-        """The answer ids `[n]` that the target wrote at the spots."""
-        return self.ids.reshape(-1)[self.spots + 1].astype(np.int64)
+    def answer_ids(self) -> NDArray[np.int64]:
+        """The answer ids `[n]` that the target wrote at the positions."""
+        return self.ids.reshape(-1)[self.positions + 1].astype(np.int64)
 
 
 def to_batch(samples: list[Sample]) -> Batch:
     """Pad and stack some dialogues."""
     length = max(len(sample.ids) for sample in samples)
     ids = np.zeros((len(samples), length), np.int32)
-    spots = []
+    positions = []
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = sample.ids
-        spots.append(row * length + np.flatnonzero(sample.answer) - 1)
-    return Batch(ids, np.concatenate(spots).astype(np.int64), np.concatenate([sample.hidden for sample in samples]))
+        positions.append(row * length + np.flatnonzero(sample.answer) - 1)
+    return Batch(ids, np.concatenate(positions).astype(np.int64), np.concatenate([sample.hidden for sample in samples]))
 
 
 def group_by_length(dialogues: Iterable[Item], tokens: int, length: Callable[[Item], int]) -> list[list[Item]]:

@@ -31,10 +31,10 @@ class VocabularySampler:
         self._drawn = drawn
         self._rng = np.random.default_rng(seed)
 
-    def sample(self, said: NDArray[np.int64]) -> SampledVocabulary:
-        """For a step whose answers are the ids `said` `[n]`: these are likely ones, so none of them is left to
+    def sample(self, answer_ids: NDArray[np.int64]) -> SampledVocabulary:
+        """For a step whose answers are `answer_ids` `[n]`: these are likely ones, so none of them is left to
         chance."""
-        certain = np.union1d(self._frequent, said).astype(np.int64)
+        certain = np.union1d(self._frequent, answer_ids).astype(np.int64)
         rest = np.setdiff1d(np.arange(self._size), certain, assume_unique=True)
         drawn = self._rng.choice(rest, min(self._drawn, len(rest)), replace=False)
         offsets = np.zeros(len(certain) + len(drawn), np.float32)

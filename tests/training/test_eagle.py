@@ -233,16 +233,16 @@ def test_the_loss_is_the_sum_of_its_steps_written_out(target: Target, samples: l
     states = rollout(head, mx.array(embedding), mx.array(batch.ids), features, 2)
     hidden = np.array(mx.array(batch.hidden).view(mx.bfloat16).astype(mx.float32), np.float64)
     total, common, count = 0.0, 0.0, 0
-    for spot, state in zip(batch.spots.tolist(), hidden, strict=True):
-        if not known[batch.ids.reshape(-1)[spot + 1]]:
+    for position, state in zip(batch.positions.tolist(), hidden, strict=True):
+        if not known[batch.ids.reshape(-1)[position + 1]]:
             continue
         count += 1
         p = softmax(embedding[token_ids] @ state)
         for step in range(2):
-            q = softmax(weights["lm_head.weight"] @ np.array(states[step][spot - step - 1], np.float64))
+            q = softmax(weights["lm_head.weight"] @ np.array(states[step][position - step - 1], np.float64))
             total += 0.5**step * (0.75 * (p * np.log(p / q)).sum() + 0.25 * np.abs(p - q).sum())
             common += np.minimum(p, q).sum() if step == 0 else 0.0
-    assert 0 < count < len(batch.spots)
+    assert 0 < count < len(batch.positions)
     assert loss.item() == pytest.approx(total / count, rel=1e-3)
     assert overlap.item() == pytest.approx(common / count, rel=1e-3)
 

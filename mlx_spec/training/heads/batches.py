@@ -17,7 +17,7 @@ class EagleBatch:
     """A `Batch` and the target's states of the tapped layers, `[rows, length, taps * hidden]` as bfloat16 bits."""
 
     ids: NDArray[np.int32]
-    spots: NDArray[np.int64]
+    positions: NDArray[np.int64]
     hidden: NDArray[np.uint16]
     features: NDArray[np.uint16]
 
@@ -47,4 +47,4 @@ def eagle_batches(
 def read_batch(samples: Sequence[Sample], store: FeatureStore, indices: Sequence[int]) -> EagleBatch:
     """Some dialogues as one batch."""
     batch = to_batch([samples[index] for index in indices])
-    return EagleBatch(batch.ids, batch.spots, batch.hidden, store.read(indices, batch.ids))
+    return EagleBatch(batch.ids, batch.positions, batch.hidden, store.read(indices, batch.ids))

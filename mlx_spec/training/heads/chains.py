@@ -58,7 +58,7 @@ def measure_chains(
         p, wanted = np.exp(target[:, token_ids]), sample.ids[sample.answer]
         right, common = [], []
         for step, logits in enumerate(steps):
-            draft = logits(batch.spots - step - 1)
+            draft = logits(batch.positions - step - 1)
             right.append(token_ids[draft.argmax(-1)] == wanted)
             common.append(np.minimum(p, np.exp(log_softmax(draft))).sum(-1, dtype=np.float64))
         agreed.append(np.stack(right))

@@ -52,7 +52,7 @@ def head_logits(
     read = mx.array(features).view(mx.bfloat16).astype(embedding.dtype)
 
     def at(state: mx.array) -> LogitsAt:
-        return lambda spots: np.array(head.lm_head(state[mx.array(spots)]).astype(mx.float32))
+        return lambda positions: np.array(head.lm_head(state[mx.array(positions)]).astype(mx.float32))
 
     return [at(state) for state in rollout(head, embedding, mx.array(ids), read, steps)]
 
@@ -115,7 +115,7 @@ class MlxEagleTrainer:
                 part.learning_rate = rate * recipe.rate_at(share)
             self._optimizer.update(head, grads)
             mx.eval(head.parameters(), self._optimizer.state, overlap)
-            report(self._elapsed.stepped(share, len(batch.spots), float(overlap.item()), self.weights))
+            report(self._elapsed.stepped(share, len(batch.positions), float(overlap.item()), self.weights))
         return self.weights()
 
     def logits_of(self, ids: NDArray[np.int32], features: NDArray[np.uint16]) -> list[LogitsAt]:

@@ -60,7 +60,7 @@ def batch_loss(
 ) -> tuple[mx.array, mx.array]:
     """The loss of a batch, and its Σ min(p, q)."""
     out = model.model(mx.array(batch.ids))
-    states = out.reshape(-1, out.shape[-1])[mx.array(batch.spots)]
+    states = out.reshape(-1, out.shape[-1])[mx.array(batch.positions)]
     hidden = mx.array(batch.hidden).view(mx.bfloat16).astype(teacher.dtype)
     ids, offsets = mx.array(sampled.ids), mx.array(sampled.offsets)
     return distillation_loss(states, model.model.embed_tokens.weight[ids], hidden, teacher[ids], offsets, variation)
@@ -95,13 +95,13 @@ def train_mlx(
         batch = next(batches)
         matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(share)
         others.learning_rate = recipe.other_rate * recipe.rate_at(share)
-        sampled = vocabulary.sample(batch.said)
+        sampled = vocabulary.sample(batch.answer_ids)
         with rounded_weights(model, as_exported if recipe.rounds_at(share) else None):
             (_, overlap), grads = loss_and_grad(model, teacher, batch, sampled, recipe.variation_at(share))
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)
         mx.eval(model.parameters(), optimizer.state, overlap)
-        report(elapsed.stepped(share, len(batch.spots), float(overlap.item()), lambda: state(model)))
+        report(elapsed.stepped(share, len(batch.positions), float(overlap.item()), lambda: state(model)))
     return state(model)
 
 

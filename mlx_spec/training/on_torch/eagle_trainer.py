@@ -110,16 +110,16 @@ class TorchEagleTrainer:
                 optimizer.param_groups[0]["lr"] = rate * self._recipe.rate_at(share)
                 optimizer.step()
             self.head.zero_grad(set_to_none=True)
-            report(self._elapsed.stepped(share, len(batch.spots), overlap, self.weights))
+            report(self._elapsed.stepped(share, len(batch.positions), overlap, self.weights))
         return self.weights()
 
     def _gradients(self, batch: EagleBatch, steps: int, variation: float) -> float:
         """Add a batch's gradients; give Σ min(p, q) of the first step."""
-        spots, ids = torch.from_numpy(batch.spots), torch.from_numpy(batch.ids).long()
+        positions, ids = torch.from_numpy(batch.positions), torch.from_numpy(batch.ids).long()
         with torch.autocast("cpu", torch.bfloat16):
             states = rollout(self.head, self._embedding, ids, self._read(batch.features), steps)
-        tested = torch.stack([step[spots - number - 1] for number, step in enumerate(states)])
-        kept = self._in_draft[ids.flatten()[spots + 1]]
+        tested = torch.stack([step[positions - number - 1] for number, step in enumerate(states)])
+        kept = self._in_draft[ids.flatten()[positions + 1]]
         hidden = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
         overlap = ChainLoss.apply(
             tested, self.head.lm_head.weight, hidden, self._rows, kept, self._recipe.step_decay, variation
@@ -140,7 +140,7 @@ class TorchEagleTrainer:
         matrix = self.head.lm_head.weight.detach().numpy()
 
         def at(state: Tensor) -> LogitsAt:
-            return lambda spots: state.float().numpy()[spots] @ matrix.T
+            return lambda positions: state.float().numpy()[positions] @ matrix.T
 
         return [at(state) for state in states]
 

@@ -57,13 +57,13 @@ def train_torch(
     for share in elapsed.shares(clock):
         batch = next(batches)
         with rounded_weights(model, as_exported if recipe.rounds_at(share) else None):
-            overlap = torch_step(model, teacher, batch, vocabulary.sample(batch.said), recipe.variation_at(share))
+            overlap = torch_step(model, teacher, batch, vocabulary.sample(batch.answer_ids), recipe.variation_at(share))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=True):
             optimizer.param_groups[0]["lr"] = rate * recipe.rate_at(share)
             optimizer.step()
         model.zero_grad(set_to_none=True)
-        report(elapsed.stepped(share, len(batch.spots), overlap, lambda: state(model)))
+        report(elapsed.stepped(share, len(batch.positions), overlap, lambda: state(model)))
     return state(model)
 
 
@@ -87,7 +87,8 @@ def torch_step(
         hidden = model(ids, torch.arange(length).repeat(rows), causal(rows, length))
     states = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
     embedding = model.embeddings[torch.from_numpy(sampled.ids)]
-    overlap = Divergence.apply(hidden[torch.from_numpy(batch.spots)], embedding, states, teacher, sampled, variation)
+    tested = hidden[torch.from_numpy(batch.positions)]
+    overlap = Divergence.apply(tested, embedding, states, teacher, sampled, variation)
     overlap.backward()
     return float(overlap.detach())
 

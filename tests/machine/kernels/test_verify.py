@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_spec.acceptance import chain_rules as acceptance
+from mlx_spec.acceptance import chain_rules
 from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.config import SamplingParams
 from mlx_spec.machine.kernels import verify
@@ -66,16 +66,16 @@ class Case:
         rule: Any = self.rule
         return verify.chain(self.rows, self.proposal, rule=rule, seed=self.seed, position=5, salt=2)
 
-    def by_rule(self) -> acceptance.Verdict:
+    def by_rule(self) -> chain_rules.Verdict:
         """What `acceptance` says, with probabilities at every position."""
         ids, vocab = self.proposal.token_ids, self.rows.vocab_size
         if self.rule == "coupled":
             noise = None if self.keys is None else mx.stack([keyed_noise(key, vocab) for key in self.keys])
-            return acceptance.coupled(self.rows.scores(), ids, noise)
+            return chain_rules.coupled(self.rows.scores(), ids, noise)
         q = self.proposal.rows
-        log_q = acceptance.point_mass(ids, vocab) if q is None else log_distribution(q.scores())
+        log_q = chain_rules.point_mass(ids, vocab) if q is None else log_distribution(q.scores())
         log_p = log_distribution(self.rows.scores())
-        return acceptance.RULES[self.rule](log_p, log_q, ids, seed=self.seed, position=5, salt=2)  # type: ignore[index]
+        return chain_rules.RULES[self.rule](log_p, log_q, ids, seed=self.seed, position=5, salt=2)  # type: ignore[index]
 
 
 def distinct_siblings(tree: TokenTree, ids: list[int], vocab: int) -> list[int]:
@@ -89,7 +89,7 @@ def distinct_siblings(tree: TokenTree, ids: list[int], vocab: int) -> list[int]:
     return ids
 
 
-def decided(verdict: Verified | acceptance.Verdict) -> list[int]:
+def decided(verdict: Verified | chain_rules.Verdict) -> list[int]:
     count = int(verdict.accepted_count.item())
     return list(verdict.token_ids.tolist()[: count + 1])
 
