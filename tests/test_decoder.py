@@ -13,6 +13,7 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding import phases
 from mlx_spec.decoding.target import Target
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
@@ -125,7 +126,7 @@ def test_no_plan_changes_the_words(
     plain = finished(answer(SpeculativeDecoder(pair), text, params, 60, drafter="none"))
     drafters = set()
     for seed in range(3):
-        monkeypatch.setattr("mlx_spec.decoder.controller", lambda *_, seed=seed: _Restless(seed))
+        monkeypatch.setattr("mlx_spec.decoding.knowledge.controller", lambda *_, seed=seed: _Restless(seed))
         events = answer(SpeculativeDecoder(pair, config), text, params, 60)
         assert finished(events).token_ids == plain.token_ids
         drafters |= {event.drafter for event in rounds(events)}
@@ -215,17 +216,15 @@ def test_a_draft_equal_to_the_target_is_always_accepted() -> None:
 
 
 def test_one_target_pass_and_one_host_read_a_round(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    import mlx_spec.decoder
-
     reads = 0
-    read = mlx_spec.decoder.read_outcome
+    read = phases.read_outcome
 
     def counted(*arguments: object) -> object:
         nonlocal reads
         reads += 1
         return read(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mlx_spec.decoder, "read_outcome", counted)
+    monkeypatch.setattr(phases, "read_outcome", counted)
     # Drafting and verifying must not look at a value: within a round only `read_outcome` may, and where the draft may
     # end early, one look at all its rows.
     for name in ("item", "tolist"):
@@ -270,7 +269,8 @@ def test_a_slow_reader_of_the_answer_is_no_slow_machine(pair: ModelPair, monkeyp
     monkeypatch.setattr(CostLookahead, "observe", lambda *given: told.append(given[1]) or learn(*given))
     late = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + late[0])
-    monkeypatch.setattr("mlx_spec.decoder.time", clock)
+    for module in ("decoder", "decoding.clock", "decoding.phases"):
+        monkeypatch.setattr(f"mlx_spec.{module}.time", clock)
     events = []
     for event in SpeculativeDecoder(pair).stream([1, 2, 3], SamplingParams(temperature=1.0, seed=1), 40):
         events.append(event)
@@ -596,7 +596,7 @@ def test_an_answer_is_compared_with_the_plain_step_that_its_rounds_were_planned_
 ) -> None:
     """By a step of a quiet machine and a short context, the answer would seem slower than it was expected to be."""
     decoder = SpeculativeDecoder(pair)
-    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: Calibration(tuple([1e-3] * 9), 1e-6))
+    monkeypatch.setattr("mlx_spec.decoding.knowledge.calibrated", lambda *_: Calibration(tuple([1e-3] * 9), 1e-6))
     decoder.calibrate()
     events = answer(decoder, "hello", SamplingParams(seed=1), 40, drafter="model")
     told = [event.plain_step_ms for event in rounds(events)]
@@ -609,7 +609,7 @@ def test_an_answers_own_plain_rounds_say_what_a_plain_step_costs(
 ) -> None:
     """A calibration of another hour would call plain decoding slower, or faster, than itself."""
     decoder = SpeculativeDecoder(pair, drafter="none")
-    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: Calibration((1e6,)))
+    monkeypatch.setattr("mlx_spec.decoding.knowledge.calibrated", lambda *_: Calibration((1e6,)))
     decoder.calibrate()
     stats = finished(answer(decoder, "hello", SamplingParams(seed=1), 30)).stats
     assert stats.plain_step_ms < 1e5

@@ -28,8 +28,9 @@ from mlx_spec.bench.plan import (
     way_of,
 )
 from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, fixed_rounds
-from mlx_spec.decoder import PREFILL_TOKENS, SpeculativeDecoder
+from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import HEADS
+from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair

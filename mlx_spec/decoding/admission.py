@@ -1,14 +1,16 @@
 """What a request must satisfy before any model runs: its prompt, its limits, and what should draft for it."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.config import DRAFTERS, DrafterName, SpeculativeConfig
+from mlx_spec.config import DRAFTERS, DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rollback import check_rollback
 from mlx_spec.decoding.drafters.self_draft import half_of
+from mlx_spec.decoding.request import Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
 from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
@@ -16,6 +18,35 @@ from mlx_spec.models.loading import ModelPair
 HEADS: Final = frozenset(DRAFTER_OF.values())
 """The drafters that a checkpoint of their own makes."""
 Lookahead = int | Literal["auto"]
+
+
+def admit(
+    pair: ModelPair,
+    config: SpeculativeConfig,
+    prompt_ids: Sequence[int],
+    params: SamplingParams,
+    max_tokens: int,
+    *,
+    drafter: DrafterName,
+    lookahead: Lookahead | None = None,
+    steered: bool = False,
+    alternatives: int = 0,
+    goes_on: bool = False,
+) -> Request:
+    """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
+
+    Raises PromptError, ConfigError or UnsupportedModelError.
+    """
+    check_drafter(drafter, pair)
+    config = with_lookahead(config, lookahead)
+    limit = answer_limit(pair, config, prompt_ids, max_tokens)
+    if params.seed is None:
+        params = replace(params, seed=secrets.randbits(32))
+    names = drafting(drafter, pair)
+    if names and steered:
+        names = steerable(names, pair)
+    ids = tuple(int(token_id) for token_id in prompt_ids)
+    return Request(ids, config, params, drafter, names, limit, alternatives, goes_on)
 
 
 def check_drafter(drafter: str, pair: ModelPair) -> None:

@@ -1,27 +1,18 @@
 """All drafters of one request, kept in step with its text; one of them drafts each round."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
-from mlx_spec.decoding.drafters.draft_model import DraftModel
-from mlx_spec.decoding.drafters.eagle import EagleDrafter
 from mlx_spec.decoding.drafters.making import make_drafter
-from mlx_spec.decoding.drafters.ngram import NgramDrafter
-from mlx_spec.decoding.drafters.vocab_bridge import VocabBridge
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.sampling.gumbel import NoiseTable
 from mlx_spec.sampling.penalties import Penalties
-
-# Longer matches of an n-gram are surer: these lengths are judged apart.
-_TRUST_FROM: Final = (3, 5, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +20,7 @@ class Glimpse:
     """A proposal that was looked at for nothing, to be compared with what the target says."""
 
     option: Option
-    token_ids: list[int]
+    token_ids: Sequence[int]
 
 
 class Roster:
@@ -56,6 +47,10 @@ class Roster:
         """What may draft, or may be asked to."""
         return tuple(self._drafters)
 
+    def is_model(self, name: str) -> bool:
+        """See `Drafter.is_model`."""
+        return self._drafters[name].is_model
+
     def steer(self, drafter: str | None, config: SpeculativeConfig) -> None:
         """From the next proposal on ask `drafter` only ("auto": all, "none": nobody, None: whom it was), and draw as
         `config` has it. The others stay in step, so that they may be asked again."""
@@ -68,7 +63,7 @@ class Roster:
         """Process a chunk of the prompt. Unless `eager`, a model reads it when it is first asked for a draft, so that
         one that does not pay costs nothing."""
         for drafter in self._drafters.values():
-            if eager or isinstance(drafter, NgramDrafter):
+            if eager or not drafter.is_model:
                 drafter.prefill(token_ids)
             else:
                 drafter.commit(token_ids, 0)
@@ -91,13 +86,9 @@ class Roster:
         options = []
         self._glimpses = []
         for name, drafter in self._drafters.items():
-            if isinstance(drafter, NgramDrafter):
-                trust = bisect_right(_TRUST_FROM, drafter.match_length)
-                option = Option(name, drafter.peek(longest), trust)
-                self._glimpses.append(Glimpse(option, drafter.continuation(longest)))
-            else:
-                behind = drafter.behind if isinstance(drafter, DraftModel | VocabBridge | EagleDrafter) else 0
-                option = Option(name, longest, behind=behind)
+            option = Option(name, drafter.limit(longest), drafter.trust, drafter.behind)
+            if shadow := drafter.shadow(longest):
+                self._glimpses.append(Glimpse(option, shadow))
             if option.limit > 0 and name in self._asked:
                 branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
                 options.append(replace(option, trees=branches))
@@ -128,7 +119,7 @@ class Roster:
     def show_glimpses(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
         """Tell the controller how the proposals that were not used compare with the round's decided tokens."""
         for glimpse in self._glimpses:
-            if glimpse.option.drafter != self._active and glimpse.token_ids:
+            if glimpse.option.drafter != self._active:
                 pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
                 accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
                 controller.observe_shadow(glimpse.option, len(pairs), accepted)

@@ -184,7 +184,7 @@ def test_wide_passes_that_cost_as_much_a_token_are_not_waited_for(
 
 def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dear = Calibration(tuple(1e5 * width for width in range(1, 10)), 15.0)
-    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: dear)
+    monkeypatch.setattr("mlx_spec.decoding.knowledge.calibrated", lambda *_: dear)
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
     assert decoder.stats().plain_step_ms == 1e5

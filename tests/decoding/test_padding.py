@@ -33,7 +33,7 @@ def padded(monkeypatch: pytest.MonkeyPatch, lookahead_home: object) -> list[int]
         rows.append(round_.padded)
         learn(self, replace(round_, telling=False))
 
-    monkeypatch.setattr("mlx_spec.decoder.calibrated", lambda *_: STEP)
+    monkeypatch.setattr("mlx_spec.decoding.knowledge.calibrated", lambda *_: STEP)
     monkeypatch.setattr(CostLookahead, "observe", observe)
     return rows
 

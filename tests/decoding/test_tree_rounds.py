@@ -31,7 +31,7 @@ def shaped(monkeypatch: pytest.MonkeyPatch):
     """A decoder whose every round drafts one shape."""
 
     def make(pair: ModelPair, shape: Shape, drafter: str = "model", **config: object) -> SpeculativeDecoder:
-        monkeypatch.setattr("mlx_spec.decoder.controller", lambda *_: FixedLookahead(3, shape))
+        monkeypatch.setattr("mlx_spec.decoding.knowledge.controller", lambda *_: FixedLookahead(3, shape))
         return SpeculativeDecoder(pair, SpeculativeConfig(tree_speculation=True, **config), drafter=drafter)
 
     return make

@@ -41,7 +41,7 @@ def script(tmp_path: Path) -> Path:
 
 def write_script(folder: Path, before: str = "") -> Path:
     path = folder / "entry.py"
-    text = SCRIPT.format(folder=str(ROOT / "mlx_spec"), log=str(folder / "log"), before=before)
+    text = SCRIPT.format(folder=str(ROOT / "mlx_spec" / "machine"), log=str(folder / "log"), before=before)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -120,5 +120,6 @@ class TestEnvironment:
 
     def test_the_module_needs_nothing_but_os_and_sys(self) -> None:
         """It runs before everything else, and mostly to throw its process away."""
-        code = f"import os, sys; sys.path.insert(0, {str(ROOT / 'mlx_spec')!r}); old = set(sys.modules); import blas; "
+        folder = str(ROOT / "mlx_spec" / "machine")
+        code = f"import os, sys; sys.path.insert(0, {folder!r}); old = set(sys.modules); import blas; "
         assert python("-S", "-c", code + "print(sorted(set(sys.modules) - old))") == "['blas']"

@@ -114,7 +114,7 @@ class TestWalls:
 
     def test_the_window_never_imports_mlx_or_the_engine(self) -> None:
         assert not {"mlx", "mlx_lm", "mlx_spec"} & imported_modules("app").keys()
-        code = "import sys, app.assembly; print([m for m in sys.modules if m.split('.')[0].startswith('mlx')])"
+        code = "import sys, app.window.workspace; print([m for m in sys.modules if m.split('.')[0].startswith('mlx')])"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import mlx.core as mx
 
-from mlx_spec import decoder as decoding
 from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.server.engine.thread import Decoder, Pair, Progress
 from mlx_spec.server.engine.unloading import Unloading
@@ -46,7 +46,7 @@ def load_in(phase: str, progress: Progress) -> tuple[Pair, Decoder]:
 def main() -> None:
     """Serve until asked to end."""
     phase = sys.argv[1]
-    decoding.PREFILL_TOKENS[mx.cpu] = 1  # a long prompt takes as many passes as it has tokens
+    PREFILL_TOKENS[mx.cpu] = 1  # a long prompt takes as many passes as it has tokens
     unloading: Unloading[ModelPair] | None = None
     if phase == "unloaded":
         unloading = Unloading(strip=lambda pair: pair.without_models(), idle_s=0.1, scarce=lambda: False)

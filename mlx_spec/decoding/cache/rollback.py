@@ -29,7 +29,7 @@ from mlx_spec.decoding.cache.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.compact import compact
 
-_POLICIES: Final[dict[type, type[CachePolicy]]] = {
+POLICIES: Final[dict[type, type[CachePolicy]]] = {
     KVCache: AppendOnly,
     QuantizedKVCache: AppendOnly,
     ConcatenateKVCache: Concatenated,
@@ -37,6 +37,7 @@ _POLICIES: Final[dict[type, type[CachePolicy]]] = {
     RotatingKVCache: Ring,
     ArraysCache: Recurrent,
 }
+"""How each kind of mlx-lm's caches is rolled back."""
 
 # A model file's own kind, by name: importing the file would load that model's code for every user.
 _POLICIES_BY_NAME: Final[dict[tuple[str, str], type[CachePolicy]]] = {
@@ -61,7 +62,7 @@ def check_rollback(caches: Sequence[Any], name: str) -> None:
 
 def _policy(cache: Any, name: str) -> CachePolicy:
     kind = type(cache)
-    policy = _POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
+    policy = POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
     if policy is None:
         raise UnsupportedModelError(
             f"{name} uses a {kind.__name__}, which this version cannot roll back exactly: "

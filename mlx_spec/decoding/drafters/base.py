@@ -31,6 +31,10 @@ class DrawSettings:
     penalties: Penalties
     least_confidence: float = 0.0
 
+    def confidence(self) -> float:
+        """`least_confidence` as it is now: see `Confidence`."""
+        return self.least_confidence
+
     def choose(self, row: mx.array, position: int, round_index: int) -> mx.array:
         """Draw one token (0-d, int32) from scores `[vocab]`, for an absolute position."""
         if not self.params.greedy and dispatch.serves():
@@ -84,7 +88,35 @@ class Draft:
 
 
 class Drafter(Protocol):
-    """Proposes chains for one request. Whatever it proposes, the acceptance rule keeps the answer exact."""
+    """Proposes chains for one request. Whatever it proposes, the acceptance rule keeps the answer exact.
+
+    A drafter says `prefill`, `propose` and `commit`; what else it can be asked has an answer that suits a model.
+    """
+
+    @property
+    def is_model(self) -> bool:
+        """Whether proposing takes passes of a model: then reading a text takes its time, and it always has something
+        to propose."""
+        return True
+
+    @property
+    def behind(self) -> int:
+        """Tokens of the text, beside the newest, that the next proposal has to read first."""
+        return 0
+
+    @property
+    def trust(self) -> int:
+        """Tells apart situations in which its proposals fare differently; see `Option.trust`."""
+        return 0
+
+    def limit(self, longest: int) -> int:
+        """How many tokens it would propose now, if `longest` were asked for."""
+        return longest
+
+    def shadow(self, longest: int) -> Sequence[int]:
+        """What it would propose now, for those who can tell at no cost. It is compared with what the target says, also
+        where another drafter was asked."""
+        return ()
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""

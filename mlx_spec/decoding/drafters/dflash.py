@@ -7,14 +7,14 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
-from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.dflash import DFlashHead
 
 _WAITING_TOKENS: Final = 256
 
 
-class DFlashDrafter:
+class DFlashDrafter(Reader, TreeDrafter):
     """One pass a proposal, for a block of the trained size, of which a shorter chain takes the beginning.
 
     The head's caches hold the target's states of the text; those of the newest round wait until the next proposal

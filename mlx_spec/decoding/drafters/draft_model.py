@@ -8,13 +8,13 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.placement import Placement
-from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import Grown, grow
 from mlx_spec.sampling.distribution import scores
 
 
-class DraftModel:
+class DraftModel(TreeDrafter):
     """Drafts by running its own model token after token, each fed to the next without leaving the device.
 
     Its cache holds every token of the answer but the newest ones, which wait in `_pending` until the next proposal

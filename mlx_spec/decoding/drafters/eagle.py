@@ -8,7 +8,7 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.placement import Placement
-from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import grow
 from mlx_spec.models.heads.eagle import EagleHead
@@ -21,7 +21,7 @@ WAITING_TOKENS: Final = 2048
 more room than what the head keeps of it."""
 
 
-class EagleDrafter:
+class EagleDrafter(Reader, TreeDrafter):
     """Drafts a chain by running the head token after token.
 
     The head reads pairs: the target's state after a token, and the token that came next. Its cache holds the pairs of
@@ -59,7 +59,8 @@ class EagleDrafter:
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Read what can be read of the prompt: the last state waits for the token that comes next."""
         self._catch_up(1)
-        mx.eval([] if self._cache.keys is None else [self._cache.keys, self._cache.values])
+        if not self._cache.empty():
+            mx.eval(self._cache.state)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""
@@ -125,7 +126,7 @@ class EagleDrafter:
         while len(self._after) > waiting:
             self._read_pairs(min(PASS_TOKENS, len(self._after) - waiting))
             # Left lazy, the graph would keep the states.
-            mx.async_eval(self._cache.keys, self._cache.values)  # type: ignore[no-untyped-call]
+            mx.async_eval(self._cache.state)  # type: ignore[no-untyped-call]
 
     def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
         """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there

@@ -1,5 +1,8 @@
 """A drafter by its name, for one request."""
 
+from collections.abc import Callable
+from typing import Final
+
 from mlx_spec.decoding.drafters.base import Drafter, DrawSettings
 from mlx_spec.decoding.drafters.dflash import DFlashDrafter
 from mlx_spec.decoding.drafters.draft_model import DraftModel
@@ -8,9 +11,9 @@ from mlx_spec.decoding.drafters.medusa import MedusaDrafter
 from mlx_spec.decoding.drafters.ngram import NgramDrafter
 from mlx_spec.decoding.drafters.self_draft import half_of
 from mlx_spec.decoding.drafters.vocab_bridge import VocabBridge
-from mlx_spec.models.heads.dflash import DFlashHead
-from mlx_spec.models.heads.medusa import MedusaHeads
 from mlx_spec.models.loading import ModelPair
+
+Maker = Callable[[ModelPair, DrawSettings], Drafter]
 
 
 def make_drafter(name: str, pair: ModelPair, draw: DrawSettings) -> Drafter:
@@ -18,22 +21,30 @@ def make_drafter(name: str, pair: ModelPair, draw: DrawSettings) -> Drafter:
 
     Raises UnsupportedModelError for a target that cannot draft for itself.
     """
+    return MAKERS[name](pair, draw)
 
-    def least() -> float:
-        return draw.least_confidence
 
-    if name == "ngram":
-        return NgramDrafter()
-    if name == "self":
-        return DraftModel(half_of(pair.target), pair.target_name, draw, least_confidence=least)
-    if name != "model":
-        head = pair.heads[name]
-        if isinstance(head, MedusaHeads):
-            return MedusaDrafter(head, draw, least_confidence=least)
-        if isinstance(head, DFlashHead):
-            return DFlashDrafter(head, draw, least_confidence=least)
-        return EagleDrafter(head, draw, least_confidence=least)
-    draft_name = pair.draft_name or "the draft"
+def _draft_model(pair: ModelPair, draw: DrawSettings) -> Drafter:
+    name = pair.draft_name or "the draft"
     if pair.token_map is not None:
-        return VocabBridge(pair.draft, draft_name, draw, pair.token_map, least_confidence=least)
-    return DraftModel(pair.draft, draft_name, draw, least_confidence=least)
+        return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=draw.confidence)
+    return DraftModel(pair.draft, name, draw, least_confidence=draw.confidence)
+
+
+def _half(pair: ModelPair, draw: DrawSettings) -> Drafter:
+    return DraftModel(half_of(pair.target), pair.target_name, draw, least_confidence=draw.confidence)
+
+
+def _with_head(name: str, kind: Callable[..., Drafter]) -> Maker:
+    return lambda pair, draw: kind(pair.heads[name], draw, least_confidence=draw.confidence)
+
+
+MAKERS: Final[dict[str, Maker]] = {
+    "model": _draft_model,
+    "ngram": lambda pair, draw: NgramDrafter(),
+    "self": _half,
+    "eagle": _with_head("eagle", EagleDrafter),
+    "medusa": _with_head("medusa", MedusaDrafter),
+    "dflash": _with_head("dflash", DFlashDrafter),
+}
+"""By the names of `mlx_spec.config.DrafterName`, but `auto` and `none`."""

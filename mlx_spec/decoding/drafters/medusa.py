@@ -6,12 +6,12 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
-from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.medusa import MedusaHeads
 
 
-class MedusaDrafter:
+class MedusaDrafter(Reader, TreeDrafter):
     """One pass a proposal, whatever its length; each token is guessed without knowing those before it.
 
     The state read is the target's before the newest token: what follows that one, the first head guesses.

@@ -3,12 +3,14 @@
 Host integers only. It pays where an answer repeats its prompt or itself: edits, code, lists, quotations.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, merged
-from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.drafters.base import Draft, TreeDrafter
 from mlx_spec.errors import ConfigError
 
 _KEY_BITS = 32  # a token id fits, so node and token together are one dictionary key
@@ -55,7 +57,11 @@ class SuffixIndex:
         self._endings = endings
 
 
-class NgramDrafter:
+# These lengths of a match are judged apart.
+_TRUST_FROM: Final = (3, 5, 8)
+
+
+class NgramDrafter(TreeDrafter):
     """Proposes the continuation of the latest earlier occurrence of the text's longest ending.
 
     An ending counts from `min_match` to `max_match` tokens, over prompt and answer alike. A continuation that reaches
@@ -80,18 +86,28 @@ class NgramDrafter:
         length = self._index.match_length
         return length if length >= self._min_match else 0
 
-    def peek(self, gamma: int) -> int:
-        """How many tokens `propose` would propose now, at no cost: `gamma` where the text repeats itself, else 0."""
-        return max(0, gamma) if self.match_length else 0
+    @property
+    def is_model(self) -> bool:
+        """It looks at the text only."""
+        return False
+
+    @property
+    def trust(self) -> int:
+        """Longer matches are surer: 0 to 3."""
+        return bisect_right(_TRUST_FROM, self.match_length)
+
+    def limit(self, longest: int) -> int:
+        """`longest` where the text repeats itself, else 0."""
+        return max(0, longest) if self.match_length else 0
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Read a chunk of the prompt."""
         for token_id in token_ids:
             self._index.append(token_id)
 
-    def continuation(self, gamma: int) -> list[int]:
-        """The `gamma` tokens that followed last time; none where the text's ending is new."""
-        return self._followed(self._index.match_end, gamma) if self.peek(gamma) else []
+    def shadow(self, longest: int) -> list[int]:
+        """The `longest` tokens that followed last time; none where the text's ending is new."""
+        return self._followed(self._index.match_end, longest) if self.limit(longest) else []
 
     def _followed(self, start: int, gamma: int) -> list[int]:
         text = self._index.token_ids
@@ -119,7 +135,7 @@ class NgramDrafter:
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """The `gamma` tokens that followed last time; None where the text's ending is new."""
-        token_ids = self.continuation(gamma)
+        token_ids = self.shadow(gamma)
         return Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True) if token_ids else None
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:

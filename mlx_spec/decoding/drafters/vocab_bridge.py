@@ -12,14 +12,14 @@ from typing import Any, cast
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
-from mlx_spec.decoding.drafters.base import Draft, DrawSettings
+from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.sampling.distribution import scores
 
 
-class VocabBridge:
+class VocabBridge(Drafter):
     """Drafts in the target's ids with a model that has its own.
 
     The draft's context is its own tokenisation of the text. Its cache holds all of it but the newest tokens: those in

@@ -27,7 +27,7 @@ from mlx_spec.decoding.cache.cached_model import MAX_BEHIND, CachedModel
 from mlx_spec.decoding.cache.chunked import Chunked
 from mlx_spec.decoding.cache.recurrent import Recurrent
 from mlx_spec.decoding.cache.ring import KeptMask, Ring
-from mlx_spec.decoding.cache.rollback import _POLICIES, check_rollback
+from mlx_spec.decoding.cache.rollback import POLICIES, check_rollback
 from mlx_spec.errors import UnsupportedModelError
 from tests.toy_layers import FULL, KINDS, LENGTH, SIZE, TOKENS, WIDTH, Layer
 
@@ -236,7 +236,7 @@ def test_an_unknown_kind_is_refused_by_name() -> None:
 def test_every_kind_that_mlx_lm_has_is_known() -> None:
     """Its batched ones aside, which its own server makes of several users' caches, and no model."""
     own = {kind for kind in vars(cache_kinds).values() if isinstance(kind, type) and issubclass(kind, _BaseCache)}
-    known = {*_POLICIES, CacheList, _BaseCache, BatchKVCache, BatchRotatingKVCache}
+    known = {*POLICIES, CacheList, _BaseCache, BatchKVCache, BatchRotatingKVCache}
     assert own == known
 
 

@@ -54,8 +54,8 @@ def test_every_proposal_is_the_naive_definitions(
         drafter.commit([token_id], accepted=0)
         length, expected = naive(text[:end], gamma, min_match, min_match + longer)
         assert drafter.match_length == length
-        assert drafter.peek(gamma) == len(expected)
-        assert drafted(drafter, gamma) == drafter.continuation(gamma) == expected
+        assert drafter.limit(gamma) == len(expected)
+        assert drafted(drafter, gamma) == drafter.shadow(gamma) == expected
 
 
 def test_prompt_and_answer_are_one_text() -> None:
@@ -84,7 +84,7 @@ def test_new_text_proposes_nothing() -> None:
     for text in ([], [7], [1, 2, 3, 4], [1, 2, 1]):
         drafter = reader(text)
         assert drafter.propose(0, 4, 0) is None
-        assert (drafter.match_length, drafter.peek(4)) == (0, 0)
+        assert (drafter.match_length, drafter.limit(4)) == (0, 0)
     assert reader([1, 2, 1, 2]).propose(0, 0, 0) is None
 
 

@@ -54,7 +54,7 @@ def test_words_and_probabilities_are_the_fallbacks(
     shape: Shape | None,
     kernels: set[str],
 ) -> None:
-    monkeypatch.setattr("mlx_spec.decoder.controller", lambda *_: FixedLookahead(3, shape))
+    monkeypatch.setattr("mlx_spec.decoding.knowledge.controller", lambda *_: FixedLookahead(3, shape))
     expected, expected_rounds = answer(rule, params, "model")
     with emulated(emulator):
         got, rounds = answer(rule, params, "model")

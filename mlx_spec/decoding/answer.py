@@ -1,0 +1,111 @@
+"""One answer under way: its models with their caches, its randomness, and how far it has come."""
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.decoding.judge import Judge
+from mlx_spec.decoding.outcome import Outcome
+from mlx_spec.decoding.request import Request
+from mlx_spec.decoding.roster import make_roster
+from mlx_spec.decoding.round import Round
+from mlx_spec.decoding.steering import Steering
+from mlx_spec.decoding.tally import AnswerTally, StatsCounter
+from mlx_spec.decoding.target import Target
+from mlx_spec.events import GenerationFinished
+from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.text.transcript import Transcript
+from mlx_spec.sampling.gumbel import NoiseTable
+from mlx_spec.sampling.penalties import Penalties
+
+Choose = Callable[[SpeculativeConfig, Sequence[str]], LookaheadController]
+"""Which controller plans the rounds, by the configuration and the names of the drafters that may be asked."""
+
+
+class Answer:
+    """The state of one answer. Plain attributes: `decoding.prompt` and `decoding.phases` change them.
+
+    The newest known token, `last_token`, is in no cache yet: the target scores it together with the next drafts.
+    """
+
+    def __init__(
+        self, pair: ModelPair, request: Request, choose: Choose, stats: StatsCounter, steering: Steering | None = None
+    ) -> None:
+        params = request.params
+        self.request = request
+        self.config = request.config
+        """The request's, as it was steered so far."""
+        self.noise = NoiseTable(request.seed, pair.vocab_size)
+        self.judge = Judge(params, self.noise)
+        self.penalties = Penalties(params, pair.vocab_size)
+        self.roster = make_roster(request.drafters, pair, request.config, params, self.noise, self.penalties)
+        self.target = Target(
+            pair.target, pair.target_name, speculative=bool(request.drafters), listen_to=self.roster.taps
+        )
+        self._choose = choose
+        self.controller = choose(request.config, request.drafters)
+        self._steering = steering or Steering()
+        self._steering.drafters, self._steering.config = self.roster.every_name, self.config
+        self.roster.steer(request.drafter, self.config)
+        self.follow_steering()
+        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens)
+        self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
+        self.tally = AnswerTally(stats)
+        self._eos_token_ids = pair.eos_token_ids
+        self.context_length = pair.context_length
+        self.room = request.max_tokens
+        """Tokens that are not decided yet, at most."""
+        self.position = 0
+        """Of the next token to decide."""
+        self.last_token = -1
+        self.prefill_ms = 0.0
+        self.away_ms = 0.0
+        """For how long the answer's reader was busy with the newest events."""
+        self.round: Round | None = None
+        """The one under way."""
+        self.num_rounds = 0
+        """Rounds that were begun."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its last token is told."""
+        return self.transcript.finish_reason is not None
+
+    def goes_on_after(self, outcome: Outcome) -> bool:
+        """Whether there will be another round, as far as can be told before the text is known."""
+        return self.room > 0 and self._eos_token_ids.isdisjoint(outcome.token_ids)
+
+    def follow_steering(self) -> None:
+        """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
+        if (change := self._steering.take()) is not None:
+            self.config = self._steering.config = change.applied_to(self.config)
+            self.roster.steer(change.drafter, self.config)
+            self.controller = self._choose(self.config, self.roster.names)
+
+    def commit(self, outcome: Outcome) -> None:
+        """Bring all caches, the position and the noise in step with what a round decided."""
+        if self.target.features is not None:
+            read = [self.last_token, *outcome.token_ids[:-1]]
+            self.roster.read(self.target.features[mx.array([0, *outcome.path])], read)
+        self.target.commit(outcome.path)
+        self.roster.commit(outcome.token_ids, outcome.path)
+        self.room -= len(outcome.token_ids)
+        self.position += len(outcome.token_ids)
+        self.noise.forget_before(self.position)
+        self.penalties.push(outcome.token_ids)
+        self.last_token = outcome.token_ids[-1]
+
+    def finished(self) -> GenerationFinished:
+        """The answer's last event."""
+        assert self.transcript.finish_reason is not None
+        return GenerationFinished(
+            finish_reason=self.transcript.finish_reason,
+            token_ids=tuple(self.transcript.token_ids),
+            text=self.transcript.text,
+            seed=self.request.seed,
+            prompt_tokens=len(self.request.prompt_ids),
+            prefill_ms=self.prefill_ms,
+            stats=self.tally.close(),
+        )

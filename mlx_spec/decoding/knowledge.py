@@ -1,0 +1,56 @@
+"""What a decoder has learnt of its pair on this machine, and hands from answer to answer."""
+
+from collections.abc import Callable
+
+from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.calibration import calibrated
+from mlx_spec.decoding.roster import taps_of
+from mlx_spec.lookahead.controllers import controller
+from mlx_spec.lookahead.cost_controller import CostLookahead
+from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.experience import ExperienceFile, shipped_with
+from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.shapes import pass_widths
+from mlx_spec.models.loading import ModelPair
+
+
+class Knowledge:
+    """What passes cost, once that is measured, and a controller for each configuration, with what it has seen.
+
+    Once calibrated, what the drafters have shown is kept on disk too, for decoders to come.
+    """
+
+    def __init__(self, pair: ModelPair) -> None:
+        self._pair = pair
+        self._calibration: Calibration | None = None
+        self._experience: ExperienceFile | None = None
+        self._controllers: dict[tuple[SpeculativeConfig, bool], LookaheadController] = {}
+
+    def calibrate(
+        self, config: SpeculativeConfig, drafters: tuple[str, ...], tell: Callable[[str, float], None]
+    ) -> Calibration:
+        """Measure what passes of this pair cost here, or read it from the disk and check it. What was learnt before,
+        without that, is forgotten."""
+        self._calibration = calibrated(self._pair, pass_widths(config), tell, taps_of(self._pair, drafters))
+        self._experience = ExperienceFile(
+            self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
+        )
+        self._controllers.clear()
+        return self._calibration
+
+    def controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
+        """The controller of earlier answers where it may have learnt something. Greedy drafts fare differently."""
+        if not config.adaptive_lookahead or config.controller != "cost":
+            return controller(config)
+        key = config, params.greedy
+        if key not in self._controllers:
+            known = self._experience.read(greedy=params.greedy) if self._experience else None
+            self._controllers[key] = controller(config, self._calibration, known)
+        self._controllers[key].begin()
+        return self._controllers[key]
+
+    def keep(self, config: SpeculativeConfig, params: SamplingParams) -> None:
+        """Write down what the answers of this configuration have shown."""
+        learnt = self._controllers.get((config, params.greedy))
+        if self._experience and isinstance(learnt, CostLookahead):
+            self._experience.write(learnt.experience, greedy=params.greedy)

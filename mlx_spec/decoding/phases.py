@@ -1,0 +1,148 @@
+"""The phases of a round, for one answer: launch, verify, settle, tell. `mlx_spec.decoder.step` has them in order.
+
+Drafting, scoring and verifying are one lazy graph, which the host reads once, in `settle`.
+"""
+
+import time
+
+import mlx.core as mx
+
+from mlx_spec.acceptance.tree_rules import TREE_RULES
+from mlx_spec.config import LOSSY_RULES
+from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.clock import RoundClock
+from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.judge import Verdict
+from mlx_spec.decoding.outcome import Outcome, read_outcome
+from mlx_spec.decoding.round import Round
+from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.events import RoundFinished
+from mlx_spec.lookahead.plan import Observation
+from mlx_spec.machine.kernels.warp import warped
+
+
+def launch(answer: Answer) -> Round:
+    """Plan the answer's next round, and set its draft going; without a draft, the target's own pass."""
+    clock = RoundClock()
+    answer.follow_steering()
+    longest = max(answer.config.lookahead, answer.config.max_lookahead)
+    options = answer.roster.options(longest, trees=_may_branch(answer))
+    plan = answer.controller.plan(options, answer.room - 1)
+    round_ = Round(answer.num_rounds, answer.position, plan, None, None, answer.config.acceptance, clock)
+    answer.num_rounds += 1
+    if plan.drafter is not None:
+        round_.option = next(option for option in options if option.drafter == plan.drafter)
+        round_.draft = answer.roster.propose(plan, round_.position, round_.index)
+    if round_.draft is not None:
+        mx.async_eval(round_.draft.token_ids)  # type: ignore[no-untyped-call]
+    else:
+        verified = _judge(answer, round_).verified
+        mx.async_eval(verified.token_ids, verified.logprobs)  # type: ignore[no-untyped-call]
+    clock.launched()
+    return round_
+
+
+def verify(answer: Answer, round_: Round) -> None:
+    """Have the target score the draft, and the rule judge it; lazily."""
+    round_.clock.resumed()
+    if round_.verdict is None:
+        _judge(answer, round_)
+
+
+def settle(answer: Answer, round_: Round) -> Outcome:
+    """Read what was decided, the one host read of the round. The controller learns from it, the caches keep it."""
+    verdict, tree = round_.verdict, round_.draft.tree if round_.draft else None
+    assert verdict is not None, "a round is verified before it is settled"
+    outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, answer.request.alternatives)
+    round_.clock.read()
+    _observe(answer, round_, outcome)
+    answer.commit(outcome)
+    return outcome
+
+
+def tell(answer: Answer, round_: Round, outcome: Outcome) -> RoundFinished:
+    """Add the round's words to the answer, count it, and say what happened. The round after it, if there is one, has
+    been launched."""
+    following, plan = answer.round, round_.plan
+    emitted = emit(answer.transcript, outcome, round_.position)
+    outcome = outcome.ended_after(len(emitted))
+    spent_ms = round_.clock.spent_ms(following.clock if following else None)
+    times = RoundTimes(round_.draft_ms, round_.verify_ms - _away_ms(answer, round_), spent_ms)
+    lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
+    change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
+    answer.tally.add(change, answer.controller.plain_step_ms)
+    return RoundFinished(
+        index=round_.index,
+        drafter=plan.drafter,
+        lookahead=plan.length,
+        reason=plan.reason,
+        next_lookahead=following.plan.length if following else plan.length,
+        drafted=drafted(answer.transcript, outcome),
+        emitted=tuple(emitted),
+        draft_ms=times.draft_ms,
+        verify_ms=times.verify_ms,
+        round_ms=times.total_ms,
+        parked=plan.parked,
+        plain_step_ms=answer.tally.plain_step_ms,
+    )
+
+
+def _judge(answer: Answer, round_: Round) -> Verdict:
+    """Score the known token and the draft in one pass of the target, and judge the draft by it."""
+    draft = round_.draft
+    drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
+    logits = answer.target.score(answer.last_token, drafted_ids, tree, _padding(answer, draft))
+    if answer.target.features is not None:
+        mx.async_eval(answer.target.features)  # type: ignore[no-untyped-call]
+    mx.async_eval(logits)  # type: ignore[no-untyped-call]
+    built = time.perf_counter()
+    if draft is not None:
+        mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
+    round_.clock.waited((time.perf_counter() - built) * 1e3)
+    logits, bias = answer.penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
+    rows = warped(logits, answer.request.params, bias)
+    round_.verdict = answer.judge.verdict(round_.rule, rows, draft, round_.position, round_.index)
+    return round_.verdict
+
+
+def _may_branch(answer: Answer) -> bool:
+    """Whether trees are wanted, the rule can judge them and the target can score them in one pass."""
+    judged = answer.request.params.greedy or answer.config.acceptance in TREE_RULES
+    return answer.config.tree_speculation and judged and answer.target.takes_trees
+
+
+def _padding(answer: Answer, draft: Draft | None) -> int:
+    """Rows to add to the pass that scores a draft, where more are cheaper; none beyond the end of the context."""
+    if draft is None or answer.context_length is None or not answer.target.takes_padding:
+        return 0
+    count = draft.token_ids.shape[0] + 1
+    return max(0, min(answer.controller.rows(count), answer.context_length - answer.position + 1) - count)
+
+
+def _away_ms(answer: Answer, round_: Round) -> float:
+    """For how long of the round's time the answer's reader was busy elsewhere: while a pass of the target was under
+    way. A draft that was ready earlier than they came back costs nothing."""
+    return 0.0 if round_.draft else answer.away_ms
+
+
+def _observe(answer: Answer, round_: Round, outcome: Outcome) -> None:
+    """Tell the controller of the round, and of what the other drafters would have proposed."""
+    answer.controller.observe(
+        Observation(
+            option=round_.option,
+            asked=round_.plan.length,
+            drafted=len(outcome.draft_ids),
+            tested=outcome.tested,
+            accepted=outcome.accepted,
+            ratios=outcome.ratios(),
+            draft_ms=round_.draft_ms,
+            verify_ms=round_.verify_ms,
+            passes=round_.passes,
+            shape=round_.plan.shape,
+            hits=outcome.hits,
+            # A pass under way while the answer's reader was away may have been done before they came back.
+            telling=not answer.target.built_anew and _away_ms(answer, round_) <= round_.clock.resumed_ms,
+            padded=answer.target.padding,
+        )
+    )
+    answer.roster.show_glimpses(outcome.token_ids, answer.controller)

@@ -1,0 +1,62 @@
+"""Reading a prompt: all of it but its last token, which the first round scores together with its drafts."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+import mlx.core as mx
+
+from mlx_spec.decoding.answer import Answer
+from mlx_spec.events import PrefillProgress
+from mlx_spec.lookahead.plan import Option
+
+# Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
+_GRAPHS_A_CHUNK: Final = 2
+# A chunk is one forward pass: large enough to be efficient, small enough for progress and cancelling.
+PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
+
+
+def read_prompt(answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[PrefillProgress]:
+    """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them."""
+    started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
+    known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
+    answer.penalties.read_prompt(prompt_ids)
+
+    def progress(count: int) -> PrefillProgress:
+        answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count else 0.0
+        return PrefillProgress(count, len(prompt_ids), answer.prefill_ms)
+
+    yield progress(0)
+    eager, build = _first_rounds(answer)
+    step = PREFILL_TOKENS[mx.default_device().type]
+    for begin in range(0, len(known), step):
+        if should_cancel():
+            answer.transcript.finish("cancelled")
+            return
+        chunk = known[begin : begin + step]
+        answer.target.prefill(chunk, build)
+        answer.roster.read(answer.target.features, chunk)
+        answer.roster.prefill(chunk, eager=eager)
+        mx.clear_cache()
+        yield progress(begin + len(chunk))
+    answer.position = len(prompt_ids)
+    answer.roster.commit([answer.last_token])
+    yield progress(len(prompt_ids))
+
+
+def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
+    """Whether the first rounds will draft: a model that is parked from the beginning reads the prompt only when it is
+    tried. And what the host can do for their passes, a part at a time, while the device reads."""
+    longest, room = answer.config.max_lookahead, answer.room - 1
+    everybody = [Option(name, longest) for name in answer.roster.names]
+    # What those will propose that only look at the text is not known yet.
+    models = [option for option in everybody if answer.roster.is_model(option.drafter)]
+    eager = answer.controller.expects_to_draft(everybody, room)
+    likely = iter(answer.controller.likely_rows(models or everybody, room))
+
+    def build() -> None:
+        for rows in islice(likely, _GRAPHS_A_CHUNK):
+            answer.target.prepare(rows, len(answer.request.prompt_ids))
+
+    return eager, build

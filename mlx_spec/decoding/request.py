@@ -1,0 +1,31 @@
+"""What is to be answered and how: checked, with nothing left to choose."""
+
+from dataclasses import dataclass
+
+from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt and the settings of its answer.
+
+    `params` have a seed. `drafter` is what was asked for, `drafters` are the names of all that may draft, the
+    preferred one first: none for plain decoding. `max_tokens` is what the context leaves at most. With
+    `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
+    prompt's own text, and keeps a space that it begins with.
+    """
+
+    prompt_ids: tuple[int, ...]
+    config: SpeculativeConfig
+    params: SamplingParams
+    drafter: DrafterName
+    drafters: tuple[str, ...]
+    max_tokens: int
+    alternatives: int = 0
+    goes_on: bool = False
+
+    @property
+    def seed(self) -> int:
+        """Of its randomness."""
+        assert self.params.seed is not None, "a request is admitted with a seed"
+        return self.params.seed
