@@ -122,7 +122,7 @@ class Roster:
             if glimpse.option.drafter != self._active:
                 pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
                 accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
-                controller.glimpse(glimpse.option, len(pairs), accepted)
+                controller.observe_shadow(glimpse.option, len(pairs), accepted)
 
 
 def taps_of(pair: ModelPair, names: Iterable[str]) -> tuple[int, ...]:

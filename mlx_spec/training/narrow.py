@@ -11,7 +11,8 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.narrow_head import FILE
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.answers.corpus import frequent_tokens, read_corpus
-from mlx_spec.training.distill import measure, pick_held_out
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import measure
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import load_target

@@ -39,7 +39,7 @@ class Recipe(Schedule):
     minutes: float = 40.0
     batch_tokens: int = 4096
     frequent_tokens: int = 8192
-    """The tokens most frequent in the answers, which every step scores; see `scored.Vocabulary`."""
+    """The tokens most frequent in the answers, which every step scores; see `VocabularySampler`."""
     drawn_tokens: int = 2048
     """How many of the other tokens a step scores too."""
     matrix_rate: float = 0.014

@@ -19,7 +19,7 @@ from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.named import find_folders
 from mlx_spec.models.room import room_of
 from mlx_spec.models.weights import load_weights
-from tests.cli.test_cli import save_folder
+from tests.cli.folders import save_folder
 from tests.decoding.drafters import published
 from tests.hub.contents import folder_model
 from tests.hub.loopback import serving

@@ -19,8 +19,8 @@ from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
-from mlx_spec.training.answers.scored import Scored, Vocabulary
-from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import Trainer, Watcher, distil, require_torch, sample_answers
 from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
 from mlx_spec.training.export import build_draft, export_draft, quantise
 from mlx_spec.training.initial import draft_config, initial_weights
@@ -28,6 +28,7 @@ from mlx_spec.training.on_mlx.trainer import distillation_loss
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
+from mlx_spec.training.sampled_vocabulary import SampledVocabulary, VocabularySampler
 from mlx_spec.training.start import read_weights
 from mlx_spec.training.target import Target
 
@@ -112,18 +113,18 @@ def slope(function: Callable[[NDArray[Any]], float], at: NDArray[Any]) -> NDArra
     return grad
 
 
-def mlx_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
+def mlx_gradients(arrays: list[NDArray[Any]], sampled: SampledVocabulary, variation: float) -> tuple[Any, Any, float]:
     states, embedding, hidden, teacher = (mx.array(array.astype(np.float32)) for array in arrays)
 
     def loss(h: mx.array, e: mx.array) -> tuple[mx.array, mx.array]:
-        ids = mx.array(scored.ids)
-        return distillation_loss(h, e[ids], hidden, teacher[ids], mx.array(scored.offsets), variation)
+        ids = mx.array(sampled.ids)
+        return distillation_loss(h, e[ids], hidden, teacher[ids], mx.array(sampled.offsets), variation)
 
     (_, overlap), grads = mx.value_and_grad(loss, argnums=(0, 1))(states, embedding)
     return np.array(grads[0]), np.array(grads[1]), overlap.item()
 
 
-def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
+def torch_gradients(arrays: list[NDArray[Any]], sampled: SampledVocabulary, variation: float) -> tuple[Any, Any, float]:
     import torch
 
     from mlx_spec.training.on_torch.divergence import Divergence, Teacher
@@ -131,8 +132,8 @@ def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float
     states, embedding, hidden, teacher = (torch.tensor(array) for array in arrays)
     states.requires_grad_()
     embedding.requires_grad_()
-    rows = embedding[torch.from_numpy(scored.ids)]
-    overlap = Divergence.apply(states, rows, hidden, Teacher(teacher), scored, variation)
+    rows = embedding[torch.from_numpy(sampled.ids)]
+    overlap = Divergence.apply(states, rows, hidden, Teacher(teacher), sampled, variation)
     overlap.backward()
     return states.grad.numpy(), embedding.grad.numpy(), float(overlap.detach())
 
@@ -147,16 +148,16 @@ def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
     seven frequent ones and none, three or all of the others."""
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=shape) for shape in ((7, 4), (20, 4), (7, 5), (20, 5))]
-    scored = Vocabulary(20, np.arange(7), drawn, 0).scored(np.array([], np.int64))
+    sampled = VocabularySampler(20, np.arange(7), drawn, 0).sample(np.array([], np.int64))
     stands_for = np.zeros(20)
-    stands_for[scored.ids] = np.exp(scored.offsets)
+    stands_for[sampled.ids] = np.exp(sampled.offsets)
     if trainer == "torch":
         for name, value in (("CHUNK", 3), ("SLICE", 2), ("WATCHED", 1)):
             monkeypatch.setattr(f"mlx_spec.training.on_torch.divergence.{name}", value)
     else:
         monkeypatch.setattr("mlx_spec.training.on_mlx.trainer.CHUNK", 3)
     gradients = torch_gradients if trainer == "torch" else mlx_gradients
-    *found, overlap = gradients(arrays, scored, variation)
+    *found, overlap = gradients(arrays, sampled, variation)
     for at in (0, 1):
         wanted = slope(lambda x, at=at: oracle(arrays, variation, stands_for, at, x)[0], arrays[at])
         assert np.allclose(found[at], wanted, atol=1e-5)
@@ -166,16 +167,16 @@ def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
 def test_a_sample_of_the_vocabulary_stands_for_all_of_it() -> None:
     """Frequent tokens and those that were said are certain; the others come up evenly, and weigh what all of them
     do."""
-    vocabulary = Vocabulary(40, np.arange(10), 6, 0)
+    vocabulary = VocabularySampler(40, np.arange(10), 6, 0)
     counts = np.zeros(40)
     for _ in range(2000):
-        scored = vocabulary.scored(np.array([3, 17, 17]))
-        assert len(set(scored.ids.tolist())) == len(scored.ids) == 17
-        counts[scored.ids] += np.exp(scored.offsets)
+        sampled = vocabulary.sample(np.array([3, 17, 17]))
+        assert len(set(sampled.ids.tolist())) == len(sampled.ids) == 17
+        counts[sampled.ids] += np.exp(sampled.offsets)
     assert counts[:10].tolist() == [2000.0] * 10
     assert counts[17] == 2000.0
     assert np.allclose(counts / 2000, 1.0, atol=0.15)
-    whole = Vocabulary(40, np.arange(10), 100, 0).scored(np.array([3]))
+    whole = VocabularySampler(40, np.arange(10), 100, 0).sample(np.array([3]))
     assert sorted(whole.ids.tolist()) == list(range(40))
     assert not whole.offsets.any()
 
@@ -190,13 +191,13 @@ def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
     rng = np.random.default_rng(2)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((32, 16), (2000, 16), (32, 24), (2000, 24))]
     states, embedding, hidden, teacher = (torch.tensor(array).bfloat16() for array in arrays)
-    scored = Vocabulary(2000, np.arange(100), 400, 0).scored(np.array([], np.int64))
+    sampled = VocabularySampler(2000, np.arange(100), 400, 0).sample(np.array([], np.int64))
     doubles = [tensor.double().numpy() for tensor in (states, embedding, hidden, teacher)]
-    exact = torch_gradients(doubles, scored, variation)
+    exact = torch_gradients(doubles, sampled, variation)
     states.requires_grad_()
     rows = embedding.float().requires_grad_()
-    some = rows[torch.from_numpy(scored.ids)]
-    Divergence.apply(states, some, hidden, Teacher(teacher), scored, variation).backward()
+    some = rows[torch.from_numpy(sampled.ids)]
+    Divergence.apply(states, some, hidden, Teacher(teacher), sampled, variation).backward()
     for found, wanted in ((states.grad, exact[0]), (rows.grad, exact[1])):
         assert np.linalg.norm(found.float().numpy() - wanted) < 0.03 * np.linalg.norm(wanted)
 

@@ -13,7 +13,7 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.distill import Watcher
-from mlx_spec.training.heads.medusa import MedusaRecipe, glance, train_medusa
+from mlx_spec.training.heads.medusa import MedusaRecipe, to_medusa_batch, train_medusa
 from mlx_spec.training.target import Target
 from tests.training.test_distill import clock_of
 
@@ -38,7 +38,7 @@ def test_the_recipe_makes_heads_that_agree_more_and_are_loaded_as_published(
 def test_a_head_learns_what_comes_later_in_the_same_answer() -> None:
     answer = np.array([0, 1, 1, 1, 0, 1, 1], np.bool_)
     hidden = np.arange(10, dtype=np.uint16).reshape(5, 2)
-    seen = glance(Sample(np.zeros(7, np.int32), answer, hidden, 0.0, False), 2)
+    seen = to_medusa_batch(Sample(np.zeros(7, np.int32), answer, hidden, 0.0, False), 2)
     assert seen.states.tolist() == hidden.tolist()
     # The states of tokens 1, 2, 3 and of 5, 6: head 0 looks one further, head 1 two.
     assert seen.there.tolist() == [[1, 1, 0, 1, 0], [1, 0, 0, 0, 0]]

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
-from mlx_spec.decoding.cache.forward import Scored, run
+from mlx_spec.decoding.cache.forward import PassOutput, run
 from mlx_spec.decoding.cache.placement import Placement, prefix_mask
 from mlx_spec.decoding.cache.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
@@ -45,7 +45,7 @@ class CompiledPasses:
 
     def score(
         self, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None = None
-    ) -> Scored | None:
+    ) -> PassOutput | None:
         """Score `token_ids` `[n]` (lazily), which are added to the caches; None, with the caches untouched, where this
         model or this pass has to be built in the ordinary way."""
         count, in_tree = token_ids.shape[0], placement is not None
@@ -64,7 +64,7 @@ class CompiledPasses:
         if results is None:
             return None
         given, written = results[: -len(arrays)], results[-len(arrays) :]
-        scored = Scored(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
+        scored = PassOutput(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):
             self._passes[in_tree] = None
             return None

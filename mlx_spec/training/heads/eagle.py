@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
-from mlx_spec.training.answers.chains import LogitsAt, Reach, StepLogits, measure_reach
 from mlx_spec.training.answers.corpus import Sample, count_answers, frequent_tokens, read_corpus
 from mlx_spec.training.answers.features import ComputeFeatures, FeatureStore
-from mlx_spec.training.distill import Trainer, Watcher, pick_held_out, require_torch, sample_answers
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import Trainer, Watcher, require_torch, sample_answers
 from mlx_spec.training.evaluate import widen
 from mlx_spec.training.export import save_floats
 from mlx_spec.training.heads.batches import EagleBatch, eagle_batches
+from mlx_spec.training.heads.chains import ChainAgreement, LogitsAt, StepLogits, measure_chains
 from mlx_spec.training.heads.export import export_eagle
 from mlx_spec.training.heads.initial import initial_eagle
 from mlx_spec.training.heads.recipe import EagleRecipe
@@ -35,7 +36,7 @@ from mlx_spec.training.target import Target, load_target
 class EagleWatcher(Watcher):
     """What a caller may want to see; every method does nothing unless overridden."""
 
-    def reached(self, progress: Progress, reach: Reach) -> None:
+    def reached(self, progress: Progress, agreement: ChainAgreement) -> None:
         """Sent now and then while training: what chains bring on a few held-out answers, before quantising."""
 
 
@@ -44,16 +45,27 @@ class HeadTrainer(Protocol):
 
     def train(
         self, batches: Iterator[EagleBatch], report: Callable[[Progress], None], clock: Callable[[], float]
-    ) -> Weights: ...
+    ) -> Weights:
+        """Train until the recipe's minutes are over, earlier runs of this trainer included; returns the weights.
+        `report` is told of each step, `clock` tells seconds."""
+        ...
 
-    def logits_of(self, ids: NDArray[np.int32], features: NDArray[np.uint16]) -> list[LogitsAt]: ...
+    def logits_of(self, ids: NDArray[np.int32], features: NDArray[np.uint16]) -> list[LogitsAt]:
+        """The head as `measure_chains` runs it: see `StepLogits`."""
+        ...
 
-    def save(self, path: Path) -> None: ...
+    def save(self, path: Path) -> None:
+        """Keep everything that going on needs, whole or not at all."""
+        ...
 
-    def load(self, path: Path) -> None: ...
+    def load(self, path: Path) -> None:
+        """Go on from what `save` kept."""
+        ...
 
     @property
-    def spent_share(self) -> float: ...
+    def spent_share(self) -> float:
+        """The share of the recipe's time that is over, 0 to 1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +73,14 @@ class EagleResult:
     """What came out: what chains bring on held-out answers, before quantising and as exported; bytes on disk; the
     answer tokens that were there to learn from."""
 
-    trained: Reach
-    exported: Reach
+    trained: ChainAgreement
+    exported: ChainAgreement
     size_bytes: int
     training_answers: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Lesson:
+class _Setup:
     """What a training run is made of: the target, both sides of the corpus, and how the target is read."""
 
     recipe: EagleRecipe
@@ -82,10 +94,10 @@ class _Lesson:
     start: EagleStart | None
     states: dict[int, NDArray[np.uint16]]
 
-    def reach(self, samples: list[Sample], logits_of: StepLogits) -> Reach:
+    def measure(self, samples: list[Sample], logits_of: StepLogits) -> ChainAgreement:
         """Measure on some of the watched dialogues."""
         teacher = self.target.weights[EMBEDDING]
-        return measure_reach(samples, lambda sample: self.states[id(sample)], teacher, self.token_ids, logits_of)
+        return measure_chains(samples, lambda sample: self.states[id(sample)], teacher, self.token_ids, logits_of)
 
 
 def train_eagle(
@@ -111,13 +123,13 @@ def train_eagle(
     sampling = replace(Recipe(), answer_tokens=recipe.answer_tokens, seed=recipe.seed)
     sample_answers(sampling, target, corpus, trainer, watcher, elsewhere=True)
     watcher.stage("Reading the target's states of held-out answers")
-    lesson = prepare(recipe, target, corpus, trainer, read_start(start, target) if start else None)
-    head = make_trainer(lesson, trainer)
-    trained = run(lesson, head, out, watcher, clock)
+    setup = prepare(recipe, target, corpus, trainer, read_start(start, target) if start else None)
+    head = make_trainer(setup, trainer)
+    trained = run(setup, head, out, watcher, clock)
     watcher.stage("Measuring and exporting")
-    before = lesson.reach(lesson.watched, head.logits_of)
-    size = export(lesson, trained, out)
-    return EagleResult(before, measure_exported(lesson, out), size, count_answers(lesson.training))
+    before = setup.measure(setup.watched, head.logits_of)
+    size = export(setup, trained, out)
+    return EagleResult(before, measure_exported(setup, out), size, count_answers(setup.training))
 
 
 def compute_states(
@@ -125,25 +137,25 @@ def compute_states(
 ) -> int:
     """Fill `OUT-features` with the target's states of all training dialogues, the last that training would come to
     first: beside a training run with `only_ready`, or before one. Gives the number of dialogues."""
-    lesson = prepare(recipe, load_target(target_folder), corpus, trainer)
-    store = make_store(lesson, out)
+    setup = prepare(recipe, load_target(target_folder), corpus, trainer)
+    store = make_store(setup, out)
     watcher.stage("Reading the target's states")
-    while len(missing := np.setdiff1d(np.arange(len(lesson.training)), store.ready())):
+    while len(missing := np.setdiff1d(np.arange(len(setup.training)), store.ready())):
         store.fill(missing[-8:].tolist())
-        watcher.sampled(len(lesson.training) - len(missing))
-    return len(lesson.training)
+        watcher.sampled(len(setup.training) - len(missing))
+    return len(setup.training)
 
 
 def prepare(
     recipe: EagleRecipe, target: Target, corpus: Path, trainer: Trainer, start: EagleStart | None = None
-) -> _Lesson:
+) -> _Setup:
     """Read the corpus, choose the draft's vocabulary, and run the target over the held-out side."""
     training, held_out = read_corpus(corpus)
     config = head_config(target)
     taps = start.taps if start else recipe.taps_of(config["num_hidden_layers"])
     compute = make_features(target, config, taps, trainer)
     watched = pick_held_out(held_out, recipe.held_out_tokens)
-    return _Lesson(
+    return _Setup(
         recipe.going_on() if start else recipe,
         target,
         config,
@@ -173,36 +185,36 @@ def make_features(target: Target, config: dict[str, Any], taps: tuple[int, ...],
     return TorchFeatures(config, target.weights, taps)
 
 
-def make_trainer(lesson: _Lesson, trainer: Trainer) -> HeadTrainer:
+def make_trainer(setup: _Setup, trainer: Trainer) -> HeadTrainer:
     """A head at its start, which reads states scaled to about 1."""
-    hidden, layers = lesson.config["hidden_size"], lesson.config["num_hidden_layers"]
-    embedding, scales = lesson.target.weights[EMBEDDING], state_scales(list(lesson.states.values()), hidden)
-    if lesson.start:
-        weights = {**lesson.start.weights, "fc.weight": lesson.start.weights["fc.weight"] / scales}
+    hidden, layers = setup.config["hidden_size"], setup.config["num_hidden_layers"]
+    embedding, scales = setup.target.weights[EMBEDDING], state_scales(list(setup.states.values()), hidden)
+    if setup.start:
+        weights = {**setup.start.weights, "fc.weight": setup.start.weights["fc.weight"] / scales}
     else:
-        weights = initial_eagle(lesson.target.weights, layers, len(lesson.taps), lesson.token_ids)
+        weights = initial_eagle(setup.target.weights, layers, len(setup.taps), setup.token_ids)
     if trainer == "mlx":
-        head = head_of(lesson.config, lesson.target.model, lesson.taps, len(lesson.token_ids))
-        return MlxEagleTrainer(lesson.recipe, head, weights, embedding, lesson.token_ids, scales, head_rounding(lesson))
+        head = head_of(setup.config, setup.target.model, setup.taps, len(setup.token_ids))
+        return MlxEagleTrainer(setup.recipe, head, weights, embedding, setup.token_ids, scales, head_rounding(setup))
     from mlx_spec.training.on_torch.eagle_trainer import TorchEagleTrainer
 
     return TorchEagleTrainer(
-        lesson.recipe, lesson.config, weights, embedding, lesson.token_ids, scales, head_rounding(lesson)
+        setup.recipe, setup.config, weights, embedding, setup.token_ids, scales, head_rounding(setup)
     )
 
 
-def make_store(lesson: _Lesson, out: Path) -> FeatureStore:
+def make_store(setup: _Setup, out: Path) -> FeatureStore:
     """The states of the training side, beside the head that they are for."""
-    width = len(lesson.taps) * lesson.config["hidden_size"]
-    return FeatureStore(lesson.training, lesson.taps, width, out.with_name(f"{out.name}-features"), lesson.compute)
+    width = len(setup.taps) * setup.config["hidden_size"]
+    return FeatureStore(setup.training, setup.taps, width, out.with_name(f"{out.name}-features"), setup.compute)
 
 
-def run(lesson: _Lesson, head: HeadTrainer, out: Path, watcher: EagleWatcher, clock: Callable[[], float]) -> Weights:
+def run(setup: _Setup, head: HeadTrainer, out: Path, watcher: EagleWatcher, clock: Callable[[], float]) -> Weights:
     """Train, from the last check on where there was one."""
-    recipe, kept = lesson.recipe, out.with_name(f"{out.name}.training")
+    recipe, kept = setup.recipe, out.with_name(f"{out.name}.training")
     if kept.exists():
         head.load(kept)
-    few = pick_held_out(lesson.watched, recipe.watched_tokens)
+    few = pick_held_out(setup.watched, recipe.watched_tokens)
     done = int(head.spent_share * recipe.checks)
 
     def stepped(progress: Progress) -> None:
@@ -212,36 +224,36 @@ def run(lesson: _Lesson, head: HeadTrainer, out: Path, watcher: EagleWatcher, cl
             done = int(progress.share * recipe.checks)
             head.save(kept)
             save_floats(progress.weights(), out.with_name(f"{out.name}.safetensors"))
-            watcher.reached(progress, lesson.reach(few, head.logits_of))
+            watcher.reached(progress, setup.measure(few, head.logits_of))
 
     watcher.stage("Training")
-    store = make_store(lesson, out)
+    store = make_store(setup, out)
     batches = eagle_batches(
-        lesson.training, store, recipe.batch_tokens, recipe.seed + done, only_ready=recipe.only_ready
+        setup.training, store, recipe.batch_tokens, recipe.seed + done, only_ready=recipe.only_ready
     )
     trained = head.train(batches, stepped, clock)
     save_floats(trained, out.with_name(f"{out.name}.safetensors"))
     return trained
 
 
-def export(lesson: _Lesson, trained: Weights, out: Path) -> int:
+def export(setup: _Setup, trained: Weights, out: Path) -> int:
     """Quantise and write the head; its size in bytes."""
-    head = head_of(lesson.config, lesson.target.model, lesson.taps, len(lesson.token_ids))
+    head = head_of(setup.config, setup.target.model, setup.taps, len(setup.token_ids))
     head.load_weights([(name, mx.array(weight)) for name, weight in trained.items()])
-    return export_eagle(head, lesson.config, lesson.token_ids, lesson.taps, head_rounding(lesson), out)
+    return export_eagle(head, setup.config, setup.token_ids, setup.taps, head_rounding(setup), out)
 
 
-def head_rounding(lesson: _Lesson) -> Rounding:
+def head_rounding(setup: _Setup) -> Rounding:
     """How the head is rounded for its export."""
-    return rounding(lesson.config, lesson.recipe.layer_bits, lesson.recipe.head_bits, "lm_head.weight")
+    return rounding(setup.config, setup.recipe.layer_bits, setup.recipe.head_bits, "lm_head.weight")
 
 
-def measure_exported(lesson: _Lesson, out: Path) -> Reach:
+def measure_exported(setup: _Setup, out: Path) -> ChainAgreement:
     """What chains of the head in a folder bring, as it will be loaded."""
-    head: Any = load_head(out, "eagle3", lesson.target.model, lesson.target.folder.name)
-    embedding = mx.array(lesson.target.weights[EMBEDDING])
-    return lesson.reach(
-        lesson.watched, lambda ids, features: head_logits(head, embedding, lesson.recipe.steps, ids, features)
+    head: Any = load_head(out, "eagle3", setup.target.model, setup.target.folder.name)
+    embedding = mx.array(setup.target.weights[EMBEDDING])
+    return setup.measure(
+        setup.watched, lambda ids, features: head_logits(head, embedding, setup.recipe.steps, ids, features)
     )
 
 

@@ -19,13 +19,15 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
-from mlx_spec.errors import ConfigError, StorageError
+from mlx_spec.errors import ConfigError
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.ends import target_ends
 from mlx_spec.models.heads.medusa import MedusaHeads
 from mlx_spec.training.answers.corpus import Sample, count_answers, read_corpus
-from mlx_spec.training.distill import Trainer, Watcher, pick_held_out, sample_answers
-from mlx_spec.training.progress import Progress
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import Trainer, Watcher, sample_answers
+from mlx_spec.training.heads.export import write_head
+from mlx_spec.training.progress import TrainingClock
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.schedule import Schedule
 from mlx_spec.training.target import Target, load_target
@@ -122,7 +124,7 @@ class HeadsAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class MedusaBatch:
     """States `[n, hidden]` (bfloat16 bits) and, for each head, the states that say what it should have said
     `[heads, n, hidden]`, with 0 in `there` `[heads, n]` where the answer was over."""
 
@@ -131,30 +133,30 @@ class Glance:
     there: NDArray[np.float32]
 
 
-def glance(sample: Sample, heads: int) -> Glance:
+def to_medusa_batch(sample: Sample, heads: int) -> MedusaBatch:
     """What a dialogue teaches: an answer's states, and those further on in the same answer."""
     places = np.flatnonzero(sample.answer)
     count = len(places)
     ahead = np.zeros((heads, *sample.hidden.shape), np.uint16)
     there = np.zeros((heads, count), np.float32)
     for head in range(heads):
-        reach = head + 1
-        if count > reach:
-            ahead[head, :-reach] = sample.hidden[reach:]
+        offset = head + 1
+        if count > offset:
+            ahead[head, :-offset] = sample.hidden[offset:]
             # Two answers of one dialogue have a question between them.
-            there[head, :-reach] = places[reach:] - places[:-reach] == reach
-    return Glance(sample.hidden, ahead, there)
+            there[head, :-offset] = places[offset:] - places[:-offset] == offset
+    return MedusaBatch(sample.hidden, ahead, there)
 
 
-def glances(samples: Sequence[Sample], heads: int, tokens: int, seed: int) -> Iterator[Glance]:
+def medusa_batches(samples: Sequence[Sample], heads: int, tokens: int, seed: int) -> Iterator[MedusaBatch]:
     """Endless batches of at least `tokens` answer tokens, dealt anew each epoch."""
-    rng, parts, held = np.random.default_rng(seed), list[Glance](), 0
+    rng, parts, held = np.random.default_rng(seed), list[MedusaBatch](), 0
     while True:
         for index in rng.permutation(len(samples)):
-            parts.append(glance(samples[index], heads))
+            parts.append(to_medusa_batch(samples[index], heads))
             held += len(parts[-1].states)
             if held >= tokens:
-                yield Glance(
+                yield MedusaBatch(
                     np.concatenate([part.states for part in parts]),
                     np.concatenate([part.ahead for part in parts], axis=1),
                     np.concatenate([part.there for part in parts], axis=1),
@@ -162,7 +164,9 @@ def glances(samples: Sequence[Sample], heads: int, tokens: int, seed: int) -> It
                 parts, held = [], 0
 
 
-def medusa_loss(heads: MedusaHeads, output: Callable[[mx.array], mx.array], batch: Glance, decay: float) -> mx.array:
+def medusa_loss(
+    heads: MedusaHeads, output: Callable[[mx.array], mx.array], batch: MedusaBatch, decay: float
+) -> mx.array:
     """Σ over heads k of decay^k KL(p || q), a mean over the tokens that are there."""
     states, loss = floats(batch.states), mx.array(0.0)
     for head, blocks in enumerate(heads.heads):
@@ -176,7 +180,7 @@ def agreement(heads: MedusaHeads, samples: Sequence[Sample], output: Callable[[m
     """The heads' agreement with the target over some dialogues."""
     right, apart, count = np.zeros(heads.count), np.zeros(heads.count), np.zeros(heads.count)
     for sample in samples:
-        batch = glance(sample, heads.count)
+        batch = to_medusa_batch(sample, heads.count)
         for head, blocks in enumerate(heads.heads):
             there, target = mx.array(batch.there[head]), output(floats(batch.ahead[head]))
             row = guess(blocks, floats(batch.states))
@@ -216,18 +220,17 @@ def _train(
 ) -> None:
     optimizer = optim.AdamW(recipe.rate, betas=[0.9, 0.98], weight_decay=0.01, bias_correction=True)
     rates = Schedule(warm_up=recipe.warm_up)
-    batches = glances(training, recipe.heads, recipe.batch_tokens, recipe.seed)
-    start, tokens, step = clock(), 0, 0
-    while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
+    batches = medusa_batches(training, recipe.heads, recipe.batch_tokens, recipe.seed)
+    elapsed = TrainingClock(recipe.minutes)
+    for share in elapsed.shares(clock):
         batch = next(batches)
         loss = nn.value_and_grad(heads, partial(medusa_loss, output=output, batch=batch, decay=recipe.decay))
-        optimizer.learning_rate = recipe.rate * rates.rate_at(progress)
+        optimizer.learning_rate = recipe.rate * rates.rate_at(share)
         value, grads = loss(heads)
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(heads, grads)
         mx.eval(heads.parameters(), optimizer.state, value)
-        tokens, step = tokens + len(batch.states), step + 1
-        watcher.stepped(Progress(progress, step, tokens, cast(float, mx.exp(-value).item()), dict))
+        watcher.stepped(elapsed.stepped(share, len(batch.states), cast(float, mx.exp(-value).item()), dict))
 
 
 def export_medusa(heads: MedusaHeads, recipe: MedusaRecipe, target: Target, out: Path) -> int:
@@ -241,10 +244,4 @@ def export_medusa(heads: MedusaHeads, recipe: MedusaRecipe, target: Target, out:
         "hidden_size": target.config["hidden_size"],
         "vocab_size": target.config["vocab_size"],
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        mx.save_safetensors(str(out / "medusa_lm_head.safetensors"), weights, metadata={"format": "mlx"})
-        (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"The heads cannot be written to {out}: {error}.") from error
-    return sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+    return write_head(out, "medusa_lm_head.safetensors", weights, json.dumps(config, indent=2), "The heads")

@@ -15,8 +15,9 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, Spec
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.compiled import CompiledPasses, compiled_passes
 from mlx_spec.decoding.cache.stand_ins import StandIns
-from mlx_spec.lookahead.cost_controller import CostLookahead, tree_shapes
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.plan import Observation
+from mlx_spec.lookahead.shapes import tree_shapes
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 

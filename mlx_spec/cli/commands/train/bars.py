@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from mlx_spec.training.answers.chains import Reach
 from mlx_spec.training.distill import Watcher
 from mlx_spec.training.evaluate import Agreement
+from mlx_spec.training.heads.chains import ChainAgreement
 from mlx_spec.training.heads.eagle import EagleWatcher
 from mlx_spec.training.progress import Progress
 
@@ -50,7 +50,7 @@ class EagleBar(BarWatcher, EagleWatcher):
     def __init__(self, bar: Bar, answers: int) -> None:
         super().__init__(bar, answers)
 
-    def reached(self, progress: Progress, reach: Reach) -> None:
+    def reached(self, progress: Progress, reach: ChainAgreement) -> None:
         """A line above the bars, which stays in a log too."""
         self._bar.console.print(
             f"{progress.share:.0%}, step {progress.step}, {progress.tokens:,} answer tokens: held-out {reach}",

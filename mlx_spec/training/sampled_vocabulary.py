@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class SampledVocabulary:
     """Ids `[m]`, each once, and what is added to their logits `[m]`: zero, or for a drawn one the logarithm of how many
     it stands for."""
 
@@ -22,7 +22,7 @@ class Scored:
     offsets: NDArray[np.float32]
 
 
-class Vocabulary:
+class VocabularySampler:
     """`size` tokens of which `frequent` `[f]` are always scored and `drawn` of the rest; all, where that is all."""
 
     def __init__(self, size: int, frequent: NDArray[np.int64], drawn: int, seed: int) -> None:
@@ -31,12 +31,12 @@ class Vocabulary:
         self._drawn = drawn
         self._rng = np.random.default_rng(seed)
 
-    def scored(self, said: NDArray[np.int64]) -> Scored:
-        """For a step whose answers are the ids `said` `[n]`: these are likely ones, so none of them is left to
+    def sample(self, answer_ids: NDArray[np.int64]) -> SampledVocabulary:
+        """For a step whose answers are `answer_ids` `[n]`: these are likely ones, so none of them is left to
         chance."""
-        certain = np.union1d(self._frequent, said).astype(np.int64)
+        certain = np.union1d(self._frequent, answer_ids).astype(np.int64)
         rest = np.setdiff1d(np.arange(self._size), certain, assume_unique=True)
         drawn = self._rng.choice(rest, min(self._drawn, len(rest)), replace=False)
         offsets = np.zeros(len(certain) + len(drawn), np.float32)
         offsets[len(certain) :] = np.log(len(rest) / max(1, len(drawn)))
-        return Scored(np.concatenate([certain, drawn]), offsets)
+        return SampledVocabulary(np.concatenate([certain, drawn]), offsets)

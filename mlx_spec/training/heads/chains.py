@@ -1,4 +1,5 @@
-"""How far a head's chains reach on held-out answers. NumPy only; whoever runs the head hands over a function."""
+"""How well a head's chains agree with its target on held-out answers, step by step. NumPy only; whoever runs the head
+hands over a function."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ StepLogits = Callable[[NDArray[np.int32], NDArray[np.uint16]], list[LogitsAt]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ChainAgreement:
     """Held-out agreement of each step of a chain, the steps before it taken from the text.
 
     `top1` and `overlap` (Σ min(p, q) at temperature 1) have a number for each step. `greedy_top1` is `top1` on the
@@ -40,13 +41,13 @@ class Reach:
         )
 
 
-def measure_reach(
+def measure_chains(
     samples: Sequence[Sample],
     features: Callable[[Sample], NDArray[np.uint16]],
     teacher: NDArray[np.float32],
     token_ids: NDArray[np.int64],
     logits_of: StepLogits,
-) -> Reach:
+) -> ChainAgreement:
     """Run a head with vocabulary `token_ids` over held-out dialogues, with the target's embedding `[vocab, hidden]`."""
     agreed: list[NDArray[np.bool_]] = []  # of each dialogue, [steps, answer tokens]
     overlaps: list[NDArray[np.float64]] = []
@@ -57,7 +58,7 @@ def measure_reach(
         p, wanted = np.exp(target[:, token_ids]), sample.ids[sample.answer]
         right, common = [], []
         for step, logits in enumerate(steps):
-            draft = logits(batch.spots - step - 1)
+            draft = logits(batch.positions - step - 1)
             right.append(token_ids[draft.argmax(-1)] == wanted)
             common.append(np.minimum(p, np.exp(log_softmax(draft))).sum(-1, dtype=np.float64))
         agreed.append(np.stack(right))
@@ -66,7 +67,7 @@ def measure_reach(
         np.concatenate(agreed, 1),
         [a for a, s in zip(agreed, samples, strict=True) if not s.temperature],
     )
-    return Reach(
+    return ChainAgreement(
         answers=everything.shape[1],
         dialogues=len(samples),
         top1=tuple(everything.mean(1).tolist()),
