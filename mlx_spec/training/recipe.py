@@ -4,8 +4,17 @@ import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
-from mlx_spec.training.answers.dialogue import Limits
 from mlx_spec.training.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Longest question, answer and whole dialogue, in tokens."""
+
+    question: int
+    answer: int
+    total: int
+
 
 LIMITS = Limits(question=64, answer=256, total=384)
 

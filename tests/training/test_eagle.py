@@ -19,9 +19,9 @@ from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.corpus import Sample, read_corpus
 from mlx_spec.training.answers.features import FeatureStore
 from mlx_spec.training.distill import Trainer
+from mlx_spec.training.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
 from mlx_spec.training.heads.batches import eagle_batches, read_batch
 from mlx_spec.training.heads.chains import ChainAgreement, walk
-from mlx_spec.training.heads.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
 from mlx_spec.training.heads.initial import initial_eagle
 from mlx_spec.training.heads.recipe import EagleRecipe
 from mlx_spec.training.heads.start import read_start

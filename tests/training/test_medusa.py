@@ -13,7 +13,7 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.distill import Watcher
-from mlx_spec.training.heads.medusa import MedusaRecipe, to_medusa_batch, train_medusa
+from mlx_spec.training.medusa import MedusaRecipe, to_medusa_batch, train_medusa
 from mlx_spec.training.target import Target
 from tests.training.test_distill import clock_of
 

@@ -22,7 +22,7 @@ from mlx_spec.bench.paired.report import PairedReport, comparisons, differences,
 from mlx_spec.bench.paired.runs import PairedRun
 from mlx_spec.bench.plan import SEED, Scope
 from mlx_spec.bench.prompts import prompts_of
-from mlx_spec.bench.report import read_report, write_report
+from mlx_spec.bench.report_file import read_report, write_report
 from mlx_spec.cli.commands.bench.paired_tables import paired_tables
 from mlx_spec.errors import LookaheadError
 from mlx_spec.machine.resources import data_folder

@@ -16,7 +16,7 @@ from mlx_spec.cli.terminal.options import Anyway
 from mlx_spec.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mlx_spec.bench.report import AnyReport
+    from mlx_spec.bench.report_file import AnyReport
 
 _FILE_WIDTH: Final = 120
 
@@ -91,7 +91,7 @@ def bench(
         raise ConfigError("first_start", True, "together with --cold")
     models = ModelChoice(target, draft, pair, anyway)
     if show is not None:
-        from mlx_spec.bench.report import read_report
+        from mlx_spec.bench.report_file import read_report
 
         report = read_report(show)
     elif mode in PAIRED:

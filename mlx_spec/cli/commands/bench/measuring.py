@@ -7,7 +7,8 @@ from mlx_spec.bench.host import measure_host
 from mlx_spec.bench.machine import machine_facts
 from mlx_spec.bench.paired.models import ModelChoice
 from mlx_spec.bench.plan import BenchPlan
-from mlx_spec.bench.report import AnyReport, Report, write_report
+from mlx_spec.bench.report import Report
+from mlx_spec.bench.report_file import AnyReport, write_report
 from mlx_spec.bench.session import measure
 from mlx_spec.bench.verifying import measure_verifying
 from mlx_spec.cli.terminal.consent import load_with_consent

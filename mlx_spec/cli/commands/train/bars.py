@@ -7,9 +7,9 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from mlx_spec.training.distill import Watcher
+from mlx_spec.training.eagle import EagleWatcher
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.heads.chains import ChainAgreement
-from mlx_spec.training.heads.eagle import EagleWatcher
 from mlx_spec.training.progress import Progress
 
 

@@ -22,7 +22,7 @@ from mlx_spec.cli.commands.train.options import (
 )
 from mlx_spec.cli.terminal.consent import with_target
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.training.heads.eagle import EagleResult, train_eagle
+from mlx_spec.training.eagle import EagleResult, train_eagle
 from mlx_spec.training.heads.recipe import EagleRecipe
 
 _RECIPE: Final = EagleRecipe()

@@ -19,7 +19,7 @@ from mlx_spec.cli.commands.train.options import (
 )
 from mlx_spec.cli.terminal.consent import with_target
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.training.heads.medusa import MedusaRecipe, train_medusa
+from mlx_spec.training.medusa import MedusaRecipe, train_medusa
 
 _RECIPE: Final = MedusaRecipe()
 
