@@ -37,7 +37,7 @@ bench: .venv/.installed-run
 
 screenshots: .venv/.installed-run
 	@sh packaging/environment.sh fonts
-	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/machine/blas.py -m app.screenshots docs/screenshots
+	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/machine/blas.py -m app.scenes.screenshots docs/screenshots
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

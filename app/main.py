@@ -37,10 +37,10 @@ def _run(files: Sequence[Path]) -> int:
     # Qt is imported late: `--help` and a missing display need none of it.
     from PySide6.QtCore import QTimer
 
-    from app.application import Application
-    from app.logs import catch_errors, start_logging
-    from app.single_instance import SingleInstance
-    from app.workspace import Workspace
+    from app.window.application import Application
+    from app.window.logs import catch_errors, start_logging
+    from app.window.single_instance import SingleInstance
+    from app.window.workspace import Workspace
 
     app = Application(sys.argv[:1])
     app.setApplicationName("Lookahead")

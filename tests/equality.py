@@ -18,7 +18,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_spec.bench import bench_prompts
+from mlx_spec.bench.prompts import bench_prompts
 from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished

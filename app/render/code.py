@@ -8,7 +8,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
-from app.theme import Palette
+from app.look.theme import Palette
 
 _ROLES: tuple[tuple[_TokenType, str], ...] = (
     (Comment, "code_comment"),

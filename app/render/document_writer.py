@@ -18,11 +18,11 @@ from PySide6.QtGui import (
     QTextListFormat,
 )
 
+from app.look.theme import Palette
+from app.look.typography import BODY_PX, LINE_PX, body_font, scaled
 from app.render.inline import InlineWriter
 from app.render.markdown import Block
 from app.render.table import write_table
-from app.theme import Palette
-from app.typography import BODY_PX, LINE_PX, body_font, scaled
 
 HEADING_PX = {"h1": 22, "h2": 19, "h3": 17}
 MOST_ITEMS = 50  # of a Qt list, which counts its items anew for each it draws; a longer one goes on in another

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from markdown_it.token import Token
 from PySide6.QtGui import QColor, QFont, QTextCharFormat, QTextCursor
 
+from app.look.theme import Palette
+from app.look.typography import mono_font
 from app.render.formula import formula_lines
-from app.theme import Palette
-from app.typography import mono_font
 
 _LETTERS = re.compile(r"([^\W\d_]+)")
 _RAISED = {

@@ -15,9 +15,9 @@ from PySide6.QtGui import (
     QTextTableFormat,
 )
 
+from app.look.theme import Palette
+from app.look.typography import BODY_PX, body_font
 from app.render.inline import InlineWriter
-from app.theme import Palette
-from app.typography import BODY_PX, body_font
 
 _ALIGNMENTS = {"text-align:right": Qt.AlignmentFlag.AlignRight, "text-align:center": Qt.AlignmentFlag.AlignHCenter}
 

@@ -1,10 +1,10 @@
 """Chats that last: the sidebar, a search, alternatives, settings, the command list, larger text, and a problem."""
 
-from app.problem import Problem
+from app.chat.views import ChatSettings
+from app.engine.problem import Problem
 from app.scenes.stage import Scene, Stage
-from app.views.chat_settings import ChatSettings
-from app.views.command_list import CommandList
-from app.views.preferences import Preferences
+from app.window.command_list import CommandList
+from app.window.preferences import Preferences
 
 NINE_BY_SIX = (900, 600)
 QUESTIONS = (
@@ -28,9 +28,9 @@ def _draw_sidebar(stage: Stage) -> None:
     window.chat.ask_again()
     stage.wait_for_answer()
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
+        stage.choose_appearance(appearance)
         stage.save(f"sidebar-{appearance}", from_top=False)
-    stage.wear("light")
+    stage.choose_appearance("light")
     window.sidebar.search.setText("river")
     stage.settle()
     stage.save("search-light")
@@ -47,7 +47,7 @@ def _draw_large(stage: Stage) -> None:
     stage.ask(QUESTIONS[0])
     stage.window.theme.set_scale(1.5)
     stage.save("large-text-light")
-    stage.wear("dark")
+    stage.choose_appearance("dark")
     stage.window.theme.set_high(True)
     stage.save("large-text-high-contrast-dark")
     stage.window.theme.set_high(False)

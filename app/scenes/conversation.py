@@ -12,7 +12,7 @@ def _draw_empty(stage: Stage) -> None:
 def _draw_answer(stage: Stage) -> None:
     stage.ask_example()
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
+        stage.choose_appearance(appearance)
         stage.window.chat_view.answers[-1].switch.choose(0)
         stage.save(f"chat-{appearance}")
         stage.window.toggle_tokens()

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from app.example_prompts import prompts_folder
+from app.prompts import prompts_folder
 from app.scenes.stage import ANSWER_S, Scene, Stage
 from prompt_files import read_prompt
 
@@ -23,65 +23,65 @@ def _draw_chips(stage: Stage) -> None:
         (folder / "area.py").write_text(_CODE)
         (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(40))
         (folder / "empty.txt").touch()
-        files = stage.window.desk.attachments
+        files = stage.window.prompts.attachments
         files.add_paths(sorted(folder.iterdir()))
         stage.window.composer.set_text("Who waters the greenhouse, and when?")
         stage.until("the files", lambda: _are_counted(stage) and len(files.files) == 2, 30)
         stage.window.banner.unfold()
         for appearance in ("light", "dark"):
-            stage.wear(appearance)
+            stage.choose_appearance(appearance)
             stage.save(f"files-{appearance}")
         files.clear()
 
 
 def _draw_form(stage: Stage) -> None:
-    desk, prompts = stage.window.desk, prompts_folder()
-    assert prompts is not None
-    prompt = read_prompt(prompts / "7-translate.prompt.md")
+    prompts, folder = stage.window.prompts, prompts_folder()
+    assert folder is not None
+    prompt = read_prompt(folder / "7-translate.prompt.md")
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
-        desk.open_form([prompt])
+        stage.choose_appearance(appearance)
+        prompts.open_form([prompt])
         if appearance == "light":
-            desk.dialog.fill({"text": _MAIL})
-        stage.save(f"form-{appearance}", desk.dialog)
-        desk.dialog.reject()
+            prompts.dialog.fill({"text": _MAIL})
+        stage.save(f"form-{appearance}", prompts.dialog)
+        prompts.dialog.reject()
 
 
 def _draw_queue(stage: Stage) -> None:
-    desk, prompts = stage.window.desk, prompts_folder()
-    assert prompts is not None
+    prompts, folder = stage.window.prompts, prompts_folder()
+    assert folder is not None
     names = ("3-list", "4-code", "5-rewrite", "6-extract", "8-summarise")
-    chosen = [read_prompt(prompts / f"{name}.prompt.md") for name in names]
-    desk.show_queue()
-    desk.queue.add(chosen, {"text": _NOTES, "sentences": "3", "reader": "Jonas"})
-    stage.until("two answers", lambda: desk.queue.num_done >= 2, ANSWER_S)
-    stage.save("queue-running-light", desk.queue_window)
-    stage.until("the queue", lambda: not desk.queue.is_running, ANSWER_S)
-    stage.wear("dark")
-    stage.save("queue-dark", desk.queue_window)
-    desk.queue.clear()
-    desk.queue_window.close()
+    chosen = [read_prompt(folder / f"{name}.prompt.md") for name in names]
+    prompts.show_queue()
+    prompts.queue.add(chosen, {"text": _NOTES, "sentences": "3", "reader": "Jonas"})
+    stage.until("two answers", lambda: prompts.queue.num_done >= 2, ANSWER_S)
+    stage.save("queue-running-light", prompts.queue_window)
+    stage.until("the queue", lambda: not prompts.queue.is_running, ANSWER_S)
+    stage.choose_appearance("dark")
+    stage.save("queue-dark", prompts.queue_window)
+    prompts.queue.clear()
+    prompts.queue_window.close()
 
 
 def _draw_too_long(stage: Stage) -> None:
-    desk, composer = stage.window.desk, stage.window.composer
-    desk.attachments.add_paste(_NOTES * 130)
+    prompts, composer = stage.window.prompts, stage.window.composer
+    prompts.attachments.add_paste(_NOTES * 130)
     composer.set_text("Sum it up.")
     stage.until("the count", lambda: _are_counted(stage) and composer.meter.label.text().endswith("over"), 30)
     composer.submit()
-    stage.until("the question", lambda: desk.dialog is not None, 30)
+    stage.until("the question", lambda: prompts.dialog is not None, 30)
     stage.save("too-long-light")
-    stage.save("too-long-question-light", desk.dialog)
-    desk.dialog.reject()
-    desk.context.show_prompt()
-    stage.until("the prompt", lambda: desk.dialog is not None, 30)
-    stage.save("prompt-light", desk.dialog)
-    desk.dialog.reject()
-    desk.attachments.clear()
+    stage.save("too-long-question-light", prompts.dialog)
+    prompts.dialog.reject()
+    prompts.context.show_prompt()
+    stage.until("the prompt", lambda: prompts.dialog is not None, 30)
+    stage.save("prompt-light", prompts.dialog)
+    prompts.dialog.reject()
+    prompts.attachments.clear()
 
 
 def _are_counted(stage: Stage) -> bool:
-    files = stage.window.desk.attachments
+    files = stage.window.prompts.attachments
     return not files.is_reading and all(file.num_tokens is not None for file in files.files)
 
 

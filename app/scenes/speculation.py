@@ -11,7 +11,7 @@ def _draw_panel(stage: Stage) -> None:
     window.toggle_tokens()
     window.panel.rounds.lookahead.pointed.emit(min(9, len(window.chat.conversation.turns[-1].answer.rounds) - 1))
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
+        stage.choose_appearance(appearance)
         for index, page in enumerate(("rounds", "speed", "control")):
             window.panel.switch.choose(index)
             stage.save(f"panel-{page}-{appearance}")
@@ -24,7 +24,7 @@ def _draw_tokens_by_probability(stage: Stage) -> None:
     window.toggle_tokens()
     page = window.chat_view.answers[-1].tokens.parentWidget()
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
+        stage.choose_appearance(appearance)
         page = window.chat_view.answers[-1].tokens.parentWidget()
         page.colouring.choose(1)
         page.ghosts.setChecked(False)
@@ -44,12 +44,13 @@ def _draw_race(stage: Stage) -> None:
     stage.window.speculation.start_race()
     race = stage.window.speculation.race
     stage.until("the plain side", lambda: race.running != "plain", 300.0)
-    stage.until("some of the other side", lambda: race.lanes["ours"].tally.num_emitted > 20 or race.verdict, 300.0)
+    tally = race.lanes["speculative"].tally
+    stage.until("some of the other side", lambda: tally.num_emitted > 20 or race.verdict, 300.0)
     stage.save("race-running-light", stage.window.speculation.race_window)
     stage.until("the race", lambda: race.verdict is not None, 300.0)
     for appearance in ("light", "dark"):
-        stage.wear(appearance)
-        stage.window.speculation.race_window.wear(stage.window.theme.palette)
+        stage.choose_appearance(appearance)
+        stage.window.speculation.race_window.apply_palette(stage.window.theme.palette)
         stage.save(f"race-{appearance}", stage.window.speculation.race_window)
     stage.window.speculation.race_window.close()
 

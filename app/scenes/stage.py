@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.theme import Choice
+from app.look.theme import Appearance
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
-    from app.views.main_window import MainWindow
+    from app.window.frame import MainWindow
 
 SIZE = (1280, 800)
 ANSWER_S = 300.0
@@ -41,7 +41,7 @@ class Stage:
         window.chat.settings = replace(window.chat.settings, max_tokens=LONGEST_ANSWER, seed=self.seed)
         window.bar.show_settings(window.chat.settings)
 
-    def wear(self, appearance: Choice) -> None:
+    def choose_appearance(self, appearance: Appearance) -> None:
         """Put on light or dark."""
         self.window.choose_appearance(appearance)
 

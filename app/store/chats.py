@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 
-from app.conversation import Settings
+from app.engine.request import Settings
 from app.store.records import Chat, settings_from_json, settings_to_json
 from app.store.session import Session
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from app.conversation import Conversation
+from app.store.conversation import Conversation
 from app.store.records import (
     Chat,
     Message,
@@ -15,7 +15,7 @@ from app.store.records import (
     settings_from_json,
     settings_to_json,
 )
-from app.store.store import Store
+from app.store.tables import Store
 from app.store.tree import conversation_of
 
 VERSION = 1

@@ -4,8 +4,8 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 
-from app.conversation import AnswerState, Attachment
-from app.protocol import Finished
+from app.engine.protocol import Finished
+from app.store.conversation import AnswerState, Attachment
 from app.store.records import (
     AnswerRecord,
     Message,
@@ -98,7 +98,7 @@ class MessageTable:
                 connection.execute("UPDATE message SET is_shown = ? WHERE id = ?", (sibling == message_id, sibling))
 
     def rounds(self, message_id: int) -> list[str]:
-        """The rounds of an answer in order, each as the JSON the engine sent (`app.protocol.parse_round` reads it)."""
+        """The rounds of an answer in order, each as the JSON the engine sent (`parse_round` reads it)."""
         query = "SELECT packed FROM rounds WHERE message_id = ? ORDER BY first"
         found = self._session.read(query, (message_id,))
         return [wire for (packed,) in found for wire in unpack(packed)]

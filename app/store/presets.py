@@ -1,6 +1,6 @@
 """Settings that have a name."""
 
-from app.conversation import Settings
+from app.engine.request import Settings
 from app.store.records import settings_from_json, settings_to_json
 from app.store.session import Session
 

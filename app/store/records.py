@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from app.conversation import AnswerState, Attachment, Settings
-from app.protocol import Finished
+from app.engine.protocol import Finished
+from app.engine.request import Settings
+from app.store.conversation import AnswerState, Attachment
 
 Role = Literal["user", "assistant"]
 

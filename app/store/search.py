@@ -7,7 +7,7 @@ from app.store.records import Hit
 from app.store.session import Session
 
 # Marks of Unicode's own that no text shows: around the words found.
-OPEN, CLOSE = "\u2068", "\u2069"
+MATCH_START, MATCH_END = "\u2068", "\u2069"
 SNIPPET_WORDS = 14
 AROUND_CHARS = 40
 
@@ -42,7 +42,7 @@ class Search:
         query = f"""SELECT {COLUMNS}, snippet(message_fts, 0, ?, ?, '…', ?), message.id FROM message_fts
             JOIN message ON message.id = message_fts.rowid JOIN chat ON chat.id = message.chat_id
             WHERE message_fts MATCH ? AND deleted_at IS NULL ORDER BY message.id DESC LIMIT ?"""
-        rows = self._session.read(query, (OPEN, CLOSE, SNIPPET_WORDS, words, limit * 5))
+        rows = self._session.read(query, (MATCH_START, MATCH_END, SNIPPET_WORDS, words, limit * 5))
         return [Hit(chat_of(row), " ".join(str(row[5]).split()), int(row[6])) for row in rows]
 
     def _by_letters(self, wanted: str, limit: int) -> list[Hit]:
@@ -66,4 +66,4 @@ def _cut(text: str, wanted: str) -> str:
     end = start + len(wanted)
     before, after = text[max(0, start - AROUND_CHARS) : start], text[end : end + AROUND_CHARS]
     dots = ("…" if start > AROUND_CHARS else "", "…" if end + AROUND_CHARS < len(text) else "")
-    return " ".join(f"{dots[0]}{before}{OPEN}{text[start:end]}{CLOSE}{after}{dots[1]}".split())
+    return " ".join(f"{dots[0]}{before}{MATCH_START}{text[start:end]}{MATCH_END}{after}{dots[1]}".split())

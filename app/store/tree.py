@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from app.conversation import Answer, Conversation, Question, Versions
+from app.store.conversation import Answer, Conversation, Question, Versions
 from app.store.records import Message
 
 _Version = TypeVar("_Version")

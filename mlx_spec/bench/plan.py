@@ -20,6 +20,8 @@ CONTENDERS: Final = (BASELINE, MLX_LM_SPECULATION, PLAIN, FIXED, *RULES, "ngram"
 CORE: Final = (BASELINE, MLX_LM_SPECULATION, PLAIN, FIXED, "auto")
 SWEEP_KINDS: Final = ("chat", "code", "copy-edit", "list", "prose")
 SWEEP_LENGTHS: Final = range(1, 9)
+RACE_S: Final = 20.0
+"""How long a pair is raced, in seconds, where nothing else is asked for."""
 _OURS: Final = re.compile(
     r"(?P<drafter>ngram|model|eagle|medusa|dflash|self|auto)"
     r"(:((?P<length>[1-9][0-9]?)|(?P<tree>[1-9]x[1-9](:[1-9][0-9]{0,2})?)|(?P<trees>tree)))?"

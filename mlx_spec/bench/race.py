@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from itertools import cycle
 from typing import Final
 
 from mlx_spec.bench.contenders import Contender, Ours
-from mlx_spec.bench.plan import Way
+from mlx_spec.bench.plan import RACE_S, Way
 from mlx_spec.bench.prompts import bench_prompts
 from mlx_spec.errors import ModelError
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.races import RaceResult, this_machine
 
-RACE_S: Final = 20.0
 _ANSWER_TOKENS: Final = 48
 _WARM_UP_TOKENS: Final = 4
 _PROMPTS: Final = 40
@@ -36,40 +36,57 @@ def race(
     for both. `contenders` are plain decoding and speculation, `clock` tells seconds. Raises ModelError where no answer
     had a token.
     """
-    lanes = contenders or (Ours(pair, Way("none")), Ours(pair, Way("auto"), tell=tell))
+    ours = contenders or (Ours(pair, Way("none")), Ours(pair, Way("auto"), tell=tell))
+    plain, speculative = lanes = [_Lane(contender) for contender in ours]
     texts = bench_prompts(_PROMPTS)
     for lane in lanes:
-        lane.answer(pair.encode_chat(_message(texts[0])), 0.0, _SEED, _WARM_UP_TOKENS)
-    spent, tokens, answers, same = [0.0, 0.0], [0, 0], 0, True
+        lane.contender.answer(pair.encode_chat(_message(texts[0])), 0.0, _SEED, _WARM_UP_TOKENS)
+    answers, same = 0, True
     began = clock()
     for turn, text in enumerate(cycle(texts)):
         prompt_ids = pair.encode_chat(_message(text))
-        said: list[tuple[int, ...]] = [(), ()]
-        for at in (0, 1) if turn % 2 == 0 else (1, 0):
-            answer = lanes[at].answer(prompt_ids, 0.0, _SEED, _ANSWER_TOKENS)
-            said[at] = answer.token_ids
-            spent[at] += answer.seconds
-            tokens[at] += len(answer.token_ids)
-        same &= said[0] == said[1]
+        for lane in lanes if turn % 2 == 0 else reversed(lanes):
+            lane.answer(prompt_ids)
+        same &= plain.said == speculative.said
         answers += 1
         tell("racing", min(1.0, (clock() - began) / seconds))
         if clock() - began >= seconds:
             break
-    if not all(tokens) or not all(spent):
+    if not all(lane.tokens and lane.seconds for lane in lanes):
         raise ModelError(f"{pair.target_name} said nothing to any prompt, so there was nothing to race.")
-    plain_rate, rate = tokens[0] / spent[0], tokens[1] / spent[1]
     return RaceResult(
         target=pair.target_name,
         draft=pair.draft_name or "",
         machine=this_machine(),
-        ratio=rate / plain_rate,
-        plain_rate=plain_rate,
-        rate=rate,
-        tokens=tokens[1],
+        ratio=speculative.rate / plain.rate,
+        plain_rate=plain.rate,
+        rate=speculative.rate,
+        tokens=speculative.tokens,
         answers=answers,
         same_words=same,
         day=date.today().isoformat(),
     )
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One of the two, with what it has answered so far, and what it `said` last."""
+
+    contender: Contender
+    seconds: float = 0.0
+    tokens: int = 0
+    said: tuple[int, ...] = ()
+
+    def answer(self, prompt_ids: list[int]) -> None:
+        answer = self.contender.answer(prompt_ids, 0.0, _SEED, _ANSWER_TOKENS)
+        self.said = answer.token_ids
+        self.seconds += answer.seconds
+        self.tokens += len(answer.token_ids)
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
 
 
 def _message(text: str) -> list[dict[str, str]]:

@@ -1,9 +1,19 @@
 """The raw material: one `Run` for each measured answer, one `Passes` for the models by themselves beside it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 Block = tuple[float, str, int, int]
 """Temperature, kind, prompt, repeat: what is run by all contenders in turn, and compared pair by pair."""
+
+
+def frozen(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a value as JSON gives them, which has no tuples."""
+    return {name: _frozen(value) for name, value in values.items()}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

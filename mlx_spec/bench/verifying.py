@@ -1,16 +1,11 @@
-"""Verifying a round by itself: this engine's way against one with probabilities at every position. No model is run.
+"""Verifying a round by itself: this engine's way against one with probabilities at every position. No model is run."""
 
-`mlx-spec bench --verifying`.
-"""
-
-import json
 import statistics
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import mlx.core as mx
 import numpy as np
@@ -51,6 +46,10 @@ class VerifyingRow:
     def memory_ratio(self) -> float:
         """Ours as a share of the other's."""
         return self.ours_peak_bytes / self.full_peak_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it, the shares too."""
+        return asdict(self) | {"time_ratio": self.time_ratio, "memory_ratio": self.memory_ratio}
 
 
 def measure_verifying(vocab_size: int = VOCAB_SIZE, gamma: int = GAMMA, repeats: int = _REPEATS) -> list[VerifyingRow]:
@@ -107,25 +106,3 @@ def _peak_bytes(way: Callable[[], None]) -> int:
     arrays = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return int(mx.get_peak_memory() - before + arrays)
-
-
-def verifying_lines(rows: list[VerifyingRow]) -> list[str]:
-    """A line a rule, for a person."""
-    lines = [f"verifying {GAMMA} drafts of {VOCAB_SIZE:,} tokens, against probabilities at every position:"]
-    return lines + [_line(row) for row in rows]
-
-
-def _line(row: VerifyingRow) -> str:
-    spent = f"{row.ours_ms:7.1f} ms against {row.full_ms:7.1f} ({row.time_ratio:.2f}x)"
-    held = f"{row.ours_peak_bytes / 1e6:6.1f} MB against {row.full_peak_bytes / 1e6:6.1f} ({row.memory_ratio:.2f}x)"
-    return f"  {row.rule:6} ({row.path}) {spent}, peak {held}"
-
-
-def tell(*, as_json: bool) -> None:
-    """Measure and print, as one JSON array or for a person."""
-    rows = measure_verifying()
-    if as_json:
-        kept = [asdict(row) | {"time_ratio": row.time_ratio, "memory_ratio": row.memory_ratio} for row in rows]
-        sys.stdout.write(json.dumps(kept) + "\n")
-    else:
-        sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")

@@ -1,11 +1,11 @@
 """The likeliest tokens of a row, for people to look at. Nothing of it is computed unless somebody asked."""
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 import mlx.core as mx
 
-ALTERNATIVES_LIMIT: Final = 8
+from mlx_spec.config import ALTERNATIVES_LIMIT
 
 Tops = tuple[tuple[tuple[int, float], ...], ...]
 """For each row its likeliest tokens and their probabilities, the likeliest first."""

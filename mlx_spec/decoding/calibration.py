@@ -103,7 +103,7 @@ def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple
     except UnsupportedModelError:
         return Calibration((_plain_step_ms(pair, listen_to),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
-    times: dict[int, list[float]] = {width: [] for width in _widths_worth_timing(target, widths, tell)}
+    times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
     for at in range(_REPEATS + _MORE_REPEATS):
         if at >= _REPEATS and others.read() <= DISTURBED:
             break
@@ -122,17 +122,17 @@ def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple
     return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
 
 
-def _widths_worth_timing(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
+def _useful_widths(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
     """Those of `widths`, from 1 on; none beyond the first that costs nearly as much for each token as for one."""
     _pass_ms(target, 1)  # allocates
     first = _pass_ms(target, 1)
-    worth = [1]
+    useful = [1]
     for done, width in enumerate(widths[1:]):
         tell(_STAGE, done / len(widths) / (_REPEATS + 1))
-        worth.append(width)
+        useful.append(width)
         if _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
             break
-    return worth
+    return useful
 
 
 def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:

@@ -6,10 +6,11 @@ from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.calibration import calibrated
 from mlx_spec.decoding.roster import taps_of
 from mlx_spec.lookahead.controllers import controller
-from mlx_spec.lookahead.cost_controller import CostLookahead, pass_widths
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.experience import ExperienceFile, shipped_with
 from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.shapes import pass_widths
 from mlx_spec.models.loading import ModelPair
 
 

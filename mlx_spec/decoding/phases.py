@@ -145,4 +145,4 @@ def _observe(answer: Answer, round_: Round, outcome: Outcome) -> None:
             padded=answer.target.padding,
         )
     )
-    answer.roster.show_glimpses(outcome.token_ids, answer.controller)
+    answer.roster.report_shadows(outcome.token_ids, answer.controller)

@@ -17,7 +17,7 @@ from mlx_spec.sampling.penalties import Penalties
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class ShadowProposal:
     """A proposal that was looked at for nothing, to be compared with what the target says."""
 
     option: Option
@@ -33,7 +33,7 @@ class Roster:
         self._asked = tuple(drafters)
         self._active: str | None = None
         self._branched = False  # whether the active drafter's draft is a tree
-        self._glimpses: list[Glimpse] = []
+        self._shadows: list[ShadowProposal] = []
         self._readers = [drafter for drafter in drafters.values() if isinstance(drafter, Reader)]
         self.taps = _merged(reader.taps for reader in self._readers)
         """The target's layers that somebody reads, in the order of `read`'s columns."""
@@ -100,11 +100,11 @@ class Roster:
     def options(self, longest: int, *, trees: bool = False) -> list[Option]:
         """What each drafter could do now, up to `longest` tokens; with `trees` some may branch."""
         options = []
-        self._glimpses = []
+        self._shadows = []
         for name, drafter in self._drafters.items():
             option = Option(name, drafter.limit(longest), drafter.trust, drafter.behind)
             if shadow := drafter.shadow(longest):
-                self._glimpses.append(Glimpse(option, shadow))
+                self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
                 branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
                 options.append(replace(option, trees=branches))
@@ -132,13 +132,13 @@ class Roster:
                 drafter.commit(token_ids, len(path) if name == self._active else 0)
         self._active, self._branched = None, False
 
-    def show_glimpses(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
+    def report_shadows(self, token_ids: Sequence[int], controller: LookaheadController) -> None:
         """Tell the controller how the proposals that were not used compare with the round's decided tokens."""
-        for glimpse in self._glimpses:
-            if glimpse.option.drafter != self._active:
-                pairs = list(zip(glimpse.token_ids, token_ids, strict=False))
+        for shadow in self._shadows:
+            if shadow.option.drafter != self._active:
+                pairs = list(zip(shadow.token_ids, token_ids, strict=False))
                 accepted = next((i for i, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
-                controller.glimpse(glimpse.option, len(pairs), accepted)
+                controller.observe_shadow(shadow.option, len(pairs), accepted)
 
 
 def taps_of(pair: ModelPair, names: Iterable[str]) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ from mlx_spec.decoding.admission import drafting
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter
-from mlx_spec.lookahead.cost_controller import tree_shapes
 from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.lookahead.shapes import tree_shapes
 from mlx_spec.models.loading import ModelPair
 
 

@@ -1,11 +1,12 @@
 """Which controller a configuration asks for."""
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.lookahead.cost_controller import CostLookahead, largest_tree
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.experience import Experience
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.shapes import largest_tree
 from mlx_spec.lookahead.threshold import ThresholdLookahead
 
 

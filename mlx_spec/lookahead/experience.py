@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from mlx_spec.lookahead.odds import Acceptance, Rate
 from mlx_spec.machine.kept import keep, read_kept
 from mlx_spec.machine.resources import data_folder, resources_folder
 
 _VERSION: Final = 1
+# What other processes saw weighs no more than so many texts of this one.
+_MOST_TEXTS: Final = 16.0
 
 Rates = tuple[tuple[float, float, float], ...]
 """By place in the chain: the share that was accepted, the share of rounds that drafted on so far, and of how many texts
@@ -27,6 +30,20 @@ class Experience:
 
     accepted: Mapping[str, Rates] = field(default_factory=dict)
     draft_steps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def rates_of(acceptance: Acceptance) -> Rates:
+    """What is to be kept of how a drafter's chains fare."""
+    accepted, drafted = acceptance.priors_with_this_text()
+    return tuple((rate.mean, far.mean, rate.weight) for rate, far in zip(accepted, drafted, strict=True))
+
+
+def acceptance_of(rates: Rates) -> Acceptance:
+    """How a drafter's chains are taken to fare in a first text, by what was kept: priors, and nothing of the text."""
+    return Acceptance(
+        prior_accepted=[Rate(min(texts, _MOST_TEXTS), share) for share, _, texts in rates],
+        prior_drafted=[Rate(min(texts, _MOST_TEXTS), share) for _, share, texts in rates],
+    )
 
 
 class ExperienceFile:

@@ -36,7 +36,7 @@ class FixedLookahead:
     def observe(self, round_: Observation) -> None:
         """Nothing to learn."""
 
-    def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
+    def observe_shadow(self, option: Option, proposed: int, accepted: int) -> None:
         """Nothing to learn."""
 
     @property

@@ -62,69 +62,67 @@ class Rate:
 
 @dataclass(slots=True)
 class Ratio:
-    """What came over what was promised, of the last rounds, a few hundred unless told; 1 while little is known."""
+    """What was observed over what was expected, of the last rounds, a few hundred unless told; 1 while little is
+    known."""
 
-    came: float = _PRIOR_ROUNDS
-    promised: float = _PRIOR_ROUNDS
+    observed: float = _PRIOR_ROUNDS
+    expected: float = _PRIOR_ROUNDS
     kept_share: float = _KEPT_SHARE
 
     @property
     def value(self) -> float:
         """The ratio."""
-        return self.came / self.promised
+        return self.observed / self.expected
 
-    def observe(self, came: float, promised: float) -> None:
+    def observe(self, observed: float, expected: float) -> None:
         """Add one round."""
-        self.came = self.kept_share * self.came + came
-        self.promised = self.kept_share * self.promised + promised
+        self.observed = self.kept_share * self.observed + observed
+        self.expected = self.kept_share * self.expected + expected
 
 
 @dataclass(slots=True)
 class Acceptance:
-    """How a drafter's chains fare: for each place, how often it drafts on that far and how often that is accepted."""
+    """How a drafter's chains fare: for each place, how often it drafts on that far and how often that is accepted.
+
+    The text at hand is weighed against a prior, what earlier texts have shown: the less is seen of a place, the more
+    the prior counts (shrinkage, as in empirical Bayes).
+    """
 
     accepted: list[Rate] = field(default_factory=list)
     drafted: list[Rate] = field(default_factory=list)
     siblings: list[Rate] = field(default_factory=list)
     """For the second guess of a place, the third, and so on: how often it is right where those before it are wrong."""
-    outlook: float = 1.0
-    """What to multiply the promise by in this text; see `Outlook`."""
-    usual: list[Rate] = field(default_factory=list)
+    discount: float = 1.0
+    """What to multiply the prior by in this text; see `PriorDiscount`."""
+    prior_accepted: list[Rate] = field(default_factory=list)
     """For each place, how often it is accepted, a text one trial: what a new text is taken to be like."""
-    usually_drafted: list[Rate] = field(default_factory=list)
+    prior_drafted: list[Rate] = field(default_factory=list)
     """Likewise, how often it is drafted where the one before it is."""
 
-    @property
-    def promise(self) -> float:
-        """How often a first guess is expected to be accepted in a text of which nothing is known."""
-        return self.usually(0)
-
-    def usually(self, place: int) -> float:
-        """How often a place is expected to be accepted in such a text."""
+    def prior(self, place: int) -> float:
+        """How often a place, from 0, is expected to be accepted in a text of which nothing is known."""
         chance = _FIRST_GUESS
-        for rate in self.usual[: place + 1]:
+        for rate in self.prior_accepted[: place + 1]:
             chance = _shrunk(rate, chance, _FIRST_GUESS_WEIGHT)
         return chance
 
-    def with_this_text(self) -> tuple[list[Rate], list[Rate]]:
-        """What is usually accepted and drafted, once this text counts too."""
-        usual, usually_drafted = (
-            [replace(rate) for rate in self.usual],
-            [replace(rate) for rate in self.usually_drafted],
-        )
+    def priors_with_this_text(self) -> tuple[list[Rate], list[Rate]]:
+        """The priors of what is accepted and drafted, once this text counts too."""
+        accepted_before = [replace(rate) for rate in self.prior_accepted]
+        drafted_before = [replace(rate) for rate in self.prior_drafted]
         for place, (accepted, drafted) in enumerate(zip(self.accepted, self.drafted, strict=True)):
             if accepted.weight <= _TELLING_ROUNDS:
                 break
-            if place == len(usual):
-                usual.append(Rate())
-                usually_drafted.append(Rate())
-            usual[place].add(accepted.mean)
-            usually_drafted[place].add(drafted.mean if drafted.weight else 1.0)
-        return usual, usually_drafted
+            if place == len(accepted_before):
+                accepted_before.append(Rate())
+                drafted_before.append(Rate())
+            accepted_before[place].add(accepted.mean)
+            drafted_before[place].add(drafted.mean if drafted.weight else 1.0)
+        return accepted_before, drafted_before
 
     def begin(self) -> None:
-        """Another text: of the last one a hint is kept, and its part in what is usual."""
-        self.usual, self.usually_drafted = self.with_this_text()
+        """Another text: of the last one a hint is kept, and its part in the priors."""
+        self.prior_accepted, self.prior_drafted = self.priors_with_this_text()
         for rate in (*self.accepted, *self.drafted, *self.siblings):
             rate.doubt()
 
@@ -167,15 +165,15 @@ class Acceptance:
 
     def rates(self, length: int) -> list[tuple[float, float]]:
         """For each of `length` places: the chance that it is drafted (given the one before was), and that it is then
-        accepted. A place that is little known is taken to be as good as usual, or as much worse or better as the one
+        accepted. A place that is little known is taken to be as its prior says, or as much worse or better as the one
         before it is."""
         chances = []
-        accepted, drafted = self.promise * self.outlook, 1.0
+        accepted, drafted = self.prior(0) * self.discount, 1.0
         for place in range(length):
             if place:
-                accepted = min(_SUREST, accepted * self.usually(place) / self.usually(place - 1))
-            if place < len(self.usually_drafted):
-                drafted = _shrunk(self.usually_drafted[place], drafted, _FIRST_GUESS_WEIGHT)
+                accepted = min(_SUREST, accepted * self.prior(place) / self.prior(place - 1))
+            if place < len(self.prior_drafted):
+                drafted = _shrunk(self.prior_drafted[place], drafted, _FIRST_GUESS_WEIGHT)
             if place < len(self.accepted):
                 accepted = _shrunk(self.accepted[place], accepted)
                 drafted = _shrunk(self.drafted[place], drafted)
@@ -183,40 +181,42 @@ class Acceptance:
         return chances
 
 
-class Outlook:
-    """How much worse drafts fare in a text than they promised: one that is hard to foresee is so for all drafters, and
-    each should not have to find out by itself."""
+class PriorDiscount:
+    """How much worse drafts fare in a text than their priors say. A text that is hard to foresee is so for all
+    drafters: each should not have to find out by itself."""
 
     def __init__(self) -> None:
         self._rounds: Counter[str] = Counter()
-        self._began: dict[str, Ratio] = {}  # by drafter: how many of its last rounds began right, and should have
+        self._first_right: dict[str, Ratio] = {}  # by drafter, of its last rounds: those with a right first guess
 
     def begin(self) -> None:
         """Another text."""
         self._rounds.clear()
-        self._began.clear()
+        self._first_right.clear()
 
-    def observe(self, drafter: str, right: bool, promised: float) -> None:
-        """Learn from a round whether its first guess was right, which was `promised` with this chance."""
+    def observe(self, drafter: str, right: bool, expected: float) -> None:
+        """Learn from a round whether its first guess was right, and which chance the prior gave that."""
         self._rounds[drafter] += 1
-        self._began.setdefault(drafter, Ratio(0.0, 0.0, _OTHERS_KEPT_SHARE)).observe(right, promised)
+        self._first_right.setdefault(drafter, Ratio(0.0, 0.0, _OTHERS_KEPT_SHARE)).observe(right, expected)
 
     def of(self, drafter: str) -> float:
-        """What came over what was promised, as the other drafters tell; at most 1, for what one finds easy another need
-        not. 1 for a drafter that was hardly tried here."""
+        """Observed over expected, as the other drafters tell; at most 1, for what one finds easy another need not.
+        1 for a drafter that was hardly tried here."""
         if self._rounds[drafter] < _OWN_ROUNDS:
             return 1.0
-        others = [began for name, began in self._began.items() if name != drafter]
-        came, promised = sum(began.came for began in others), sum(began.promised for began in others)
-        return min(1.0, (_OTHERS_PRIOR + came) / (_OTHERS_PRIOR + promised))
+        others = [ratio for name, ratio in self._first_right.items() if name != drafter]
+        observed, expected = sum(ratio.observed for ratio in others), sum(ratio.expected for ratio in others)
+        return min(1.0, (_OTHERS_PRIOR + observed) / (_OTHERS_PRIOR + expected))
 
 
 def _shrunk(rate: Rate, prior: float, prior_weight: float = _PRIOR_WEIGHT) -> float:
+    """The rate, drawn towards a prior that counts as so many trials."""
     return (rate.weight * rate.mean + prior_weight * prior) / (rate.weight + prior_weight)
 
 
 def expected_tree(acceptance: Acceptance, shape: Shape) -> float:
-    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right.
+    """Expected tokens of a round with a tree: 1 + Σ over its nodes of the chance that its path is right (the objective
+    of Sequoia, Chen et al. 2024, arXiv 2402.12374, with a chance for each depth and each rank among siblings).
 
     For a tree grown by probability, those of the best nodes as far as the ranks of guesses tell: it knows its own
     probabilities besides, so it does better.

@@ -94,8 +94,9 @@ class LookaheadController(Protocol):
         """Be told of a finished round."""
         ...
 
-    def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
-        """Be told how a proposal that was not used would have fared; only where looking cost nothing."""
+    def observe_shadow(self, option: Option, proposed: int, accepted: int) -> None:
+        """Be told how many of the `proposed` tokens of a shadow proposal the target would have accepted: one that
+        was looked at and not used, which is done only where looking costs nothing."""
         ...
 
     @property

@@ -8,7 +8,7 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.lookahead.plan import Observation, Option, Plan, chain_by_first
 
 _WINDOW_ROUNDS: Final = 8
-_PROBE_EVERY: Final = 16
+_TRIAL_EVERY: Final = 16
 _LENGTHEN_ABOVE: Final = 0.9
 _SHORTEN_BELOW: Final = 0.5
 
@@ -17,7 +17,7 @@ class ThresholdLookahead:
     """One more above 0.9 acceptance, one fewer below 0.5, over the last rounds, within the configured bounds.
 
     Where the mean of min(1, p/q) falls under `min_acceptance_ratio` over a full window the draft is parked: rounds
-    draft nothing, but every sixteenth probes with the least length, and a good probe ends the parking.
+    draft nothing, but every sixteenth is a trial with the least length, and a good trial ends the parking.
     """
 
     def __init__(self, config: SpeculativeConfig) -> None:
@@ -35,7 +35,7 @@ class ThresholdLookahead:
         if self._parked_rounds is None:
             reason = f"acceptance {self._acceptance():.0%} keeps this length"
             return chain_by_first(options, min(self._length, room), reason)
-        if self._parked_rounds % _PROBE_EVERY == _PROBE_EVERY - 1:
+        if self._parked_rounds % _TRIAL_EVERY == _TRIAL_EVERY - 1:
             return chain_by_first(options, min(self._config.min_lookahead, room), "a try while parked")
         return Plan(None, 0, "parked: the target finds the drafts improbable", parked=True)
 
@@ -66,7 +66,7 @@ class ThresholdLookahead:
             self._length = max(self._length - 1, self._config.min_lookahead)
         self._park_or_resume(round_.ratios)
 
-    def glimpse(self, option: Option, proposed: int, accepted: int) -> None:
+    def observe_shadow(self, option: Option, proposed: int, accepted: int) -> None:
         """Nothing to learn: this controller judges what was used."""
 
     @property

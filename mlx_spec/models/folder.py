@@ -1,122 +1,188 @@
-"""A folder as mlx-lm wants it: what must be in it, checked before anything is loaded."""
+"""A model's folder as one value: what is in it, read when it is first asked for, and once. It needs no MLX."""
 
-import json
-import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlx_spec.errors import CorruptModelError, ModelError, ModelNotFoundError
-from mlx_spec.models.rope import with_rope
-from mlx_spec.models.shards import INDEX, missing_shards
-from mlx_spec.models.staging import human_bytes
+from mlx_spec.models.files.config import CONFIG, GENERATION, read_json
+from mlx_spec.models.files.context import context_length, context_of
+from mlx_spec.models.files.head_kind import HeadKind, kind_of
+from mlx_spec.models.files.rope import with_rope
+from mlx_spec.models.files.sampling_defaults import sampling_defaults
+from mlx_spec.models.files.shards import INDEX, missing_shards
+from mlx_spec.models.files.tensors import TensorFile, read_tensor_file
 
+if TYPE_CHECKING:
+    from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+TORCH_FILE: Final = "pytorch_model.bin"
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
 _READ: Final = frozenset({".json", ".jinja", ".model", ".safetensors", ".tiktoken", ".txt"})
-_MAX_HEADER_BYTES: Final = 200_000_000
+# As much of a file of PyTorch's as names its tensors: a ZIP archive's first member.
+_TORCH_NAMES_BYTES: Final = 1 << 16
 
 
-def check_model_folder(folder: Path, *, wants_tokenizer: bool = True) -> dict[str, object]:
-    """Check that `folder` holds configuration, whole weights and a tokenizer, and return `config.json`.
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder in mlx-lm's layout, or one of a published head; `name` is what people are told it is called.
 
-    A head has no tokenizer of its own: without `wants_tokenizer` none is missed.
-
-    Raises ModelNotFoundError when there is no folder, ModelError naming a missing file, CorruptModelError for a
-    configuration that is not JSON, for truncated weights, or for a link to a file that is gone.
+    What was read once is what all who are handed this value go by, also where the files change meanwhile. Two of the
+    same path and name are equal. Every property raises CorruptModelError for a file that cannot be read.
     """
-    if not folder.is_dir():
-        raise ModelNotFoundError(f"There is no model folder {folder}.")
-    config = read_config(folder)
-    _check_links(folder)
-    weights = sorted(folder.glob("model*.safetensors"))
-    if not weights:
-        raise ModelError(f"The model folder {folder} has no weights: model.safetensors is missing.")
-    _check_shards(folder, [file.name for file in weights])
-    for file in weights:
-        _check_safetensors(file)
-    if wants_tokenizer and not has_tokenizer(folder):
-        raise ModelError(f"The model folder {folder} has no tokenizer: tokenizer.json is missing.")
-    return config
 
+    path: Path
+    name: str
+    _tensor_files: dict[Path, TensorFile] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether one of the files that make a tokenizer is in `folder`."""
-    return any((folder / name).is_file() for name in _TOKENIZER_FILES)
+    @classmethod
+    def at(cls, path: Path) -> "ModelFolder":
+        """The folder at `path`, called as that is."""
+        return cls(path, path.resolve().name)
 
+    @cached_property
+    def written(self) -> Mapping[str, Any] | None:
+        """config.json as it was written, empty for one that is no object; None without one."""
+        config = read_json(self.path / CONFIG)
+        return config if config is None or isinstance(config, dict) else {}
 
-def read_config(folder: Path) -> dict[str, object]:
-    """Return `config.json` of a model folder, with the end tokens of `generation_config.json` where it has them.
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """config.json. How it turns positions stands in the fields that mlx-lm reads, however it was written.
 
-    How it turns positions stands in the fields that mlx-lm reads, however it was written.
+        Raises ModelError when it is missing, CorruptModelError when it is damaged. Who hands it to mlx-lm hands over a
+        copy: some of its families write into it.
+        """
+        if self.written is None:
+            raise ModelError(f"The model folder {self.path} has no configuration: {CONFIG} is missing.")
+        if not isinstance(self.written.get("model_type"), str):
+            raise CorruptModelError(f"{self.path / CONFIG} does not say which model_type it is.")
+        return with_rope(self.written)
 
-    Raises ModelError when it is missing, CorruptModelError when it is damaged.
-    """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"The model folder {folder} has no configuration: config.json is missing.") from None
-    except (OSError, ValueError) as error:
-        raise CorruptModelError(f"{folder / 'config.json'} cannot be read ({error}).") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise CorruptModelError(f"{folder / 'config.json'} does not say which model_type it is.")
-    generation = folder / "generation_config.json"
-    if generation.is_file():
+    @cached_property
+    def generation(self) -> Mapping[str, Any]:
+        """generation_config.json, empty without one."""
+        said = read_json(self.path / GENERATION)
+        if said is not None and not isinstance(said, dict):
+            raise CorruptModelError(f"{self.path / GENERATION} cannot be read (it holds no object).")
+        return said or {}
+
+    @property
+    def end_token_ids(self) -> Any:
+        """The id or ids that end an answer, as mlx-lm takes them; None where neither file says."""
+        own = self.generation.get("eos_token_id")
+        return own if own is not None else self.config.get("eos_token_id")
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """How its makers say that its tokens are drawn; nothing where that cannot be read."""
         try:
-            ends = json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id")
-        except (OSError, ValueError, AttributeError) as error:
-            raise CorruptModelError(f"{generation} cannot be read ({error}).") from error
-        config["eos_token_id"] = ends if ends is not None else config.get("eos_token_id")
-    return with_rope(config)
+            return sampling_defaults(self.generation)
+        except CorruptModelError:
+            return {}  # a recommendation is no reason to refuse a model
 
+    @cached_property
+    def weights(self) -> tuple[Path, ...]:
+        """The files that hold its weights for mlx-lm, by name."""
+        return tuple(sorted(self.path.glob("model*.safetensors")))
 
-def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in a safetensors file, without reading them. Raises CorruptModelError."""
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            tensors = json.loads(stream.read(min(length, _MAX_HEADER_BYTES)))
-        return {name: tuple(entry["shape"]) for name, entry in tensors.items() if name != "__metadata__"}
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptModelError(f"{file} is not a safetensors file ({error}), so fetch it again.") from error
+    @cached_property
+    def weights_bytes(self) -> int:
+        """Bytes of these files."""
+        return sum(file.stat().st_size for file in self.weights)
 
+    def tensors(self, file: Path) -> TensorFile:
+        """The head of one of its .safetensors files."""
+        if file not in self._tensor_files:
+            self._tensor_files[file] = read_tensor_file(file)
+        return self._tensor_files[file]
 
-def _check_links(folder: Path) -> None:
-    """Raise CorruptModelError for a link that leads nowhere, as one of a cache does whose file was deleted."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _READ and path.is_symlink() and not path.exists():
-            raise CorruptModelError(f"{path} is a link to a file that is gone, so fetch the model again.")
+    @cached_property
+    def head_kind(self) -> HeadKind | None:
+        """Which kind of head it holds, told without its weights; None for anything else."""
+        return kind_of(self.written, self._has_tensor) if self.written is not None else None
 
+    @cached_property
+    def heads(self) -> "tuple[ModelFolder, ...]":
+        """The heads in a draft's folder: the folder itself, or some that lie in it beside the draft."""
+        if not self.path.is_dir():
+            return ()
+        beside = [ModelFolder.at(path) for path in sorted(self.path.iterdir()) if path.is_dir()]
+        return tuple(place for place in (self, *beside) if place.head_kind is not None)
 
-def _check_shards(folder: Path, names: list[str]) -> None:
-    index = folder / INDEX
-    try:
-        missing = missing_shards(names, index.read_text(encoding="utf-8") if index.is_file() else None)
-    except (OSError, ValueError) as error:
-        raise CorruptModelError(f"{index} cannot be read ({error}), so fetch it again.") from error
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelError(f"The model folder {folder} lacks {missing[0]}{others} of its weights: fetch what is missing.")
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether one of the files that make a tokenizer is there."""
+        return any((self.path / name).is_file() for name in _TOKENIZER_FILES)
 
+    @cached_property
+    def tokenizer(self) -> "TokenizerWrapper":
+        """Its tokenizer, with the chat template. Raises CorruptModelError, UnsupportedModelError."""
+        from mlx_spec.models.text.tokenizer import read_tokenizer  # which brings MLX
 
-def _check_safetensors(file: Path) -> None:
-    """Raise CorruptModelError unless the tensors of `file` fill it exactly: MLX reads later, and fails worse."""
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(size, _MAX_HEADER_BYTES):
-                raise ValueError("its head is longer than the file")
-            tensors = json.loads(stream.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptModelError(f"{file} is not a safetensors file ({error}), so fetch it again.") from error
-    if expected != size:
-        raise CorruptModelError(
-            f"{file} is truncated or damaged ({human_bytes(size)} instead of {human_bytes(expected)}),"
-            " so fetch it again."
-        )
+        return read_tokenizer(self.path, self.config, self.end_token_ids)
 
+    @property
+    def longest_context(self) -> int | None:
+        """The tokens that its configuration says it was made for; None where it does not say."""
+        return context_of(self.config)
 
-def weights_size(folder: Path) -> int:
-    """Bytes of the files that hold a folder's weights."""
-    return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+    @property
+    def context_length(self) -> int | None:
+        """The same, or else what its tokenizer says."""
+        return context_length(self.config, self.tokenizer.model_max_length)
+
+    def check(self, *, wants_tokenizer: bool = True) -> None:
+        """Check that it holds a configuration, whole weights and a tokenizer.
+
+        A head has no tokenizer of its own: without `wants_tokenizer` none is missed.
+
+        Raises ModelNotFoundError when there is no folder, ModelError naming a missing file, CorruptModelError for a
+        configuration that is not JSON, for truncated weights, or for a link to a file that is gone.
+        """
+        if not self.path.is_dir():
+            raise ModelNotFoundError(f"There is no model folder {self.path}.")
+        _ = self.config, self.generation
+        self._check_links()
+        if not self.weights:
+            raise ModelError(f"The model folder {self.path} has no weights: model.safetensors is missing.")
+        self._check_shards()
+        for file in self.weights:
+            self.tensors(file).check()
+        if wants_tokenizer and not self.has_tokenizer:
+            raise ModelError(f"The model folder {self.path} has no tokenizer: tokenizer.json is missing.")
+
+    def _check_links(self) -> None:
+        """Raise CorruptModelError for a link that leads nowhere, as one of a cache does whose file was deleted."""
+        for path in sorted(self.path.iterdir()):
+            if path.suffix in _READ and path.is_symlink() and not path.exists():
+                raise CorruptModelError(f"{path} is a link to a file that is gone, so fetch the model again.")
+
+    def _check_shards(self) -> None:
+        index = self.path / INDEX
+        names = [file.name for file in self.weights]
+        try:
+            missing = missing_shards(names, index.read_text(encoding="utf-8") if index.is_file() else None)
+        except (OSError, ValueError) as error:
+            raise CorruptModelError(f"{index} cannot be read ({error}), so fetch it again.") from error
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise ModelError(
+                f"The model folder {self.path} lacks {missing[0]}{others} of its weights: fetch what is missing."
+            )
+
+    def _has_tensor(self, part: str) -> bool:
+        """Whether the name of one of its tensors has such a part; a damaged file names none."""
+        torch = self.path / TORCH_FILE
+        for file in sorted(self.path.glob("*.safetensors")):
+            try:
+                if any(part in name for name in self.tensors(file).shapes):
+                    return True
+            except CorruptModelError:
+                continue
+        if not torch.is_file():
+            return False
+        with torch.open("rb") as stream:
+            return part.encode() in stream.read(_TORCH_NAMES_BYTES)

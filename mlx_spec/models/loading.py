@@ -3,7 +3,6 @@
 import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import mlx.nn as nn
@@ -12,18 +11,17 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_spec.errors import ModelNotFoundError, PromptError
 from mlx_spec.machine.kernels.few_rows_matmul import adopt
 from mlx_spec.machine.kernels.matmul_times import MatmulTimes
-from mlx_spec.models.context import context_length
-from mlx_spec.models.folder import check_model_folder, read_config, weights_size
-from mlx_spec.models.gguf.importing import Progress
-from mlx_spec.models.heads.loading import DRAFTER_OF, Head, find_heads, load_head
-from mlx_spec.models.named import draft_folder_of, folder_of
-from mlx_spec.models.pairs import PAIRS, STARTER, Fit, check_pair, fit
-from mlx_spec.models.room import ModelPlace, PairRoom, check_room
-from mlx_spec.models.sampling_defaults import sampling_defaults
+from mlx_spec.models.files.config import parts_of
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.heads.checkpoint import read_checkpoint
+from mlx_spec.models.heads.loading import DRAFTER_OF, Head, head_for
+from mlx_spec.models.named import PairFolders, draft_folder_of, find_folders, folder_of
+from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
+from mlx_spec.models.progress import Progress, silent
+from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.text.chat import chat_of
-from mlx_spec.models.text.message_texts import texts_of
+from mlx_spec.models.text.messages import texts_of
 from mlx_spec.models.text.token_map import TokenMap
-from mlx_spec.models.text.tokenizer import tokenizer_of
 from mlx_spec.models.text.tool_turns import template_turns
 from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
 from mlx_spec.models.weights import by_bytes, load_draft, load_weights, logits_width
@@ -119,49 +117,45 @@ def load_pair(
     Raises DoesNotFitError for that, ModelNotFoundError, CorruptModelError, UnsupportedModelError,
     IncompatiblePairError, ModelError for a folder that lacks a file, and StorageError where an import does not fit.
     """
-    tell = progress or (lambda stage, fraction: None)
-    # The draft first: where it is missing, nobody waits for the target's import before being told.
-    draft_folder, draft_name = draft_folder_of(target, draft, progress)
-    head_folders = find_heads(draft_folder)
-    if draft_folder in head_folders:
-        draft_folder = None  # it is a head, and no draft model
-    target_folder, target_name = folder_of(target, progress)
-    config = check_model_folder(target_folder)
-    draft_config = check_model_folder(draft_folder) if draft_folder is not None else {}
-    places = [ModelPlace(target_folder, config)]
-    if draft_folder is not None:
-        places.append(ModelPlace(draft_folder, draft_config, is_draft=True))
-    room = check_room(target_name, places, head_folders, anyway=anyway)
-    told = by_bytes([target_folder, *([draft_folder] if draft_folder is not None else [])], tell)
-    tokenizer = tokenizer_of(target_folder, config)
-    draft_tokenizer = None
-    if draft_folder is not None and not _same_tokenizer(target_folder, draft_folder):
-        draft_tokenizer = tokenizer_of(draft_folder, draft_config)
-        draft_vocabulary = _vocabulary(draft_tokenizer, draft_name or draft_folder.name, draft_config)
-        if check_pair(_vocabulary(tokenizer, target_name, config), draft_vocabulary).kind == "same":
-            draft_tokenizer = None
-    target_model = load_weights(target_folder, told)
-    adopt(target_model, MatmulTimes())
-    draft_model = load_draft(draft_folder, told) if draft_folder is not None else None
-    heads = {DRAFTER_OF[kind]: load_head(at, kind, target_model, target_name) for at, kind in head_folders.items()}
-    width, token_map = logits_width(target_model), None
-    if draft_model is not None and draft_tokenizer is not None:
-        token_map = TokenMap(tokenizer, draft_tokenizer, width, logits_width(draft_model))
+    folders = find_folders(target, draft, progress)
+    room = room_of(folders.target, folders.draft, folders.heads)
+    if room is not None and not anyway:
+        room.check(folders.target.name)
+    return load_folders(folders, room, progress)
+
+
+def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress | None = None) -> ModelPair:
+    """Load what `load_pair` found and checked; `room` is what it is expected to take. Raises as that does."""
+    tell = progress or silent
+    told = by_bytes(folders.models, tell)
+    # Before the weights: what is wrong with a tokenizer is told without waiting for them.
+    tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
+    target, name = load_weights(folders.target, told), folders.target.name
+    adopt(target, MatmulTimes())
+    draft = load_draft(folders.draft, told) if folders.draft is not None else None
+    heads = {
+        DRAFTER_OF[kind]: head_for(target, name, read_checkpoint(folder, kind))
+        for folder in folders.heads
+        if (kind := folder.head_kind) is not None
+    }
+    width, token_map = logits_width(target), None
+    if draft is not None and draft_tokenizer is not None:
+        token_map = TokenMap(tokenizer, draft_tokenizer, width, logits_width(draft))
     tell("loading", 1.0)
     return ModelPair(
-        target=target_model,
-        draft=draft_model,
+        target=target,
+        draft=draft,
         tokenizer=tokenizer,
-        target_name=target_name,
-        draft_name=draft_name,
-        name=target if target in PAIRS and draft is None else target_name,
-        context_length=context_length(config, tokenizer.model_max_length),
+        target_name=name,
+        draft_name=folders.draft_name,
+        name=folders.name,
+        context_length=folders.target.context_length,
         vocab_size=width,
         draft_tokenizer=draft_tokenizer,
         token_map=token_map,
         heads=heads,
         room=room,
-        sampling=sampling_defaults(target_folder),
+        sampling=folders.target.sampling,
     )
 
 
@@ -171,22 +165,38 @@ def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
     `progress` is told of what is fetched or imported first. Raises as `load_pair` does for what is missing or damaged,
     never because they do not fit.
     """
-    draft_folder, draft_name = draft_folder_of(target, draft, progress)
-    if draft_folder is None or draft_name is None:
+    draft_folder = draft_folder_of(target, draft, progress)
+    if draft_folder is None:
         raise ModelNotFoundError(f"'{draft}' is no draft to compare with {target}: name a model.")
     sides = []
-    for folder, name in (folder_of(target, progress), (draft_folder, draft_name)):
-        config = check_model_folder(folder)
-        size = weights_size(folder)
-        sides.append(_vocabulary(tokenizer_of(folder, config), name, config, weights_bytes=size))
+    for folder in (folder_of(target, progress), draft_folder):
+        folder.check()
+        sides.append(_vocabulary(folder, weights_bytes=folder.weights_bytes))
     return fit(*sides)
 
 
-def _vocabulary(
-    tokenizer: TokenizerWrapper, name: str, config: dict[str, object], *, weights_bytes: int | None = None
-) -> Vocabulary:
-    rows = _integer(config, "vocab_size", len(tokenizer))
-    return vocabulary_of(tokenizer, name, rows, weights_bytes=weights_bytes)
+def _draft_tokenizer(folders: PairFolders) -> TokenizerWrapper | None:
+    """The draft's own tokenizer, None where its vocabulary is the target's. Raises IncompatiblePairError."""
+    target, draft = folders.target, folders.draft
+    if draft is None or _same_tokenizer(target, draft):
+        return None
+    same = check_pair(_vocabulary(target), _vocabulary(draft)).kind == "same"
+    return None if same else draft.tokenizer
+
+
+def _same_tokenizer(target: ModelFolder, draft: ModelFolder) -> bool:
+    """Whether both folders hold the very same tokenizer.json and embeddings: then there is nothing to compare."""
+    mine, theirs = target.path / "tokenizer.json", draft.path / "tokenizer.json"
+    if not (mine.is_file() and theirs.is_file() and filecmp.cmp(mine, theirs, shallow=False)):
+        return False
+    return target.config.get("vocab_size") == draft.config.get("vocab_size")
+
+
+def _vocabulary(folder: ModelFolder, *, weights_bytes: int | None = None) -> Vocabulary:
+    """The vocabulary of a model, with as many rows as its configuration says; else as its tokenizer has tokens."""
+    rows = (place.get("vocab_size") for place in parts_of(folder.config))
+    told = next((count for count in rows if isinstance(count, int)), len(folder.tokenizer))
+    return vocabulary_of(folder.tokenizer, folder.name, told, weights_bytes=weights_bytes)
 
 
 def _check_text(text: str) -> None:
@@ -195,21 +205,3 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise PromptError("The prompt holds bytes that are not UTF-8 text: write it as text.") from error
-
-
-def _same_tokenizer(target: Path, draft: Path) -> bool:
-    """Whether both folders hold the very same tokenizer.json and embeddings: then there is nothing to compare."""
-    mine, theirs = target / "tokenizer.json", draft / "tokenizer.json"
-    if not (mine.is_file() and theirs.is_file() and filecmp.cmp(mine, theirs, shallow=False)):
-        return False
-    return read_config(target).get("vocab_size") == read_config(draft).get("vocab_size")
-
-
-def _integer(config: dict[str, object], key: str, default: int) -> int:
-    """Return a whole number of the configuration, which models with several parts keep under `text_config`."""
-    inner = config.get("text_config")
-    for place in (config, inner if isinstance(inner, dict) else {}):
-        value = place.get(key)
-        if isinstance(value, int):
-            return value
-    return int(default)

@@ -1,54 +1,98 @@
-"""The folder behind a model's name: a pair's, a folder's own, a .gguf file's import, a model of the Hub."""
+"""The folders behind what a person typed: a pair's name, a folder, a .gguf file, a model of the Hub."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.machine.resources import data_folder, resources_folder
-from mlx_spec.models.gguf.importing import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.gguf.importing import dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.gguf.parts import is_gguf, model_name, part_paths
-from mlx_spec.models.hub import hub_folder, looks_like_hub_id
-from mlx_spec.models.library.names import is_address, repo_id_of
+from mlx_spec.models.hub_names import is_address, looks_like_hub_id, repo_id_of
+from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.pairs import PAIRS, STARTER, find_pair
+from mlx_spec.models.progress import Progress
 from mlx_spec.models.starter import STARTER_NAME, ensure_starter_target
 
 NO_DRAFT: Final = "none"
 
 
-def folder_of(name: str, progress: Progress | None = None) -> tuple[Path, str]:
-    """Return the folder of a target, named as for `load_pair`, and a short name; fetched or imported where it must be.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairFolders:
+    """What is loaded as a pair: a target, a draft where there is one, and the heads in the draft's folder.
+
+    `name` is the pair's: that of a known pair, else the target's. `draft_name` is that of what drafts, which may be a
+    head alone.
+    """
+
+    name: str
+    target: ModelFolder
+    draft: ModelFolder | None
+    draft_name: str | None
+    heads: tuple[ModelFolder, ...]
+
+    @property
+    def models(self) -> tuple[ModelFolder, ...]:
+        """Target and draft, as far as they are there."""
+        return (self.target, self.draft) if self.draft is not None else (self.target,)
+
+
+def find_folders(target: str, draft: str | None, progress: Progress | None = None) -> PairFolders:
+    """The folders of a target and its draft, named as for `load_pair`: fetched or imported where they must be, and
+    checked.
+
+    Raises as `load_pair` does for what is missing or damaged.
+    """
+    # The draft first: where it is missing, nobody waits for the target's import before being told.
+    drafts = draft_folder_of(target, draft, progress)
+    heads = drafts.heads if drafts is not None else ()
+    answers = folder_of(target, progress)
+    found = PairFolders(
+        name=target if target in PAIRS and draft is None else answers.name,
+        target=answers,
+        draft=None if drafts in heads else drafts,  # a head is no draft model
+        draft_name=drafts.name if drafts is not None else None,
+        heads=heads,
+    )
+    for folder in found.models:
+        folder.check()
+    return found
+
+
+def folder_of(name: str, progress: Progress | None = None) -> ModelFolder:
+    """The folder of a target, named as for `load_pair`; fetched or imported where it must be.
 
     Raises as `load_pair` does for what is missing.
     """
     if name == STARTER:
-        return ensure_starter_target(progress), STARTER_NAME
+        return ModelFolder(ensure_starter_target(progress), STARTER_NAME)
     return _named_folder(PAIRS[name].target if name in PAIRS else name, progress)
 
 
-def draft_folder_of(target: str, draft: str | None, progress: Progress | None = None) -> tuple[Path | None, str | None]:
-    """Return the folder of a draft, as `folder_of` does; None where the pair has none, or none is wanted."""
+def draft_folder_of(target: str, draft: str | None, progress: Progress | None = None) -> ModelFolder | None:
+    """The folder of a draft, as `folder_of` gives it; None where the pair has none, or none is wanted."""
     if draft == NO_DRAFT or (draft is None and target not in PAIRS):
-        return None, None
+        return None
     name = draft or target
     if name == STARTER:
         folder = resources_folder() / "starter"
         if not (folder / "config.json").is_file():
             raise ModelNotFoundError(f"The starter draft is missing from {folder}; load the target with draft='none'.")
-        return folder, PAIRS[STARTER].draft
+        return ModelFolder(folder, PAIRS[STARTER].draft)
     return _named_folder(PAIRS[name].draft if name in PAIRS else name, progress)
 
 
-def _named_folder(name: str, progress: Progress | None) -> tuple[Path, str]:
-    """Return the folder behind a path, a .gguf file or a Hub id, and a short name for it."""
+def _named_folder(name: str, progress: Progress | None) -> ModelFolder:
+    """The folder behind a path, a .gguf file or a Hub id."""
     path = Path(name).expanduser()
     if is_gguf(path):
-        return imported_folder(path, progress=progress), model_name(path)
+        return ModelFolder(imported_folder(path, progress=progress), model_name(path))
     if path.is_dir():
-        return path, path.resolve().name
+        return ModelFolder.at(path)
     if is_address(name) or looks_like_hub_id(name):
-        repo_id = repo_id_of(name)
-        return hub_folder(repo_id, progress), repo_id.partition("/")[2]
+        return hub_folder(repo_id_of(name), progress)
     if path.is_absolute() or name.startswith(("~", ".")):
         raise ModelNotFoundError(f"There is no model folder {name}.")
     find_pair(name)

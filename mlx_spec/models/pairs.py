@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
 from mlx_spec.machine.resources import resources_folder
-from mlx_spec.models.library.names import looks_like_hub_id, split_revision
+from mlx_spec.models.hub_names import looks_like_hub_id, split_revision
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.models.text.token_map import shared_part
 from mlx_spec.models.text.vocabulary import Vocabulary, token_bytes

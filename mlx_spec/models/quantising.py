@@ -1,6 +1,7 @@
 """A model with fewer bits a weight, by mlx-lm's own quantisation, and what that does to what it says: measured."""
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -17,12 +18,11 @@ from mlx_lm.utils import dequantize_model, quantize_model, save_config, save_mod
 
 from mlx_spec.errors import ConfigError, ModelError, UnsupportedModelError
 from mlx_spec.machine.resources import data_folder, resources_folder
-from mlx_spec.models.folder import check_model_folder
-from mlx_spec.models.gguf.importing import Progress
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.memory import weights_bytes
 from mlx_spec.models.named import folder_of
-from mlx_spec.models.staging import staged_folder
-from mlx_spec.models.text.tokenizer import tokenizer_of
+from mlx_spec.models.progress import Progress, silent
+from mlx_spec.models.staging import full_disk_as_os_error, staged_folder
 from mlx_spec.models.weights import load_weights
 
 DEFAULT_GROUP: Final = 64
@@ -84,21 +84,21 @@ def quantize(
     for whole groups, ModelError where `out` is taken, StorageError, and as `load_pair` does for the model.
     """
     _check(bits, group_size)
-    tell = progress or (lambda stage, fraction: None)
-    source, name = folder_of(model, progress)
-    config = check_model_folder(source)
-    _check_gain(name, config, bits)
-    final = out or _own_folder(name, bits, group_size)
+    tell = progress or silent
+    source = folder_of(model, progress)
+    source.check()
+    _check_gain(source, bits)
+    final = out or _own_folder(source.name, bits, group_size)
     if final.exists():
         raise ModelError(f"There is a folder {final} already: use it, remove it, or name another one with --out.")
     tell("loading", 0.0)
     original = load_weights(source)
     original_bytes = weights_bytes(original)
-    if "quantization" in config:
+    if "quantization" in source.config:
         original = dequantize_model(original)
         mx.eval(original.parameters())
     with staged_folder(final, _is_complete, _needed(original, bits, group_size), "Quantising") as part:
-        found = _quantise(original, config, source, part, bits, group_size, tell)
+        found = _quantise(original, source, part, bits, group_size, tell)
         done = Quantised(
             folder=str(final), name=final.name, bits=bits, group_size=group_size, original_bytes=original_bytes,
             weights_bytes=found[0], loss=found[1],
@@ -110,31 +110,32 @@ def quantize(
 
 
 def _quantise(
-    model: nn.Module, config: dict[str, Any], source: Path, part: Path, bits: int, group: int, tell: Progress
+    model: nn.Module, source: ModelFolder, part: Path, bits: int, group: int, tell: Progress
 ) -> tuple[int, Loss]:
     """Quantise `model` in place and save it; its bytes then, and the loss."""
-    passages = _passages(source, config)
+    passages = _passages(source)
     tell("measuring", 0.0)
     before = [_log_probabilities(model, passage) for passage in passages]
     tell("quantising", 0.0)
+    config = copy.deepcopy(dict(source.config)) | {"eos_token_id": source.end_token_ids}
     plain = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
     size = weights_bytes(model)
     with contextlib.redirect_stdout(io.StringIO()):  # mlx-lm prints there, where JSON may go
         model, quantised_config = quantize_model(model, plain, group, bits)
     mx.eval(model.parameters())
     if weights_bytes(model) >= size:
-        raise UnsupportedModelError(f"No matrix of the model in {source} has rows of whole groups of {group} weights.")
+        raise UnsupportedModelError(
+            f"No matrix of the model in {source.path} has rows of whole groups of {group} weights."
+        )
     tell("measuring", 0.5)
     loss = _loss(before, [_log_probabilities(model, passage) for passage in passages], passages)
     tell("saving", 0.0)
     taken = weights_bytes(model)
-    try:
+    with full_disk_as_os_error():
         save_model(part, model, donate_model=True)
-    except RuntimeError as error:  # MLX's word for a disk that filled up after all
-        raise OSError(str(error)) from error
     save_config(quantised_config, part / "config.json")
     for pattern in _CARRIED:
-        for file in source.glob(pattern):
+        for file in source.path.glob(pattern):
             shutil.copyfile(file, part / file.name)
     return taken, loss
 
@@ -146,10 +147,12 @@ def _check(bits: int, group_size: int) -> None:
         raise ConfigError("group_size", group_size, "32, 64 or 128")
 
 
-def _check_gain(name: str, config: dict[str, Any], bits: int) -> None:
-    present = config.get("quantization")
+def _check_gain(source: ModelFolder, bits: int) -> None:
+    present = source.config.get("quantization")
     if isinstance(present, dict) and int(present.get("bits", 16)) <= bits:
-        raise UnsupportedModelError(f"{name} has {present['bits']} bits a weight already: {bits} would gain nothing.")
+        raise UnsupportedModelError(
+            f"{source.name} has {present['bits']} bits a weight already: {bits} would gain nothing."
+        )
 
 
 def _own_folder(name: str, bits: int, group_size: int) -> Path:
@@ -167,13 +170,12 @@ def _needed(model: nn.Module, bits: int, group_size: int) -> int:
     return int(values * (bits / 8 + 8 / group_size)) + _SPARE_BYTES
 
 
-def _passages(folder: Path, config: dict[str, Any]) -> list[mx.array]:
+def _passages(folder: ModelFolder) -> list[mx.array]:
     """Token ids `[_PASSAGE_TOKENS]` of each passage, half of them prose and half code."""
-    tokenizer = tokenizer_of(folder, config)
     found = []
     for kind in _TEXTS:
         prompts = tomllib.loads((resources_folder() / "bench" / f"{kind}.toml").read_text(encoding="utf-8"))["prompts"]
-        ids = [index for text in prompts[:6] for index in tokenizer.encode(str(text)[:_TEXT_CHARACTERS])]
+        ids = [index for text in prompts[:6] for index in folder.tokenizer.encode(str(text)[:_TEXT_CHARACTERS])]
         found += [mx.array(ids[at * _PASSAGE_TOKENS : (at + 1) * _PASSAGE_TOKENS]) for at in range(_PASSAGES // 2)]
     return [passage for passage in found if passage.size > 1]
 

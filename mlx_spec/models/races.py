@@ -1,4 +1,5 @@
-"""What races on this machine brought, remembered for each pair of models: `races.json` in the data folder."""
+"""What races on this machine brought, remembered for each pair of models: `races.json` in the data folder. A damaged
+file counts as none, as races can be run again."""
 
 import json
 import os
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlx_spec.errors import StorageError
+from mlx_spec.machine.kept import read_kept
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import device_info
 from mlx_spec.models.pairs import STARTER, Pair
@@ -48,7 +50,7 @@ def this_machine() -> str:
 
 def remembered(target: str, draft: str | None) -> RaceResult | None:
     """The last race of a target with a draft on this machine, None where there was none."""
-    found = _read().get(_key(target, draft or "", this_machine()))
+    found = read_kept(_path()).get(_key(target, draft or "", this_machine()))
     try:
         return RaceResult(**found) if found is not None else None
     except TypeError:
@@ -62,9 +64,15 @@ def measured(pair: Pair) -> RaceResult | None:
     return remembered(pair.target.rpartition("/")[2], pair.draft.rpartition("/")[2])
 
 
+def facts_of(pair: Pair) -> dict[str, Any]:
+    """A known pair as JSON has it, with its last race on this machine as `measured`: null where there was none."""
+    race = measured(pair)
+    return asdict(pair) | {"measured": race.to_dict() if race else None}
+
+
 def remember(result: RaceResult) -> None:
     """Keep a result in the place of the one before. Raises StorageError."""
-    races = _read() | {_key(result.target, result.draft, result.machine): result.to_dict()}
+    races = read_kept(_path()) | {_key(result.target, result.draft, result.machine): result.to_dict()}
     path = _path()
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -81,12 +89,3 @@ def _key(target: str, draft: str, machine: str) -> str:
 
 def _path() -> Path:
     return data_folder() / _FILE
-
-
-def _read() -> dict[str, Any]:
-    """What is written down; a damaged file counts as none, as races can be run again."""
-    try:
-        races = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return races if isinstance(races, dict) else {}

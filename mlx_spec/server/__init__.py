@@ -1,7 +1,6 @@
-"""The local OpenAI-compatible server: see docs/PROTOCOL.md. `serve` is `mlx-spec serve`."""
+"""The local OpenAI-compatible server: see docs/PROTOCOL.md.
 
-from mlx_spec.server.api import create_app
-from mlx_spec.server.engine.thread import EngineThread
-from mlx_spec.server.serve import run_server, serve
-
-__all__ = ["EngineThread", "create_app", "run_server", "serve"]
+`serve` binds, starts and ends it; `api` has its routes. A request comes in by `doorway` and `guard`, is read by
+`requests`, goes through the one thread of `engine`, and is said back by `answers`; `library` is all of that for models.
+Nothing is imported here: whoever reads a value of a request needs no uvicorn.
+"""

@@ -1,59 +1,35 @@
 """The server's routes: docs/PROTOCOL.md over one engine thread. Nothing here touches an array."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from mlx_spec.decoding.ceiling import UNKNOWN_CEILING
-from mlx_spec.errors import ConfigError
-from mlx_spec.server.answers import (
-    SHUTDOWN_GRACE_S,
-    AnswerWriter,
-    CompletionWriter,
-    Json,
-    error_body,
-    failure_body,
-    model_card,
-)
+from mlx_spec.server.answers.card import model_card
+from mlx_spec.server.answers.completions import AnswerWriter, CompletionWriter
+from mlx_spec.server.answers.errors import HANDLERS, Json, error_body
+from mlx_spec.server.answers.memory import memory_report
+from mlx_spec.server.answers.metrics import METRICS_TYPE, metrics_text
+from mlx_spec.server.answers.stream import USUAL_WAITING, JobStream, Waiting, cancel, cancel_when_gone
+from mlx_spec.server.answers.tokenize import tokenize
 from mlx_spec.server.doorway import Doorway
-from mlx_spec.server.engine.job import Failure, Job, JobFailed
-from mlx_spec.server.engine.memory import memory_report, set_unloading
+from mlx_spec.server.engine.job import Failure, JobFailed
 from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
 from mlx_spec.server.library.routes import LibraryRoutes
-from mlx_spec.server.metrics import METRICS_TYPE, metrics_text
 from mlx_spec.server.requests.body import read_json
-from mlx_spec.server.requests.schemas import (
-    ChatRequest,
-    CompletionRequest,
-    RequestError,
-    SteeringRequest,
-    parse_chat,
-    parse_completion,
-    validated,
-)
-from mlx_spec.server.requests.tokenize import parse_tokenize, tokenize
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How a stream waits for its turn. So long it waits for its first event, to answer a bad prompt with a status; then
-    it opens with a ping, and more follow, as many clients give up on a server that says nothing for some seconds."""
-
-    patience_s: float = 1.0
-    ping_s: float = 3.0
+from mlx_spec.server.requests.completions import ChatRequest, CompletionRequest, parse_chat, parse_completion
+from mlx_spec.server.requests.memory import unload_after
+from mlx_spec.server.requests.speculation import SteeringRequest
+from mlx_spec.server.requests.tokenize import parse_tokenize
+from mlx_spec.server.requests.validation import RequestError, validated
 
 
 def create_app(
@@ -65,7 +41,7 @@ def create_app(
     model_name: str,
     aliases: Collection[str] = (),
     library: LibraryRoutes | None = None,
-    waiting: Waiting = Waiting(),
+    waiting: Waiting = USUAL_WAITING,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
@@ -96,14 +72,7 @@ def create_app(
             *([cross_origin(allowed_origins)] if allowed_origins else []),
             Middleware(KeyCheck, api_key=api_key),
         ],
-        exception_handlers={
-            RequestError: _on_request_error,
-            ConfigError: _on_config_error,
-            JobFailed: _on_job_failed,
-            HTTPException: _on_http_exception,
-            ClientDisconnect: _on_disconnect,
-            Exception: _on_bug,
-        },
+        exception_handlers=HANDLERS,
     )
 
 
@@ -128,7 +97,10 @@ class _Api:
 
     async def memory(self, request: Request) -> Response:
         if request.method == "PUT":
-            set_unloading(self._engine, await read_json(request))
+            idle_s = unload_after(await read_json(request))
+            if self._engine.unloading is None:
+                raise RequestError("This server keeps its models.", "unload_after_s")
+            self._engine.unloading.idle_s = idle_s
         return JSONResponse(await run_in_threadpool(memory_report, self._engine))
 
     async def tokenize(self, request: Request) -> Response:
@@ -170,7 +142,7 @@ class _Api:
         if chat.model is not None:
             self._check_model(chat.model)
         jobs = [self._engine.submit(one) for one in chat.generations()]
-        watch = asyncio.create_task(_cancel_when_gone(request, jobs))
+        watch = asyncio.create_task(cancel_when_gone(request, jobs))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
             writer = writer_kind(
@@ -186,9 +158,9 @@ class _Api:
                         writer.add(event)
                 return JSONResponse(writer.answer())
             begun = await jobs[0].begun(self._waiting.patience_s)
-            return _JobStream(jobs, _chunks(jobs, writer, ping=not begun, usage=usage), self._waiting.ping_s)
+            return JobStream(jobs, writer, usage=usage, ping=not begun, ping_s=self._waiting.ping_s)
         except BaseException:
-            _cancel(jobs)
+            cancel(jobs)
             raise
         finally:
             watch.cancel()
@@ -204,81 +176,3 @@ class _Api:
         if name not in self._names and not (pair and name in (pair.name, pair.target_name)):
             message = f"There is no model {name!r} here: this server runs {self._model_name!r}."
             raise JobFailed(Failure("not_found", message, "model"))
-
-
-class _JobStream(EventSourceResponse):
-    """Server-sent events of jobs, which end with the response: however that ends, and even if it never began."""
-
-    def __init__(self, jobs: Sequence[Job], chunks: AsyncIterator[str | ServerSentEvent], ping_s: float) -> None:
-        super().__init__(chunks, ping=ping_s, sep="\n", shutdown_grace_period=SHUTDOWN_GRACE_S)
-        self._jobs = jobs
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            _cancel(self._jobs)
-
-
-async def _chunks(
-    jobs: Sequence[Job], writer: AnswerWriter, *, ping: bool, usage: bool
-) -> AsyncIterator[str | ServerSentEvent]:
-    if ping:
-        yield ServerSentEvent(comment="ping")
-    try:
-        for job in jobs:
-            for chunk in writer.opening():
-                yield json.dumps(chunk)
-            async for event in job.events():
-                for chunk in writer.chunks(event):
-                    yield json.dumps(chunk)
-    except JobFailed as failed:
-        yield json.dumps(failure_body(failed.failure)[1])
-        return
-    if usage:
-        yield json.dumps(writer.usage_chunk())
-    yield "[DONE]"
-
-
-def _cancel(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        job.cancel()
-
-
-async def _cancel_when_gone(request: Request, jobs: Sequence[Job]) -> None:
-    """Cancel the jobs when the client goes away; the body has been read, so all that can still come is that."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    _cancel(jobs)
-
-
-def _invalid(message: str, param: str | None) -> Response:
-    return JSONResponse(error_body(message, "invalid_request_error", param), 400)
-
-
-async def _on_request_error(request: Request, error: Exception) -> Response:
-    return _invalid(str(error), error.param if isinstance(error, RequestError) else None)
-
-
-async def _on_config_error(request: Request, error: Exception) -> Response:
-    return _invalid(str(error), error.field if isinstance(error, ConfigError) else None)
-
-
-async def _on_job_failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, JobFailed)
-    status, body = failure_body(error.failure)
-    return JSONResponse(body, status)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path} is not served here: {error.detail}."
-    return JSONResponse(error_body(message, "invalid_request_error"), error.status_code, error.headers)
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    return _invalid("The client went away before the request was complete.", None)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    return JSONResponse(error_body(f"The server failed: {type(error).__name__}: {error}", "server_error"), 500)

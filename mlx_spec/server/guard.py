@@ -2,7 +2,9 @@
 
 import contextlib
 import hmac
+import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,8 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlx_spec.errors import ServerError
-from mlx_spec.server.answers import error_body
+from mlx_spec.server.address import is_loopback
+from mlx_spec.server.answers.errors import error_body
 
+KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _OPEN_PATHS: Final = frozenset({"/health"})
 
@@ -99,6 +103,43 @@ def cross_origin(origins: Collection[str]) -> Middleware:
         expose_headers=["x-request-id"],
         allow_private_network=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask a server: its key (None for no key), the names it goes by (None for any), and foreign pages."""
+
+    api_key: str | None
+    hosts: frozenset[str] | None
+    origins: frozenset[str]
+
+
+def checked_access(
+    host: str, api_key: str | None, allow_hosts: Collection[str], allow_origins: Collection[str]
+) -> Access:
+    """The access to a server on `host`, by its options. Raises ServerError for what would let anybody in."""
+    key = checked_key(api_key, host)
+    hosts = checked_hosts(allow_hosts, has_key=key is not None)
+    origins = checked_origins(allow_origins, has_key=key is not None)
+    # Who reaches another address than this machine's own has the key, and knows it by any name.
+    own = {*LOOPBACK_NAMES, host.lower(), *hosts} if is_loopback(host) and hosts is not None else None
+    return Access(key, None if own is None else frozenset(own), origins)
+
+
+def checked_key(api_key: str | None, host: str) -> str | None:
+    """The key to ask for: `api_key`, or the environment's; None for none. Raises ServerError."""
+    if api_key is None:
+        api_key = os.environ.get(KEY_VARIABLE) or None
+    if api_key is None:
+        if not is_loopback(host):
+            raise ServerError(
+                f"Serving on {host} would open the engine to the network: "
+                f"give an API key (--api-key or {KEY_VARIABLE})."
+            )
+        return None
+    if not api_key or not all("!" <= character <= "~" for character in api_key):
+        raise ServerError("The API key must be printable ASCII characters without spaces, and at least one.")
+    return api_key
 
 
 def checked_hosts(names: Collection[str], *, has_key: bool) -> frozenset[str] | None:

@@ -1,10 +1,7 @@
 """`mlx-spec serve`: bind the address, start the engine thread, run uvicorn, and leave quickly when asked to."""
 
 import contextlib
-import ipaddress
 import logging
-import os
-import socket
 import sys
 from collections.abc import Collection, Generator
 from pathlib import Path
@@ -14,19 +11,19 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.errors import ServerError
 from mlx_spec.machine.parent import watch_parent
 from mlx_spec.models.gguf.parts import is_gguf, model_name
+from mlx_spec.server.address import bind, url_of
 from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine.job import DrafterChoice
-from mlx_spec.server.engine.thread import Decoder, EngineThread, Loader, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Loader, Pair, Progress
+from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.engine.unloading import Unloading
-from mlx_spec.server.guard import LOOPBACK_NAMES, checked_hosts, checked_origins
+from mlx_spec.server.guard import checked_access
 from mlx_spec.server.library.routes import LibraryRoutes
 
 DEFAULT_PORT: Final = 8765
-KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
 _GRACE_S: Final = 1
 
 logger = logging.getLogger(__name__)
@@ -103,18 +100,14 @@ def run_server(
     limit_s: float = LIMIT_S,
 ) -> None:
     """As `serve`, over any loader. Asked to end, it is left after `limit_s` seconds, whatever it does."""
-    api_key = checked_key(api_key, host)
-    hosts = checked_hosts(allow_hosts, has_key=api_key is not None)
-    origins = checked_origins(allow_origins, has_key=api_key is not None)
+    access = checked_access(host, api_key, allow_hosts, allow_origins)
     with bind(host, port) as listener:
-        engine = EngineThread(load, unloading)
-        allowed = {*LOOPBACK_NAMES, host.lower(), *hosts} if is_loopback(host) and hosts is not None else None
-        library = LibraryRoutes()
+        engine, library = EngineThread(load, unloading), LibraryRoutes()
         app = create_app(
             engine,
-            api_key=api_key,
-            allowed_hosts=allowed,
-            allowed_origins=origins,
+            api_key=access.api_key,
+            allowed_hosts=access.hosts,
+            allowed_origins=access.origins,
             model_name=model_name,
             aliases=aliases,
             library=library,
@@ -130,58 +123,13 @@ def run_server(
         try:
             engine.start()
             library.restore()
-            sys.stdout.write(f"Listening on {_url(listener)}\n")
+            sys.stdout.write(f"Listening on {url_of(listener)}\n")
             sys.stdout.flush()
             server.run(sockets=[listener])
         finally:
             ending.ask()  # whatever ended it: from here on, it takes no longer than that allows
             library.close()
             engine.join()
-
-
-def checked_key(api_key: str | None, host: str) -> str | None:
-    """The key to ask for: `api_key`, or the environment's; None for none. Raises ServerError."""
-    if api_key is None:
-        api_key = os.environ.get(KEY_VARIABLE) or None
-    if api_key is None:
-        if not is_loopback(host):
-            raise ServerError(
-                f"Serving on {host} would open the engine to the network: "
-                f"give an API key (--api-key or {KEY_VARIABLE})."
-            )
-        return None
-    if not api_key or not all("!" <= character <= "~" for character in api_key):
-        raise ServerError("The API key must be printable ASCII characters without spaces, and at least one.")
-    return api_key
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host.lower() == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a client may connect from now on. Raises ServerError."""
-    if not 0 <= port <= 65535:
-        raise ServerError(f"Cannot listen on {host}, port {port}: a port is a whole number from 0 to 65535.")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ServerError(f"The address {host!r}, port {port} is not one of this machine's: {error}.") from error
-    try:
-        # A port whose last connections are still fading away may be taken; one that somebody listens on may not.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise ServerError(f"Cannot listen on {host}, port {port}: {error.strerror}; choose another port.") from error
-    return listener
 
 
 class _Server(uvicorn.Server):
@@ -201,8 +149,3 @@ class _Server(uvicorn.Server):
 def _leave_with(parent_pid: int, ending: Ending) -> None:
     logger.warning("The parent process %d is gone: leaving.", parent_pid)
     ending.ask()
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

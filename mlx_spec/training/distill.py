@@ -12,9 +12,10 @@ from mlx_lm.models import llama
 from numpy.typing import NDArray
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.corpus import Corpus, Sample, count_answers, count_stored, frequent_tokens, shard_paths
+from mlx_spec.training.answers.held_out import pick_held_out
 from mlx_spec.training.answers.sampler import Stepper, sample_corpus
-from mlx_spec.training.answers.scored import Vocabulary
 from mlx_spec.training.answers.templates import chat_format
 from mlx_spec.training.batches import epochs
 from mlx_spec.training.evaluate import Agreement, evaluate
@@ -25,6 +26,7 @@ from mlx_spec.training.on_mlx.trainer import train_mlx
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
+from mlx_spec.training.sampled_vocabulary import VocabularySampler
 from mlx_spec.training.start import start_weights
 from mlx_spec.training.target import Target, load_target
 
@@ -60,7 +62,7 @@ class Result:
 
 def distil(
     recipe: Recipe,
-    target_folder: Path,
+    target_folder: ModelFolder,
     out: Path,
     corpus: Path,
     trainer: Trainer,
@@ -87,15 +89,15 @@ def distil(
     watcher.stage("Training")
     batches = epochs(lambda: dialogues.read()[0], recipe.batch_tokens, recipe.seed)
     frequent = frequent_tokens(training, recipe.frequent_tokens)
-    vocabulary = Vocabulary(config["vocab_size"], frequent, recipe.drawn_tokens, recipe.seed)
+    vocabulary = VocabularySampler(config["vocab_size"], frequent, recipe.drawn_tokens, recipe.seed)
     check = checking(recipe, target, pick_held_out(held_out, recipe.watched_tokens), out, watcher)
+    teaching = (target.weights[EMBEDDING], vocabulary, batches, check, clock)
     if trainer == "torch":
         from mlx_spec.training.on_torch.trainer import train_torch
 
-        trained = train_torch(recipe, config, first, target.weights[EMBEDDING], vocabulary, batches, check, clock)
+        trained = train_torch(recipe, config, first, *teaching)
     else:
-        model = build_draft(config, first)
-        trained = train_mlx(recipe, model, target.weights[EMBEDDING], vocabulary, batches, check, clock)
+        trained = train_mlx(recipe, build_draft(config, first), *teaching)
     watcher.stage("Measuring and exporting")
     after, size = finish(recipe, target, trained, measured, out)
     return Result(before, after, size, count_answers(training))
@@ -150,7 +152,7 @@ def finish(
     model = build_draft(config, trained)
     save_floats(trained, out.with_name(f"{out.name}.safetensors"))
     exported = quantise(model, config, rounding(config, recipe.layer_bits, recipe.embedding_bits))
-    size = export_draft(model, exported, target.folder, out)
+    size = export_draft(model, exported, target.folder.path, out)
     return measure(target, model, held_out), size
 
 
@@ -160,13 +162,6 @@ def measure(
     """A draft's agreement with the target on some dialogues; with `only`, it scores no other tokens than these."""
     teacher, embedding = target.weights[EMBEDDING], mlx_embedding(model)
     return evaluate(held_out, teacher, embedding, lambda ids: mlx_hidden(model, ids), only=only)
-
-
-def pick_held_out(held_out: list[Sample], tokens: int) -> list[Sample]:
-    """Held-out dialogues that have `tokens` answer tokens together, from all over the corpus, always the same ones."""
-    order = np.random.default_rng(0).permutation(len(held_out))
-    ends = np.cumsum([len(held_out[index].hidden) for index in order])
-    return [held_out[index] for index in order[: int(np.searchsorted(ends, tokens)) + 1]]
 
 
 def make_stepper(trainer: Trainer, target: Target, recipe: Recipe, seed: int) -> Stepper:

@@ -68,8 +68,8 @@ def compare(
         terms = np.exp(log_p) * (log_p - log_q)
     # Infinite where the draft excludes a token that the target does not, and nothing where both do.
     columns.append(np.nan_to_num(terms, nan=0.0, posinf=np.inf).sum(-1, dtype=np.float64))
-    for heat in temperatures:
-        p, q = np.exp(log_softmax(target / np.float32(heat))), np.exp(log_softmax(draft / np.float32(heat)))
+    for temperature in np.asarray(temperatures, np.float32):
+        p, q = (np.exp(log_softmax(logits / temperature)) for logits in (target, draft))
         columns.append(np.minimum(p, q).sum(-1, dtype=np.float64))
     return np.stack(columns, -1)
 
@@ -87,9 +87,9 @@ def evaluate(
     if not samples:
         raise TrainingError("There are no held-out dialogues to measure on: sample more answers.")
     rows, numbers, number = [], [], 0
-    for group in group_by_length(samples, 2048):
+    for group in group_by_length(samples, 2048, lambda sample: len(sample.ids)):
         batch = to_batch(group)
-        states = hidden_states(batch.ids)[batch.spots]
+        states = hidden_states(batch.ids)[batch.positions]
         for start in range(0, len(states), 256):
             target = widen(batch.hidden[start : start + 256]) @ teacher.T
             logits = states[start : start + 256] @ embedding.T

@@ -8,8 +8,7 @@ from typing import Any, Final, cast
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import RoundFinished
-from mlx_spec.lookahead.cost_controller import rates_of
-from mlx_spec.lookahead.experience import Experience
+from mlx_spec.lookahead.experience import Experience, rates_of
 from mlx_spec.lookahead.odds import Acceptance
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.training.answers.corpus import is_held_out

@@ -69,7 +69,12 @@ def export_draft(model: llama.Model, config: dict[str, Any], target: Path, out: 
                 shutil.copyfile(target / name, out / name)
     except OSError as error:
         raise StorageError(f"The draft cannot be written to {out}: {error.strerror}.") from error
-    return sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+    return folder_bytes(out)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files of a folder take on the disk."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def save_floats(weights: Weights, path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from mlx_spec.errors import ConfigError, StorageError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.narrow_head import FILE
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.answers.corpus import frequent_tokens, read_corpus
-from mlx_spec.training.distill import measure, pick_held_out
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import measure
 from mlx_spec.training.evaluate import Agreement
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.target import load_target
@@ -27,7 +29,7 @@ class Narrowed:
     after: Agreement
 
 
-def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrowed:
+def narrow(target_folder: ModelFolder, draft: Path, corpus: Path, count: int) -> Narrowed:
     """Write `draft_vocabulary.json` into a draft's folder: the `count` tokens most frequent in the training answers.
 
     Raises ConfigError, TrainingError, ModelError, StorageError.
@@ -35,7 +37,7 @@ def narrow(target_folder: Path, draft: Path, corpus: Path, count: int) -> Narrow
     if count < 1:
         raise ConfigError("tokens", count, "at least 1")
     target = load_target(target_folder)
-    model = load_weights(draft)
+    model = load_weights(ModelFolder.at(draft))
     training, held_out = read_corpus(corpus)
     measured = pick_held_out(held_out, Recipe().held_out_tokens)
     kept = frequent_tokens(training, count)

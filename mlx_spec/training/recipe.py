@@ -4,8 +4,17 @@ import math
 from dataclasses import dataclass
 
 from mlx_spec.errors import ConfigError
-from mlx_spec.training.answers.dialogue import Limits
 from mlx_spec.training.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Longest question, answer and whole dialogue, in tokens."""
+
+    question: int
+    answer: int
+    total: int
+
 
 LIMITS = Limits(question=64, answer=256, total=384)
 
@@ -39,7 +48,7 @@ class Recipe(Schedule):
     minutes: float = 40.0
     batch_tokens: int = 4096
     frequent_tokens: int = 8192
-    """The tokens most frequent in the answers, which every step scores; see `scored.Vocabulary`."""
+    """The tokens most frequent in the answers, which every step scores; see `VocabularySampler`."""
     drawn_tokens: int = 2048
     """How many of the other tokens a step scores too."""
     matrix_rate: float = 0.014

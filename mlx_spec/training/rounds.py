@@ -12,6 +12,7 @@ from mlx_spec.errors import ConfigError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.training.answers.corpus import Sample
+from mlx_spec.training.answers.held_out import shuffled
 from mlx_spec.training.evaluate import Estimate
 
 
@@ -46,14 +47,13 @@ def measure_rounds(
     max_tokens: int,
     tell: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> list[Rounds]:
-    """Answer the first questions of some held-out dialogues, the same ones for each shape; `tell` is told a stage and
-    its share.
+    """Answer the first questions of some held-out dialogues, chosen by the seed of `params`, the same ones for each
+    shape; `tell` is told a stage and its share.
 
     Raises ConfigError for a shape that is none, and for a drafter that the pair was loaded without.
     """
     decoders = {shape: SpeculativeDecoder(pair, shape_settings(shape), drafter=drafter) for shape in shapes}
-    order = np.random.default_rng(params.seed).permutation(len(held_out))[:questions]
-    asked = [held_out[index].question.tolist() for index in order]
+    asked = [sample.question.tolist() for sample in shuffled(held_out, params.seed)[:questions]]
     found = []
     for shape, decoder in decoders.items():
         counts = []

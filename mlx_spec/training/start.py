@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights, initial_weights
 from mlx_spec.training.recipe import DraftShape
@@ -40,7 +41,7 @@ def read_weights(path: Path) -> Weights:
         raise ModelNotFoundError(f"There is no draft at {path}: give a folder or a .safetensors file.")
     try:
         if path.is_dir():
-            model = load_weights(path)
+            model = load_weights(ModelFolder.at(path))
             return plain_weights(model)
         arrays: dict[str, mx.array] = mx.load(str(path), format="safetensors")  # type: ignore[assignment]
         return {name: np.array(value.astype(mx.float32)) for name, value in arrays.items()}

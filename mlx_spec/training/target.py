@@ -1,8 +1,6 @@
 """The target to distil: a folder in mlx-lm's layout. Its weights, its configuration, its tokenizer."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -12,8 +10,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 
 from mlx_spec.errors import CorruptModelError, ModelNotFoundError, TrainingError
-from mlx_spec.models.rope import with_rope
-from mlx_spec.models.text.tokenizer import tokenizer_of
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.weights import load_weights
 from mlx_spec.training.initial import Weights
 
@@ -23,27 +20,27 @@ class Target:
     """A llama target, with its weights as float32 NumPy arrays under Hugging Face's names (dequantised where
     needed)."""
 
-    folder: Path
+    folder: ModelFolder
     config: dict[str, Any]
     weights: Weights
     model: llama.Model
     tokenizer: Any
 
 
-def load_target(folder: Path) -> Target:
-    """Read a folder. Raises ModelNotFoundError, CorruptModelError, or TrainingError where it is not a llama."""
-    if not (folder / "config.json").exists():
+def load_target(folder: ModelFolder) -> Target:
+    """Load a target. Raises ModelNotFoundError, CorruptModelError, or TrainingError where it is not a llama."""
+    if folder.written is None:
         raise ModelNotFoundError(
-            f"The folder {folder} holds no model: give a folder in mlx-lm's layout, with a config.json."
+            f"The folder {folder.path} holds no model: give a folder in mlx-lm's layout, with a config.json."
         )
-    config = with_rope(json.loads((folder / "config.json").read_text()))
+    config = dict(folder.config)
     if config.get("model_type") != "llama":
         raise TrainingError(f"A draft can be cut from a llama only, not from {config.get('model_type')!r}.")
     try:
         model = load_weights(folder)
-        tokenizer = tokenizer_of(folder, {})
+        tokenizer = folder.tokenizer
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CorruptModelError(f"The target in {folder} cannot be loaded.", details=str(error)) from error
+        raise CorruptModelError(f"The target in {folder.path} cannot be loaded.", details=str(error)) from error
     return Target(folder, config, plain_weights(model), model, tokenizer)
 
 

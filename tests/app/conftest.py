@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.application import Application
-from app.assembly import build_window
-from app.engine_process import EngineProcess, EngineState
+from app.engine.process import EngineProcess, EngineState
 from app.store import Store
-from app.views.main_window import MainWindow
-from app.window_memory import WindowMemory
+from app.window.application import Application
+from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+from app.window.workspace import build_window
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 EngineFactory = Callable[..., EngineProcess]

@@ -39,6 +39,6 @@ def test_without_a_display_one_line_and_code_3(
 
 def test_the_window_imports_neither_the_engine_nor_the_plots() -> None:
     unwanted = ("mlx", "mlx_spec", "mlx_lm", "pyqtgraph", "numpy")
-    program = f"import sys, app.assembly; print([m for m in {unwanted} if m in sys.modules])"
+    program = f"import sys, app.window.workspace; print([m for m in {unwanted} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -10,16 +10,16 @@ import mlx.core as mx
 import pytest
 from rich.console import Console
 
-from mlx_spec.bench import bench_prompts
 from mlx_spec.bench.contenders import make_contender
 from mlx_spec.bench.host import HostRun, host_summary, measure_host
 from mlx_spec.bench.plan import BASELINE, CONTENDERS, RULES, BenchPlan, Way, sweep_contenders, way_of
-from mlx_spec.bench.prompts import KINDS, prompts_of
-from mlx_spec.bench.report import Report, read_report, write_report
+from mlx_spec.bench.prompts import KINDS, bench_prompts, prompts_of
+from mlx_spec.bench.report import Report
+from mlx_spec.bench.report_file import read_report, write_report
 from mlx_spec.bench.runs import Passes, Run
 from mlx_spec.bench.session import measure
 from mlx_spec.bench.summary import differences, host_share, models_ms, round_efficiency, rows, rule_costs, sweep
-from mlx_spec.cli.terminal.bench_table import tables
+from mlx_spec.cli.commands.bench.tables import tables
 from mlx_spec.errors import ConfigError, LookaheadError, ModelError, PromptError, StorageError
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.models.loading import ModelPair

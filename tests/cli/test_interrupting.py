@@ -12,25 +12,16 @@ from pathlib import Path
 import pytest
 
 from mlx_spec.machine.interruption import StopRequest
-from tests.cli.test_cli import save_folder
 from tests.hub.contents import folder_model
 from tests.hub.loopback import serving
-from tests.tiny import tiny_pair
 
 HANGS_S = 120  # no measure of time: only so that what hangs is a failure
 
 LOADING = "mlx_spec.models.loading:load_weights"
 CALIBRATING = "mlx_spec.decoder:SpeculativeDecoder.calibrate"
 READING = "mlx_spec.decoding.target:Target.prefill"
+ASKING = "mlx_spec.cli.commands.chat.talk:_lines"
 ANSWERING = "mlx_spec.decoding.target:Target.score"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("models")
-    pair = tiny_pair(0)
-    target, draft = save_folder(pair.target, folder / "target"), save_folder(pair.draft, folder / "draft")
-    return ["--target", target, "--draft", draft]
 
 
 class Held:
@@ -94,7 +85,7 @@ def test_who_presses_twice_loses_nothing_of_a_run(models: list[str], tmp_path: P
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.prompt.md").write_text("---\nmax_tokens: 5\n---\nhello")
     out = tmp_path / "out"
-    writing = "mlx_spec.cli.commands.run:_write_table"
+    writing = "mlx_spec.cli.commands.run.outputs:write_table"
     words = ["run", str(tmp_path), "--out", str(out), *models]
     with held(READING, writing, words=words) as command:
         command.wait_for(READING)
@@ -109,7 +100,7 @@ def test_who_presses_twice_loses_nothing_of_a_run(models: list[str], tmp_path: P
 
 def test_who_presses_a_third_time_is_out_at_once(models: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.prompt.md").write_text("hello")
-    writing = "mlx_spec.cli.commands.run:_write_table"
+    writing = "mlx_spec.cli.commands.run.outputs:write_table"
     with held(READING, writing, words=["run", str(tmp_path), "--out", str(tmp_path / "out"), *models]) as command:
         command.wait_for(READING)
         command.process.send_signal(signal.SIGINT)
@@ -120,10 +111,8 @@ def test_who_presses_a_third_time_is_out_at_once(models: list[str], tmp_path: Pa
 
 
 def test_ctrl_c_in_a_chat_ends_the_answer_and_at_the_prompt_the_chat(models: list[str]) -> None:
-    with held(
-        ANSWERING, "mlx_spec.cli.commands.chat:_lines", words=["chat", *models, "--max-tokens", "200"]
-    ) as command:
-        command.wait_for("mlx_spec.cli.commands.chat:_lines")
+    with held(ANSWERING, ASKING, words=["chat", *models, "--max-tokens", "200"]) as command:
+        command.wait_for(ASKING)
         command.go_on()
         command.go_on("hello")
         command.wait_for(ANSWERING)
@@ -133,8 +122,8 @@ def test_ctrl_c_in_a_chat_ends_the_answer_and_at_the_prompt_the_chat(models: lis
         status, said, errors = command.end()
     assert (status, errors) == (0, "")
     assert "Stopped." in said
-    with held("mlx_spec.cli.commands.chat:_lines", "rich.console:Console.input", words=["chat", *models]) as command:
-        command.wait_for("mlx_spec.cli.commands.chat:_lines")
+    with held(ASKING, "rich.console:Console.input", words=["chat", *models]) as command:
+        command.wait_for(ASKING)
         command.go_on()
         command.wait_for("rich.console:Console.input")
         command.process.send_signal(signal.SIGINT)
@@ -170,8 +159,8 @@ def test_a_measurement_keeps_what_was_measured(models: list[str], tmp_path: Path
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("mlx_spec.cli.commands.train:sample_answers", ["train", "sample", "--corpus", "corpus"]),
-        ("mlx_spec.cli.commands.doctor:report", ["doctor"]),
+        ("mlx_spec.cli.commands.train.sample:sample_answers", ["train", "sample", "--corpus", "corpus"]),
+        ("mlx_spec.cli.commands.doctor.report:report", ["doctor"]),
         ("mlx_spec.bench.race:race", ["models", "try"]),
     ],
 )
@@ -190,7 +179,7 @@ def test_other_commands_say_one_line_too(
 
 def test_a_download_is_paused_in_one_line(models: list[str]) -> None:
     model = folder_model(Path(models[1]), facts={"tags": ["license:mit"]})
-    following = "mlx_spec.cli.terminal.tables:follow_downloads"
+    following = "mlx_spec.cli.commands.models.tables:follow_downloads"
     with serving({"org/tiny": model}) as hub:
         words = ["models", "pull", "org/tiny", "--anyway", "--endpoint", hub.endpoint]
         with held(following, words=words) as command:

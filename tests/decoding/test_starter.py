@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlx_spec.bench import bench_prompts
+from mlx_spec.bench.prompts import bench_prompts
 from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import drafting

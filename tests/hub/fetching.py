@@ -8,9 +8,9 @@ from huggingface_hub import scan_cache_dir
 
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
-from mlx_spec.models.library.download import Download, Limits
+from mlx_spec.models.library.fetching.download import Download, Limits
+from mlx_spec.models.library.fetching.status import DownloadStatus
 from mlx_spec.models.library.remote import is_taken
-from mlx_spec.models.library.status import DownloadStatus
 from tests.hub.contents import HubModel
 from tests.hub.loopback import LoopbackHub
 

@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.utils import disable_progress_bars
 
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.download import Download
+from mlx_spec.models.library.fetching.download import Download
 from tests.hub.contents import heavy_model
 from tests.hub.loopback import serving
 

@@ -1,17 +1,16 @@
 """The cost controller chooses a tree's size and shape as it chooses a length: against an artificial clock."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.config import SpeculativeConfig, tree_settings
-from mlx_spec.lookahead.controllers import controller
-from mlx_spec.lookahead.cost_controller import CostLookahead, largest_tree, tree_shapes
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
-from mlx_spec.lookahead.odds import Acceptance, expected_tree
 from mlx_spec.lookahead.plan import Observation, Option
+from mlx_spec.lookahead.shapes import tree_shapes
 
 OPTION = Option("model", 8, trees=True)
 CONFIG = SpeculativeConfig(
@@ -101,19 +100,6 @@ def test_it_comes_near_the_best_fixed_shape(name: str) -> None:
     assert tokens / spent >= 0.97 * best
 
 
-def test_the_largest_tree_is_whole_or_its_likeliest_tokens() -> None:
-    """Of the trees that are weighed none is larger, and all depths up to its own are there."""
-    whole = SpeculativeConfig(tree_speculation=True, max_tree_depth=3, tree_branching_factor=2)
-    assert largest_tree(whole) == Shape((2, 2, 2))
-    assert largest_tree(replace(whole, max_tree_nodes=5)) == Shape((2, 2, 2), nodes=5)
-    assert largest_tree(replace(whole, max_tree_nodes=14)) == Shape((2, 2, 2))
-    deep = SpeculativeConfig(**tree_settings("6x8:48"))
-    assert largest_tree(deep) == Shape((8,) * 6, nodes=48) == tree_shapes(deep)[-1]
-    assert max(shape.size for shape in tree_shapes(deep)) == 48
-    assert {8, 12, 16, 24, 32, 48} <= {shape.size for shape in tree_shapes(deep)}
-    assert controller(replace(deep, adaptive_lookahead=False)).plan([OPTION], 100).shape == largest_tree(deep)
-
-
 def test_where_width_costs_more_than_it_brings_it_drafts_chains_and_where_nothing_pays_nothing() -> None:
     for name, chain in (("width costs more than it brings", True), ("nothing pays", False)):
         world = WORLDS[name]
@@ -136,17 +122,3 @@ def test_where_width_costs_more_than_it_brings_it_drafts_chains_and_where_nothin
             assert sum(plan.shape is None and plan.length > 0 for plan in usual) > 0.95 * len(usual)
         else:
             assert all(plan.parked for plan in usual)
-
-
-def test_what_a_tree_brings_is_the_sum_over_its_paths() -> None:
-    known = Acceptance()
-    for right in (1, 1, 2, 0, 1, 2, 0, 1, 3, 0) * 20:
-        known.observe_tree([(3, right)])
-    first, second, third = known.guesses(0, 3)
-    assert first == pytest.approx(0.4, abs=0.05)
-    assert second == pytest.approx(0.2, abs=0.05)
-    assert third == pytest.approx(0.1, abs=0.05)
-    assert expected_tree(known, Shape((3,))) == pytest.approx(1 + first + second + third)
-    # Of all nodes the likeliest two: the first and the second guess, or the first and what follows it.
-    deeper = first * known.guesses(1, 3)[0]
-    assert expected_tree(known, Shape((3, 3), nodes=2)) == pytest.approx(1 + first + max(second, deeper))

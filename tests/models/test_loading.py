@@ -21,7 +21,9 @@ from mlx_spec.errors import (
     UnsupportedModelError,
 )
 from mlx_spec.models import named, weights
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import import_gguf
+from mlx_spec.models.hub_names import short_name
 from mlx_spec.models.loading import fit_of, load_pair
 from mlx_spec.models.pairs import PAIRS, Pair
 from tests.hub.contents import folder_model
@@ -262,7 +264,7 @@ def test_what_the_hub_says(
 
 def test_a_pair_of_the_hub_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PAIRS, "two", Pair(name="two", target="org/big", draft="org/small", note="Both."))
-    monkeypatch.setattr(named, "hub_folder", lambda name, progress: folder)
+    monkeypatch.setattr(named, "hub_folder", lambda name, progress: ModelFolder(folder, short_name(name)))
     pair = load_pair("two")
     assert (pair.name, pair.target_name, pair.draft_name) == ("two", "big", "small")
 

@@ -7,7 +7,7 @@ import pytest
 
 from mlx_spec.errors import IncompatiblePairError, ModelNotFoundError
 from mlx_spec.machine.resources import resources_folder
-from mlx_spec.models.hub import looks_like_hub_id
+from mlx_spec.models.hub_names import looks_like_hub_id
 from mlx_spec.models.pairs import PAIRS, Fit, check_pair, find_pair, fit, recommend
 from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
 from tests.models.text.sentences import one_sentence

@@ -114,9 +114,27 @@ class TestWalls:
 
     def test_the_window_never_imports_mlx_or_the_engine(self) -> None:
         assert not {"mlx", "mlx_lm", "mlx_spec"} & imported_modules("app").keys()
-        code = "import sys, app.assembly; print([m for m in sys.modules if m.split('.')[0].startswith('mlx')])"
+        code = "import sys, app.window.workspace; print([m for m in sys.modules if m.split('.')[0].startswith('mlx')])"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+    def test_only_commands_and_programs_of_their_own_speak_to_a_terminal(self) -> None:
+        """The rest of the engine tells by values, events and errors, and hears by arguments."""
+        # A line for whoever started the server; the end of a process; a program that starts another; one of its own.
+        programs = {"server/serve.py", "server/ending.py", "machine/blas.py", "bench/paired/bursts.py"}
+        speaking = set()
+        for path in (ROOT / "mlx_spec").rglob("*.py"):
+            name = path.relative_to(ROOT / "mlx_spec").as_posix()
+            if name.startswith("cli/") or name in programs:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute):
+                    found = ast.unparse(node)
+                else:
+                    found = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+                if found in ("sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.exit", "print", "input", "exit"):
+                    speaking.add((name, found))
+        assert speaking == set()
 
     def test_packaging_is_a_plain_folder(self) -> None:
         """A package or module of that name in the checkout would shadow the `packaging` that transformers imports."""

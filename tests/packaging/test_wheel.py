@@ -97,7 +97,7 @@ def test_the_doctor_finds_everything_inside(installed: Installed) -> None:
 
 
 def test_the_window_finds_its_prompts_inside_the_engine(installed: Installed) -> None:
-    code = "from app.example_prompts import prompts_folder; print(prompts_folder())"
+    code = "from app.prompts.examples import prompts_folder; print(prompts_folder())"
     assert installed.run("python", "-c", code).strip() == str(installed.packages / "mlx_spec/resources/prompts")
 
 

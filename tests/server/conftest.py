@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from tests.server.live import Live, live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 

@@ -11,10 +11,11 @@ import httpx
 import uvicorn
 from openai import OpenAI
 
-from mlx_spec.server import EngineThread, create_app
-from mlx_spec.server.engine.thread import Loader
+from mlx_spec.server.address import bind
+from mlx_spec.server.api import create_app
+from mlx_spec.server.engine.served import Loader
+from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.engine.unloading import Unloading
-from mlx_spec.server.serve import bind
 
 KEY = "k-test-1234"
 

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.serve import run_server
 from tests.tiny import pair_of, tiny_llama

@@ -3,9 +3,9 @@
 import sys
 
 from mlx_spec.errors import LookaheadError
-from mlx_spec.server import run_server
 from mlx_spec.server.ending import LIMIT_S
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
+from mlx_spec.server.serve import run_server
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
 

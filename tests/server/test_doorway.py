@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mlx_spec.server import create_app
+from mlx_spec.server.api import create_app
 from tests.server.live import Live
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}

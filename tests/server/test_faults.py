@@ -15,11 +15,11 @@ from openai import APIError, InternalServerError
 from mlx_spec.config import SamplingParams
 from mlx_spec.errors import ModelNotFoundError, NumericalError
 from mlx_spec.events import Event
-from mlx_spec.server import EngineThread
-from mlx_spec.server.api import Waiting
+from mlx_spec.server.answers.stream import Waiting
 from mlx_spec.server.engine import job
 from mlx_spec.server.engine.job import GenerationRequest, Job, JobFailed
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
+from mlx_spec.server.engine.thread import EngineThread
 from tests.server.live import KEY, Live, live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 

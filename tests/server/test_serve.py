@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from mlx_spec.errors import ServerError
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
-from mlx_spec.server.serve import KEY_VARIABLE, bind, checked_key, run_server
+from mlx_spec.server.address import bind
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
+from mlx_spec.server.guard import KEY_VARIABLE, checked_key
+from mlx_spec.server.serve import run_server
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 HANGS_S = 60  # no measure of time: only so that what hangs is a failure

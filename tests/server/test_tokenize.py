@@ -9,8 +9,8 @@ import pytest
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.server.engine.answering import encoded
 from mlx_spec.server.engine.job import GenerationRequest
-from mlx_spec.server.engine.thread import _encode
 from tests.server.live import Live
 from tests.server.scripted import ScriptedPair
 from tests.tiny import tiny_pair
@@ -42,7 +42,8 @@ def test_a_text_counts_without_the_template(tiny: Live) -> None:
 
 @pytest.mark.starter
 def test_the_prompt_is_what_the_template_makes_of_the_messages(starter_pair: Any) -> None:
-    from mlx_spec.server.requests.tokenize import _count, parse_tokenize
+    from mlx_spec.server.answers.tokenize import _count
+    from mlx_spec.server.requests.tokenize import parse_tokenize
 
     told = _count(starter_pair, parse_tokenize({"messages": CONVERSATION, "prompt": True}))
     wanted = (
@@ -71,7 +72,8 @@ def test_what_cannot_be_counted_is_named(tiny: Live, body: dict[str, Any], messa
 
 
 def test_a_system_message_that_has_no_place_is_told_of() -> None:
-    from mlx_spec.server.requests.tokenize import _count, parse_tokenize
+    from mlx_spec.server.answers.tokenize import _count
+    from mlx_spec.server.requests.tokenize import parse_tokenize
 
     pair = tiny_pair()
     asked = parse_tokenize({"messages": CONVERSATION, "prompt": True})
@@ -116,7 +118,8 @@ def test_arguments_are_refused_or_counted_however_deep(tiny: Live, depth: int, a
 
 @pytest.mark.parametrize("error", [TypeError("a bug"), ValueError("a bug")])
 def test_a_fault_of_our_own_is_not_blamed_on_the_template(error: Exception) -> None:
-    from mlx_spec.server.requests.tokenize import _count, parse_tokenize
+    from mlx_spec.server.answers.tokenize import _count
+    from mlx_spec.server.requests.tokenize import parse_tokenize
 
     class Faulty(ScriptedPair):
         def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
@@ -126,7 +129,7 @@ def test_a_fault_of_our_own_is_not_blamed_on_the_template(error: Exception) -> N
     with pytest.raises(type(error), match="a bug"):
         _count(pair, parse_tokenize({"messages": CONVERSATION}))
     with pytest.raises(type(error), match="a bug"):
-        _encode(pair, GenerationRequest(messages=tuple(CONVERSATION), params=SamplingParams()))
+        encoded(pair, GenerationRequest(messages=tuple(CONVERSATION), params=SamplingParams()))
 
 
 def tiny_pair_with(tokenizer: Any) -> Any:

@@ -10,6 +10,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.dialogue import Limits
 from mlx_spec.training.answers.sampler import sample_corpus
 from mlx_spec.training.answers.templates import chat_format
@@ -72,7 +73,7 @@ def fill(recipe: Recipe, target: Target, folder: Path) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def target_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def target_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A random target that likes a few tokens much better than the others, so that there is something to learn."""
     folder = tmp_path_factory.mktemp("target")
     mx.random.seed(3)
@@ -82,7 +83,7 @@ def target_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(CONFIG))
     save_tokenizer(folder)
-    return folder
+    return ModelFolder.at(folder)
 
 
 RECIPE = replace(
@@ -117,7 +118,7 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def target(target_folder: Path) -> Target:
+def target(target_folder: ModelFolder) -> Target:
     """The tiny target, loaded."""
     return load_target(target_folder)
 

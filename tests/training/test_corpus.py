@@ -76,11 +76,11 @@ def test_hidden_states_are_those_of_the_target(target: Target, recipe: Recipe, s
     """What a row of the sampler saw, step by step among others, is what one forward over the dialogue gives."""
     for sample in read_shard(shard_paths(sampled_folder)[-1])[:5]:
         whole = np.array(target.model.model(mx.array(sample.ids)[None])[0])
-        spots = np.flatnonzero(sample.answer) - 1
-        assert np.allclose(widen(sample.hidden), whole[spots], rtol=0.02, atol=0.02)
+        positions = np.flatnonzero(sample.answer) - 1
+        assert np.allclose(widen(sample.hidden), whole[positions], rtol=0.02, atol=0.02)
         if sample.temperature == 0.0:
-            best = (whole[spots] @ target.weights["model.embed_tokens.weight"].T).argmax(-1)
-            assert (best == sample.ids[spots + 1]).mean() > 0.95
+            best = (whole[positions] @ target.weights["model.embed_tokens.weight"].T).argmax(-1)
+            assert (best == sample.ids[positions + 1]).mean() > 0.95
 
 
 def test_resuming_keeps_the_shards_that_exist(target: Target, recipe: Recipe, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_no_question_is_on_both_sides_of_the_split(target: Target, recipe: Recip
 def test_batches_hold_every_answer_once(target: Target, recipe: Recipe, sampled_folder: Path) -> None:
     samples = read_shard(shard_paths(sampled_folder)[0])
     batch = to_batch(samples)
-    assert (batch.said == np.concatenate([s.ids[s.answer] for s in samples])).all()
+    assert (batch.answer_ids == np.concatenate([s.ids[s.answer] for s in samples])).all()
 
 
 def test_the_frequent_tokens_are_those_of_the_answers(sampled_folder: Path) -> None:

@@ -15,11 +15,12 @@ from mlx_lm import load
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, CorruptModelError, ModelNotFoundError, TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.answers.corpus import count_answers, count_stored, read_corpus, read_shard, shard_paths
-from mlx_spec.training.answers.scored import Scored, Vocabulary
-from mlx_spec.training.distill import Trainer, Watcher, distil, pick_held_out, require_torch, sample_answers
+from mlx_spec.training.answers.held_out import pick_held_out
+from mlx_spec.training.distill import Trainer, Watcher, distil, require_torch, sample_answers
 from mlx_spec.training.evaluate import Agreement, compare, estimate, evaluate
 from mlx_spec.training.export import build_draft, export_draft, quantise
 from mlx_spec.training.initial import draft_config, initial_weights
@@ -27,6 +28,7 @@ from mlx_spec.training.on_mlx.trainer import distillation_loss
 from mlx_spec.training.progress import Progress
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
+from mlx_spec.training.sampled_vocabulary import SampledVocabulary, VocabularySampler
 from mlx_spec.training.start import read_weights
 from mlx_spec.training.target import Target
 
@@ -65,7 +67,7 @@ class Steps(Watcher):
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_recipe_makes_a_draft_that_agrees_more(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     watcher = Steps()
     result = distil(recipe, target_folder, tmp_path / "draft", sampled_folder, trainer, watcher, clock=clock_of(40))
@@ -111,18 +113,18 @@ def slope(function: Callable[[NDArray[Any]], float], at: NDArray[Any]) -> NDArra
     return grad
 
 
-def mlx_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
+def mlx_gradients(arrays: list[NDArray[Any]], sampled: SampledVocabulary, variation: float) -> tuple[Any, Any, float]:
     states, embedding, hidden, teacher = (mx.array(array.astype(np.float32)) for array in arrays)
 
     def loss(h: mx.array, e: mx.array) -> tuple[mx.array, mx.array]:
-        ids = mx.array(scored.ids)
-        return distillation_loss(h, e[ids], hidden, teacher[ids], mx.array(scored.offsets), variation)
+        ids = mx.array(sampled.ids)
+        return distillation_loss(h, e[ids], hidden, teacher[ids], mx.array(sampled.offsets), variation)
 
     (_, overlap), grads = mx.value_and_grad(loss, argnums=(0, 1))(states, embedding)
     return np.array(grads[0]), np.array(grads[1]), overlap.item()
 
 
-def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float) -> tuple[Any, Any, float]:
+def torch_gradients(arrays: list[NDArray[Any]], sampled: SampledVocabulary, variation: float) -> tuple[Any, Any, float]:
     import torch
 
     from mlx_spec.training.on_torch.divergence import Divergence, Teacher
@@ -130,8 +132,8 @@ def torch_gradients(arrays: list[NDArray[Any]], scored: Scored, variation: float
     states, embedding, hidden, teacher = (torch.tensor(array) for array in arrays)
     states.requires_grad_()
     embedding.requires_grad_()
-    rows = embedding[torch.from_numpy(scored.ids)]
-    overlap = Divergence.apply(states, rows, hidden, Teacher(teacher), scored, variation)
+    rows = embedding[torch.from_numpy(sampled.ids)]
+    overlap = Divergence.apply(states, rows, hidden, Teacher(teacher), sampled, variation)
     overlap.backward()
     return states.grad.numpy(), embedding.grad.numpy(), float(overlap.detach())
 
@@ -146,16 +148,16 @@ def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
     seven frequent ones and none, three or all of the others."""
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=shape) for shape in ((7, 4), (20, 4), (7, 5), (20, 5))]
-    scored = Vocabulary(20, np.arange(7), drawn, 0).scored(np.array([], np.int64))
+    sampled = VocabularySampler(20, np.arange(7), drawn, 0).sample(np.array([], np.int64))
     stands_for = np.zeros(20)
-    stands_for[scored.ids] = np.exp(scored.offsets)
+    stands_for[sampled.ids] = np.exp(sampled.offsets)
     if trainer == "torch":
         for name, value in (("CHUNK", 3), ("SLICE", 2), ("WATCHED", 1)):
             monkeypatch.setattr(f"mlx_spec.training.on_torch.divergence.{name}", value)
     else:
         monkeypatch.setattr("mlx_spec.training.on_mlx.trainer.CHUNK", 3)
     gradients = torch_gradients if trainer == "torch" else mlx_gradients
-    *found, overlap = gradients(arrays, scored, variation)
+    *found, overlap = gradients(arrays, sampled, variation)
     for at in (0, 1):
         wanted = slope(lambda x, at=at: oracle(arrays, variation, stands_for, at, x)[0], arrays[at])
         assert np.allclose(found[at], wanted, atol=1e-5)
@@ -165,16 +167,16 @@ def test_the_loss_has_the_gradient_of_its_definition_over_the_scored_vocabulary(
 def test_a_sample_of_the_vocabulary_stands_for_all_of_it() -> None:
     """Frequent tokens and those that were said are certain; the others come up evenly, and weigh what all of them
     do."""
-    vocabulary = Vocabulary(40, np.arange(10), 6, 0)
+    vocabulary = VocabularySampler(40, np.arange(10), 6, 0)
     counts = np.zeros(40)
     for _ in range(2000):
-        scored = vocabulary.scored(np.array([3, 17, 17]))
-        assert len(set(scored.ids.tolist())) == len(scored.ids) == 17
-        counts[scored.ids] += np.exp(scored.offsets)
+        sampled = vocabulary.sample(np.array([3, 17, 17]))
+        assert len(set(sampled.ids.tolist())) == len(sampled.ids) == 17
+        counts[sampled.ids] += np.exp(sampled.offsets)
     assert counts[:10].tolist() == [2000.0] * 10
     assert counts[17] == 2000.0
     assert np.allclose(counts / 2000, 1.0, atol=0.15)
-    whole = Vocabulary(40, np.arange(10), 100, 0).scored(np.array([3]))
+    whole = VocabularySampler(40, np.arange(10), 100, 0).sample(np.array([3]))
     assert sorted(whole.ids.tolist()) == list(range(40))
     assert not whole.offsets.any()
 
@@ -189,20 +191,20 @@ def test_bfloat16_changes_the_gradient_by_little(variation: float) -> None:
     rng = np.random.default_rng(2)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((32, 16), (2000, 16), (32, 24), (2000, 24))]
     states, embedding, hidden, teacher = (torch.tensor(array).bfloat16() for array in arrays)
-    scored = Vocabulary(2000, np.arange(100), 400, 0).scored(np.array([], np.int64))
+    sampled = VocabularySampler(2000, np.arange(100), 400, 0).sample(np.array([], np.int64))
     doubles = [tensor.double().numpy() for tensor in (states, embedding, hidden, teacher)]
-    exact = torch_gradients(doubles, scored, variation)
+    exact = torch_gradients(doubles, sampled, variation)
     states.requires_grad_()
     rows = embedding.float().requires_grad_()
-    some = rows[torch.from_numpy(scored.ids)]
-    Divergence.apply(states, some, hidden, Teacher(teacher), scored, variation).backward()
+    some = rows[torch.from_numpy(sampled.ids)]
+    Divergence.apply(states, some, hidden, Teacher(teacher), sampled, variation).backward()
     for found, wanted in ((states.grad, exact[0]), (rows.grad, exact[1])):
         assert np.linalg.norm(found.float().numpy() - wanted) < 0.03 * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_last_steps_see_the_weights_as_they_will_be_exported(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     """Coarsely rounded, a draft that learnt with that is better than one that did not, from the same batches."""
     coarse = replace(recipe, layer_bits=4, embedding_bits=4)
@@ -219,7 +221,7 @@ def test_a_rounded_matrix_is_the_exported_one(target: Target, recipe: Recipe, tm
     config = draft_config(target.config, recipe.shape)
     weights = initial_weights(target.weights, recipe.shape)
     model, how = build_draft(config, weights), rounding(config, 4, 6)
-    export_draft(model, quantise(model, config, how), target.folder, tmp_path)
+    export_draft(model, quantise(model, config, how), target.folder.path, tmp_path)
     exported = read_weights(tmp_path)
     for name, weight in weights.items():
         if weight.ndim == 2:
@@ -229,7 +231,7 @@ def test_a_rounded_matrix_is_the_exported_one(target: Target, recipe: Recipe, tm
 
 
 def test_training_goes_on_from_an_earlier_draft(
-    target_folder: Path, sampled_folder: Path, recipe: Recipe, tmp_path: Path
+    target_folder: ModelFolder, sampled_folder: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     """From its folder as exported, or from the floats kept beside it; a draft of another shape is refused."""
     out, watcher = tmp_path / "draft", Steps()
@@ -250,7 +252,7 @@ def test_training_goes_on_from_an_earlier_draft(
 
 
 def test_samplers_share_the_work_and_training_uses_all_shards(
-    target_folder: Path, target: Target, recipe: Recipe, tmp_path: Path
+    target_folder: ModelFolder, target: Target, recipe: Recipe, tmp_path: Path
 ) -> None:
     corpus, told, recipe = tmp_path / "corpus", Steps(), replace(recipe, answer_tokens=900)
     for seed in (1, 2):
@@ -293,10 +295,10 @@ def test_the_standard_error_counts_dialogues_not_tokens() -> None:
 
 
 def test_errors_say_what_is_wrong(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ModelNotFoundError, match="nowhere"):
-        distil(recipe, tmp_path / "nowhere", tmp_path / "out", tmp_path / "corpus", "mlx", Watcher())
+        distil(recipe, ModelFolder.at(tmp_path / "nowhere"), tmp_path / "out", tmp_path / "corpus", "mlx", Watcher())
     with pytest.raises(ConfigError, match="minutes is 0"):
         replace(recipe, minutes=0.0)
     with pytest.raises(TrainingError, match="held-out"):
@@ -328,13 +330,13 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_one_object(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.cli.commands.train.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
+        "mlx_spec.cli.commands.train.draft.with_options", lambda *_: replace(recipe, answer_tokens=300, minutes=0.005)
     )
     out = tmp_path / "draft"
-    run = CliRunner().invoke(app, ["draft", "--target", str(target_folder), "--out", str(out), "--json"])
+    run = CliRunner().invoke(app, ["draft", "--target", str(target_folder.path), "--out", str(out), "--json"])
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
     assert report["draft"] == str(out)
@@ -343,13 +345,13 @@ def test_the_command_prints_one_object(
 
 
 def test_the_command_samples_alone(
-    target_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target_folder: ModelFolder, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlx_spec.cli.commands.train.with_options",
+        "mlx_spec.cli.commands.train.sample.with_options",
         lambda _, answers, minutes, seed: replace(recipe, answer_tokens=answers, seed=seed),
     )
-    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]
+    options = ["--target", str(target_folder.path), "--corpus", str(tmp_path), "--answers", "100", "--seed", "7"]
     run = CliRunner().invoke(app, ["sample", *options])
     assert run.exit_code == 0, run.output
     assert f"{count_stored(shard_paths(tmp_path / 'seed-7'))} answer tokens" in run.stdout
@@ -360,8 +362,10 @@ def test_the_command_samples_alone(
 
 
 @pytest.mark.parametrize("weights", ["often", "0.5,0.5", "1,1,-1", "0,0,0", "inf,0,0"])
-def test_weights_of_temperatures_that_are_none_are_refused(target_folder: Path, tmp_path: Path, weights: str) -> None:
-    options = ["--target", str(target_folder), "--corpus", str(tmp_path), "--temperature-weights", weights]
+def test_weights_of_temperatures_that_are_none_are_refused(
+    target_folder: ModelFolder, tmp_path: Path, weights: str
+) -> None:
+    options = ["--target", str(target_folder.path), "--corpus", str(tmp_path), "--temperature-weights", weights]
     run = CliRunner().invoke(app, ["sample", *options], env={"COLUMNS": "300", "NO_COLOR": "1"})
     assert run.exit_code == 2
     assert "a weight for each of the temperatures 0, 0.7, 1" in run.output

@@ -12,16 +12,16 @@ import pytest
 from mlx_lm.models.cache import KVCache
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
-from mlx_spec.models.heads.checkpoint import head_kind
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.loading import load_head
-from mlx_spec.training.answers.chains import Reach, walk
 from mlx_spec.training.answers.corpus import Sample, read_corpus
 from mlx_spec.training.answers.features import FeatureStore
 from mlx_spec.training.distill import Trainer
+from mlx_spec.training.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
 from mlx_spec.training.heads.batches import eagle_batches, read_batch
-from mlx_spec.training.heads.eagle import EagleWatcher, head_config, make_trainer, prepare, train_eagle
+from mlx_spec.training.heads.chains import ChainAgreement, walk
 from mlx_spec.training.heads.initial import initial_eagle
 from mlx_spec.training.heads.recipe import EagleRecipe
 from mlx_spec.training.heads.start import read_start
@@ -56,31 +56,31 @@ class Seen(EagleWatcher):
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.shares: list[float] = []
-        self.reaches: list[Reach] = []
+        self.agreements: list[ChainAgreement] = []
 
     def stepped(self, progress: Progress) -> None:
         self.steps.append(progress.step)
         self.shares.append(progress.share)
 
-    def reached(self, progress: Progress, reach: Reach) -> None:
-        self.reaches.append(reach)
+    def reached(self, progress: Progress, agreement: ChainAgreement) -> None:
+        self.agreements.append(agreement)
 
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
-    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     watcher, out = Seen(), tmp_path / "head"
     result = train_eagle(RECIPE, target_folder, out, sampled_folder, trainer, watcher, clock=clock_of(30))
     assert watcher.steps == list(range(1, 30))
-    assert len(watcher.reaches) == 3
-    assert result.exported.overlap[0] > watcher.reaches[0].overlap[0] > 0
+    assert len(watcher.agreements) == 3
+    assert result.exported.overlap[0] > watcher.agreements[0].overlap[0] > 0
     assert result.exported.answers >= RECIPE.held_out_tokens
     assert len(result.exported.top1) == RECIPE.steps
     assert result.trained.overlap == pytest.approx(result.exported.overlap, abs=0.02)
     assert result.size_bytes == sum(path.stat().st_size for path in out.iterdir())
 
-    assert head_kind(out) == "eagle3"
+    assert ModelFolder.at(out).head_kind == "eagle3"
     assert load_head(out, "eagle3", target.model, "tiny").taps == TAPS
     config = json.loads((out / "config.json").read_text())
     assert config["draft_vocab_size"] == RECIPE.draft_tokens
@@ -88,7 +88,7 @@ def test_the_recipe_makes_a_head_that_agrees_more_and_is_loaded_as_published(
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_the_last_steps_see_the_head_as_it_will_be_exported(
-    trainer: Trainer, target_folder: Path, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
 ) -> None:
     """Coarsely rounded, a head that learnt with that is better than one that did not, from the same batches."""
     coarse, reached = replace(RECIPE, layer_bits=4, head_bits=4), {}
@@ -101,7 +101,7 @@ def test_the_last_steps_see_the_head_as_it_will_be_exported(
 
 
 def test_a_run_that_was_stopped_goes_on_from_its_last_check(
-    target_folder: Path, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
 ) -> None:
     class StoppedError(Exception):
         pass
@@ -123,13 +123,13 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_check(
 
 @pytest.mark.parametrize("trainer", BACKENDS)
 def test_a_head_is_trained_on_with_its_own_tokens_and_layers(
-    trainer: Trainer, target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    trainer: Trainer, target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     before = train_eagle(RECIPE, target_folder, first, sampled_folder, trainer, Seen(), clock=clock_of(30)).exported
     other, seen = replace(RECIPE, taps=(), draft_tokens=40, seed=1), Seen()
     after = train_eagle(other, target_folder, second, sampled_folder, trainer, seen, first, clock_of(30)).exported
-    assert seen.reaches[0].overlap[0] > 0.9 * before.overlap[0]
+    assert seen.agreements[0].overlap[0] > 0.9 * before.overlap[0]
     assert after.overlap[0] > before.overlap[0]
     heads = [read_start(folder, target) for folder in (first, second)]
     assert heads[0].taps == heads[1].taps == TAPS
@@ -137,20 +137,20 @@ def test_a_head_is_trained_on_with_its_own_tokens_and_layers(
 
 
 def test_going_on_begins_with_the_weights_that_were_there(
-    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     train_eagle(RECIPE, target_folder, tmp_path / "head", sampled_folder, "mlx", Seen(), clock=clock_of(4))
     start = read_start(tmp_path / "head", target)
-    lesson = prepare(RECIPE, target, sampled_folder, "mlx", start)
-    begun = make_trainer(lesson, "mlx").train(iter(()), print, clock_of(1))
+    setup = prepare(RECIPE, target, sampled_folder, "mlx", start)
+    begun = make_trainer(setup, "mlx").train(iter(()), print, clock_of(1))
     assert begun.keys() == start.weights.keys()
     for name, weight in begun.items():
         assert np.allclose(weight, start.weights[name], atol=1e-6), name
-    assert lesson.recipe.steps_at(0.0) == RECIPE.steps
+    assert setup.recipe.steps_at(0.0) == RECIPE.steps
 
 
 def test_what_training_cannot_go_on_from_is_refused(
-    target_folder: Path, target: Target, sampled_folder: Path, tmp_path: Path
+    target_folder: ModelFolder, target: Target, sampled_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelNotFoundError, match="no head"):
         read_start(tmp_path, target)
@@ -169,7 +169,7 @@ def test_what_training_cannot_go_on_from_is_refused(
     asked = [
         "eagle",
         "--target",
-        str(target_folder),
+        str(target_folder.path),
         "--out",
         str(tmp_path / "on"),
         "--start",
@@ -233,16 +233,16 @@ def test_the_loss_is_the_sum_of_its_steps_written_out(target: Target, samples: l
     states = rollout(head, mx.array(embedding), mx.array(batch.ids), features, 2)
     hidden = np.array(mx.array(batch.hidden).view(mx.bfloat16).astype(mx.float32), np.float64)
     total, common, count = 0.0, 0.0, 0
-    for spot, state in zip(batch.spots.tolist(), hidden, strict=True):
-        if not known[batch.ids.reshape(-1)[spot + 1]]:
+    for position, state in zip(batch.positions.tolist(), hidden, strict=True):
+        if not known[batch.ids.reshape(-1)[position + 1]]:
             continue
         count += 1
         p = softmax(embedding[token_ids] @ state)
         for step in range(2):
-            q = softmax(weights["lm_head.weight"] @ np.array(states[step][spot - step - 1], np.float64))
+            q = softmax(weights["lm_head.weight"] @ np.array(states[step][position - step - 1], np.float64))
             total += 0.5**step * (0.75 * (p * np.log(p / q)).sum() + 0.25 * np.abs(p - q).sum())
             common += np.minimum(p, q).sum() if step == 0 else 0.0
-    assert 0 < count < len(batch.spots)
+    assert 0 < count < len(batch.positions)
     assert loss.item() == pytest.approx(total / count, rel=1e-3)
     assert overlap.item() == pytest.approx(common / count, rel=1e-3)
 
@@ -294,12 +294,12 @@ def test_only_what_is_ready_is_learnt_from_where_that_is_asked(
 
 
 def test_the_first_states_of_a_text_do_not_set_the_scale(
-    target: Target, target_folder: Path, sampled_folder: Path
+    target: Target, target_folder: ModelFolder, sampled_folder: Path
 ) -> None:
-    lesson = prepare(RECIPE, target, sampled_folder, "mlx")
-    assert lesson.token_ids.shape == (64,)
-    assert lesson.taps == TAPS
-    assert sum(len(states) for states in lesson.states.values()) == sum(len(s.ids) for s in lesson.watched)
+    setup = prepare(RECIPE, target, sampled_folder, "mlx")
+    assert setup.token_ids.shape == (64,)
+    assert setup.taps == TAPS
+    assert sum(len(states) for states in setup.states.values()) == sum(len(s.ids) for s in setup.watched)
 
 
 def test_the_trainer_gives_weights_for_states_as_they_are(target: Target) -> None:
@@ -320,9 +320,11 @@ def test_a_recipe_out_of_its_ranges_is_refused_by_name(field: str) -> None:
         replace(EagleRecipe(), **{field: -1})
 
 
-def test_the_command_trains_and_computes_states(target_folder: Path, sampled_folder: Path, tmp_path: Path) -> None:
+def test_the_command_trains_and_computes_states(
+    target_folder: ModelFolder, sampled_folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "head"
-    common = ["--target", str(target_folder), "--out", str(out), "--corpus", str(sampled_folder), "--taps", "0,1"]
+    common = ["--target", str(target_folder.path), "--out", str(out), "--corpus", str(sampled_folder), "--taps", "0,1"]
     done = CliRunner().invoke(app, ["states", *common])
     assert done.exit_code == 0, done.output
     assert "The states of" in done.output

@@ -1,12 +1,12 @@
 """The draft's starting weights: the best basis, and a faithful copy where nothing is cut."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mlx_spec.errors import TrainingError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.training.export import build_draft, mlx_hidden
 from mlx_spec.training.initial import START_GAIN, best_basis, draft_config, initial_weights
 from mlx_spec.training.recipe import DraftShape
@@ -24,7 +24,7 @@ def test_the_basis_gives_the_best_approximation_of_its_rank(rank: int) -> None:
     assert np.isclose(np.linalg.norm(matrix - best), np.linalg.norm(sizes[rank:]), rtol=1e-4)
 
 
-def test_nothing_is_lost_where_nothing_is_cut(target_folder: Path) -> None:
+def test_nothing_is_lost_where_nothing_is_cut(target_folder: ModelFolder) -> None:
     """With full width and all layers, the draft is the target in another basis: the same states, turned."""
     target = load_target(target_folder)
     shape = DraftShape(hidden=32, inner=64, source_layers=(0, 1))
@@ -37,7 +37,7 @@ def test_nothing_is_lost_where_nothing_is_cut(target_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"hidden": 64}, {"inner": 65}, {"source_layers": ()}, {"source_layers": (0, 2)}])
-def test_a_shape_that_the_target_cannot_give_is_refused(target_folder: Path, change: dict[str, object]) -> None:
+def test_a_shape_that_the_target_cannot_give_is_refused(target_folder: ModelFolder, change: dict[str, object]) -> None:
     shape = replace(DraftShape(hidden=16, inner=32, source_layers=(0,)), **change)  # type: ignore[arg-type]
     with pytest.raises(TrainingError):
         draft_config(load_target(target_folder).config, shape)

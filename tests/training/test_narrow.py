@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.models.narrow_head import FILE, NarrowHead, narrowed
 from mlx_spec.training.export import build_draft, export_draft
 from mlx_spec.training.initial import draft_config, initial_weights
@@ -21,7 +21,7 @@ def draft_folder(target: Target, recipe: Recipe, tmp_path: Path) -> Path:
     """An untrained draft."""
     config = draft_config(target.config, recipe.shape)
     model = build_draft(config, initial_weights(target.weights, recipe.shape))
-    export_draft(model, config, target.folder, tmp_path / "draft")
+    export_draft(model, config, target.folder.path, tmp_path / "draft")
     return tmp_path / "draft"
 
 
@@ -41,7 +41,7 @@ def test_agreement_falls_with_what_is_left_out(
 
 
 def test_the_command_narrows_and_says_what_it_cost(target: Target, draft_folder: Path, sampled_folder: Path) -> None:
-    options = ["--target", str(target.folder), "--draft", str(draft_folder), "--corpus", str(sampled_folder)]
+    options = ["--target", str(target.folder.path), "--draft", str(draft_folder), "--corpus", str(sampled_folder)]
     run = CliRunner().invoke(app, ["narrow", *options, "--tokens", "20", "--json"])
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_spec import SamplingParams, SpeculativeDecoder
-from mlx_spec.cli.commands.train import app
+from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.training.answers.corpus import read_corpus
 from mlx_spec.training.rounds import measure_rounds, shape_settings
@@ -20,9 +21,9 @@ PARAMS = SamplingParams(temperature=0.7, seed=3)
 
 
 @pytest.fixture
-def own_pair(target_folder: Path) -> ModelPair:
+def own_pair(target_folder: ModelFolder) -> ModelPair:
     """A target that drafts for itself: every token stands."""
-    return load_pair(str(target_folder), str(target_folder))
+    return load_pair(str(target_folder.path), str(target_folder.path))
 
 
 def test_a_draft_that_is_its_target_brings_the_whole_chain(own_pair: ModelPair, sampled_folder: Path) -> None:
@@ -57,8 +58,16 @@ def test_what_is_no_shape_is_refused(shape: str) -> None:
         shape_settings(shape)
 
 
-def test_the_command_prints_lines_or_one_object(target_folder: Path, sampled_folder: Path) -> None:
-    common = ["rounds", "--target", str(target_folder), "--draft", str(target_folder), "--corpus", str(sampled_folder)]
+def test_the_command_prints_lines_or_one_object(target_folder: ModelFolder, sampled_folder: Path) -> None:
+    common = [
+        "rounds",
+        "--target",
+        str(target_folder.path),
+        "--draft",
+        str(target_folder.path),
+        "--corpus",
+        str(sampled_folder),
+    ]
     options = ["--drafter", "model", "--shapes", "2, 2x2:3", "--questions", "2", "--answer-tokens", "8"]
     lines = CliRunner().invoke(app, [*common, *options])
     assert lines.exit_code == 0, lines.output

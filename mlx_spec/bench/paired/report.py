@@ -8,7 +8,7 @@ from typing import Any
 from mlx_spec.bench.paired.modes import MODES, Measure, Mode, ModeName
 from mlx_spec.bench.paired.runs import PairedRun
 from mlx_spec.bench.plan import Scope
-from mlx_spec.bench.runs import Block
+from mlx_spec.bench.runs import Block, frozen
 from mlx_spec.bench.summary import Spread, spread
 
 
@@ -79,8 +79,8 @@ class PairedReport:
     def from_dict(cls, values: dict[str, Any]) -> "PairedReport":
         """A report as `to_dict` made it; what can be computed is computed anew."""
         known = {name: value for name, value in values.items() if name != "summary"}
-        scope = Scope(**{name: _tuple(value) for name, value in values["scope"].items()})
-        runs = [PairedRun(**{name: _tuple(value) for name, value in run.items()}) for run in values["runs"]]
+        scope = Scope(**frozen(values["scope"]))
+        runs = [PairedRun(**frozen(run)) for run in values["runs"]]
         if values["mode"] not in MODES:
             raise ValueError(f"no such mode: {values['mode']}")
         return cls(**known | {"scope": scope, "runs": runs})
@@ -178,8 +178,3 @@ def _spread_of(group: Sequence[PairedRun], of: Callable[[PairedRun], float | Non
 def _mean(values: Sequence[float | None]) -> float | None:
     told = [value for value in values if value is not None]
     return statistics.fmean(told) if told else None
-
-
-def _tuple(value: Any) -> Any:
-    """JSON has no tuples."""
-    return tuple(value) if isinstance(value, list) else value

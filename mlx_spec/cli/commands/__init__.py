@@ -1,1 +1,1 @@
-"""One file a command."""
+"""A file for each command; a folder with `command.py` in it where a command has several, with `app.py` for a group."""

@@ -3,20 +3,50 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 import prompt_files
+from mlx_spec.cli.terminal.options import DEFAULT_MAX_TOKENS, DEFAULT_PAIR
 from mlx_spec.errors import PromptError
+
+if TYPE_CHECKING:
+    from mlx_spec.models.loading import ModelPair
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
     """The text to answer, and what the file asks for: any of title, system, temperature, top_p, max_tokens, seed,
-    pair, lookahead. `remark` says what of the file could not be read, "" where all was."""
+    pair, lookahead. `remark` says what of the file could not be read, "" where all was.
+
+    An option of the command line wins over the file's setting, and this over the default.
+    """
 
     text: str
     settings: dict[str, Any]
     remark: str = ""
+
+    def pair(self, option: str | None) -> str:
+        """The pair's name, or the target's."""
+        return option or str(self.settings.get("pair", DEFAULT_PAIR))
+
+    def lookahead(self, option: str | None) -> str:
+        """A number of tokens, or auto."""
+        return option or str(self.settings.get("lookahead", "auto"))
+
+    def max_tokens(self, option: int | None) -> int:
+        """The longest answer, in tokens."""
+        return option if option is not None else int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
+
+    def encoded(self, pair: "ModelPair") -> list[int]:
+        """The ids of the conversation that the text begins. What the model's template cannot say is told on stderr."""
+        system = [{"role": "system", "content": self.settings["system"]}] if "system" in self.settings else []
+        messages = [*system, {"role": "user", "content": self.text}]
+        prompt_ids = pair.encode_chat(messages)
+        if note := pair.chat_note(messages):
+            typer.echo(note, err=True)
+        return prompt_ids
 
 
 def read_prompt_file(path: Path, values: Mapping[str, str] | None = None) -> PromptFile:

@@ -7,7 +7,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
 from mlx_spec.decoding.cache.compiled import compiled_passes
-from mlx_spec.decoding.cache.forward import Scored, run
+from mlx_spec.decoding.cache.forward import PassOutput, run
 from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
 from mlx_spec.decoding.cache.ring import KeptMask
 from mlx_spec.decoding.cache.rollback import Rollback, cut, cuts_anywhere, leaves
@@ -164,7 +164,7 @@ class CachedModel:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model)
 
-    def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> Scored:
+    def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
         if self._compiled is not None and again:
             replayed = self._compiled.score(token_ids, self._caches, placement)
             if replayed is not None:

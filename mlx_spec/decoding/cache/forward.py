@@ -13,7 +13,7 @@ from mlx_spec.models.taps import Taps
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class PassOutput:
     """What a pass over n tokens gives: `logits` `[n, vocab]`, and the `features` `[n, layers * hidden]` of the layers
     that are listened to, side by side; None where none are. `built_anew`: its graph is kept, and had to be built for
     it, so that its like will take less time."""
@@ -25,13 +25,13 @@ class Scored:
 
 def run(
     model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None, placement: Placement | None = None
-) -> Scored:
+) -> PassOutput:
     """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
     if placement is not None:
         caches = placed(caches, placement)
     with StandIns(model).rotating_by_token() if placement is not None else nullcontext():
         if taps is None:
-            return Scored(model(token_ids[None], cache=caches)[0])
+            return PassOutput(model(token_ids[None], cache=caches)[0])
         with taps.listening() as states:
             logits = model(token_ids[None], cache=caches)
-    return Scored(logits[0], mx.concatenate([state[0] for state in states], axis=-1))
+    return PassOutput(logits[0], mx.concatenate([state[0] for state in states], axis=-1))

@@ -1,13 +1,13 @@
 """`token` over trees, straight from logits, in two launches: row statistics, then the walk.
 
-Its fallback is `tree_acceptance.token_tree`. (`coupled` needs no kernel of its own for trees: see `verify.coupled`.)
+Its fallback is `tree_rules.token_tree`. (`coupled` needs no kernel of its own for trees: see `verify.coupled`.)
 """
 
 from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import tree_rules as tree_acceptance
+from mlx_spec.acceptance import tree_rules
 from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.metal import MetalKernel, threads_for
@@ -37,7 +37,7 @@ def serves(tree: TokenTree) -> bool:
 def token_tree(
     rows: WarpedRows, proposal: Proposal, tree: TokenTree, *, seed: int, position: int, salt: int = 0
 ) -> Verified:
-    """Verify a tree as `tree_acceptance.token_tree` does.
+    """Verify a tree as `tree_rules.token_tree` does.
 
     `rows` are of the nodes, `[size + 1, vocab]`; row i of the proposal is the distribution that drafted token i and its
     siblings were drawn from, without replacement. Of the result `token_ids` and `logprobs` are `[depth + 1]`, and so is
@@ -71,7 +71,5 @@ def token_tree(
 def _by_rule(rows: WarpedRows, proposal: Proposal, tree: TokenTree, seed: int, position: int, salt: int) -> Verified:
     values, ids = rows.scores(), proposal.token_ids
     log_q = None if proposal.rows is None else log_distribution(proposal.rows.scores())
-    verdict = tree_acceptance.token_tree(
-        log_distribution(values), log_q, ids, tree, seed=seed, position=position, salt=salt
-    )
+    verdict = tree_rules.token_tree(log_distribution(values), log_q, ids, tree, seed=seed, position=position, salt=salt)
     return scored(verdict, values, ids, tree)

@@ -14,8 +14,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import chain_rules as acceptance
-from mlx_spec.acceptance import tree_rules as tree_acceptance
+from mlx_spec.acceptance import chain_rules, tree_rules
 from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.machine.kernels import dispatch, verify_ops
 from mlx_spec.machine.kernels.metal import MetalKernel, Template, threads_for
@@ -56,7 +55,7 @@ def coupled(
     tree: TokenTree | None = None,
     noise_rows: mx.array | None = None,
 ) -> Verified:
-    """Accept the drafted path that equals the target's own tokens; see `acceptance.coupled` and `coupled_tree`.
+    """Accept the drafted path that equals the target's own tokens; see `chain_rules.coupled` and `coupled_tree`.
 
     `rows` has gamma + 1 of them: row 0 follows the known token, row i + 1 node i + 1 of the `tree` (None: a chain), the
     drafts `draft_ids` `[gamma]`. `keys` are those of the positions, as many as the tree is deep and one more; None at
@@ -83,13 +82,13 @@ def coupled(
 def typical(
     rows: WarpedRows, draft_ids: mx.array, tree: TokenTree | None, *, seed: int, position: int, salt: int = 0
 ) -> Verified:
-    """`acceptance.typical`, over a chain or a tree, in MLX's operations everywhere: it is lossy, and off by default."""
+    """`chain_rules.typical`, over a chain or a tree, in MLX's operations everywhere: lossy, and off by default."""
     values, drawn = rows.scores(), {"seed": seed, "position": position, "salt": salt}
     log_p = log_distribution(values)
     if tree is None:
-        verdict = acceptance.typical(log_p, mx.zeros((0,)), draft_ids, **drawn)
+        verdict = chain_rules.typical(log_p, mx.zeros((0,)), draft_ids, **drawn)
     else:
-        verdict = tree_acceptance.typical_tree(log_p, draft_ids, tree, **drawn)
+        verdict = tree_rules.typical_tree(log_p, draft_ids, tree, **drawn)
     return verify_ops.scored(verdict, values, draft_ids, tree)
 
 
@@ -102,7 +101,7 @@ def chain(
     position: int,
     salt: int = 0,
 ) -> Verified:
-    """Verify a chain by `acceptance.token` or `acceptance.block`, which say what `seed`, `position` and `salt` are."""
+    """Verify a chain by the `token` or `block` of `chain_rules`, which say what `seed`, `position` and `salt` are."""
     gamma = proposal.token_ids.shape[0]
     uniforms = [stream_uniform(seed, position + i, Stream.ACCEPT, salt) for i in range(gamma)]
     keys = [stream_key(seed, position + i, Stream.RECOVER, salt) for i in range(gamma + 1)]

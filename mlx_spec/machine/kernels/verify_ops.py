@@ -8,8 +8,7 @@ from typing import Final, Literal
 
 import mlx.core as mx
 
-from mlx_spec.acceptance import chain_rules as acceptance
-from mlx_spec.acceptance import tree_rules as tree_acceptance
+from mlx_spec.acceptance import chain_rules, tree_rules
 from mlx_spec.acceptance.chain_rules import Verdict
 from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.machine.kernels.proposal import Proposal, Verified
@@ -35,8 +34,8 @@ def coupled(
     if noise_rows is None and keys is not None:
         noise_rows = mx.stack([keyed_noise(key, rows.vocab_size) for key in keys])
     if tree is None:
-        return scored(acceptance.coupled(values, draft_ids, noise_rows), values, draft_ids, None)
-    return scored(tree_acceptance.coupled_tree(values, draft_ids, tree, noise_rows), values, draft_ids, tree)
+        return scored(chain_rules.coupled(values, draft_ids, noise_rows), values, draft_ids, None)
+    return scored(tree_rules.coupled_tree(values, draft_ids, tree, noise_rows), values, draft_ids, tree)
 
 
 def scored(verdict: Verdict, values: mx.array, draft_ids: mx.array, tree: TokenTree | None) -> Verified:
@@ -65,7 +64,7 @@ def chain(rows: WarpedRows, proposal: Proposal, rule: ChainRule, uniforms: mx.ar
         # Strictly less: a token that p excludes is never accepted, not even at u = 0.
         count = mx.sum(mx.cumprod((uniforms * q_drafted < p_drafted).astype(mx.int32), axis=0)).astype(mx.int32)
     else:
-        weights = acceptance.prefix_weights(p_drafted, q_drafted)
+        weights = chain_rules.prefix_weights(p_drafted, q_drafted)
         left = [mx.sum(_residual(target.row(i), draft, draft_ids, i, weights[i])) for i in range(1, gamma)]
         # Behind the last draft nothing is proposed, and the residual's sum is its weight.
         passing = mx.stack([*left, weights[gamma]])

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import mlx.core as mx
 
@@ -17,10 +17,8 @@ from mlx_spec.models.gguf.header import GGUFHeader, TensorInfo
 from mlx_spec.models.gguf.parts import read_model
 from mlx_spec.models.gguf.shape import ROPE_TENSORS, ModelShape, read_shape, tensor_places
 from mlx_spec.models.gguf.tokenizer import build_tokenizer, save_tokenizer
-from mlx_spec.models.staging import staged_folder
-
-Progress = Callable[[str, float], None]
-"""Told `(stage, fraction)`: a stage such as "importing", and how much of it is done, from 0 to 1."""
+from mlx_spec.models.progress import Progress, silent
+from mlx_spec.models.staging import full_disk_as_os_error, staged_folder
 
 # Raised when the importer writes something else than before: older imports are then made again.
 IMPORT_FORMAT: Final = 2
@@ -79,7 +77,7 @@ def import_gguf(
     Raises CorruptModelError (truncated, damaged, another checksum), UnsupportedModelError (architecture, tokenizer,
     quantisation), ModelNotFoundError (no such file), StorageError (no space, not writable).
     """
-    tell = progress or (lambda stage, fraction: None)
+    tell = progress or silent
     tell("checking", 0.0)
     header = read_model(path)
     shape = read_shape(header)
@@ -94,16 +92,9 @@ def import_gguf(
     with staged_folder(folder, is_imported, weights_bytes + _SPARE_BYTES) as part:
         tell("importing", 0.0)
         save_tokenizer(header, tokenizer, part, config["max_position_embeddings"])
-        _write_json(part / "config.json", config)
-        ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
-        _write_json(part / "generation_config.json", ends)
+        _write_config(part, config)
         packing = _Packing(bits)
-        weights = _weights(header, shape, packing, tell)
-        tell("saving", 0.0)
-        _save_weights(part / "model.safetensors", weights)
-        del weights
-        mx.clear_cache()  # The model is loaded next, and needs the memory.
-        size = (part / "model.safetensors").stat().st_size
+        size = _write_weights(part, header, shape, packing, tell)
         _write_json(part / RECORD_FILE, _record(source, found, size) | packing.record())
     tell("saving", 1.0)
     return folder
@@ -199,11 +190,21 @@ def _raw_tensors(header: GGUFHeader) -> dict[str, mx.array]:
     return raw
 
 
-def _save_weights(path: Path, weights: dict[str, mx.array]) -> None:
-    try:
-        mx.save_safetensors(str(path), weights, metadata={"format": "mlx"})
-    except RuntimeError as error:  # MLX's word for a disk that filled up after all
-        raise OSError(str(error)) from error
+def _write_config(part: Path, config: dict[str, Any]) -> None:
+    _write_json(part / "config.json", config)
+    ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
+    _write_json(part / "generation_config.json", ends)
+
+
+def _write_weights(part: Path, header: GGUFHeader, shape: ModelShape, packing: _Packing, tell: Progress) -> int:
+    """Write the weights, and give their file's bytes. They are out of memory afterwards: the model is loaded next."""
+    file, weights = part / "model.safetensors", _weights(header, shape, packing, tell)
+    tell("saving", 0.0)
+    with full_disk_as_os_error():
+        mx.save_safetensors(str(file), weights, metadata={"format": "mlx"})
+    del weights
+    mx.clear_cache()
+    return file.stat().st_size
 
 
 def _dequantised(weight: mx.array, scales: mx.array, biases: mx.array) -> mx.array:

@@ -9,7 +9,7 @@ from mlx_lm.models.cache import KVCache
 from mlx_lm.models.rope_utils import initialize_rope
 
 from mlx_spec.errors import CorruptModelError
-from mlx_spec.models.rope import with_rope
+from mlx_spec.models.files.rope import with_rope
 
 Mask = mx.array | str | None
 """`[n, keys]`, bool; "causal"; or None, where every query sees every key."""

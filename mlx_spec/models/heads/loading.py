@@ -10,7 +10,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model
 
 from mlx_spec.errors import CorruptModelError, IncompatiblePairError, UnsupportedModelError
-from mlx_spec.models.heads.checkpoint import Checkpoint, HeadKind, head_kind, read_checkpoint
+from mlx_spec.models.files.head_kind import HeadKind
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.heads.checkpoint import Checkpoint, read_checkpoint
 from mlx_spec.models.heads.dflash import BlockShape, DFlashHead
 from mlx_spec.models.heads.eagle import Eagle1Head, Eagle3Head, eagle3_taps
 from mlx_spec.models.heads.ends import TargetEnds, target_ends
@@ -23,22 +25,20 @@ DRAFTER_OF: Final[dict[HeadKind, str]] = {"eagle3": "eagle", "eagle": "eagle", "
 """What drafts with a head of each kind."""
 
 
-def find_heads(folder: Path | None) -> dict[Path, HeadKind]:
-    """The heads in a draft's folder: the folder itself, or some that lie in it beside the draft."""
-    if folder is None:
-        return {}
-    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
-    return {place: kind for place in places if (kind := head_kind(place)) is not None}
-
-
 def load_head(folder: Path, kind: HeadKind, target: Any, target_name: str) -> Head:
-    """Load the head in `folder` for a loaded target.
+    """Read the head in `folder` and make it ready to draft for a loaded target, as `head_for` does."""
+    return head_for(target, target_name, read_checkpoint(ModelFolder.at(folder), kind))
+
+
+def head_for(target: Any, target_name: str, checkpoint: Checkpoint) -> Head:
+    """The head of a checkpoint as a module that drafts for a loaded target.
 
     Raises IncompatiblePairError where it was made for another target, CorruptModelError where it is damaged,
     UnsupportedModelError for a variant that is not known.
     """
-    checkpoint, ends = read_checkpoint(folder, kind), target_ends(target)
-    head = _BUILDERS[kind](checkpoint, ends, f"The {kind} head in {folder} cannot draft for {target_name}")
+    ends = target_ends(target)
+    refused = f"The {checkpoint.kind} head in {checkpoint.folder} cannot draft for {target_name}"
+    head = _BUILDERS[checkpoint.kind](checkpoint, ends, refused)
     _load(head, checkpoint)
     if mx.default_device().type == mx.DeviceType.cpu:
         # As drafts are: quantised products are slow on a CPU.

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, constants
 
 from mlx_spec.errors import ConfigError, StorageError
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.library.names import split_revision
+from mlx_spec.models.hub_names import split_revision
 
 _SERVICE: Final = "Lookahead"
 _ACCOUNT: Final = "huggingface-token"

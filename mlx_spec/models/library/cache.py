@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from mlx_spec.errors import ModelError, ModelNotFoundError, StorageError
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.folder import check_model_folder, has_tokenizer
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.hub_names import nearest, short_name, split_revision
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.checksum import file_matches
 from mlx_spec.models.library.entries import CacheEntry, cache_entries, cache_entry, files_of, reading_cache
-from mlx_spec.models.library.names import nearest, split_revision
 from mlx_spec.models.library.remote import is_taken
 from mlx_spec.models.staging import human_bytes
 
@@ -72,18 +72,21 @@ def find_installed(name: str, access: HubAccess) -> InstalledModel:
     return models[name]
 
 
-def cached_folder(repo_id: str, access: HubAccess) -> Path | None:
+def cached_folder(repo_id: str, access: HubAccess) -> ModelFolder | None:
     """The folder of a Hub model that is here whole, None where it is not. Asks no network.
 
     Weights are whole where their heads say so; what else of it is used is compared with its checksum, and what other
     tools have put beside it, weights of theirs perhaps, is not read. Raises StorageError.
     """
     entry = cache_entry(repo_id, access)
-    folder = entry.snapshot(split_revision(repo_id)[1]) if entry is not None else None
-    if folder is None or _problem(folder) is not None:
+    snapshot = entry.snapshot(split_revision(repo_id)[1]) if entry is not None else None
+    if snapshot is None:
+        return None
+    folder = ModelFolder(snapshot, short_name(repo_id))
+    if _problem(folder) is not None:
         return None
     with reading_cache(access):
-        taken = {name: path for name, path in files_of(folder).items() if is_taken(name) and path.is_file()}
+        taken = {name: path for name, path in files_of(snapshot).items() if is_taken(name) and path.is_file()}
         small = [path for name, path in taken.items() if not name.endswith(".safetensors")]
         return folder if all(_is_right(path) for path in small) else None
 
@@ -190,7 +193,11 @@ def _move(old: Path, new: Path, size: int) -> None:
 def _hub_model(entry: CacheEntry, name: str) -> InstalledModel:
     folder = entry.named()[name]
     files = entry.stored(name)
-    problem = _problem(folder) if folder is not None else f"{entry.folder} is a link to a folder that is gone."
+    problem = (
+        _problem(ModelFolder.at(folder))
+        if folder is not None
+        else f"{entry.folder} is a link to a folder that is gone."
+    )
     return InstalledModel(
         name=name,
         folder=str(folder or entry.folder),
@@ -210,7 +217,7 @@ def _imported_models() -> list[InstalledModel]:
 
 def _imported(folder: Path) -> InstalledModel:
     files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    problem = _problem(folder)
+    problem = _problem(ModelFolder.at(folder))
     return InstalledModel(
         name=folder.name,
         folder=str(folder),
@@ -222,19 +229,13 @@ def _imported(folder: Path) -> InstalledModel:
     )
 
 
-def _problem(folder: Path) -> str | None:
+def _problem(folder: ModelFolder) -> str | None:
     """What is wrong with a model's folder, None where it can be loaded."""
     try:
-        check_model_folder(folder, wants_tokenizer=has_tokenizer(folder) or not _is_head(folder))
+        folder.check(wants_tokenizer=folder.has_tokenizer or folder.head_kind is None)
     except ModelError as error:
         return str(error)
     return None
-
-
-def _is_head(folder: Path) -> bool:
-    from mlx_spec.models.heads.checkpoint import head_kind  # which brings MLX: most folders are not asked
-
-    return head_kind(folder) is not None
 
 
 def _is_right(blob: Path) -> bool:

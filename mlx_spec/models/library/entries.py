@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import StorageError
+from mlx_spec.models.hub_names import split_revision
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.names import split_revision
 
 _PREFIX: Final = "models--"
 

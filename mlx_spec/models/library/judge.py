@@ -1,16 +1,19 @@
 """Whether a model is worth fetching here: its bytes, its licence, whether mlx-lm knows it, and whether it fits."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlx_spec.errors import DownloadError, ModelError, UnsupportedModelError
-from mlx_spec.models.context import context_of
-from mlx_spec.models.folder import read_config
+from mlx_spec.errors import DownloadError, UnsupportedModelError
+from mlx_spec.models.estimate import MemoryEstimate, estimate, is_supported
+from mlx_spec.models.files.context import context_of
+from mlx_spec.models.files.rope import with_rope
+from mlx_spec.models.hub_names import repo_id_of
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import cached_folder
-from mlx_spec.models.library.estimate import MemoryEstimate, estimate, is_supported
 from mlx_spec.models.library.remote import RemoteModel, list_remote
+from mlx_spec.models.library.search import not_found_with_hint
 from mlx_spec.models.room import USUAL_CONTEXT, Room, available_bytes, weigh
 
 
@@ -41,6 +44,16 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+
+def judge_named(name: str, access: HubAccess, *, context_tokens: int | None = None) -> Judgement:
+    """Judge a model by what a person calls it: a Hub id, or the address of its page. Raises LookaheadError, with the
+    names that are like it where there is no such model."""
+    repo_id = repo_id_of(name)
+    try:
+        return judge(repo_id, access, context_tokens=context_tokens)
+    except DownloadError as error:
+        raise not_found_with_hint(error, repo_id, access) from error
 
 
 def judge(
@@ -82,26 +95,24 @@ def judge(
     )
 
 
-def _memory(config: dict[str, Any], weights_bytes: int, context: int) -> MemoryEstimate | None:
+def _memory(config: Mapping[str, Any], weights_bytes: int, context: int) -> MemoryEstimate | None:
     try:
         return estimate(config, weights_bytes, context)
     except UnsupportedModelError:
         return None  # known by name, but not to be built from what its configuration says
 
 
-def _config(model: RemoteModel, access: HubAccess) -> dict[str, Any]:
-    """config.json: from the cache, else from the Hub; of a gated model only what the listing repeats."""
+def _config(model: RemoteModel, access: HubAccess) -> Mapping[str, Any]:
+    """config.json as `with_rope` gives it, from the cache, else from the Hub; of a gated model only what the listing
+    repeats."""
     folder = cached_folder(model.repo_id, access)
     if folder is not None:
-        try:
-            return dict(read_config(folder))
-        except ModelError:
-            pass  # damaged here: the Hub's is asked for instead
+        return folder.config
     address = access.file_address(model.repo_id, model.commit, "config.json")
     try:
         config = ask_hub(address.removeprefix(f"{access.endpoint}/"), model.repo_id, access)
     except DownloadError as error:
         if error.kind in ("gated", "token", "not_found"):
-            return model.config
+            return with_rope(model.config)
         raise
-    return config if isinstance(config, dict) else model.config
+    return with_rope(config if isinstance(config, dict) else model.config)

@@ -17,8 +17,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import parse_ratelimit_headers
 
 from mlx_spec.errors import DownloadError
+from mlx_spec.models.hub_names import split_revision
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.names import split_revision
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")

@@ -10,10 +10,10 @@ from typing import Any, Final
 from huggingface_hub.hf_api import ModelInfo
 
 from mlx_spec.errors import DownloadError
+from mlx_spec.models.files.shards import INDEX, missing_shards
+from mlx_spec.models.hub_names import split_revision
 from mlx_spec.models.library.access import HubAccess
-from mlx_spec.models.library.names import split_revision
 from mlx_spec.models.library.refusal import EXPECTED, refusal
-from mlx_spec.models.shards import INDEX, missing_shards
 
 # Weights in one format only, and no Python: a model's own code is never run, so it is not even fetched.
 _TAKEN: Final = ("*.json", "model*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from mlx_spec.errors import DownloadError, ModelNotFoundError
+from mlx_spec.models.hub_names import nearest, repo_id_of, split_revision
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.ask import ask_hub
 from mlx_spec.models.library.cache import InstalledModel, installed_models
-from mlx_spec.models.library.names import nearest, repo_id_of, split_revision
 from mlx_spec.models.pairs import PAIRS, Pair
 
 _COMMUNITY: Final = "mlx-community"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.text.control_tokens import THINKING, ControlTokens, unused_mark
-from mlx_spec.models.text.message_texts import texts_of, with_texts
+from mlx_spec.models.text.messages import texts_of, with_texts
 from mlx_spec.models.text.reasoning import CLOSE, OPEN, opening_of, split
 
 Message = Mapping[str, Any]

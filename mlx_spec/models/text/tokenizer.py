@@ -1,6 +1,7 @@
 """The tokenizer in a model's folder, with the chat template that lies there, wherever it is kept."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,18 +9,21 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_tokenizer
 
 from mlx_spec.errors import CorruptModelError
-from mlx_spec.models.weights import lacks_package, reason
+from mlx_spec.models.reasons import lacks_package, reason
 
 # Names of templates for something else than talking.
 _SPECIAL_PURPOSES: Final = ("tool", "rag", "image", "video")
 
 
-def tokenizer_of(folder: Path, config: dict[str, object]) -> TokenizerWrapper:
-    """Load the tokenizer in a folder whose configuration is `config`. Raises CorruptModelError."""
+def read_tokenizer(folder: Path, config: Mapping[str, Any], end_token_ids: Any) -> TokenizerWrapper:
+    """Read the tokenizer in a folder whose config.json is `config`; `end_token_ids`, one or several, end an answer.
+
+    With None, the tokenizer's own does. Raises CorruptModelError, UnsupportedModelError.
+    """
     try:
         # Told not to, transformers neither runs a model's own code nor asks on the terminal whether it may.
         options = {"trust_remote_code": False}
-        tokenizer = load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
+        tokenizer = load_tokenizer(folder, options, eos_token_ids=end_token_ids)
         template = _one(tokenizer.chat_template) or _one(_beside(folder))
     except SystemExit as error:
         raise lacks_package(folder, config) from error

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mlx_spec.errors import ConfigError, DownloadError, DownloadFailure, LookaheadError, ModelNotFoundError
-from mlx_spec.server.answers import Json, error_body
+from mlx_spec.server.answers.errors import Json, error_body
 from mlx_spec.server.requests.body import read_json
-from mlx_spec.server.requests.schemas import RequestError
+from mlx_spec.server.requests.validation import RequestError
 
 _STATUS: Final[dict[DownloadFailure, int]] = {
     "gated": 403,

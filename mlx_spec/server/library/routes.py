@@ -4,12 +4,8 @@ Everything there waits on disks and networks, so it runs in worker threads; the 
 request that needs it.
 """
 
-import asyncio
-import contextlib
-import json
-import math
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,21 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlx_spec.errors import DownloadError, StorageError
+from mlx_spec.errors import StorageError
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.server.answers import SHUTDOWN_GRACE_S, Json
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.stream import SHUTDOWN_GRACE_S
 from mlx_spec.server.library.answers import answered, asked_of, field_of, tokens_of
-from mlx_spec.server.requests.schemas import RequestError
+from mlx_spec.server.library.changes import changes_of
+from mlx_spec.server.requests.validation import RequestError
 
 if TYPE_CHECKING:
     from mlx_spec.models.library.access import HubAccess
-    from mlx_spec.models.library.downloads import Downloads
-    from mlx_spec.models.library.status import DownloadStatus
+    from mlx_spec.models.library.fetching.downloads import Downloads
+    from mlx_spec.models.library.fetching.status import DownloadStatus
 
-# Bytes arrive by the hundred pieces a second, and nobody reads so fast.
-_GAP_S: Final = 0.1
-# Speeds fall and waits run down without anything else changing.
-_CLOCK_S: Final = 0.5
 _PING_S: Final = 10
 _UNDER_WAY: Final = frozenset({"queued", "listing", "downloading", "waiting", "finishing"})
 
@@ -105,14 +99,13 @@ class LibraryRoutes:
     async def pairs(self, request: Request) -> Response:
         """The known pairs, or those of `?target=`, the better first."""
         from mlx_spec.models.pairs import PAIRS, recommend
-        from mlx_spec.models.races import measured
+        from mlx_spec.models.races import facts_of
 
         target = request.query_params.get("target")
 
         def look() -> Json:
             chosen = list(PAIRS.values()) if target is None else recommend(target)
-            raced = [(pair, measured(pair)) for pair in chosen]
-            return {"pairs": [asdict(pair) | {"measured": race.to_dict() if race else None} for pair, race in raced]}
+            return {"pairs": [facts_of(pair) for pair in chosen]}
 
         return await answered(look)
 
@@ -125,20 +118,10 @@ class LibraryRoutes:
 
     async def judge(self, request: Request) -> Response:
         """What the model `?name=` would take here, at `?context=` tokens."""
-        from mlx_spec.models.library.judge import judge
-        from mlx_spec.models.library.names import repo_id_of
-        from mlx_spec.models.library.search import not_found_with_hint
+        from mlx_spec.models.library.judge import judge_named
 
         name, context = asked_of(request, "name"), tokens_of(request.query_params.get("context"))
-
-        def weigh() -> Json:
-            access, repo_id = _access(), repo_id_of(name)
-            try:
-                return judge(repo_id, access, context_tokens=context).to_dict()
-            except DownloadError as error:
-                raise not_found_with_hint(error, repo_id, access) from error
-
-        return await answered(weigh)
+        return await answered(lambda: judge_named(name, _access(), context_tokens=context).to_dict())
 
     async def downloads(self, request: Request) -> Response:
         """How all downloads stand."""
@@ -244,45 +227,13 @@ class LibraryRoutes:
         return self._all_downloads().listing().to_dict()
 
     def _all_downloads(self) -> "Downloads":
-        from mlx_spec.models.library.downloads import Downloads
+        from mlx_spec.models.library.fetching.downloads import Downloads
 
         with self._lock:
             if self._downloads is None:
                 self._downloads = Downloads(data_folder() / "downloads")
                 self._downloads.restore()
             return self._downloads
-
-
-async def changes_of(downloads: "Downloads", ended: anyio.Event) -> AsyncIterator[str]:
-    """The list, now and after every change, until it is `ended`. It goes by the change itself, not by how the list
-    looked before: what was forgotten, added and done again since then looks the same."""
-    loop, woken = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        if not woken.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-                loop.call_soon_threadsafe(woken.set)
-
-    with downloads.changes.listening(wake):
-        while not ended.is_set():
-            woken.clear()  # before the list is read: what changes after that wakes again
-            now = await run_in_threadpool(downloads.listing)
-            yield json.dumps(now.to_dict())
-            await _any_of(ended, within_s=_GAP_S)
-            await _any_of(ended, woken, within_s=_CLOCK_S if now.has_clocks else math.inf)
-
-
-async def _any_of(*events: anyio.Event | asyncio.Event, within_s: float) -> None:
-    """Wait until one of the events is set, or so long."""
-    with anyio.move_on_after(within_s):
-        async with anyio.create_task_group() as waiting:
-
-            async def wait(event: anyio.Event | asyncio.Event) -> None:
-                await event.wait()
-                waiting.cancel_scope.cancel()
-
-            for event in events:
-                waiting.start_soon(wait, event)
 
 
 def _access() -> "HubAccess":

@@ -1,18 +1,11 @@
-"""`POST /v1/tokenize`: how many tokens a text or a conversation takes, and the prompt that the model would read."""
+"""`POST /v1/tokenize`: what is to be counted."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mlx_spec.errors import LookaheadError
-from mlx_spec.server.engine.thread import Pair
 from mlx_spec.server.requests.messages import ChatMessage, whole_text
 from mlx_spec.server.requests.validation import RequestError, validated
-
-# One at a time: counting is for a person who types, and must leave the processor to the answers.
-_COUNTER: Final = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
 
 
 class TokenizeRequest(BaseModel):
@@ -32,28 +25,3 @@ def parse_tokenize(body: object) -> TokenizeRequest:
     if (request.messages is None) == (request.text is None):
         raise RequestError("Give either messages or text.", "messages")
     return request
-
-
-async def tokenize(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
-    """`num_tokens`, `context_length` in tokens, and `prompt`, where asked for: the tokens as text, special ones too;
-    `note` where the conversation cannot be written as it was asked for.
-
-    Counts on a worker thread: a tokenizer holds no array. Raises RequestError.
-    """
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_COUNTER, _count, pair, request)
-    except LookaheadError as error:
-        raise RequestError(str(error), "messages" if request.messages is not None else "text") from None
-
-
-def _count(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
-    note = None
-    if request.messages is None:
-        token_ids = pair.encode(request.text or "")
-    else:
-        messages = [message.as_turn() for message in request.messages]
-        token_ids, note = pair.encode_chat(messages), pair.chat_note(messages)
-    counts: dict[str, Any] = {"num_tokens": len(token_ids), "context_length": pair.context_length}
-    if note is not None:
-        counts["note"] = note
-    return counts | {"prompt": pair.decode(token_ids)} if request.prompt else counts

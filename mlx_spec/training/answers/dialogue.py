@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_spec.training.recipe import Limits
+
 Phase = Literal["asking", "answering", "finished"]
 
 
@@ -21,15 +23,6 @@ class Template:
     reply: tuple[int, ...]
     again: tuple[int, ...]
     stop_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Longest question, answer and whole dialogue, in tokens."""
-
-    question: int
-    answer: int
-    total: int
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Let the target write the corpus: many dialogues side by side, each refilled as soon as it ends.
 
-Knows the loop only. What runs the target is a `Stepper`, in MLX (`mlx_stepper`) or in PyTorch (`torch_stepper`).
+Knows the loop only. What runs the target is a `Stepper`, in MLX (`on_mlx.stepper`) or in PyTorch (`on_torch.stepper`).
 """
 
 import random
@@ -49,8 +49,8 @@ def sample_dialogues(stepper: Stepper, source: Iterator[Dialogue], rows: int) ->
     while True:
         ids = np.asarray([dialogue.ids[at] for dialogue, at in zip(live, positions, strict=True)], np.int64)
         ahead = [at + 1 == len(dialogue.ids) for dialogue, at in zip(live, positions, strict=True)]
-        heat = [d.step_temperature if last else 0.0 for d, last in zip(live, ahead, strict=True)]
-        sampled, hidden = stepper.step(ids, positions, np.asarray(heat, np.float32))
+        temperatures = [d.step_temperature if last else 0.0 for d, last in zip(live, ahead, strict=True)]
+        sampled, hidden = stepper.step(ids, positions, np.asarray(temperatures, np.float32))
         positions += 1
         for row, dialogue in enumerate(live):
             if ahead[row]:

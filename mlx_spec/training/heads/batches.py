@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 from mlx_spec.errors import TrainingError
 from mlx_spec.training.answers.corpus import Sample
 from mlx_spec.training.answers.features import FeatureStore
-from mlx_spec.training.batches import to_batch
-
-POOL = 512
-"""Dialogues that are dealt into batches of similar length together."""
+from mlx_spec.training.batches import POOL, group_by_length, to_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,7 @@ class EagleBatch:
     """A `Batch` and the target's states of the tapped layers, `[rows, length, taps * hidden]` as bfloat16 bits."""
 
     ids: NDArray[np.int32]
-    spots: NDArray[np.int64]
+    positions: NDArray[np.int64]
     hidden: NDArray[np.uint16]
     features: NDArray[np.uint16]
 
@@ -42,7 +39,7 @@ def eagle_batches(
         pool = rng.permutation(pool)
         pool = pool[np.argsort(uses[pool], kind="stable")][:POOL]
         uses[pool] += 1
-        groups = _groups(pool, lengths, tokens)
+        groups = group_by_length(pool.tolist(), tokens, lambda index: int(lengths[index]))
         for index in rng.permutation(len(groups)):
             yield read_batch(samples, store, groups[index])
 
@@ -50,14 +47,4 @@ def eagle_batches(
 def read_batch(samples: Sequence[Sample], store: FeatureStore, indices: Sequence[int]) -> EagleBatch:
     """Some dialogues as one batch."""
     batch = to_batch([samples[index] for index in indices])
-    return EagleBatch(batch.ids, batch.spots, batch.hidden, store.read(indices, batch.ids))
-
-
-def _groups(indices: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> list[list[int]]:
-    """Dialogues of similar length together, about `tokens` padded tokens a group."""
-    groups: list[list[int]] = [[]]
-    for index in sorted(indices.tolist(), key=lambda i: int(lengths[i])):
-        if groups[-1] and (len(groups[-1]) + 1) * lengths[index] > tokens:
-            groups.append([])
-        groups[-1].append(index)
-    return groups
+    return EagleBatch(batch.ids, batch.positions, batch.hidden, store.read(indices, batch.ids))

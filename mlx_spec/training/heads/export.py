@@ -1,4 +1,4 @@
-"""Write a trained EAGLE-3 head as a folder in the published format, with quantised weights."""
+"""Write trained heads as folders in their published formats; an EAGLE-3 head with quantised weights."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlx_spec.errors import StorageError
 from mlx_spec.models.heads.eagle import Eagle3Head
-from mlx_spec.training.export import small
+from mlx_spec.training.export import folder_bytes, small
 from mlx_spec.training.rounding import Rounding
 
 SIZES = (
@@ -62,10 +62,16 @@ def export_eagle(
     weights = {name: small(name, value) for name, value in tree_flatten(head.parameters())}
     weights["d2t"] = mx.array((token_ids - np.arange(len(token_ids))).astype(np.int32))
     weights["t2d"] = mx.array(known)
+    return write_head(out, "model.safetensors", weights, json.dumps(described, indent=2, sort_keys=True), "The head")
+
+
+def write_head(out: Path, file_name: str, weights: dict[str, mx.array], config: str, what: str) -> int:
+    """Write a folder with the weights under this name and the text of its `config.json`; give the folder's size in
+    bytes. Raises StorageError, which says that `what` cannot be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        mx.save_safetensors(str(out / "model.safetensors"), weights, metadata={"format": "mlx"})
-        (out / "config.json").write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+        mx.save_safetensors(str(out / file_name), weights, metadata={"format": "mlx"})
+        (out / "config.json").write_text(config + "\n")
     except (OSError, RuntimeError) as error:
-        raise StorageError(f"The head cannot be written to {out}: {error}.") from error
-    return sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+        raise StorageError(f"{what} cannot be written to {out}: {error}.") from error
+    return folder_bytes(out)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_spec.errors import ModelNotFoundError, TrainingError
-from mlx_spec.models.heads.checkpoint import head_kind
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.heads.checkpoint import read_checkpoint
 from mlx_spec.models.heads.eagle import Eagle3Head
-from mlx_spec.models.heads.loading import load_head
+from mlx_spec.models.heads.loading import head_for
 from mlx_spec.training.heads.initial import initial_eagle
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.start import fitting
@@ -31,12 +32,12 @@ def read_start(folder: Path, target: Target) -> EagleStart:
     """Read the head in `folder`, dequantised where needed.
 
     Raises ModelNotFoundError, TrainingError where it is another kind or shape of head than training makes, and what
-    `load_head` raises.
+    `head_for` raises.
     """
-    kind = head_kind(folder)
-    if kind is None:
+    place = ModelFolder.at(folder)
+    if place.head_kind is None:
         raise ModelNotFoundError(f"There is no head in {folder}: give the folder of an EAGLE-3 head.")
-    head = load_head(folder, kind, target.model, target.folder.name)
+    head = head_for(target.model, target.folder.name, read_checkpoint(place, place.head_kind))
     if not isinstance(head, Eagle3Head) or head.midlayer.norm_before_residual or "embed_tokens" in head:
         raise TrainingError(
             f"The head in {folder} cannot be trained on: training makes EAGLE-3 heads of the paper's form."

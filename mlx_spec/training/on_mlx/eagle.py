@@ -81,15 +81,15 @@ def chain_loss(
     `rows` `[draft vocab, hidden]` are the target's vocabulary matrix for the draft's tokens, `known` `[vocab]` is 1 for
     these: an answer's token outside teaches nothing.
     """
-    ids, spots = mx.array(batch.ids), mx.array(batch.spots)
+    ids, positions = mx.array(batch.ids), mx.array(batch.positions)
     features = mx.array(batch.features).view(mx.bfloat16).astype(embedding.dtype)
     states = rollout(head, embedding, ids, features, steps)
-    tested = mx.stack([step[spots - number - 1] for number, step in enumerate(states)])
+    tested = mx.stack([step[positions - number - 1] for number, step in enumerate(states)])
     target = mx.array(batch.hidden).view(mx.bfloat16).astype(embedding.dtype)
-    kept = known[ids.reshape(-1)[spots + 1]]
+    kept = known[ids.reshape(-1)[positions + 1]]
     weights = mx.array([decay**step for step in range(steps)])
     loss, overlap = mx.array(0.0), mx.array(0.0)
-    for start in range(0, len(batch.spots), CHUNK):
+    for start in range(0, len(batch.positions), CHUNK):
         part = slice(start, start + CHUNK)
         chunk = mx.checkpoint(partial(_chunk_loss, variation=variation))
         added, common = chunk(tested[:, part], head.lm_head.weight, target[part], rows, kept[part], weights)

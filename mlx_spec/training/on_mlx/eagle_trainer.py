@@ -18,12 +18,12 @@ from mlx_spec.models.heads.eagle import Eagle3Head
 from mlx_spec.models.heads.ends import target_ends
 from mlx_spec.models.heads.layer import LayerShape
 from mlx_spec.models.taps import Taps
-from mlx_spec.training.answers.chains import LogitsAt
 from mlx_spec.training.heads.batches import EagleBatch
+from mlx_spec.training.heads.chains import LogitsAt
 from mlx_spec.training.heads.recipe import EagleRecipe
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.on_mlx.eagle import chain_loss, rollout
-from mlx_spec.training.progress import Progress
+from mlx_spec.training.progress import Progress, TrainingClock
 from mlx_spec.training.rounding import Rounding, rounded_weights
 
 
@@ -48,11 +48,11 @@ def head_of(config: dict[str, Any], target: nn.Module, taps: tuple[int, ...], dr
 def head_logits(
     head: Eagle3Head, embedding: mx.array, steps: int, ids: NDArray[np.int32], features: NDArray[np.uint16]
 ) -> list[LogitsAt]:
-    """The head as `measure_reach` runs it."""
+    """The head as `measure_chains` runs it."""
     read = mx.array(features).view(mx.bfloat16).astype(embedding.dtype)
 
     def at(state: mx.array) -> LogitsAt:
-        return lambda spots: np.array(head.lm_head(state[mx.array(spots)]).astype(mx.float32))
+        return lambda positions: np.array(head.lm_head(state[mx.array(positions)]).astype(mx.float32))
 
     return [at(state) for state in rollout(head, embedding, mx.array(ids), read, steps)]
 
@@ -87,7 +87,7 @@ class MlxEagleTrainer:
         self._optimizer = optim.MultiOptimizer(
             list(self._parts), [lambda name, weight: weight.ndim == 2 and name != "lm_head.weight"]
         )
-        self._spent, self._step, self._tokens = 0.0, 0, 0
+        self._elapsed = TrainingClock(recipe.minutes)
 
     def train(
         self,
@@ -96,32 +96,30 @@ class MlxEagleTrainer:
         clock: Callable[[], float] = time.monotonic,
     ) -> Weights:
         """Train until the recipe's minutes are over, earlier runs of this trainer included; returns the weights."""
-        recipe, head, start = self._recipe, self._head, clock() - self._spent
-        while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
-            self._spent = progress * 60 * self._recipe.minutes
+        recipe, head = self._recipe, self._head
+        for share in self._elapsed.shares(clock):
             batch = next(batches)
             loss = nn.value_and_grad(
                 head,
                 partial(
                     chain_loss,
-                    steps=recipe.steps_at(progress),
+                    steps=recipe.steps_at(share),
                     decay=recipe.step_decay,
-                    variation=recipe.variation_at(progress),
+                    variation=recipe.variation_at(share),
                 ),
             )
-            with rounded_weights(head, self._rounding if recipe.rounds_at(progress) else None):
+            with rounded_weights(head, self._rounding if recipe.rounds_at(share) else None):
                 (_, overlap), grads = loss(head, self._embedding, self._rows, self._known, batch)
             grads, _ = optim.clip_grad_norm(grads, 1.0)
             for part, rate in zip(self._parts, (recipe.matrix_rate, recipe.other_rate), strict=True):
-                part.learning_rate = rate * recipe.rate_at(progress)
+                part.learning_rate = rate * recipe.rate_at(share)
             self._optimizer.update(head, grads)
             mx.eval(head.parameters(), self._optimizer.state, overlap)
-            self._tokens, self._step = self._tokens + len(batch.spots), self._step + 1
-            report(Progress(progress, self._step, self._tokens, float(overlap.item()), self.weights))
+            report(self._elapsed.stepped(share, len(batch.positions), float(overlap.item()), self.weights))
         return self.weights()
 
     def logits_of(self, ids: NDArray[np.int32], features: NDArray[np.uint16]) -> list[LogitsAt]:
-        """The head as `measure_reach` runs it."""
+        """The head as `measure_chains` runs it."""
         return head_logits(self._head, self._embedding, self._recipe.steps, ids, features)
 
     def weights(self) -> Weights:
@@ -134,7 +132,7 @@ class MlxEagleTrainer:
     def save(self, path: Path) -> None:
         """Keep everything that going on needs."""
         state = {"head": self._head.parameters(), "optimizer": self._optimizer.state}
-        counts = {"counts": json.dumps([self._spent, self._step, self._tokens])}
+        counts = {"counts": json.dumps(self._elapsed.counts)}
         partial_file = path.with_name(f"{path.name}.part.safetensors")
         mx.save_safetensors(str(partial_file), dict(tree_flatten(state)), metadata=counts)
         partial_file.replace(path)
@@ -147,12 +145,12 @@ class MlxEagleTrainer:
         self._head.update(state["head"])
         self._optimizer.init(self._head.trainable_parameters())
         self._optimizer.state = state["optimizer"]
-        self._spent, self._step, self._tokens = json.loads(counts["counts"])
+        self._elapsed.counts = json.loads(counts["counts"])
 
     @property
     def spent_share(self) -> float:
         """The share of the recipe's time that is over."""
-        return self._spent / (60 * self._recipe.minutes)
+        return self._elapsed.spent_share
 
 
 class _Scaled(nn.Linear):  # type: ignore[misc]  # mypy sees MLX's classes as Any

@@ -49,9 +49,8 @@ class MlxStepper:
         hidden = self._model.model(mx.array(ids)[:, None], cache=self._cache)[:, 0]
         logits = self._model.model.embed_tokens.as_linear(hidden).astype(mx.float32)
         self._key, key = mx.random.split(self._key)
-        heat = mx.array(temperatures)[:, None]
         # Gumbel's trick, scaled the other way round so that temperature 0 needs no case of its own.
-        chosen = mx.argmax(logits + heat * mx.random.gumbel(logits.shape, key=key), axis=-1)
+        chosen = mx.argmax(logits + mx.array(temperatures)[:, None] * mx.random.gumbel(logits.shape, key=key), axis=-1)
         bits = hidden.astype(mx.bfloat16).view(mx.uint16)
         mx.eval(chosen, bits, self._key)
         return np.array(chosen).astype(np.int64), np.array(bits)

@@ -13,12 +13,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 from numpy.typing import NDArray
 
-from mlx_spec.training.answers.scored import Scored, Vocabulary
 from mlx_spec.training.batches import Batch
 from mlx_spec.training.initial import EMBEDDING, Weights
-from mlx_spec.training.progress import Progress
+from mlx_spec.training.progress import Progress, TrainingClock
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounded_weights, rounding
+from mlx_spec.training.sampled_vocabulary import SampledVocabulary, VocabularySampler
 
 CHUNK = 256
 """Answer tokens whose logits exist at one time."""
@@ -56,13 +56,13 @@ def chunk_loss(
 
 
 def batch_loss(
-    model: llama.Model, teacher: mx.array, batch: Batch, scored: Scored, variation: float
+    model: llama.Model, teacher: mx.array, batch: Batch, sampled: SampledVocabulary, variation: float
 ) -> tuple[mx.array, mx.array]:
     """The loss of a batch, and its Σ min(p, q)."""
     out = model.model(mx.array(batch.ids))
-    states = out.reshape(-1, out.shape[-1])[mx.array(batch.spots)]
+    states = out.reshape(-1, out.shape[-1])[mx.array(batch.positions)]
     hidden = mx.array(batch.hidden).view(mx.bfloat16).astype(teacher.dtype)
-    ids, offsets = mx.array(scored.ids), mx.array(scored.offsets)
+    ids, offsets = mx.array(sampled.ids), mx.array(sampled.offsets)
     return distillation_loss(states, model.model.embed_tokens.weight[ids], hidden, teacher[ids], offsets, variation)
 
 
@@ -78,7 +78,7 @@ def train_mlx(
     recipe: Recipe,
     model: llama.Model,
     teacher_embedding: NDArray[np.float32],
-    vocabulary: Vocabulary,
+    vocabulary: VocabularySampler,
     batches: Iterator[Batch],
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
@@ -90,19 +90,18 @@ def train_mlx(
     matrices, others = optimizer.optimizers
     as_exported = rounding(vars(model.args), recipe.layer_bits, recipe.embedding_bits)
     loss_and_grad = nn.value_and_grad(model, batch_loss)
-    start, tokens, step = clock(), 0, 0
-    while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
+    elapsed = TrainingClock(recipe.minutes)
+    for share in elapsed.shares(clock):
         batch = next(batches)
-        matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(progress)
-        others.learning_rate = recipe.other_rate * recipe.rate_at(progress)
-        scored = vocabulary.scored(batch.said)
-        with rounded_weights(model, as_exported if recipe.rounds_at(progress) else None):
-            (_, overlap), grads = loss_and_grad(model, teacher, batch, scored, recipe.variation_at(progress))
+        matrices.learning_rate = recipe.matrix_rate * recipe.rate_at(share)
+        others.learning_rate = recipe.other_rate * recipe.rate_at(share)
+        sampled = vocabulary.sample(batch.answer_ids)
+        with rounded_weights(model, as_exported if recipe.rounds_at(share) else None):
+            (_, overlap), grads = loss_and_grad(model, teacher, batch, sampled, recipe.variation_at(share))
         grads, _ = optim.clip_grad_norm(grads, 1.0)
         optimizer.update(model, grads)
         mx.eval(model.parameters(), optimizer.state, overlap)
-        tokens, step = tokens + len(batch.spots), step + 1
-        report(Progress(progress, step, tokens, float(overlap.item()), lambda: state(model)))
+        report(elapsed.stepped(share, len(batch.positions), float(overlap.item()), lambda: state(model)))
     return state(model)
 
 

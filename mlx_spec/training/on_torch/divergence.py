@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlx_spec.training.answers.scored import Scored
+from mlx_spec.training.sampled_vocabulary import SampledVocabulary
 
 CHUNK = 1024
 """Answer tokens whose logits exist at one time: fewer, and unpacking the embeddings for each product costs more."""
@@ -40,11 +40,17 @@ class Divergence(torch.autograd.Function):  # type: ignore[misc]  # torch is opt
 
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, embedding: Tensor, states: Tensor, teacher: Teacher, scored: Scored, variation: float
+        ctx: Any,
+        h: Tensor,
+        embedding: Tensor,
+        states: Tensor,
+        teacher: Teacher,
+        sampled: SampledVocabulary,
+        variation: float,
     ) -> Tensor:
         grad_h, rows = torch.empty_like(h), embedding.to(h.dtype)
-        teaching = teacher.embedding[torch.from_numpy(scored.ids)]
-        offsets = torch.from_numpy(scored.offsets).to(h.dtype)
+        teaching = teacher.embedding[torch.from_numpy(sampled.ids)]
+        offsets = torch.from_numpy(sampled.offsets).to(h.dtype)
         overlaps, grad_embedding = [], torch.zeros_like(embedding)
         for start in range(0, len(h), CHUNK):
             part = slice(start, start + CHUNK)

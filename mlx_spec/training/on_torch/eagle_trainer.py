@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mlx_spec.training.answers.chains import LogitsAt
 from mlx_spec.training.heads.batches import EagleBatch
+from mlx_spec.training.heads.chains import LogitsAt
 from mlx_spec.training.heads.recipe import EagleRecipe
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.on_torch.eagle import ChainLoss, TorchEagle, rollout
 from mlx_spec.training.on_torch.llama import TorchLlama, torch_llama
 from mlx_spec.training.on_torch.rounding import rounded_weights
-from mlx_spec.training.progress import Progress
+from mlx_spec.training.progress import Progress, TrainingClock
 from mlx_spec.training.rounding import Rounding
 
 
@@ -91,7 +91,7 @@ class TorchEagleTrainer:
             torch.optim.Muon(matrices, momentum=0.95, weight_decay=0.0),
             torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True),
         )
-        self._spent, self._step, self._tokens = 0.0, 0, 0
+        self._elapsed = TrainingClock(recipe.minutes)
 
     def train(
         self,
@@ -100,29 +100,26 @@ class TorchEagleTrainer:
         clock: Callable[[], float] = time.monotonic,
     ) -> Weights:
         """Train until the recipe's minutes are over, earlier runs of this trainer included; returns the weights."""
-        start = clock() - self._spent
-        while (progress := (clock() - start) / (60 * self._recipe.minutes)) < 1.0:
-            self._spent = progress * 60 * self._recipe.minutes
+        for share in self._elapsed.shares(clock):
             batch = next(batches)
-            with rounded_weights(self.head, self._rounding if self._recipe.rounds_at(progress) else None):
-                overlap = self._gradients(batch, self._recipe.steps_at(progress), self._recipe.variation_at(progress))
+            with rounded_weights(self.head, self._rounding if self._recipe.rounds_at(share) else None):
+                overlap = self._gradients(batch, self._recipe.steps_at(share), self._recipe.variation_at(share))
             torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
             rates = (self._recipe.matrix_rate, self._recipe.other_rate)
             for optimizer, rate in zip(self._optimizers, rates, strict=True):
-                optimizer.param_groups[0]["lr"] = rate * self._recipe.rate_at(progress)
+                optimizer.param_groups[0]["lr"] = rate * self._recipe.rate_at(share)
                 optimizer.step()
             self.head.zero_grad(set_to_none=True)
-            self._tokens, self._step = self._tokens + len(batch.spots), self._step + 1
-            report(Progress(progress, self._step, self._tokens, overlap, self.weights))
+            report(self._elapsed.stepped(share, len(batch.positions), overlap, self.weights))
         return self.weights()
 
     def _gradients(self, batch: EagleBatch, steps: int, variation: float) -> float:
         """Add a batch's gradients; give Σ min(p, q) of the first step."""
-        spots, ids = torch.from_numpy(batch.spots), torch.from_numpy(batch.ids).long()
+        positions, ids = torch.from_numpy(batch.positions), torch.from_numpy(batch.ids).long()
         with torch.autocast("cpu", torch.bfloat16):
             states = rollout(self.head, self._embedding, ids, self._read(batch.features), steps)
-        tested = torch.stack([step[spots - number - 1] for number, step in enumerate(states)])
-        kept = self._in_draft[ids.flatten()[spots + 1]]
+        tested = torch.stack([step[positions - number - 1] for number, step in enumerate(states)])
+        kept = self._in_draft[ids.flatten()[positions + 1]]
         hidden = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
         overlap = ChainLoss.apply(
             tested, self.head.lm_head.weight, hidden, self._rows, kept, self._recipe.step_decay, variation
@@ -135,7 +132,7 @@ class TorchEagleTrainer:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def logits_of(self, ids: NDArray[np.int32], features: NDArray[np.uint16]) -> list[LogitsAt]:
-        """The head as `measure_reach` runs it."""
+        """The head as `measure_chains` runs it."""
         with torch.autocast("cpu", torch.bfloat16):
             states = rollout(
                 self.head, self._embedding, torch.from_numpy(ids).long(), self._read(features), self._recipe.steps
@@ -143,7 +140,7 @@ class TorchEagleTrainer:
         matrix = self.head.lm_head.weight.detach().numpy()
 
         def at(state: Tensor) -> LogitsAt:
-            return lambda spots: state.float().numpy()[spots] @ matrix.T
+            return lambda positions: state.float().numpy()[positions] @ matrix.T
 
         return [at(state) for state in states]
 
@@ -158,7 +155,7 @@ class TorchEagleTrainer:
         state = {
             "head": self.head.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-            "counts": (self._spent, self._step, self._tokens),
+            "counts": self._elapsed.counts,
         }
         partial = path.with_suffix(".part")
         torch.save(state, partial)
@@ -170,9 +167,9 @@ class TorchEagleTrainer:
         self.head.load_state_dict(state["head"])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
-        self._spent, self._step, self._tokens = state["counts"]
+        self._elapsed.counts = state["counts"]
 
     @property
     def spent_share(self) -> float:
         """The share of the recipe's time that is over."""
-        return self._spent / (60 * self._recipe.minutes)
+        return self._elapsed.spent_share

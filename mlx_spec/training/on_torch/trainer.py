@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlx_spec.training.answers.scored import Scored, Vocabulary
 from mlx_spec.training.batches import Batch
 from mlx_spec.training.initial import Weights
 from mlx_spec.training.on_torch.divergence import Divergence, Teacher
 from mlx_spec.training.on_torch.llama import TorchLlama, torch_llama
 from mlx_spec.training.on_torch.rounding import rounded_weights
-from mlx_spec.training.progress import Progress
+from mlx_spec.training.progress import Progress, TrainingClock
 from mlx_spec.training.recipe import Recipe
 from mlx_spec.training.rounding import rounding
+from mlx_spec.training.sampled_vocabulary import SampledVocabulary, VocabularySampler
 
 
 def causal(rows: int, length: int) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
@@ -42,7 +42,7 @@ def train_torch(
     config: dict[str, Any],
     weights: Weights,
     teacher_embedding: NDArray[np.float32],
-    vocabulary: Vocabulary,
+    vocabulary: VocabularySampler,
     batches: Iterator[Batch],
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
@@ -53,18 +53,17 @@ def train_torch(
     teacher = Teacher(torch.from_numpy(teacher_embedding).bfloat16())
     optimizers = make_optimizers(recipe, model)
     as_exported = rounding(config, recipe.layer_bits, recipe.embedding_bits)
-    start, tokens, step = clock(), 0, 0
-    while (progress := (clock() - start) / (60 * recipe.minutes)) < 1.0:
+    elapsed = TrainingClock(recipe.minutes)
+    for share in elapsed.shares(clock):
         batch = next(batches)
-        with rounded_weights(model, as_exported if recipe.rounds_at(progress) else None):
-            overlap = torch_step(model, teacher, batch, vocabulary.scored(batch.said), recipe.variation_at(progress))
+        with rounded_weights(model, as_exported if recipe.rounds_at(share) else None):
+            overlap = torch_step(model, teacher, batch, vocabulary.sample(batch.answer_ids), recipe.variation_at(share))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * recipe.rate_at(progress)
+            optimizer.param_groups[0]["lr"] = rate * recipe.rate_at(share)
             optimizer.step()
         model.zero_grad(set_to_none=True)
-        tokens, step = tokens + len(batch.spots), step + 1
-        report(Progress(progress, step, tokens, overlap, lambda: state(model)))
+        report(elapsed.stepped(share, len(batch.positions), overlap, lambda: state(model)))
     return state(model)
 
 
@@ -78,15 +77,18 @@ def make_optimizers(recipe: Recipe, model: TorchLlama) -> tuple[torch.optim.Opti
     )
 
 
-def torch_step(model: TorchLlama, teacher: Teacher, batch: Batch, scored: Scored, variation: float) -> float:
+def torch_step(
+    model: TorchLlama, teacher: Teacher, batch: Batch, sampled: SampledVocabulary, variation: float
+) -> float:
     """Add a batch's gradients; give its Σ min(p, q)."""
     rows, length = batch.ids.shape
     ids = torch.from_numpy(batch.ids).long().flatten()
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model(ids, torch.arange(length).repeat(rows), causal(rows, length))
     states = torch.from_numpy(batch.hidden.view(np.int16)).view(torch.bfloat16)
-    embedding = model.embeddings[torch.from_numpy(scored.ids)]
-    overlap = Divergence.apply(hidden[torch.from_numpy(batch.spots)], embedding, states, teacher, scored, variation)
+    embedding = model.embeddings[torch.from_numpy(sampled.ids)]
+    tested = hidden[torch.from_numpy(batch.positions)]
+    overlap = Divergence.apply(tested, embedding, states, teacher, sampled, variation)
     overlap.backward()
     return float(overlap.detach())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.conversation import Settings
+from app.engine.request import Settings
 from app.store import Store, StoreError
 from app.store.migrations import MIGRATIONS, migrate
 from app.store.tree import conversation_of
@@ -163,7 +163,7 @@ def test_a_step_that_fails_leaves_the_version_before(path: Path, monkeypatch: py
 KILLED = """
 import os, sys
 from pathlib import Path
-from app.conversation import Settings
+from app.engine.request import Settings
 from app.store import Store
 store = Store(Path(sys.argv[1]))
 chat = store.chats.create("a", Settings())

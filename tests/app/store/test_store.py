@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.conversation import Attachment, Settings
-from app.protocol import Finished, parse_round
+from app.engine.protocol import Finished, parse_round
+from app.engine.request import Settings
 from app.store import Chat, Store
+from app.store.conversation import Attachment
 from app.store.messages import pack
-from app.store.search import CLOSE, OPEN
+from app.store.search import MATCH_END, MATCH_START
 from app.store.tree import conversation_of
 
 WIRE = json.dumps({"round": 0, "lookahead": 2, "drafted": [], "emitted": [], "new": "told by a newer engine"})
@@ -178,10 +179,10 @@ class TestSearch:
 
     def test_the_place_is_told(self, store: Store, chats: dict[str, Chat]) -> None:
         (hit,) = store.search.find("sonata")
-        assert hit.snippet == f"Moonlight {OPEN}sonata{CLOSE}"
+        assert hit.snippet == f"Moonlight {MATCH_START}sonata{MATCH_END}"
         assert hit.message_id == store.messages.of(chats["moon"].id)[0].id
         (hit,) = store.search.find("蓝色")
-        assert hit.snippet == f"天空为什么是{OPEN}蓝色{CLOSE}的"
+        assert hit.snippet == f"天空为什么是{MATCH_START}蓝色{MATCH_END}的"
 
     def test_a_text_that_grew_is_found_and_its_former_words_are_not(self, store: Store) -> None:
         chat = store.chats.create("a", Settings())

@@ -1,6 +1,7 @@
 """Compiled passes compute what ordinary ones do, for every model that keeps plain keys and values."""
 
 import gc
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, Spec
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.compiled import CompiledPasses, compiled_passes
 from mlx_spec.decoding.cache.stand_ins import StandIns
-from mlx_spec.lookahead.cost_controller import CostLookahead, tree_shapes
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.plan import Observation
+from mlx_spec.lookahead.shapes import tree_shapes
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -141,6 +143,73 @@ def test_a_model_that_cannot_be_compiled_is_run_as_it_is(kind: type[_Watched]) -
     passes = compiled_passes(odd.target, make_prompt_cache(odd.target))
     assert passes is not None
     assert passes.falls_back()
+
+
+class _Trips(_Watched):
+    """Fails over a stand-in for its cache, as a model may that was written for mlx-lm's own only."""
+
+    error: type[Exception] = IndexError
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        if type(cache[0]) is not KVCache:
+            raise self.error("of its own code")
+        return self.inner(inputs, cache=cache)
+
+
+@pytest.mark.parametrize("error", [AttributeError, IndexError, KeyError, NotImplementedError, AssertionError])
+def test_whatever_a_models_code_raises_over_a_stand_in_is_kept_for_the_log(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _Trips(tiny_llama(0), lambda _: None)
+    model.error = error
+    cached = CachedModel(model, "odd", speculative=True)
+    cached.prefill([1, 2, 3])
+    with caplog.at_level("INFO"):
+        logits = cached.score(mx.array([4]))
+    assert mx.allclose(logits, model.inner(mx.array([[1, 2, 3, 4]]))[0, -1:], rtol=1e-3, atol=1e-3).item()
+    (told,) = [record for record in caplog.records if record.exc_info and record.exc_info[0] is error]
+    assert told.getMessage() == "Passes of _Trips are built in the ordinary way: their graph cannot be traced."
+
+
+def test_a_fault_of_the_ordinary_pass_is_raised() -> None:
+    def fails(inputs: mx.array) -> None:
+        if inputs.shape[1] == 1:
+            raise ZeroDivisionError
+
+    cached = CachedModel(_Watched(tiny_llama(0), fails), "broken", speculative=True)
+    cached.prefill([1, 2, 3])
+    with pytest.raises(ZeroDivisionError):
+        cached.score(mx.array([4]))
+
+
+class _Fuses(_Watched):
+    """Ends in operations that nobody else has in this order, so that no kernel of them has been made yet."""
+
+    def __call__(self, inputs: mx.array, cache: list | None = None) -> mx.array:
+        logits = self.inner(inputs, cache=cache)
+        return mx.arctan(mx.sinh(mx.tanh(logits) * 0.37) - mx.cos(logits)) * mx.arctan(logits)
+
+
+@pytest.mark.skipif(ON_GPU or not shutil.which("g++"), reason="breaks the compiler that MLX uses on a CPU")
+def test_a_machine_whose_compiler_fails_builds_passes_in_the_ordinary_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _Fuses(tiny_llama(0), lambda _: None)
+    expected = model(mx.array([[1, 2, 3, 4]]))[0, -1:]
+    cached = CachedModel(model, "fused", speculative=True)
+    cached.prefill([1, 2, 3])
+    mx.eval(expected)
+    (tmp_path / "g++").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "g++").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with caplog.at_level("INFO"):
+        logits = cached.score(mx.array([4]))
+    assert mx.allclose(logits, expected, rtol=1e-3, atol=1e-3).item()
+    passes = compiled_passes(model, make_prompt_cache(model))
+    assert passes is not None
+    assert passes.falls_back()
+    assert caplog.messages == ["Passes of _Fuses are built in the ordinary way: they cannot be computed."]
+    assert caplog.records[0].exc_info is not None
 
 
 def test_wide_passes_are_not_compiled() -> None:

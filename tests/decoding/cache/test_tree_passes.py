@@ -78,6 +78,39 @@ class _Caches(nn.Module):
         return self.inner(inputs, cache)
 
 
+class _Stumbles(_Caches):
+    """Fails over a stand-in for its cache, or always."""
+
+    error: type[Exception] = KeyError
+    always = False
+
+    def __call__(self, inputs: mx.array, cache: list[object]) -> mx.array:
+        if self.always or type(cache[0]) is not KVCache:
+            raise self.error("of its own code")
+        return self.inner(inputs, cache)
+
+
+@pytest.mark.parametrize("error", [AttributeError, IndexError, KeyError, NotImplementedError, AssertionError])
+def test_whatever_a_models_code_raises_over_a_tree_is_kept_for_the_log(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _Stumbles(tiny_llama(1), KVCache)
+    model.error = error
+    with caplog.at_level("INFO"):
+        assert not trees_agree(model)
+    (told,) = caplog.records
+    assert told.getMessage() == "_Stumbles takes no trees."
+    assert told.exc_info is not None
+    assert told.exc_info[0] is error
+
+
+def test_a_model_that_fails_anyway_says_so_itself() -> None:
+    model = _Stumbles(tiny_llama(1), KVCache)
+    model.always = True
+    with pytest.raises(KeyError, match="of its own code"):
+        trees_agree(model)
+
+
 def _quantised() -> QuantizedKVCache:
     return QuantizedKVCache(group_size=32, bits=8)
 

@@ -14,7 +14,8 @@ import pytest
 from mlx.utils import tree_flatten
 
 from mlx_spec.errors import CorruptModelError, IncompatiblePairError, UnsupportedModelError
-from mlx_spec.models.heads.checkpoint import head_kind, read_checkpoint
+from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.heads.checkpoint import read_checkpoint
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.models.heads.torch_file import load_torch_file
 from tests.decoding.drafters.published import dflash, eagle1, eagle3, medusa, target, write
@@ -31,13 +32,13 @@ TORCH_FILE = Path(__file__).with_name("data") / "head.bin"
 
 @pytest.mark.parametrize("kind", PUBLISHED)
 def test_a_head_is_told_by_its_folder(tmp_path: Path, kind: str) -> None:
-    assert head_kind(PUBLISHED[kind](tmp_path)[0]) == kind
+    assert ModelFolder.at(PUBLISHED[kind](tmp_path)[0]).head_kind == kind
 
 
 def test_a_language_model_is_no_head(tmp_path: Path) -> None:
     write(tmp_path, {"model_type": "llama", "num_hidden_layers": 1}, {"model.norm.weight": np.ones(4, np.float32)})
-    assert head_kind(tmp_path) is None
-    assert head_kind(tmp_path / "nowhere") is None
+    assert ModelFolder.at(tmp_path).head_kind is None
+    assert ModelFolder.at(tmp_path / "nowhere").head_kind is None
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)
@@ -138,5 +139,5 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
 def test_medusa_heads_are_read_from_pytorchs_file(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"medusa_num_heads": 1, "medusa_num_layers": 1}))
     (tmp_path / "medusa_lm_head.pt").write_bytes(TORCH_FILE.read_bytes())
-    checkpoint = read_checkpoint(tmp_path, "medusa")
+    checkpoint = read_checkpoint(ModelFolder.at(tmp_path), "medusa")
     assert list(checkpoint.weights) == ["heads.0.0.linear.weight"]

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_spec.acceptance import tree_rules as tree_acceptance
+from mlx_spec.acceptance import tree_rules
 from mlx_spec.acceptance.tree import TokenTree, full_tree, tree_of
 from mlx_spec.machine.kernels.proposal import Proposal, Verified
 from mlx_spec.machine.kernels.row_softmax import row_normalisers
@@ -40,7 +40,7 @@ class Case:
 
     def by_rule(self) -> list[int]:
         q = self.proposal.rows
-        verdict = tree_acceptance.token_tree(
+        verdict = tree_rules.token_tree(
             log_distribution(self.rows.scores()),
             None if q is None else log_distribution(q.scores()),
             self.proposal.token_ids,

@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_spec.acceptance import chain_rules as acceptance
+from mlx_spec.acceptance import chain_rules
 from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.config import SamplingParams
 from mlx_spec.machine.kernels import verify
@@ -38,7 +38,7 @@ class Case:
         *,
         point: bool = False,
         parents: list[int] | None = None,
-        likeness: float = 1.0,
+        similarity: float = 1.0,
     ) -> None:
         self.seed, self.rule = seed, rule
         self.rows = random_rows(seed, gamma + 1, vocab, params, dtype)
@@ -47,7 +47,7 @@ class Case:
         self.keys = None if params.greedy else [stream_key(seed, depth) for depth in range(max(depths) + 1)]
         noise = np.random.default_rng(seed + 1).normal(size=(gamma, vocab)).astype(np.float32)
         behind = mx.array(parents if parents is not None else list(range(gamma)), dtype=mx.int32)
-        near = mx.take(self.rows.logits.astype(mx.float32), behind, axis=0) + likeness * mx.array(noise)
+        near = mx.take(self.rows.logits.astype(mx.float32), behind, axis=0) + similarity * mx.array(noise)
         proposed = WarpedRows(near.astype(dtype), params)
         drawn_keys = [self.keys[depths[int(i)]] for i in behind.tolist()] if self.keys else None
         if rule != "coupled":
@@ -66,16 +66,16 @@ class Case:
         rule: Any = self.rule
         return verify.chain(self.rows, self.proposal, rule=rule, seed=self.seed, position=5, salt=2)
 
-    def by_rule(self) -> acceptance.Verdict:
+    def by_rule(self) -> chain_rules.Verdict:
         """What `acceptance` says, with probabilities at every position."""
         ids, vocab = self.proposal.token_ids, self.rows.vocab_size
         if self.rule == "coupled":
             noise = None if self.keys is None else mx.stack([keyed_noise(key, vocab) for key in self.keys])
-            return acceptance.coupled(self.rows.scores(), ids, noise)
+            return chain_rules.coupled(self.rows.scores(), ids, noise)
         q = self.proposal.rows
-        log_q = acceptance.point_mass(ids, vocab) if q is None else log_distribution(q.scores())
+        log_q = chain_rules.point_mass(ids, vocab) if q is None else log_distribution(q.scores())
         log_p = log_distribution(self.rows.scores())
-        return acceptance.RULES[self.rule](log_p, log_q, ids, seed=self.seed, position=5, salt=2)  # type: ignore[index]
+        return chain_rules.RULES[self.rule](log_p, log_q, ids, seed=self.seed, position=5, salt=2)  # type: ignore[index]
 
 
 def distinct_siblings(tree: TokenTree, ids: list[int], vocab: int) -> list[int]:
@@ -89,7 +89,7 @@ def distinct_siblings(tree: TokenTree, ids: list[int], vocab: int) -> list[int]:
     return ids
 
 
-def decided(verdict: Verified | acceptance.Verdict) -> list[int]:
+def decided(verdict: Verified | chain_rules.Verdict) -> list[int]:
     count = int(verdict.accepted_count.item())
     return list(verdict.token_ids.tolist()[: count + 1])
 
@@ -115,7 +115,7 @@ def test_random_rounds_token_for_token(emulator: Emulator, rule: str, point: boo
     if rule == "coupled" and point:
         pytest.skip("coupled reads no q")
     accepted = [
-        check(Case(seed, rule, seed % 6, 37, likeness=0.2 * (seed % 9), point=point), emulator) for seed in range(300)
+        check(Case(seed, rule, seed % 6, 37, similarity=0.2 * (seed % 9), point=point), emulator) for seed in range(300)
     ]
     assert set(accepted) >= {0, 1, 2, 3}
 
@@ -144,7 +144,7 @@ def test_trees_walk_to_the_targets_own_tokens(emulator: Emulator) -> None:
     accepted = []
     for seed in range(300):
         parents = TREES[seed % len(TREES)]
-        case = Case(seed, "coupled", len(parents), 37, (WARPS[0], PLAIN)[seed % 2], parents=parents, likeness=2.0)
+        case = Case(seed, "coupled", len(parents), 37, (WARPS[0], PLAIN)[seed % 2], parents=parents, similarity=2.0)
         accepted.append(check(case, emulator))
         count = accepted[-1]
         path = case.run().path.tolist()[: count + 1]
@@ -164,13 +164,13 @@ def test_trees_walk_to_the_targets_own_tokens(emulator: Emulator) -> None:
 )
 @pytest.mark.parametrize("rule", RULES)
 def test_real_vocabularies_and_lengths(emulator: Emulator, rule: str, vocab: int, gamma: int, dtype: mx.Dtype) -> None:
-    check(Case(vocab, rule, gamma, vocab, PLAIN, dtype, likeness=0.5), emulator, atol=2e-4)
+    check(Case(vocab, rule, gamma, vocab, PLAIN, dtype, similarity=0.5), emulator, atol=2e-4)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_edges(emulator: Emulator, rule: str) -> None:
     """p equal q; disjoint support; one token left; a very low temperature; top-k 1."""
-    same = Case(1, rule, 3, 37, likeness=0.0)
+    same = Case(1, rule, 3, 37, similarity=0.0)
     assert check(same, emulator) == 3
     apart = Case(2, rule, 3, 40)
     halves = np.where(np.arange(40) < 20, -np.inf, 0.0).astype(np.float32)

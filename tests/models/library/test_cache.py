@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import snapshot_download
 
 from mlx_spec.errors import ModelNotFoundError, StorageError
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.cache import (
     cached_folder,
@@ -49,7 +50,7 @@ def test_a_model_of_another_tool_is_adopted(hub: LoopbackHub, access: HubAccess)
     snapshot_download(REPO, cache_dir=access.cache_folder, endpoint=hub.endpoint)
     [model] = installed_models(access)
     assert (model.name, model.usable, model.source) == (REPO, True, "hub")
-    assert cached_folder(REPO, access) == Path(model.folder)
+    assert cached_folder(REPO, access) == ModelFolder(Path(model.folder), REPO.partition("/")[2])
     assert verify(REPO, access).wrong == ()
 
 

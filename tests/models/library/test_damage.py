@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from mlx_spec.cli.main import app
 from mlx_spec.errors import DownloadError, ModelError, StorageError
-from mlx_spec.models.folder import check_model_folder
-from mlx_spec.models.hub import hub_folder
+from mlx_spec.models.files.shards import INDEX, missing_shards
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.cache import cached_folder, installed_models, remove, total_bytes, verify
+from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.library.judge import judge
 from mlx_spec.models.library.remote import list_remote
-from mlx_spec.models.shards import INDEX, missing_shards
 from tests.decoding.drafters import published
 from tests.hub.contents import HubModel, folder_model, heavy_model, hub_file
 from tests.hub.fetching import access_to, check_cache, fetch
@@ -153,7 +153,7 @@ def test_an_entry_without_main_is_listed_and_loaded(hub: LoopbackHub, access: Hu
     assert not (access.repo_folder(REPO) / "refs" / "main").exists()
     [model] = installed_models(access)
     hub.models.clear()
-    assert hub_folder(REPO) == Path(model.folder) == access.repo_folder(REPO) / "snapshots" / commit
+    assert hub_folder(REPO).path == Path(model.folder) == access.repo_folder(REPO) / "snapshots" / commit
 
 
 def test_a_head_needs_no_tokenizer_to_be_whole(hub: LoopbackHub, access: HubAccess, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_main_that_names_what_never_came_leaves_what_is_here(hub: LoopbackHub,
     (access.repo_folder(REPO) / "refs" / "main").write_text("0" * 40)
     [model] = installed_models(access)
     assert model.usable
-    assert cached_folder(REPO, access) == Path(model.folder)
+    assert cached_folder(REPO, access) == ModelFolder(Path(model.folder), "model")
 
 
 def test_an_entry_that_is_a_link_to_a_disk_that_is_gone_can_be_removed(access: HubAccess, tmp_path: Path) -> None:
@@ -226,22 +226,22 @@ class TestShards:
         shutil.copytree(folder, copy)
         (copy / "model.safetensors").rename(copy / SHARDS[0])
         with pytest.raises(ModelError, match=f"lacks {SHARDS[1]} and 1 more of its weights"):
-            check_model_folder(copy)
+            ModelFolder.at(copy).check()
         (copy / INDEX).write_text(index_of(SHARDS[0], "model-b.safetensors"))
         with pytest.raises(ModelError, match=r"lacks model-b.safetensors of its weights"):
-            check_model_folder(copy)
+            ModelFolder.at(copy).check()
         (copy / INDEX).write_text(index_of(SHARDS[0]))
-        assert check_model_folder(copy)
+        ModelFolder.at(copy).check()
         (copy / "tokenizer_config.json").unlink(missing_ok=True)
         (copy / "tokenizer_config.json").symlink_to(tmp_path / "nothing")
         with pytest.raises(ModelError, match=r"tokenizer_config.json is a link to a file that is gone"):
-            check_model_folder(copy)
+            ModelFolder.at(copy).check()
 
     def test_an_index_left_over_beside_weights_in_one_file_is_passed_over(self, folder: Path, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)
         (copy / INDEX).write_text(index_of(*SHARDS))
-        assert check_model_folder(copy)
+        ModelFolder.at(copy).check()
         assert missing_shards(["model.safetensors"], index_of(*SHARDS)) == []
 
 

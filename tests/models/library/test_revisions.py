@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from mlx_spec.cli.main import app
 from mlx_spec.errors import DownloadError, ModelNotFoundError
 from mlx_spec.models import named
-from mlx_spec.models.hub import hub_folder, looks_like_hub_id
+from mlx_spec.models.hub_names import looks_like_hub_id, repo_id_of
 from mlx_spec.models.library.access import HubAccess
 from mlx_spec.models.library.cache import cached_folder, installed_models, remove, total_bytes, verify
-from mlx_spec.models.library.downloads import Downloads
+from mlx_spec.models.library.fetching.downloads import Downloads
+from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.library.judge import judge
-from mlx_spec.models.library.names import repo_id_of
 from mlx_spec.models.library.search import not_found_with_hint, search, split_name
 from mlx_spec.models.pairs import recommend
 from tests.hub.contents import HubModel, folder_model, hub_file
@@ -85,8 +85,8 @@ def test_it_is_fetched_listed_loaded_and_deleted_beside_the_main_one(
     assert hub.sent_bytes < extra + 5_000, "what both share is fetched once; the other is config.json, to judge by"
     assert total_bytes(access) == before + extra
     assert {model.name: model.usable for model in installed_models(access)} == {REPO: True, name: True}
-    assert (hub_folder(name) / own).is_file()
-    assert not (hub_folder(REPO) / own).exists()
+    assert (hub_folder(name).path / own).is_file()
+    assert not (hub_folder(REPO).path / own).exists()
     assert verify(name, access).wrong == ()
     assert remove(name, access, dry_run=True) == remove(name, access)
     assert total_bytes(access) == before
@@ -119,13 +119,13 @@ def test_a_commit_is_a_name_too(hub: LoopbackHub, access: HubAccess) -> None:
     commit = hub.models[REPO].branches["dev"].commit
     name = repo_id_of(f"{hub.endpoint}/{REPO}/tree/{commit}")
     assert fetch(name, access).commit == commit
-    assert hub_folder(name).name == commit
+    assert hub_folder(name).path.name == commit
 
 
 def test_a_name_at_any_place_may_say_it(hub: LoopbackHub, access: HubAccess, tmp_path: Path) -> None:
-    folder, short = named.folder_of(f"{hub.endpoint}/{REPO}/tree/dev")
-    assert (folder, short) == (cached_folder(DEV, access), "model@dev")
-    assert named.draft_folder_of(str(tmp_path), DEV) == (folder, short)
+    folder = named.folder_of(f"{hub.endpoint}/{REPO}/tree/dev")
+    assert (folder, folder.name) == (cached_folder(DEV, access), "model@dev")
+    assert named.draft_folder_of(str(tmp_path), DEV) == folder
     downloads = Downloads(tmp_path / "records", access=lambda: access, limits=HASTY)
     assert downloads.add(f"{hub.endpoint}/{REPO}/tree/refs%2Fpr%2F1").repo_id == PULL
     assert downloads.wait(PULL, 20).state == "done"

@@ -1,0 +1,7 @@
+"""The open chat and the list of chats, as plain state and signals. Its widgets are in `views`."""
+
+from app.chat.list import ChatListViewModel
+from app.chat.session import ChatViewModel
+from app.chat.steering import SteeringViewModel
+
+__all__ = ["ChatListViewModel", "ChatViewModel", "SteeringViewModel"]

@@ -1,0 +1,102 @@
+"""One answer under way: what arrives of it is added to it, kept, and traced."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.chat.recorder import ChatRecorder
+from app.engine.client import EngineClient
+from app.engine.problem import Problem
+from app.engine.protocol import Finished, Prefill, Round
+from app.speculation import TraceViewModel
+from app.store import Answer, AnswerState
+
+PREFILL_PATIENCE_MS = 300
+
+
+class Answering(QObject):
+    """Fills one Answer at a time from the engine's events.
+
+    Signals:
+        grew: text or a round was added to the answer.
+        closed: the Answer that is finished, stopped or failed.
+        prefill_shown: a Prefill, or None for "still reading, how far is unknown". Sent only when it takes a while.
+        problem_raised: a Problem, after `closed`.
+    """
+
+    grew = Signal()
+    closed = Signal(object)
+    prefill_shown = Signal(object)
+    problem_raised = Signal(object)
+
+    def __init__(self, client: EngineClient, trace: TraceViewModel, recorder: ChatRecorder, parent: QObject) -> None:
+        super().__init__(parent)
+        self.answer: Answer | None = None
+        self._client, self._trace, self._recorder = client, trace, recorder
+        self._patience = QTimer(self, singleShot=True, interval=PREFILL_PATIENCE_MS)
+        self._patience.timeout.connect(lambda: self.prefill_shown.emit(None))
+        client.prefill_progressed.connect(self._on_prefill)
+        client.round_finished.connect(self._on_round)
+        client.text_arrived.connect(self._on_text)
+        client.generation_finished.connect(self._on_finished)
+        client.completed.connect(lambda: self._close("finished"))
+        client.failed.connect(self._on_failed)
+
+    def begin(self, answer: Answer, body: Mapping[str, Any]) -> None:
+        """Ask the engine; what it tells goes into `answer`."""
+        self.answer = answer
+        self._trace.show(answer)
+        self._patience.start()
+        self._client.ask(body)
+
+    def end(self, state: AnswerState) -> None:
+        """Ask for no more; what arrived is kept."""
+        self._client.cancel()
+        self._close(state)
+
+    def _on_prefill(self, progress: Prefill) -> None:
+        if progress.elapsed_ms > PREFILL_PATIENCE_MS and progress.processed_tokens < progress.total_tokens:
+            self._patience.stop()
+            self.prefill_shown.emit(progress)
+
+    def _on_round(self, one: Round) -> None:
+        if answer := self._streaming():
+            numbered = replace(one, index=len(answer.rounds))  # a continued answer's begin anew with 0
+            answer.rounds.append(numbered)
+            self._recorder.grew(answer, one=numbered)
+            self._trace.add(numbered)
+            self.grew.emit()
+
+    def _on_text(self, text: str) -> None:
+        if answer := self._streaming():
+            answer.text += text
+            self._recorder.grew(answer, text=text)
+            self.grew.emit()
+
+    def _on_finished(self, final: Finished) -> None:
+        if answer := self.answer:
+            answer.finished = final
+            answer.seed = final.seed if final.seed is not None else answer.seed
+            self._trace.finish(final)
+
+    def _on_failed(self, problem: Problem) -> None:
+        self._close("failed")
+        self.problem_raised.emit(problem)
+
+    def _streaming(self) -> Answer | None:
+        answer = self.answer
+        if answer and answer.state == "waiting":
+            self._patience.stop()
+            answer.state = "streaming"
+        return answer
+
+    def _close(self, state: AnswerState) -> None:
+        self._patience.stop()
+        if answer := self.answer:
+            self.answer = None
+            answer.state = state
+            self._recorder.closed(answer)
+            self._trace.end()
+            self.closed.emit(answer)

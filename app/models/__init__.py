@@ -1,0 +1,9 @@
+"""Models to find, judge, fetch, load and import, as plain state and signals. Its widgets are in `views`."""
+
+from app.models.choice import Choice, Entry
+from app.models.importing import ModelImport, is_model_path
+from app.models.library import ModelsViewModel
+from app.models.loaded import LoadedModels
+from app.models.trial import PairRace
+
+__all__ = ["Choice", "Entry", "LoadedModels", "ModelImport", "ModelsViewModel", "PairRace", "is_model_path"]

@@ -1,0 +1,1 @@
+"""The panel's charts, painted by hand."""

@@ -1,0 +1,43 @@
+"""What the shapes of the charts mean, in a line of rich text: shape and colour, and the word."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication
+
+from app.engine.protocol import Round
+from app.look.theme import Palette
+from app.speculation.tally import Tally
+
+Entry = tuple[str, str, str]
+
+
+def lookahead_key(rounds: Sequence[Round], tally: Tally, palette: Palette) -> str:
+    """The key of the lookahead chart, as far as its shapes occur."""
+    entries: list[Entry] = [
+        (palette.accepted, "■", QCoreApplication.translate("TraceKey", "accepted")),
+        (palette.muted, "━", QCoreApplication.translate("TraceKey", "looked ahead")),
+    ]
+    if any(one.drafter == "ngram" for one in rounds):
+        entries.insert(1, (palette.ngram, "□◇", QCoreApplication.translate("TraceKey", "accepted, n\u2011gram")))
+    if tally.num_parked:
+        entries.append((palette.muted, "▨", QCoreApplication.translate("TraceKey", "parked")))
+    return _line(entries)
+
+
+def timeline_key(palette: Palette) -> str:
+    """The key of the timeline."""
+    return _line(
+        [
+            (palette.ngram, "■", QCoreApplication.translate("TraceKey", "verify")),
+            (palette.correction, "▩", QCoreApplication.translate("TraceKey", "draft")),
+            (palette.muted, "▨", QCoreApplication.translate("TraceKey", "host")),
+        ]
+    )
+
+
+def _line(entries: list[Entry]) -> str:
+    shown = [
+        f'<span style="color:{colour}">{shape}</span>&nbsp;{name.replace(" ", "&nbsp;")}'
+        for colour, shape, name in entries
+    ]
+    return "&nbsp;&nbsp; ".join(shown)  # the last space is the one to break at

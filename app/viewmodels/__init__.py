@@ -1,1 +1,0 @@
-"""What the window shows, as plain state and signals: testable without a widget."""

@@ -1,0 +1,1 @@
+"""A window: it puts the rooms together, and what all windows share."""

@@ -1,0 +1,136 @@
+"""What the window remembers from one run to the next."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path
+from PySide6.QtCore import QByteArray, QSettings
+
+from app.look.theme import CHOICES, Appearance
+from app.look.typography import SCALES
+
+
+def settings_file() -> Path:
+    """`window.ini` in $LOOKAHEAD_HOME when that is set, else in the user's configuration folder."""
+    home = os.environ.get("LOOKAHEAD_HOME")
+    return (Path(home) if home else user_config_path("Lookahead", appauthor=False)) / "window.ini"
+
+
+class WindowMemory:
+    """Geometry, what shows at the sides, the appearance, where the engine is, and what it loads."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._settings = QSettings(str(path or settings_file()), QSettings.Format.IniFormat)
+
+    @property
+    def geometry(self) -> QByteArray | None:
+        """What QWidget.saveGeometry gave."""
+        value = self._settings.value("geometry")
+        return value if isinstance(value, QByteArray) else None
+
+    @geometry.setter
+    def geometry(self, value: QByteArray) -> None:
+        self._settings.setValue("geometry", value)
+
+    @property
+    def shows_panel(self) -> bool:
+        """Whether the panel beside the conversation shows."""
+        return str(self._settings.value("panel", "true")) == "true"
+
+    @shows_panel.setter
+    def shows_panel(self, value: bool) -> None:
+        self._settings.setValue("panel", "true" if value else "false")
+
+    @property
+    def shows_sidebar(self) -> bool:
+        """Whether the chats beside the conversation show."""
+        return str(self._settings.value("sidebar", "true")) == "true"
+
+    @shows_sidebar.setter
+    def shows_sidebar(self, value: bool) -> None:
+        self._settings.setValue("sidebar", "true" if value else "false")
+
+    @property
+    def open_chat(self) -> int | None:
+        """The chat that was open last."""
+        value = str(self._settings.value("chat", ""))
+        return int(value) if value.isdecimal() else None
+
+    @open_chat.setter
+    def open_chat(self, value: int | None) -> None:
+        self._settings.setValue("chat", "" if value is None else str(value))
+
+    @property
+    def font_scale(self) -> float:
+        """How much larger than usual all text is."""
+        try:
+            chosen = float(str(self._settings.value("font", "1")))
+        except ValueError:
+            return 1.0
+        return chosen if chosen in SCALES else 1.0
+
+    @font_scale.setter
+    def font_scale(self, value: float) -> None:
+        self._settings.setValue("font", str(value))
+
+    @property
+    def high_contrast(self) -> bool:
+        """Whether stronger colours are used."""
+        return str(self._settings.value("contrast", "usual")) == "high"
+
+    @high_contrast.setter
+    def high_contrast(self, value: bool) -> None:
+        self._settings.setValue("contrast", "high" if value else "usual")
+
+    @property
+    def remote_url(self) -> str:
+        """Where the engine is that answers in place of one on this computer; empty for none."""
+        return str(self._settings.value("remote", ""))
+
+    @remote_url.setter
+    def remote_url(self, value: str) -> None:
+        self._settings.setValue("remote", value)
+
+    @property
+    def unload_after_min(self) -> int:
+        """After how many idle minutes the engine lets its models go; 0 for never."""
+        value = str(self._settings.value("unload_after", "0"))
+        return int(value) if value.isdecimal() else 0
+
+    @unload_after_min.setter
+    def unload_after_min(self, value: int) -> None:
+        self._settings.setValue("unload_after", str(value))
+
+    @property
+    def models(self) -> str:
+        """What the engine loads, as LoadedModels wrote it; empty for what comes with Lookahead."""
+        return str(self._settings.value("models", ""))
+
+    @models.setter
+    def models(self, value: str) -> None:
+        self._settings.setValue("models", value)
+
+    @property
+    def races(self) -> dict[str, Any]:
+        """The last race with each choice of models, by what the engine was told to load."""
+        try:
+            kept = json.loads(str(self._settings.value("races", "{}")))
+        except ValueError:
+            return {}
+        return kept if isinstance(kept, dict) else {}
+
+    @races.setter
+    def races(self, value: dict[str, Any]) -> None:
+        self._settings.setValue("races", json.dumps(value))
+
+    @property
+    def appearance(self) -> Appearance:
+        """$LOOKAHEAD_THEME when that is set, else what was chosen."""
+        chosen = os.environ.get("LOOKAHEAD_THEME") or self._settings.value("appearance")
+        return next((choice for choice in CHOICES if choice == chosen), "system")
+
+    @appearance.setter
+    def appearance(self, value: Appearance) -> None:
+        self._settings.setValue("appearance", value)

@@ -1,0 +1,179 @@
+"""What all windows share: one engine, one store of chats, one theme. The last window to close ends them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
+from PySide6.QtWidgets import QApplication
+
+from app.chat import ChatListViewModel, ChatViewModel
+from app.engine.client import EngineClient
+from app.engine.models_client import ModelsClient
+from app.engine.network import EngineAddress
+from app.engine.problem import Problem
+from app.engine.process import EngineProcess
+from app.engine.remote import read_token
+from app.look.theme import Theme
+from app.models import LoadedModels, ModelsViewModel
+from app.prompts import prompts_folder, read_examples
+from app.speculation import TraceViewModel
+from app.store import Store, StoreError
+from app.window.application import Application
+from app.window.commands import WindowCommands
+from app.window.controllers.models import ModelsController
+from app.window.controllers.prompts import PromptsController
+from app.window.controllers.speculation import SpeculationController
+from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+
+GATHER_MS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStore:
+    """The chats, and what has to be told about how they were opened."""
+
+    store: Store
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def open_store(open_kept: Callable[[], Store] = Store.default) -> OpenedStore:
+    """The user's chats; where they cannot be opened, a store in memory and the Problem why."""
+    try:
+        store = open_kept()
+    except StoreError as error:
+        advice = QCoreApplication.translate("Workspace", "Until then nothing of this window's chats is kept.")
+        return OpenedStore(Store(None), (Problem(str(error), advice, error.details),))
+    if store.damaged is None:
+        return OpenedStore(store)
+    saved = QCoreApplication.translate("Workspace", "{0:,} messages could be read and are here again.").format(
+        store.num_saved
+    )
+    details = QCoreApplication.translate("Workspace", "The damaged file was moved to {0}").format(store.damaged)
+    return OpenedStore(
+        store,
+        (Problem(QCoreApplication.translate("Workspace", "The file of your chats was damaged."), saved, details),),
+    )
+
+
+class Workspace(QObject):
+    """Opens windows and ends what they share when the last one closes."""
+
+    def __init__(
+        self, engine: EngineProcess | None = None, memory: WindowMemory | None = None, store: Store | None = None
+    ) -> None:
+        super().__init__()
+        self.memory = memory or WindowMemory()
+        self.engine = engine or EngineProcess()
+        self.engine.setParent(self)
+        if url := self.memory.remote_url:
+            self.engine.remote = EngineAddress(url, read_token(url))
+        self.models = ModelsViewModel(ModelsClient(self), self)
+        self.loaded = LoadedModels(self.engine, self.memory, self.models.client, self)
+        self.engine.connect_client(self.models.client)
+        opened = OpenedStore(store) if store is not None else open_store()
+        self.store, self._problems = opened.store, opened.problems
+        self.chats = ChatListViewModel(self.store, self)
+        self.theme = Theme(
+            self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
+        )
+        self.windows: list[MainWindow] = []
+        self._opened: list[Path] = []
+        if isinstance(app := QApplication.instance(), Application):
+            app.file_opened.connect(self.open_path)
+
+    def new_window(self) -> MainWindow:
+        """Open another window with an empty chat."""
+        client, trace = EngineClient(), TraceViewModel()
+        chat = ChatViewModel(self.engine, client, trace, self.store)
+        examples = read_examples(prompts_folder())
+        window = MainWindow(self.engine, chat, self.chats, trace, examples, self.theme, self.memory)
+        for part in (client, trace, chat):
+            part.setParent(window)
+        window.commands = WindowCommands(window, self._show_new_window)
+        window.speculation = SpeculationController(window, self.engine, client, trace)
+        window.prompts = PromptsController(window, self.engine, chat)
+        window.models = ModelsController(window, self.engine, self.models, self.loaded)
+        window.closing.connect(lambda: self._on_closing(window))
+        for problem in self._problems:
+            window.banner.show_problem(problem)
+        self._problems = ()
+        self.windows.append(window)
+        chat.follow_engine()
+        return window
+
+    def open_path(self, path: Path) -> None:
+        """Take a file that was opened from outside, in the window that is in front.
+
+        The Dock tells of several files one by one; those that come together are taken together.
+        """
+        self._opened.append(path)
+        QTimer.singleShot(GATHER_MS, self, self._take_opened)
+
+    def reopen_chat(self) -> None:
+        """Open the chat that was open last in the first window."""
+        if self.windows and (chat_id := self.memory.open_chat) is not None:
+            self.windows[0].chat.open_chat(chat_id)
+
+    def raise_window(self) -> None:
+        """Bring the newest window to the front."""
+        window = self.windows[-1]
+        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+        window.show()
+        window.raise_()
+        window.activateWindow()
+
+    def tell(self, problem: Problem) -> None:
+        """Show a problem in the newest window."""
+        if self.windows:
+            self.windows[-1].banner.show_problem(problem)
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Open files as if the Dock had opened them."""
+        app = QApplication.instance()
+        for path in paths if isinstance(app, Application) else ():
+            app.file_opened.emit(path)
+
+    def on_launched(self, paths: Sequence[Path]) -> None:
+        """Lookahead was started once more: this one comes to the front and takes the files."""
+        self.raise_window()
+        self.open_files(paths)
+
+    def close(self) -> None:
+        """Close every window."""
+        for window in list(self.windows):
+            window.close()
+
+    def _take_opened(self) -> None:
+        paths, self._opened = self._opened, []
+        if paths and self.windows:
+            window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
+            window.prompts.attachments.add_paths(paths)
+
+    def _show_new_window(self) -> None:
+        window = self.new_window()
+        window.move(self.windows[-2].pos().x() + 32, self.windows[-2].pos().y() + 32)
+        window.show()
+
+    def _on_closing(self, window: MainWindow) -> None:
+        if window not in self.windows:
+            return
+        self.windows.remove(window)
+        window.chat.recorder.catch_up()
+        self.memory.open_chat = window.chat.chat.id if window.chat.chat else None
+        self.memory.font_scale = self.theme.scale
+        if not self.windows:
+            self.models.client.stop()
+            self.engine.stop()
+            self.store.close()
+
+
+def build_window(
+    engine: EngineProcess | None = None, memory: WindowMemory | None = None, store: Store | None = None
+) -> MainWindow:
+    """The whole application with one window, its engine not yet started. The window owns the rest."""
+    workspace = Workspace(engine, memory, store)
+    window = workspace.new_window()
+    workspace.setParent(window)
+    return window

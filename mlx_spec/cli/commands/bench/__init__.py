@@ -1,0 +1,1 @@
+"""`mlx-spec bench`: its options, the modes and their presets, what fills a report, and how it is shown."""

@@ -1,0 +1,139 @@
+"""`mlx-spec bench`: its options. MLX is imported inside, so that `--help` and a mistyped option answer at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from mlx_spec.bench import plan as plans
+from mlx_spec.bench.paired.models import ModelChoice
+from mlx_spec.bench.prompts import KINDS
+from mlx_spec.cli.commands.bench.modes import PAIRED, asked_mode, plan_of, scope_of
+from mlx_spec.cli.terminal.json_output import write_json
+from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlx_spec.bench.report_file import AnyReport
+
+_FILE_WIDTH: Final = 120
+
+
+def bench(
+    target: Annotated[str | None, typer.Option(help="Target: a folder, a .gguf file or a Hub id.")] = None,
+    draft: Annotated[str | None, typer.Option(help="Draft: a folder, a Hub id, or none.")] = None,
+    pair: Annotated[str, typer.Option(help="A known pair, see `models pairs`.")] = "starter",
+    quick: Annotated[bool, typer.Option("--quick", help="Few prompts and the core contenders: the default.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every contender, kind and temperature: hours.")] = False,
+    fixed_sweep: Annotated[
+        bool, typer.Option("--fixed-sweep", help="Fixed lengths 0 to 8 against the chosen ones, by kind.")
+    ] = False,
+    host: Annotated[
+        bool, typer.Option("--host", help="Only the host's time a round, on random models made for it.")
+    ] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Fresh processes of `generate`, with drafts against without.")
+    ] = False,
+    first_start: Annotated[
+        bool, typer.Option("--first-start", help="With --cold: each process measures the machine anew.")
+    ] = False,
+    disturbed: Annotated[
+        bool, typer.Option("--disturbed", help="While another process takes a core every other second.")
+    ] = False,
+    beside: Annotated[
+        str | None, typer.Option(help="Our server against the OpenAI-compatible one at this address.", metavar="URL")
+    ] = None,
+    beside_model: Annotated[str | None, typer.Option(help="What to ask it for; else the first it lists.")] = None,
+    beside_key: Annotated[str | None, typer.Option(help="Its API key.", envvar="LOOKAHEAD_BESIDE_KEY")] = None,
+    contenders: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(plans.CONTENDERS)}, model:N, eagle:NxM, …; with commas.")
+    ] = None,
+    kinds: Annotated[str | None, typer.Option(help=f"Of {', '.join(KINDS)}; with commas.")] = None,
+    temperatures: Annotated[str | None, typer.Option(help="As in 0,0.7,1.")] = None,
+    prompts: Annotated[int | None, typer.Option(help="How many prompts of each kind.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="How often, each time with another seed.")] = None,
+    answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    lookahead: Annotated[int | None, typer.Option(help="Fixed length that both sides draft.")] = None,
+    past_end: Annotated[
+        bool, typer.Option("--past-end", help="Go on behind the model's end token: all answers are of one length.")
+    ] = False,
+    slices: Annotated[
+        int | None, typer.Option(help="Take turns within answers, so many tokens each; 0: whole answers in turn.")
+    ] = None,
+    verifying: Annotated[
+        bool, typer.Option("--verifying", help="Only verifying by itself, against probabilities at every position.")
+    ] = False,
+    anyway: Anyway = False,
+    out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure plain decoding, mlx-lm, its speculation and ours in turns in this process; `make bench` is --quick."""
+    if verifying:
+        _tell_verifying(as_json=as_json)
+        return
+    chosen: dict[str, Any] = {
+        "contenders": plans.names_in(contenders) if contenders is not None else None,
+        "kinds": plans.names_in(kinds) if kinds is not None else None,
+        "temperatures": plans.numbers_in("temperatures", temperatures) if temperatures is not None else None,
+        "prompts": prompts,
+        "repeats": repeats,
+        "answer_tokens": answer_tokens,
+        "lookahead": lookahead,
+        "past_end": past_end or None,
+        "slices": slices,
+    }
+    given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
+    mode = asked_mode(given | {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None})
+    if first_start and mode != "--cold":
+        raise ConfigError("first_start", True, "together with --cold")
+    models = ModelChoice(target, draft, pair, anyway)
+    if show is not None:
+        from mlx_spec.bench.report_file import read_report
+
+        report = read_report(show)
+    elif mode in PAIRED:
+        scope = scope_of(mode, chosen)  # first, as a mistyped option waits for no library that is slow to import
+        from mlx_spec.cli.commands.bench.measuring import keeper
+        from mlx_spec.cli.commands.bench.paired import Peer, measure_paired
+
+        peer = Peer(beside, beside_model, beside_key) if beside is not None else None
+        report = measure_paired(PAIRED[mode], scope, models, peer=peer, first_start=first_start, save=keeper(out))
+    else:
+        plan = plan_of(mode, chosen)
+        from mlx_spec.cli.commands.bench.measuring import measured
+
+        # The host is part of a whole picture, not of a question about some contenders.
+        with_host = host or (contenders is None and not fixed_sweep)
+        report = measured(plan, None if host else models, out, with_host=with_host)
+    _tell(report, as_json=as_json)
+
+
+def _tell_verifying(*, as_json: bool) -> None:
+    from mlx_spec.bench.verifying import measure_verifying
+    from mlx_spec.cli.commands.bench.verifying import verifying_lines
+
+    rows = measure_verifying()
+    if as_json:
+        write_json([row.to_dict() for row in rows])
+    else:
+        sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")
+
+
+def _tell(report: "AnyReport", *, as_json: bool) -> None:
+    """As JSON, or as tables."""
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_dict()) + "\n")
+        return
+    from rich.console import Console
+
+    from mlx_spec.bench.paired.report import PairedReport
+    from mlx_spec.cli.commands.bench.paired_tables import paired_tables
+    from mlx_spec.cli.commands.bench.tables import tables
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
+    console.print(paired_tables(report) if isinstance(report, PairedReport) else tables(report))

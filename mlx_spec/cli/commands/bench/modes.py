@@ -1,0 +1,54 @@
+"""What is measured: the modes of `mlx-spec bench`, each a preset, with what was chosen by hand in its place."""
+
+from typing import Any, Final
+
+from mlx_spec.bench import plan as plans
+from mlx_spec.bench.paired.modes import MODES, ModeName
+from mlx_spec.bench.plan import BenchPlan, Scope
+from mlx_spec.errors import ConfigError
+
+_QUICK: dict[str, Any] = {
+    "contenders": plans.CORE,
+    "kinds": ("chat", "code", "copy-edit"),
+    "temperatures": (0.0, 1.0),
+    "prompts": 1,
+    "answer_tokens": 40,
+}
+_SWEEP: dict[str, Any] = {
+    "contenders": plans.sweep_contenders(),
+    "kinds": plans.SWEEP_KINDS,
+    "temperatures": (0.0, 1.0),
+    "prompts": 1,
+    "repeats": 3,
+}
+_HOST: dict[str, Any] = {"temperatures": (0.0, 1.0), "lookahead": 4}
+_PRESETS: Final[dict[str, dict[str, Any]]] = {"--quick": _QUICK, "--full": {}, "--fixed-sweep": _SWEEP, "--host": _HOST}
+PAIRED: Final[dict[str, ModeName]] = {"--cold": "cold", "--disturbed": "disturbed", "--beside": "beside"}
+"""The modes of two sides, by their options."""
+
+
+def asked_mode(given: dict[str, bool]) -> str:
+    """The mode that was asked for; --quick where none was. Raises ConfigError where several were."""
+    asked = [name for name, on in given.items() if on]
+    if len(asked) > 1:
+        raise ConfigError("mode", " ".join(asked), f"one of {', '.join(given)}")
+    return asked[0] if asked else "--quick"
+
+
+def plan_of(mode: str, chosen: dict[str, Any]) -> BenchPlan:
+    """The plan of a mode, with what was chosen by hand in its place. Raises ConfigError."""
+    return BenchPlan(**_PRESETS[mode] | _given(chosen))
+
+
+def scope_of(mode: str, chosen: dict[str, Any]) -> Scope:
+    """The scope of a paired mode, as above. Raises ConfigError for an option that it has no use for."""
+    preset = MODES[PAIRED[mode]].preset
+    told = _given(chosen)
+    for name in told:
+        if name not in preset:
+            raise ConfigError(name, told[name], f"left out with {mode}, which does not use it")
+    return Scope(**preset | told)
+
+
+def _given(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in chosen.items() if value is not None}

@@ -1,0 +1,1 @@
+"""`mlx-spec chat`: the command, and the conversation that it opens."""

@@ -1,0 +1,83 @@
+"""A conversation in the terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from mlx_spec.cli.terminal.answer import AnswerPrinter, legend, stats_lines
+from mlx_spec.cli.terminal.progress import StageProgress
+from mlx_spec.config import SamplingParams
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.errors import LookaheadError
+from mlx_spec.events import GenerationFinished, TextDelta
+from mlx_spec.machine.interruption import StopRequest
+from mlx_spec.models.loading import ModelPair
+
+
+def talk(
+    pair: ModelPair, decoder: SpeculativeDecoder, params: SamplingParams, max_tokens: int, system: str | None
+) -> None:
+    """Read a line, answer it, again. Returns on /quit or the end of input."""
+    console = Console(highlight=False)
+    console.print(f"{pair.target_name} · draft {pair.draft_name or 'none'}", style="bold", markup=False)
+    console.print("/new starts again, /quit leaves, Ctrl-C stops an answer", style="dim")
+    console.print(legend())
+    opening = [{"role": "system", "content": system}] if system else []
+    if note := pair.chat_note(opening):
+        console.print(note, style="dim", markup=False)
+    messages = list(opening)
+    for line in _lines(console):
+        if line == "/new":
+            messages = list(opening)
+            console.print("A new conversation.", style="dim")
+            continue
+        messages.append({"role": "user", "content": line})
+        try:
+            answer = _answer(pair, decoder, params, max_tokens, messages, console)
+        except LookaheadError as error:
+            console.print(str(error), style="red", markup=False)
+            messages.pop()
+            continue
+        messages.append({"role": "assistant", "content": answer})
+
+
+def _lines(console: Console) -> Iterator[str]:
+    """What a person types, one stripped line at a time, up to /quit or the end of input. Raises KeyboardInterrupt."""
+    while True:
+        try:
+            line = console.input("\n[bold cyan]>[/bold cyan] ").strip()
+        except EOFError:
+            console.print()
+            return
+        except KeyboardInterrupt:
+            console.print()  # the terminal's ^C stands in the line of the prompt
+            raise
+        if line == "/quit":
+            return
+        if line:
+            yield line
+
+
+def _answer(
+    pair: ModelPair,
+    decoder: SpeculativeDecoder,
+    params: SamplingParams,
+    max_tokens: int,
+    messages: list[dict[str, str]],
+    console: Console,
+) -> str:
+    """Stream one answer; Ctrl-C ends it between two rounds and keeps what was said so far."""
+    printer = AnswerPrinter(console)
+    text = ""
+    with StopRequest() as stop, StageProgress() as progress:
+        prompt_ids = pair.encode_chat(messages)
+        events = decoder.stream(prompt_ids, params, max_tokens, should_cancel=stop.asked)
+        for event in progress.follow_prefill(events):
+            printer.show(event)
+            if isinstance(event, GenerationFinished):
+                told = ["Stopped."] if event.finish_reason == "cancelled" else []
+                told += [f"{name} {value}" for name, value in stats_lines(event.stats)]
+                console.print(" · ".join(told), style="dim")
+            elif isinstance(event, TextDelta):
+                text += event.text
+    return text

@@ -1,0 +1,128 @@
+"""`mlx-spec generate`: one prompt, one answer."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlx_spec.cli.terminal.consent import load_with_consent
+from mlx_spec.cli.terminal.json_output import AsJson, write_json
+from mlx_spec.cli.terminal.options import (
+    Anyway,
+    DrafterOption,
+    DraftOption,
+    FilePair,
+    LookaheadOption,
+    MaxTokens,
+    Rule,
+    Target,
+    TreeOption,
+    Values,
+    given_values,
+    speculative_config,
+)
+from mlx_spec.cli.terminal.sampling import SamplingOptions, with_sampling
+from mlx_spec.errors import PromptError
+
+if TYPE_CHECKING:
+    from mlx_spec.cli.terminal.prompt_file import PromptFile
+    from mlx_spec.events import Event
+
+# MLX and the models are imported inside: `--help` and a mistyped option answer at once.
+
+
+@with_sampling
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help="What to answer.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Answer this text file; YAML front matter may set options.")] = None,
+    values: Values = None,
+    target: Target = None,
+    draft: DraftOption = None,
+    pair: FilePair = None,
+    drafter: DrafterOption = "auto",
+    lookahead: LookaheadOption = None,
+    acceptance: Rule = "coupled",
+    tree: TreeOption = "off",
+    max_tokens: MaxTokens = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
+    raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
+    anyway: Anyway = False,
+    as_json: AsJson = False,
+    *,
+    sampling: SamplingOptions,
+) -> None:
+    """Answer one prompt."""
+    from mlx_spec.cli.terminal.progress import StageProgress
+    from mlx_spec.decoder import SpeculativeDecoder
+
+    asked = _asked(prompt, file, values)
+    params = sampling.params(asked.settings, tuple(stop or ()))
+    config = speculative_config(asked.lookahead(lookahead), acceptance, tree)
+    with StageProgress() as progress:
+        loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway)
+        prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)
+        decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+        decoder.calibrate(progress.tell)
+        answer = decoder.stream(prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw)
+        events = progress.follow_prefill(answer)
+        if as_json:
+            _print_json(events)
+        else:
+            _print_answer(events, title=f"{loaded.target_name} · draft {loaded.draft_name or 'none'}")
+
+
+def _asked(prompt: str | None, file: Path | None, values: list[str] | None) -> "PromptFile":
+    """What to answer, from the command line or a file; what of a file could not be read is told. Raises PromptError."""
+    from mlx_spec.cli.terminal.prompt_file import PromptFile, read_prompt_file
+
+    if prompt is not None and file is not None:
+        raise PromptError("A prompt and --file were both given: give one of them.")
+    if file is not None:
+        opened = read_prompt_file(file, given_values(values))
+        if opened.remark:
+            sys.stderr.write(f"{file}: {opened.remark}\n")
+        return opened
+    if prompt is None or not prompt.strip():
+        raise PromptError("The prompt is empty: write something to answer, or name a text file with --file.")
+    return PromptFile(prompt, {})
+
+
+def _print_json(events: Iterable["Event"]) -> None:
+    from mlx_spec.events import GenerationFinished, RoundFinished
+
+    rounds = []
+    for event in events:
+        if isinstance(event, RoundFinished):
+            times = {"draft_ms": event.draft_ms, "verify_ms": event.verify_ms}
+            counts = {"drafted": len(event.drafted), "accepted": event.accepted_count, "lookahead": event.lookahead}
+            rounds.append(counts | times | {"drafter": event.drafter, "reason": event.reason})
+        elif isinstance(event, GenerationFinished):
+            answer = {
+                "token_ids": event.token_ids,
+                "text": event.text,
+                "finish_reason": event.finish_reason,
+                "seed": event.seed,
+                "prompt_tokens": event.prompt_tokens,
+                "rounds": rounds,
+                "stats": event.stats.to_dict(),
+            }
+            write_json(answer)
+
+
+def _print_answer(events: Iterable["Event"], title: str) -> None:
+    from rich.console import Console
+
+    from mlx_spec.cli.terminal.answer import AnswerPrinter, legend, stats_table
+    from mlx_spec.events import GenerationFinished
+
+    out, notes = Console(highlight=False), Console(stderr=True, highlight=False)
+    printer = AnswerPrinter(out)
+    notes.print(legend())
+    for event in events:
+        printer.show(event)
+        if isinstance(event, GenerationFinished):
+            notes.print()
+            notes.print(title, style="bold", markup=False)
+            notes.print(stats_table(event))

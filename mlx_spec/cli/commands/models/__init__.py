@@ -1,0 +1,1 @@
+"""`mlx-spec models …`: a file for each command; `app` mounts them."""

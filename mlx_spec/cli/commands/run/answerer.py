@@ -1,0 +1,74 @@
+"""Answers one prompt after the other, with the models that each asks for."""
+
+import time
+from pathlib import Path
+
+import prompt_files
+from mlx_spec.cli.commands.run.options import AnswerOptions
+from mlx_spec.cli.terminal.consent import load_with_consent
+from mlx_spec.cli.terminal.options import speculative_config
+from mlx_spec.cli.terminal.progress import StageProgress
+from mlx_spec.cli.terminal.prompt_file import PromptFile, fill_prompt
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoding.admission import Lookahead
+from mlx_spec.errors import LookaheadError
+from mlx_spec.events import GenerationFinished
+from mlx_spec.models.loading import ModelPair
+from prompt_files.results import Result
+
+
+class Answerer:
+    """Holds one pair at a time: a prompt file may ask for another than the one before it."""
+
+    def __init__(self, options: AnswerOptions) -> None:
+        self._options = options
+        self._name: str | None = None
+        self._loaded: tuple[ModelPair, SpeculativeDecoder] | None = None
+
+    def answered(self, path: Path, prompt: prompt_files.PromptFile | LookaheadError, values: dict[str, str]) -> Result:
+        """The result of a prompt: its answer, or why there is none."""
+        try:
+            if isinstance(prompt, LookaheadError):
+                raise prompt
+            return self._answer(fill_prompt(prompt, values), path)
+        except LookaheadError as error:
+            return Result(file=str(path), title=path.name, state="failed", error=str(error))
+
+    def _answer(self, prompt: PromptFile, path: Path) -> Result:
+        """Raises LookaheadError."""
+        options = self._options
+        params = options.sampling.params(prompt.settings)
+        config = speculative_config(prompt.lookahead(options.lookahead), options.acceptance)
+        pair, decoder = self._load(prompt.pair(options.target or options.pair))
+        prompt_ids, limit = prompt.encoded(pair), prompt.max_tokens(options.max_tokens)
+        lookahead: Lookahead = "auto" if config.adaptive_lookahead else config.lookahead
+        started = time.monotonic()
+        events = decoder.stream(prompt_ids, params, limit, lookahead=lookahead)
+        finished = next(event for event in events if isinstance(event, GenerationFinished))
+        return Result(
+            file=str(path),
+            title=prompt.settings.get("title", path.name),
+            state="done",
+            answer=finished.text,
+            finish_reason=finished.finish_reason,
+            seed=finished.seed,
+            prompt_tokens=finished.prompt_tokens,
+            completion_tokens=len(finished.token_ids),
+            seconds=round(time.monotonic() - started, 3),
+            tokens_per_second=round(finished.stats.tokens_per_second, 2),
+            acceptance_rate=round(finished.stats.acceptance_rate, 4) if finished.stats.tested_tokens else None,
+        )
+
+    def _load(self, name: str) -> tuple[ModelPair, SpeculativeDecoder]:
+        if self._loaded is not None and name == self._name:
+            return self._loaded
+        # The memory of the one before is free before the next one comes.
+        self._loaded = None
+        with StageProgress() as progress:
+            pair = load_with_consent(name, self._options.draft, progress, anyway=self._options.anyway)
+            # One for all prompts: what it has learnt of costs and drafts serves the next.
+            config = speculative_config("auto", self._options.acceptance)
+            decoder = SpeculativeDecoder(pair, config, drafter=self._options.drafter)
+            decoder.calibrate(progress.tell)
+        self._name, self._loaded = name, (pair, decoder)
+        return self._loaded

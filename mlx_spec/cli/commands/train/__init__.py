@@ -1,0 +1,1 @@
+"""`mlx-spec train …`: a file for each command; `app` mounts them."""

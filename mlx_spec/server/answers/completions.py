@@ -1,0 +1,133 @@
+"""The answers of /v1/chat/completions and /v1/completions: events as chunks, or gathered into the whole."""
+
+import time
+
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.speculation import speculation_of
+
+
+class AnswerWriter:
+    """Turns the events of one answer into chunks (`chunks`), or gathers them into the whole (`add`, then `answer`).
+
+    The events of several choices come one choice after the other; each prompt has `choices_each`.
+    """
+
+    _kind = "chat.completion"
+    _chunk_kind = "chat.completion.chunk"
+
+    def __init__(
+        self, model: str, *, events: bool, usage: bool = False, request_id: str, choices_each: int = 1
+    ) -> None:
+        self._id = request_id
+        self._choices_each = choices_each
+        self._created = int(time.time())
+        self._model = model
+        self._events = events
+        self._usage_asked = usage
+        self._round: RoundFinished | None = None
+        self._rounds: list[Json] = []  # of the choice under way
+        self._finished: list[GenerationFinished] = []
+        self._choices: list[Json] = []
+
+    def opening(self) -> list[Json]:
+        """The first chunk of a choice: the role and no text."""
+        return [self._chunk({"role": "assistant", "content": ""})]
+
+    def chunks(self, event: Event) -> list[Json]:
+        """The chunks that `event` completes: a round waits for the text that it made final, to go with it."""
+        match event:
+            case TextDelta():
+                held, self._round = self._round, None
+                return [self._chunk({"content": event.text}, event=held)]
+            case RoundFinished():
+                chunks = self._held()
+                if self._events:
+                    self._round = event
+                    # No token of it made text final, so no TextDelta follows: do not wait a round for one.
+                    return chunks if any(token.text for token in event.emitted) else chunks + self._held()
+                return chunks
+            case PrefillProgress():
+                return [self._chunk({}, event=event)] if self._events else []
+            case GenerationFinished():
+                chunks = self._held()
+                told = event if self._events else None
+                chunks.append(self._chunk({}, event=told, finish_reason=event.finish_reason))
+                self._finished.append(event)
+                return chunks
+
+    def usage_chunk(self) -> Json:
+        """The chunk of `stream_options.include_usage`, after the last one."""
+        return self._head(self._chunk_kind) | {"choices": [], "usage": self._usage()}
+
+    def add(self, event: Event) -> None:
+        """Take an event of an answer that is not streamed."""
+        if isinstance(event, GenerationFinished):
+            choice = self._whole(event.text) | {"logprobs": None, "finish_reason": event.finish_reason}
+            if self._events:
+                choice["speculation"] = speculation_of(event) | {"rounds": self._rounds}
+            self._choices.append(choice)
+            self._finished.append(event)
+            self._rounds = []
+        elif isinstance(event, RoundFinished) and self._events:
+            self._rounds.append(speculation_of(event))
+
+    def answer(self) -> Json:
+        """The whole answer, once GenerationFinished was added for every choice."""
+        body = self._head(self._kind) | {"choices": self._choices, "usage": self._usage()}
+        if self._events and len(self._choices) == 1:  # the one choice's own stands beside it
+            body["speculation"] = self._choices[0].pop("speculation")
+        return body
+
+    def _held(self) -> list[Json]:
+        held, self._round = self._round, None
+        return [self._chunk({}, event=held)] if held else []
+
+    def _head(self, kind: str) -> Json:
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+
+    def _chunk(
+        self,
+        delta: Json,
+        *,
+        event: PrefillProgress | RoundFinished | GenerationFinished | None = None,
+        finish_reason: str | None = None,
+    ) -> Json:
+        choice = self._part(delta) | {"logprobs": None, "finish_reason": finish_reason}
+        chunk = self._head(self._chunk_kind) | {"choices": [choice]}
+        if self._usage_asked:
+            chunk["usage"] = None  # OpenAI sends the null, with the counts in a chunk of their own
+        return chunk | {"speculation": speculation_of(event)} if event else chunk
+
+    def _whole(self, text: str) -> Json:
+        return {"index": self._index, "message": {"role": "assistant", "content": text, "refusal": None}}
+
+    def _part(self, delta: Json) -> Json:
+        return {"index": self._index, "delta": delta}
+
+    @property
+    def _index(self) -> int:
+        """Of the choice under way."""
+        return len(self._finished)
+
+    def _usage(self) -> Json:
+        # A prompt counts once, whatever number of choices it has.
+        prompt = sum(one.prompt_tokens for one in self._finished[:: self._choices_each])
+        completion = sum(len(one.token_ids) for one in self._finished)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+class CompletionWriter(AnswerWriter):
+    """As AnswerWriter, in the words of /v1/completions."""
+
+    _kind = _chunk_kind = "text_completion"
+
+    def opening(self) -> list[Json]:
+        """A completion has no role to tell."""
+        return []
+
+    def _whole(self, text: str) -> Json:
+        return {"index": self._index, "text": text}
+
+    def _part(self, delta: Json) -> Json:
+        return {"index": self._index, "text": delta.get("content", "")}

@@ -1,0 +1,78 @@
+"""Errors, as OpenAI writes them, and with which status each goes out."""
+
+from typing import Any, Final, Literal
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from mlx_spec.errors import ConfigError
+from mlx_spec.server.engine.job import Failure, FailureKind, JobFailed
+from mlx_spec.server.requests.validation import RequestError
+
+Json = dict[str, Any]
+ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]
+
+_LONGEST_MESSAGE: Final = 1000
+_STATUS: Final[dict[FailureKind, int]] = {"invalid": 400, "not_found": 404, "engine": 500, "cancelled": 500}
+
+
+def error_body(message: str, kind: ErrorType, param: str | None = None, code: str | None = None) -> Json:
+    """OpenAI's error object."""
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 1] + "…"
+    # A lone surrogate in an echoed value must not break the answer that refuses it.
+    message = message.encode(errors="backslashreplace").decode()
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failure_body(failure: Failure) -> tuple[int, Json]:
+    """The HTTP status and the error object of a failed job."""
+    status = _STATUS[failure.kind]
+    code = failure.code or ("model_not_found" if failure.kind == "not_found" else None)
+    return status, error_body(
+        failure.message, "invalid_request_error" if status < 500 else "server_error", failure.param, code
+    )
+
+
+def _invalid(message: str, param: str | None) -> Response:
+    return JSONResponse(error_body(message, "invalid_request_error", param), 400)
+
+
+async def _on_request_error(request: Request, error: Exception) -> Response:
+    return _invalid(str(error), error.param if isinstance(error, RequestError) else None)
+
+
+async def _on_config_error(request: Request, error: Exception) -> Response:
+    return _invalid(str(error), error.field if isinstance(error, ConfigError) else None)
+
+
+async def _on_job_failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, JobFailed)
+    status, body = failure_body(error.failure)
+    return JSONResponse(body, status)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path} is not served here: {error.detail}."
+    return JSONResponse(error_body(message, "invalid_request_error"), error.status_code, error.headers)
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return _invalid("The client went away before the request was complete.", None)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return JSONResponse(error_body(f"The server failed: {type(error).__name__}: {error}", "server_error"), 500)
+
+
+HANDLERS: Final = {
+    RequestError: _on_request_error,
+    ConfigError: _on_config_error,
+    JobFailed: _on_job_failed,
+    HTTPException: _on_http_exception,
+    ClientDisconnect: _on_disconnect,
+    Exception: _on_bug,
+}
+"""What the app answers to each kind of exception that a route raises."""

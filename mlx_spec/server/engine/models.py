@@ -1,0 +1,131 @@
+"""The engine's models: loaded, let go of when nobody uses them, and loaded again."""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.errors import LookaheadError
+from mlx_spec.events import SpeculativeStats
+from mlx_spec.server.engine.import_gate import checked_imports
+from mlx_spec.server.engine.served import Decoder, Loader, Pair
+from mlx_spec.server.engine.unloading import Unloading
+
+EngineState = Literal["loading", "ready", "failed"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What /health says."""
+
+    state: EngineState
+    message: str
+
+
+class Models:
+    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `warm_up` and `let_go_of_warming`
+    are for the thread that owns their arrays; the rest may be read by any thread, plain values only."""
+
+    def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
+        self._loader = load
+        self.unloading = unloading
+        self.status = EngineStatus("loading", "Loading the models.")
+        self.pair: Pair | None = None
+        self.decoder: Decoder | None = None
+        self._unloaded = False
+        self._idle_since = time.monotonic()
+        self._kept_stats = SpeculativeStats()
+        self._kept_ceiling: Ceiling | None = None
+        self._warming: Iterator[None] = iter(())
+
+    @property
+    def are_loaded(self) -> bool:
+        """Whether they are in memory."""
+        return self.pair is not None and not self._unloaded
+
+    @property
+    def check_s(self) -> float | None:
+        """How often to look whether they are still used, in seconds; None where there is nothing to let go."""
+        return self.unloading.check_s if self.unloading is not None and self.decoder is not None else None
+
+    def stats(self) -> SpeculativeStats:
+        """The counters since they were loaded or the last reset; all zero while loading."""
+        return self.decoder.stats() if self.decoder else self._kept_stats
+
+    def reset_stats(self) -> None:
+        """Set the counters to zero."""
+        self._kept_stats = SpeculativeStats()
+        if self.decoder:
+            self.decoder.reset_stats()
+
+    @property
+    def ceiling(self) -> Ceiling | None:
+        """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
+        return self.decoder.ceiling if self.decoder else self._kept_ceiling
+
+    def load(self, check: Callable[[], None]) -> None:
+        """Load, and tell by the status how that went. `check` may raise at any step what ends it."""
+
+        def report(stage: str, fraction: float) -> None:
+            check()
+            self.status = EngineStatus("loading", f"{stage.capitalize()}: {fraction:.0%}")
+
+        try:
+            with checked_imports(check):
+                pair, decoder = self._loader(report)
+        except LookaheadError as error:
+            self.status = EngineStatus("failed", str(error))
+            return
+        except Exception as error:  # told by /health and to every request
+            logger.exception("The models could not be loaded.")
+            self.status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
+            return
+        self.pair, self.decoder = pair, decoder
+        self._warming = decoder.warm_up()
+        self._unloaded = False
+        self.are_used()
+        self.status = EngineStatus("ready", f"{pair.name} is ready.")
+
+    def load_again(self, check: Callable[[], None]) -> None:
+        """As `load`, where they were let go."""
+        if self._unloaded:
+            self.load(check)
+
+    def are_used(self) -> None:
+        """Somebody has just used them."""
+        self._idle_since = time.monotonic()
+
+    def let_go_where_due(self) -> None:
+        """Free their memory where nobody has used them for long, or the machine has too little."""
+        if self.unloading is None or self.pair is None or self.decoder is None:
+            return
+        if (reason := self.unloading.reason(time.monotonic() - self._idle_since)) is None:
+            return
+        self._kept_stats, self._kept_ceiling = self.decoder.stats(), self.decoder.ceiling
+        self.let_go_of_warming()
+        self.pair, self.decoder = self.unloading.strip(self.pair), None
+        self.unloading.free()
+        message = f"{self.pair.name} was unloaded, as {reason}: the next request loads it again."
+        self.status = EngineStatus("ready", message)
+        self._unloaded = True  # last: whoever sees that may rely on the rest
+        logger.info(message)
+
+    def warm_up(self, is_wanted: Callable[[], bool]) -> None:
+        """Go on with what the first answers would wait for, as long as it `is_wanted`."""
+        try:
+            for _ in self._warming if is_wanted() else ():
+                if not is_wanted():
+                    return
+        except Exception:  # whatever it is, an answer will tell it to somebody
+            logger.warning("Warming up was given up.", exc_info=True)
+            self.let_go_of_warming()
+
+    def let_go_of_warming(self) -> None:
+        """On the thread which owns the arrays of the step that it was given up in."""
+        warming, self._warming = self._warming, iter(())
+        if isinstance(warming, Generator):
+            warming.close()

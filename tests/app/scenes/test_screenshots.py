@@ -1,0 +1,36 @@
+"""The screenshot driver plays every scene on a window that answers."""
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QImage
+
+from app.scenes import SCENES, screenshots
+from app.scenes.stage import SIZE, Stage
+from app.window.frame import MainWindow
+
+
+@pytest.fixture
+def stage(window: MainWindow, tmp_path: Path) -> Stage:
+    """The stand-in's window, hardly waiting."""
+    return Stage(window, tmp_path, example=0, settle_s=0.05)
+
+
+def pictures(folder: Path) -> dict[str, QImage]:
+    return {path.stem: QImage(str(path)) for path in folder.glob("*.png")}
+
+
+def test_the_conversation_is_drawn(stage: Stage, tmp_path: Path) -> None:
+    for scene in ("empty", "answer"):
+        screenshots.play(stage, scene)
+    drawn = pictures(tmp_path)
+    assert set(drawn) == {"empty-light", "chat-light", "chat-dark", "tokens-light", "tokens-dark", "small-dark"}
+    assert drawn["chat-light"].size().toTuple() == SIZE
+    assert drawn["chat-light"].pixelColor(5, 300).lightness() > 200
+    assert drawn["chat-dark"].pixelColor(5, 300).lightness() < 60
+    assert drawn["chat-light"] != drawn["tokens-light"] != drawn["empty-light"]
+
+
+def test_no_two_scenes_have_one_name() -> None:
+    names = [scene.name for scene in SCENES]
+    assert len(names) == len(set(names))

@@ -1,0 +1,85 @@
+"""`mlx-spec bench` as a person calls it, and what its modes measure."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlx_spec.bench.plan import CONTENDERS, CORE
+from mlx_spec.bench.prompts import KINDS
+from mlx_spec.cli.commands.bench.modes import asked_mode, plan_of, scope_of
+from mlx_spec.errors import ConfigError
+from tests.cli.calling import mlx_spec
+from tests.cli.folders import pair_folders
+
+
+def test_selected_runs_are_printed_kept_and_shown_again(tmp_path: Path) -> None:
+    target, draft = pair_folders(tmp_path)
+    out = tmp_path / "report.json"
+    options = ["--contenders", "plain,auto,model:3", "--kinds", "chat", "--temperatures", "0,0.7", "--prompts", "1"]
+    options += ["--repeats", "1", "--answer-tokens", "12", "--out", str(out)]
+    done = mlx_spec("bench", "--target", target, "--draft", draft, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads(out.read_text())
+    assert {run["contender"] for run in report["runs"]} == {"mlx-lm", "plain", "auto", "model:3"}
+    assert {run["temperature"] for run in report["runs"]} == {0.0, 0.7}
+    assert {run["kind"] for run in report["runs"]} == {"chat"}
+    assert report["complete"]
+    assert report["summary"]["differences"] == []
+    shown = mlx_spec("bench", "--show", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert "ours model, 3" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--contenders", "fast"], "contenders is 'fast'"),
+        (["--temperatures", "0,warm"], "temperatures is '0,warm': it must be numbers with commas between them"),
+        (
+            ["--quick", "--full"],
+            "mode is '--quick --full': it must be one of --quick, --full, --fixed-sweep, --host,",
+        ),
+        (["--cold", "--disturbed"], "mode is '--cold --disturbed'"),
+        (["--first-start"], "first_start is True: it must be together with --cold."),
+        (["--cold", "--slices", "8"], "slices is 8: it must be left out with --cold"),
+        (["--cold", "--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
+        (["--beside", "nowhere"], "'nowhere' is no address of a server"),
+        (["--beside", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
+        (["--show", "/nowhere/report.json"], "/nowhere/report.json is no report of a measurement"),
+        (["--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
+    ],
+)
+def test_a_bad_option_is_one_sentence_and_exit_code_2(arguments: list[str], message: str) -> None:
+    done = mlx_spec("bench", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_modes_are_presets_that_options_change() -> None:
+    assert plan_of("--quick", {}).contenders == CORE
+    full = plan_of("--full", {"repeats": 1})
+    assert (full.contenders, full.kinds, full.repeats) == (CONTENDERS, KINDS, 1)
+    swept = plan_of("--fixed-sweep", {"answer_tokens": 512, "kinds": None})
+    assert {f"model:{length}" for length in range(1, 9)} < set(swept.contenders)
+    assert (swept.answer_tokens, swept.kinds) == (512, ("chat", "code", "copy-edit", "list", "prose"))
+
+
+def test_without_a_mode_it_is_the_quick_one_and_two_are_refused() -> None:
+    assert asked_mode({"--quick": False, "--cold": False}) == "--quick"
+    assert asked_mode({"--quick": False, "--cold": True}) == "--cold"
+    with pytest.raises(ConfigError):
+        asked_mode({"--host": True, "--full": True})
+
+
+@pytest.mark.parametrize("mode", ["--cold", "--disturbed", "--beside"])
+def test_the_paired_modes_answer_ten_chat_prompts_of_96_tokens_at_temperature_0(mode: str) -> None:
+    scope = scope_of(mode, {"contenders": None})
+    assert (scope.kinds, scope.prompts, scope.answer_tokens) == (("chat",), 10, 96)
+    assert (scope.temperatures, scope.repeats) == ((0.0,), 1)
+    assert scope_of(mode, {"prompts": 2, "temperatures": (0.0, 1.0)}).prompts == 2
+    with pytest.raises(ConfigError, match=f"contenders is .* left out with {mode}"):
+        scope_of(mode, {"contenders": ("plain",)})

@@ -1,0 +1,81 @@
+"""`mlx-spec generate` on tiny models in folders."""
+
+import json
+from pathlib import Path
+
+from mlx_spec.config import SamplingParams
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.events import GenerationFinished
+from mlx_spec.models.loading import load_pair
+from tests.cli.calling import mlx_spec, mlx_spec_process
+
+
+def test_generate_json_is_what_the_library_gives(models: list[str]) -> None:
+    done = mlx_spec_process(
+        "generate", "hello", *models, "--temperature", "0.7", "--seed", "2", "--max-tokens", "24", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    pair = load_pair(models[1], models[3])
+    prompt_ids = pair.encode_chat([{"role": "user", "content": "hello"}])
+    *_, end = SpeculativeDecoder(pair, drafter="none").stream(prompt_ids, SamplingParams(temperature=0.7, seed=2), 24)
+    assert isinstance(end, GenerationFinished)
+    assert answer["token_ids"] == list(end.token_ids)
+    assert (answer["text"], answer["finish_reason"], answer["seed"]) == (end.text, end.finish_reason, 2)
+    assert len(answer["rounds"]) == answer["stats"]["rounds"]
+    assert set(answer["rounds"][0]) == {
+        "drafted",
+        "accepted",
+        "lookahead",
+        "draft_ms",
+        "verify_ms",
+        "drafter",
+        "reason",
+    }
+    assert sum(r["accepted"] for r in answer["rounds"]) == answer["stats"]["accepted_tokens"]
+    assert answer["stats"]["speedup"] > 0  # against a plain step that was measured for it
+
+
+def test_generate_prints_the_answer_alone_on_stdout(models: list[str], tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.md"
+    prompt.write_text("---\ntemperature: 0.7\nseed: 2\nmax_tokens: 24\n---\nhello\n")
+    # Of a length that is chosen, a slow machine may draft nothing, and then there is no acceptance to tell.
+    done = mlx_spec("generate", "--file", str(prompt), *models, "--lookahead", "3")
+    as_json = mlx_spec("generate", "--file", str(prompt), *models, "--json")
+    assert done.returncode == 0, done.stderr
+    # Control characters of the random model's answer do not survive a terminal.
+    assert [c for c in done.stdout if c.isalnum()] == [c for c in json.loads(as_json.stdout)["text"] if c.isalnum()]
+    for word in ("accepted draft", "tokens a round", "acceptance", "target passes saved", "seed"):
+        assert word in done.stderr
+
+
+def test_every_sampling_option_and_rule_reaches_the_decoder(models: list[str]) -> None:
+    options = ["--temperature", "0.9", "--seed", "5", "--top-k", "200", "--min-p", "0.001", "--max-tokens", "24"]
+    options += ["--repetition-penalty", "1.3", "--presence-penalty", "0.5", "--frequency-penalty", "-0.25"]
+    options += ["--logit-bias", "65=4", "--logit-bias", "66=-2.5", "--ban", "67", "--ban", "101"]
+    done = mlx_spec("generate", "hello", *models, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    params = SamplingParams(
+        temperature=0.9,
+        seed=5,
+        top_k=200,
+        min_p=0.001,
+        repetition_penalty=1.3,
+        presence_penalty=0.5,
+        frequency_penalty=-0.25,
+        logit_bias={65: 4.0, 66: -2.5},
+        banned_token_ids=(67, 101),
+    )
+    pair = load_pair(models[1], models[3])
+    prompt_ids = pair.encode_chat([{"role": "user", "content": "hello"}])
+    *_, end = SpeculativeDecoder(pair, drafter="none").stream(prompt_ids, params, 24)
+    assert json.loads(done.stdout)["token_ids"] == list(end.token_ids)
+    assert json.loads(done.stdout)["stats"]["lossless"] is True
+    lossy = mlx_spec("generate", "hello", *models, *options, "--acceptance", "typical", "--lookahead", "4", "--json")
+    assert json.loads(lossy.stdout)["stats"]["lossless"] is False
+
+
+def test_the_name_of_a_special_token_stops_at_that_token(models: list[str]) -> None:
+    done = mlx_spec("generate", "hello", *models, "--logit-bias", "257=100", "--stop", "<|im_start|>", "--json")
+    assert json.loads(done.stdout)["token_ids"] == [257], done.stderr
+    assert json.loads(done.stdout)["finish_reason"] == "stop"

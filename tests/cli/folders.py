@@ -1,0 +1,38 @@
+"""Tiny models in folders, as a command line names them."""
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from tests.tiny import TINY_VOCAB, byte_tokenizer, tiny_pair
+
+
+def save_folder(model: object, folder: Path) -> str:
+    """Write a tiny model in mlx-lm's layout."""
+    folder.mkdir()
+    args = model.args
+    config = {
+        "model_type": "llama",
+        "hidden_size": args.hidden_size,
+        "num_hidden_layers": args.num_hidden_layers,
+        "intermediate_size": args.intermediate_size,
+        "num_attention_heads": args.num_attention_heads,
+        "num_key_value_heads": args.num_key_value_heads,
+        "rms_norm_eps": args.rms_norm_eps,
+        "vocab_size": TINY_VOCAB,
+        "rope_theta": args.rope_theta,
+        "tie_word_embeddings": False,
+        "max_position_embeddings": 300,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    byte_tokenizer()._tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def pair_folders(folder: Path) -> tuple[str, str]:
+    """A tiny target and its draft."""
+    pair = tiny_pair(0)
+    return save_folder(pair.target, folder / "target"), save_folder(pair.draft, folder / "draft")

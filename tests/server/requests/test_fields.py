@@ -1,0 +1,261 @@
+"""What a request may say, and the sentence for what it may not."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from mlx_spec.server.requests import body, foreign_fields
+from mlx_spec.server.requests.completions import parse_chat
+from mlx_spec.server.requests.validation import RequestError
+from tests.server.live import Live
+from tests.server.scripted import ScriptedDecoder, ScriptedPair
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def ask(live: Live, **fields: Any) -> httpx.Response:
+    """Post a chat request."""
+    return live.http.post("/v1/chat/completions", content=json.dumps({"messages": HELLO} | fields))
+
+
+BAD: list[tuple[str, Any, str, str]] = [
+    ("temperature", -0.5, "temperature", "temperature is -0.5: it must be a number in [0, 100]"),
+    ("temperature", float("nan"), "temperature", "temperature is nan: it must be a number in [0, 100]"),
+    ("temperature", "hot", "temperature", 'temperature is "hot": it must be a number'),
+    ("temperature", True, "temperature", "temperature is true: it must be a number"),
+    ("top_p", False, "top_p", "top_p is false: it must be a number"),
+    ("top_p", -0.1, "top_p", "(0, 1]"),
+    ("top_p", 1.5, "top_p", "top_p is 1.5"),
+    ("top_k", -2, "top_k", "top_k is -2: it must be a whole number of at least 0"),
+    ("top_k", 1.5, "top_k", "a whole number"),
+    ("min_p", 2, "min_p", "[0, 1]"),
+    ("seed", -2, "seed", "seed is -2"),
+    ("seed", 2**63, "seed", "seed is 9223372036854775808"),
+    ("max_tokens", 0, "max_tokens", "max_tokens is 0: it must be a whole number of at least 1"),
+    ("max_completion_tokens", -3, "max_completion_tokens", "max_completion_tokens is -3"),
+    ("stop", ["a", 3], "stop", 'stop is ["a", 3]'),
+    ("stream", "yes", "stream", 'stream is "yes": it must be true or false'),
+    ("stream_options", [], "stream_options", "a JSON object"),
+    ("speculation", {"lookahead": 33}, "speculation.lookahead", '"auto" or a whole number from 1 to 32'),
+    ("speculation", {"lookahead": 0}, "speculation.lookahead", "speculation.lookahead is 0"),
+    ("speculation", {"lookahead": True}, "speculation.lookahead", "speculation.lookahead is true"),
+    ("speculation", {"drafter": "magic"}, "speculation.drafter", "'ngram', 'self' or 'none'"),
+    ("speculation", {"event": True}, "speculation.event", "not a setting"),
+    ("speculation", "on", "speculation", "a JSON object"),
+    ("messages", [], "messages", "messages is empty"),
+    ("messages", "hello", "messages", "a list"),
+    ("messages", [3], "messages[0]", "messages[0] is 3"),
+    ("messages", [{"content": "x"}], "messages[0].role", "messages[0].role is missing"),
+    ("messages", [{"role": "robot", "content": "x"}], "messages[0].role", "'assistant', 'tool' or 'function'"),
+    ("messages", [{"role": "user", "content": 5}], "messages[0].content", "a string or a list of text parts"),
+    ("messages", [{"role": "user", "content": [{"type": "image_url"}]}], "messages[0].content", "not supported"),
+    ("messages", [{"role": "user", "content": "\ud800"}], "messages[0].content", "surrogate"),
+    ("n", 0, "n", "n is 0: it must be a whole number from 1 to 128"),
+    ("n", 129, "n", "from 1 to 128"),
+    ("n", True, "n", "n is true: it must be a whole number"),
+    ("best_of", 2, "best_of", "best_of is 2: it must be 1"),
+    ("tools", 3, "tools", "a list"),
+    ("tool_choice", "required", "tool_choice", "answers in text and calls no tools yet"),
+    ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice", "answers in text"),
+    ("function_call", {"name": "f"}, "function_call", "answers in text"),
+    ("response_format", {"type": "json_object"}, "response_format", "does not support"),
+    ("logprobs", True, "logprobs", "does not support"),
+    ("logprobs", 0, "logprobs", "logprobs is 0: this server does not support it"),
+    ("top_logprobs", False, "top_logprobs", "top_logprobs is false"),
+    ("echo", 0, "echo", "echo is 0"),
+    ("ignore_eos", True, "ignore_eos", "does not support"),
+    ("min_tokens", 5, "min_tokens", "does not support"),
+    ("min_tokens", False, "min_tokens", "does not support"),
+    ("guided_json", {}, "guided_json", "does not support"),
+    ("structured_outputs", {"json": {}}, "structured_outputs", "does not support"),
+    ("grammar", 'root ::= "a"', "grammar", "does not support"),
+    ("stop_token_ids", [2], "stop_token_ids", "does not support"),
+    ("mirostat", 2, "mirostat", "does not support"),
+    ("repeat_penalty", 1.1, "repeat_penalty", "does not support"),
+    ("skip_special_tokens", False, "skip_special_tokens", "does not support"),
+    ("stop", "\ud800", "stop", "surrogate"),
+    ("frequency_penalty", 2.5, "frequency_penalty", "frequency_penalty is 2.5: it must be a number in [-2, 2]"),
+    ("presence_penalty", "much", "presence_penalty", 'presence_penalty is "much": it must be a number'),
+    ("repetition_penalty", 0, "repetition_penalty", "it must be a number in [0.01, 100]"),
+    ("logit_bias", {"5": 101}, "logit_bias[5]", "logit_bias[5] is 101.0: it must be a number in [-100, 100]"),
+    ("logit_bias", {"5": "high"}, "logit_bias[5]", 'logit_bias[5] is "high": it must be a number'),
+    ("logit_bias", {"hello": 1}, "logit_bias", "a JSON object from token ids to numbers from -100 to 100"),
+    ("logit_bias", {"-1": 1}, "logit_bias", "a JSON object from token ids"),
+    ("logit_bias", {"9" * 5000: 1}, "logit_bias", "a JSON object from token ids"),
+    ("logit_bias", [5], "logit_bias", "logit_bias is [5]: it must be a JSON object"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bad_fields_are_400_naming_field_value_and_range(scripted: Live, stream: bool) -> None:
+    for field, value, param, part in BAD:
+        answer = ask(scripted, **({"stream": stream} | {field: value}))
+        error = answer.json()["error"]
+        assert answer.status_code == 400, (field, value, answer.text)
+        assert error["type"] == "invalid_request_error"
+        assert error["param"] == param, (field, value)
+        assert part in error["message"], (field, value, error["message"])
+        assert error["message"].endswith((".", "it out.")), error["message"]
+
+
+def test_harmless_fields_are_taken(scripted: Live, script: ScriptedDecoder) -> None:
+    harmless = {
+        "n": 1,
+        "best_of": 1,
+        "tools": [],
+        "tool_choice": "none",
+        "logprobs": False,
+        "user": "me",
+        "metadata": {"a": 1},
+        "store": None,
+    }
+    nothing = {
+        "logit_bias": {},
+        "frequency_penalty": None,
+        "temperature": None,
+        "repeat_penalty": 1.0,
+        "mirostat": 0,
+        "ignore_eos": False,
+        "stop_token_ids": [],
+        "grammar": "",
+        "skip_special_tokens": True,
+        "stop": None,
+        "max_tokens": None,
+        "speculation": None,
+        "stream": None,
+    }
+    answer = ask(scripted, **harmless, **nothing, response_format={"type": "text"}, presence_penalty=0.0)
+    assert answer.status_code == 200
+    assert script.calls[0]["params"].temperature == 1.0
+    assert script.calls[0]["max_tokens"] == 1000
+
+
+NOT_SET: dict[str, Any] = {"seed": -1, "top_k": -1, "top_p": 0, "stop": "", "max_tokens": -1}
+
+
+@pytest.mark.parametrize("field", NOT_SET)
+def test_what_other_servers_clients_send_for_not_set_is_as_good_as_left_out(
+    scripted: Live, script: ScriptedDecoder, field: str
+) -> None:
+    ask(scripted)
+    assert ask(scripted, **{field: NOT_SET[field]}).status_code == 200
+    left_out, told = script.calls
+    assert (told["params"], told["max_tokens"]) == (left_out["params"], left_out["max_tokens"])
+
+
+def test_minus_one_is_no_limit_where_left_out_is_one(scripted: Live, script: ScriptedDecoder) -> None:
+    limits: list[tuple[dict[str, Any], int]] = [({}, 16), ({"max_tokens": None}, 16), ({"max_tokens": -1}, 1000)]
+    for fields, limit in [*limits, ({"max_tokens": 7, "max_completion_tokens": -1}, 1000)]:
+        assert scripted.http.post("/v1/completions", json={"prompt": "a"} | fields).status_code == 200
+        assert script.calls[-1]["max_tokens"] == limit, fields
+
+
+def test_what_is_left_out_is_the_models_own_and_what_is_given_is_not(
+    scripted: Live, script: ScriptedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedPair, "sampling", {"temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1})
+    ask(scripted)
+    ask(scripted, temperature=0, top_k=0, repetition_penalty=1)
+    scripted.http.post("/v1/completions", json={"prompt": "a", "top_k": -1})
+    drawn = [(one.temperature, one.top_k, one.repetition_penalty) for one in (call["params"] for call in script.calls)]
+    assert drawn == [(0.6, 20, 1.1), (0.0, 0, 1.0), (0.6, 20, 1.1)]
+
+
+@pytest.mark.parametrize(("name", "harmless"), foreign_fields.ASKS_NOTHING.items())
+def test_no_foreign_field_takes_a_truth_value_for_a_number_or_the_other_way_round(
+    name: str, harmless: tuple[object, ...]
+) -> None:
+    for value in (None, *harmless):
+        parse_chat({"messages": HELLO, name: value})
+    for value in (0, 1, False, True):
+        if not any(type(value) is type(one) and value == one for one in harmless):
+            with pytest.raises(RequestError, match=f"^{name} is {json.dumps(value)}: this server does not support it"):
+                parse_chat({"messages": HELLO, name: value})
+
+
+def test_tools_that_may_be_left_alone_are_answered_in_text(scripted: Live) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    for choice in ({}, {"tool_choice": "auto"}, {"tool_choice": "none"}, {"parallel_tool_calls": True}):
+        message = ask(scripted, tools=tools, **choice).json()["choices"][0]["message"]
+        assert message["content"] == "All is well."
+
+
+def test_settings_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 3, "stop": ["a", "b"]}
+    sampling |= {"repetition_penalty": 1.1, "presence_penalty": -2, "frequency_penalty": 0.5, "logit_bias": {"7": -100}}
+    ask(scripted, **sampling, max_tokens=9, max_completion_tokens=5, speculation={"drafter": "none", "lookahead": 7})
+    call = script.calls[0]
+    expected = sampling | {"stop": ("a", "b"), "logit_bias": ((7, -100.0),)}
+    assert {name: getattr(call["params"], name) for name in sampling} == expected
+    assert (call["max_tokens"], call["drafter"], call["lookahead"]) == (5, "none", 7)
+    assert call["thread"] == "engine"
+
+
+def test_content_may_be_text_parts_and_an_assistant_may_have_none() -> None:
+    parts = [{"type": "text", "text": "héllo "}, {"type": "text", "text": "🙂"}]
+    turns = [{"role": "developer", "content": "x"}, {"role": "user", "content": parts}, {"role": "assistant"}]
+    messages = parse_chat({"messages": turns}).generations()[0].messages
+    assert messages == (
+        {"role": "system", "content": "x"},
+        {"role": "user", "content": "héllo 🙂"},
+        {"role": "assistant", "content": ""},
+    )
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "{", "[]", "3", "null", "[" * 100_000, '{"messages": 1' + "0" * 5000 + "}", b"\xff{}"]
+)
+def test_what_is_no_json_object_is_400_in_one_sentence(scripted: Live, sent: str | bytes) -> None:
+    answer = scripted.http.post("/v1/chat/completions", content=sent)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message.startswith("The request body")
+    assert "\n" not in message
+
+
+def test_a_body_over_the_limit_is_400_and_the_connection_survives(
+    scripted: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_LIMIT_BYTES", 2**20)
+    long = json.dumps({"messages": [{"role": "user", "content": "x" * (3 * 2**20)}]})
+    answer = scripted.http.post("/v1/chat/completions", content=long)
+    assert answer.status_code == 400
+    assert "over 1 MB" in answer.json()["error"]["message"]
+    assert scripted.http.get("/v1/models").status_code == 200
+
+
+def test_huge_values_are_not_echoed_whole() -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_chat({"messages": HELLO, "temperature": "x" * 10_000})
+    assert len(str(caught.value)) < 200
+
+
+def test_unknown_model_is_404_and_names_the_one_served(scripted: Live) -> None:
+    answer = ask(scripted, model="gpt-4o")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+    assert "'scripted'" in answer.json()["error"]["message"]
+    assert scripted.http.get("/v1/models/gpt-4o").status_code == 404
+    for name in ("scripted", "scripted-target", "default"):
+        assert ask(scripted, model=name).status_code == 200
+        assert scripted.http.get(f"/v1/models/{name}").json()["id"] == "scripted"
+
+
+def test_unknown_paths_and_methods_carry_the_error_object(scripted: Live) -> None:
+    assert scripted.http.get("/v1/nothing").json()["error"]["message"].startswith("GET /v1/nothing")
+    assert scripted.http.get("/v1/nothing").status_code == 404
+    assert scripted.http.get("/v1/chat/completions").status_code == 405
+
+
+def test_prompt_problems_are_400(scripted: Live) -> None:
+    long = ask(scripted, messages=[{"role": "user", "content": "x" * 1000}], stream=True)
+    assert (long.status_code, long.json()["error"]["param"]) == (400, "messages")
+    error = long.json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    # By these words LangChain, which does not see the code, and LiteLLM know what it is.
+    assert "prompt is too long: this model's maximum context length is 1000 tokens" in error["message"]
+    refused = ask(scripted, messages=[{"role": "user", "content": "refuse me"}])
+    assert refused.status_code == 400
+    assert "chat template" in refused.json()["error"]["message"]
