@@ -66,6 +66,8 @@ class Answer:
         self.prefill_ms = 0.0
         self.num_cached = 0
         """Tokens of the prompt that an earlier answer had read."""
+        self.num_read = 0
+        """Tokens of the text that the target has read: all but the newest, once the prompt is."""
         self.points: list[Snapshot] = []
         """What the target held on the way, where it cannot be cut."""
         self.text_ids: list[int] = list(request.prompt_ids)
@@ -105,12 +107,14 @@ class Answer:
         self.noise.forget_before(self.position)
         self.penalties.push(outcome.token_ids)
         self.text_ids += outcome.token_ids
+        self.num_read += len(outcome.token_ids)
         self.last_token = outcome.token_ids[-1]
 
     def reading(self) -> Reading | None:
         """What it has read, for answers to come; None where that is nothing that one could begin with."""
-        held = self.position - 1
-        points = [*self.points, self.target.snapshot(held)] if self.target.cuts_anywhere and held > 0 else self.points
+        points = list(self.points)
+        if self.target.cuts_anywhere and self.num_read:
+            points = [self.target.snapshot(self.num_read)]
         if not points:
             return None
         ids = np.asarray(self.text_ids[: points[-1].length], dtype=np.int32)

@@ -69,13 +69,18 @@ class Prefixes:
 
     def find(self, prompt_ids: Sequence[int]) -> tuple[Reading, int] | None:
         """The reading that has most in common with a prompt, and how many of its tokens it has. Never all of them: the
-        last one is scored with the first drafts."""
+        last one is scored with the first drafts.
+
+        One that the prompt goes on from is given away, as the answer's own will take its place: nobody else then holds
+        its arrays, and they are written in place instead of copied.
+        """
         ids = np.asarray(prompt_ids[:-1], dtype=np.int32)
         best = max(self._readings, key=lambda reading: reading.common(ids), default=None)
         if best is None or (common := best.common(ids)) == 0:
             return None
         self._readings.remove(best)
-        self._readings.append(best)
+        if common < len(best.token_ids):
+            self._readings.append(best)
         return best, common
 
     def keep(self, reading: Reading) -> None:

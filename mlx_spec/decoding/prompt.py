@@ -37,6 +37,7 @@ def read_prompt(
     step = PREFILL_TOKENS[mx.default_device().type]
     if prefixes is not None:
         _resume(answer, prefixes, step)
+        prefixes.count(answer.num_cached)
     yield progress(answer.num_cached)
     eager, build = _first_rounds(answer)
     for begin in range(answer.num_cached, len(known), step):
@@ -47,9 +48,10 @@ def read_prompt(
         answer.target.prefill(chunk, build)
         answer.roster.read(answer.target.features, chunk)
         answer.roster.prefill(chunk, eager=eager)
-        _keep_point(answer, begin + len(chunk), len(known))
+        answer.num_read = begin + len(chunk)
+        _keep_point(answer, answer.num_read, len(known))
         mx.clear_cache()
-        yield progress(begin + len(chunk))
+        yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.roster.commit([answer.last_token])
     yield progress(len(prompt_ids))
@@ -57,19 +59,18 @@ def read_prompt(
 
 def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
     """Begin where an earlier answer to a prompt like this one had come, as far as the target and all drafters can."""
-    found = prefixes.find(answer.request.prompt_ids)
-    if found is not None:
-        reading, longest = found
-        longest = answer.roster.reach(reading.drafters, longest // step * step)
-        if point := reading.point(longest, step):
-            snapshot, length = point
-            if answer.roster.reach(reading.drafters, length) == length:
-                answer.target.resume(snapshot, length)
-                answer.roster.resume(reading.drafters, answer.request.prompt_ids[:length])
-                answer.num_cached = length
-                if not reading.cuts_anywhere:
-                    answer.points = [point for point in reading.points if point.length <= length]
-    prefixes.count(answer.num_cached)
+    if (found := prefixes.find(answer.request.prompt_ids)) is None:
+        return
+    reading, common = found
+    point = reading.point(answer.roster.reach(reading.drafters, common // step * step), step)
+    if point is None or answer.roster.reach(reading.drafters, point[1]) < point[1]:
+        return
+    snapshot, length = point
+    answer.target.resume(snapshot, length)
+    answer.roster.resume(reading.drafters, answer.request.prompt_ids[:length])
+    answer.num_cached = answer.num_read = length
+    if not reading.cuts_anywhere:
+        answer.points = [point for point in reading.points if point.length <= length]
 
 
 def _keep_point(answer: Answer, length: int, known: int) -> None:

@@ -157,6 +157,22 @@ def test_a_cancelled_answer_leaves_what_it_has_read() -> None:
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_who_stops_the_reading_of_a_next_turn_loses_nothing_of_the_chat(name: str) -> None:
+    pair, prefixes = pair_of(zoo_model(name), None, vocab=VOCAB), Prefixes(ROOMY)
+    hot = SpeculativeDecoder(pair, prefixes=prefixes)
+    prompt = random.Random(4).choices(range(VOCAB), k=60)
+    ids, _ = told(hot, prompt, SETTINGS[1])
+    following = [*prompt, *ids, *random.Random(5).choices(range(VOCAB), k=60)]
+    asked = iter(range(1000))
+    *_, end = hot.stream(following, SETTINGS[1], 20, should_cancel=lambda: next(asked) > 2)
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, end.token_ids) == ("cancelled", ())
+    found, cached = told(hot, following, SETTINGS[1])
+    assert cached > 56
+    assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
+
+
 def reading(token_ids: list[int], size: int = 100) -> Reading:
     from mlx_spec.decoding.cache.snapshot import Snapshot
 
