@@ -9,7 +9,7 @@ answer ends. Token ids in, events out; knows no HTTP, no terminal and no window.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
@@ -19,6 +19,7 @@ from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prefixes import Prefixes
 from mlx_spec.decoding.prompt import read_prompt
+from mlx_spec.decoding.settling import keep, nothing, settled
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.decoding.warming import trial_answers
@@ -65,6 +66,7 @@ class SpeculativeDecoder:
         self._config = config or SpeculativeConfig()
         self._drafter = drafter
         self._prefixes = prefixes
+        self._settling: Generator[None] = nothing()
         self._stats = StatsCounter()
         self._knowledge = Knowledge(pair)
         self.ceiling: Ceiling | None = None
@@ -94,6 +96,7 @@ class SpeculativeDecoder:
         PromptError, ConfigError or UnsupportedModelError before the first event, NumericalError when the model's logits
         are not numbers.
         """
+        self._settling.close()
         request = admit(
             self._pair,
             self._config,
@@ -114,23 +117,37 @@ class SpeculativeDecoder:
         return self._answered(answer, should_cancel or (lambda: False))
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
-        """Prompt, rounds, end; with the end, what was learnt is kept for the next process."""
-        yield from read_prompt(answer, should_cancel, self._prefixes)
-        while not answer.is_finished:
-            told: list[Event] = []
-            if should_cancel():
-                answer.transcript.finish("cancelled")
-            else:
-                told += step([answer])
-            if text := answer.transcript.take_text():
-                told.append(TextDelta(text))
-            given = time.perf_counter()
-            yield from told
-            answer.away_ms = (time.perf_counter() - given) * 1e3
-        if self._prefixes is not None and (reading := answer.reading()):
-            self._prefixes.keep(reading)
+        """Prompt, rounds, end; with the end, what was read and learnt is kept."""
+        try:
+            yield from read_prompt(answer, should_cancel, self._prefixes)
+            while not answer.is_finished:
+                told: list[Event] = []
+                if should_cancel():
+                    answer.transcript.finish("cancelled")
+                else:
+                    told += step([answer])
+                if text := answer.transcript.take_text():
+                    told.append(TextDelta(text))
+                given = time.perf_counter()
+                yield from told
+                answer.away_ms = (time.perf_counter() - given) * 1e3
+        except GeneratorExit:  # nobody wants the rest
+            self._keep(answer)
+            raise
+        self._keep(answer)
         self._knowledge.keep(answer.request.config, answer.request.params)
         yield answer.finished()
+
+    def _keep(self, answer: Answer) -> None:
+        if self._prefixes is not None:
+            self._prefixes.count(answer.num_cached)
+            self._settling = settled(self._pair, keep(answer, self._prefixes), self._prefixes)
+
+    def settle(self) -> Iterator[None]:
+        """Read what the newest answer said once more, as a prompt is read: then a prompt that goes on from it begins
+        behind all of it, with the very bits that it would read itself. For idle moments; may be given up after any
+        step, and is by the next answer. Nothing to do without `prefixes`, nor where rows of a pass are independent."""
+        return self._settling
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
         """Answer one user message, through the chat template where the model has one; returns the text."""

@@ -68,6 +68,8 @@ class Answer:
         """Tokens of the prompt that an earlier answer had read."""
         self.num_read = 0
         """Tokens of the text that the target has read: all but the newest, once the prompt is."""
+        self.num_canonical = 0
+        """As many of these as were read in whole chunks of a prompt, now or by an earlier answer."""
         self.points: list[Snapshot] = []
         """What the target held on the way, where it cannot be cut."""
         self.text_ids: list[int] = list(request.prompt_ids)
@@ -110,15 +112,17 @@ class Answer:
         self.num_read += len(outcome.token_ids)
         self.last_token = outcome.token_ids[-1]
 
-    def reading(self) -> Reading | None:
-        """What it has read, for answers to come; None where that is nothing that one could begin with."""
+    def reading(self, *, rows_are_independent: bool) -> Reading | None:
+        """What it has read, for answers to come; None where that is nothing that one could begin with. Where rows are
+        not independent, what its rounds have read has other bits than a prompt, and does not count."""
         points = list(self.points)
         if self.target.cuts_anywhere and self.num_read:
             points = [self.target.snapshot(self.num_read)]
         if not points:
             return None
         ids = np.asarray(self.text_ids[: points[-1].length], dtype=np.int32)
-        return Reading(ids, tuple(points), self.target.cuts_anywhere, self.roster.snapshots())
+        canonical = self.num_read if rows_are_independent else self.num_canonical
+        return Reading(ids, tuple(points), self.target.cuts_anywhere, canonical, self.roster.snapshots())
 
     def finished(self) -> GenerationFinished:
         """The answer's last event."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
+from mlx_spec.models.memory import rows_are_independent
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,14 @@ class Reading:
     """A text that was read, and what was kept of it.
 
     `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
-    length. `drafters` is what each drafter kept, by name.
+    length up to `num_canonical`: so many tokens have the bits that reading them as a prompt gives. `drafters` is what
+    each drafter kept, by name.
     """
 
     token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]
     points: tuple[Snapshot, ...]
     cuts_anywhere: bool
+    num_canonical: int
     drafters: Mapping[str, Kept | None] = field(default_factory=dict)
 
     def common(self, token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
@@ -35,7 +38,7 @@ class Reading:
         how many tokens of it. Chunks begin at multiples of `step` from the first token, whether what stands before them
         was read now or earlier: so the same passes are made."""
         if self.cuts_anywhere:
-            length = min(longest, self.points[-1].length) // step * step
+            length = min(longest, self.num_canonical, self.points[-1].length) // step * step
             return (self.points[-1], length) if length else None
         fitting = [point for point in self.points if point.length <= longest]
         return (fitting[-1], fitting[-1].length) if fitting else None
@@ -64,6 +67,8 @@ class Prefixes:
 
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity_bytes = capacity_bytes
+        self.rows_are_independent = rows_are_independent()
+        """Whether what rounds have read has the bits that a prompt's chunks give."""
         self._readings: list[Reading] = []  # the one used last at the end
         self.stats = PrefixStats()
 

@@ -37,7 +37,6 @@ def read_prompt(
     step = PREFILL_TOKENS[mx.default_device().type]
     if prefixes is not None:
         _resume(answer, prefixes, step)
-        prefixes.count(answer.num_cached)
     yield progress(answer.num_cached)
     eager, build = _first_rounds(answer)
     for begin in range(answer.num_cached, len(known), step):
@@ -49,6 +48,7 @@ def read_prompt(
         answer.roster.read(answer.target.features, chunk)
         answer.roster.prefill(chunk, eager=eager)
         answer.num_read = begin + len(chunk)
+        answer.num_canonical = answer.num_read // step * step
         _keep_point(answer, answer.num_read, len(known))
         mx.clear_cache()
         yield progress(answer.num_read)
@@ -68,7 +68,7 @@ def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
     snapshot, length = point
     answer.target.resume(snapshot, length)
     answer.roster.resume(reading.drafters, answer.request.prompt_ids[:length])
-    answer.num_cached = answer.num_read = length
+    answer.num_cached = answer.num_read = answer.num_canonical = length
     if not reading.cuts_anywhere:
         answer.points = [point for point in reading.points if point.length <= length]
 

@@ -64,6 +64,16 @@ def weights_bytes(model: nn.Module) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
+def rows_are_independent() -> bool:
+    """Whether a row of a pass has the same bits whatever other rows there are.
+
+    So it is on a CPU with the MLX wheel's own BLAS (measured for float32, bfloat16, float16 and quantised weights);
+    with other libraries it depends on the pass's width.
+    """
+    info = device_info()
+    return info.kind == "cpu" and info.blas == "the MLX wheel's own"
+
+
 def serving_blas() -> Blas:
     """Tell which BLAS multiplies matrices on the CPU: on Linux, OpenBLAS where it was preloaded into this process."""
     if sys.platform == "darwin":

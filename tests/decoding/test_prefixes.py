@@ -12,11 +12,15 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
+from mlx_spec.decoding.admission import admit
+from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.rollback import cuts_anywhere, leaves
 from mlx_spec.decoding.drafters import eagle
 from mlx_spec.decoding.prefixes import Prefixes, Reading
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
+from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
+from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
@@ -24,6 +28,7 @@ from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
 CHUNK = 8
+KEPT = ("keys", "values")
 ROOMY = 1 << 30
 SETTINGS = [SamplingParams(temperature=0, seed=1), SamplingParams(temperature=0.8, seed=2)]
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
@@ -62,6 +67,7 @@ def turns(decoder: SpeculativeDecoder, cold: SpeculativeDecoder, params: Samplin
         assert none == 0
         assert found == expected
         shares.append(cached / len(prompt))
+        list(decoder.settle())
         prompt = [*prompt, *found, *chance.choices(range(vocab), k=9)]
     return shares
 
@@ -157,6 +163,61 @@ def test_a_cancelled_answer_leaves_what_it_has_read() -> None:
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
 
 
+def dependent(prefixes: Prefixes) -> Prefixes:
+    prefixes.rows_are_independent = False
+    return prefixes
+
+
+def test_where_rows_depend_on_each_other_only_what_was_read_as_a_prompt_counts_until_it_settles() -> None:
+    pair = tiny_pair(0)
+    hot, cold = (SpeculativeDecoder(pair, FIXED, prefixes=p) for p in (dependent(Prefixes(ROOMY)), None))
+    prompt = random.Random(6).choices(range(200), k=60)
+    ids, _ = told(hot, prompt, SETTINGS[0])
+    following = [*prompt, *ids, 5, 6, 7]
+    found, cached = told(hot, following, SETTINGS[0])
+    assert (found, cached) == (told(cold, following, SETTINGS[0])[0], 56), "whole chunks of the first prompt"
+    assert len(list(hot.settle())) > 1
+    assert list(hot.settle()) == [], "it is settled"
+    longer = [*following, *found, 8, 9]
+    again, cached = told(hot, longer, SETTINGS[0])
+    assert cached >= len(following) + len(found) - 1 - CHUNK
+    assert again == told(cold, longer, SETTINGS[0])[0]
+
+
+def test_settling_that_is_given_up_loses_nothing() -> None:
+    pair, prefixes = tiny_pair(0), dependent(Prefixes(ROOMY))
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)
+    prompt = random.Random(6).choices(range(200), k=60)
+    ids, _ = told(hot, prompt, SETTINGS[1], 40)
+    next(hot.settle())
+    following = [*prompt, *ids, 5, 6]
+    found, cached = told(hot, following, SETTINGS[1])
+    assert cached >= 56
+    assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
+
+
+def held(pair: ModelPair, prompt: list[int], prefixes: Prefixes | None) -> list[mx.array]:
+    """What the target's caches hold behind a prompt, as far as it was read."""
+    request = admit(pair, FIXED, prompt, SETTINGS[0], 8, drafter="none")
+    answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
+    list(read_prompt(answer, lambda: False, prefixes))
+    length = answer.num_read
+    return [getattr(cache, name)[..., :length, :] for cache in leaves(answer.target._cached._caches) for name in KEPT]
+
+
+def test_a_hit_has_the_bits_of_reading_cold() -> None:
+    """Whatever BLAS serves: rounds are narrower passes than chunks, and where that changes bits it must not show."""
+    pair, prefixes = tiny_pair(0), Prefixes(ROOMY)
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)
+    prompt = random.Random(8).choices(range(200), k=90)
+    ids, _ = told(hot, prompt, SETTINGS[1], 40)
+    list(hot.settle())
+    following = [*prompt, *ids, *random.Random(9).choices(range(200), k=21)]
+    found, expected = held(pair, following, prefixes), held(pair, following, None)
+    assert prefixes.stats.misses == 1
+    assert all(bool(mx.array_equal(ours, theirs).item()) for ours, theirs in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("name", ["llama", "gemma2"])
 def test_who_stops_the_reading_of_a_next_turn_loses_nothing_of_the_chat(name: str) -> None:
     pair, prefixes = pair_of(zoo_model(name), None, vocab=VOCAB), Prefixes(ROOMY)
@@ -177,7 +238,7 @@ def reading(token_ids: list[int], size: int = 100) -> Reading:
     from mlx_spec.decoding.cache.snapshot import Snapshot
 
     point = Snapshot(len(token_ids), ({"keys": mx.zeros((size,), dtype=mx.uint8)},))
-    return Reading(np.asarray(token_ids, dtype=np.int32), (point,), True)
+    return Reading(np.asarray(token_ids, dtype=np.int32), (point,), True, len(token_ids))
 
 
 def test_who_was_asked_last_stays() -> None:
