@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.engine.model_records import InstalledModel, Judgement, ModelGroup, Pair, Refusal, Room
 
-# As in mlx_spec/models/library/judge.py: beyond this part of the memory other programs begin to suffer.
+# As in mlx_spec/models/room.py: beyond this part of the memory other programs begin to suffer.
 COMFORTABLE = 0.8
 BUILT_IN = "starter"
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from app.window.frame import MainWindow
 
-PAGES = ("Rounds", "Speed", "Control")
 DRAFTED, ACCEPTED = 4, 2
 WORDS = ("the", "draft", "proposes", "a", "few", "tokens", "and", "the", "target", "checks", "them", "all.")
 PARAGRAPH_ROUNDS = 40
@@ -62,10 +61,10 @@ def measure(rate: int, seconds: float) -> tuple[float, dict[str, float]]:
             hidden = stream(window, rate, seconds)
             window.bar.panel.setChecked(True)
             pages = {}
-            for index, page in enumerate(PAGES):
+            for index, page in enumerate(window.panel.switch.buttons):
                 window.panel.switch.choose(index)
                 stream(window, rate, 1.0)
-                pages[page] = stream(window, rate, seconds)
+                pages[page.text()] = stream(window, rate, seconds)
         finally:
             window.close()
     return hidden, pages

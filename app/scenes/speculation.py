@@ -12,9 +12,9 @@ def _draw_panel(stage: Stage) -> None:
     window.panel.rounds.lookahead.pointed.emit(min(9, len(window.chat.conversation.turns[-1].answer.rounds) - 1))
     for appearance in ("light", "dark"):
         stage.choose_appearance(appearance)
-        for index, page in enumerate(("rounds", "speed", "control")):
+        for index, page in enumerate(window.panel.switch.buttons):
             window.panel.switch.choose(index)
-            stage.save(f"panel-{page}-{appearance}")
+            stage.save(f"panel-{page.text().lower()}-{appearance}")
     window.panel.switch.choose(0)
 
 

@@ -75,7 +75,7 @@ class ModelPair:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, with the bos token in front where the model wants one."""
-        _check_text(text)
+        check_text(text)
         return list(self.tokenizer.encode(text))
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False) -> list[int]:
@@ -90,7 +90,7 @@ class ModelPair:
         """
         chat = chat_of(self.tokenizer)
         for message in messages:
-            _check_text("".join(texts_of(message)))
+            check_text("".join(texts_of(message)))
         turns = template_turns(messages, chat.render if chat.has_template else None)
         return chat.encode(turns, continues=continues)
 
@@ -199,7 +199,7 @@ def _vocabulary(folder: ModelFolder, *, weights_bytes: int | None = None) -> Voc
     return vocabulary_of(folder.tokenizer, folder.name, told, weights_bytes=weights_bytes)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
     """Raise PromptError for what is not text: bytes that were not UTF-8 come from a terminal as lone surrogates."""
     try:
         text.encode()

@@ -21,6 +21,7 @@ TERMINAL = {"main.py", "panel_bench.py", "screenshots.py"}
 SETTERS = {
     "setText", "setToolTip", "setPlaceholderText", "setAccessibleName", "setAccessibleDescription", "setWindowTitle",
     "setTitle", "setInformativeText", "setStatusTip", "addAction", "addRow", "addItem", "addItems", "addTab", "addMenu",
+    "add_page",
 }  # fmt: skip
 MAKERS = {"QLabel", "QPushButton", "QAction", "QCheckBox", "QRadioButton", "QGroupBox", "QLineEdit", "Segmented",
           "ElidedLabel", "QToolButton"}  # fmt: skip

@@ -19,17 +19,25 @@ class Segmented(QFrame):
         super().__init__(parent)
         self.setObjectName("segments")
         self.setAccessibleName(purpose)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.setSpacing(2)
+        self._layout = QHBoxLayout(self)
+        self._layout.setContentsMargins(2, 2, 2, 2)
+        self._layout.setSpacing(2)
         self._group = QButtonGroup(self)
-        for index, name in enumerate(names):
-            button = QPushButton(name, checkable=True)
-            button.setAccessibleName(f"{purpose}: {name}")
-            self._group.addButton(button, index)
-            layout.addWidget(button)
-        self._group.button(0).setChecked(True)
+        for name in names:
+            self.add(name)
         self._group.idToggled.connect(lambda index, is_down: self.chosen.emit(index) if is_down else None)
+
+    def add(self, name: str) -> None:
+        """Put a button behind the others. The first one is down."""
+        others = self.buttons
+        button = QPushButton(name, checkable=True, checked=not others)
+        button.setAccessibleName(f"{self.accessibleName()}: {name}")
+        self._group.addButton(button, len(others))
+        self._layout.addWidget(button)
+        if others:  # also where it comes later than the rest of the window
+            self.setTabOrder(others[-1], button)
+        button.show()  # at once, so that whoever holds the switch can ask how wide it has become
+        self.updateGeometry()
 
     @property
     def index(self) -> int:

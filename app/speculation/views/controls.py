@@ -11,6 +11,7 @@ from app.engine.request import Drafter, Settings
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.look.widgets.choice_box import ChoiceBox
+from app.speculation.views.page import Page
 
 MAX_LOOKAHEAD = 32
 DEFAULT_THRESHOLD = 0.5
@@ -71,7 +72,7 @@ RATIO_WORDS = QT_TRANSLATE_NOOP(
 )
 
 
-class TraceControls(QWidget):
+class TraceControls(Page):
     """Drafter, lookahead, shape, acceptance rule, and two thresholds.
 
     Signals:
@@ -79,6 +80,7 @@ class TraceControls(QWidget):
     """
 
     changed = Signal(dict)
+    needs_rounds = False
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -9,11 +9,12 @@ from app.speculation.views.charts.acceptance import BarChart, length_bars, place
 from app.speculation.views.charts.key import lookahead_key, timeline_key
 from app.speculation.views.charts.lookahead import LookaheadChart
 from app.speculation.views.charts.timeline import TimelineChart
+from app.speculation.views.page import Page
 from app.speculation.views.replay_bar import ReplayBar
 from app.speculation.views.round_card import RoundCard
 
 
-class TraceRounds(QWidget):
+class TraceRounds(Page):
     """Lookahead, time, one round in words, and what the rounds add up to."""
 
     def __init__(self, trace: TraceViewModel, palette: Palette, parent: QWidget | None = None) -> None:

@@ -7,6 +7,7 @@ from app.engine.machine import Machine
 from app.look.theme import Palette
 from app.speculation.trace import TraceViewModel
 from app.speculation.views.charts.speed import Speed, SpeedBars
+from app.speculation.views.page import Page
 
 _ROWS = {
     "now": (
@@ -28,7 +29,7 @@ _ROWS = {
 }
 
 
-class TraceSpeed(QWidget):
+class TraceSpeed(Page):
     """The verdict, three bars, a few figures, and the way to a race.
 
     Signals:

@@ -5,7 +5,7 @@ Without a target it serves the tiny random pair, at once; with one it loads it a
 
 import argparse
 
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.serve import run_server
 from tests.app.tiny_engine import load
