@@ -51,6 +51,7 @@ def read_prompt(
         mx.clear_cache()
         yield progress(begin + len(chunk))
     answer.position = len(prompt_ids)
+    answer.tally.read(len(prompt_ids), answer.num_cached)
     answer.roster.commit([answer.last_token])
     yield progress(len(prompt_ids))
 

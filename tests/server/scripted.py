@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
@@ -137,6 +138,13 @@ class ScriptedDecoder:
     def reset_stats(self) -> SpeculativeStats:
         """As SpeculativeDecoder.reset_stats."""
         return self._stats.reset()
+
+    def prefix_stats(self) -> PrefixStats:
+        """It keeps nothing."""
+        return PrefixStats()
+
+    def forget_prefixes(self) -> None:
+        """There is nothing to forget."""
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:

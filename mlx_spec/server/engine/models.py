@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.import_gate import checked_imports
@@ -62,6 +63,10 @@ class Models:
         if self.decoder:
             self.decoder.reset_stats()
 
+    def prefix_stats(self) -> PrefixStats:
+        """What answers have read and left for the next ones; all zero where there are no models in memory."""
+        return self.decoder.prefix_stats() if self.decoder else PrefixStats()
+
     @property
     def ceiling(self) -> Ceiling | None:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
@@ -100,8 +105,14 @@ class Models:
         self._idle_since = time.monotonic()
 
     def let_go_where_due(self) -> None:
-        """Free their memory where nobody has used them for long, or the machine has too little."""
+        """Free their memory where nobody has used them for long, or the machine has too little: of what answers have
+        read at once, as one prompt brings it back, of the models where that was not enough."""
         if self.unloading is None or self.pair is None or self.decoder is None:
+            return
+        if self.decoder.prefix_stats().kept_bytes and self.unloading.scarce():
+            self.decoder.forget_prefixes()
+            self.unloading.free()
+            logger.info("What answers had read was forgotten, as this machine is short of memory.")
             return
         if (reason := self.unloading.reason(time.monotonic() - self._idle_since)) is None:
             return
