@@ -63,6 +63,7 @@ class ScriptedDecoder:
         self.error: Exception = RuntimeError("[metal::malloc] out of memory")
         self.calls: list[dict[str, Any]] = []
         self.cancels = 0
+        self.forgets = 0
         self.closed = 0
         self.begun = threading.Event()
         self.gate = threading.Event()
@@ -144,7 +145,8 @@ class ScriptedDecoder:
         return PrefixStats()
 
     def forget_prefixes(self) -> None:
-        """There is nothing to forget."""
+        """Only counts: there is nothing to forget."""
+        self.forgets += 1
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:

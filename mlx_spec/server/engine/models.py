@@ -28,8 +28,9 @@ class EngineStatus:
 
 
 class Models:
-    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `warm_up` and `let_go_of_warming`
-    are for the thread that owns their arrays; the rest may be read by any thread, plain values only."""
+    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `forget_prefixes`, `warm_up` and
+    `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread, plain values
+    only."""
 
     def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
         self._loader = load
@@ -124,6 +125,11 @@ class Models:
         self.status = EngineStatus("ready", message)
         self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
+
+    def forget_prefixes(self) -> None:
+        """Forget what answers have read."""
+        if self.decoder:
+            self.decoder.forget_prefixes()
 
     def warm_up(self, is_wanted: Callable[[], bool]) -> None:
         """Go on with what the first answers would wait for, as long as it `is_wanted`."""

@@ -157,6 +157,7 @@ class EngineThread:
             job.fail(failure_of(error, job.request))
         except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
             logger.exception("A request failed.")
+            self._models.forget_prefixes()  # which may be what the memory is full of
             job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
         finally:
             with self._lock:
