@@ -17,7 +17,7 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
-from mlx_spec.decoding.prefixes import Prefixes
+from mlx_spec.decoding.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.settling import keep, nothing, settled
 from mlx_spec.decoding.steering import Steering
@@ -48,10 +48,9 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
 class SpeculativeDecoder:
     """Answers prompts with a target model, sped up by a draft.
 
-    Belongs to the thread that loaded the pair, except `stats` and `reset_stats`, which any thread may call. One
-    answer at a time; each `stream` starts from an empty cache, or, with `prefixes`, from what an earlier answer has
-    read of the same beginning. What it learns about costs and acceptance serves
-    its later answers.
+    Belongs to the thread that loaded the pair, except `stats`, `reset_stats` and `prefix_stats`, which any thread may
+    call. One answer at a time; each `stream` starts from an empty cache, or, with `prefixes`, from what an earlier
+    answer has read of the same beginning. What it learns about costs and acceptance serves its later answers.
     """
 
     def __init__(
@@ -187,3 +186,13 @@ class SpeculativeDecoder:
     def reset_stats(self) -> SpeculativeStats:
         """Set the counters to zero; returns what they were."""
         return self._stats.reset()
+
+    def prefix_stats(self) -> PrefixStats:
+        """What `prefixes` have found so far, and what they take; all zero without them. From any thread."""
+        return self._prefixes.stats if self._prefixes is not None else PrefixStats()
+
+    def forget_prefixes(self) -> None:
+        """Forget what answers have read: the next one reads its whole prompt."""
+        self._settling.close()
+        if self._prefixes is not None:
+            self._prefixes.forget()

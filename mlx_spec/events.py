@@ -18,8 +18,9 @@ class SpeculativeStats:
 
     `draft_tokens` were proposed, `tested_tokens` reached the acceptance test (a token after a rejection never
     does), `accepted_tokens` passed. `lossless` is False once a lossy acceptance rule (`typical`) has judged a draft:
-    from then on the words are not the target's own. Times are wall-clock milliseconds of the rounds, prompt processing
-    excluded.
+    from then on the words are not the target's own. `prompt_tokens` are those of the prompts that were read,
+    `cached_tokens` how many of them earlier answers had read. Times are wall-clock milliseconds of the rounds, prompt
+    processing excluded.
     """
 
     draft_tokens: int = 0
@@ -29,6 +30,8 @@ class SpeculativeStats:
     target_forward_passes: int = 0
     draft_forward_passes: int = 0
     total_tokens_generated: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
     draft_time_ms: float = 0.0
     target_time_ms: float = 0.0
     total_time_ms: float = 0.0
@@ -180,6 +183,7 @@ class GenerationFinished:
     """Sent once, last. `token_ids` leaves out the end-of-sequence token, `text` what a stop string cut off.
 
     The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
+    `cached_tokens` of the prompt an earlier answer had read.
     """
 
     finish_reason: FinishReason
@@ -189,6 +193,7 @@ class GenerationFinished:
     prompt_tokens: int
     prefill_ms: float
     stats: SpeculativeStats
+    cached_tokens: int = 0
 
 
 Event = PrefillProgress | RoundFinished | TextDelta | GenerationFinished

@@ -42,5 +42,9 @@ def test_snapshots_are_of_one_instant() -> None:
         assert seen.draft_tokens == 4 * seen.rounds
     writer.join()
     counter.add(SpeculativeStats(plain_step_ms=7.0))
+    counter.add(SpeculativeStats(prompt_tokens=9, cached_tokens=4))
+    counter.add(SpeculativeStats(prompt_tokens=1))
+    told = counter.snapshot().to_dict()
+    assert (told["prompt_tokens"], told["cached_tokens"]) == (10, 4)
     assert counter.reset().rounds == 3000
     assert counter.snapshot() == SpeculativeStats(plain_step_ms=7.0)

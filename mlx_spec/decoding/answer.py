@@ -135,4 +135,5 @@ class Answer:
             prompt_tokens=len(self.request.prompt_ids),
             prefill_ms=self.prefill_ms,
             stats=self.tally.close(),
+            cached_tokens=self.num_cached,
         )

@@ -4,15 +4,20 @@ A beginning is compared token by token. Who was asked last goes last where memor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
 from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
-from mlx_spec.models.memory import rows_are_independent
+from mlx_spec.models.memory import memory_info, rows_are_independent
+
+# What is kept is worth its memory only as long as nothing else on the machine misses it.
+_SHARE: Final = 4
+_MOST_BYTES: Final = 4_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no truth: one is itself alone
 class Reading:
     """A text that was read, and what was kept of it.
 
@@ -52,11 +57,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class PrefixStats:
-    """Prompts that began with something known, and those that did not; tokens that were not read again."""
+    """Prompts that began with something known, and those that did not; tokens that were not read again; and what the
+    readings that are kept take now."""
 
     hits: int = 0
     misses: int = 0
     cached_tokens: int = 0
+    kept_bytes: int = 0
 
 
 class Prefixes:
@@ -66,7 +73,7 @@ class Prefixes:
     """
 
     def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
+        self.capacity_bytes = capacity_bytes
         self.rows_are_independent = rows_are_independent()
         """Whether what rounds have read has the bits that a prompt's chunks give."""
         self._readings: list[Reading] = []  # the one used last at the end
@@ -93,17 +100,34 @@ class Prefixes:
         ids = reading.token_ids
         self._readings = [old for old in self._readings if old.common(ids) < len(old.token_ids)]
         self._readings.append(reading)
-        while len(self._readings) > 1 and self.size_bytes > self._capacity_bytes:
+        while len(self._readings) > 1 and self.size_bytes > self.capacity_bytes:
             del self._readings[0]
+        self.stats = replace(self.stats, kept_bytes=self.size_bytes)
+
+    def forget(self) -> None:
+        """Forget all readings."""
+        self._readings.clear()
+        self.stats = replace(self.stats, kept_bytes=0)
 
     def count(self, cached_tokens: int) -> None:
         """Count a prompt of which so many tokens were known."""
         hit = cached_tokens > 0
-        self.stats = PrefixStats(
-            self.stats.hits + hit, self.stats.misses + (not hit), self.stats.cached_tokens + cached_tokens
+        self.stats = replace(
+            self.stats,
+            hits=self.stats.hits + hit,
+            misses=self.stats.misses + (not hit),
+            cached_tokens=self.stats.cached_tokens + cached_tokens,
         )
 
     @property
     def size_bytes(self) -> int:
         """What all of it takes."""
         return sum(reading.size_bytes for reading in self._readings)
+
+
+def prefixes_of(capacity_bytes: int | None) -> Prefixes | None:
+    """What readings of a pair that is loaded may take: so many bytes, none at all where that is 0. None is a quarter of
+    the memory that is left, at most 4 GB."""
+    if capacity_bytes is None:
+        capacity_bytes = min(memory_info().available_bytes // _SHARE, _MOST_BYTES)
+    return Prefixes(capacity_bytes) if capacity_bytes else None

@@ -53,6 +53,7 @@ def read_prompt(
         mx.clear_cache()
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
+    answer.tally.read(len(prompt_ids), answer.num_cached)
     answer.roster.commit([answer.last_token])
     yield progress(len(prompt_ids))
 

@@ -59,6 +59,12 @@ class AnswerTally:
         """What a plain step is estimated to cost now; None where none was ever measured."""
         return self._expected_ms[-1] if self._expected_ms else None
 
+    def read(self, prompt_tokens: int, cached_tokens: int) -> None:
+        """Count a prompt that was read, `cached_tokens` of it by earlier answers."""
+        change = SpeculativeStats(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+        self._everything.add(change)
+        self._own.add(change)
+
     def add(self, change: SpeculativeStats, expected_ms: float | None) -> None:
         """Count one round. `expected_ms` is what the controller takes a plain step to cost."""
         self._everything.add(change)

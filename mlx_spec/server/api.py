@@ -132,8 +132,12 @@ class _Api:
         return await self._answer(request, parse_completion(await read_json(request)), CompletionWriter)
 
     async def metrics(self, request: Request) -> Response:
-        status, waiting = self._engine.status(), self._engine.num_unfinished()
-        text = metrics_text(self._engine.stats(), ready=status.state == "ready", num_unfinished=waiting)
+        text = metrics_text(
+            self._engine.stats(),
+            ready=self._engine.status().state == "ready",
+            num_unfinished=self._engine.num_unfinished(),
+            prefix_bytes=self._engine.prefix_stats().kept_bytes,
+        )
         return Response(text, media_type=METRICS_TYPE)
 
     async def _answer(

@@ -42,6 +42,7 @@ def serve(
     drafter: DrafterChoice = "auto",
     anyway: bool = False,
     unload_after_s: float | None = None,
+    prefix_bytes: int | None = None,
     parent_pid: int | None = None,
 ) -> None:
     """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT, SIGHUP or the parent's
@@ -52,7 +53,8 @@ def serve(
     Requests may name one of `allow_hosts` besides the server's own, and come from web pages of `allow_origins`; where
     there is a key, "*" is every one.
     What does not fit into memory is loaded only `anyway`; /health tells of it. Models that nobody has used for
-    `unload_after_s` are let go until the next request, and so they are when the machine is short of memory.
+    `unload_after_s` are let go until the next request, and so they are when the machine is short of memory. What
+    answers have read is kept for the next ones in `prefix_bytes` of memory: see `prefixes_of`.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
@@ -61,10 +63,11 @@ def serve(
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
+        from mlx_spec.decoding.prefixes import prefixes_of
         from mlx_spec.models.loading import load_pair
 
         pair = load_pair(target, draft, anyway=anyway, progress=progress)
-        decoder = SpeculativeDecoder(pair, config, drafter=drafter)
+        decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes_of(prefix_bytes))
         decoder.calibrate(progress)
         decoder.measure_ceiling(progress)
         return pair, decoder

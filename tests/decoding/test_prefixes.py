@@ -12,16 +12,18 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
+from mlx_spec.decoding import prefixes as prefixes_module
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.rollback import cuts_anywhere, leaves
 from mlx_spec.decoding.drafters import eagle
-from mlx_spec.decoding.prefixes import Prefixes, Reading
+from mlx_spec.decoding.prefixes import Prefixes, Reading, prefixes_of
 from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import memory_info
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama, tiny_pair
@@ -250,6 +252,7 @@ def test_who_was_asked_last_stays() -> None:
     assert prefixes.find([2, 10, 99]) is None
     assert prefixes.find([1, 10, 99]) is not None
     assert prefixes.size_bytes == 200
+    assert prefixes.find([3, 10, 99]) is not None, "of several that are as long"
 
 
 def test_what_goes_on_from_a_reading_takes_its_place() -> None:
@@ -285,3 +288,35 @@ def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
         assert ours.keys.shape == theirs.keys.shape
         assert bool(mx.array_equal(ours.keys[..., :320, :], theirs.keys[..., :320, :]).item())
     assert isinstance(model, nn.Module)
+
+
+def test_the_answer_and_all_answers_count_what_was_known() -> None:
+    decoder = SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(ROOMY))
+    finished = []
+    for _ in range(2):
+        *_, last = decoder.stream(list(range(100)), SETTINGS[0], 5)
+        assert isinstance(last, GenerationFinished)
+        finished.append(last)
+    assert [one.cached_tokens for one in finished] == [0, 96]
+    assert [(one.stats.prompt_tokens, one.stats.cached_tokens) for one in finished] == [(100, 0), (100, 96)]
+    assert (decoder.stats().prompt_tokens, decoder.stats().cached_tokens) == (200, 96)
+    assert decoder.prefix_stats().kept_bytes > 0
+    decoder.forget_prefixes()
+    assert decoder.prefix_stats().kept_bytes == 0
+    assert told(decoder, list(range(100)), SETTINGS[0])[1] == 0
+    without = SpeculativeDecoder(tiny_pair(0))
+    without.forget_prefixes()
+    assert without.prefix_stats().kept_bytes == 0
+
+
+def test_left_to_itself_it_takes_a_quarter_of_what_the_models_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    def capacity(available: int, asked: int | None = None) -> int | None:
+        memory = replace(memory_info(), available_bytes=available)
+        monkeypatch.setattr(prefixes_module, "memory_info", lambda: memory)
+        found = prefixes_of(asked)
+        return found.capacity_bytes if found else None
+
+    assert capacity(1_000_000_000) == 250_000_000
+    assert capacity(100_000_000_000) == 4_000_000_000
+    assert capacity(1_000_000_000, 7) == 7
+    assert capacity(1_000_000_000, 0) is None

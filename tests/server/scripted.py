@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
@@ -61,12 +62,20 @@ class ScriptedDecoder:
         self.fail_at: int | None = None
         self.error: Exception = RuntimeError("[metal::malloc] out of memory")
         self.calls: list[dict[str, Any]] = []
+        self.settled = 0
         self.cancels = 0
+        self.forgets = 0
         self.closed = 0
         self.begun = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
         self._stats = StatsCounter()
+
+    def settle(self) -> Iterator[None]:
+        """As SpeculativeDecoder.settle, of one step behind an answer."""
+        if self.settled < len(self.calls):
+            self.settled = len(self.calls)
+            yield
 
     def warm_up(self) -> Iterator[None]:
         """As SpeculativeDecoder.warm_up, of three steps."""
@@ -137,6 +146,14 @@ class ScriptedDecoder:
     def reset_stats(self) -> SpeculativeStats:
         """As SpeculativeDecoder.reset_stats."""
         return self._stats.reset()
+
+    def prefix_stats(self) -> PrefixStats:
+        """It keeps nothing."""
+        return PrefixStats()
+
+    def forget_prefixes(self) -> None:
+        """Only counts: there is nothing to forget."""
+        self.forgets += 1
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:

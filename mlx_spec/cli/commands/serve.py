@@ -10,8 +10,10 @@ from mlx_spec.cli.terminal.options import (
     DraftOption,
     LookaheadOption,
     Pair,
+    PrefixMemory,
     Target,
     TreeOption,
+    prefix_bytes,
     speculative_config,
 )
 
@@ -37,10 +39,11 @@ def serve(
     unload_after: Annotated[
         float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
     ] = 0,
+    prefix_memory: PrefixMemory = None,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
-    config = speculative_config(lookahead or "auto", "coupled", tree)
+    config, kept_bytes = speculative_config(lookahead or "auto", "coupled", tree), prefix_bytes(prefix_memory)
     try:
         # Starlette and uvicorn, with MLX behind them, are imported here: `--help` answers at once.
         from mlx_spec.server.serve import serve as run
@@ -57,6 +60,7 @@ def serve(
             drafter=drafter,
             anyway=anyway,
             unload_after_s=60 * unload_after or None,
+            prefix_bytes=kept_bytes,
             parent_pid=parent_pid,
         )
     except KeyboardInterrupt:  # before it served anybody; that it ends when asked to is no failure, then and later

@@ -60,9 +60,17 @@ def stats_table(finished: GenerationFinished) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in stats_lines(finished.stats):
         table.add_row(Text(name, "dim"), value)
-    table.add_row(Text("prompt", "dim"), f"{finished.prompt_tokens} tokens in {finished.prefill_ms / 1e3:.2f} s")
+    read = reading(finished.prompt_tokens, finished.cached_tokens)
+    table.add_row(Text("prompt", "dim"), f"{read} in {finished.prefill_ms / 1e3:.2f} s")
     table.add_row(Text("seed", "dim"), f"{finished.seed}  (repeats this answer)")
     return table
+
+
+def reading(prompt_tokens: int, cached_tokens: int) -> str:
+    """How much of a prompt was read, and of how much, where earlier answers had read some of it."""
+    if not cached_tokens:
+        return f"{prompt_tokens} tokens"
+    return f"read {prompt_tokens - cached_tokens:,} of {prompt_tokens:,} tokens"
 
 
 def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Options that several commands share, written once."""
 
+import re
 from typing import Annotated, Any, Final
 
 import typer
@@ -43,6 +44,16 @@ TreeOption = Annotated[
     ),
 ]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]
+PrefixMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix-memory",
+        metavar="MB",
+        help="Memory in MB for what answers have read, so that a prompt that begins like an earlier one is read from "
+        "where they part; 0 keeps nothing.",
+        show_default="a quarter of what the models leave, at most 4000",
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]
 Values = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")
@@ -57,6 +68,15 @@ def speculative_config(lookahead: str, acceptance: AcceptanceRule, tree: str = "
     if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
         raise ConfigError("lookahead", lookahead, f"auto or a whole number from 1 to {LOOKAHEAD_LIMIT}")
     return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, **settings)
+
+
+def prefix_bytes(megabytes: str | None) -> int | None:
+    """Bytes from `--prefix-memory`; None where it was left out. Raises ConfigError."""
+    if megabytes is None:
+        return None
+    if not re.fullmatch("[0-9]{1,9}", megabytes.strip()):
+        raise ConfigError("prefix_memory", megabytes, "a whole number of MB, 0 to keep nothing")
+    return int(megabytes) * 1_000_000
 
 
 def given_values(texts: list[str] | None) -> dict[str, str]:

@@ -112,9 +112,15 @@ class AnswerWriter:
 
     def _usage(self) -> Json:
         # A prompt counts once, whatever number of choices it has.
-        prompt = sum(one.prompt_tokens for one in self._finished[:: self._choices_each])
+        prompts = self._finished[:: self._choices_each]
+        prompt = sum(one.prompt_tokens for one in prompts)
         completion = sum(len(one.token_ids) for one in self._finished)
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in prompts)},
+        }
 
 
 class CompletionWriter(AnswerWriter):

@@ -8,7 +8,8 @@ from mlx_spec.server.engine.thread import EngineThread
 
 
 def memory_report(engine: EngineThread) -> dict[str, Any]:
-    """Sizes in bytes. `expected` is None while loading, and for kinds of models that could not be told beforehand."""
+    """Sizes in bytes. `models_bytes` are without `prefix_bytes`, which are what answers have read and left for the next
+    ones. `expected` is None while loading, and for kinds of models that could not be told beforehand."""
     import mlx.core as mx
 
     from mlx_spec.models.room import available_bytes
@@ -23,9 +24,11 @@ def memory_report(engine: EngineThread) -> dict[str, Any]:
             "needed_bytes": room.needed_bytes,
             "context_tokens": room.context_tokens,
         }
+    prefix_bytes = engine.prefix_stats().kept_bytes
     return {
         "loaded": engine.is_loaded,
-        "models_bytes": mx.get_active_memory(),
+        "models_bytes": max(0, mx.get_active_memory() - prefix_bytes),
+        "prefix_bytes": prefix_bytes,
         "kept_bytes": mx.get_cache_memory(),
         "process_bytes": psutil.Process().memory_info().rss,
         "available_bytes": available_bytes(),

@@ -10,18 +10,23 @@ _PREFIX: Final = "lookahead"
 Kind = Literal["counter", "gauge"]
 
 
-def metrics_text(stats: SpeculativeStats, *, ready: bool, num_unfinished: int) -> str:
+def metrics_text(stats: SpeculativeStats, *, ready: bool, num_unfinished: int, prefix_bytes: int) -> str:
     """All metrics, each with its meaning and kind. Counters are zero again after a reset, which Prometheus expects."""
     lines: list[str] = []
-    for name, kind, meaning, value in _metrics(stats, ready, num_unfinished):
+    for name, kind, meaning, value in _metrics(stats, ready, num_unfinished, prefix_bytes):
         full = f"{_PREFIX}_{name}"
         lines += [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", f"{full} {value}"]
     return "\n".join(lines) + "\n"
 
 
-def _metrics(stats: SpeculativeStats, ready: bool, num_unfinished: int) -> Iterator[tuple[str, Kind, str, float]]:
+def _metrics(
+    stats: SpeculativeStats, ready: bool, num_unfinished: int, prefix_bytes: int
+) -> Iterator[tuple[str, Kind, str, float]]:
     yield "ready", "gauge", "1 when the models are loaded.", int(ready)
     yield "requests_unfinished", "gauge", "Requests that wait or are being answered.", num_unfinished
+    yield "prefix_bytes", "gauge", "Memory of what answers have read and left for the next ones.", prefix_bytes
+    yield "prompt_tokens_total", "counter", "Tokens of prompts.", stats.prompt_tokens
+    yield "cached_prompt_tokens_total", "counter", "Those that earlier answers had read.", stats.cached_tokens
     yield "generated_tokens_total", "counter", "Tokens of answers.", stats.total_tokens_generated
     yield "drafted_tokens_total", "counter", "Tokens that drafts proposed.", stats.draft_tokens
     yield "tested_tokens_total", "counter", "Drafted tokens that the target judged.", stats.tested_tokens

@@ -14,6 +14,7 @@ def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) 
                 "type": "prefill",
                 "processed_tokens": event.processed_tokens,
                 "total_tokens": event.total_tokens,
+                "cached_tokens": event.cached_tokens,
                 "elapsed_ms": _number(event.elapsed_ms),
             }
         case RoundFinished():
@@ -24,6 +25,7 @@ def speculation_of(event: PrefillProgress | RoundFinished | GenerationFinished) 
                 "finish_reason": event.finish_reason,
                 "seed": event.seed,
                 "prompt_tokens": event.prompt_tokens,
+                "cached_tokens": event.cached_tokens,
                 "completion_tokens": len(event.token_ids),
                 "prefill_ms": _number(event.prefill_ms),
                 "stats": event.stats.to_dict(),

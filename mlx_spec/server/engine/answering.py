@@ -61,17 +61,17 @@ def failure_of(error: LookaheadError, request: GenerationRequest) -> Failure:
 
 
 def _forward(events: Iterator[Event], job: Job) -> None:
-    """Post every event, ending early when the job is over. The decoder then cleans up in its own `finally`."""
+    """Post every event until the job is over. The decoder, which asks for that between two rounds, then ends by itself,
+    and keeps what it has read: who stops an answer often asks again."""
     finished = False
     try:
         for event in events:
+            if job.cancelled():
+                continue
             finished = isinstance(event, GenerationFinished)
-            if finished and job.cancelled():
-                return
-            if not job.post(event):
-                return
+            job.post(event)
     finally:
         if isinstance(events, Generator):
             events.close()
-    if not finished:
+    if not finished and not job.cancelled():
         job.fail(Failure("engine", "The engine stopped before the answer was finished."))

@@ -4,9 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.import_gate import checked_imports
@@ -27,8 +29,9 @@ class EngineStatus:
 
 
 class Models:
-    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `warm_up` and `let_go_of_warming`
-    are for the thread that owns their arrays; the rest may be read by any thread, plain values only."""
+    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `forget_prefixes`, `warm_up` and
+    `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread, plain values
+    only."""
 
     def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
         self._loader = load
@@ -61,6 +64,10 @@ class Models:
         self._kept_stats = SpeculativeStats()
         if self.decoder:
             self.decoder.reset_stats()
+
+    def prefix_stats(self) -> PrefixStats:
+        """What answers have read and left for the next ones; all zero where there are no models in memory."""
+        return self.decoder.prefix_stats() if self.decoder else PrefixStats()
 
     @property
     def ceiling(self) -> Ceiling | None:
@@ -100,8 +107,14 @@ class Models:
         self._idle_since = time.monotonic()
 
     def let_go_where_due(self) -> None:
-        """Free their memory where nobody has used them for long, or the machine has too little."""
+        """Free their memory where nobody has used them for long, or the machine has too little: of what answers have
+        read at once, as one prompt brings it back, of the models where that was not enough."""
         if self.unloading is None or self.pair is None or self.decoder is None:
+            return
+        if self.decoder.prefix_stats().kept_bytes and self.unloading.scarce():
+            self.decoder.forget_prefixes()
+            self.unloading.free()
+            logger.info("What answers had read was forgotten, as this machine is short of memory.")
             return
         if (reason := self.unloading.reason(time.monotonic() - self._idle_since)) is None:
             return
@@ -114,10 +127,16 @@ class Models:
         self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
 
+    def forget_prefixes(self) -> None:
+        """Forget what answers have read."""
+        if self.decoder:
+            self.decoder.forget_prefixes()
+
     def warm_up(self, is_wanted: Callable[[], bool]) -> None:
-        """Go on with what the first answers would wait for, as long as it `is_wanted`."""
+        """Go on with what the next answers would wait for, as long as it `is_wanted`."""
+        settling = self.decoder.settle() if self.decoder else ()
         try:
-            for _ in self._warming if is_wanted() else ():
+            for _ in chain(self._warming, settling) if is_wanted() else ():
                 if not is_wanted():
                     return
         except Exception:  # whatever it is, an answer will tell it to somebody

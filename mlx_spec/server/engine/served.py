@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
@@ -59,9 +60,15 @@ class Decoder(Protocol):
 
     def warm_up(self) -> Iterator[None]: ...
 
+    def settle(self) -> Iterator[None]: ...
+
     def stats(self) -> SpeculativeStats: ...
 
     def reset_stats(self) -> object: ...
+
+    def prefix_stats(self) -> PrefixStats: ...
+
+    def forget_prefixes(self) -> None: ...
 
     @property
     def ceiling(self) -> Ceiling | None: ...

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Final
 
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Change
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
@@ -74,6 +75,10 @@ class EngineThread:
     def reset_stats(self) -> None:
         """Set the counters to zero."""
         self._models.reset_stats()
+
+    def prefix_stats(self) -> PrefixStats:
+        """What answers have read and left for the next ones; all zero where there are no models in memory."""
+        return self._models.prefix_stats()
 
     @property
     def ceiling(self) -> Ceiling | None:
@@ -152,6 +157,7 @@ class EngineThread:
             job.fail(failure_of(error, job.request))
         except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
             logger.exception("A request failed.")
+            self._models.forget_prefixes()  # which may be what the memory is full of
             job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
         finally:
             with self._lock:

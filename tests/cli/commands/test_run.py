@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,19 @@ def test_what_drafts_have_shown_in_a_run_is_kept(models: list[str], tmp_path: Pa
     assert done.returncode == 0, done.stderr
     (kept,) = (lookahead_home / "experience").glob("*.json")
     assert json.loads(kept.read_text())["greedy"]["draft_steps"]
+
+
+def test_a_system_prompt_of_many_files_is_read_once(models: list[str], tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.prompt.md").write_text(f"---\nseed: 3\nsystem: {'Be brief. ' * 12}\n---\nSay {name}")
+    files = [str(tmp_path / f"{name}.prompt.md") for name in ("a", "b", "c")]
+    kept = mlx_spec("run", *files, "--out", str(tmp_path / "kept"), *models, "--max-tokens", "9")
+    read = mlx_spec("run", *files, "--out", str(tmp_path / "r"), *models, "--max-tokens", "9", "--prefix-memory", "0")
+    assert (kept.returncode, read.returncode) == (0, 0)
+    told = re.findall(r"(\d) of 3 .*, read (\d+) of (\d+) tokens$", kept.stderr, re.MULTILINE)
+    assert [number for number, _, _ in told] == ["2", "3"]
+    assert all(int(of) - int(new) >= 64 for _, new, of in told)
+    assert ", read " not in read.stderr
+    for name in ("a", "b", "c"):
+        answer = f"{name}.answer.md"
+        assert (tmp_path / "kept" / answer).read_text() == (tmp_path / "r" / answer).read_text()

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
+import pytest
 
 from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoding.prefixes import Prefixes
+from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.errors import DoesNotFitError, LookaheadError
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import weights_bytes
@@ -29,6 +32,7 @@ class Loads:
         self.weights = 0
         self.error: LookaheadError | None = None
         self.due = threading.Event()
+        self.prefixes: Prefixes | None = None
 
     def unloading(self) -> Unloading[ModelPair]:
         """Models go as soon as `due` is set and nobody asks."""
@@ -40,7 +44,8 @@ class Loads:
             raise self.error
         pair = tiny_pair()
         self.weights = weights_bytes(pair.target)
-        return pair, SpeculativeDecoder(pair)
+        self.prefixes = Prefixes(1 << 30)
+        return pair, SpeculativeDecoder(pair, prefixes=self.prefixes)
 
 
 @contextmanager
@@ -144,3 +149,42 @@ def test_what_is_taken_stands_beside_what_was_expected() -> None:
         told = live.http.get("/v1/models/memory").json()
         assert told["expected"] is None
         assert told["process_bytes"] > 10_000_000
+
+
+def cached(live: Live) -> int:
+    """How much of a prompt of 100 tokens and more is known."""
+    body = {"messages": [{"role": "user", "content": "Why? " * 20}], "max_tokens": 4, "temperature": 0}
+    usage = live.http.post("/v1/chat/completions", json=body).json()["usage"]
+    return int(usage["prompt_tokens_details"]["cached_tokens"])
+
+
+def prefix_bytes(live: Live) -> int:
+    return int(live.http.get("/v1/models/memory").json()["prefix_bytes"])
+
+
+def test_with_the_models_goes_what_they_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, 16)
+    loads = Loads()
+    with serving(loads) as live:
+        assert [cached(live), cached(live) > 0] == [0, True]
+        assert prefix_bytes(live) > 0
+        unload(live, loads)
+        assert prefix_bytes(live) == 0
+        assert [cached(live), cached(live) > 0] == [0, True]
+        assert loads.count == 2
+
+
+def test_where_memory_is_scarce_what_was_read_goes_before_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, 16)
+    loads = Loads()
+    patient: Unloading[ModelPair] = Unloading(
+        strip=lambda pair: pair.without_models(), idle_s=None, scarce=loads.due.is_set, scarce_idle_s=600.0
+    )
+    monkeypatch.setattr(Unloading, "check_s", 0.05)
+    with live_server(loads, model_name="tiny", unloading=patient) as live:
+        assert [cached(live), cached(live) > 0] == [0, True]
+        loads.due.set()
+        assert wait_until(lambda: prefix_bytes(live) == 0)
+        assert live.http.get("/v1/models/memory").json()["loaded"]
+        assert cached(live) == 0
+        assert loads.count == 1

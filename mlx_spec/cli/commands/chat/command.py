@@ -11,9 +11,11 @@ from mlx_spec.cli.terminal.options import (
     DraftOption,
     LookaheadOption,
     Pair,
+    PrefixMemory,
     Rule,
     Target,
     TreeOption,
+    prefix_bytes,
     speculative_config,
 )
 from mlx_spec.cli.terminal.sampling import SamplingOptions, with_sampling
@@ -36,6 +38,7 @@ def chat(
         int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(_MAX_TOKENS))
     ] = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    prefix_memory: PrefixMemory = None,
     anyway: Anyway = False,
     *,
     sampling: SamplingOptions,
@@ -44,11 +47,12 @@ def chat(
     from mlx_spec.cli.commands.chat.talk import talk
     from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.decoder import SpeculativeDecoder
+    from mlx_spec.decoding.prefixes import prefixes_of
 
     params = sampling.params({})
-    config = speculative_config(lookahead or "auto", acceptance, tree)
+    config, kept_bytes = speculative_config(lookahead or "auto", acceptance, tree), prefix_bytes(prefix_memory)
     with StageProgress() as progress:
         loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
-        decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
+        decoder = SpeculativeDecoder(loaded, config, drafter=drafter, prefixes=prefixes_of(kept_bytes))
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else _MAX_TOKENS, system)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from mlx_spec.cli.terminal.answer import AnswerPrinter, legend, stats_lines
+from mlx_spec.cli.terminal.answer import AnswerPrinter, legend, reading, stats_lines
 from mlx_spec.cli.terminal.progress import StageProgress
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
@@ -77,6 +77,7 @@ def _answer(
             if isinstance(event, GenerationFinished):
                 told = ["Stopped."] if event.finish_reason == "cancelled" else []
                 told += [f"{name} {value}" for name, value in stats_lines(event.stats)]
+                told += [reading(event.prompt_tokens, event.cached_tokens)] if event.cached_tokens else []
                 console.print(" · ".join(told), style="dim")
             elif isinstance(event, TextDelta):
                 text += event.text

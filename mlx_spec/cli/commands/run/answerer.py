@@ -11,6 +11,7 @@ from mlx_spec.cli.terminal.progress import StageProgress
 from mlx_spec.cli.terminal.prompt_file import PromptFile, fill_prompt
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import Lookahead
+from mlx_spec.decoding.prefixes import prefixes_of
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
@@ -24,9 +25,12 @@ class Answerer:
         self._options = options
         self._name: str | None = None
         self._loaded: tuple[ModelPair, SpeculativeDecoder] | None = None
+        self.cached_tokens = 0
+        """Of the newest prompt, those that an earlier answer had read."""
 
     def answered(self, path: Path, prompt: prompt_files.PromptFile | LookaheadError, values: dict[str, str]) -> Result:
         """The result of a prompt: its answer, or why there is none."""
+        self.cached_tokens = 0
         try:
             if isinstance(prompt, LookaheadError):
                 raise prompt
@@ -45,6 +49,7 @@ class Answerer:
         started = time.monotonic()
         events = decoder.stream(prompt_ids, params, limit, lookahead=lookahead)
         finished = next(event for event in events if isinstance(event, GenerationFinished))
+        self.cached_tokens = finished.cached_tokens
         return Result(
             file=str(path),
             title=prompt.settings.get("title", path.name),
@@ -66,9 +71,10 @@ class Answerer:
         self._loaded = None
         with StageProgress() as progress:
             pair = load_with_consent(name, self._options.draft, progress, anyway=self._options.anyway)
-            # One for all prompts: what it has learnt of costs and drafts serves the next.
+            # One for all prompts: what it has learnt of costs and drafts serves the next, and so does what it has read.
             config = speculative_config("auto", self._options.acceptance)
-            decoder = SpeculativeDecoder(pair, config, drafter=self._options.drafter)
+            prefixes = prefixes_of(self._options.prefix_bytes)
+            decoder = SpeculativeDecoder(pair, config, drafter=self._options.drafter, prefixes=prefixes)
             decoder.calibrate(progress.tell)
         self._name, self._loaded = name, (pair, decoder)
         return self._loaded

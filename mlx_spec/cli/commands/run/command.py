@@ -15,10 +15,12 @@ from mlx_spec.cli.terminal.options import (
     FilePair,
     LookaheadOption,
     MaxTokens,
+    PrefixMemory,
     Rule,
     Target,
     Values,
     given_values,
+    prefix_bytes,
     speculative_config,
 )
 from mlx_spec.cli.terminal.sampling import SamplingOptions, with_sampling
@@ -45,6 +47,7 @@ def run(
     acceptance: Rule = "coupled",
     max_tokens: MaxTokens = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace answers of an earlier run.")] = False,
+    prefix_memory: PrefixMemory = None,
     anyway: Anyway = False,
     as_json: AsJson = False,
     *,
@@ -52,6 +55,7 @@ def run(
 ) -> None:
     """Answer many prompt files: an answer each, and a table of them all as CSV, JSON and Markdown."""
     speculative_config(lookahead or "auto", acceptance)  # a mistyped option fails before any work
+    kept_bytes = prefix_bytes(prefix_memory)
     from mlx_spec.cli.commands.run.inputs import expanded, opened
     from mlx_spec.cli.commands.run.options import AnswerOptions
     from mlx_spec.cli.commands.run.outputs import answer_paths, make_folder
@@ -68,6 +72,7 @@ def run(
         max_tokens=max_tokens,
         sampling=sampling,
         anyway=anyway,
+        prefix_bytes=kept_bytes,
     )
     paths = expanded(files)
     answers = answer_paths(paths, out)
@@ -92,6 +97,7 @@ def _answer_all(
 ) -> "list[Result]":
     """Answer each prompt into its file of `answers`, and write a table. Raises InterruptedWork, StorageError."""
     from mlx_spec.cli.commands.run.outputs import write, write_table
+    from mlx_spec.cli.terminal.answer import reading
     from prompt_files.results import Result
 
     results: list[Result] = []
@@ -106,7 +112,9 @@ def _answer_all(
             results.append(result)
             if not isinstance(prompt, LookaheadError) and prompt.remark:
                 sys.stderr.write(f"{path}: {prompt.remark}\n")
-            what = f"{result.completion_tokens} tokens, {result.finish_reason}" if not result.error else result.error
+            what = result.error or f"{result.completion_tokens} tokens, {result.finish_reason}"
+            if result.prompt_tokens and answerer.cached_tokens:
+                what += f", {reading(result.prompt_tokens, answerer.cached_tokens)}"
             sys.stderr.write(f"{number} of {len(prompts)}  {path}: {what}\n")
     except KeyboardInterrupt:
         kept = f"{len(results)} of {len(prompts)} prompts were answered; a table of all is in {out}."

@@ -19,3 +19,4 @@ class AnswerOptions:
     max_tokens: int | None
     sampling: SamplingOptions
     anyway: bool
+    prefix_bytes: int | None

@@ -1,0 +1,26 @@
+"""What the engine's thread does with its models while nobody asks."""
+
+from mlx_spec.server.engine.models import Models
+from tests.server.live import live_server, wait_until
+from tests.server.scripted import ScriptedDecoder, ScriptedPair
+
+
+def test_an_answer_is_settled_in_the_idle_moment_behind_it() -> None:
+    decoder = ScriptedDecoder()
+    with live_server(lambda progress: (ScriptedPair(), decoder), model_name="scripted") as live:
+        assert wait_until(lambda: live.http.get("/health").json()["status"] == "ready")
+        for count in (1, 2):
+            body = {"messages": [{"role": "user", "content": "hello"}]}
+            assert live.http.post("/v1/chat/completions", json=body).status_code == 200
+            assert wait_until(lambda count=count: decoder.settled == count)
+
+
+def test_who_is_wanted_settles_nothing() -> None:
+    decoder = ScriptedDecoder()
+    models = Models(lambda progress: (ScriptedPair(), decoder), None)
+    models.load(lambda: None)
+    decoder.calls.append({})
+    models.warm_up(lambda: False)
+    assert decoder.settled == 0
+    models.warm_up(lambda: True)
+    assert (decoder.warmed, decoder.settled) == (3, 1)
