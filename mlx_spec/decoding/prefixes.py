@@ -11,9 +11,9 @@ import numpy as np
 from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A text that was read, and what was kept of it.
+    """A text that was read, and what was kept of it. It is equal to itself only, as arrays have no one truth.
 
     `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
     length. `drafters` is what each drafter kept, by name.
