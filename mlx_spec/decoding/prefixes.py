@@ -19,7 +19,7 @@ _MOST_BYTES: Final = 4_000_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no truth: one is itself alone
 class Reading:
-    """A text that was read, and what was kept of it.
+    """A text that was read, and what was kept of it. It is equal to itself only, as arrays have no one truth.
 
     `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
     length up to `num_canonical`: so many tokens have the bits that reading them as a prompt gives. `drafters` is what

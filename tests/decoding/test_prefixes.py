@@ -255,6 +255,17 @@ def test_who_was_asked_last_stays() -> None:
     assert prefixes.find([3, 10, 99]) is not None, "of several that are as long"
 
 
+def test_the_right_one_of_several_is_found_whatever_their_lengths() -> None:
+    prefixes = Prefixes(ROOMY)
+    for token_ids in ([1, 2, 3], [4, 5, 6], [7, 8, 9, 10]):
+        prefixes.keep(reading(token_ids))
+    for token_ids in ([4, 5, 0], [7, 8, 9, 0], [1, 2, 0]):
+        found = prefixes.find([*token_ids, 0])
+        assert found is not None
+        assert found[1] == len(token_ids) - 1
+        assert found[0].common(np.asarray(token_ids, dtype=np.int32)) == len(token_ids) - 1
+
+
 def test_what_goes_on_from_a_reading_takes_its_place() -> None:
     prefixes = Prefixes(ROOMY)
     prefixes.keep(reading([1, 2, 3]))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -14,7 +14,8 @@ from mlx_spec.errors import LookaheadError
 
 _CONNECT_S: Final = 10.0
 _READ_S: Final = 600.0
-_TEXTS: Final = ("reasoning_content", "reasoning", "content")
+_CONTENT: Final = ("content",)
+_TEXTS: Final = ("reasoning_content", "reasoning", *_CONTENT)
 _REFUSED: Final = (400, 422)
 _SHOWN: Final = 300
 
@@ -22,12 +23,16 @@ _SHOWN: Final = 300
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
     """The whole text, with what some servers keep apart as reasoning; tokens as the server counts them, None where it
-    does not tell; seconds from the question to the first and to the last text, None where there was none."""
+    does not tell; seconds from the question to the first and to the last text, None where there was none. `content` is
+    the text without the reasoning; of `prompt_tokens` the server knew `cached_tokens` before, None as above."""
 
     text: str
     tokens: int | None
     first_text_s: float | None
     last_text_s: float | None
+    content: str = ""
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 class ChatClient:
@@ -100,9 +105,13 @@ class ChatClient:
 
     def answer(self, text: str, temperature: float, max_tokens: int) -> StreamedAnswer:
         """Ask one question and read the answer as it comes."""
+        return self.reply([{"role": "user", "content": text}], temperature, max_tokens)
+
+    def reply(self, messages: Sequence[Mapping[str, str]], temperature: float, max_tokens: int) -> StreamedAnswer:
+        """Ask what ends a conversation, as above."""
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": messages,
             "temperature": temperature,
             "max_tokens": max_tokens,
             "stream": True,
@@ -119,7 +128,8 @@ class ChatClient:
     def _streamed(self, body: dict[str, Any], *, may_refuse: bool) -> StreamedAnswer | None:
         """The answer; None where the server refuses the body and `may_refuse`."""
         pieces: list[str] = []
-        tokens: int | None = None
+        contents: list[str] = []
+        usage: dict[str, Any] = {}
         first: float | None = None
         last: float | None = None
         began = self._clock()
@@ -136,9 +146,12 @@ class ChatClient:
                     last = self._clock() - began
                     first = last if first is None else first
                     pieces.append(piece)
-                usage = chunk.get("usage")
-                tokens = int(usage["completion_tokens"]) if usage else tokens
-        return StreamedAnswer("".join(pieces), tokens, first, last)
+                    contents.append(_text_of(chunk, _CONTENT))
+                usage = chunk.get("usage") or usage
+            details = usage.get("prompt_tokens_details") or {}
+            counts = (usage.get("prompt_tokens"), details.get("cached_tokens"))
+            tokens = int(usage["completion_tokens"]) if usage else None
+        return StreamedAnswer("".join(pieces), tokens, first, last, "".join(contents), *counts)
 
     def _check(self, response: httpx2.Response) -> None:
         if response.is_error:
@@ -171,9 +184,9 @@ def _chunks(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(data)
 
 
-def _text_of(chunk: dict[str, Any]) -> str:
+def _text_of(chunk: dict[str, Any], names: Sequence[str] = _TEXTS) -> str:
     delta = next((choice.get("delta") or {} for choice in chunk.get("choices") or ()), {})
-    return "".join(delta.get(name) or "" for name in _TEXTS)
+    return "".join(delta.get(name) or "" for name in names)
 
 
 def _message(body: Any) -> str:

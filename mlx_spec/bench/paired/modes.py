@@ -4,12 +4,13 @@ All ratios are greater where the first side is better.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from mlx_spec.bench.paired.chats import TURNS
 from mlx_spec.bench.paired.runs import PairedRun
 
-ModeName = Literal["cold", "disturbed", "beside"]
+ModeName = Literal["cold", "disturbed", "beside", "turns", "turns-beside"]
 
 AUTO: Final = "auto"
 NONE: Final = "none"
@@ -18,22 +19,26 @@ AUTO_DISTURBED: Final = "auto, disturbed"
 PLAIN_DISTURBED: Final = "plain, disturbed"
 OURS: Final = "ours"
 THEIRS: Final = "theirs"
+PREFIXES: Final = "prefixes"
+COLD: Final = "cold"
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`of` a run of `side` over `of` the run of `reference` in the same block, under a heading of two lines."""
+    """`of` a run of `side` over `of` the run of `reference` in the same block, under a heading of two lines; only in
+    one `turn`, where the mode has turns."""
 
     heading: str
     side: str
     reference: str
     of: Callable[[PairedRun], float | None]
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One of the paired measurements. `preset` are the values of its `Scope` that differ from a scope's own; `promises`
-    says that both sides must say the same, which another engine does not."""
+    """One of the paired measurements. `preset` are the values of its `Scope` that differ from a scope's own, `settled`
+    those that no option changes; `promises` says that both sides must say the same, which another engine does not."""
 
     name: ModeName
     title: str
@@ -41,6 +46,7 @@ class Mode:
     measures: tuple[Measure, ...]
     preset: dict[str, Any]
     promises: bool
+    settled: dict[str, Any] = field(default_factory=dict)
 
 
 _CHAT: Final[dict[str, Any]] = {
@@ -58,6 +64,26 @@ def _speed(run: PairedRun) -> float | None:
 
 def _tokens_per_round(run: PairedRun) -> float | None:
     return run.tokens_per_round
+
+
+def _first_text_rate(run: PairedRun) -> float | None:
+    return run.first_text_rate
+
+
+def _of_turns(name: ModeName, title: str, side: str, reference: str, *, promises: bool) -> Mode:
+    """First texts of chats, turn by turn."""
+    return Mode(
+        name,
+        title,
+        (side, reference),
+        tuple(
+            Measure(f"turn {turn},\n{side} / {reference}", side, reference, _first_text_rate, turn)
+            for turn in range(1, TURNS + 1)
+        ),
+        {"temperatures": (0.0,), "prompts": 3, "repeats": 1, "answer_tokens": 32},
+        promises=promises,
+        settled={"kinds": ("chat",)},
+    )
 
 
 MODES: Final[dict[ModeName, Mode]] = {
@@ -91,9 +117,13 @@ MODES: Final[dict[ModeName, Mode]] = {
         (OURS, THEIRS),
         (
             Measure("decoding,\nours / theirs", OURS, THEIRS, _speed),
-            Measure("first text,\nours / theirs", OURS, THEIRS, lambda run: run.first_text_rate),
+            Measure("first text,\nours / theirs", OURS, THEIRS, _first_text_rate),
         ),
         _CHAT,
         promises=False,
+    ),
+    "turns": _of_turns("turns", "first text of chats, with prefixes kept against cold", PREFIXES, COLD, promises=True),
+    "turns-beside": _of_turns(
+        "turns-beside", "first text of chats, our server against another, streaming", OURS, THEIRS, promises=False
     ),
 }

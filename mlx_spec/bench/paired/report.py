@@ -1,7 +1,7 @@
 """A paired measurement as it is kept: conditions, every raw run, and the ratios that follow from them."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,22 +24,27 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SideRow:
-    """One side at one temperature: medians over its answers; None where that is not measured. `others` and `stolen` are
-    means."""
+    """One side at one temperature, in one `turn` where there are turns: medians over its answers; None where that is
+    not measured. `of_first_turn` is the wait for the first text over that in the same chat's first turn. `others` and
+    `stolen` are means."""
 
     side: str
     temperature: float
+    turn: int | None
     speed: Spread | None
     tokens_per_round: float | None
     wall_seconds: Spread | None
     first_text_seconds: Spread | None
+    of_first_turn: Spread | None
+    prompt_tokens: float | None
+    cached_tokens: float | None
     others: float | None
     stolen: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """Of `blocks` in which all sides answered, in how many they said the same."""
+    """Of `blocks` in which all sides answered (each turn is one), in how many they said the same."""
 
     temperature: float
     same: int
@@ -92,7 +97,7 @@ def comparisons(runs: Sequence[PairedRun], mode: Mode) -> list[Comparison]:
     for temperature in temperatures(runs):
         here = [run for run in runs if run.temperature == temperature]
         for measure in mode.measures:
-            by_block = tuple(_ratios(here, measure))
+            by_block = tuple(_ratios([run for run in here if measure.turn in (None, run.turn)], measure))
             if by_block:
                 values = spread([ratio for _, ratio in by_block])
                 found.append(Comparison(measure.heading, temperature, by_block, values))
@@ -108,24 +113,34 @@ def _ratios(runs: Sequence[PairedRun], measure: Measure) -> Iterable[tuple[Block
 
 
 def side_rows(runs: Sequence[PairedRun], mode: Mode) -> list[SideRow]:
-    """A row for each temperature and side that answered."""
+    """A row for each temperature, side that answered, and turn."""
     groups = [
-        [run for run in runs if run.side == side and run.temperature == temperature]
+        [run for run in runs if (run.side, run.temperature, run.turn) == (side, temperature, turn)]
         for temperature in temperatures(runs)
         for side in mode.sides
+        for turn in dict.fromkeys(run.turn for run in runs)
     ]
-    return [_side_row(group) for group in groups if group]
+    firsts = {(run.side, run.block): run.first_text_seconds for run in runs if run.turn == 1}
+    return [_side_row(group, firsts) for group in groups if group]
 
 
-def _side_row(group: Sequence[PairedRun]) -> SideRow:
+def _side_row(group: Sequence[PairedRun], firsts: Mapping[tuple[str, Block], float | None]) -> SideRow:
+    def of_first_turn(run: PairedRun) -> float | None:
+        first = firsts.get((run.side, run.block)) if run.turn != 1 else None
+        return run.first_text_seconds / first if first and run.first_text_seconds else None
+
     rounds = sum(run.rounds or 0 for run in group)
     return SideRow(
         side=group[0].side,
         temperature=group[0].temperature,
+        turn=group[0].turn,
         speed=_spread_of(group, lambda run: run.speed),
         tokens_per_round=sum(run.tokens for run in group) / rounds if rounds else None,
         wall_seconds=_spread_of(group, lambda run: run.wall_seconds),
         first_text_seconds=_spread_of(group, lambda run: run.first_text_seconds),
+        of_first_turn=_spread_of(group, of_first_turn),
+        prompt_tokens=_median([run.prompt_tokens for run in group]),
+        cached_tokens=_median([run.cached_tokens for run in group]),
         others=_mean([run.others for run in group]),
         stolen=_mean([run.stolen for run in group]),
     )
@@ -150,18 +165,18 @@ def differences(runs: Sequence[PairedRun], mode: Mode) -> list[str]:
         return []
     return [
         f"The sides {' and '.join(repr(side) for side in mode.sides)} do not all say the same (temperature "
-        f"{temperature:g}, {kind} prompt {prompt + 1}, repeat {repeat + 1}): a near-tie of float32 or a fault, see "
-        "tests/equality.py."
-        for (temperature, kind, prompt, repeat), sides in _whole_blocks(runs, mode).items()
+        f"{temperature:g}, {kind} prompt {prompt + 1}, repeat {repeat + 1}{f', turn {turn}' if turn else ''}): a "
+        "near-tie of float32 or a fault, see tests/equality.py."
+        for ((temperature, kind, prompt, repeat), turn), sides in _whole_blocks(runs, mode).items()
         if len({run.said for run in sides}) > 1
     ]
 
 
-def _whole_blocks(runs: Sequence[PairedRun], mode: Mode) -> dict[Block, list[PairedRun]]:
-    """The runs by block, where all sides have answered."""
-    by_block: dict[Block, list[PairedRun]] = {}
+def _whole_blocks(runs: Sequence[PairedRun], mode: Mode) -> dict[tuple[Block, int | None], list[PairedRun]]:
+    """The runs by block and turn, where all sides have answered."""
+    by_block: dict[tuple[Block, int | None], list[PairedRun]] = {}
     for run in runs:
-        by_block.setdefault(run.block, []).append(run)
+        by_block.setdefault((run.block, run.turn), []).append(run)
     return {block: sides for block, sides in by_block.items() if {run.side for run in sides} == set(mode.sides)}
 
 
@@ -173,6 +188,11 @@ def temperatures(runs: Iterable[PairedRun]) -> list[float]:
 def _spread_of(group: Sequence[PairedRun], of: Callable[[PairedRun], float | None]) -> Spread | None:
     values = [value for run in group if (value := of(run)) is not None]
     return spread(values) if values else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    told = [value for value in values if value is not None]
+    return statistics.median(told) if told else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,7 +12,8 @@ class PairedRun:
     `seconds` are those of decoding, in which `timed_tokens` of all `tokens` came: all of them where the decoder tells
     its rounds, those after the first where only a stream of text is seen. `wall_seconds` is the whole process with
     loading, `first_text_seconds` the wait for the first text. What was said is `token_ids`, or `text` where ids are not
-    told. `others` and `stolen` are shares of all cores' time, see `Crowd`.
+    told. `others` and `stolen` are shares of all cores' time, see `Crowd`. In a chat, `turn` counts from 1, and
+    `cached_tokens` of the turn's `prompt_tokens` were known from an earlier one.
     """
 
     side: str
@@ -30,6 +31,9 @@ class PairedRun:
     text: str | None = None
     others: float | None = None
     stolen: float | None = None
+    turn: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
 
     @property
     def block(self) -> Block:

@@ -82,7 +82,7 @@ class Peer:
 
 def test_the_first_and_the_last_text_are_timed_and_the_servers_count_is_taken() -> None:
     with Peer(SPOKEN).client() as client:
-        assert client.answer("Hello", 0.0, 16) == StreamedAnswer("Grüß Gott", 5, 3.0, 4.0)
+        assert client.answer("Hello", 0.0, 16) == StreamedAnswer("Grüß Gott", 5, 3.0, 4.0, "Grüß Gott")
 
 
 def test_both_servers_are_asked_the_same() -> None:
@@ -132,10 +132,30 @@ def test_a_server_that_refuses_to_count_is_asked_without_from_then_on() -> None:
     assert ["stream_options" in body for body in peer.bodies] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 40, "prompt_tokens_details": {"cached_tokens": 32}}, (40, 32)),
+        ({"prompt_tokens": 40, "prompt_tokens_details": None}, (40, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_what_the_server_knew_of_a_conversation_is_taken_where_it_tells(
+    usage: dict[str, Any], counts: tuple[int | None, int | None]
+) -> None:
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    peer = Peer([delta(content="d"), chunk(choices=[], usage={"completion_tokens": 1} | usage), "data: [DONE]"])
+    with peer.client() as client:
+        answer = client.reply(said, 0.0, 16)
+    assert (answer.prompt_tokens, answer.cached_tokens) == counts
+    assert answer.tokens == 1
+    assert peer.bodies[0]["messages"] == said
+
+
 def test_what_is_said_as_reasoning_is_text_too() -> None:
     lines = [delta(reasoning_content="Hm."), delta(reasoning=" So"), delta(content="Yes"), "data: [DONE]"]
     with Peer(lines).client() as client:
-        assert client.answer("Hello", 0.0, 16) == StreamedAnswer("Hm. SoYes", None, 1.0, 3.0)
+        assert client.answer("Hello", 0.0, 16) == StreamedAnswer("Hm. SoYes", None, 1.0, 3.0, "Yes")
 
 
 def test_an_answer_without_text_has_no_times() -> None:

@@ -45,6 +45,12 @@ def bench(
     beside: Annotated[
         str | None, typer.Option(help="Our server against the OpenAI-compatible one at this address.", metavar="URL")
     ] = None,
+    turns: Annotated[
+        bool, typer.Option("--turns", help="Chats of three turns, about 2,000 tokens: the wait for the first text.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="With --turns: our server against the one at this address.", metavar="URL")
+    ] = None,
     beside_model: Annotated[str | None, typer.Option(help="What to ask it for; else the first it lists.")] = None,
     beside_key: Annotated[str | None, typer.Option(help="Its API key.", envvar="LOOKAHEAD_BESIDE_KEY")] = None,
     contenders: Annotated[
@@ -86,9 +92,12 @@ def bench(
         "slices": slices,
     }
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
-    mode = asked_mode(given | {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None})
+    paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None, "--turns": turns}
+    mode = asked_mode(given | paired)
     if first_start and mode != "--cold":
         raise ConfigError("first_start", True, "together with --cold")
+    if url is not None and mode != "--turns":
+        raise ConfigError("url", url, "together with --turns")
     models = ModelChoice(target, draft, pair, anyway)
     if show is not None:
         from mlx_spec.bench.report_file import read_report
@@ -99,7 +108,8 @@ def bench(
         from mlx_spec.cli.commands.bench.measuring import keeper
         from mlx_spec.cli.commands.bench.paired import Peer, measure_paired
 
-        peer = Peer(beside, beside_model, beside_key) if beside is not None else None
+        address = beside if beside is not None else url
+        peer = Peer(address, beside_model, beside_key) if address is not None else None
         report = measure_paired(PAIRED[mode], scope, models, peer=peer, first_start=first_start, save=keeper(out))
     else:
         plan = plan_of(mode, chosen)

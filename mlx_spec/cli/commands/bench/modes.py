@@ -23,7 +23,12 @@ _SWEEP: dict[str, Any] = {
 }
 _HOST: dict[str, Any] = {"temperatures": (0.0, 1.0), "lookahead": 4}
 _PRESETS: Final[dict[str, dict[str, Any]]] = {"--quick": _QUICK, "--full": {}, "--fixed-sweep": _SWEEP, "--host": _HOST}
-PAIRED: Final[dict[str, ModeName]] = {"--cold": "cold", "--disturbed": "disturbed", "--beside": "beside"}
+PAIRED: Final[dict[str, ModeName]] = {
+    "--cold": "cold",
+    "--disturbed": "disturbed",
+    "--beside": "beside",
+    "--turns": "turns",
+}
 """The modes of two sides, by their options."""
 
 
@@ -42,12 +47,12 @@ def plan_of(mode: str, chosen: dict[str, Any]) -> BenchPlan:
 
 def scope_of(mode: str, chosen: dict[str, Any]) -> Scope:
     """The scope of a paired mode, as above. Raises ConfigError for an option that it has no use for."""
-    preset = MODES[PAIRED[mode]].preset
+    preset, settled = MODES[PAIRED[mode]].preset, MODES[PAIRED[mode]].settled
     told = _given(chosen)
     for name in told:
         if name not in preset:
             raise ConfigError(name, told[name], f"left out with {mode}, which does not use it")
-    return Scope(**preset | told)
+    return Scope(**preset | settled | told)
 
 
 def _given(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,17 @@ from mlx_spec.bench.paired.report import (
 from mlx_spec.cli.commands.bench.cells import NOTHING, machine_line, new_table, number, percent, titled, with_range
 
 _SHOWN_NUMBERS: Final = 9
-_SIDES: Final = ("tokens/s\n(range)", "tokens\na round", "process, s\n(range)", "first text, ms\n(range)")
+_SIDES: Final = (
+    "tokens/s\n(range)",
+    "tokens\na round",
+    "process, s\n(range)",
+    "first text, ms\n(range)",
+    "of turn 1's\n(range)",
+    "prompt,\ntokens",
+    "known",
+    "used by\nothers",
+    "stolen",
+)
 
 
 def paired_tables(report: PairedReport) -> Group:
@@ -46,7 +56,9 @@ def _title(report: PairedReport) -> str:
     machine = machine_line(report.machine)
     load = f"load average before {report.machine['load_1min']:g}"
     cases = len({run.block[1:3] for run in report.runs})
-    what = f"{cases} prompts of up to {report.scope.answer_tokens} tokens, repeated {report.scope.repeats} times"
+    turns = max((run.turn or 0 for run in report.runs), default=0)
+    asked = f"{cases} chats of {turns} turns, answers" if turns else f"{cases} prompts"
+    what = f"{asked} of up to {report.scope.answer_tokens} tokens, repeated {report.scope.repeats} times"
     unfinished = "" if report.complete else "[yellow], not finished[/]"
     pair = f"{report.target} with {report.draft}" if report.draft else report.target
     title = escape(MODES[report.mode].title)
@@ -81,17 +93,21 @@ def _ratios_table(here: Sequence[Comparison], report: PairedReport) -> Table:
 
 
 def _sides_table(rows: Sequence[SideRow]) -> Table:
+    # Of chats the wait is asked for: how fast short answers go on is kept, and not shown.
     columns = [
-        [with_range(row.speed, 1) for row in rows],
-        [number(row.tokens_per_round) for row in rows],
+        [with_range(row.speed, 1) if row.turn is None else NOTHING for row in rows],
+        [number(row.tokens_per_round) if row.turn is None else NOTHING for row in rows],
         [with_range(row.wall_seconds, 2) for row in rows],
         [with_range(row.first_text_seconds, 0, 1e3) for row in rows],
+        [with_range(row.of_first_turn, 3) for row in rows],
+        [number(row.prompt_tokens, 0) for row in rows],
+        [number(row.cached_tokens, 0) for row in rows],
         [percent(row.others) for row in rows],
         [percent(row.stolen) for row in rows],
     ]
-    headings = (*_SIDES, "used by\nothers", "stolen")
     told = [at for at, column in enumerate(columns) if set(column) != {NOTHING}]
-    table = new_table([headings[at] for at in told], gap=2)
+    table = new_table([_SIDES[at] for at in told], gap=2)
     for at_row, row in enumerate(rows):
-        table.add_row(row.side, *(columns[at][at_row] for at in told))
+        name = row.side if row.turn is None else f"{row.side}, turn {row.turn}"
+        table.add_row(name, *(columns[at][at_row] for at in told))
     return table

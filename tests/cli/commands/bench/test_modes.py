@@ -47,6 +47,15 @@ def test_selected_runs_are_printed_kept_and_shown_again(tmp_path: Path) -> None:
         (["--cold", "--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
         (["--beside", "nowhere"], "'nowhere' is no address of a server"),
         (["--beside", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
+        (["--turns", "--beside", "http://127.0.0.1:9"], "mode is '--beside --turns'"),
+        (["--url", "http://127.0.0.1:9"], "url is 'http://127.0.0.1:9': it must be together with --turns."),
+        (["--cold", "--url", "http://127.0.0.1:9"], "it must be together with --turns."),
+        (["--turns", "--first-start"], "first_start is True: it must be together with --cold."),
+        (["--turns", "--kinds", "code"], "it must be left out with --turns, which does not use it"),
+        (["--turns", "--slices", "8"], "slices is 8: it must be left out with --turns"),
+        (["--turns", "--prompts", "0"], "prompts is 0"),
+        (["--turns", "--url", "nowhere"], "'nowhere' is no address of a server"),
+        (["--turns", "--url", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
         (["--show", "/nowhere/report.json"], "/nowhere/report.json is no report of a measurement"),
         (["--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
     ],
@@ -73,6 +82,14 @@ def test_without_a_mode_it_is_the_quick_one_and_two_are_refused() -> None:
     assert asked_mode({"--quick": False, "--cold": True}) == "--cold"
     with pytest.raises(ConfigError):
         asked_mode({"--host": True, "--full": True})
+
+
+def test_turns_are_three_chats_with_short_answers_and_no_other_kind() -> None:
+    scope = scope_of("--turns", {"answer_tokens": 16})
+    assert (scope.kinds, scope.prompts, scope.answer_tokens) == (("chat",), 3, 16)
+    assert (scope.temperatures, scope.repeats) == ((0.0,), 1)
+    with pytest.raises(ConfigError, match=r"kinds is .* left out with --turns"):
+        scope_of("--turns", {"kinds": ("code",)})
 
 
 @pytest.mark.parametrize("mode", ["--cold", "--disturbed", "--beside"])

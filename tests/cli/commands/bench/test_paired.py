@@ -66,6 +66,56 @@ def test_our_server_beside_another_of_ours_says_the_same_words(models: ModelChoi
     assert "key" not in json.dumps(report["conditions"])
 
 
+@pytest.fixture(scope="module")
+def long_models(tmp_path_factory: pytest.TempPathFactory) -> ModelChoice:
+    """With room for a chat, whose every byte is a token."""
+    folders = pair_folders(tmp_path_factory.mktemp("long"))
+    for folder in folders:
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 16_384}))
+    return ModelChoice(*folders)
+
+
+@pytest.mark.slow
+def test_turns_find_the_chat_again_and_say_the_same(long_models: ModelChoice, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    done = mlx_spec("bench", "--turns", *long_models.arguments(), *SMALL, "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads(out.read_text())
+    known = {(run["side"], run["turn"]): run["cached_tokens"] / run["prompt_tokens"] for run in report["runs"]}
+    assert min(known["prefixes", turn] for turn in (2, 3)) > 0.95
+    assert {known["prefixes", 1], *(known["cold", turn] for turn in (1, 2, 3))} == {0}
+    assert report["summary"]["sameness"] == [{"temperature": 0.0, "same": 3, "blocks": 3}]
+    assert report["complete"]
+    shown = mlx_spec("bench", "--show", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert "the same ids at temperature 0: 3 of 3 answers" in shown.stdout
+    assert "1 chats of 3 turns" in shown.stdout
+
+
+def test_a_chat_that_the_context_does_not_hold_is_one_sentence(models: ModelChoice) -> None:
+    done = mlx_spec("bench", "--turns", *models.arguments(), *SMALL)
+    assert done.returncode == 2
+    assert "No chat fits: it takes" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_turns_of_our_server_beside_another_of_ours(long_models: ModelChoice) -> None:
+    with own_server(long_models) as (url, pid):
+        done = mlx_spec("bench", "--turns", "--url", url, *long_models.arguments(), *SMALL, "--json")
+        assert done.returncode == 0, done.stderr
+    assert not psutil.pid_exists(pid)
+    report = json.loads(done.stdout)
+    assert sorted((run["turn"], run["side"]) for run in report["runs"]) == [
+        (turn, side) for turn in (1, 2, 3) for side in ("ours", "theirs")
+    ]
+    assert report["summary"]["sameness"] == [{"temperature": 0.0, "same": 3, "blocks": 3}]
+    assert report["conditions"]["beside"]["address"] == url
+    assert report["mode"] == "turns-beside"
+
+
 def test_a_mistyped_option_waits_for_no_library_that_is_slow_to_import() -> None:
     code = (
         "import atexit, sys; from mlx_spec.cli import main as cli; "
