@@ -69,7 +69,7 @@ class Answering(QObject):
             self.prefill_shown.emit(progress)
 
     def _on_patience_lost(self) -> None:
-        """A prompt whose beginning was known is often read in one go: its first word is all that comes of it."""
+        """Where little is left to read it is read in one go, and nothing is told between the beginning and the end."""
         newest = self._newest
         tells = newest is not None and newest.cached_tokens > 0 and newest.processed_tokens < newest.total_tokens
         self.prefill_shown.emit(newest if tells else None)

@@ -2,7 +2,7 @@
 
 import sys
 
-from mlx_spec.server.engine.thread import Decoder, Pair, Progress
+from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.serve import run_server
 
 
