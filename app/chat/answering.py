@@ -23,6 +23,7 @@ class Answering(QObject):
         grew: text or a round was added to the answer.
         closed: the Answer that is finished, stopped or failed.
         prefill_shown: a Prefill, or None for "still reading, how far is unknown". Sent only when it takes a while.
+            A prompt of which nothing is read yet counts as unknown, unless its beginning was known.
         problem_raised: a Problem, after `closed`.
     """
 
@@ -36,7 +37,8 @@ class Answering(QObject):
         self.answer: Answer | None = None
         self._client, self._trace, self._recorder = client, trace, recorder
         self._patience = QTimer(self, singleShot=True, interval=PREFILL_PATIENCE_MS)
-        self._patience.timeout.connect(lambda: self.prefill_shown.emit(None))
+        self._patience.timeout.connect(self._on_patience_lost)
+        self._newest: Prefill | None = None
         client.prefill_progressed.connect(self._on_prefill)
         client.round_finished.connect(self._on_round)
         client.text_arrived.connect(self._on_text)
@@ -47,6 +49,7 @@ class Answering(QObject):
     def begin(self, answer: Answer, body: Mapping[str, Any]) -> None:
         """Ask the engine; what it tells goes into `answer`."""
         self.answer = answer
+        self._newest = None
         self._trace.show(answer)
         self._patience.start()
         self._client.ask(body)
@@ -57,9 +60,19 @@ class Answering(QObject):
         self._close(state)
 
     def _on_prefill(self, progress: Prefill) -> None:
-        if progress.elapsed_ms > PREFILL_PATIENCE_MS and progress.processed_tokens < progress.total_tokens:
+        self._newest = progress
+        # Where it was only said that something is read, what is known is told as soon as the engine tells it.
+        is_awaited = progress.cached_tokens > 0 and not self._patience.isActive()
+        takes_long = progress.elapsed_ms > PREFILL_PATIENCE_MS or is_awaited
+        if takes_long and progress.processed_tokens < progress.total_tokens:
             self._patience.stop()
             self.prefill_shown.emit(progress)
+
+    def _on_patience_lost(self) -> None:
+        """Where little is left to read it is read in one go, and nothing is told between the beginning and the end."""
+        newest = self._newest
+        tells = newest is not None and newest.cached_tokens > 0 and newest.processed_tokens < newest.total_tokens
+        self.prefill_shown.emit(newest if tells else None)
 
     def _on_round(self, one: Round) -> None:
         if answer := self._streaming():

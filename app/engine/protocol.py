@@ -58,11 +58,25 @@ class EmittedToken:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """Sent while the prompt is being read."""
+    """Sent while the prompt is being read. The first `cached_tokens` were known, and are not read again.
+
+    An older engine does not tell them: then there are none.
+    """
 
     processed_tokens: int
     total_tokens: int
     elapsed_ms: float
+    cached_tokens: int = 0
+
+    @property
+    def to_read(self) -> int:
+        """How many tokens are not known, read by now or not."""
+        return self.total_tokens - self.cached_tokens
+
+    @property
+    def read(self) -> int:
+        """How many of those are read."""
+        return max(0, self.processed_tokens - self.cached_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Sent once, last."""
+    """Sent once, last. Of `prompt_tokens` the first `cached_tokens` were known, and were not read again."""
 
     finish_reason: str
     seed: int | None
@@ -116,6 +130,12 @@ class Finished:
     completion_tokens: int
     prefill_ms: float
     stats: Mapping[str, Any] = field(default_factory=dict)
+    cached_tokens: int = 0
+
+    @property
+    def read_tokens(self) -> int:
+        """How many tokens of the prompt were read for this answer."""
+        return self.prompt_tokens - self.cached_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +202,9 @@ def parse_failure(body: Mapping[str, Any]) -> Failure:
 def _parse_speculation(value: Mapping[str, Any]) -> list[Event]:
     match value["type"]:
         case "prefill":
-            return [Prefill(int(value["processed_tokens"]), int(value["total_tokens"]), float(value["elapsed_ms"]))]
+            total = int(value["total_tokens"])
+            cached = _parse_cached(value, total)
+            return [Prefill(int(value["processed_tokens"]), total, float(value["elapsed_ms"]), cached)]
         case "round":
             return [_parse_round(value)]
         case "finished":
@@ -239,7 +261,13 @@ def _parse_finished(value: Mapping[str, Any]) -> Finished:
         completion_tokens=int(value.get("completion_tokens", 0)),
         prefill_ms=float(value.get("prefill_ms", 0.0)),
         stats=dict(value.get("stats", {})),
+        cached_tokens=_parse_cached(value, int(value.get("prompt_tokens", 0))),
     )
+
+
+def _parse_cached(value: Mapping[str, Any], total: int) -> int:
+    """How many of `total` tokens of the prompt were known, 0 where it is not told."""
+    return max(0, min(int(value.get("cached_tokens") or 0), total))
 
 
 def _number(value: object) -> float | None:

@@ -157,6 +157,8 @@ QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QProgressBar { background: $raised; border: none; border-radius: 2px; max-height: 4px; min-height: 4px; }
 QProgressBar::chunk { background: $accent; border-radius: 2px; }
+QFrame#knownPart { background: $selection; border: 1px solid $accent; border-radius: 2px; max-height: 2px;
+  min-height: 2px; }
 """)
 
 

@@ -45,6 +45,10 @@ PARKED_MEANING = QT_TRANSLATE_NOOP(
 LOSSY_MEANING = QT_TRANSLATE_NOOP(
     "Footer", "This answer's acceptance rule may change the words: they are not the target's own"
 )
+KNOWN_MEANING = QT_TRANSLATE_NOOP(
+    "Footer",
+    "The beginning of the prompt, mostly the chat so far, was still in memory: {0:,} tokens were not read again",
+)
 
 
 class Footer(QFrame):
@@ -59,6 +63,7 @@ class Footer(QFrame):
         self._is_answering = False
         self._message = self._model = ""
         self._is_short = False
+        self._tells_reading = True
         self._lengths: list[int] = []
         self._dot = QLabel("●")
         self._label = ElidedLabel()
@@ -67,6 +72,8 @@ class Footer(QFrame):
         self._lossy.setAccessibleName(self.tr("Lossy: {0}").format(self.tr(LOSSY_MEANING)))
         self._parked = QLabel(toolTip=self.tr(PARKED_MEANING))
         self._parked.setProperty("role", "muted")
+        self._reading = QLabel()
+        self._reading.setProperty("role", "muted")
         self._figures = {key: QLabel("–") for key in _FIGURES}
         self._units = {key: QLabel() for key in _FIGURES}
         layout = QHBoxLayout(self)
@@ -74,11 +81,13 @@ class Footer(QFrame):
         layout.setSpacing(6)
         layout.addWidget(self._dot)
         layout.addWidget(self._label, 1)
+        layout.addWidget(self._reading)
         layout.addWidget(self._parked)
         layout.addWidget(self._lossy)
         for key in _FIGURES:
             self._add_figure(layout, key)
-        shown = [(False, 4), (True, 4), (True, 3), (True, 2)]  # whether the units are short, and how many figures
+        # Whether the units are short, how many figures, and whether it is told how much of the prompt was read.
+        shown = [(False, 4, True), (True, 4, True), (True, 4, False), (True, 3, False), (True, 2, False)]
         self._arrangements = Arrangements(layout, [partial(self._arrange, *way) for way in shown])
         trace.reset.connect(self._show)
         trace.updated.connect(self._show)
@@ -110,7 +119,8 @@ class Footer(QFrame):
 
     def remarks(self) -> list[str]:
         """What is said about the answer besides its figures."""
-        return [label.text() for label in (self._parked, self._lossy) if not label.isHidden()]
+        labels = (self._reading, self._parked, self._lossy)
+        return [label.text() for label in labels if not label.isHidden()]
 
     def figures(self) -> dict[str, str]:
         """The four figures as they show."""
@@ -134,17 +144,37 @@ class Footer(QFrame):
         remarks = self.remarks()
         self._parked.setVisible(trace.is_parked)
         self._lossy.setVisible(trace.is_lossy)
+        self._show_reading()
         self._figures["rate"].setText(_number(trace.tokens_per_second, "{:.1f}"))
         self._figures["length"].setText(_number(trace.tokens_per_round, "{:.2f}"))
         self._figures["acceptance"].setText(_number(trace.acceptance_rate, "{:.0%}"))
         self._figures["saved"].setText(_number(trace.passes_saved, "{:,}"))
-        lengths = [len(label.text()) for label in self._figures.values()]
+        labels = (*self._figures.values(), self._reading)
+        lengths = [len(label.text()) for label in labels]
         if lengths != self._lengths or self.remarks() != remarks:
             self._lengths = lengths
             self._fit(anew=True)
 
-    def _arrange(self, is_short: bool, num_figures: int) -> None:
-        self._is_short = is_short
+    def _show_reading(self) -> None:
+        """Tell how much of the prompt was read, where that was not all of it."""
+        final = self._trace.final
+        told = whole = meaning = ""
+        if final is not None and final.cached_tokens:
+            numbers = final.read_tokens, final.prompt_tokens
+            whole = self.tr("read {0:,} of {1:,} tokens").format(*numbers)
+            told = self.tr("read {0:,} of {1:,}").format(*numbers) if self._is_short else whole
+            meaning = self.tr(KNOWN_MEANING).format(final.cached_tokens)
+        self._reading.setText(told)
+        self._reading.setToolTip(meaning)
+        self._reading.setAccessibleName(". ".join(filter(None, (whole, meaning))))
+        self._reading.setVisible(bool(told) and self._tells_reading)
+        # Where there is no room for it, it is still found where the reading is left out.
+        for label in (self._figures["rate"], self._units["rate"]):
+            label.setToolTip(": ".join(filter(None, (self.tr(_FIGURES["rate"][2]), whole))))
+
+    def _arrange(self, is_short: bool, num_figures: int, tells_reading: bool) -> None:
+        self._is_short, self._tells_reading = is_short, tells_reading
+        self._show_reading()
         self._parked.setText(self.tr("parked") if is_short else self.tr("parked: plain decoding is faster here"))
         for number, (key, (unit, short, _)) in enumerate(_FIGURES.items()):
             self._units[key].setText(self.tr(short if is_short else unit))

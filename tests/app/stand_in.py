@@ -166,6 +166,9 @@ class Handler(BaseHTTPRequestHandler):
                 self._event(
                     {"type": "prefill", "processed_tokens": done, "total_tokens": 900, "elapsed_ms": done * 1.0}
                 )
+        is_known = wish in ("known prompt", "late known prompt")
+        if is_known:
+            self._read_known(wait_s=0.4 if wish.startswith("late") else 0.0)
         all_rounds = rounds(ANSWER, parks=wish == "park")
         for number, one in enumerate(all_rounds):
             if wish == "die" and number == 5:
@@ -177,9 +180,18 @@ class Handler(BaseHTTPRequestHandler):
             self._event(one, "".join(token["text"] for token in one["emitted"]))
             time.sleep(pause)
         stats = {"rounds": len(all_rounds), "acceptance_rate": 0.5, "speedup": 1.42, "lossless": wish != "lossy"}
+        reading = {"prompt_tokens": 2051, "cached_tokens": 2008} if is_known else {"prompt_tokens": 31}
         self._event({"type": "finished", "finish_reason": "length" if wish == "cut" else "stop", "seed": seed,
-                     "prompt_tokens": 31, "completion_tokens": 64, "prefill_ms": 40.0, "stats": stats})  # fmt: skip
+                     **reading, "completion_tokens": 64, "prefill_ms": 40.0, "stats": stats})  # fmt: skip
         self._write(b"data: [DONE]\n\n")
+
+    def _read_known(self, wait_s: float) -> None:
+        """A prompt of which all but the end was read for an earlier answer; the request waits `wait_s` before."""
+        time.sleep(wait_s)
+        for done, elapsed_ms in ((2008, 0.0), (2030, 450.0), (2051, 700.0)):
+            progress = {"processed_tokens": done, "total_tokens": 2051, "cached_tokens": 2008}
+            self._event({"type": "prefill", **progress, "elapsed_ms": elapsed_ms})
+            time.sleep(0.45 if done == 2008 else 0.25)
 
     def _has_failed(self, wish: str) -> bool:
         if wish == "error chunk":

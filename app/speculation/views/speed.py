@@ -26,6 +26,10 @@ _ROWS = {
         QT_TRANSLATE_NOOP("TraceSpeed", "Drafts accepted"),
         QT_TRANSLATE_NOOP("TraceSpeed", "Of the drafted tokens the target looked at, how many it accepted"),
     ),
+    "read": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Prompt tokens read"),
+        QT_TRANSLATE_NOOP("TraceSpeed", "The rest, mostly the chat so far, was still in memory and was not read again"),
+    ),
 }
 
 
@@ -47,6 +51,7 @@ class TraceSpeed(Page):
         self.verdict_text = _muted()
         self.bars = SpeedBars(palette)
         self.ceiling_text = _muted()
+        self._names = {key: _muted(self.tr(name)) for key, (name, _) in _ROWS.items()}
         self._figures = {key: QLabel("–") for key in _ROWS}
         self.race = QPushButton(self.tr("Race plain against speculative…"))
         self.race.setProperty("role", "outline")
@@ -92,10 +97,21 @@ class TraceSpeed(Page):
         self._set("round", trace.tokens_per_round, "{:.2f}")
         self._set("saved", trace.passes_saved, "{:,}")
         self._set("accepted", trace.acceptance_rate, "{:.0%}")
+        self._show_reading()
 
     def figures(self) -> dict[str, str]:
         """The figures as they show."""
-        return {key: label.text() for key, label in self._figures.items()}
+        return {key: label.text() for key, label in self._figures.items() if not label.isHidden()}
+
+    def _show_reading(self) -> None:
+        """How much of the prompt was read, where that was not all of it."""
+        final = self._trace.final
+        is_known = final is not None and final.cached_tokens > 0
+        if final is not None and is_known:
+            words = self.tr("{0:,} of {1:,}").format(final.read_tokens, final.prompt_tokens)
+            self._figures["read"].setText(words)
+        for label in (self._names["read"], self._figures["read"]):
+            label.setVisible(is_known)
 
     def _show_bars(self) -> None:
         ours, plain, limit = self._trace.tokens_per_second, self._trace.plain_tokens_per_second, self._machine.limit
@@ -122,7 +138,7 @@ class TraceSpeed(Page):
         grid.setVerticalSpacing(6)
         grid.setColumnStretch(0, 1)
         for row, (key, (name, meaning)) in enumerate(_ROWS.items()):
-            label, figure = _muted(self.tr(name)), self._figures[key]
+            label, figure = self._names[key], self._figures[key]
             figure.setProperty("role", "figure")
             figure.setAccessibleName(self.tr(name))
             for widget in (label, figure):

@@ -10,6 +10,7 @@ from app.chat.session import ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineState
+from app.engine.protocol import Prefill
 from app.engine.request import Settings
 from app.speculation.trace import TraceViewModel
 from tests.app.conftest import EngineFactory
@@ -87,6 +88,30 @@ class TestChat:
         told = [getattr(prefill, "processed_tokens", None) for prefill in chat.prefills]
         assert 512 in told
         assert 900 not in told, "a prompt read whole is no progress any more"
+
+    def test_what_was_known_of_a_prompt_is_told_as_soon_as_it_takes_a_while(self, chat: Chat, qtbot: QtBot) -> None:
+        with qtbot.waitSignal(chat.model.answer_closed, timeout=10_000) as closed:
+            chat.model.send("known prompt")
+        first, *later = chat.prefills
+        assert first == Prefill(2008, 2051, 0.0, cached_tokens=2008), "before anything more of it is read"
+        assert later == [Prefill(2030, 2051, 450.0, cached_tokens=2008)]
+        assert closed.args[0].finished.cached_tokens == 2008
+        assert chat.trace.final.read_tokens == 43
+
+    def test_it_is_told_though_the_request_had_to_wait(self, chat: Chat, qtbot: QtBot) -> None:
+        with qtbot.waitSignal(chat.model.answer_closed, timeout=10_000):
+            chat.model.send("late known prompt")
+        assert chat.prefills[:2] == [None, Prefill(2008, 2051, 0.0, cached_tokens=2008)]
+
+    def test_what_was_known_of_one_prompt_is_not_told_of_the_next(self, chat: Chat, qtbot: QtBot) -> None:
+        chat.model.send("known prompt")
+        qtbot.waitUntil(lambda: bool(chat.prefills), timeout=5_000)
+        chat.model.stop()
+        chat.prefills.clear()
+        chat.model.send("late known prompt")
+        qtbot.waitUntil(lambda: bool(chat.prefills), timeout=5_000)
+        assert chat.prefills == [None]
+        chat.model.stop()
 
     def test_a_fault_keeps_the_text_and_can_be_asked_again(self, chat: Chat, qtbot: QtBot) -> None:
         with qtbot.waitSignal(chat.model.problem_raised, timeout=10_000):

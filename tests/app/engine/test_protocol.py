@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -33,7 +34,7 @@ def chunk(speculation: object, text: str = "") -> str:
 
 def test_the_documented_examples_are_read() -> None:
     prefill, one, finished = (parse_chunk(chunk(value))[0] for value in documented_objects())
-    assert prefill == Prefill(512, 900, 830.1)
+    assert prefill == Prefill(512, 900, 830.1, cached_tokens=documented_objects()[0].get("cached_tokens", 0))
     assert isinstance(one, Round)
     assert (one.index, one.lookahead, one.next_lookahead) == (3, 4, 5)
     assert (one.drafter, one.reason, one.is_parked) == ("model", "1.21x plain expected", False)
@@ -49,6 +50,38 @@ def test_an_older_engine_tells_neither_drafter_nor_reason() -> None:
     (one,) = parse_chunk(chunk(older))
     assert isinstance(one, Round)
     assert (one.drafter, one.reason, one.is_parked) == (None, "", False)
+
+
+class TestWhatWasKnownOfThePrompt:
+    PREFILL: ClassVar = {"type": "prefill", "processed_tokens": 2030, "total_tokens": 2051, "elapsed_ms": 450.0}
+    FINISHED: ClassVar = {"type": "finished", "finish_reason": "stop", "seed": 7, "prompt_tokens": 2051}
+
+    def parsed(self, value: dict) -> object:
+        (event,) = parse_chunk(chunk(value))
+        return event
+
+    def test_the_engine_tells_it_while_it_reads(self) -> None:
+        prefill = self.parsed(self.PREFILL | {"cached_tokens": 2008})
+        assert isinstance(prefill, Prefill)
+        assert (prefill.cached_tokens, prefill.to_read, prefill.read) == (2008, 43, 22)
+
+    def test_and_at_the_end(self) -> None:
+        finished = self.parsed(self.FINISHED | {"cached_tokens": 2008})
+        assert isinstance(finished, Finished)
+        assert (finished.cached_tokens, finished.read_tokens, finished.prompt_tokens) == (2008, 43, 2051)
+
+    @pytest.mark.parametrize("told", [{}, {"cached_tokens": 0}, {"cached_tokens": None}, {"cached_tokens": -3}])
+    def test_of_an_older_engine_nothing_was_known(self, told: dict) -> None:
+        prefill, finished = self.parsed(self.PREFILL | told), self.parsed(self.FINISHED | told)
+        assert isinstance(prefill, Prefill)
+        assert isinstance(finished, Finished)
+        assert (prefill.cached_tokens, prefill.to_read, prefill.read) == (0, 2051, 2030)
+        assert (finished.cached_tokens, finished.read_tokens) == (0, 2051)
+
+    def test_no_more_is_known_than_there_is(self) -> None:
+        prefill = self.parsed(self.PREFILL | {"cached_tokens": 3000})
+        assert isinstance(prefill, Prefill)
+        assert (prefill.cached_tokens, prefill.to_read, prefill.read) == (2051, 0, 0)
 
 
 def test_a_parked_round_is_told_by_the_engine_not_by_its_words() -> None:

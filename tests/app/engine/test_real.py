@@ -131,6 +131,7 @@ from tests.app.engine.test_real import tiny_engine
 app = QCoreApplication([])
 engine = EngineProcess(tiny_engine)
 engine.state_changed.connect(lambda state, _: print(state.name, engine.pid, flush=True))
+engine.gave_up.connect(lambda _: app.exit(1))
 engine.start()
 app.exec()
 """

@@ -31,6 +31,13 @@ def test_the_conversation_is_drawn(stage: Stage, tmp_path: Path) -> None:
     assert drawn["chat-light"] != drawn["tokens-light"] != drawn["empty-light"]
 
 
+def test_a_prompt_known_but_for_its_end_is_drawn(stage: Stage, tmp_path: Path) -> None:
+    screenshots.play(stage, "known-prompt")
+    assert set(pictures(tmp_path)) == {"known-prompt-light", "known-prompt-dark", "known-prompt-small-dark"}
+    assert stage.window.chat_view.answers[-1].reading.known_share == 0.75
+    assert "read 43 of 2,051 tokens" in stage.window.footer._figures["rate"].toolTip()
+
+
 def test_no_two_scenes_have_one_name() -> None:
     names = [scene.name for scene in SCENES]
     assert len(names) == len(set(names))

@@ -10,6 +10,7 @@ from app.engine.protocol import Finished, parse_round
 from app.engine.request import Settings
 from app.store import Chat, Store
 from app.store.conversation import Attachment
+from app.store.exchange import export_chats, import_chats
 from app.store.messages import pack
 from app.store.search import MATCH_END, MATCH_START
 from app.store.tree import conversation_of
@@ -66,6 +67,30 @@ def test_an_answer_keeps_its_rounds_as_the_engine_sent_them(store: Store) -> Non
     assert parse_round(store.messages.rounds(answered)[0]).lookahead == 2
     assert store.messages.of(chat.id)[1].answer.num_rounds == 2
     assert len(pack([WIRE] * 100)) < len(WIRE) * 100 / 10
+
+
+class TestWhatWasKnownOfThePrompt:
+    def kept(self, store: Store, chat: Chat) -> Finished:
+        (turn,) = conversation_of(store.messages.of(chat.id)).turns
+        assert turn.answer.finished is not None
+        return turn.answer.finished
+
+    def test_it_is_kept_and_goes_along_into_a_file_and_back(self, store: Store) -> None:
+        chat = store.chats.create("a", Settings())
+        _, answered = add_turn(store, chat, "q", "a")
+        store.messages.close(answered, "a", "finished", [], Finished("stop", 7, 2051, 5, 1.0, cached_tokens=2008))
+        assert self.kept(store, chat).cached_tokens == 2008
+        (again,) = import_chats(store, export_chats(store, [chat.id], "json"))
+        assert self.kept(store, again).read_tokens == 43
+
+    def test_of_a_chat_kept_before_there_was_such_a_number_nothing_was_known(self, store: Store) -> None:
+        chat = store.chats.create("a", Settings())
+        _, answered = add_turn(store, chat, "q", "a")
+        old = """{"finish_reason": "stop", "seed": 7, "prompt_tokens": 31, "completion_tokens": 5, "prefill_ms": 40.0,
+            "stats": {"speedup": 1.4}}"""
+        store.messages._session.change("UPDATE answer SET finished = ? WHERE message_id = ?", (old, answered))
+        kept = self.kept(store, chat)
+        assert (kept.cached_tokens, kept.read_tokens, kept.prompt_tokens) == (0, 31, 31)
 
 
 def test_what_was_noted_of_an_open_answer_survives_a_kill(store: Store, path: Path) -> None:

@@ -101,6 +101,34 @@ def test_the_footer_says_parked_and_lossy_in_words(window: MainWindow, qtbot: Qt
     assert window.footer.remarks() == []
 
 
+def test_what_was_read_of_a_prompt_is_told_where_the_rest_was_known(window: MainWindow, qtbot: QtBot) -> None:
+    window.resize(1300, 800)
+    window.bar.panel.setChecked(True)
+    window.panel.switch.choose(1)
+    ask(window, qtbot)
+    assert window.footer.remarks() == []
+    assert "read" not in window.panel.speed.figures()
+    ask(window, qtbot, "known prompt")
+    assert window.footer.remarks() == ["read 43 of 2,051 tokens"]
+    assert "the chat so far, was still in memory: 2,008 tokens" in window.footer._reading.toolTip()
+    qtbot.waitUntil(lambda: window.panel.speed.figures().get("read") == "43 of 2,051", timeout=2_000)
+    window.resize(520, 600)
+    assert window.footer.remarks() == [], "the figures come first"
+    assert "read 43 of 2,051 tokens" in window.footer._figures["rate"].toolTip()
+    window.resize(1300, 800)
+    assert window.footer.remarks() == ["read 43 of 2,051 tokens"]
+
+
+def test_a_chat_opened_again_tells_it_too(window: MainWindow, qtbot: QtBot) -> None:
+    window.resize(1300, 800)
+    ask(window, qtbot, "known prompt")
+    chat = window.chat.chat
+    window.chat.start_over()
+    assert window.footer.remarks() == []
+    assert window.chat.open_chat(chat.id)
+    assert window.footer.remarks() == ["read 43 of 2,051 tokens"]
+
+
 def test_the_tokens_are_the_answer_with_ghosts(window: MainWindow, qtbot: QtBot) -> None:
     ask(window, qtbot)
     window.toggle_tokens()

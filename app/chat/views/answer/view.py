@@ -47,7 +47,7 @@ class AnswerView(QWidget):
         self._name = QLabel(turn.answer.model or self.tr("Answer"))
         self._name.setProperty("role", "muted")
         self.switch = Segmented((self.tr("Answer"), self.tr("Tokens")), self.tr("Show"))
-        self._reading = ReadingBar()
+        self.reading = ReadingBar()
         self._reasoning = ReasoningView(palette)
         self._markdown = MarkdownView()
         self._tokens_page = QWidget()
@@ -74,7 +74,7 @@ class AnswerView(QWidget):
 
     def grew(self) -> None:
         """The answer got longer: show it soon."""
-        self._reading.hide()
+        self.reading.hide()
         if not self._repaint.isActive():
             self._repaint.start()
 
@@ -86,7 +86,7 @@ class AnswerView(QWidget):
 
     def closed(self) -> None:
         """The answer is complete, or as complete as it will be."""
-        self._reading.hide()
+        self.reading.hide()
         self._repaint.stop()
         self._show()
 
@@ -97,7 +97,7 @@ class AnswerView(QWidget):
 
     def show_prefill(self, progress: Prefill | None) -> None:
         """Tell how far the prompt is read."""
-        self._reading.show_progress(progress)
+        self.reading.show_progress(progress)
 
     def apply_palette(self, palette: Palette) -> None:
         """Write everything again in other colours."""
@@ -120,9 +120,9 @@ class AnswerView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(10)
         layout.addLayout(header)
-        for widget in (self._reading, self._reasoning, self._markdown, self._tokens_page, self.action_row):
+        for widget in (self.reading, self._reasoning, self._markdown, self._tokens_page, self.action_row):
             layout.addWidget(widget)
-        self._reading.hide()
+        self.reading.hide()
         self.switch.chosen.connect(self._on_switched)
         self.action_row.copy_chosen.connect(lambda: QGuiApplication.clipboard().setText(self.answer.text))
         self.action_row.seed_chosen.connect(lambda: self.seed_chosen.emit(self.answer.seed))
