@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
-from mlx_spec.decoding.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.settling import keep, nothing, settled
 from mlx_spec.decoding.steering import Steering
@@ -31,18 +31,16 @@ from mlx_spec.models.loading import ModelPair
 
 
 def step(answers: Sequence[Answer]) -> list[RoundFinished]:
-    """One round of every answer; what each of them gained.
+    """One round of every answer; what each of them gained. One that cannot go on has a `failure`, and gains nothing.
 
     As soon as the tokens are known the next round is launched: the device works on it while Python makes words and
-    events of them.
+    events of them. Their words do not depend on each other; their clocks and controllers are made for one at a time.
     """
-    rounds = [answer.round or launch(answer) for answer in answers]  # draft: a plan, and the drafter at work on it
-    for answer, round_ in zip(answers, rounds, strict=True):
-        verify(answer, round_)  # score and judge: lazily, nothing is read yet
-    outcomes = [settle(answer, round_) for answer, round_ in zip(answers, rounds, strict=True)]  # read, learn, commit
-    for answer, outcome in zip(answers, outcomes, strict=True):
-        answer.round = launch(answer) if answer.goes_on_after(outcome) else None
-    return [tell(*one) for one in zip(answers, rounds, outcomes, strict=True)]
+    launch([answer for answer in answers if answer.round is None])  # a plan, and its draft under way
+    verify(answers)  # score and judge: lazily, nothing is read yet
+    settled = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
+    launch([done.answer for done in settled if done.goes_on])
+    return [tell(done) for done in settled]
 
 
 class SpeculativeDecoder:
@@ -125,6 +123,8 @@ class SpeculativeDecoder:
                     answer.transcript.finish("cancelled")
                 else:
                     told += step([answer])
+                if answer.failure is not None:
+                    raise answer.failure
                 if text := answer.transcript.take_text():
                     told.append(TextDelta(text))
                 given = time.perf_counter()

@@ -6,16 +6,17 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.config import SpeculativeConfig
+from mlx_spec.decoding.cache.prefixes import Reading
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
-from mlx_spec.decoding.prefixes import Reading
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.roster import make_roster
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
+from mlx_spec.errors import NumericalError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
@@ -78,6 +79,8 @@ class Answer:
         """For how long the answer's reader was busy with the newest events."""
         self.round: Round | None = None
         """The one under way."""
+        self.failure: NumericalError | None = None
+        """Why it cannot go on; None while it can."""
         self.num_rounds = 0
         """Rounds that were begun."""
 

@@ -1,9 +1,11 @@
-"""The phases of a round, for one answer: launch, verify, settle, tell. `mlx_spec.decoder.step` has them in order.
+"""The phases of a round: launch, verify, settle, tell. `mlx_spec.decoder.step` has them in order.
 
 Drafting, scoring and verifying are one lazy graph, which the host reads once, in `settle`.
 """
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 
@@ -12,57 +14,71 @@ from mlx_spec.config import LOSSY_RULES
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.clock import RoundClock
 from mlx_spec.decoding.drafters.base import Draft
-from mlx_spec.decoding.judge import Verdict
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.errors import NumericalError
 from mlx_spec.events import RoundFinished
 from mlx_spec.lookahead.plan import Observation
 from mlx_spec.machine.kernels.warp import warped
 
 
-def launch(answer: Answer) -> Round:
-    """Plan the answer's next round, and set its draft going; without a draft, the target's own pass."""
-    clock = RoundClock()
-    answer.follow_steering()
-    longest = max(answer.config.lookahead, answer.config.max_lookahead)
-    options = answer.roster.options(longest, trees=_may_branch(answer))
-    plan = answer.controller.plan(options, answer.room - 1)
-    round_ = Round(answer.num_rounds, answer.position, plan, None, None, answer.config.acceptance, clock)
-    answer.num_rounds += 1
-    if plan.drafter is not None:
-        round_.option = next(option for option in options if option.drafter == plan.drafter)
-        round_.draft = answer.roster.propose(plan, round_.position, round_.index)
-    if round_.draft is not None:
-        mx.async_eval(round_.draft.token_ids)  # type: ignore[no-untyped-call]
-    else:
-        verified = _judge(answer, round_).verified
-        mx.async_eval(verified.token_ids, verified.logprobs)  # type: ignore[no-untyped-call]
-    clock.launched()
-    return round_
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A round whose tokens are known and committed, but not told yet."""
+
+    answer: Answer
+    round: Round
+    outcome: Outcome
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there will be another round, as far as can be told before the text is known."""
+        return self.answer.goes_on_after(self.outcome)
 
 
-def verify(answer: Answer, round_: Round) -> None:
-    """Have the target score the draft, and the rule judge it; lazily."""
-    round_.clock.resumed()
-    if round_.verdict is None:
-        _judge(answer, round_)
+def launch(answers: Sequence[Answer]) -> None:
+    """Plan each answer's next round, and set its draft going; of those without a draft, the target's own pass."""
+    for answer in answers:
+        answer.round = _planned(answer)
+    _judge([answer for answer in answers if answer.round and not answer.round.draft])
+    for answer in answers:
+        assert answer.round is not None
+        if verdict := answer.round.verdict:
+            mx.async_eval(verdict.verified.token_ids, verdict.verified.logprobs)  # type: ignore[no-untyped-call]
+        answer.round.clock.launched()
 
 
-def settle(answer: Answer, round_: Round) -> Outcome:
-    """Read what was decided, the one host read of the round. The controller learns from it, the caches keep it."""
+def verify(answers: Sequence[Answer]) -> None:
+    """Have the target score the drafts, and the rules judge them; lazily."""
+    for answer in answers:
+        assert answer.round is not None
+        answer.round.clock.resumed()
+    _judge([answer for answer in answers if answer.round and answer.round.verdict is None])
+
+
+def settle(answer: Answer) -> Settled | None:
+    """Read what was decided, the one host read of the round. The controller learns from it, the caches keep it. None
+    where the target's logits are not numbers: that answer has failed, and no other."""
+    round_, answer.round = answer.round, None
+    assert round_ is not None
+    assert round_.verdict is not None, "a round is verified before it is settled"
     verdict, tree = round_.verdict, round_.draft.tree if round_.draft else None
-    assert verdict is not None, "a round is verified before it is settled"
-    outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, answer.request.alternatives)
+    try:
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, answer.request.alternatives)
+    except NumericalError as error:
+        answer.failure = error
+        return None
     round_.clock.read()
     _observe(answer, round_, outcome)
     answer.commit(outcome)
-    return outcome
+    return Settled(answer, round_, outcome)
 
 
-def tell(answer: Answer, round_: Round, outcome: Outcome) -> RoundFinished:
+def tell(done: Settled) -> RoundFinished:
     """Add the round's words to the answer, count it, and say what happened. The round after it, if there is one, has
     been launched."""
+    answer, round_, outcome = done.answer, done.round, done.outcome
     following, plan = answer.round, round_.plan
     emitted = emit(answer.transcript, outcome, round_.position)
     outcome = outcome.ended_after(len(emitted))
@@ -87,22 +103,49 @@ def tell(answer: Answer, round_: Round, outcome: Outcome) -> RoundFinished:
     )
 
 
-def _judge(answer: Answer, round_: Round) -> Verdict:
-    """Score the known token and the draft in one pass of the target, and judge the draft by it."""
-    draft = round_.draft
-    drafted_ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
-    logits = answer.target.score(answer.last_token, drafted_ids, tree, _padding(answer, draft))
+def _planned(answer: Answer) -> Round:
+    """The next round, with the draft that its plan asks for under way."""
+    clock = RoundClock()
+    answer.follow_steering()
+    longest = max(answer.config.lookahead, answer.config.max_lookahead)
+    options = answer.roster.options(longest, trees=_may_branch(answer))
+    plan = answer.controller.plan(options, answer.room - 1)
+    round_ = Round(answer.num_rounds, answer.position, plan, None, None, answer.config.acceptance, clock)
+    answer.num_rounds += 1
+    if plan.drafter is not None:
+        round_.option = next(option for option in options if option.drafter == plan.drafter)
+        round_.draft = answer.roster.propose(plan, round_.position, round_.index)
+    if round_.draft is not None:
+        mx.async_eval(round_.draft.token_ids)  # type: ignore[no-untyped-call]
+    return round_
+
+
+def _judge(answers: Sequence[Answer]) -> None:
+    """Score each answer's known token and draft, and judge the draft by that. All scores are asked for before the host
+    waits for anything; today that is a pass of the target for each answer."""
+    scored = [(answer, _scored(answer)) for answer in answers]
+    built = time.perf_counter()
+    for answer, logits in scored:
+        round_ = answer.round
+        assert round_ is not None
+        ids, tree = (round_.draft.token_ids, round_.draft.tree) if round_.draft else (None, None)
+        if ids is not None:
+            mx.eval(ids)  # a wait, not a read: it only tells the two times apart
+        round_.clock.waited((time.perf_counter() - built) * 1e3)
+        logits, bias = answer.penalties.parts(logits, ids, tree.seen[:, 1:] if tree else None)
+        rows = warped(logits, answer.request.params, bias)
+        round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
+
+
+def _scored(answer: Answer) -> mx.array:
+    """Logits of an answer's rows, on their way."""
+    draft = answer.round.draft if answer.round else None
+    ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
+    logits = answer.target.score(answer.last_token, ids, tree, _padding(answer, draft))
     if answer.target.features is not None:
         mx.async_eval(answer.target.features)  # type: ignore[no-untyped-call]
     mx.async_eval(logits)  # type: ignore[no-untyped-call]
-    built = time.perf_counter()
-    if draft is not None:
-        mx.eval(draft.token_ids)  # a wait, not a read: it only tells the two times apart
-    round_.clock.waited((time.perf_counter() - built) * 1e3)
-    logits, bias = answer.penalties.parts(logits, drafted_ids, tree.seen[:, 1:] if tree else None)
-    rows = warped(logits, answer.request.params, bias)
-    round_.verdict = answer.judge.verdict(round_.rule, rows, draft, round_.position, round_.index)
-    return round_.verdict
+    return logits
 
 
 def _may_branch(answer: Answer) -> bool:

@@ -90,7 +90,8 @@ class ModelFolder:
 
     @cached_property
     def weights_bytes(self) -> int:
-        """Bytes of these files."""
+        """Bytes of these files. Raises CorruptModelError for a link that leads nowhere."""
+        self._check_links()
         return sum(file.stat().st_size for file in self.weights)
 
     def tensors(self, file: Path) -> TensorFile:

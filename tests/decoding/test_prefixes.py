@@ -12,12 +12,12 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
-from mlx_spec.decoding import prefixes as prefixes_module
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache import prefixes as prefixes_module
+from mlx_spec.decoding.cache.prefixes import Prefixes, Reading, prefixes_of
 from mlx_spec.decoding.cache.rollback import cuts_anywhere, leaves
 from mlx_spec.decoding.drafters import eagle
-from mlx_spec.decoding.prefixes import Prefixes, Reading, prefixes_of
 from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished

@@ -1,12 +1,18 @@
 """One step is one round of every answer that is under way, and none of them sees the others."""
 
+from typing import Any
+
+import pytest
+
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
 from mlx_spec.decoder import step
+from mlx_spec.decoding import phases
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.tally import StatsCounter
+from mlx_spec.errors import NumericalError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
@@ -51,3 +57,28 @@ def test_a_step_gives_each_answer_its_own_tokens() -> None:
     gained = [[token.token_id for token in event.emitted] for event in step(answers)]
     assert gained == [answer.transcript.token_ids for answer in answers]
     assert all(answer.round is not None for answer in answers), "the next round is under way already"
+
+
+def test_an_answer_that_fails_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(0)
+    answers = [begun(pair, *asked) for asked in ASKED]
+    step(answers)
+    broken = answers[1]
+    read = phases.read_outcome
+
+    def failing(*given: Any) -> Any:
+        if broken.round is None and given[0] is verdict.verified:
+            raise NumericalError("not numbers")
+        return read(*given)
+
+    assert broken.round is not None
+    assert broken.round.verdict is not None
+    verdict = broken.round.verdict
+    monkeypatch.setattr(phases, "read_outcome", failing)
+    assert len(step(answers)) == 2
+    assert isinstance(broken.failure, NumericalError)
+    others = [answers[0], answers[2]]
+    while going := [answer for answer in others if not answer.is_finished]:
+        step(going)
+    for answer, (prompt, params, _, tokens) in zip(others, (ASKED[0], ASKED[2]), strict=True):
+        assert answer.finished().token_ids == alone(pair, prompt, params, tokens)

@@ -1,5 +1,6 @@
 """The rooms of the engine stay rooms: few at the root, none crowded, no name said twice. Walls are import-linter's."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,11 @@ def test_no_room_is_crowded_and_no_file_repeats_its_folder(folder: Path) -> None
 def test_the_tests_mirror_the_rooms() -> None:
     tests = {path.name for path in TESTS.iterdir() if (path / "__init__.py").is_file()}
     assert tests - OTHER_TESTS == {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
+
+
+def test_the_walls_that_name_rooms_name_them_all() -> None:
+    """A new room must not slip past a contract that lists those there were."""
+    contracts = tomllib.loads((TESTS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    listed = next(set(one["source_modules"]) for one in contracts if one["name"] == "Only the commands know a terminal")
+    rooms = {path.name.removesuffix(".py") for path in ROOT.iterdir() if not path.name.startswith(("__", "."))}
+    assert listed == {f"mlx_spec.{name}" for name in rooms - NO_ROOMS - {"cli"}}

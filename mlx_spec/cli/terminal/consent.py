@@ -28,7 +28,8 @@ def load_with_consent(target: str, draft: str | None, progress: "StageProgress",
 
     folders = find_folders(target, draft, progress.tell)
     room = room_of(folders.target, folders.draft, folders.heads)
-    _ask(room, folders.target.name, anyway=anyway, pause=progress.pause)
+    if _ask(room, folders.target.name, anyway=anyway, pause=progress.pause):
+        folders = find_folders(target, draft, progress.tell)  # files may change while a person thinks
     return load_folders(folders, room, progress.tell)
 
 
@@ -61,10 +62,11 @@ def with_target(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-def _ask(room: "PairRoom | None", name: str, *, anyway: bool, pause: Callable[[], None] = lambda: None) -> None:
-    """Whether models called `name` may be loaded. Raises DoesNotFitError, or typer.Abort where a person says no."""
+def _ask(room: "PairRoom | None", name: str, *, anyway: bool, pause: Callable[[], None] = lambda: None) -> bool:
+    """Whether a person was asked if models called `name` may be loaded, and said yes; False where nobody had to be.
+    Raises DoesNotFitError, or typer.Abort where they say no."""
     if room is None or anyway:
-        return
+        return False
     try:
         room.check(name)
     except DoesNotFitError as error:
@@ -72,6 +74,8 @@ def _ask(room: "PairRoom | None", name: str, *, anyway: bool, pause: Callable[[]
             raise
         pause()
         typer.confirm(f"{error} Load it?", abort=True, err=True)
+        return True
+    return False
 
 
 def _is_asked() -> bool:

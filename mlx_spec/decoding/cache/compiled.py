@@ -89,7 +89,10 @@ class CompiledPasses:
             for array in (cache.keys, cache.values):
                 batch, heads, _, width = array.shape
                 arrays.append(mx.zeros((batch, heads, size, width), dtype=array.dtype))
-        self._built(False, mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
+        try:
+            compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
+        except Exception:  # as in `_built`; the first real pass tells whether it is for good
+            logger.info(_TOLD, self._name, "a graph could not be built ahead", exc_info=True)
 
     def _built(self, in_tree: bool, *inputs: mx.array) -> tuple[mx.array, ...] | None:
         """The results of a pass, not yet computed; None, from now on too, where it has to be built in the ordinary
@@ -103,7 +106,7 @@ class CompiledPasses:
             # MLX's ValueError where it looks at a value, AttributeError where it looks for more of the cache than there
             # is (mlx-lm's afm7), TypeError or RuntimeError where it makes a shape of an array. The ordinary pass runs
             # the same code over the cache itself, and raises what is a fault of it.
-            logger.info(_TOLD, self._name, "their graph cannot be traced", exc_info=True)
+            logger.warning(_TOLD, self._name, "their graph cannot be traced", exc_info=True)
             self._passes[in_tree] = None
             return None
 

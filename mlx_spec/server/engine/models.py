@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
+from mlx_spec.decoding.cache.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
-from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.import_gate import checked_imports

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.decoding.cache.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
-from mlx_spec.decoding.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice

@@ -32,7 +32,9 @@ def medusa(
     answers: AnswerTokens = _RECIPE.answer_tokens,
     minutes: Minutes = _RECIPE.minutes,
     heads: Annotated[int, typer.Option(help="Tokens to guess ahead.")] = _RECIPE.heads,
-    trainer: Annotated[str, typer.Option(help="What samples the answers: `mlx` or `torch`.")] = "mlx",
+    trainer: Annotated[
+        str, typer.Option(help="What samples the answers: `mlx` or `torch`.", callback=named_trainer)
+    ] = "mlx",
     seed: Seed = 0,
     as_json: ResultAsJson = False,
 ) -> None:
