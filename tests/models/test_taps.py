@@ -8,7 +8,7 @@ import pytest
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.drafters.base import Draft, Reader
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.taps import LAST, Taps
 from tests.tiny import pair_of, tiny_llama
@@ -60,10 +60,10 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
         Taps(tiny_llama(0), (9,))
 
 
-class _Listener:
+class _Listener(Reader):
     """Drafts wrongly, and keeps what it is given to read."""
 
-    taps = (0, LAST)
+    taps = (0, LAST)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.features: list[mx.array] = []

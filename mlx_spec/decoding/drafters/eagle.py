@@ -85,6 +85,7 @@ class EagleDrafter(Reader, TreeDrafter):
         before, self._num_read = self._num_read, self._num_read + len(token_ids)
         if (mark := self._num_read // MARK_EVERY * MARK_EVERY) > before:
             self._marks[mark] = mx.contiguous(features[mark - before - 1 : mark - before])
+            mx.async_eval(self._marks[mark])  # type: ignore[no-untyped-call]  # left lazy, it would keep all of them
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
 
