@@ -41,7 +41,7 @@ class Partner(Protocol):
 class DecoderPartner:
     """A decoder of this process: `cold`, or with the readings of all chats, however many, in `prefixes`.
 
-    It is calibrated, and warmed up as an idle server is.
+    It is calibrated, warmed up, and settles what it said, as an idle server does.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class DecoderPartner:
                 cached = event.cached_tokens
             elif isinstance(event, GenerationFinished):
                 stats = event.stats
+                for _ in self._decoder.settle():  # as an idle server does, while a person reads
+                    pass
                 return Reply(
                     event.text,
                     tokens=stats.total_tokens_generated,
