@@ -63,9 +63,10 @@ class ModelImport(QObject):
     def _next(self) -> None:
         if not self._waiting:
             return
-        self._path = self._waiting.pop(0)
-        self.started.emit(self._path)
-        self._process.start(self._command(str(self._path)))
+        path = self._path = self._waiting.pop(0)
+        self.started.emit(path)
+        if self._path is path:  # who hears of it may stop it
+            self._process.start(self._command(str(path)))
 
     def _on_ended(self, is_good: bool, said: str, why: str) -> None:
         good = (

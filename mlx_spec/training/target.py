@@ -1,5 +1,6 @@
 """The target to distil: a folder in mlx-lm's layout. Its weights, its configuration, its tokenizer."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_target(folder: ModelFolder) -> Target:
         raise ModelNotFoundError(
             f"The folder {folder.path} holds no model: give a folder in mlx-lm's layout, with a config.json."
         )
-    config = dict(folder.config)
+    config = copy.deepcopy(dict(folder.config))  # training changes it, and the folder goes on
     if config.get("model_type") != "llama":
         raise TrainingError(f"A draft can be cut from a llama only, not from {config.get('model_type')!r}.")
     try:
