@@ -120,6 +120,22 @@ def test_a_draft_model_does_not_read_the_chat_again(drafter: DrafterName, config
     assert min(shares[1:]) >= 0.8
 
 
+def test_a_turn_without_a_drafter_does_not_cost_it_what_it_had_read(headed: ModelPair) -> None:
+    """As a race asks: the same prompt plainly, and then on with the head."""
+    hot = SpeculativeDecoder(headed, FIXED, prefixes=Prefixes(ROOMY))
+    prompt = random.Random(1).choices(range(200), k=100)
+    for drafter in ("eagle", "none", "dflash", "eagle"):
+        events = list(hot.stream(prompt, SETTINGS[1], 16, drafter=drafter))  # type: ignore[arg-type]
+        assert isinstance(events[-1], GenerationFinished)
+        found = list(events[-1].token_ids)
+        cold = SpeculativeDecoder(headed, FIXED, drafter="none")
+        assert tuple(found) == told(cold, prompt, SETTINGS[1], 16)[0]
+        cached = events[-1].cached_tokens
+        prompt = [*prompt, *found, 5, 6, 7]
+        list(hot.settle())
+    assert cached >= 96, "the head was asked two turns ago"
+
+
 def test_it_drafts_as_well_as_one_that_has_read_everything(headed: ModelPair) -> None:
     """The same proposals, round by round: what came back is what was there."""
     for pair, drafter in ((headed, "eagle"), (headed, "dflash"), (tiny_pair(0), "model")):

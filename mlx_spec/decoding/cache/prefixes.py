@@ -17,6 +17,17 @@ _SHARE: Final = 4
 _MOST_BYTES: Final = 4_000_000_000
 
 
+Ids = np.ndarray[tuple[int], np.dtype[np.int32]]
+Drafters = Mapping[str, Kept | None]
+
+
+def common_length(one: Ids, other: Ids) -> int:
+    """How many tokens two texts begin with alike."""
+    count = min(len(one), len(other))
+    different = np.flatnonzero(one[:count] != other[:count])
+    return int(different[0]) if len(different) else count
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # arrays have no truth: one is itself alone
 class Reading:
     """A text that was read, and what was kept of it. It is equal to itself only, as arrays have no one truth.
@@ -26,17 +37,15 @@ class Reading:
     each drafter kept, by name.
     """
 
-    token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]
+    token_ids: Ids
     points: tuple[Snapshot, ...]
     cuts_anywhere: bool
     num_canonical: int
-    drafters: Mapping[str, Kept | None] = field(default_factory=dict)
+    drafters: Drafters = field(default_factory=dict)
 
-    def common(self, token_ids: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
+    def common(self, token_ids: Ids) -> int:
         """How many tokens both texts begin with."""
-        count = min(len(self.token_ids), len(token_ids))
-        different = np.flatnonzero(self.token_ids[:count] != token_ids[:count])
-        return int(different[0]) if len(different) else count
+        return common_length(self.token_ids, token_ids)
 
     def point(self, longest: int, step: int) -> tuple[Snapshot, int] | None:
         """Where a text that has its first `longest` tokens from this one can begin, as far as possible: a snapshot and
@@ -77,6 +86,7 @@ class Prefixes:
         self.rows_are_independent = rows_are_independent()
         """Whether what rounds have read has the bits that a prompt's chunks give."""
         self._readings: list[Reading] = []  # the one used last at the end
+        self._given: tuple[Ids, Drafters] | None = None  # what drafters kept of a reading that was given away
         self.stats = PrefixStats()
 
     def find(self, prompt_ids: Sequence[int]) -> tuple[Reading, int] | None:
@@ -93,13 +103,25 @@ class Prefixes:
         self._readings.remove(best)
         if common < len(best.token_ids):
             self._readings.append(best)
+        else:
+            self._given = best.token_ids, best.drafters
         return best, common
 
     def keep(self, reading: Reading) -> None:
-        """Keep a reading in the place of those that it goes on from; forget the oldest where it gets too much."""
+        """Keep a reading in the place of those that it goes on from; forget the oldest where it gets too much.
+
+        Drafters that were not asked this time keep what they had of the same text: the next answer may ask them.
+        """
         ids = reading.token_ids
-        self._readings = [old for old in self._readings if old.common(ids) < len(old.token_ids)]
-        self._readings.append(reading)
+        before = [old for old in self._readings if common_length(old.token_ids, ids) == len(old.token_ids)]
+        kept = [(old.token_ids, old.drafters) for old in before] + ([self._given] if self._given else [])
+        drafters: dict[str, Kept | None] = {}
+        for text, theirs in [*kept, (ids, reading.drafters)]:
+            if common_length(text, ids) == len(text):
+                drafters |= {name: one for name, one in theirs.items() if one is not None}
+        self._readings = [old for old in self._readings if old not in before]
+        self._readings.append(replace(reading, drafters=drafters))
+        self._given = None
         while len(self._readings) > 1 and self.size_bytes > self.capacity_bytes:
             del self._readings[0]
         self.stats = replace(self.stats, kept_bytes=self.size_bytes)
@@ -107,6 +129,7 @@ class Prefixes:
     def forget(self) -> None:
         """Forget all readings."""
         self._readings.clear()
+        self._given = None
         self.stats = replace(self.stats, kept_bytes=0)
 
     def count(self, cached_tokens: int) -> None:
