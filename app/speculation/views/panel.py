@@ -118,7 +118,8 @@ class TracePanel(QFrame):
     def _fit_switch(self) -> None:
         """As wide as ever, or wider where the titles of its pages ask for more."""
         self._header.invalidate()  # what it knows of the switch may be older than the newest button
-        self.setFixedWidth(max(widened(WIDTH_PX), self._header.sizeHint().width()))
+        border = self.width() - self.contentsRect().width()
+        self.setFixedWidth(max(widened(WIDTH_PX), self._header.sizeHint().width() + border))
 
     def _show(self) -> None:
         if not self.isVisible():
