@@ -38,9 +38,9 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
     """
     launch([answer for answer in answers if answer.round is None])  # a plan, and its draft under way
     verify(answers)  # score and judge: lazily, nothing is read yet
-    settled = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
-    launch([done.answer for done in settled if done.goes_on])
-    return [tell(done) for done in settled]
+    rounds = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
+    launch([done.answer for done in rounds if done.goes_on])
+    return [tell(done) for done in rounds]
 
 
 class SpeculativeDecoder:

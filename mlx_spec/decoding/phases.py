@@ -63,9 +63,9 @@ def settle(answer: Answer) -> Settled | None:
     round_, answer.round = answer.round, None
     assert round_ is not None
     assert round_.verdict is not None, "a round is verified before it is settled"
-    verdict, tree = round_.verdict, round_.draft.tree if round_.draft else None
+    verdict, tops = round_.verdict, answer.request.alternatives
     try:
-        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, tree, answer.request.alternatives)
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
     except NumericalError as error:
         answer.failure = error
         return None
@@ -123,12 +123,10 @@ def _planned(answer: Answer) -> Round:
 def _judge(answers: Sequence[Answer]) -> None:
     """Score each answer's known token and draft, and judge the draft by that. All scores are asked for before the host
     waits for anything; today that is a pass of the target for each answer."""
-    scored = [(answer, _scored(answer)) for answer in answers]
+    scored = [(answer, round_, _scored(answer, round_)) for answer in answers if (round_ := answer.round)]
     built = time.perf_counter()
-    for answer, logits in scored:
-        round_ = answer.round
-        assert round_ is not None
-        ids, tree = (round_.draft.token_ids, round_.draft.tree) if round_.draft else (None, None)
+    for answer, round_, logits in scored:
+        ids, tree = round_.draft_ids, round_.tree
         if ids is not None:
             mx.eval(ids)  # a wait, not a read: it only tells the two times apart
         round_.clock.waited((time.perf_counter() - built) * 1e3)
@@ -137,11 +135,10 @@ def _judge(answers: Sequence[Answer]) -> None:
         round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
 
 
-def _scored(answer: Answer) -> mx.array:
+def _scored(answer: Answer, round_: Round) -> mx.array:
     """Logits of an answer's rows, on their way."""
-    draft = answer.round.draft if answer.round else None
-    ids, tree = (draft.token_ids, draft.tree) if draft else (None, None)
-    logits = answer.target.score(answer.last_token, ids, tree, _padding(answer, draft))
+    padding = _padding(answer, round_.draft)
+    logits = answer.target.score(answer.last_token, round_.draft_ids, round_.tree, padding)
     if answer.target.features is not None:
         mx.async_eval(answer.target.features)  # type: ignore[no-untyped-call]
     mx.async_eval(logits)  # type: ignore[no-untyped-call]

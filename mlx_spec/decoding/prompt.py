@@ -49,7 +49,7 @@ def read_prompt(
         answer.roster.prefill(chunk, eager=eager)
         answer.num_read = begin + len(chunk)
         answer.num_canonical = answer.num_read // step * step
-        _keep_point(answer, answer.num_read, len(known))
+        _keep_point(answer, len(known), step)
         mx.clear_cache()
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
@@ -74,10 +74,10 @@ def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
         answer.points = [point for point in reading.points if point.length <= length]
 
 
-def _keep_point(answer: Answer, length: int, known: int) -> None:
-    """Remember what the target holds behind `length` tokens where that cannot be had later by cutting: every so many
-    tokens, and behind the last whole chunk."""
-    step = PREFILL_TOKENS[mx.default_device().type]
+def _keep_point(answer: Answer, known: int, step: int) -> None:
+    """Remember what the target holds now where that cannot be had later by cutting: every so many tokens, and behind
+    the last whole chunk of `known`."""
+    length = answer.num_read
     if answer.target.cuts_anywhere or length % step:
         return
     if length % POINT_TOKENS == 0 or known - length < step:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import mlx.core as mx
+
+from mlx_spec.acceptance.tree import TokenTree
 from mlx_spec.config import AcceptanceRule
 from mlx_spec.decoding.clock import RoundClock
 from mlx_spec.decoding.drafters.base import Draft
@@ -25,6 +28,16 @@ class Round:
     rule: AcceptanceRule
     clock: RoundClock
     verdict: Verdict | None = None
+
+    @property
+    def draft_ids(self) -> mx.array | None:
+        """What was drafted `[gamma]`; None without a draft."""
+        return self.draft.token_ids if self.draft else None
+
+    @property
+    def tree(self) -> TokenTree | None:
+        """The draft's tree; None for a chain, and without a draft."""
+        return self.draft.tree if self.draft else None
 
     @property
     def passes(self) -> int:

@@ -16,7 +16,6 @@ from mlx_spec.models.memory import memory_info, rows_are_independent
 _SHARE: Final = 4
 _MOST_BYTES: Final = 4_000_000_000
 
-
 Ids = np.ndarray[tuple[int], np.dtype[np.int32]]
 Drafters = Mapping[str, Kept | None]
 
@@ -28,7 +27,12 @@ def common_length(one: Ids, other: Ids) -> int:
     return int(different[0]) if len(different) else count
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # arrays have no truth: one is itself alone
+def is_beginning(text: Ids, ids: Ids) -> bool:
+    """Whether `ids` go on from all of `text`."""
+    return common_length(text, ids) == len(text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """A text that was read, and what was kept of it. It is equal to itself only, as arrays have no one truth.
 
@@ -113,11 +117,11 @@ class Prefixes:
         Drafters that were not asked this time keep what they had of the same text: the next answer may ask them.
         """
         ids = reading.token_ids
-        before = [old for old in self._readings if common_length(old.token_ids, ids) == len(old.token_ids)]
+        before = [old for old in self._readings if is_beginning(old.token_ids, ids)]
         kept = [(old.token_ids, old.drafters) for old in before] + ([self._given] if self._given else [])
         drafters: dict[str, Kept | None] = {}
         for text, theirs in [*kept, (ids, reading.drafters)]:
-            if common_length(text, ids) == len(text):
+            if is_beginning(text, ids):
                 drafters |= {name: one for name, one in theirs.items() if one is not None}
         self._readings = [old for old in self._readings if old not in before]
         self._readings.append(replace(reading, drafters=drafters))

@@ -12,7 +12,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 # What stands in a cache's place, and not in its state.
-_METHODS = "make_mask"
+_NOT_STATE = "make_mask"
 
 
 class Kept(Protocol):
@@ -50,7 +50,7 @@ def restore(snapshot: Snapshot, caches: Sequence[Any]) -> None:
 
 def _shared(state: dict[str, Any]) -> dict[str, Any]:
     """The same arrays in other objects: `cache.keys[...] = new` changes the object that stands in a cache."""
-    return {name: _other(value) for name, value in state.items() if name != _METHODS}
+    return {name: _other(value) for name, value in state.items() if name != _NOT_STATE}
 
 
 def _other(value: Any) -> Any:
