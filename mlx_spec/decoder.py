@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.prefixes import Prefixes, PrefixStats
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify

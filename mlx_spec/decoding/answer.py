@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.decoding.cache.prefixes import Reading
+from mlx_spec.decoding.cache.blocks.prefixes import Reading
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome

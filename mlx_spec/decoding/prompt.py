@@ -8,7 +8,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import PrefillProgress
 from mlx_spec.lookahead.plan import Option
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter

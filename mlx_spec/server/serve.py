@@ -63,7 +63,7 @@ def serve(
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
-        from mlx_spec.decoding.cache.prefixes import prefixes_of
+        from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
         from mlx_spec.models.loading import load_pair
 
         pair = load_pair(target, draft, anyway=anyway, progress=progress)

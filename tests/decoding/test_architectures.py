@@ -15,7 +15,7 @@ import pytest
 from mlx_lm.generate import generate_step, speculative_generate_step
 
 from mlx_spec import SamplingParams, SpeculativeDecoder
-from mlx_spec.decoding.cache import chunked, recurrent, ring
+from mlx_spec.decoding.cache.kinds import chunked, recurrent, ring
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.sampling.gumbel import noise
 from tests import oracle

@@ -14,8 +14,8 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache import prefixes as prefixes_module
-from mlx_spec.decoding.cache.prefixes import Prefixes, Reading, prefixes_of
+from mlx_spec.decoding.cache.blocks import prefixes as prefixes_module
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, Reading, prefixes_of
 from mlx_spec.decoding.cache.rollback import cuts_anywhere, leaves
 from mlx_spec.decoding.drafters import eagle
 from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt

@@ -12,7 +12,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.models.llama import Model, ModelArgs
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
-from mlx_spec.decoding.cache.compiled import compiled_passes
+from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.errors import CorruptModelError
 from mlx_spec.models.narrow_head import FILE, NarrowHead, narrowed
 from tests.tiny import TINY_VOCAB, pair_of

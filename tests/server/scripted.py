@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.decoding.cache.prefixes import PrefixStats
+from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError

@@ -9,7 +9,7 @@ from mlx_spec.bench.paired.chat_client import StreamedAnswer
 from mlx_spec.bench.paired.chats import Message
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.decoding.cache.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import GenerationFinished, PrefillProgress, TextDelta
 from mlx_spec.models.loading import ModelPair
 

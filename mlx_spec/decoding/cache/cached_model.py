@@ -6,13 +6,13 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
-from mlx_spec.decoding.cache.compiled import compiled_passes
-from mlx_spec.decoding.cache.forward import PassOutput, run
-from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
-from mlx_spec.decoding.cache.ring import KeptMask
+from mlx_spec.decoding.cache.kinds.ring import KeptMask
+from mlx_spec.decoding.cache.passes.compiled import compiled_passes
+from mlx_spec.decoding.cache.passes.forward import PassOutput, run
+from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
+from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback, cut, cuts_anywhere, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
-from mlx_spec.decoding.cache.tree_trial import trees_agree
 from mlx_spec.models.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough

@@ -12,7 +12,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.compiled import CHOICES
+from mlx_spec.decoding.cache.passes.compiled import CHOICES
 
 _CONTEXTS: Final = (60, 1500)
 _ROWS: Final = (1, 6)

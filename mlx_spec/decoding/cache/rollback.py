@@ -21,11 +21,11 @@ from mlx_lm.models.cache import (
     _BaseCache,
 )
 
-from mlx_spec.decoding.cache.append_only import AppendOnly, Concatenated
-from mlx_spec.decoding.cache.chunked import Chunked
-from mlx_spec.decoding.cache.policy import CachePolicy, CutPolicy, PartPolicy, TreePolicy
-from mlx_spec.decoding.cache.recurrent import Recurrent
-from mlx_spec.decoding.cache.ring import Ring
+from mlx_spec.decoding.cache.kinds.append_only import AppendOnly, Concatenated
+from mlx_spec.decoding.cache.kinds.chunked import Chunked
+from mlx_spec.decoding.cache.kinds.policy import CachePolicy, CutPolicy, PartPolicy, TreePolicy
+from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
+from mlx_spec.decoding.cache.kinds.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.compact import compact
 

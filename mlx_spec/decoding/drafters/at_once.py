@@ -6,7 +6,7 @@ from dataclasses import replace
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence
 from mlx_spec.decoding.drafters.growth import grow

@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least

@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.rollback import cut
 from mlx_spec.decoding.cache.snapshot import Kept, Snapshot, restore, snapshot_of
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlx_spec.acceptance.tree import Shape, full_tree, tree_of
 from mlx_spec.decoding.alternatives import favourites
-from mlx_spec.decoding.cache.placement import Placement
+from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-from mlx_spec.decoding.cache.prefixes import PrefixStats
+from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from mlx_spec.config import SamplingParams
-from mlx_spec.decoding.cache.prefixes import PrefixStats
+from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats

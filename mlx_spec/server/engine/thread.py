@@ -10,7 +10,7 @@ import queue
 import threading
 from typing import Any, Final
 
-from mlx_spec.decoding.cache.prefixes import PrefixStats
+from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.steering import Change
 from mlx_spec.errors import LookaheadError

@@ -9,8 +9,8 @@ import pytest
 import mlx_spec.decoding.cache.pass_choice as choosing
 from mlx_spec import SamplingParams, SpeculativeDecoder
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.compiled import CHOICES
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
+from mlx_spec.decoding.cache.passes.compiled import CHOICES
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import zoo_model
 

@@ -22,11 +22,11 @@ from mlx_lm.models.cache import (
     _BaseCache,
 )
 
-from mlx_spec.decoding.cache.append_only import AppendOnly, Concatenated
 from mlx_spec.decoding.cache.cached_model import MAX_BEHIND, CachedModel
-from mlx_spec.decoding.cache.chunked import Chunked
-from mlx_spec.decoding.cache.recurrent import Recurrent
-from mlx_spec.decoding.cache.ring import KeptMask, Ring
+from mlx_spec.decoding.cache.kinds.append_only import AppendOnly, Concatenated
+from mlx_spec.decoding.cache.kinds.chunked import Chunked
+from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
+from mlx_spec.decoding.cache.kinds.ring import KeptMask, Ring
 from mlx_spec.decoding.cache.rollback import POLICIES, check_rollback
 from mlx_spec.errors import UnsupportedModelError
 from tests.toy_layers import FULL, KINDS, LENGTH, SIZE, TOKENS, WIDTH, Layer

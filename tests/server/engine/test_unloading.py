@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.decoding.cache.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.errors import DoesNotFitError, LookaheadError
 from mlx_spec.models.loading import ModelPair

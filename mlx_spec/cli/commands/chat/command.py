@@ -47,7 +47,7 @@ def chat(
     from mlx_spec.cli.commands.chat.talk import talk
     from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.decoder import SpeculativeDecoder
-    from mlx_spec.decoding.cache.prefixes import prefixes_of
+    from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
 
     params = sampling.params({})
     config, kept_bytes = speculative_config(lookahead or "auto", acceptance, tree), prefix_bytes(prefix_memory)

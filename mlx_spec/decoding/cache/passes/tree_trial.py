@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
-from mlx_spec.decoding.cache.forward import run
-from mlx_spec.decoding.cache.placement import TREE_CACHES, Placement
+from mlx_spec.decoding.cache.passes.forward import run
+from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
 
 _PROMPT: Final = [1, 2, 3, 4, 5]
 # Two children of the root, and a child of each: the root is the prompt's last token.

@@ -10,11 +10,11 @@ import mlx.nn as nn
 import pytest
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-import mlx_spec.decoding.cache.compiled as compiling
+import mlx_spec.decoding.cache.passes.compiled as compiling
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, SpeculativeStats
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.compiled import CompiledPasses, compiled_passes
-from mlx_spec.decoding.cache.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.compiled import CompiledPasses, compiled_passes
+from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.plan import Observation
 from mlx_spec.lookahead.shapes import tree_shapes

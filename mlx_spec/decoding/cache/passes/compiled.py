@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
-from mlx_spec.decoding.cache.forward import PassOutput, run
-from mlx_spec.decoding.cache.placement import Placement, prefix_mask
-from mlx_spec.decoding.cache.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.forward import PassOutput, run
+from mlx_spec.decoding.cache.passes.placement import Placement, prefix_mask
+from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.

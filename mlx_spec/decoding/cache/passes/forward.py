@@ -7,8 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.placement import Placement, placed
-from mlx_spec.decoding.cache.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.placement import Placement, placed
+from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
 

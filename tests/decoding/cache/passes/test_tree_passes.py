@@ -10,9 +10,9 @@ from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache, m
 
 from mlx_spec.acceptance.tree import TokenTree, full_tree, tree_of
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.compiled import compiled_passes
-from mlx_spec.decoding.cache.placement import Placement
-from mlx_spec.decoding.cache.tree_trial import trees_agree
+from mlx_spec.decoding.cache.passes.compiled import compiled_passes
+from mlx_spec.decoding.cache.passes.placement import Placement
+from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, zoo_model
 

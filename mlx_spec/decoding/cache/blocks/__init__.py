@@ -1,0 +1,1 @@
+"""What was read of texts, in blocks that texts share."""
