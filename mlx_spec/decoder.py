@@ -15,11 +15,12 @@ from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
+from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prompt import read_prompt
-from mlx_spec.decoding.settling import keep, nothing, settled
+from mlx_spec.decoding.settling import nothing, read_so_far, settled
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.decoding.warming import trial_answers
@@ -69,6 +70,9 @@ class SpeculativeDecoder:
         self.ceiling: Ceiling | None = None
         """The fastest that plain decoding could be here; None until `measure_ceiling`."""
         check_drafter(drafter, pair)
+        if prefixes is not None:
+            models = [model for model in (pair.target, pair.draft) if model is not None]
+            prefixes.size_blocks(prefixes.block_tokens * sum(map(token_bytes, models)))
         drafting(drafter, pair)  # what cannot be rolled back is told now, not with the first request
 
     def stream(
@@ -114,7 +118,7 @@ class SpeculativeDecoder:
         return self._answered(answer, should_cancel or (lambda: False))
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
-        """Prompt, rounds, end; with the end, what was read and learnt is kept."""
+        """Prompt, rounds, end; behind the end, what was read and learnt is kept."""
         try:
             yield from read_prompt(answer, should_cancel, self._prefixes)
             while not answer.is_finished:
@@ -130,17 +134,22 @@ class SpeculativeDecoder:
                 given = time.perf_counter()
                 yield from told
                 answer.away_ms = (time.perf_counter() - given) * 1e3
+            self._knowledge.keep(answer.request.config, answer.request.params)
+            yield answer.finished()
         except GeneratorExit:  # nobody wants the rest
             self._keep(answer)
             raise
+        except Exception:
+            answer.give_up()
+            raise
         self._keep(answer)
-        self._knowledge.keep(answer.request.config, answer.request.params)
-        yield answer.finished()
 
     def _keep(self, answer: Answer) -> None:
         if self._prefixes is not None:
             self._prefixes.count(answer.num_cached)
-            self._settling = settled(self._pair, keep(answer, self._prefixes), self._prefixes)
+            request = read_so_far(answer)
+            answer.leave(self._prefixes)
+            self._settling = settled(self._pair, request, self._prefixes)
 
     def settle(self) -> Iterator[None]:
         """Read what the newest answer said once more, as a prompt is read: then a prompt that goes on from it begins

@@ -1,12 +1,14 @@
 """One answer under way: its models with their caches, its randomness, and how far it has come."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
 import mlx.core as mx
-import numpy as np
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.decoding.cache.blocks.prefixes import Reading
+from mlx_spec.decoding.cache.blocks.block import TARGET, fill
+from mlx_spec.decoding.cache.blocks.lease import Lease
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
@@ -71,8 +73,10 @@ class Answer:
         """Tokens of the text that the target has read: all but the newest, once the prompt is."""
         self.num_canonical = 0
         """As many of these as were read in whole chunks of a prompt, now or by an earlier answer."""
-        self.points: list[Snapshot] = []
-        """What the target held on the way, where it cannot be cut."""
+        self.points: dict[int, dict[str, Snapshot]] = {}
+        """By the tokens read: what readers, by name, held on the way of what cannot be had in stretches."""
+        self.lease: Lease | None = None
+        """Its blocks of the pool, where there is one."""
         self.text_ids: list[int] = list(request.prompt_ids)
         """The prompt, and all that was decided."""
         self.away_ms = 0.0
@@ -113,19 +117,39 @@ class Answer:
         self.penalties.push(outcome.token_ids)
         self.text_ids += outcome.token_ids
         self.num_read += len(outcome.token_ids)
+        if self.lease is not None:
+            self.lease.grow(self.num_read)
         self.last_token = outcome.token_ids[-1]
 
-    def reading(self, *, rows_are_independent: bool) -> Reading | None:
-        """What it has read, for answers to come; None where that is nothing that one could begin with. Where rows are
+    def keep_point(self) -> None:
+        """Remember what is held now by those who cannot tell it later by stretches of the text."""
+        points = self.roster.points(self.num_read)
+        if (point := self.target.point(self.num_read)) is not None:
+            points[TARGET] = point
+        if points:
+            self.points[self.num_read] = points
+
+    def leave(self, prefixes: Prefixes) -> None:
+        """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows are
         not independent, what its rounds have read has other bits than a prompt, and does not count."""
-        points = list(self.points)
-        if self.target.cuts_anywhere and self.num_read:
-            points = [self.target.snapshot(self.num_read)]
-        if not points:
-            return None
-        ids = np.asarray(self.text_ids[: points[-1].length], dtype=np.int32)
-        canonical = self.num_read if rows_are_independent else self.num_canonical
-        return Reading(ids, tuple(points), self.target.cuts_anywhere, canonical, self.roster.snapshots())
+        self.give_up()
+        count = self.num_read if prefixes.rows_are_independent else self.num_canonical
+        if not self.target.begins_anywhere:
+            count = max((length for length, point in self.points.items() if TARGET in point), default=0)
+        blocks = prefixes.keep(self.text_ids[:count])
+        ends = list(accumulate(len(block.token_ids) for block in blocks))
+        spans = list(pairwise([0, *ends]))
+        fill(blocks, spans, TARGET, self.target.cut_up)
+        self.roster.leave(blocks, spans)
+        for block, end in zip(blocks, ends, strict=True):
+            for name, point in self.points.get(end, {}).items():
+                block.mark(name, point)
+        prefixes.settle()
+
+    def give_up(self) -> None:
+        """Give back the blocks that it has taken."""
+        if self.lease is not None:
+            self.lease.end()
 
     def finished(self) -> GenerationFinished:
         """The answer's last event."""

@@ -8,6 +8,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache.blocks.block import TARGET, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import PrefillProgress
 from mlx_spec.lookahead.plan import Option
@@ -15,7 +16,8 @@ from mlx_spec.lookahead.plan import Option
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2
 # A chunk is one forward pass: large enough to be efficient, small enough for progress and cancelling.
-PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 512}
+# A later answer begins where one of them ends, so that a short text has some.
+PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 128}
 
 POINT_TOKENS: Final = 512
 """Of a long prompt that only snapshots can begin again, one is kept every so many tokens."""
@@ -36,7 +38,7 @@ def read_prompt(
 
     step = PREFILL_TOKENS[mx.default_device().type]
     if prefixes is not None:
-        _resume(answer, prefixes, step)
+        _begin(answer, prefixes, step)
     yield progress(answer.num_cached)
     eager, build = _first_rounds(answer)
     for begin in range(answer.num_cached, len(known), step):
@@ -44,6 +46,8 @@ def read_prompt(
             answer.transcript.finish("cancelled")
             return
         chunk = known[begin : begin + step]
+        if answer.lease is not None:
+            answer.lease.grow(begin + len(chunk))
         answer.target.prefill(chunk, build)
         answer.roster.read(answer.target.features, chunk)
         answer.roster.prefill(chunk, eager=eager)
@@ -58,30 +62,28 @@ def read_prompt(
     yield progress(len(prompt_ids))
 
 
-def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
-    """Begin where an earlier answer to a prompt like this one had come, as far as the target and all drafters can."""
-    if (found := prefixes.find(answer.request.prompt_ids)) is None:
-        return
-    reading, common = found
-    point = reading.point(answer.roster.reach(reading.drafters, common // step * step), step)
-    if point is None or answer.roster.reach(reading.drafters, point[1]) < point[1]:
-        return
-    snapshot, length = point
-    answer.target.resume(snapshot, length)
-    answer.roster.resume(reading.drafters, answer.request.prompt_ids[:length])
-    answer.num_cached = answer.num_read = answer.num_canonical = length
-    if not reading.cuts_anywhere:
-        answer.points = [point for point in reading.points if point.length <= length]
+def _begin(answer: Answer, prefixes: Prefixes, step: int) -> None:
+    """Begin where an earlier answer to a prompt like this one had come, as far as the target and all drafters can.
+    Chunks begin at multiples of `step` from the first token, whether what stands before them was read now or earlier:
+    so the same passes are made."""
+    answer.lease = prefixes.lease()
+    prompt_ids = answer.request.prompt_ids
+    blocks = prefixes.find(prompt_ids[:-1])
+    length, before = len(blocks) * prefixes.block_tokens // step * step, -1
+    while length != before:  # one may hold back another
+        before, length = length, answer.roster.reach(blocks, length) // step * step
+        length = answer.target.reach(beginning_of(blocks, TARGET), length)
+    if length:
+        answer.target.begin(beginning_of(blocks, TARGET), length)
+        answer.roster.begin(blocks[: length // prefixes.block_tokens], prompt_ids[:length])
+        answer.num_cached = answer.num_read = answer.num_canonical = length
 
 
 def _keep_point(answer: Answer, known: int, step: int) -> None:
-    """Remember what the target holds now where that cannot be had later by cutting: every so many tokens, and behind
-    the last whole chunk of `known`."""
+    """Remember what is held now: every so many tokens, and behind the last whole chunk of `known`."""
     length = answer.num_read
-    if answer.target.cuts_anywhere or length % step:
-        return
-    if length % POINT_TOKENS == 0 or known - length < step:
-        answer.points.append(answer.target.snapshot(length))
+    if length % step == 0 and (length % POINT_TOKENS == 0 or known - length < step):
+        answer.keep_point()
 
 
 def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:

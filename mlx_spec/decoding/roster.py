@@ -1,13 +1,15 @@
 """All drafters of one request, kept in step with its text; one of them drafts each round."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import mlx.core as mx
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.cache.snapshot import Kept
+from mlx_spec.decoding.cache.blocks.block import Block, beginning_of, fill
+from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.decoding.cache.stretches import Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.making import make_drafter
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
@@ -69,20 +71,27 @@ class Roster:
             else:
                 drafter.commit(token_ids, 0)
 
-    def snapshots(self) -> dict[str, Kept | None]:
-        """What each drafter keeps for a later answer, by its name."""
-        return {name: drafter.snapshot() for name, drafter in self._drafters.items()}
+    def points(self, length: int) -> dict[str, Snapshot]:
+        """What those hold of a text of `length` tokens that have read just that, and cannot tell by stretches of it."""
+        points = ((name, drafter.point(length)) for name, drafter in self._drafters.items())
+        return {name: point for name, point in points if point is not None}
 
-    def reach(self, kept: Mapping[str, Kept | None], length: int) -> int:
-        """With how many of the first `length` tokens of an earlier text all of them can begin."""
+    def leave(self, blocks: Sequence[Block], spans: Sequence[Span]) -> None:
+        """Have each leave in `blocks`, which are of `spans` of the text, what it has read. The answer is over."""
+        for name, drafter in self._drafters.items():
+            fill(blocks, spans, name, drafter.cut_up)
+
+    def reach(self, blocks: Sequence[Block], length: int) -> int:
+        """With how many of the first `length` tokens of the text of `blocks` all of them can begin."""
         for _ in self._drafters:  # one may hold back another, which may then reach less
-            length = min((drafter.reach(kept.get(name), length) for name, drafter in self._drafters.items()))
+            for name, drafter in self._drafters.items():
+                length = drafter.reach(beginning_of(blocks, name), length)
         return length
 
-    def resume(self, kept: Mapping[str, Kept | None], token_ids: Sequence[int]) -> None:
-        """Have all of them begin behind `token_ids`, with which that text began."""
+    def begin(self, blocks: Sequence[Block], token_ids: Sequence[int]) -> None:
+        """Have all of them begin behind `token_ids`, of which `blocks` are."""
         for name, drafter in self._drafters.items():
-            drafter.resume(kept.get(name), token_ids)
+            drafter.begin(beginning_of(blocks, name), token_ids)
 
     def read(self, features: mx.array | None, token_ids: Sequence[int]) -> None:
         """Hand on the target's states `[n, len(taps) * hidden]` after each of `token_ids`, to each reader its own."""

@@ -16,16 +16,9 @@ from mlx_spec.models.loading import ModelPair
 _NEXT: Final = 0
 
 
-def keep(answer: Answer, prefixes: Prefixes) -> Request:
-    """Keep what an answer has read; gives its text as a prompt, for `settled`."""
-    if reading := answer.reading(rows_are_independent=prefixes.rows_are_independent):
-        prefixes.keep(reading)
-    return replace(answer.request, prompt_ids=(*answer.text_ids[: answer.num_read], _NEXT))
-
-
 def settled(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
-    """Read a text that was kept once more, as a prompt is read: its rounds were narrower passes, with other bits where
-    rows are not independent. A step a chunk; what was done is kept also where it is given up."""
+    """Read a text that was answered once more, as a prompt is read: its rounds were narrower passes, with other bits
+    where rows are not independent. A step a chunk; what was done is kept also where it is given up."""
     if prefixes.rows_are_independent:
         return
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
@@ -33,7 +26,12 @@ def settled(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[
         for _ in read_prompt(answer, lambda: False, prefixes):
             yield
     finally:
-        keep(answer, prefixes)
+        answer.leave(prefixes)
+
+
+def read_so_far(answer: Answer) -> Request:
+    """The text of an answer as a prompt, for `settled`."""
+    return replace(answer.request, prompt_ids=(*answer.text_ids[: answer.num_read], _NEXT))
 
 
 def nothing() -> Generator[None]:

@@ -6,9 +6,11 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, tree_of
+from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.decoding.cache.stretches import Part, Span
 
 
 class Target:
@@ -42,17 +44,25 @@ class Target:
         self._cached.prepare(rows, length)
 
     @property
-    def cuts_anywhere(self) -> bool:
-        """Whether a later answer may begin behind any token of this one's text, and not only at its snapshots."""
-        return self._cached.cuts_anywhere
+    def begins_anywhere(self) -> bool:
+        """Whether a later answer may begin behind any token of this one's text, and not only at its points."""
+        return self._cached.begins_anywhere
 
-    def snapshot(self, length: int) -> Snapshot:
-        """What it has read of a text of `length` tokens, for a later answer to begin with."""
-        return self._cached.snapshot(length)
+    def point(self, length: int) -> Snapshot | None:
+        """What it has read of a text of `length` tokens, as far as stretches of it do not tell."""
+        return None if self._cached.begins_anywhere else self._cached.point(length)
 
-    def resume(self, snapshot: Snapshot, length: int) -> None:
-        """Begin behind the first `length` tokens of a text that an earlier answer has read."""
-        self._cached.resume(snapshot, length)
+    def cut_up(self, spans: Sequence[Span]) -> list[Part]:
+        """What it has read of each of these stretches; afterwards it is of no more use."""
+        return self._cached.cut_up(spans)
+
+    def reach(self, beginning: Beginning, length: int) -> int:
+        """With how many of the first `length` tokens of a text it can begin."""
+        return min(length, beginning.length) if self.begins_anywhere else beginning.point(length)
+
+    def begin(self, beginning: Beginning, length: int) -> None:
+        """Begin behind the first `length` tokens, no more than it can `reach`."""
+        self._cached.begin(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
 
     @property
     def takes_trees(self) -> bool:

@@ -7,23 +7,22 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 import pytest
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks import prefixes as prefixes_module
-from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, Reading, prefixes_of
-from mlx_spec.decoding.cache.rollback import cuts_anywhere, leaves
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.rollback import leaves
+from mlx_spec.decoding.cache.stretches import split_leaves
 from mlx_spec.decoding.drafters import eagle
 from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.models.memory import memory_info
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama, tiny_pair
@@ -39,7 +38,7 @@ FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_thre
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, CHUNK)
-    monkeypatch.setattr(eagle, "MARK_EVERY", CHUNK)
+    monkeypatch.setattr(eagle, "BLOCK_TOKENS", CHUNK)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,6 +47,10 @@ def _uncompiled() -> Iterator[None]:
     mx.disable_compile()
     yield
     mx.enable_compile()
+
+
+def prefixes(capacity: int = ROOMY, **settings: Any) -> Prefixes:
+    return Prefixes(capacity, block_tokens=CHUNK, **settings)
 
 
 def told(decoder: SpeculativeDecoder, prompt: list[int], params: SamplingParams, tokens: int = 20) -> tuple[Any, int]:
@@ -80,14 +83,14 @@ def test_three_turns_of_every_architecture(name: str, params: SamplingParams) ->
     target = zoo_model(name)
     pair = pair_of(target, None, vocab=VOCAB)
     shares = turns(
-        SpeculativeDecoder(pair, drafter="ngram", prefixes=Prefixes(ROOMY)),
+        SpeculativeDecoder(pair, drafter="ngram", prefixes=prefixes()),
         SpeculativeDecoder(pair, drafter="none"),
         params,
         VOCAB,
     )
     assert shares[0] == 0
     # Windows, chunks and states begin again where the turn before was read to, the others behind its answer.
-    least = 0.8 if cuts_anywhere(target.make_cache() if hasattr(target, "make_cache") else []) else 0.6
+    least = 0.8 if not split_leaves(make_prompt_cache(target))[1] else 0.6
     assert min(shares[1:]) >= least
 
 
@@ -102,7 +105,7 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
 def test_heads_go_on_too(headed: ModelPair, drafter: DrafterName, config: SpeculativeConfig) -> None:
     for params in SETTINGS:
         shares = turns(
-            SpeculativeDecoder(headed, config, drafter=drafter, prefixes=Prefixes(ROOMY)),
+            SpeculativeDecoder(headed, config, drafter=drafter, prefixes=prefixes()),
             SpeculativeDecoder(headed, config, drafter="none"),
             params,
             200,
@@ -114,15 +117,15 @@ def test_heads_go_on_too(headed: ModelPair, drafter: DrafterName, config: Specul
 @pytest.mark.parametrize("config", [FIXED, SpeculativeConfig()], ids=["fixed", "adaptive"])
 def test_a_draft_model_does_not_read_the_chat_again(drafter: DrafterName, config: SpeculativeConfig) -> None:
     pair = tiny_pair(0)
-    prefixes = Prefixes(ROOMY)
-    hot = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes)
+    kept = prefixes()
+    hot = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=kept)
     shares = turns(hot, SpeculativeDecoder(pair, drafter="none"), SETTINGS[1], 200)
     assert min(shares[1:]) >= 0.8
 
 
 def test_a_turn_without_a_drafter_does_not_cost_it_what_it_had_read(headed: ModelPair) -> None:
     """As a race asks: the same prompt plainly, and then on with the head."""
-    hot = SpeculativeDecoder(headed, FIXED, prefixes=Prefixes(ROOMY))
+    hot = SpeculativeDecoder(headed, FIXED, prefixes=prefixes())
     prompt = random.Random(1).choices(range(200), k=100)
     for drafter in ("eagle", "none", "dflash", "eagle"):
         events = list(hot.stream(prompt, SETTINGS[1], 16, drafter=drafter))  # type: ignore[arg-type]
@@ -139,8 +142,8 @@ def test_a_turn_without_a_drafter_does_not_cost_it_what_it_had_read(headed: Mode
 def test_it_drafts_as_well_as_one_that_has_read_everything(headed: ModelPair) -> None:
     """The same proposals, round by round: what came back is what was there."""
     for pair, drafter in ((headed, "eagle"), (headed, "dflash"), (tiny_pair(0), "model")):
-        prefixes = Prefixes(ROOMY)
-        hot = SpeculativeDecoder(pair, FIXED, drafter=drafter, prefixes=prefixes)  # type: ignore[arg-type]
+        kept = prefixes()
+        hot = SpeculativeDecoder(pair, FIXED, drafter=drafter, prefixes=kept)  # type: ignore[arg-type]
         cold = SpeculativeDecoder(pair, FIXED, drafter=drafter)  # type: ignore[arg-type]
         prompt = random.Random(1).choices(range(200), k=100)
         told(hot, prompt[:50], SETTINGS[1])
@@ -149,13 +152,13 @@ def test_it_drafts_as_well_as_one_that_has_read_everything(headed: ModelPair) ->
             events = list(decoder.stream(prompt, SETTINGS[1], 24))
             drafted = [event.drafted for event in events if isinstance(event, RoundFinished)]
             rounds.append([[token.token_id for token in tokens] for tokens in drafted])
-        assert prefixes.stats.cached_tokens > 0
+        assert kept.stats.cached_tokens > 0
         assert rounds[0] == rounds[1]
 
 
 def test_branches_and_edits_share_up_to_where_they_part() -> None:
-    pair, prefixes = tiny_pair(0), Prefixes(ROOMY)
-    hot, cold = SpeculativeDecoder(pair, prefixes=prefixes), SpeculativeDecoder(pair)
+    pair, kept = tiny_pair(0), prefixes()
+    hot, cold = SpeculativeDecoder(pair, prefixes=kept), SpeculativeDecoder(pair)
     prompt = random.Random(2).choices(range(200), k=100)
     first, _ = told(hot, prompt, SETTINGS[1])
     again, cached = told(hot, prompt, replace(SETTINGS[1], seed=9))
@@ -164,12 +167,12 @@ def test_branches_and_edits_share_up_to_where_they_part() -> None:
     edited = [*prompt[:50], 7, 7, 7, *prompt[53:]]
     found, cached = told(hot, edited, SETTINGS[1])
     assert (found, cached) == (told(cold, edited, SETTINGS[1])[0], 48)
-    assert (prefixes.stats.hits, prefixes.stats.misses) == (2, 1)
+    assert (kept.stats.hits, kept.stats.misses) == (2, 1)
 
 
 def test_a_cancelled_answer_leaves_what_it_has_read() -> None:
-    pair, prefixes = tiny_pair(0), Prefixes(ROOMY)
-    hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)
+    pair, kept = tiny_pair(0), prefixes()
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=kept)
     prompt = random.Random(3).choices(range(200), k=60)
     asked = iter(range(1000))
     events = list(hot.stream(prompt, SETTINGS[1], 50, should_cancel=lambda: next(asked) > 9))
@@ -181,14 +184,14 @@ def test_a_cancelled_answer_leaves_what_it_has_read() -> None:
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
 
 
-def dependent(prefixes: Prefixes) -> Prefixes:
-    prefixes.rows_are_independent = False
-    return prefixes
+def dependent(kept: Prefixes) -> Prefixes:
+    kept.rows_are_independent = False
+    return kept
 
 
 def test_where_rows_depend_on_each_other_only_what_was_read_as_a_prompt_counts_until_it_settles() -> None:
     pair = tiny_pair(0)
-    hot, cold = (SpeculativeDecoder(pair, FIXED, prefixes=p) for p in (dependent(Prefixes(ROOMY)), None))
+    hot, cold = (SpeculativeDecoder(pair, FIXED, prefixes=p) for p in (dependent(prefixes()), None))
     prompt = random.Random(6).choices(range(200), k=60)
     ids, _ = told(hot, prompt, SETTINGS[0])
     following = [*prompt, *ids, 5, 6, 7]
@@ -203,8 +206,8 @@ def test_where_rows_depend_on_each_other_only_what_was_read_as_a_prompt_counts_u
 
 
 def test_settling_that_is_given_up_loses_nothing() -> None:
-    pair, prefixes = tiny_pair(0), dependent(Prefixes(ROOMY))
-    hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)
+    pair, kept = tiny_pair(0), dependent(prefixes())
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=kept)
     prompt = random.Random(6).choices(range(200), k=60)
     ids, _ = told(hot, prompt, SETTINGS[1], 40)
     next(hot.settle())
@@ -214,32 +217,32 @@ def test_settling_that_is_given_up_loses_nothing() -> None:
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
 
 
-def held(pair: ModelPair, prompt: list[int], prefixes: Prefixes | None) -> list[mx.array]:
+def held(pair: ModelPair, prompt: list[int], kept: Prefixes | None) -> list[mx.array]:
     """What the target's caches hold behind a prompt, as far as it was read."""
     request = admit(pair, FIXED, prompt, SETTINGS[0], 8, drafter="none")
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
-    list(read_prompt(answer, lambda: False, prefixes))
+    list(read_prompt(answer, lambda: False, kept))
     length = answer.num_read
     return [getattr(cache, name)[..., :length, :] for cache in leaves(answer.target._cached._caches) for name in KEPT]
 
 
 def test_a_hit_has_the_bits_of_reading_cold() -> None:
     """Whatever BLAS serves: rounds are narrower passes than chunks, and where that changes bits it must not show."""
-    pair, prefixes = tiny_pair(0), Prefixes(ROOMY)
-    hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)
+    pair, kept = tiny_pair(0), prefixes()
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=kept)
     prompt = random.Random(8).choices(range(200), k=90)
     ids, _ = told(hot, prompt, SETTINGS[1], 40)
     list(hot.settle())
     following = [*prompt, *ids, *random.Random(9).choices(range(200), k=21)]
-    found, expected = held(pair, following, prefixes), held(pair, following, None)
-    assert prefixes.stats.misses == 1
+    found, expected = held(pair, following, kept), held(pair, following, None)
+    assert kept.stats.misses == 1
     assert all(bool(mx.array_equal(ours, theirs).item()) for ours, theirs in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2"])
 def test_who_stops_the_reading_of_a_next_turn_loses_nothing_of_the_chat(name: str) -> None:
-    pair, prefixes = pair_of(zoo_model(name), None, vocab=VOCAB), Prefixes(ROOMY)
-    hot = SpeculativeDecoder(pair, prefixes=prefixes)
+    pair, kept = pair_of(zoo_model(name), None, vocab=VOCAB), prefixes()
+    hot = SpeculativeDecoder(pair, prefixes=kept)
     prompt = random.Random(4).choices(range(VOCAB), k=60)
     ids, _ = told(hot, prompt, SETTINGS[1])
     following = [*prompt, *ids, *random.Random(5).choices(range(VOCAB), k=60)]
@@ -250,52 +253,6 @@ def test_who_stops_the_reading_of_a_next_turn_loses_nothing_of_the_chat(name: st
     found, cached = told(hot, following, SETTINGS[1])
     assert cached > 56
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
-
-
-def reading(token_ids: list[int], size: int = 100) -> Reading:
-    from mlx_spec.decoding.cache.snapshot import Snapshot
-
-    point = Snapshot(len(token_ids), ({"keys": mx.zeros((size,), dtype=mx.uint8)},))
-    return Reading(np.asarray(token_ids, dtype=np.int32), (point,), True, len(token_ids))
-
-
-def test_who_was_asked_last_stays() -> None:
-    prefixes = Prefixes(250)
-    for first in (1, 2):
-        prefixes.keep(reading([first, 10, 11]))
-    assert prefixes.find([1, 10, 99]) is not None  # asked again, so that the other is the oldest
-    prefixes.keep(reading([3, 10, 11]))
-    assert prefixes.find([2, 10, 99]) is None
-    assert prefixes.find([1, 10, 99]) is not None
-    assert prefixes.size_bytes == 200
-    assert prefixes.find([3, 10, 99]) is not None, "of several that are as long"
-
-
-def test_the_right_one_of_several_is_found_whatever_their_lengths() -> None:
-    prefixes = Prefixes(ROOMY)
-    for token_ids in ([1, 2, 3], [4, 5, 6], [7, 8, 9, 10]):
-        prefixes.keep(reading(token_ids))
-    for token_ids in ([4, 5, 0], [7, 8, 9, 0], [1, 2, 0]):
-        found = prefixes.find([*token_ids, 0])
-        assert found is not None
-        assert found[1] == len(token_ids) - 1
-        assert found[0].common(np.asarray(token_ids, dtype=np.int32)) == len(token_ids) - 1
-
-
-def test_what_goes_on_from_a_reading_takes_its_place() -> None:
-    prefixes = Prefixes(ROOMY)
-    prefixes.keep(reading([1, 2, 3]))
-    prefixes.keep(reading([1, 2, 3, 4]))
-    prefixes.keep(reading([1, 9]))
-    assert prefixes.size_bytes == 200
-
-
-def test_one_that_is_larger_than_the_limit_is_kept_alone() -> None:
-    prefixes = Prefixes(50)
-    prefixes.keep(reading([1, 2]))
-    prefixes.keep(reading([3, 4]))
-    assert prefixes.size_bytes == 100
-    assert prefixes.find([3, 4, 5]) is not None
 
 
 def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
@@ -309,7 +266,7 @@ def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
         if at < 320:
             short.prefill(list(range(at % 150, at % 150 + 64)))
     again = CachedModel(model, "tiny", speculative=True)
-    again.resume(long.snapshot(640), 320)
+    again.begin(long.cut_up([(0, 320)]), None)
     for ours, theirs in zip(leaves(again._caches), leaves(short._caches), strict=True):
         assert ours.offset == theirs.offset == 320
         assert ours.keys.shape == theirs.keys.shape
@@ -318,7 +275,7 @@ def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
 
 
 def test_the_answer_and_all_answers_count_what_was_known() -> None:
-    decoder = SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(ROOMY))
+    decoder = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes())
     finished = []
     for _ in range(2):
         *_, last = decoder.stream(list(range(100)), SETTINGS[0], 5)
@@ -334,16 +291,3 @@ def test_the_answer_and_all_answers_count_what_was_known() -> None:
     without = SpeculativeDecoder(tiny_pair(0))
     without.forget_prefixes()
     assert without.prefix_stats().kept_bytes == 0
-
-
-def test_left_to_itself_it_takes_a_quarter_of_what_the_models_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    def capacity(available: int, asked: int | None = None) -> int | None:
-        memory = replace(memory_info(), available_bytes=available)
-        monkeypatch.setattr(prefixes_module, "memory_info", lambda: memory)
-        found = prefixes_of(asked)
-        return found.capacity_bytes if found else None
-
-    assert capacity(1_000_000_000) == 250_000_000
-    assert capacity(100_000_000_000) == 4_000_000_000
-    assert capacity(1_000_000_000, 7) == 7
-    assert capacity(1_000_000_000, 0) is None

@@ -32,7 +32,7 @@ def keeping() -> Iterator[Live]:
 
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         pair = tiny_pair()
-        return pair, SpeculativeDecoder(pair, prefixes=Prefixes(1 << 30))
+        return pair, SpeculativeDecoder(pair, prefixes=Prefixes(1 << 30, block_tokens=STEP))
 
     with live_server(load, model_name="tiny") as live:
         assert wait_until(lambda: live.engine.is_loaded, 60)

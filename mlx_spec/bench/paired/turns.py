@@ -46,7 +46,7 @@ def measure_turns(
 
     def kept(report: PairedReport) -> None:
         assert keeping.prefixes is not None
-        report.conditions["kept"] = {"MB": keeping.prefixes.size_bytes / 1e6}
+        report.conditions["kept"] = {"MB": keeping.prefixes.stats.kept_bytes / 1e6}
         save(report)
 
     hold_chats(report, sides, tell=tell, save=kept)

@@ -11,8 +11,9 @@ from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
-from mlx_spec.decoding.cache.rollback import Rollback, cut, cuts_anywhere, leaves
+from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
+from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together, split_leaves
 from mlx_spec.models.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
@@ -36,6 +37,7 @@ class CachedModel:
     def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
         self._model = model
         self._caches = make_prompt_cache(model)
+        self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
         self._compiled = compiled_passes(model, self._caches, listen_to)
@@ -113,22 +115,27 @@ class CachedModel:
         self._behind = self._rollback.choose(indices)
 
     @property
-    def cuts_anywhere(self) -> bool:
-        """Whether what it holds can be cut behind any token, and not only where a snapshot was taken."""
-        return cuts_anywhere(self._caches)
+    def begins_anywhere(self) -> bool:
+        """Whether a text can begin with any stretch that it holds, and not only where a `point` was taken."""
+        return not self._states
 
-    def snapshot(self, length: int) -> Snapshot:
-        """What it holds of a text of `length` tokens: all that was scored, or, where it `cuts_anywhere`, less."""
+    def point(self, length: int) -> Snapshot:
+        """What it holds of a text of `length` tokens, which is all that was scored, where stretches do not tell."""
         assert self._behind is None, "tokens wait to be fed again"
-        return snapshot_of(list(leaves(self._caches)), length)
+        return snapshot_of(self._states, length)
 
-    def resume(self, snapshot: Snapshot, length: int) -> None:
-        """Hold the first `length` tokens of a snapshot's text, which is all of them unless it `cuts_anywhere`."""
-        restore(snapshot, list(leaves(self._caches)))
-        if self.cuts_anywhere:
-            cut(self._caches, length)
-        else:
-            assert length == snapshot.length, "what cannot be cut begins where it was left"
+    def cut_up(self, spans: Sequence[Span]) -> list[Part]:
+        """What it holds of each of these stretches of its text; afterwards it is of no more use."""
+        return cut_up(self._stretches, spans)
+
+    def begin(self, parts: Sequence[Part], point: Snapshot | None) -> None:
+        """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was
+        taken at its end. Lazily."""
+        if parts:
+            put_together(self._stretches, parts)
+        if self._states:
+            assert point is not None, "of what it holds there are no stretches"
+            restore(point, self._states)
 
     @property
     def forgets_freely(self) -> bool:

@@ -23,7 +23,7 @@ from mlx_lm.models.cache import (
 
 from mlx_spec.decoding.cache.kinds.append_only import AppendOnly, Concatenated
 from mlx_spec.decoding.cache.kinds.chunked import Chunked
-from mlx_spec.decoding.cache.kinds.policy import CachePolicy, CutPolicy, PartPolicy, TreePolicy
+from mlx_spec.decoding.cache.kinds.policy import CachePolicy, PartPolicy, TreePolicy
 from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
 from mlx_spec.decoding.cache.kinds.ring import Ring
 from mlx_spec.errors import UnsupportedModelError
@@ -57,29 +57,18 @@ def leaves(caches: Sequence[Any]) -> Iterator[Any]:
 def check_rollback(caches: Sequence[Any], name: str) -> None:
     """Raise UnsupportedModelError, naming the kind, if any layer's cache cannot be rolled back exactly."""
     for cache in leaves(caches):
-        _policy(cache, name)
+        policy_of(cache, name)
 
 
-def cuts_anywhere(caches: Sequence[Any]) -> bool:
-    """Whether every layer's cache can be cut behind any token: not windows, chunks and recurrent states."""
-    return all(hasattr(_kind(cache), "cut") for cache in leaves(caches))
-
-
-def cut(caches: Sequence[Any], length: int) -> None:
-    """Have caches that can be cut hold their first `length` tokens only."""
-    for cache in leaves(caches):
-        policy = _policy(cache, "a model that was read before")
-        assert isinstance(policy, CutPolicy), f"{type(policy).__name__} cannot be cut"
-        policy.cut(length)
-
-
-def _kind(cache: Any) -> type[CachePolicy] | None:
+def kind_of(cache: Any) -> type[CachePolicy] | None:
+    """The same, not made yet; None where it is not known."""
     kind = type(cache)
     return POLICIES.get(kind) or _POLICIES_BY_NAME.get((kind.__module__, kind.__name__))
 
 
-def _policy(cache: Any, name: str) -> CachePolicy:
-    policy = _kind(cache)
+def policy_of(cache: Any, name: str) -> CachePolicy:
+    """How one layer's cache is rolled back; UnsupportedModelError, naming the model, where that is not known."""
+    policy = kind_of(cache)
     if policy is None:
         raise UnsupportedModelError(
             f"{name} uses a {type(cache).__name__}, which this version cannot roll back exactly: "
@@ -104,7 +93,7 @@ class Rollback:
     """
 
     def __init__(self, caches: Sequence[Any], name: str) -> None:
-        policies = [_policy(cache, name) for cache in leaves(caches)]
+        policies = [policy_of(cache, name) for cache in leaves(caches)]
         self._marking = [policy for policy in policies if policy.marks]
         self._others = [policy for policy in policies if not policy.marks]
         self._parting = [policy for policy in policies if isinstance(policy, PartPolicy)]

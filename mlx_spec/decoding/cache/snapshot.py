@@ -6,22 +6,13 @@ memory is written in place only where nobody else holds it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
 # What stands in a cache's place, and not in its state.
 _NOT_STATE = "make_mask"
-
-
-class Kept(Protocol):
-    """What somebody keeps of a text."""
-
-    @property
-    def arrays(self) -> list[mx.array]:
-        """All that it takes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

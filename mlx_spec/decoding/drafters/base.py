@@ -8,7 +8,9 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, TokenTree, chain
 from mlx_spec.config import AcceptanceRule, SamplingParams
-from mlx_spec.decoding.cache.snapshot import Kept
+from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.decoding.cache.stretches import Part, Span
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.row_softmax import sample
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -119,16 +121,21 @@ class Drafter(Protocol):
         where another drafter was asked."""
         return ()
 
-    def snapshot(self) -> Kept | None:
-        """What it has read of the text, for a later answer to `resume` with; None where it reads from the beginning."""
+    def point(self, length: int) -> Snapshot | None:
+        """What it holds of a text of `length` tokens, if it has read just that, where stretches do not tell it."""
         return None
 
-    def reach(self, kept: Kept | None, length: int) -> int:
+    def cut_up(self, spans: Sequence[Span]) -> Sequence[Part | None]:
+        """What it keeps of each of these stretches of the text for later answers, which are blocks; None for what it
+        has not read, or reads from the beginning. The answer is over."""
+        return [None] * len(spans)
+
+    def reach(self, beginning: Beginning, length: int) -> int:
         """With how many of the first `length` tokens of that text it can begin, at most: all of them, as who kept
         nothing reads them itself."""
         return length
 
-    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """Begin behind `token_ids`, no more than it can `reach`. In the place of `prefill` for these."""
         self.commit(token_ids, 0) if self.is_model else self.prefill(token_ids)
 

@@ -1,43 +1,19 @@
 """A DFlash head as the drafter: a whole block of tokens by one pass over the target's states."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.rollback import cut
-from mlx_spec.decoding.cache.snapshot import Kept, Snapshot, restore, snapshot_of
+from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.models.heads.dflash import DFlashHead
 
 _WAITING_TOKENS: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What a head has seen of a text: `held` in its caches, and `fused` `[n, hidden]` behind that."""
-
-    held: Snapshot | None
-    fused: tuple[mx.array, ...]
-
-    @property
-    def num_held(self) -> int:
-        """Tokens in the caches."""
-        return self.held.length if self.held else 0
-
-    @property
-    def length(self) -> int:
-        """Tokens in all."""
-        return self.num_held + sum(part.shape[0] for part in self.fused)
-
-    @property
-    def arrays(self) -> list[mx.array]:
-        """All of them."""
-        return [*(self.held.arrays if self.held else ()), *self.fused]
 
 
 class DFlashDrafter(Reader, TreeDrafter):
@@ -68,26 +44,23 @@ class DFlashDrafter(Reader, TreeDrafter):
         if self._num_waiting > _WAITING_TOKENS:
             self._fuse()
 
-    def snapshot(self) -> "Text":
-        """The text as the head sees it: in its caches, and fused."""
-        self._fuse()
-        held = self._caches[0].offset
-        return Text(snapshot_of(self._caches, held) if held else None, tuple(self._text))
+    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+        """What its caches hold, when the head has seen all of the text."""
+        if self._num_unseen:
+            mx.eval(self._block())
+        held = [span for span in spans if span[1] <= self._caches[0].offset]
+        return [*cut_up(self._caches, held), *([None] * (len(spans) - len(held)))]
 
-    def reach(self, kept: Kept | None, length: int) -> int:
+    def reach(self, beginning: Beginning, length: int) -> int:
         """As far as the head has seen the text."""
-        return min(length, kept.length) if isinstance(kept, Text) else 0
+        return min(length, beginning.length)
 
-    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
-        """See the first of `token_ids` in the caches, and the others fused."""
-        if not isinstance(kept, Text) or not token_ids:
-            return
-        held = min(kept.num_held, len(token_ids))
-        if kept.held is not None and held:
-            restore(kept.held, self._caches)
-            cut(self._caches, held)
-        self._text = [mx.concatenate(list(kept.fused))[: len(token_ids) - held]]
-        self._newest = token_ids[-1]
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
+        """See `token_ids` in the caches."""
+        parts = beginning.parts[: len(token_ids) // beginning.block_tokens]
+        if parts:
+            put_together(self._caches, parts)
+            self._newest = token_ids[-1]
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """The prompt's states wait for the first proposal."""
@@ -125,11 +98,15 @@ class DFlashDrafter(Reader, TreeDrafter):
             mx.async_eval(self._text[-1])  # type: ignore[no-untyped-call]
             self._waiting, self._num_waiting = [], 0
 
+    @property
+    def _num_unseen(self) -> int:
+        return self._num_waiting + sum(part.shape[0] for part in self._text)
+
     def _block(self) -> mx.array | None:
-        """Logits `[block - 1, vocab]` behind the newest token."""
+        """Logits `[block - 1, vocab]` behind the newest token; None before the target has read anything."""
         self._fuse()
-        if not self._text:
+        if not self._text and self._caches[0].empty():
             return None
-        text = self._text[0] if len(self._text) == 1 else mx.concatenate(self._text)
-        self._text = [text[:0]]
+        text = mx.concatenate(self._text) if self._text else self._head.no_text
+        self._text = []
         return self._head.logits(mx.array(self._newest), text, self._caches)

@@ -6,9 +6,11 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
+from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.decoding.cache.stretches import Part, Span
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import Grown, grow
@@ -40,15 +42,22 @@ class DraftModel(TreeDrafter):
         """Tokens of the text, beside the newest, that the next proposal has to read first."""
         return max(0, len(self._pending) - 1)
 
-    def snapshot(self) -> Snapshot | None:
-        """What its cache holds, where that can be cut to any length."""
-        return self._model.snapshot(self._held) if self._model.cuts_anywhere and self._held else None
+    def point(self, length: int) -> Snapshot | None:
+        """See `Drafter.point`."""
+        return self._model.point(length) if self._held == length and not self._model.begins_anywhere else None
 
-    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
-        """Hold what is kept, and read the rest with the next proposal."""
-        held = min(kept.length, len(token_ids)) if isinstance(kept, Snapshot) else 0
-        if isinstance(kept, Snapshot) and held:
-            self._model.resume(kept, held)
+    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+        """As far as it has read the text."""
+        held = [span for span in spans if span[1] <= self._held]
+        return [*self._model.cut_up(held), *([None] * (len(spans) - len(held)))]
+
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
+        """Hold what there is, and read the rest with the next proposal."""
+        held = min(beginning.length, len(token_ids))
+        if not self._model.begins_anywhere:
+            held = beginning.point(held)
+        if held:
+            self._model.begin(beginning.parts[: held // beginning.block_tokens], beginning.points.get(held))
         self._held = held
         self._pending.extend(token_ids[held:])
 

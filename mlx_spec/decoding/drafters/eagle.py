@@ -1,16 +1,16 @@
 """An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.rollback import cut
-from mlx_spec.decoding.cache.snapshot import Kept, Snapshot, restore, snapshot_of
+from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import grow
@@ -22,30 +22,6 @@ PASS_TOKENS: Final = 256
 WAITING_TOKENS: Final = 2048
 """So many of the target's states may wait while nobody asks for a draft: to read one takes its time, to keep one takes
 more room than what the head keeps of it."""
-
-MARK_EVERY: Final = 64
-"""A later answer can begin at multiples of that many tokens: the smallest chunk in which prompts are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """What a head has read: `held` pairs, the target's states of the `num_waiting` tokens behind those, and the state
-    before every `MARK_EVERY`-th token `[1, taps * hidden]`, by the token's place."""
-
-    held: Snapshot | None
-    waiting: tuple[mx.array, ...]
-    num_waiting: int
-    marks: dict[int, mx.array]
-
-    @property
-    def num_held(self) -> int:
-        """Pairs in the cache."""
-        return self.held.length if self.held else 0
-
-    @property
-    def arrays(self) -> list[mx.array]:
-        """All of them."""
-        return [*(self.held.arrays if self.held else ()), *self.waiting, *self.marks.values()]
 
 
 class EagleDrafter(Reader, TreeDrafter):
@@ -65,7 +41,7 @@ class EagleDrafter(Reader, TreeDrafter):
         self._after: list[int] = []  # those tokens
         self._newest = -1
         self._num_read = 0
-        self._marks: dict[int, mx.array] = {}  # states before every so many tokens, for answers to come
+        self._marks: dict[int, mx.array] = {}  # the target's after the last token of a block, by the block's end
         self._guessed = 0  # entries of the cache that no text stands behind
 
     @property
@@ -83,40 +59,34 @@ class EagleDrafter(Reader, TreeDrafter):
         self._states.append(features)
         self._after.extend(token_ids)
         before, self._num_read = self._num_read, self._num_read + len(token_ids)
-        if (mark := self._num_read // MARK_EVERY * MARK_EVERY) > before:
+        for mark in range(before // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS, self._num_read + 1, BLOCK_TOKENS):
             self._marks[mark] = mx.contiguous(features[mark - before - 1 : mark - before])
             mx.async_eval(self._marks[mark])  # type: ignore[no-untyped-call]  # left lazy, it would keep all of them
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
 
-    def snapshot(self) -> "Pairs":
-        """The pairs that were read, the states that wait, and a state now and then."""
-        cache = self._cache
-        held = None if cache.empty() else snapshot_of([cache], cache.offset - self._guessed)
-        return Pairs(held, tuple(self._states), len(self._after), dict(self._marks))
+    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+        """Of each block the pairs whose second token is in it, and the target's state after its last token."""
+        self._catch_up(1)
+        self._cache.trim(self._guessed)
+        held = [span for span in spans if span[1] in self._marks]
+        pairs = cut_up([self._cache], [(max(0, begin - 1), end - 1) for begin, end in held])
+        parts = [(*part, self._marks[end]) for part, (_, end) in zip(pairs, held, strict=True)]
+        return [*parts, *([None] * (len(spans) - len(held)))]
 
-    def reach(self, kept: Kept | None, length: int) -> int:
+    def reach(self, beginning: Beginning, length: int) -> int:
         """A text can begin where the state before it is known."""
-        if not isinstance(kept, Pairs):
-            return 0
-        if kept.num_held < length <= kept.num_held + kept.num_waiting:
-            return length
-        return max((mark for mark in kept.marks if mark <= length), default=0)
+        return min(length, beginning.length)
 
-    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """Hold the pairs of `token_ids`; the state behind the last of them waits for the token that comes next."""
-        if not isinstance(kept, Pairs) or not token_ids:
+        parts = beginning.parts[: len(token_ids) // beginning.block_tokens]
+        if not parts:
             return
-        length = len(token_ids)
-        held = min(kept.num_held, length - 1)
-        if kept.held is not None and held:
-            restore(kept.held, [self._cache])
-            cut([self._cache], held)
-        waits = kept.num_held < length
-        waiting = mx.concatenate(list(kept.waiting))[: length - held] if waits else kept.marks[length]
-        self._states, self._after = [waiting], list(token_ids[held:])
-        self._marks = {mark: state for mark, state in kept.marks.items() if mark <= length}
-        self._num_read = length
+        put_together([self._cache], [part[:-1] for part in parts])
+        self._marks = {number * beginning.block_tokens: part[-1] for number, part in enumerate(parts, 1)}
+        self._states, self._after = [parts[-1][-1]], [token_ids[-1]]
+        self._num_read = len(token_ids)
         self._newest = token_ids[-1]
 
     def prefill(self, token_ids: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.snapshot import Kept
+from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -32,7 +32,7 @@ class MedusaDrafter(Reader, TreeDrafter):
         """See `Reader.read`."""
         self._state = features[-1]
 
-    def resume(self, kept: Kept | None, token_ids: Sequence[int]) -> None:
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """Nothing is kept of the text."""
 
     def prefill(self, token_ids: Sequence[int]) -> None:

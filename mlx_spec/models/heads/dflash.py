@@ -118,6 +118,12 @@ class DFlashHead(nn.Module):  # type: ignore[misc]
         """One cache a layer, for the text."""
         return [KVCache() for _ in self.layers]
 
+    @property
+    def no_text(self) -> mx.array:
+        """A fused text of no tokens, `[0, hidden]`."""
+        weight: mx.array = self.hidden_norm.weight
+        return weight[None][:0]
+
     def read(self, features: mx.array) -> mx.array:
         """The target's states `[n, taps * hidden]`, fused `[n, hidden]`."""
         fused: mx.array = self.hidden_norm(self.fc(features))

@@ -1,140 +1,172 @@
 """What earlier answers have read: the next one begins where the longest beginning of its prompt ends.
 
-A beginning is compared token by token. Who was asked last goes last where memory is short.
+A beginning is found by a chain of hashes over whole blocks, each compared token by token. Texts that begin alike share
+their blocks; who was asked last goes last where memory is short.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from itertools import chain
+from typing import Final, Protocol
 
 import numpy as np
 
-from mlx_spec.decoding.cache.snapshot import Kept, Snapshot
+from mlx_spec.decoding.cache.blocks.block import Block, Ids, chained
+from mlx_spec.decoding.cache.blocks.lease import Lease
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool, Usage
+from mlx_spec.decoding.cache.blocks.text import Text
 from mlx_spec.models.memory import memory_info, rows_are_independent
+
+RECENT_S: Final = 300.0
+"""A chat that was spoken to so lately is kept before one that only now begins, so that two do not evict each other."""
 
 # What is kept is worth its memory only as long as nothing else on the machine misses it.
 _SHARE: Final = 4
 _MOST_BYTES: Final = 4_000_000_000
-
-Ids = np.ndarray[tuple[int], np.dtype[np.int32]]
-Drafters = Mapping[str, Kept | None]
-
-
-def common_length(one: Ids, other: Ids) -> int:
-    """How many tokens two texts begin with alike."""
-    count = min(len(one), len(other))
-    different = np.flatnonzero(one[:count] != other[:count])
-    return int(different[0]) if len(different) else count
+_SPARE: Final = 10
+_LEAST_BLOCK_BYTES: Final = 1024
 
 
-def is_beginning(text: Ids, ids: Ids) -> bool:
-    """Whether `ids` go on from all of `text`."""
-    return common_length(text, ids) == len(text)
+class SlowStore(Protocol):
+    """Where blocks outlive the process."""
 
+    def load(self, key: bytes) -> Block | None:
+        """A block that is there, with the number 0; None where it is not."""
+        ...
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A text that was read, and what was kept of it. It is equal to itself only, as arrays have no one truth.
-
-    `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
-    length up to `num_canonical`: so many tokens have the bits that reading them as a prompt gives. `drafters` is what
-    each drafter kept, by name.
-    """
-
-    token_ids: Ids
-    points: tuple[Snapshot, ...]
-    cuts_anywhere: bool
-    num_canonical: int
-    drafters: Drafters = field(default_factory=dict)
-
-    def common(self, token_ids: Ids) -> int:
-        """How many tokens both texts begin with."""
-        return common_length(self.token_ids, token_ids)
-
-    def point(self, longest: int, step: int) -> tuple[Snapshot, int] | None:
-        """Where a text that has its first `longest` tokens from this one can begin, as far as possible: a snapshot and
-        how many tokens of it. Chunks begin at multiples of `step` from the first token, whether what stands before them
-        was read now or earlier: so the same passes are made."""
-        if self.cuts_anywhere:
-            length = min(longest, self.num_canonical, self.points[-1].length) // step * step
-            return (self.points[-1], length) if length else None
-        fitting = [point for point in self.points if point.length <= longest]
-        return (fitting[-1], fitting[-1].length) if fitting else None
+    def forget(self, owner: str | None) -> None:
+        """Forget what only this owner's texts hold; all, where nobody is named."""
+        ...
 
     @property
     def size_bytes(self) -> int:
-        """Of its arrays."""
-        kept = [*self.points, *(one for one in self.drafters.values() if one is not None)]
-        return sum(array.nbytes for one in kept for array in one.arrays)
+        """What it takes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixStats:
-    """Prompts that began with something known, and those that did not; tokens that were not read again; and what the
-    readings that are kept take now."""
+    """Prompts that began with something known, and those that did not; tokens that were not read again; what is kept
+    now, in memory and on disk, and the blocks of the pool, those of answers under way included."""
 
     hits: int = 0
     misses: int = 0
     cached_tokens: int = 0
     kept_bytes: int = 0
+    disk_bytes: int = 0
+    texts: int = 0
+    blocks: Usage = field(default_factory=lambda: Usage(0, 0, 0))
+    block_tokens: int = BLOCK_TOKENS
+    block_bytes: int = 0
 
 
 class Prefixes:
-    """The readings of one pair, as many as `capacity_bytes` hold; the newest is kept whatever its size.
+    """The texts that a pair has read, and the pool that they and the answers under way share.
 
-    Belongs to the thread that owns MLX; `stats` may be read from any.
+    `capacity_bytes` are for all of it, of which texts that are kept have `kept_bytes` at most. Belongs to the thread
+    that owns MLX; `stats` may be read from any.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(
+        self,
+        capacity_bytes: int,
+        *,
+        kept_bytes: int | None = None,
+        slow: SlowStore | None = None,
+        block_tokens: int = BLOCK_TOKENS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.capacity_bytes = capacity_bytes
+        self.slow = slow
         self.rows_are_independent = rows_are_independent()
         """Whether what rounds have read has the bits that a prompt's chunks give."""
-        self._readings: list[Reading] = []  # the one used last at the end
-        self._given: tuple[Ids, Drafters] | None = None  # what drafters kept of a reading that was given away
-        self.stats = PrefixStats()
+        self._kept_limit = capacity_bytes if kept_bytes is None else min(kept_bytes, capacity_bytes)
+        self._clock = clock
+        self._blocks: dict[bytes, Block] = {}
+        self._texts: list[Text] = []  # the one asked for last at the end
+        self._kept_bytes = 0
+        self.stats = PrefixStats(block_tokens=block_tokens)
+        self.pool = BlockPool(0, block_tokens)
+        self.size_blocks(_LEAST_BLOCK_BYTES)
 
-    def find(self, prompt_ids: Sequence[int]) -> tuple[Reading, int] | None:
-        """The reading that has most in common with a prompt, and how many of its tokens it has. Never all of them: the
-        last one is scored with the first drafts.
+    @property
+    def block_tokens(self) -> int:
+        """Of a text, in one block."""
+        return self.pool.block_tokens
 
-        One that the prompt goes on from is given away, as the answer's own will take its place: nobody else then holds
-        its arrays, and they are written in place instead of copied.
-        """
-        ids = np.asarray(prompt_ids[:-1], dtype=np.int32)
-        best = max(self._readings, key=lambda reading: reading.common(ids), default=None)
-        if best is None or (common := best.common(ids)) == 0:
-            return None
-        self._readings.remove(best)
-        if common < len(best.token_ids):
-            self._readings.append(best)
-        else:
-            self._given = best.token_ids, best.drafters
-        return best, common
+    @property
+    def capacity_tokens(self) -> int:
+        """Of all texts together."""
+        return self.pool.capacity * self.block_tokens
 
-    def keep(self, reading: Reading) -> None:
-        """Keep a reading in the place of those that it goes on from; forget the oldest where it gets too much.
+    def size_blocks(self, block_bytes: int) -> None:
+        """Have a pool of as many blocks as there is memory for, when one takes so many bytes."""
+        block_bytes = max(block_bytes, _LEAST_BLOCK_BYTES)
+        self.pool.resize(self.capacity_bytes // block_bytes)
+        self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
-        Drafters that were not asked this time keep what they had of the same text: the next answer may ask them.
-        """
-        ids = reading.token_ids
-        before = [old for old in self._readings if is_beginning(old.token_ids, ids)]
-        kept = [(old.token_ids, old.drafters) for old in before] + ([self._given] if self._given else [])
-        drafters: dict[str, Kept | None] = {}
-        for text, theirs in [*kept, (ids, reading.drafters)]:
-            if is_beginning(text, ids):
-                drafters |= {name: one for name, one in theirs.items() if one is not None}
-        self._readings = [old for old in self._readings if old not in before]
-        self._readings.append(replace(reading, drafters=drafters))
-        self._given = None
-        while len(self._readings) > 1 and self.size_bytes > self.capacity_bytes:
-            del self._readings[0]
-        self.stats = replace(self.stats, kept_bytes=self.size_bytes)
+    def find(self, token_ids: Sequence[int]) -> list[Block]:
+        """The blocks that a text begins with, as far as they are known."""
+        found: list[Block] = []
+        blocks = chained(np.asarray(token_ids, dtype=np.int32), self.block_tokens)
+        for key, _, ids in blocks:
+            block = self._blocks.get(key)
+            if block is None or not np.array_equal(block.token_ids, ids):
+                self._load(key, blocks, found)
+                break
+            found.append(block)
+        if found:
+            self._touch(found[-1])
+        return found
 
-    def forget(self) -> None:
-        """Forget all readings."""
-        self._readings.clear()
-        self._given = None
-        self.stats = replace(self.stats, kept_bytes=0)
+    def lease(self) -> Lease:
+        """For an answer that begins."""
+        return Lease(self.pool, self.make_room)
+
+    def keep(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
+        """Keep a text in whole blocks, in the place of those that it goes on from: as much of it as there is room for.
+        Those of its blocks that are new have no parts yet, and the others maybe not all."""
+        blocks: list[Block] = []
+        for key, parent, ids in chained(np.asarray(token_ids, dtype=np.int32), self.block_tokens):
+            if (block := self._blocks.get(key)) is not None:
+                self.pool.share(block.number)
+            elif self._has_room(among=self._giving_way(owner)):
+                block = self._blocks[key] = Block(self.pool.allocate(), key, parent, ids)
+            else:
+                break
+            blocks.append(block)
+        if blocks:
+            self._add(Text(tuple(blocks), owner, self._clock()))
+        return blocks
+
+    def settle(self) -> None:
+        """Called when kept blocks have got their parts. Where that was too much, those not asked for lately go first,
+        and then the newest is shortened."""
+        self._count()
+        limit = self._limit()
+        while self._kept_bytes > limit and self._texts:
+            newest = self._texts[-1]
+            giving_way = [text for text in self._giving_way(newest.owner) if text is not newest]
+            if (old := self._oldest(giving_way)) is not None:
+                self._forget(old)
+            else:
+                self._shorten(newest)
+            self._count()
+
+    def forget(self, owner: str | None = None) -> None:
+        """Forget the texts of an owner; all, where nobody is named."""
+        for text in [text for text in self._texts if owner is None or text.owner == owner]:
+            self._forget(text)
+        if self.slow is not None:
+            self.slow.forget(owner)
+        self._count()
+
+    def make_room(self, num_blocks: int) -> None:
+        """Have so many blocks free, as far as kept texts can make room: an answer under way is worth more."""
+        while self.pool.num_free < num_blocks and (oldest := self._oldest(self._texts)) is not None:
+            self._forget(oldest)
+        self._count()
 
     def count(self, cached_tokens: int) -> None:
         """Count a prompt of which so many tokens were known."""
@@ -146,15 +178,107 @@ class Prefixes:
             cached_tokens=self.stats.cached_tokens + cached_tokens,
         )
 
-    @property
-    def size_bytes(self) -> int:
-        """What all of it takes."""
-        return sum(reading.size_bytes for reading in self._readings)
+    def check(self, leases: Sequence[Lease] = ()) -> None:
+        """Raise AssertionError unless every block is held just by the texts and leases that there are."""
+        kept = [[block.number for block in text.blocks] for text in self._texts]
+        self.pool.check([*kept, *(lease.blocks for lease in leases)])
+        assert {block.key: block for text in self._texts for block in text.blocks} == self._blocks, "a block is lost"
+        for text in self._texts:
+            keys = [b"", *(block.key for block in text.blocks)]
+            assert [block.parent for block in text.blocks] == keys[:-1], "a text skips a block"
+
+    def _load(self, key: bytes, rest: Iterator[tuple[bytes, bytes, Ids]], found: list[Block]) -> None:
+        """Add to `found` the blocks from `key` on that are on the disk; then a text holds all of them."""
+        if self.slow is None:
+            return
+        text = Text(tuple(found), None, self._clock())
+        for block in found:
+            self.pool.share(block.number)  # so that they stay while others make room
+        for wanted in chain([key], (key for key, _, _ in rest)):
+            if not self._has_room(among=self._texts) or (loaded := self.slow.load(wanted)) is None:
+                break
+            loaded.number = self.pool.allocate()
+            self._blocks[wanted] = loaded
+            found.append(loaded)
+            text.blocks = tuple(found)
+        if text.blocks:
+            self._add(text)
+        self._count()
+
+    def _add(self, text: Text) -> None:
+        """Keep a text in the place of those that it goes on from, unless they are somebody else's."""
+        for other in [other for other in self._texts if text.goes_on_from(other)]:
+            if other.owner in (None, text.owner):
+                self._forget(other)
+        self._texts.append(text)
+
+    def _touch(self, newest: Block) -> None:
+        """Who holds what was asked for goes last from now on."""
+        text = next(text for text in reversed(self._texts) if newest in text.blocks)
+        self._texts.remove(text)
+        self._texts.append(text)
+        text.used = self._clock()
+
+    def _has_room(self, among: Sequence[Text]) -> bool:
+        """Whether there is room for one more block that is kept: the oldest `among` some texts make it."""
+        waiting = list(among)
+        while not self.pool.num_free or len(self._blocks) >= self._kept_limit // self.stats.block_bytes:
+            if (old := self._oldest(waiting)) is None:
+                return False
+            waiting.remove(old)
+            self._forget(old)
+        return True
+
+    def _giving_way(self, owner: str | None) -> list[Text]:
+        """What goes for a new text: what was not asked for lately, and its own owner's."""
+        now = self._clock()
+        return [text for text in self._texts if now - text.used >= RECENT_S or (owner and text.owner == owner)]
+
+    @staticmethod
+    def _oldest(among: Sequence[Text]) -> Text | None:
+        return min(among, key=lambda text: text.used, default=None)
+
+    def _forget(self, text: Text) -> None:
+        self._texts.remove(text)
+        for block in text.blocks:
+            self._release(block)
+
+    def _shorten(self, text: Text) -> None:
+        *rest, last = text.blocks
+        text.blocks = tuple(rest)
+        self._release(last)
+        if not rest:
+            self._texts.remove(text)
+
+    def _release(self, block: Block) -> None:
+        if self.pool.release(block.number):
+            del self._blocks[block.key]
+
+    def _limit(self) -> int:
+        """Bytes that may be kept now: less where other programs have come to need memory."""
+        memory = memory_info()
+        left = self._kept_bytes + memory.available_bytes - memory.total_bytes // _SPARE
+        return max(0, min(self._kept_limit, left))
+
+    def _count(self) -> None:
+        self._kept_bytes = sum(block.size_bytes for block in self._blocks.values())
+        self.stats = replace(
+            self.stats,
+            kept_bytes=self._kept_bytes,
+            disk_bytes=self.slow.size_bytes if self.slow is not None else 0,
+            texts=len(self._texts),
+            blocks=self.pool.usage(),
+        )
 
 
-def prefixes_of(capacity_bytes: int | None) -> Prefixes | None:
-    """What readings of a pair that is loaded may take: so many bytes, none at all where that is 0. None is a quarter of
-    the memory that is left, at most 4 GB."""
-    if capacity_bytes is None:
-        capacity_bytes = min(memory_info().available_bytes // _SHARE, _MOST_BYTES)
-    return Prefixes(capacity_bytes) if capacity_bytes else None
+def prefixes_of(
+    kept_bytes: int | None, capacity_bytes: int | None = None, slow: SlowStore | None = None
+) -> Prefixes | None:
+    """What texts of a pair that is loaded may take: so many bytes, none at all where that is 0. None is a quarter of
+    the memory that is left, at most 4 GB. With the answers under way, `capacity_bytes`; None is all that is left."""
+    if kept_bytes == 0:
+        return None
+    available = memory_info().available_bytes
+    if kept_bytes is None:
+        kept_bytes = min(available // _SHARE, _MOST_BYTES)
+    return Prefixes(capacity_bytes or available, kept_bytes=kept_bytes, slow=slow)

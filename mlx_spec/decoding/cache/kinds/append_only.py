@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 
@@ -26,27 +26,41 @@ class AppendOnly:
         """Lower the offset; the next pass overwrites what lies behind it."""
         self._cache.trim(count)
 
-    def cut(self, length: int) -> None:
-        """Lower the offset to `length`. Compiled passes look at all of the arrays, so their size goes with it."""
-        cache = self._cache
-        size = -(-length // cache.step) * cache.step
-        cache.keys, cache.values = tree_map(lambda array: array[..., :size, :], (cache.keys, cache.values))
-        cache.offset = length
+    @property
+    def num_arrays(self) -> int:
+        """Keys and values; of quantised ones their scales and biases too."""
+        return 6 if isinstance(self._cache, QuantizedKVCache) else 2
+
+    def arrays(self) -> list[mx.array]:
+        """See `num_arrays`."""
+        return [array for _, array in tree_flatten([self._cache.keys, self._cache.values]) if array is not None]
+
+    def hold(self, arrays: list[mx.array]) -> None:
+        """Compiled passes look at all of the arrays, so their size is what reading would have made it."""
+        length, step = arrays[0].shape[2], self._cache.step
+        self._set([_padded(array, -length % step) for array in arrays])
+        self._cache.offset = length
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._cache.keys = self._cache.values = None
+        self._cache.offset = 0
 
     def tree(self, count: int) -> tuple[list[mx.array], int]:
-        """Keys and values; of quantised ones their scales and biases too."""
-        cache = self._cache
-        return [array for _, array in tree_flatten([cache.keys, cache.values])], cache.offset - count
+        """All arrays."""
+        return self.arrays(), self._cache.offset - count
 
     def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
         """Lower the offset behind what stays."""
-        cache = self._cache
-        half = len(arrays) // 2
-        if isinstance(cache.keys, mx.array):
-            cache.keys, cache.values = arrays
-        else:
+        self._set(arrays)
+        self._cache.trim(count - kept)
+
+    def _set(self, arrays: list[mx.array]) -> None:
+        cache, half = self._cache, len(arrays) // 2
+        if isinstance(cache, QuantizedKVCache):
             cache.keys, cache.values = tuple(arrays[:half]), tuple(arrays[half:])
-        cache.trim(count - kept)
+        else:
+            cache.keys, cache.values = arrays
 
 
 class Concatenated:
@@ -73,9 +87,24 @@ class Concatenated:
         else:
             cache.keys, cache.values = cache.keys[..., :kept, :], cache.values[..., :kept, :]
 
-    def cut(self, length: int) -> None:
-        """Cut the keys and values off behind `length`."""
-        self.drop(self._cache.offset - length)
+    @property
+    def num_arrays(self) -> int:
+        """Keys and values."""
+        return 2
+
+    def arrays(self) -> list[mx.array]:
+        """Keys and values."""
+        return [] if self._cache.keys is None else [self._cache.keys, self._cache.values]
+
+    def hold(self, arrays: list[mx.array]) -> None:
+        """Go on behind them."""
+        self._cache.keys, self._cache.values = arrays
+        self._cache.offset = arrays[0].shape[2]
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._cache.keys = self._cache.values = None
+        self._cache.offset = 0
 
     def tree(self, count: int) -> tuple[list[mx.array], int]:
         """Keys and values."""
@@ -85,3 +114,11 @@ class Concatenated:
         """Cut off what lies behind what stays."""
         self._cache.keys, self._cache.values = arrays
         self.drop(count - kept)
+
+
+def _padded(array: mx.array, count: int) -> mx.array:
+    """With room for `count` tokens more."""
+    if not count:
+        return array
+    room = mx.zeros((*array.shape[:2], count, array.shape[3]), dtype=array.dtype)
+    return mx.concatenate([array, room], axis=2)

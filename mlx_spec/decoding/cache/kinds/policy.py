@@ -30,11 +30,22 @@ class PartPolicy(CachePolicy, Protocol):
 
 
 @runtime_checkable
-class CutPolicy(PartPolicy, Protocol):
-    """A cache that can be cut behind any of its tokens, at any time."""
+class StretchPolicy(PartPolicy, Protocol):
+    """A cache of which any stretch of tokens can be had, and that can be put together of such."""
 
-    def cut(self, length: int) -> None:
-        """Hold the first `length` tokens only, in arrays no larger than if no others had ever been read."""
+    @property
+    def num_arrays(self) -> int:
+        """How many arrays it holds its tokens in."""
+        ...
+
+    def arrays(self) -> list[mx.array]:
+        """What holds the tokens, `[batch, heads, length, width]` each; none where none were read."""
+
+    def hold(self, arrays: list[mx.array]) -> None:
+        """Hold just the tokens of `arrays`, in arrays no larger than if they had been read."""
+
+    def clear(self) -> None:
+        """Hold nothing."""
 
 
 @runtime_checkable

@@ -1,0 +1,76 @@
+"""Caches cut up into stretches of tokens, and put together of such: what blocks hold of a text.
+
+Of a window or a recurrent state no stretch can be had: of these a `Snapshot` is taken at points on the way.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec.decoding.cache.kinds.policy import StretchPolicy
+from mlx_spec.decoding.cache.passes.forward import run
+from mlx_spec.decoding.cache.rollback import kind_of, leaves, policy_of
+
+Part = tuple[mx.array, ...]
+"""Of a stretch of tokens, what all caches hold: `[batch, heads, tokens, width]` each, in the caches' order."""
+Span = tuple[int, int]
+"""From which token on, and up to which."""
+
+
+def in_stretches(cache: Any) -> bool:
+    """Whether any stretch of its tokens can be had of one layer's cache."""
+    return hasattr(kind_of(cache), "hold")
+
+
+def split_leaves(caches: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Those that can be had in stretches, and the others, of which only snapshots can."""
+    every = list(leaves(caches))
+    return [cache for cache in every if in_stretches(cache)], [cache for cache in every if not in_stretches(cache)]
+
+
+def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Part]:
+    """What the caches hold of each of `spans`, copied; afterwards they hold nothing. Cache after cache, so that at no
+    time there are two copies of more than one."""
+    parts: list[list[mx.array]] = [[] for _ in spans]
+    for cache in caches:
+        policy = _policy(cache)
+        arrays = policy.arrays()
+        for part, (begin, end) in zip(parts, spans, strict=True):
+            assert not arrays or arrays[0].shape[2] >= end, "it has not read that far"
+            part += [_copied(array[:, :, begin:end]) for array in arrays]
+        mx.eval(parts)
+        del arrays
+        policy.clear()
+    return [tuple(part) for part in parts]
+
+
+def put_together(caches: Iterable[Any], parts: Sequence[Part]) -> None:
+    """Have new caches hold what `parts` are of, one behind the other; lazily."""
+    arrays = [mx.concatenate(list(pieces), axis=2) for pieces in zip(*parts, strict=True)]
+    at = 0
+    for cache in caches:
+        policy = _policy(cache)
+        count = policy.num_arrays
+        policy.hold(arrays[at : at + count])
+        at += count
+
+
+def token_bytes(model: Any) -> int:
+    """What the caches of a model hold for each token, as far as it is to be had in stretches. Computes nothing."""
+    caches = make_prompt_cache(model)
+    run(model, mx.zeros((1,), dtype=mx.int32), caches, None)
+    arrays = [array for cache in split_leaves(caches)[0] for array in _policy(cache).arrays()]
+    return sum(array.nbytes // array.shape[2] for array in arrays)
+
+
+def _policy(cache: Any) -> StretchPolicy:
+    policy = policy_of(cache, "a model that was read before")
+    assert isinstance(policy, StretchPolicy), f"{type(policy).__name__} is not to be had in stretches"
+    return policy
+
+
+def _copied(array: mx.array) -> mx.array:
+    # A slice of all is the array itself, which the cache's owner may still write.
+    return mx.contiguous(array) if array.size else array
