@@ -97,6 +97,7 @@ def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
     likely = iter(answer.controller.likely_rows(models or everybody, room))
 
     def build() -> None:
+        answer.roster.meanwhile()
         for rows in islice(likely, _GRAPHS_A_CHUNK):
             answer.target.prepare(rows, len(answer.request.prompt_ids))
 

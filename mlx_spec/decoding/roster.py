@@ -93,6 +93,11 @@ class Roster:
         for name, drafter in self._drafters.items():
             drafter.begin(beginning_of(blocks, name), token_ids)
 
+    def meanwhile(self) -> None:
+        """Let all of them do what the host can do while the device is busy."""
+        for drafter in self._drafters.values():
+            drafter.meanwhile()
+
     def read(self, features: mx.array | None, token_ids: Sequence[int]) -> None:
         """Hand on the target's states `[n, len(taps) * hidden]` after each of `token_ids`, to each reader its own."""
         if features is None:

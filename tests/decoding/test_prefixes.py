@@ -15,15 +15,17 @@ from mlx_spec.config import DrafterName
 from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.decoding.cache.stretches import split_leaves
-from mlx_spec.decoding.drafters import eagle
+from mlx_spec.decoding.drafters import draft_model, eagle, vocab_bridge
 from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
+from tests.decoding.drafters.test_bridge_decoder import bridged_pair
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
@@ -121,6 +123,35 @@ def test_a_draft_model_does_not_read_the_chat_again(drafter: DrafterName, config
     hot = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=kept)
     shares = turns(hot, SpeculativeDecoder(pair, drafter="none"), SETTINGS[1], 200)
     assert min(shares[1:]) >= 0.8
+
+
+@pytest.mark.parametrize("drafts", ["with the target's tokenizer", "with its own"])
+def test_what_a_draft_reads_in_a_second_turn_is_what_is_new(drafts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(0) if drafts == "with the target's tokenizer" else bridged_pair()
+    monkeypatch.setattr(vocab_bridge, "BLOCK_TOKENS", CHUNK)
+    read: list[int] = []
+
+    class Counted(CachedModel):
+        def score(self, token_ids: mx.array, **settings: Any) -> mx.array:
+            read.append(token_ids.shape[0])
+            return super().score(token_ids, **settings)
+
+    for module in (draft_model, vocab_bridge):
+        monkeypatch.setattr(module, "CachedModel", Counted)
+    hot = SpeculativeDecoder(pair, FIXED, drafter="model", prefixes=prefixes())
+    cold = SpeculativeDecoder(pair, FIXED, drafter="none")
+    prompt = pair.encode("The quick brown fox jumps over the lazy dog, and then the dog sleeps on. " * 3)
+    in_wide_passes = []
+    for params in SETTINGS:
+        ids, _ = told(hot, prompt, params)
+        assert ids == told(cold, prompt, params)[0]
+        list(hot.settle())
+        in_wide_passes.append(sum(count for count in read if count > 4))
+        read.clear()
+        first = len(prompt)
+        prompt = [*prompt, *ids, *prompt[:9]]
+    assert in_wide_passes[0] >= first // 2
+    assert in_wide_passes[1] < 20 + 9 + 2 * CHUNK < first // 2
 
 
 def test_a_turn_without_a_drafter_does_not_cost_it_what_it_had_read(headed: ModelPair) -> None:
@@ -257,8 +288,6 @@ def test_who_stops_the_reading_of_a_next_turn_loses_nothing_of_the_chat(name: st
 
 def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
     """Size and all: compiled passes look at the whole of it."""
-    from mlx_spec.decoding.cache.cached_model import CachedModel
-
     model = tiny_llama(0)
     long, short = (CachedModel(model, "tiny", speculative=True) for _ in range(2))
     for at in range(0, 640, 64):

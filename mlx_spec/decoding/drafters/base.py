@@ -139,6 +139,10 @@ class Drafter(Protocol):
         """Begin behind `token_ids`, no more than it can `reach`. In the place of `prefill` for these."""
         self.commit(token_ids, 0) if self.is_model else self.prefill(token_ids)
 
+    def meanwhile(self) -> None:
+        """Do what the host can do while the device reads a chunk of the prompt."""
+        return
+
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
         ...

@@ -10,6 +10,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, merged
+from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.drafters.base import Draft, TreeDrafter
 from mlx_spec.errors import ConfigError
 
@@ -78,7 +79,8 @@ class NgramDrafter(TreeDrafter):
         if max_match < min_match:
             raise ConfigError("max_match", max_match, f"at least min_match, {min_match}")
         self._min_match = min_match
-        self._index = SuffixIndex(max_match)
+        self._read = SuffixIndex(max_match)
+        self._unread: list[int] = []
 
     @property
     def match_length(self) -> int:
@@ -100,10 +102,24 @@ class NgramDrafter(TreeDrafter):
         """`longest` where the text repeats itself, else 0."""
         return max(0, longest) if self.match_length else 0
 
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
+        """Read them later: a long text takes the host some milliseconds, which the device may have work for."""
+        self._unread.extend(token_ids)
+
+    def meanwhile(self) -> None:
+        """Read what is unread."""
+        for token_id in self._unread:
+            self._read.append(token_id)
+        self._unread = []
+
+    @property
+    def _index(self) -> SuffixIndex:
+        self.meanwhile()
+        return self._read
+
     def prefill(self, token_ids: Sequence[int]) -> None:
-        """Read a chunk of the prompt."""
-        for token_id in token_ids:
-            self._index.append(token_id)
+        """Read a chunk of the prompt, when there is time."""
+        self._unread.extend(token_ids)
 
     def shadow(self, longest: int) -> list[int]:
         """The `longest` tokens that followed last time; none where the text's ending is new."""

@@ -7,11 +7,15 @@ but has no distribution in the target's ids, so it serves where the likeliest to
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, cast
 
 import mlx.core as mx
 
+from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
+from mlx_spec.decoding.cache.stretches import Part, Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.ways import WAYS, Way, Ways
@@ -55,6 +59,9 @@ class VocabBridge(Drafter):
         self._pending: list[int] = []
         self._unread: list[int] = []
         self._begun = False
+        self._num_text = 0  # tokens of the prompt, in the target's ids
+        self._ends: dict[int, int] = {0: 0}  # by the end of a block of it: so many of the draft's own ids spell it
+        self._held = 0  # of these, as many as are in the cache
         self._fed = 0
         self._fed_text: list[int] | None = None  # the draft's own tokens behind the decided text, where it wrote text
 
@@ -65,11 +72,38 @@ class VocabBridge(Drafter):
 
     def prefill(self, token_ids: Sequence[int]) -> None:
         """Process a chunk of the prompt."""
-        self._unread.extend(token_ids)
-        self._read()
+        for at in range(0, len(token_ids), BLOCK_TOKENS):
+            self._spell(token_ids[at : at + BLOCK_TOKENS])
         if self._pending:
             self._model.prefill(self._pending)
+            self._held += len(self._pending)
             self._pending = []
+
+    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+        """What its cache holds of the draft's own ids of each block, as far as the blocks are the prompt's."""
+        own = [(self._ends[begin], self._ends[end]) for begin, end in spans if {begin, end} <= self._ends.keys()]
+        own = [span for span in own if span[1] <= self._held] if self._model.begins_anywhere else []
+        return [*self._model.cut_up(own), *([None] * (len(spans) - len(own)))]
+
+    def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
+        """Hold what there is, and read the rest, block by block as a prompt is read, with the next proposal."""
+        size, parts = beginning.block_tokens, beginning.parts[: len(token_ids) // beginning.block_tokens]
+        if parts:
+            self._model.begin(parts, None)
+            self._begun, self._num_text = True, len(parts) * size
+            ends = accumulate(part[0].shape[2] for part in parts)
+            self._ends |= {number * size: end for number, end in enumerate(ends, 1)}
+            self._held = self._ends[self._num_text]
+        for at in range(self._num_text, len(token_ids), size):
+            self._spell(token_ids[at : at + size])
+
+    def _spell(self, token_ids: Sequence[int]) -> None:
+        """Have the draft's own ids of a part of the prompt wait."""
+        self._unread.extend(token_ids)
+        self._read()
+        self._num_text += len(token_ids)
+        if self._num_text % BLOCK_TOKENS == 0:
+            self._ends[self._num_text] = self._held + len(self._pending)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Propose up to `gamma` tokens. The text way reads the draft's tokens back to the host, once."""
@@ -77,6 +111,7 @@ class VocabBridge(Drafter):
         way = self._ways.choose(gamma) if gamma > 0 and self._pending else None
         if way is None:
             return None
+        self._held += len(self._pending)
         known = mx.array(self._model.catch_up(self._pending), dtype=mx.int32)
         self._pending = []
         if way == "text":

@@ -10,8 +10,8 @@ from tests.tiny import tiny_llama
 from tests.two_tokenizers import byte_level, llama_like
 
 
-@pytest.fixture(scope="module")
-def bridged() -> ModelPair:
+def bridged_pair() -> ModelPair:
+    """Tiny models, each with a tokenizer of its own."""
     target, draft = byte_level(), llama_like()
     widths = len(target.get_vocab()), len(draft.get_vocab())
     return ModelPair(
@@ -26,6 +26,11 @@ def bridged() -> ModelPair:
         draft_tokenizer=draft,
         token_map=TokenMap(target, draft, *widths),
     )
+
+
+@pytest.fixture(scope="module")
+def bridged() -> ModelPair:
+    return bridged_pair()
 
 
 @pytest.mark.parametrize(("drafter", "lookahead"), [("model", 4), ("model", "auto"), ("auto", 8), ("auto", "auto")])
