@@ -136,7 +136,7 @@ class _Api:
             self._engine.stats(),
             ready=self._engine.status().state == "ready",
             num_unfinished=self._engine.num_unfinished(),
-            prefix_bytes=self._engine.prefix_stats().kept_bytes,
+            prefixes=self._engine.prefix_stats(),
         )
         return Response(text, media_type=METRICS_TYPE)
 

@@ -153,6 +153,15 @@ def test_counters_and_memory_tell_of_it(keeping: Live) -> None:
     found, memory = metrics(), keeping.http.get("/v1/models/memory").json()
     assert (found["prompt_tokens_total"], found["cached_prompt_tokens_total"]) == (read, cached(answers[1]))
     assert found["prefix_bytes"] == memory["prefix_bytes"] > 0
+    assert (found["prefix_hits_total"], found["prefix_misses_total"]) == (1, 1)
+    blocks = memory["blocks"]
+    assert [found[f"kv_blocks{of}"] for of in ("", "_used", "_shared")] == [
+        blocks["total"],
+        blocks["used"],
+        blocks["shared"],
+    ]
+    assert memory["prefix_bytes"] <= blocks["used"] * blocks["bytes"]
+    assert blocks["tokens"] == STEP
     assert memory["models_bytes"] > 0
     assert keeping.http.post("/v1/speculation/stats/reset").json()["cached_tokens"] == 0
 

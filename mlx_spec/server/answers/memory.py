@@ -9,7 +9,10 @@ from mlx_spec.server.engine.thread import EngineThread
 
 def memory_report(engine: EngineThread) -> dict[str, Any]:
     """Sizes in bytes. `models_bytes` are without `prefix_bytes`, which are what answers have read and left for the next
-    ones. `expected` is None while loading, and for kinds of models that could not be told beforehand."""
+    ones, and of which the disk has `prefix_disk_bytes`. `blocks` counts the pool that they share with answers under
+    way, of `tokens` and `bytes` each. `expected` is None while loading, and for kinds of models that could not be told
+    beforehand.
+    """
     import mlx.core as mx
 
     from mlx_spec.models.room import available_bytes
@@ -24,11 +27,20 @@ def memory_report(engine: EngineThread) -> dict[str, Any]:
             "needed_bytes": room.needed_bytes,
             "context_tokens": room.context_tokens,
         }
-    prefix_bytes = engine.prefix_stats().kept_bytes
+    prefixes = engine.prefix_stats()
+    prefix_bytes, blocks = prefixes.kept_bytes, prefixes.blocks
     return {
         "loaded": engine.is_loaded,
         "models_bytes": max(0, mx.get_active_memory() - prefix_bytes),
         "prefix_bytes": prefix_bytes,
+        "prefix_disk_bytes": prefixes.disk_bytes,
+        "blocks": {
+            "total": blocks.total,
+            "used": blocks.used,
+            "shared": blocks.shared,
+            "tokens": prefixes.block_tokens,
+            "bytes": prefixes.block_bytes,
+        },
         "kept_bytes": mx.get_cache_memory(),
         "process_bytes": psutil.Process().memory_info().rss,
         "available_bytes": available_bytes(),
