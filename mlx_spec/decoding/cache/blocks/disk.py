@@ -88,7 +88,6 @@ class DiskTier:
             return
         name = BlockName.of(self._identity, block.key, block.parent, data)
         try:
-            self._shelves.look_now_and_then()
             if self._has_room(len(data), block.parent):
                 self._shelf.write_block(name, data)
         except OSError as error:
@@ -130,9 +129,10 @@ class DiskTier:
         return list(self._shelf.known.children.get(parent, ()))
 
     def _has_room(self, size_bytes: int, parent: bytes) -> bool:
-        """Make room for a block behind `parent`; what it needs to be of use stays."""
+        """Make room for a block behind `parent`; what it needs to be of use stays. Raises OSError."""
         if self._shelves.size_bytes + size_bytes <= self._capacity_bytes:
             return True
+        self._shelves.look_now_and_then()
         chain = dict.fromkeys(self._shelf.chain(parent))
         return self._shelves.make_room(size_bytes, self._capacity_bytes, chain)
 

@@ -137,7 +137,7 @@ class Shelf:
         """Delete a text, then the blocks that no other one holds, but those in `spare`."""
         held = self._release(name)
         self._unlink(self._texts / name)
-        for key in reversed(held):  # from its end: what is left when the process dies meanwhile is a beginning
+        for key in held:
             if not self.known.holders[key] and key in self.known.blocks:
                 if key in spare:
                     self.known.unclaimed.add(key)

@@ -13,12 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from mlx_spec.decoding.cache.blocks.shelf import Shelf
+from mlx_spec.machine.resources import data_folder
 
 IDENTITY: Final = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 LOOK_S: Final = 60.0
 """For so long it is not looked what other processes have done meanwhile, unless something is to be forgotten."""
 
 logger = logging.getLogger(__name__)
+
+
+def prefixes_folder() -> Path:
+    """Where what was read is kept; it need not be there. Raises StorageError as `data_folder`."""
+    return data_folder() / "prefixes"
 
 
 @dataclass(frozen=True, slots=True)

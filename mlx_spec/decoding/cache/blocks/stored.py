@@ -100,7 +100,7 @@ def unpacked(name: BlockName, identity: str, data: bytes) -> StoredBlock:
         loaded: Any = mx.load(io.BytesIO(data), format="safetensors", return_metadata=True)
         tensors, beside = loaded
         content = _read(json.loads(beside[_CONTENT]), tensors)
-        mx.eval(tensors)  # now: until then they are read from the bytes
+        mx.eval(tensors)  # now, as MLX may read them when they are needed
         token_ids = np.array(tensors[_IDS])
     except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"it cannot be read ({error})") from error

@@ -18,7 +18,7 @@ import pytest
 from mlx_spec.decoding.cache.blocks import shelf
 from mlx_spec.decoding.cache.blocks.disk import DiskTier
 from mlx_spec.decoding.cache.blocks.shelf import UNCLAIMED_S
-from mlx_spec.decoding.cache.blocks.shelves import LOOK_S, DiskUsage, Shelves
+from mlx_spec.decoding.cache.blocks.shelves import LOOK_S, DiskUsage, Shelves, prefixes_folder
 from mlx_spec.decoding.cache.blocks.stored import StoredBlock
 from mlx_spec.machine import private
 from tests.decoding.cache.blocks.texts import blocks_of, is_right, keep, keys_of, known
@@ -484,6 +484,21 @@ def test_one_sees_after_a_while_what_the_other_holds(folder: Path, clock: Clock)
     keep(one, "cccc", "1")
     assert sizes(folder) <= capacity
     assert [known(one, words) for words in ("aaaa", "bbbb", "cccc")] == [0, 4, 4]
+
+
+def test_no_block_is_deleted_that_another_process_has_come_to_hold(folder: Path, clock: Clock) -> None:
+    capacity = room_for(7, folder)
+    one = DiskTier(folder, WHO, capacity, clock)
+    keep(one, "aabb", "1")
+    other = DiskTier(folder, WHO, capacity, clock)
+    keep(other, "aac", "2")
+    clock.now += LOOK_S + 1
+    keep(one, "dddd", "1")
+    assert (known(other, "aac"), known(one, "dddd"), known(one, "aabb")) == (3, 4, 2)
+
+
+def test_it_lies_in_the_data_folder(lookahead_home: Path) -> None:
+    assert prefixes_folder() == lookahead_home / "prefixes"
 
 
 # Who may read it

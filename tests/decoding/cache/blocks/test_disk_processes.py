@@ -96,7 +96,7 @@ def test_a_process_may_be_killed_before_and_after_each_call_that_changes_the_dis
     """All moments of a story in turn, where chance may miss some. What cleans up behind an error does not run either:
     after the first, no call changes anything."""
     real: dict[str, Callable[..., Any]] = {}
-    countdown = [0]
+    countdown, promised = [0], [0]
 
     def dying(name: str) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
@@ -110,8 +110,11 @@ def test_a_process_may_be_killed_before_and_after_each_call_that_changes_the_dis
     def story() -> None:
         tier = DiskTier(folder, WHO, CAPACITY // 3)
         keep(tier, "ab", "1")
+        promised[0] = 2
         keep(tier, "abc", "1")
+        promised[0] = 3
         keep(tier, "abx", "2")
+        promised[0] = 0
         tier.forget_owner("1")
         keep(tier, "limit", "3")
 
@@ -119,17 +122,18 @@ def test_a_process_may_be_killed_before_and_after_each_call_that_changes_the_dis
     while True:
         moment += 1
         with monkeypatch.context() as patch:
-            for name in ("open", "write", "fsync", "replace", "unlink", "mkdir", "rmdir"):
+            countdown[0], promised[0] = moment, 0
+            for name in ("write", "fsync", "replace", "unlink", "mkdir", "rmdir", "chmod", "fchmod"):
                 real[name] = getattr(os, name)
-            countdown[0] = moment
-            for name in ("write", "fsync", "replace", "unlink", "mkdir", "rmdir"):
                 patch.setattr(os, name, dying(name))
             try:
                 story()
                 break
             except Killed:
                 pass
-        check(folder, caplog).forget_all()
+        tier = check(folder, caplog)
+        assert known(tier, "abc") >= promised[0], "what was kept stays where something longer takes its place"
+        tier.forget_all()
     assert moment > 40
 
 
