@@ -15,6 +15,7 @@ from mlx_spec.models.files.config import parts_of
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.checkpoint import read_checkpoint
 from mlx_spec.models.heads.loading import DRAFTER_OF, Head, head_for
+from mlx_spec.models.identity import content_identity
 from mlx_spec.models.named import PairFolders, draft_folder_of, find_folders, folder_of
 from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
 from mlx_spec.models.progress import Progress, silent
@@ -37,7 +38,7 @@ class ModelPair:
     states, by the name of their drafter.
     `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
     `drafters_when_loaded` is for a pair whose models were let go. `sampling` is how the target's makers say that its
-    tokens are drawn.
+    tokens are drawn. `content` is a hash of the files that it was loaded from, None where that is not known.
     """
 
     target: nn.Module
@@ -54,6 +55,7 @@ class ModelPair:
     room: PairRoom | None = None
     drafters_when_loaded: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
+    content: str | None = None
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -127,6 +129,7 @@ def load_pair(
 def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress | None = None) -> ModelPair:
     """Load what `load_pair` found and checked; `room` is what it is expected to take. Raises as that does."""
     tell = progress or silent
+    content = _content(folders)
     told = by_bytes(folders.models, tell)
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
@@ -156,6 +159,7 @@ def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress
         heads=heads,
         room=room,
         sampling=folders.target.sampling,
+        content=content if _content(folders) == content else None,  # else somebody replaced a file meanwhile
     )
 
 
@@ -173,6 +177,14 @@ def fit_of(target: str, draft: str, *, progress: Progress | None = None) -> Fit:
         folder.check()
         sides.append(_vocabulary(folder, weights_bytes=folder.weights_bytes))
     return fit(*sides)
+
+
+def _content(folders: PairFolders) -> str | None:
+    """A hash of the models in the folders; None where that cannot be told."""
+    try:
+        return content_identity((folders.target, folders.draft, *folders.heads))
+    except OSError:
+        return None
 
 
 def _draft_tokenizer(folders: PairFolders) -> TokenizerWrapper | None:

@@ -78,7 +78,12 @@ def serving_blas() -> Blas:
     """Tell which BLAS multiplies matrices on the CPU: on Linux, OpenBLAS where it was preloaded into this process."""
     if sys.platform == "darwin":
         return "accelerate"
+    return "openblas" if blas_file() is not None else "the MLX wheel's own"
+
+
+def blas_file() -> Path | None:
+    """The OpenBLAS that was preloaded into this process; None where there is none."""
     mapped = _MAPS.read_text(encoding="utf-8", errors="replace") if _MAPS.is_file() else ""
+    paths = (Path("/" + line.partition("/")[2]) for line in mapped.splitlines() if "/" in line)
     # NumPy and SciPy map OpenBLAS too, under other names and with suffixed symbols that cannot serve MLX.
-    names = {line.rpartition("/")[2] for line in mapped.splitlines()}
-    return "openblas" if any(name.startswith("libopenblas") for name in names) else "the MLX wheel's own"
+    return next((path for path in paths if path.name.startswith("libopenblas")), None)
