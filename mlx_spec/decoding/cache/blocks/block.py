@@ -7,15 +7,12 @@ from itertools import accumulate, takewhile
 from typing import Final
 
 import mlx.core as mx
-import numpy as np
 
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
+from mlx_spec.decoding.cache.blocks.stored import KEY_BYTES, Ids
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Part, Span
 
-Ids = np.ndarray[tuple[int], np.dtype[np.int32]]
-
-KEY_BYTES: Final = 16
 TARGET: Final = "target"
 """The reader whose words are given; the others are drafters, by their names."""
 
@@ -36,6 +33,13 @@ class Block:
     points: dict[str, Snapshot] = field(default_factory=dict)
     size_bytes: int = 0
     """Of all its arrays."""
+    stored: frozenset[str] = frozenset()
+    """The `readers` whose holdings are on the disk."""
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """Who holds a part, and who has a point."""
+        return frozenset(self.parts) | {f"{name} at its end" for name in self.points}
 
     def hold(self, name: str, part: Part) -> None:
         """Hold a reader's part, in the place of an earlier one."""

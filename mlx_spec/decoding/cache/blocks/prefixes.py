@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
-from mlx_spec.decoding.cache.blocks.block import Block, Ids, chained
+from mlx_spec.decoding.cache.blocks.block import Block, chained
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool, Usage
+from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
+from mlx_spec.decoding.cache.blocks.stored import Ids
 from mlx_spec.decoding.cache.blocks.text import Text
 from mlx_spec.models.memory import memory_info, rows_are_independent
 
@@ -26,23 +28,6 @@ _SHARE: Final = 4
 _MOST_BYTES: Final = 4_000_000_000
 _SPARE: Final = 10
 _LEAST_BLOCK_BYTES: Final = 1024
-
-
-class SlowStore(Protocol):
-    """Where blocks outlive the process."""
-
-    def load(self, key: bytes) -> Block | None:
-        """A block that is there, with the number 0; None where it is not."""
-        ...
-
-    def forget(self, owner: str | None) -> None:
-        """Forget what only this owner's texts hold; all, where nobody is named."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +58,7 @@ class Prefixes:
         capacity_bytes: int,
         *,
         kept_bytes: int | None = None,
-        slow: SlowStore | None = None,
+        slow: SlowBlocks | None = None,
         block_tokens: int = BLOCK_TOKENS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -272,7 +257,7 @@ class Prefixes:
 
 
 def prefixes_of(
-    kept_bytes: int | None, capacity_bytes: int | None = None, slow: SlowStore | None = None
+    kept_bytes: int | None, capacity_bytes: int | None = None, slow: SlowBlocks | None = None
 ) -> Prefixes | None:
     """What texts of a pair that is loaded may take: so many bytes, none at all where that is 0. None is a quarter of
     the memory that is left, at most 4 GB. With the answers under way, `capacity_bytes`; None is all that is left."""
