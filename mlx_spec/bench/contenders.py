@@ -30,7 +30,7 @@ from mlx_spec.bench.plan import (
 from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, SpeculativeConfig, fixed_rounds
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import HEADS
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import chunk_tokens
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair
@@ -236,7 +236,7 @@ def prefilled(model: Any, prompt_ids: Sequence[int], cache: list[Any] | None = N
     """mlx-lm's cache of a model, holding `prompt_ids` (behind what `cache` holds already)."""
     # The decoder's own chunks, so that reading the prompt takes no contender more memory than another.
     cache = make_prompt_cache(model) if cache is None else cache
-    step = PREFILL_TOKENS[mx.default_device().type]
+    step = chunk_tokens()
     for begin in range(0, len(prompt_ids), step):
         model(mx.array(list(prompt_ids[begin : begin + step]))[None], cache=cache)
         mx.eval([layer.state for layer in cache])

@@ -10,17 +10,12 @@ import mlx.core as mx
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.block import TARGET, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens
 from mlx_spec.events import PrefillProgress
 from mlx_spec.lookahead.plan import Option
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2
-# A chunk is one forward pass: large enough to be efficient, small enough for progress and cancelling.
-# A later answer begins where one of them ends, so that a short text has some.
-PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 128}
-
-POINT_TOKENS: Final = 512
-"""Of a long prompt that only snapshots can begin again, one is kept every so many tokens."""
 
 
 def read_prompt(
@@ -36,7 +31,7 @@ def read_prompt(
         answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count > answer.num_cached else 0.0
         return PrefillProgress(count, len(prompt_ids), answer.prefill_ms, answer.num_cached)
 
-    step = PREFILL_TOKENS[mx.default_device().type]
+    step = chunk_tokens()
     if prefixes is not None:
         _begin(answer, prefixes, step)
     yield progress(answer.num_cached)

@@ -9,8 +9,8 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.stretches import token_bytes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.events import GenerationFinished
 from tests.tiny import tiny_pair
 

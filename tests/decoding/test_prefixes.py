@@ -16,10 +16,11 @@ from mlx_spec.decoding.admission import admit
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.decoding.cache.stretches import split_leaves
 from mlx_spec.decoding.drafters import draft_model, eagle, vocab_bridge
-from mlx_spec.decoding.prompt import PREFILL_TOKENS, read_prompt
+from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead

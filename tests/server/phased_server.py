@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import mlx.core as mx
 
 from mlx_spec.decoder import SpeculativeDecoder
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.engine.unloading import Unloading

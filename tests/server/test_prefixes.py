@@ -10,7 +10,7 @@ import pytest
 
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from tests.server.live import Live, live_server, wait_until
 from tests.tiny import tiny_pair

@@ -11,7 +11,7 @@ import pytest
 
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.errors import DoesNotFitError, LookaheadError
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import weights_bytes

@@ -23,9 +23,7 @@ from mlx_spec.models.memory import memory_info, rows_are_independent
 RECENT_S: Final = 300.0
 """A chat that was spoken to so lately is kept before one that only now begins, so that two do not evict each other."""
 
-# What is kept is worth its memory only as long as nothing else on the machine misses it.
-_SHARE: Final = 4
-_MOST_BYTES: Final = 4_000_000_000
+# So large a share of the machine's memory stays free for others.
 _SPARE: Final = 10
 _LEAST_BLOCK_BYTES: Final = 1024
 
@@ -254,16 +252,3 @@ class Prefixes:
             texts=len(self._texts),
             blocks=self.pool.usage(),
         )
-
-
-def prefixes_of(
-    kept_bytes: int | None, capacity_bytes: int | None = None, slow: SlowBlocks | None = None
-) -> Prefixes | None:
-    """What texts of a pair that is loaded may take: so many bytes, none at all where that is 0. None is a quarter of
-    the memory that is left, at most 4 GB. With the answers under way, `capacity_bytes`; None is all that is left."""
-    if kept_bytes == 0:
-        return None
-    available = memory_info().available_bytes
-    if kept_bytes is None:
-        kept_bytes = min(available // _SHARE, _MOST_BYTES)
-    return Prefixes(capacity_bytes or available, kept_bytes=kept_bytes, slow=slow)

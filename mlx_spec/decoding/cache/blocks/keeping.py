@@ -1,0 +1,59 @@
+"""How much is kept of what answers have read, and where."""
+
+import shutil
+from dataclasses import dataclass
+from typing import Final
+
+from mlx_spec.decoding.cache.blocks.disk import DiskTier
+from mlx_spec.decoding.cache.blocks.identity import identity_of
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.shelves import prefixes_folder
+from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
+from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.errors import StorageError
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import memory_info
+
+# What is kept is worth its memory only as long as nothing else on the machine misses it.
+_SHARE: Final = 4
+_MOST_BYTES: Final = 4_000_000_000
+_DISK_SHARE: Final = 10
+_MOST_DISK_BYTES: Final = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Bytes of memory for texts that were read (None: a quarter of what the models leave, at most 4 GB; 0: nothing is
+    kept), of memory for those and the answers under way (None: all that the models leave), and of the disk (0: none;
+    None: a tenth of what is free, at most 10 GB)."""
+
+    memory_bytes: int | None = None
+    pool_bytes: int | None = None
+    disk_bytes: int | None = 0
+
+
+def prefixes_of(pair: ModelPair, keeping: Keeping) -> Prefixes | None:
+    """What a pair that is loaded keeps; None where nothing is to be kept."""
+    if keeping.memory_bytes == 0:
+        return None
+    available = memory_info().available_bytes
+    kept_bytes = keeping.memory_bytes
+    if kept_bytes is None:
+        kept_bytes = min((keeping.pool_bytes or available) // _SHARE, _MOST_BYTES)
+    return Prefixes(keeping.pool_bytes or available, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes))
+
+
+def _on_disk(pair: ModelPair, disk_bytes: int | None) -> SlowBlocks | None:
+    if disk_bytes == 0:
+        return None
+    try:
+        folder = prefixes_folder()
+    except StorageError:
+        return None  # who loads models there has said so
+    identity = identity_of(pair.content, (pair.target, pair.draft), chunk_tokens=chunk_tokens())
+    if identity is None:
+        return None
+    if disk_bytes is None:
+        disk_bytes = min(shutil.disk_usage(folder.parent).free // _DISK_SHARE, _MOST_DISK_BYTES)
+    tier = DiskTier.opened(folder, identity, disk_bytes)
+    return SlowBlocks(tier) if tier is not None else None

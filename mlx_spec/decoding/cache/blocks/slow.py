@@ -1,0 +1,56 @@
+"""Blocks of memory kept on disk, and back."""
+
+from collections.abc import Iterator, Sequence
+
+from mlx_spec.decoding.cache.blocks.block import Block
+from mlx_spec.decoding.cache.blocks.disk import DiskTier
+from mlx_spec.decoding.cache.blocks.stored import StoredBlock
+from mlx_spec.decoding.cache.snapshot import Snapshot
+
+
+class SlowBlocks:
+    """The blocks that outlive the process. Nothing here raises: where the disk does not serve, nothing is there."""
+
+    def __init__(self, tier: DiskTier) -> None:
+        self._tier = tier
+
+    @property
+    def size_bytes(self) -> int:
+        """What is on the disk, that of other models included."""
+        return self._tier.usage.size_bytes
+
+    def load(self, key: bytes) -> Block | None:
+        """A block that is there, with the number 0; None where it is not."""
+        if (stored := self._tier.load(key)) is None:
+            return None
+        block = Block(0, stored.key, stored.parent, stored.token_ids)
+        for name, part in stored.content["parts"].items():
+            block.hold(name, tuple(part))
+        for name, point in stored.content["points"].items():
+            block.mark(name, Snapshot(point["length"], tuple(point["caches"])))
+        block.stored = block.readers
+        return block
+
+    def keep(self, blocks: Sequence[Block], owner: str | None) -> Iterator[None]:
+        """Keep a text, a block a step: those that are new, and those that more readers have come to hold."""
+        for block in blocks:
+            if block.stored == block.readers:
+                continue
+            content = {
+                "parts": {name: list(part) for name, part in block.parts.items()},
+                "points": {
+                    name: {"length": point.length, "caches": list(point.caches)} for name, point in block.points.items()
+                },
+            }
+            grown = bool(block.stored)
+            self._tier.save(StoredBlock(block.key, block.parent, block.token_ids, content), anew=grown)
+            block.stored = block.readers
+            yield
+        self._tier.keep_text([block.key for block in blocks], owner)
+
+    def forget(self, owner: str | None) -> None:
+        """Delete what only this owner's texts hold; all, where nobody is named."""
+        if owner is None:
+            self._tier.forget_all()
+        else:
+            self._tier.forget_owner(owner)
