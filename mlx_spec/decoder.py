@@ -15,6 +15,7 @@ from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
+from mlx_spec.decoding.cache.making import check_kv_bits
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
@@ -70,6 +71,7 @@ class SpeculativeDecoder:
         """The fastest that plain decoding could be here; None until `measure_ceiling`."""
         check_drafter(drafter, pair)
         drafting(drafter, pair)  # what cannot be rolled back is told now, not with the first request
+        check_kv_bits(pair.target, pair.target_name, self._config.kv_bits)
 
     def stream(
         self,
