@@ -19,6 +19,13 @@ def group_size(cache: KVCache) -> int | None:
     return next((size for size in GROUP_SIZES if not any(width % size for width in widths)), None)
 
 
+def in_bits(cache: KVCache, bits: int) -> Any:
+    """A cache with what `cache` holds in so many bits, lazily; `cache` itself where it holds nothing, or nothing that
+    could be kept so."""
+    size = None if cache.keys is None else group_size(cache)
+    return cache if size is None else cache.to_quantized(group_size=size, bits=bits)
+
+
 def replaced(caches: Sequence[Any], stand_in: Callable[[Any], Any]) -> list[Any]:
     """The caches of a model with `stand_in(cache)` for each KVCache, those in a CacheList too. Windows, chunks and
     states, which mlx-lm has in full precision only, stay as they are."""

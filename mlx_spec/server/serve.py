@@ -60,13 +60,15 @@ def serve(
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
     """
 
+    kv_bits = config.kv_bits if config is not None else None
+
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
         from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
         from mlx_spec.models.loading import load_pair
 
-        pair = load_pair(target, draft, anyway=anyway, progress=progress)
+        pair = load_pair(target, draft, anyway=anyway, progress=progress, kv_bits=kv_bits)
         decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes_of(prefix_bytes))
         decoder.calibrate(progress)
         decoder.measure_ceiling(progress)
@@ -85,6 +87,7 @@ def serve(
         allow_origins=allow_origins,
         unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
         parent_pid=parent_pid,
+        kv_bits=kv_bits,
     )
 
 
@@ -101,8 +104,10 @@ def run_server(
     unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
     limit_s: float = LIMIT_S,
+    kv_bits: int | None = None,
 ) -> None:
-    """As `serve`, over any loader. Asked to end, it is left after `limit_s` seconds, whatever it does."""
+    """As `serve`, over any loader, whose decoder has `kv_bits`. Asked to end, it is left after `limit_s` seconds,
+    whatever it does."""
     access = checked_access(host, api_key, allow_hosts, allow_origins)
     with bind(host, port) as listener:
         engine, library = EngineThread(load, unloading), LibraryRoutes()
@@ -114,6 +119,7 @@ def run_server(
             model_name=model_name,
             aliases=aliases,
             library=library,
+            kv_bits=kv_bits,
         )
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S

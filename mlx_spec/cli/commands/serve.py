@@ -8,6 +8,7 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    KvBits,
     LookaheadOption,
     Pair,
     PrefixMemory,
@@ -25,6 +26,7 @@ def serve(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     tree: TreeOption = "off",
+    kv_bits: KvBits = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
@@ -43,7 +45,8 @@ def serve(
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
-    config, kept_bytes = speculative_config(lookahead or "auto", "coupled", tree), prefix_bytes(prefix_memory)
+    config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits)
+    kept_bytes = prefix_bytes(prefix_memory)
     try:
         # Starlette and uvicorn, with MLX behind them, are imported here: `--help` answers at once.
         from mlx_spec.server.serve import serve as run

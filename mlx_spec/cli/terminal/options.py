@@ -43,6 +43,15 @@ TreeOption = Annotated[
         "lookahead, always."
     ),
 ]
+KvBits = Annotated[
+    int | None,
+    typer.Option(
+        "--kv-bits",
+        help="Keep the target's keys and values in 8 or 4 bits each: less memory, other words. Speculation gives plain "
+        "decoding's words over the same ones.",
+        show_default="as the model computes them",
+    ),
+]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]
 PrefixMemory = Annotated[
     str | None,
@@ -60,9 +69,11 @@ Values = Annotated[
 ]
 
 
-def speculative_config(lookahead: str, acceptance: AcceptanceRule, tree: str = "off") -> SpeculativeConfig:
-    """The decoder's settings from `--lookahead`, `--acceptance` and `--tree`. Raises ConfigError."""
-    settings: dict[str, Any] = {"acceptance": acceptance, **tree_settings(tree)}
+def speculative_config(
+    lookahead: str, acceptance: AcceptanceRule, tree: str = "off", kv_bits: int | None = None
+) -> SpeculativeConfig:
+    """The decoder's settings from `--lookahead`, `--acceptance`, `--tree` and `--kv-bits`. Raises ConfigError."""
+    settings: dict[str, Any] = {"acceptance": acceptance, "kv_bits": kv_bits, **tree_settings(tree)}
     if lookahead == "auto":
         return SpeculativeConfig(**settings)
     if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:

@@ -9,6 +9,7 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    KvBits,
     LookaheadOption,
     Pair,
     PrefixMemory,
@@ -34,6 +35,7 @@ def chat(
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
     tree: TreeOption = "off",
+    kv_bits: KvBits = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(_MAX_TOKENS))
     ] = None,
@@ -50,9 +52,10 @@ def chat(
     from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
 
     params = sampling.params({})
-    config, kept_bytes = speculative_config(lookahead or "auto", acceptance, tree), prefix_bytes(prefix_memory)
+    config = speculative_config(lookahead or "auto", acceptance, tree, kv_bits)
+    kept_bytes = prefix_bytes(prefix_memory)
     with StageProgress() as progress:
-        loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
+        loaded = load_with_consent(target or pair, draft, progress, anyway=anyway, kv_bits=kv_bits)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter, prefixes=prefixes_of(kept_bytes))
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else _MAX_TOKENS, system)

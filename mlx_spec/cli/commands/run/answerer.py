@@ -70,11 +70,12 @@ class Answerer:
         # The memory of the one before is free before the next one comes.
         self._loaded = None
         with StageProgress() as progress:
-            pair = load_with_consent(name, self._options.draft, progress, anyway=self._options.anyway)
+            options = self._options
+            pair = load_with_consent(name, options.draft, progress, anyway=options.anyway, kv_bits=options.kv_bits)
             # One for all prompts: what it has learnt of costs and drafts serves the next, and so does what it has read.
-            config = speculative_config("auto", self._options.acceptance)
-            prefixes = prefixes_of(self._options.prefix_bytes)
-            decoder = SpeculativeDecoder(pair, config, drafter=self._options.drafter, prefixes=prefixes)
+            config = speculative_config("auto", options.acceptance, kv_bits=options.kv_bits)
+            prefixes = prefixes_of(options.prefix_bytes)
+            decoder = SpeculativeDecoder(pair, config, drafter=options.drafter, prefixes=prefixes)
             decoder.calibrate(progress.tell)
         self._name, self._loaded = name, (pair, decoder)
         return self._loaded

@@ -13,6 +13,7 @@ from mlx_spec.cli.terminal.options import (
     DrafterOption,
     DraftOption,
     FilePair,
+    KvBits,
     LookaheadOption,
     MaxTokens,
     PrefixMemory,
@@ -45,6 +46,7 @@ def run(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
+    kv_bits: KvBits = None,
     max_tokens: MaxTokens = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace answers of an earlier run.")] = False,
     prefix_memory: PrefixMemory = None,
@@ -54,7 +56,7 @@ def run(
     sampling: SamplingOptions,
 ) -> None:
     """Answer many prompt files: an answer each, and a table of them all as CSV, JSON and Markdown."""
-    speculative_config(lookahead or "auto", acceptance)  # a mistyped option fails before any work
+    speculative_config(lookahead or "auto", acceptance, kv_bits=kv_bits)  # a mistyped option fails before any work
     kept_bytes = prefix_bytes(prefix_memory)
     from mlx_spec.cli.commands.run.inputs import expanded, opened
     from mlx_spec.cli.commands.run.options import AnswerOptions
@@ -69,6 +71,7 @@ def run(
         drafter=drafter,
         lookahead=lookahead,
         acceptance=acceptance,
+        kv_bits=kv_bits,
         max_tokens=max_tokens,
         sampling=sampling,
         anyway=anyway,

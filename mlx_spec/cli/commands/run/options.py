@@ -16,6 +16,7 @@ class AnswerOptions:
     drafter: DrafterName
     lookahead: str | None
     acceptance: AcceptanceRule
+    kv_bits: int | None
     max_tokens: int | None
     sampling: SamplingOptions
     anyway: bool
