@@ -20,6 +20,8 @@ LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
 Controller = Literal["cost", "threshold"]
 LogitBias = Mapping[int, float] | tuple[tuple[int, float], ...]
 LOOKAHEAD_LIMIT: Final = 32
+KV_BITS: Final = (4, 8)
+"""Keys and values can be kept in so many bits each."""
 BRANCHING_LIMIT: Final = 8
 TREE_LIMIT: Final = 128
 """Tokens of one drafted tree."""
@@ -149,7 +151,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeculativeConfig:
-    """How one decoder speculates. None of these settings changes the words of the default rule, `coupled`.
+    """How one decoder speculates. Of these settings only `kv_bits` changes the words of the default rule, `coupled`.
 
     `acceptance`: `coupled` keeps the words, `token` and `block` their distribution; `typical` is lossy, and the
     statistics say so.
@@ -166,6 +168,9 @@ class SpeculativeConfig:
     tokens one behind the other and `tree_branching_factor` beside each other; of a tree with more than `max_tree_nodes`
     tokens the likeliest so many are kept. The cost controller weighs them against chains; without `adaptive_lookahead`
     every round drafts the largest tree. `block` and `threshold` know chains only.
+
+    `kv_bits` 4 or 8 keeps each of the target's keys and values in so many bits, from the first token on; None as the
+    model computes them. The words are then those of plain decoding over the same keys and values.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -185,6 +190,7 @@ class SpeculativeConfig:
     max_lookahead: int = 8
     max_seq_len: int | None = None
     acceptance: AcceptanceRule = "coupled"
+    kv_bits: int | None = None
 
     def __post_init__(self) -> None:
         self.validate()
@@ -205,6 +211,8 @@ class SpeculativeConfig:
             raise ConfigError("controller", self.controller, f"one of {', '.join(get_args(Controller))}")
         if self.acceptance not in ACCEPTANCE_RULES:
             raise ConfigError("acceptance", self.acceptance, f"one of {', '.join(ACCEPTANCE_RULES)}")
+        if self.kv_bits is not None and (type(self.kv_bits) is not int or self.kv_bits not in KV_BITS):
+            raise ConfigError("kv_bits", self.kv_bits, "4, 8 or left out")
         self._validate_trees()
 
     def _validate_trees(self) -> None:
@@ -228,3 +236,14 @@ class SpeculativeConfig:
             raise ConfigError("acceptance", "block", "coupled, token or typical where tree_speculation is on")
         if self.adaptive_lookahead and self.controller == "threshold":
             raise ConfigError("controller", "threshold", "cost where tree_speculation is on")
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Bytes of memory for texts that were read (None: a quarter of what the models leave, at most 4 GB; 0: nothing is
+    kept), of memory for those and the answers under way (None: all that the models leave), and of the disk (0: none;
+    None: a tenth of what is free, at most 10 GB)."""
+
+    memory_bytes: int | None = None
+    pool_bytes: int | None = None
+    disk_bytes: int | None = 0

@@ -15,6 +15,7 @@ from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
+from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
@@ -70,10 +71,10 @@ class SpeculativeDecoder:
         self.ceiling: Ceiling | None = None
         """The fastest that plain decoding could be here; None until `measure_ceiling`."""
         check_drafter(drafter, pair)
-        if prefixes is not None:
-            models = [model for model in (pair.target, pair.draft) if model is not None]
-            prefixes.size_blocks(prefixes.block_tokens * sum(map(token_bytes, models)))
         drafting(drafter, pair)  # what cannot be rolled back is told now, not with the first request
+        check_kv_bits(pair.target, pair.target_name, self._config.kv_bits)
+        if prefixes is not None:
+            prefixes.size_blocks(prefixes.block_tokens * self._token_bytes())
 
     def stream(
         self,
@@ -187,6 +188,15 @@ class SpeculativeDecoder:
                 pass
             step([answer])
             yield
+
+    def _token_bytes(self) -> int:
+        """What keys and values of a token take, the draft's included."""
+        pair = self._pair
+        caches = make_caches(pair.target, pair.target_name, self._config.kv_bits)
+        size = token_bytes(pair.target, caches)
+        if pair.draft is not None:
+            size += token_bytes(pair.draft, make_caches(pair.draft, pair.draft_name or "the draft"))
+        return size
 
     def stats(self) -> SpeculativeStats:
         """A snapshot of the counters over all answers."""

@@ -11,16 +11,18 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
 from mlx_lm.models.cache import KVCache
 
-from tests.zoo_configs import CONFIGS, VOCAB, WINDOW
+from tests.zoo_configs import CONFIGS, VOCAB, WINDOW, widened
 
 __all__ = ["ARCHITECTURES", "VOCAB", "WINDOW", "ScriptedDraft", "mixed", "zoo_model"]
 
 ARCHITECTURES: Final = tuple(CONFIGS)
 
 
-def zoo_model(name: str, seed: int = 0, *, scale: float = 3.0) -> nn.Module:
-    """A random model of architecture `name`; a larger `scale` spreads its logits more."""
+def zoo_model(name: str, seed: int = 0, *, scale: float = 3.0, wide: bool = False) -> nn.Module:
+    """A random model of architecture `name`; a larger `scale` spreads its logits more. With `wide` heads its keys and
+    values can be kept in fewer bits."""
     module_name, arguments = CONFIGS[name]
+    arguments = widened(arguments) if wide else arguments
     module = importlib.import_module(f"mlx_lm.models.{module_name}")
     args = module.ModelArgs.from_dict({"model_type": name, **arguments})
     mx.random.seed(seed)

@@ -279,3 +279,32 @@ CONFIGS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         },
     ),
 }
+
+# Heads as wide as the narrowest that keys and values in fewer bits can have: 2 of 32 in the place of 4 of 8.
+_WIDE: Final[dict[str, Any]] = {
+    "hidden_size": 64,
+    "hidden_dim": 64,
+    "num_attention_heads": 2,
+    "num_swa_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "num_swa_key_value_heads": 1,
+    "num_kv_heads": 1,
+    "head_dim": 32,
+    "index_head_dim": 32,
+    "kv_lora_rank": 32,
+    "qk_rope_head_dim": 32,
+}
+
+
+def widened(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an architecture's model with heads of 32 numbers."""
+    if "text_config" in arguments:
+        return {"text_config": widened(arguments["text_config"])}
+    if "num_attention_heads" not in arguments and "num_kv_heads" not in arguments:
+        return arguments  # no attention
+    wide = arguments | {key: value for key, value in _WIDE.items() if key in arguments}
+    if "num_kv_heads" in arguments:
+        return wide | {"num_heads": 2}
+    if "kv_lora_rank" in arguments:
+        return wide | {"num_key_value_heads": 2}
+    return wide | ({"block_dim": 64} if "block_dim" in arguments else {})

@@ -31,6 +31,7 @@ from mlx_spec.config import AcceptanceRule, DrafterName, SamplingParams, Specula
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import HEADS
 from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair
@@ -91,9 +92,11 @@ class Ours(Contender):
         way: Way,
         rule: AcceptanceRule = "coupled",
         tell: Callable[[str, float], None] = lambda stage, fraction: None,
+        kv_bits: int | None = None,
     ) -> None:
         shape = way.length or way.tree
         config = fixed_rounds(shape, rule) if shape else SpeculativeConfig(tree_speculation=way.trees)
+        config = replace(config, kv_bits=kv_bits)
         self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
@@ -137,15 +140,16 @@ class Ours(Contender):
 
 
 class MlxLm(Contender):
-    """mlx-lm's own generators, plain where `length` is 0, on a cache that holds the prompt already."""
+    """mlx-lm's own generators, plain where `length` is 0, on a cache that holds the prompt already, in `kv_bits`."""
 
-    def __init__(self, pair: ModelPair, length: int = 0) -> None:
-        self._pair, self._length = pair, length
+    def __init__(self, pair: ModelPair, length: int = 0, kv_bits: int | None = None) -> None:
+        self._pair, self._length, self._kv_bits = pair, length, kv_bits
 
     def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
         """The answer of `generate_step` or `speculative_generate_step`."""
         mx.random.seed(seed)
-        cache = prefilled(self._pair.target, prompt_ids[:-1])
+        empty = make_caches(self._pair.target, self._pair.target_name, self._kv_bits)
+        cache = prefilled(self._pair.target, prompt_ids[:-1], empty)
         if self._length:
             cache += prefilled(self._pair.draft, prompt_ids[:-1])
         clock = _Clock()
@@ -251,18 +255,18 @@ def make_contender(
     if (obstacle := why_not(name, pair)) is not None:
         raise ModelError(obstacle)
     if name == BASELINE:
-        return MlxLm(pair)
+        return MlxLm(pair, kv_bits=plan.kv_bits)
     if name == MLX_LM_SPECULATION:
-        return MlxLm(pair, plan.lookahead)
+        return MlxLm(pair, plan.lookahead, plan.kv_bits)
     if name == PLAIN:
-        return Ours(pair, Way("none"))
+        return Ours(pair, Way("none"), kv_bits=plan.kv_bits)
     if name == FIXED:
-        return Ours(pair, Way("model", plan.lookahead))
+        return Ours(pair, Way("model", plan.lookahead), kv_bits=plan.kv_bits)
     if name in RULES:
-        return Ours(pair, Way("model", plan.lookahead), cast(AcceptanceRule, name))
+        return Ours(pair, Way("model", plan.lookahead), cast(AcceptanceRule, name), kv_bits=plan.kv_bits)
     way = way_of(name)
     assert way is not None, "the plan knows its contenders"
-    return Ours(pair, way, tell=tell)
+    return Ours(pair, way, tell=tell, kv_bits=plan.kv_bits)
 
 
 def why_not(name: str, pair: ModelPair) -> str | None:

@@ -11,18 +11,24 @@ from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
 
 from mlx_spec.bench.contenders import prefilled
 from mlx_spec.bench.runs import Block, Passes
+from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.models.loading import ModelPair
 
 _REPEATS: Final = 3
 
 
 def time_passes(
-    pair: ModelPair, block: Block, prompt_ids: Sequence[int], widths: Iterable[int], answer_tokens: int
+    pair: ModelPair,
+    block: Block,
+    prompt_ids: Sequence[int],
+    widths: Iterable[int],
+    answer_tokens: int,
+    kv_bits: int | None = None,
 ) -> Passes:
-    """Time passes of the target over each of `widths` tokens, and of the draft over one, in the middle of an answer to
-    `prompt_ids`; all in turns, the median of three."""
+    """Time passes of the target, with keys and values in `kv_bits`, over each of `widths` tokens, and of the draft over
+    one, in the middle of an answer to `prompt_ids`; all in turns, the median of three."""
     half = [prompt_ids[-1]] * (answer_tokens // 2)
-    target = _Timed(pair.target, prompt_ids, half)
+    target = _Timed(pair.target, prompt_ids, half, make_caches(pair.target, pair.target_name, kv_bits))
     draft = _Timed(pair.draft, prompt_ids, half) if pair.draft is not None else None
     widths = sorted(set(widths) | {1})
     ways: list[tuple[int | None, Callable[[], float]]] = [(width, partial(target.ms, width)) for width in widths]
@@ -44,11 +50,13 @@ def time_passes(
 
 
 class _Timed:
-    """A model with mlx-lm's cache of it."""
+    """A model with mlx-lm's cache of it, or one that is given empty."""
 
-    def __init__(self, model: Any, prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, prompt_ids: Sequence[int], answer_ids: Sequence[int], empty: list[Any] | None = None
+    ) -> None:
         self._model = model
-        self._cache = prefilled(model, [*prompt_ids, *answer_ids])
+        self._cache = prefilled(model, [*prompt_ids, *answer_ids], empty)
         self._trims = can_trim_prompt_cache(self._cache)
 
     def ms(self, width: int) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlx_spec.bench.prompts import KINDS
-from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams, SpeculativeConfig
 from mlx_spec.errors import ConfigError
 
 SEED: Final = 7
@@ -68,7 +68,7 @@ class BenchPlan(Scope):
 
     `lookahead` is the fixed length that both mlx-lm's speculation and ours draft. mlx-lm's plain decoding, against
     which the ratios are, is always among the contenders. With `past_end` answers go on behind the model's end token,
-    so that all have the same length.
+    so that all have the same length. All of them keep the target's keys and values in `kv_bits`, mlx-lm's too.
 
     Raises ConfigError as `Scope` does.
     """
@@ -76,8 +76,10 @@ class BenchPlan(Scope):
     contenders: tuple[str, ...] = CONTENDERS
     lookahead: int = 2
     past_end: bool = False
+    kv_bits: int | None = None
 
     def __post_init__(self) -> None:
+        SpeculativeConfig(kv_bits=self.kv_bits)
         Scope.__post_init__(self)  # a dataclass with slots is a second class, which `super()` does not know
         for name in self.contenders:
             if name not in CONTENDERS and way_of(name) is None:

@@ -65,7 +65,7 @@ def measure(
         tell("measuring", done / total)
         widths = chain.from_iterable((drafted + 1 for drafted, _ in run.rounds_by_draft) for run in here)
         report.runs += here
-        report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens))
+        report.passes.append(time_passes(pair, block, one.ids, widths, plan.answer_tokens, plan.kv_bits))
         report.complete = at + 1 == len(blocks)
         save(report)
     return report

@@ -48,7 +48,11 @@ class Answer:
         self.penalties = Penalties(params, pair.vocab_size)
         self.roster = make_roster(request.drafters, pair, request.config, params, self.noise, self.penalties)
         self.target = Target(
-            pair.target, pair.target_name, speculative=bool(request.drafters), listen_to=self.roster.taps
+            pair.target,
+            pair.target_name,
+            speculative=bool(request.drafters),
+            listen_to=self.roster.taps,
+            kv_bits=request.config.kv_bits,
         )
         self._choose = choose
         self.controller = choose(request.config, request.drafters)

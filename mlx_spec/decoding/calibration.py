@@ -45,36 +45,44 @@ _VERSION: Final = 3
 Tell = Callable[[str, float], None]
 
 
-def calibrated(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+def calibrated(
+    pair: ModelPair,
+    widths: Sequence[int],
+    tell: Tell,
+    listen_to: tuple[int, ...] = (),
+    kv_bits: int | None = None,
+) -> Calibration:
     """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
-    today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read."""
+    today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read, `kv_bits`
+    what it keeps each key and value in: passes cost something else then."""
     # First, because it may change what a pass over a few tokens costs.
     times = MatmulTimes()
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
     widest = max(widths)
-    path = _path(pair, widths)
+    path = _path(pair, widths, kv_bits)
     kept = read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, choice_of(kept.get(_WAYS)))
         tell("checking the speed of a step", 0.0)
-        return known.scaled(_plain_step_ms(pair, listen_to) / known.plain_step_ms)
+        return known.scaled(_plain_step_ms(pair, listen_to, kv_bits) / known.plain_step_ms)
     choice = PassChoice()
     adopt_choice(pair.target, choice)  # else one of the two ways that are compared would be the other
     with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
-        choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell)
+        choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
     adopt_choice(pair.target, choice)
-    measured = measure(pair, widths, tell, listen_to)
+    measured = measure(pair, widths, tell, listen_to, kv_bits)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name) | beside)
+    _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
     return measured
 
 
 def stored(target_name: str, draft_name: str | None) -> Calibration | None:
-    """The newest calibration kept of a pair under today's device, MLX and BLAS, as it was measured; None without one.
+    """The newest calibration kept of a pair under today's device, MLX and BLAS, with keys and values in full, as it was
+    measured; None without one.
 
     Loads no model, so a pair whose weights have changed since is not noticed: for showing, not for planning.
     """
@@ -82,7 +90,7 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
     for path in _newest_first(data_folder() / "calibration"):
         kept = read_kept(path)
         try:
-            fits = {key: kept[key] for key in wanted} == wanted
+            fits = {key: kept.get(key) for key in wanted} == wanted
             calibration = _calibration_of(kept, len(kept["verify_ms"])) if fits else None
         except (KeyError, TypeError):
             continue
@@ -91,7 +99,13 @@ def stored(target_name: str, draft_name: str | None) -> Calibration | None:
     return None
 
 
-def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple[int, ...] = ()) -> Calibration:
+def measure(
+    pair: ModelPair,
+    widths: Sequence[int],
+    tell: Tell,
+    listen_to: tuple[int, ...] = (),
+    kv_bits: int | None = None,
+) -> Calibration:
     """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft.
 
     The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
@@ -99,9 +113,9 @@ def measure(pair: ModelPair, widths: Sequence[int], tell: Tell, listen_to: tuple
     """
     others = Disturbance()
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to)
+        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
     except UnsupportedModelError:
-        return Calibration((_plain_step_ms(pair, listen_to),), disturbance=others.read())
+        return Calibration((_plain_step_ms(pair, listen_to, kv_bits),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
     times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
     for at in range(_REPEATS + _MORE_REPEATS):
@@ -147,8 +161,8 @@ def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
     return tuple(curve)
 
 
-def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...]) -> float:
-    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to)
+def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...], kv_bits: int | None) -> float:
+    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to, kv_bits=kv_bits)
     model.prefill([0] * _CONTEXT_TOKENS)
     return _fastest_ms(model, 1, forgets=False)
 
@@ -170,7 +184,7 @@ def _pass_ms(model: CachedModel, width: int, *, forgets: bool = True) -> float:
     return elapsed_ms
 
 
-def _circumstances(target_name: str, draft_name: str | None) -> dict[str, Any]:
+def _circumstances(target_name: str, draft_name: str | None, kv_bits: int | None = None) -> dict[str, Any]:
     """What a kept file says of itself, to be found again without loading the models."""
     device = str(mx.default_device())
     return {
@@ -179,6 +193,7 @@ def _circumstances(target_name: str, draft_name: str | None) -> dict[str, Any]:
         "device": device,
         "mlx": version("mlx"),
         "blas": serving_blas(),
+        "kv_bits": kv_bits,
     }
 
 
@@ -189,11 +204,12 @@ def _newest_first(folder: Path) -> list[Path]:
         return []
 
 
-def _path(pair: ModelPair, widths: Sequence[int]) -> Path:
+def _path(pair: ModelPair, widths: Sequence[int], kv_bits: int | None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
     facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
+    facts += [] if kv_bits is None else [kv_bits]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return data_folder() / "calibration" / f"{digest}.json"
 

@@ -180,5 +180,5 @@ def make_roster(
     draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold)
     drafters: dict[str, Drafter] = {}
     for name in names:
-        drafters[name] = make_drafter(name, pair, draw)
+        drafters[name] = make_drafter(name, pair, draw, config.kv_bits)
     return Roster(drafters, draw)

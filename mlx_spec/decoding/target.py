@@ -17,10 +17,19 @@ class Target:
     """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
 
     `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
+    `kv_bits`: see `CachedModel`.
     """
 
-    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
-        self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to)
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        *,
+        speculative: bool,
+        listen_to: tuple[int, ...] = (),
+        kv_bits: int | None = None,
+    ) -> None:
+        self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits)
         self._scored = 0
         self.padding = 0
         """Rows of the newest pass that nobody asked for."""

@@ -17,6 +17,7 @@ from mlx_lm.utils import _get_classes
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.files.config import parts_of
+from mlx_spec.models.kv_bits import in_bits, replaced
 
 _STEP: Final = 256  # mlx-lm's caches grow by so many tokens at a time
 # Tokens that a pass over the prompt takes at once, as mlx-lm's default and more than the engine's own.
@@ -55,20 +56,28 @@ def is_supported(config: Mapping[str, Any]) -> bool:
 
 
 def estimate(
-    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, *, in_float32: bool = False
+    config: Mapping[str, Any],
+    weights_bytes: int,
+    context_tokens: int,
+    *,
+    in_float32: bool = False,
+    kv_bits: int | None = None,
 ) -> MemoryEstimate:
     """Estimate what a model takes, without computing anything. May be called in any thread.
 
     `config` is a config.json as `with_rope` gives it, `weights_bytes` the size of its safetensors. `in_float32` says
-    that quantised weights are unpacked to float32, as a draft's are on a CPU. Raises UnsupportedModelError for a
-    configuration that mlx-lm cannot build.
+    that quantised weights are unpacked to float32, as a draft's are on a CPU. With `kv_bits` keys and values take so
+    many bits each, their scales and biases come on top. Raises UnsupportedModelError for a configuration that mlx-lm
+    cannot build.
     """
-    return _in_own_thread(lambda: _estimate(config, weights_bytes, context_tokens, in_float32))
+    return _in_own_thread(lambda: _estimate(config, weights_bytes, context_tokens, in_float32, kv_bits))
 
 
-def _estimate(config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool) -> MemoryEstimate:
+def _estimate(
+    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool, kv_bits: int | None
+) -> MemoryEstimate:
     try:
-        return _built_estimate(config, weights_bytes, context_tokens, in_float32)
+        return _built_estimate(config, weights_bytes, context_tokens, in_float32, kv_bits)
     except (
         Exception,
         SystemExit,
@@ -79,7 +88,7 @@ def _estimate(config: Mapping[str, Any], weights_bytes: int, context_tokens: int
 
 
 def _built_estimate(
-    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool
+    config: Mapping[str, Any], weights_bytes: int, context_tokens: int, in_float32: bool, kv_bits: int | None
 ) -> MemoryEstimate:
     model_class, args_class = _get_classes(dict(config))
     # A copy, because some families write into what they are given.
@@ -89,6 +98,8 @@ def _built_estimate(
     count = sum(array.size for _, array in tree_flatten(model.parameters()))
     caches = make_prompt_cache(model)
     logits = model(mx.zeros((1, _STEP), dtype=mx.int32), cache=caches)
+    if kv_bits is not None:
+        caches = replaced(caches, lambda cache: in_bits(cache, kv_bits))
     vocabulary = int(logits.shape[-1])
     hidden = _largest_row(config)
     return MemoryEstimate(

@@ -106,7 +106,12 @@ class ModelPair:
 
 
 def load_pair(
-    target: str = STARTER, draft: str | None = None, *, anyway: bool = True, progress: Progress | None = None
+    target: str = STARTER,
+    draft: str | None = None,
+    *,
+    anyway: bool = True,
+    progress: Progress | None = None,
+    kv_bits: int | None = None,
 ) -> ModelPair:
     """Load a target and its draft.
 
@@ -114,13 +119,13 @@ def load_pair(
     published EAGLE, Medusa or DFlash head (a folder or a Hub id), or "none"; left out, it is the pair's own draft, and
     none for a target that is not a pair. Heads in a draft's folder are loaded with it. A draft with another vocabulary
     comes with its own tokenizer. `progress` is told `(stage, fraction)`. Unless `anyway`, what needs more memory than
-    there is, is not loaded.
+    there is, is not loaded; that is reckoned with keys and values of `kv_bits` each, see `SpeculativeConfig`.
 
     Raises DoesNotFitError for that, ModelNotFoundError, CorruptModelError, UnsupportedModelError,
     IncompatiblePairError, ModelError for a folder that lacks a file, and StorageError where an import does not fit.
     """
     folders = find_folders(target, draft, progress)
-    room = room_of(folders.target, folders.draft, folders.heads)
+    room = room_of(folders.target, folders.draft, folders.heads, kv_bits=kv_bits)
     if room is not None and not anyway:
         room.check(folders.target.name)
     return load_folders(folders, room, progress)

@@ -63,9 +63,13 @@ def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple
 
 
 def room_of(
-    target: ModelFolder, draft: ModelFolder | None = None, heads: Collection[ModelFolder] = ()
+    target: ModelFolder,
+    draft: ModelFolder | None = None,
+    heads: Collection[ModelFolder] = (),
+    *,
+    kv_bits: int | None = None,
 ) -> PairRoom | None:
-    """What a target, its draft and its heads take together.
+    """What a target, its draft and its heads take together; the target with keys and values of `kv_bits` each.
 
     None where mlx-lm cannot tell of one from its configuration. Raises ModelError, CorruptModelError for a folder
     without a sound config.json.
@@ -76,7 +80,13 @@ def room_of(
     try:
         # A draft is unpacked on a CPU, see `load_draft`.
         parts = [
-            estimate(model.config, model.weights_bytes, context, in_float32=model is draft and on_cpu)
+            estimate(
+                model.config,
+                model.weights_bytes,
+                context,
+                in_float32=model is draft and on_cpu,
+                kv_bits=None if model is draft else kv_bits,
+            )
             for model in models
         ]
     except UnsupportedModelError:

@@ -42,14 +42,15 @@ def create_app(
     aliases: Collection[str] = (),
     library: LibraryRoutes | None = None,
     waiting: Waiting = USUAL_WAITING,
+    kv_bits: int | None = None,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
     `model_name` is what /v1/models shows; requests may also say one of `aliases`, the loaded pair's or
     target's name or "default". `allowed_hosts` None allows every Host, which is only safe with an `api_key`.
-    Pages of `allowed_origins` may ask too.
+    Pages of `allowed_origins` may ask too. `kv_bits` is what /v1/models says of the model's keys and values.
     """
-    api = _Api(engine, model_name, aliases, waiting)
+    api = _Api(engine, model_name, aliases, waiting, kv_bits)
     return Starlette(
         routes=[
             Route("/health", api.health, methods=["GET"]),
@@ -77,8 +78,15 @@ def create_app(
 
 
 class _Api:
-    def __init__(self, engine: EngineThread, model_name: str, aliases: Collection[str], waiting: Waiting) -> None:
-        self._waiting = waiting
+    def __init__(
+        self,
+        engine: EngineThread,
+        model_name: str,
+        aliases: Collection[str],
+        waiting: Waiting,
+        kv_bits: int | None,
+    ) -> None:
+        self._waiting, self._kv_bits = waiting, kv_bits
         self._engine = engine
         self._model_name = model_name
         self._names = {model_name, "default", *aliases}
@@ -172,7 +180,11 @@ class _Api:
     def _card(self) -> Json:
         pair = self._engine.pair
         return model_card(
-            self._model_name, self._created, pair.context_length if pair else None, pair.drafters if pair else None
+            self._model_name,
+            self._created,
+            pair.context_length if pair else None,
+            pair.drafters if pair else None,
+            self._kv_bits,
         )
 
     def _check_model(self, name: str) -> None:

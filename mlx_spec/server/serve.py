@@ -10,7 +10,7 @@ from typing import Any, Final
 import uvicorn
 from sse_starlette.sse import AppStatus
 
-from mlx_spec.config import SpeculativeConfig
+from mlx_spec.config import Keeping, SpeculativeConfig
 from mlx_spec.machine.parent import watch_parent
 from mlx_spec.models.gguf.parts import is_gguf, model_name
 from mlx_spec.server.address import bind, url_of
@@ -25,6 +25,7 @@ from mlx_spec.server.library.routes import LibraryRoutes
 
 DEFAULT_PORT: Final = 8765
 _GRACE_S: Final = 1
+_KEEPING: Final = Keeping(disk_bytes=None)
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def serve(
     drafter: DrafterChoice = "auto",
     anyway: bool = False,
     unload_after_s: float | None = None,
-    prefix_bytes: int | None = None,
+    keeping: Keeping = _KEEPING,
     parent_pid: int | None = None,
 ) -> None:
     """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT, SIGHUP or the parent's
@@ -54,20 +55,23 @@ def serve(
     there is a key, "*" is every one.
     What does not fit into memory is loaded only `anyway`; /health tells of it. Models that nobody has used for
     `unload_after_s` are let go until the next request, and so they are when the machine is short of memory. What
-    answers have read is kept for the next ones in `prefix_bytes` of memory: see `prefixes_of`.
+    answers have read is kept for the next ones as `keeping` says.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
     """
 
+    kv_bits = config.kv_bits if config is not None else None
+
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
-        from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
+        from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
         from mlx_spec.models.loading import load_pair
 
-        pair = load_pair(target, draft, anyway=anyway, progress=progress)
-        decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes_of(prefix_bytes))
+        pair = load_pair(target, draft, anyway=anyway, progress=progress, kv_bits=kv_bits)
+        prefixes = prefixes_of(pair, keeping, config.kv_bits if config else None)
+        decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes)
         decoder.calibrate(progress)
         decoder.measure_ceiling(progress)
         return pair, decoder
@@ -85,6 +89,7 @@ def serve(
         allow_origins=allow_origins,
         unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
         parent_pid=parent_pid,
+        kv_bits=kv_bits,
     )
 
 
@@ -101,8 +106,10 @@ def run_server(
     unloading: Unloading[Any] | None = None,
     parent_pid: int | None = None,
     limit_s: float = LIMIT_S,
+    kv_bits: int | None = None,
 ) -> None:
-    """As `serve`, over any loader. Asked to end, it is left after `limit_s` seconds, whatever it does."""
+    """As `serve`, over any loader, whose decoder has `kv_bits`. Asked to end, it is left after `limit_s` seconds,
+    whatever it does."""
     access = checked_access(host, api_key, allow_hosts, allow_origins)
     with bind(host, port) as listener:
         engine, library = EngineThread(load, unloading), LibraryRoutes()
@@ -114,6 +121,7 @@ def run_server(
             model_name=model_name,
             aliases=aliases,
             library=library,
+            kv_bits=kv_bits,
         )
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S

@@ -14,6 +14,7 @@ from mlx_spec.cli.terminal.options import (
     DrafterOption,
     DraftOption,
     FilePair,
+    KvBits,
     LookaheadOption,
     MaxTokens,
     Rule,
@@ -45,6 +46,7 @@ def generate(
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
     tree: TreeOption = "off",
+    kv_bits: KvBits = None,
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
@@ -59,18 +61,19 @@ def generate(
 
     asked = _asked(prompt, file, values)
     params = sampling.params(asked.settings, tuple(stop or ()))
-    config = speculative_config(asked.lookahead(lookahead), acceptance, tree)
+    config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits)
     with StageProgress() as progress:
-        loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway)
+        loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway, kv_bits=kv_bits)
         prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
         answer = decoder.stream(prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw)
         events = progress.follow_prefill(answer)
         if as_json:
-            _print_json(events)
+            _print_json(events, kv_bits)
         else:
-            _print_answer(events, title=f"{loaded.target_name} · draft {loaded.draft_name or 'none'}")
+            title = f"{loaded.target_name} · draft {loaded.draft_name or 'none'}"
+            _print_answer(events, f"{title} · keys and values in {kv_bits} bits" if kv_bits else title)
 
 
 def _asked(prompt: str | None, file: Path | None, values: list[str] | None) -> "PromptFile":
@@ -89,7 +92,7 @@ def _asked(prompt: str | None, file: Path | None, values: list[str] | None) -> "
     return PromptFile(prompt, {})
 
 
-def _print_json(events: Iterable["Event"]) -> None:
+def _print_json(events: Iterable["Event"], kv_bits: int | None) -> None:
     from mlx_spec.events import GenerationFinished, RoundFinished
 
     rounds = []
@@ -105,6 +108,7 @@ def _print_json(events: Iterable["Event"]) -> None:
                 "finish_reason": event.finish_reason,
                 "seed": event.seed,
                 "prompt_tokens": event.prompt_tokens,
+                "kv_bits": kv_bits,
                 "rounds": rounds,
                 "stats": event.stats.to_dict(),
             }

@@ -8,12 +8,15 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    KvBits,
+    KvMemory,
     LookaheadOption,
     Pair,
     PrefixMemory,
+    ServedPrefixDisk,
     Target,
     TreeOption,
-    prefix_bytes,
+    keeping,
     speculative_config,
 )
 
@@ -25,6 +28,7 @@ def serve(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     tree: TreeOption = "off",
+    kv_bits: KvBits = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
@@ -40,10 +44,13 @@ def serve(
         float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
     ] = 0,
     prefix_memory: PrefixMemory = None,
+    kv_memory: KvMemory = None,
+    prefix_disk: ServedPrefixDisk = None,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
-    config, kept_bytes = speculative_config(lookahead or "auto", "coupled", tree), prefix_bytes(prefix_memory)
+    config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits)
+    kept = keeping(prefix_memory, kv_memory, prefix_disk)
     try:
         # Starlette and uvicorn, with MLX behind them, are imported here: `--help` answers at once.
         from mlx_spec.server.serve import serve as run
@@ -60,7 +67,7 @@ def serve(
             drafter=drafter,
             anyway=anyway,
             unload_after_s=60 * unload_after or None,
-            prefix_bytes=kept_bytes,
+            keeping=kept,
             parent_pid=parent_pid,
         )
     except KeyboardInterrupt:  # before it served anybody; that it ends when asked to is no failure, then and later

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 _TargetFolder = Annotated[Path, typer.Option(help="The target: a folder in mlx-lm's layout.")]
 
 
-def load_with_consent(target: str, draft: str | None, progress: "StageProgress", *, anyway: bool) -> "ModelPair":
+def load_with_consent(
+    target: str, draft: str | None, progress: "StageProgress", *, anyway: bool, kv_bits: int | None = None
+) -> "ModelPair":
     """`load_pair`; what does not fit only when a person at a terminal says so, or `anyway`. Raises as that does."""
     from mlx_spec.models.loading import load_folders
     from mlx_spec.models.named import find_folders
     from mlx_spec.models.room import room_of
 
     folders = find_folders(target, draft, progress.tell)
-    room = room_of(folders.target, folders.draft, folders.heads)
+    room = room_of(folders.target, folders.draft, folders.heads, kv_bits=kv_bits)
     if _ask(room, folders.target.name, anyway=anyway, pause=progress.pause):
         folders = find_folders(target, draft, progress.tell)  # files may change while a person thinks
     return load_folders(folders, room, progress.tell)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, DrafterName, SpeculativeConfig, tree_settings
+from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, DrafterName, Keeping, SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError, PromptError
 
 DEFAULT_PAIR: Final = "starter"
@@ -43,6 +43,15 @@ TreeOption = Annotated[
         "lookahead, always."
     ),
 ]
+KvBits = Annotated[
+    int | None,
+    typer.Option(
+        "--kv-bits",
+        help="Keep the target's keys and values in 8 or 4 bits each: less memory, other words. Speculation gives plain "
+        "decoding's words over the same ones.",
+        show_default="as the model computes them",
+    ),
+]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]
 PrefixMemory = Annotated[
     str | None,
@@ -54,15 +63,32 @@ PrefixMemory = Annotated[
         show_default="a quarter of what the models leave, at most 4000",
     ),
 ]
+KvMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-memory",
+        metavar="MB",
+        help="Memory in MB for all keys and values: of the answer under way, and of what is kept.",
+        show_default="what the models leave",
+    ),
+]
+_DISK_HELP: Final = "Disk in MB for what answers have read, so that it is found after a restart; 0 writes nothing."
+PrefixDisk = Annotated[str | None, typer.Option("--prefix-disk", metavar="MB", help=_DISK_HELP, show_default="0")]
+ServedPrefixDisk = Annotated[
+    str | None,
+    typer.Option("--prefix-disk", metavar="MB", help=_DISK_HELP, show_default="a tenth of what is free, at most 10000"),
+]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]
 Values = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")
 ]
 
 
-def speculative_config(lookahead: str, acceptance: AcceptanceRule, tree: str = "off") -> SpeculativeConfig:
-    """The decoder's settings from `--lookahead`, `--acceptance` and `--tree`. Raises ConfigError."""
-    settings: dict[str, Any] = {"acceptance": acceptance, **tree_settings(tree)}
+def speculative_config(
+    lookahead: str, acceptance: AcceptanceRule, tree: str = "off", kv_bits: int | None = None
+) -> SpeculativeConfig:
+    """The decoder's settings from `--lookahead`, `--acceptance`, `--tree` and `--kv-bits`. Raises ConfigError."""
+    settings: dict[str, Any] = {"acceptance": acceptance, "kv_bits": kv_bits, **tree_settings(tree)}
     if lookahead == "auto":
         return SpeculativeConfig(**settings)
     if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:
@@ -70,13 +96,24 @@ def speculative_config(lookahead: str, acceptance: AcceptanceRule, tree: str = "
     return SpeculativeConfig(lookahead=int(lookahead), adaptive_lookahead=False, **settings)
 
 
-def prefix_bytes(megabytes: str | None) -> int | None:
-    """Bytes from `--prefix-memory`; None where it was left out. Raises ConfigError."""
-    if megabytes is None:
+def keeping(prefix_memory: str | None, kv_memory: str | None, prefix_disk: str | None) -> Keeping:
+    """What `--prefix-memory`, `--kv-memory` and `--prefix-disk` say. Raises ConfigError."""
+    pool_bytes = _megabytes("kv_memory", kv_memory, "a whole number of MB, at least 1")
+    if pool_bytes == 0:
+        raise ConfigError("kv_memory", kv_memory, "a whole number of MB, at least 1")
+    return Keeping(
+        _megabytes("prefix_memory", prefix_memory, "a whole number of MB, 0 to keep nothing"),
+        pool_bytes,
+        _megabytes("prefix_disk", prefix_disk, "a whole number of MB, 0 to write nothing"),
+    )
+
+
+def _megabytes(name: str, text: str | None, allowed: str) -> int | None:
+    if text is None:
         return None
-    if not re.fullmatch("[0-9]{1,9}", megabytes.strip()):
-        raise ConfigError("prefix_memory", megabytes, "a whole number of MB, 0 to keep nothing")
-    return int(megabytes) * 1_000_000
+    if not re.fullmatch("[0-9]{1,9}", text.strip()):
+        raise ConfigError(name, text, allowed)
+    return int(text) * 1_000_000
 
 
 def given_values(texts: list[str] | None) -> dict[str, str]:

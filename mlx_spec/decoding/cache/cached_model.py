@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import RotatingKVCache
 
 from mlx_spec.decoding.cache.kinds.ring import KeptMask
+from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
+from mlx_spec.decoding.cache.passes.slots import make_up
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
@@ -31,12 +33,21 @@ class CachedModel:
     A recurrent state can only return to where a pass began. Then the tokens of that pass that should have stayed are
     *behind*: the next pass has them in front of its own, so that a round stays one forward pass.
 
-    `listen_to` are layers whose states each pass leaves in `features`; see `Taps`.
+    `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
+    kept in so many bits; UnsupportedModelError where the model cannot attend to such.
     """
 
-    def __init__(self, model: Any, name: str, *, speculative: bool, listen_to: tuple[int, ...] = ()) -> None:
-        self._model = model
-        self._caches = make_prompt_cache(model)
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        *,
+        speculative: bool,
+        listen_to: tuple[int, ...] = (),
+        kv_bits: int | None = None,
+    ) -> None:
+        self._model, self._kv_bits = model, kv_bits
+        self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
@@ -149,13 +160,7 @@ class CachedModel:
             return False
         self.prefill([0])
         for number, cache in enumerate(self._caches):
-            size = -(-context // cache.step) * cache.step
-            for name in ("keys", "values"):
-                array = getattr(cache, name)
-                shape = (*array.shape[:2], size, array.shape[3])
-                made_up = mx.random.normal(shape, key=mx.random.key(2 * number + (name == "keys")))
-                setattr(cache, name, made_up.astype(array.dtype))
-            cache.offset = context
+            make_up(cache, context, number)
         mx.eval([cache.state for cache in self._caches])
         if not compiled:
             self._compiled = None
@@ -169,7 +174,7 @@ class CachedModel:
         kinds = {type(cache) for cache in self._caches}
         if in_passes and RotatingKVCache in kinds:
             return False
-        return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model)
+        return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model, self._kv_bits)
 
     def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
         if self._compiled is not None and again:

@@ -54,8 +54,9 @@ def measure_choice(
     widest: int,
     listen_to: tuple[int, ...] = (),
     tell: Callable[[str, float], None] = lambda stage, fraction: None,
+    kv_bits: int | None = None,
 ) -> PassChoice:
-    """Time both ways in turns, over contexts of made-up keys and values.
+    """Time both ways in turns, over contexts of made-up keys and values, of `kv_bits` each.
 
     Nothing is to choose where a model cannot be compiled, and nothing where it would decide a word: where both ways
     differ in their bits, a pass over one row is never built anew, and a wider one only where rows have other bits in
@@ -67,7 +68,10 @@ def measure_choice(
     points = list(product(_CONTEXTS, [rows for rows in _ROWS if rows <= widest]))
     for at, (context, rows) in enumerate(points):
         tell("comparing two ways of making a pass", at / len(points))
-        ways = {compiled: CachedModel(model, name, speculative=True, listen_to=listen_to) for compiled in (True, False)}
+        ways = {
+            compiled: CachedModel(model, name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+            for compiled in (True, False)
+        }
         if not all(cached.pretend(context, compiled=compiled) for compiled, cached in ways.items()):
             return PassChoice()
         times, logits = _timed(ways, rows)

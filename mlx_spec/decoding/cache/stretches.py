@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.decoding.cache.kinds.policy import StretchPolicy
 from mlx_spec.decoding.cache.passes.forward import run
@@ -57,9 +56,9 @@ def put_together(caches: Iterable[Any], parts: Sequence[Part]) -> None:
         at += count
 
 
-def token_bytes(model: Any) -> int:
-    """What the caches of a model hold for each token, as far as it is to be had in stretches. Computes nothing."""
-    caches = make_prompt_cache(model)
+def token_bytes(model: Any, caches: Sequence[Any]) -> int:
+    """What a model's caches, new ones, come to hold for each token, as far as it is to be had in stretches. Computes
+    nothing."""
     run(model, mx.zeros((1,), dtype=mx.int32), caches, None)
     arrays = [array for cache in split_leaves(caches)[0] for array in _policy(cache).arrays()]
     return sum(array.nbytes // array.shape[2] for array in arrays)

@@ -24,11 +24,19 @@ class DraftModel(TreeDrafter):
     feeds them in one pass: the last token always, after a full acceptance also the last draft, whose own keys and
     values were never computed, and all tokens of rounds that drafted nothing.
 
-    A chain ends where the draft has less than `least_confidence`; see `Confidence`.
+    A chain ends where the draft has less than `least_confidence`; see `Confidence`. `kv_bits`: see `CachedModel`.
     """
 
-    def __init__(self, model: Any, name: str, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
-        self._model = CachedModel(model, name, speculative=True)
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        draw: DrawSettings,
+        *,
+        least_confidence: Least = 0.0,
+        kv_bits: int | None = None,
+    ) -> None:
+        self._model = CachedModel(model, name, speculative=True, kv_bits=kv_bits)
         self._draw = draw
         self._confidence = Confidence(least_confidence)
         self._pending: list[int] = []

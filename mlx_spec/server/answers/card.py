@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from mlx_spec.server.answers.errors import Json
 
 
-def model_card(name: str, created: int, context_length: int | None, drafters: Sequence[str] | None) -> Json:
-    """One entry of /v1/models; `context_length` is in tokens, and what a request may draft by; None while it loads."""
+def model_card(
+    name: str, created: int, context_length: int | None, drafters: Sequence[str] | None, kv_bits: int | None
+) -> Json:
+    """One entry of /v1/models; `context_length` is in tokens, and what a request may draft by; None while it loads.
+    `kv_bits` None says that keys and values are kept as they are computed."""
     return {
         "id": name,
         "object": "model",
@@ -14,4 +17,5 @@ def model_card(name: str, created: int, context_length: int | None, drafters: Se
         "owned_by": "lookahead",
         "context_length": context_length,
         "drafters": drafters,
+        "kv_bits": kv_bits,
     }

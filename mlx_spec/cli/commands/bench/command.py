@@ -12,7 +12,7 @@ from mlx_spec.bench.paired.models import ModelChoice
 from mlx_spec.bench.prompts import KINDS
 from mlx_spec.cli.commands.bench.modes import PAIRED, asked_mode, plan_of, scope_of
 from mlx_spec.cli.terminal.json_output import write_json
-from mlx_spec.cli.terminal.options import Anyway
+from mlx_spec.cli.terminal.options import Anyway, KvBits
 from mlx_spec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def bench(
     repeats: Annotated[int | None, typer.Option(help="How often, each time with another seed.")] = None,
     answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     lookahead: Annotated[int | None, typer.Option(help="Fixed length that both sides draft.")] = None,
+    kv_bits: KvBits = None,
     past_end: Annotated[
         bool, typer.Option("--past-end", help="Go on behind the model's end token: all answers are of one length.")
     ] = False,
@@ -89,6 +90,7 @@ def bench(
         "answer_tokens": answer_tokens,
         "lookahead": lookahead,
         "past_end": past_end or None,
+        "kv_bits": kv_bits,
         "slices": slices,
     }
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}

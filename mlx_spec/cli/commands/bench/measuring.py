@@ -1,6 +1,7 @@
 """From a plan to a filled report: loads what it needs, and hands it to the module that measures."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mlx_spec.bench.host import measure_host
@@ -28,7 +29,7 @@ def measured(plan: BenchPlan, models: ModelChoice | None, out: Path | None, *, w
         report = Report(machine_facts(), None, plan)
         save(report)  # a file that cannot be written is told before hours of measuring
         if models is not None:
-            pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway)
+            pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway, kv_bits=plan.kv_bits)
             try:
                 report = measure(pair, plan, progress.tell, save)
             except KeyboardInterrupt:
@@ -37,7 +38,8 @@ def measured(plan: BenchPlan, models: ModelChoice | None, out: Path | None, *, w
                 kept = f"what was measured so far is in {out}, and --show {out} prints it."
                 raise InterruptedWork(f"interrupted: {kept}") from None
         if with_host:
-            report.host = measure_host(plan, tell=progress.tell)
+            # Its models are its own, and so narrow that their keys and values stay as they are.
+            report.host = measure_host(replace(plan, kv_bits=None), tell=progress.tell)
             progress.tell("verifying by itself", 0.0)
             report.verifying = measure_verifying()
         report.complete = True

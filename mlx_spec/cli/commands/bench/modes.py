@@ -42,7 +42,10 @@ def asked_mode(given: dict[str, bool]) -> str:
 
 def plan_of(mode: str, chosen: dict[str, Any]) -> BenchPlan:
     """The plan of a mode, with what was chosen by hand in its place. Raises ConfigError."""
-    return BenchPlan(**_PRESETS[mode] | _given(chosen))
+    given = _given(chosen)
+    if mode == "--host" and "kv_bits" in given:
+        raise ConfigError("kv_bits", given["kv_bits"], "left out with --host, whose models are its own")
+    return BenchPlan(**_PRESETS[mode] | given)
 
 
 def scope_of(mode: str, chosen: dict[str, Any]) -> Scope:

@@ -9,13 +9,16 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    KvBits,
+    KvMemory,
     LookaheadOption,
     Pair,
+    PrefixDisk,
     PrefixMemory,
     Rule,
     Target,
     TreeOption,
-    prefix_bytes,
+    keeping,
     speculative_config,
 )
 from mlx_spec.cli.terminal.sampling import SamplingOptions, with_sampling
@@ -34,11 +37,14 @@ def chat(
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
     tree: TreeOption = "off",
+    kv_bits: KvBits = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(_MAX_TOKENS))
     ] = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     prefix_memory: PrefixMemory = None,
+    kv_memory: KvMemory = None,
+    prefix_disk: PrefixDisk = "0",
     anyway: Anyway = False,
     *,
     sampling: SamplingOptions,
@@ -47,12 +53,14 @@ def chat(
     from mlx_spec.cli.commands.chat.talk import talk
     from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.decoder import SpeculativeDecoder
-    from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
+    from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
 
     params = sampling.params({})
-    config, kept_bytes = speculative_config(lookahead or "auto", acceptance, tree), prefix_bytes(prefix_memory)
+    config = speculative_config(lookahead or "auto", acceptance, tree, kv_bits)
+    kept = keeping(prefix_memory, kv_memory, prefix_disk)
     with StageProgress() as progress:
-        loaded = load_with_consent(target or pair, draft, progress, anyway=anyway)
-        decoder = SpeculativeDecoder(loaded, config, drafter=drafter, prefixes=prefixes_of(kept_bytes))
+        loaded = load_with_consent(target or pair, draft, progress, anyway=anyway, kv_bits=kv_bits)
+        prefixes = prefixes_of(loaded, kept, kv_bits)
+        decoder = SpeculativeDecoder(loaded, config, drafter=drafter, prefixes=prefixes)
         decoder.calibrate(progress.tell)
     talk(loaded, decoder, params, max_tokens if max_tokens is not None else _MAX_TOKENS, system)

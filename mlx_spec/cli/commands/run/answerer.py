@@ -11,7 +11,7 @@ from mlx_spec.cli.terminal.progress import StageProgress
 from mlx_spec.cli.terminal.prompt_file import PromptFile, fill_prompt
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import Lookahead
-from mlx_spec.decoding.cache.blocks.prefixes import prefixes_of
+from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
@@ -70,11 +70,12 @@ class Answerer:
         # The memory of the one before is free before the next one comes.
         self._loaded = None
         with StageProgress() as progress:
-            pair = load_with_consent(name, self._options.draft, progress, anyway=self._options.anyway)
+            options = self._options
+            pair = load_with_consent(name, options.draft, progress, anyway=options.anyway, kv_bits=options.kv_bits)
             # One for all prompts: what it has learnt of costs and drafts serves the next, and so does what it has read.
-            config = speculative_config("auto", self._options.acceptance)
-            prefixes = prefixes_of(self._options.prefix_bytes)
-            decoder = SpeculativeDecoder(pair, config, drafter=self._options.drafter, prefixes=prefixes)
+            config = speculative_config("auto", options.acceptance, kv_bits=options.kv_bits)
+            prefixes = prefixes_of(pair, options.keeping, config.kv_bits)
+            decoder = SpeculativeDecoder(pair, config, drafter=options.drafter, prefixes=prefixes)
             decoder.calibrate(progress.tell)
         self._name, self._loaded = name, (pair, decoder)
         return self._loaded

@@ -13,14 +13,17 @@ from mlx_spec.cli.terminal.options import (
     DrafterOption,
     DraftOption,
     FilePair,
+    KvBits,
+    KvMemory,
     LookaheadOption,
     MaxTokens,
+    PrefixDisk,
     PrefixMemory,
     Rule,
     Target,
     Values,
     given_values,
-    prefix_bytes,
+    keeping,
     speculative_config,
 )
 from mlx_spec.cli.terminal.sampling import SamplingOptions, with_sampling
@@ -45,17 +48,20 @@ def run(
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
     acceptance: Rule = "coupled",
+    kv_bits: KvBits = None,
     max_tokens: MaxTokens = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace answers of an earlier run.")] = False,
     prefix_memory: PrefixMemory = None,
+    kv_memory: KvMemory = None,
+    prefix_disk: PrefixDisk = "0",
     anyway: Anyway = False,
     as_json: AsJson = False,
     *,
     sampling: SamplingOptions,
 ) -> None:
     """Answer many prompt files: an answer each, and a table of them all as CSV, JSON and Markdown."""
-    speculative_config(lookahead or "auto", acceptance)  # a mistyped option fails before any work
-    kept_bytes = prefix_bytes(prefix_memory)
+    speculative_config(lookahead or "auto", acceptance, kv_bits=kv_bits)  # a mistyped option fails before any work
+    kept = keeping(prefix_memory, kv_memory, prefix_disk)
     from mlx_spec.cli.commands.run.inputs import expanded, opened
     from mlx_spec.cli.commands.run.options import AnswerOptions
     from mlx_spec.cli.commands.run.outputs import answer_paths, make_folder
@@ -69,10 +75,11 @@ def run(
         drafter=drafter,
         lookahead=lookahead,
         acceptance=acceptance,
+        kv_bits=kv_bits,
         max_tokens=max_tokens,
         sampling=sampling,
         anyway=anyway,
-        prefix_bytes=kept_bytes,
+        keeping=kept,
     )
     paths = expanded(files)
     answers = answer_paths(paths, out)

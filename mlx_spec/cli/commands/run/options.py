@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mlx_spec.cli.terminal.sampling import SamplingOptions
-from mlx_spec.config import AcceptanceRule, DrafterName
+from mlx_spec.config import AcceptanceRule, DrafterName, Keeping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,8 @@ class AnswerOptions:
     drafter: DrafterName
     lookahead: str | None
     acceptance: AcceptanceRule
+    kv_bits: int | None
     max_tokens: int | None
     sampling: SamplingOptions
     anyway: bool
-    prefix_bytes: int | None
+    keeping: Keeping

@@ -1,9 +1,9 @@
 """How much is kept of what answers have read, and where."""
 
 import shutil
-from dataclasses import dataclass
 from typing import Final
 
+from mlx_spec.config import Keeping
 from mlx_spec.decoding.cache.blocks.disk import DiskTier
 from mlx_spec.decoding.cache.blocks.identity import identity_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
@@ -21,36 +21,27 @@ _DISK_SHARE: Final = 10
 _MOST_DISK_BYTES: Final = 10_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """Bytes of memory for texts that were read (None: a quarter of what the models leave, at most 4 GB; 0: nothing is
-    kept), of memory for those and the answers under way (None: all that the models leave), and of the disk (0: none;
-    None: a tenth of what is free, at most 10 GB)."""
-
-    memory_bytes: int | None = None
-    pool_bytes: int | None = None
-    disk_bytes: int | None = 0
-
-
-def prefixes_of(pair: ModelPair, keeping: Keeping) -> Prefixes | None:
-    """What a pair that is loaded keeps; None where nothing is to be kept."""
+def prefixes_of(pair: ModelPair, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
+    """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept."""
     if keeping.memory_bytes == 0:
         return None
     available = memory_info().available_bytes
     kept_bytes = keeping.memory_bytes
     if kept_bytes is None:
         kept_bytes = min((keeping.pool_bytes or available) // _SHARE, _MOST_BYTES)
-    return Prefixes(keeping.pool_bytes or available, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes))
+    return Prefixes(
+        keeping.pool_bytes or available, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes, kv_bits)
+    )
 
 
-def _on_disk(pair: ModelPair, disk_bytes: int | None) -> SlowBlocks | None:
+def _on_disk(pair: ModelPair, disk_bytes: int | None, kv_bits: int | None) -> SlowBlocks | None:
     if disk_bytes == 0:
         return None
     try:
         folder = prefixes_folder()
     except StorageError:
         return None  # who loads models there has said so
-    identity = identity_of(pair.content, (pair.target, pair.draft), chunk_tokens=chunk_tokens())
+    identity = identity_of(pair.content, (pair.target, pair.draft), chunk_tokens=chunk_tokens(), kv_bits=kv_bits)
     if identity is None:
         return None
     if disk_bytes is None:

@@ -1,20 +1,22 @@
 """Forward passes whose graph Python builds once: compiled over a cache of fixed size with its offset as an array.
 
-Building a pass of 24 layers takes Python milliseconds, as long as a small draft takes to compute it. `KVCache`
-allocates its arrays in steps of 256 tokens; between two of them every pass over the same number of tokens is the same
-graph, with other arrays in it, which `mx.compile` replays from C++.
+Building a pass of 24 layers takes Python milliseconds, as long as a small draft takes to compute it. `KVCache` and
+`QuantizedKVCache` allocate their arrays in steps of 256 tokens; between two of them every pass over the same number of
+tokens is the same graph, with other arrays in it, which `mx.compile` replays from C++.
 """
 
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any, Final, cast
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache
+from mlx_lm.models.cache import KVCache, QuantizedKVCache
 
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
-from mlx_spec.decoding.cache.passes.placement import Placement, prefix_mask
+from mlx_spec.decoding.cache.passes.placement import Placement
+from mlx_spec.decoding.cache.passes.slots import Few, PlacedSlots, Slots, empty, few_of, growth, held, hold, make_room
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
@@ -24,8 +26,6 @@ WIDEST: Final = 40
 # differs by as much as its logits.
 _TOLERANCE: Final = 2e-2
 
-_GROWS_BY: Final = 4
-
 _TOLD: Final = "Passes of %s are built in the ordinary way: %s."
 
 Pass = Callable[..., tuple[mx.array, ...]]
@@ -34,17 +34,18 @@ logger = logging.getLogger(__name__)
 
 
 class CompiledPasses:
-    """The compiled passes of one model, for all its caches. `None` results mean: not this way."""
+    """The compiled passes of one model, for all its caches that keep their numbers as `few` says, a cache each. `None`
+    results mean: not this way."""
 
-    def __init__(self, model: Any, layers: tuple[int, ...]) -> None:
-        self._model, self._layers = weakref.ref(model), layers
+    def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...]) -> None:
+        self._model, self._layers, self._few = weakref.ref(model), layers, few
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
         self._traced_now = False
 
     def score(
-        self, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None = None
+        self, token_ids: mx.array, caches: Sequence[Any], placement: Placement | None = None
     ) -> PassOutput | None:
         """Score `token_ids` `[n]` (lazily), which are added to the caches; None, with the caches untouched, where this
         model or this pass has to be built in the ordinary way."""
@@ -55,10 +56,10 @@ class CompiledPasses:
         if not in_tree and not self._pays(count, caches[0].offset):
             return None
         for cache in caches:
-            _make_room(cache, count)
+            make_room(cache, count)
         offset = mx.array(caches[0].offset, dtype=mx.int32)
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
-        arrays = [array for cache in caches for array in (cache.keys, cache.values)]
+        arrays = [array for cache in caches for array in held(cache)]
         self._traced_now = False
         results = self._built(in_tree, token_ids, offset, *places, *arrays)
         if results is None:
@@ -68,13 +69,14 @@ class CompiledPasses:
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):
             self._passes[in_tree] = None
             return None
+        size = len(arrays) // len(caches)
         del arrays, results  # what nobody else holds is written in place
         for i, cache in enumerate(caches):
-            cache.keys, cache.values = written[2 * i], written[2 * i + 1]
+            hold(cache, written[i * size : (i + 1) * size])
             cache.offset += count
         return scored
 
-    def prepare(self, count: int, caches: Sequence[KVCache], length: int) -> None:
+    def prepare(self, count: int, caches: Sequence[Any], length: int) -> None:
         """Build the graph of passes over `count` tokens behind a text of `length`, which the caches are being filled
         with. Computes nothing, so it can be done while they are."""
         compiled = self._passes[False]
@@ -85,10 +87,8 @@ class CompiledPasses:
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
-            size += _growth(size, length + count, cache.step)
-            for array in (cache.keys, cache.values):
-                batch, heads, _, width = array.shape
-                arrays.append(mx.zeros((batch, heads, size, width), dtype=array.dtype))
+            size += growth(size, length + count, cache.step)
+            arrays += [empty(array, size) for array in held(cache)]
         try:
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
         except Exception:  # as in `_built`; the first real pass tells whether it is for good
@@ -120,7 +120,7 @@ class CompiledPasses:
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         self._traced_now = True
-        slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
+        slots = [Slots(part, offset, few) for part, few in self._by_cache(arrays)]
         with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
 
@@ -135,16 +135,22 @@ class CompiledPasses:
     ) -> tuple[mx.array, ...]:
         self._traced_now = True
         placement = Placement(depths, key_depths, seen)
-        slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
+        slots = [PlacedSlots(part, offset, few, placement) for part, few in self._by_cache(arrays)]
         stand_ins = StandIns(self._living_model())
         with stand_ins.rotating_by_token(), stand_ins.few_operations(rotations=False):
             return self._run(token_ids, slots)
 
-    def _run(self, token_ids: mx.array, slots: Sequence["_Slots"]) -> tuple[mx.array, ...]:
+    def _by_cache(self, arrays: Sequence[mx.array]) -> Iterator[tuple[Sequence[mx.array], Few | None]]:
+        """The arrays of each cache, and how it keeps its numbers."""
+        size = len(arrays) // len(self._few)
+        for i, few in enumerate(self._few):
+            yield arrays[i * size : (i + 1) * size], few
+
+    def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
         scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
-        return (*outputs, *(array for slot in slots for array in (slot.keys, slot.values)))
+        return (*outputs, *(array for slot in slots for array in held(slot)))
 
     @property
     def _name(self) -> str:
@@ -156,14 +162,13 @@ class CompiledPasses:
         return model
 
     def _agrees(
-        self, logits: mx.array, token_ids: mx.array, caches: Sequence[KVCache], placement: Placement | None
+        self, logits: mx.array, token_ids: mx.array, caches: Sequence[Any], placement: Placement | None
     ) -> bool:
         """Whether the first pass says what the ordinary one does, but for rounding."""
         copies = []
         for cache in caches:
-            copy = KVCache()
-            copy.keys, copy.values, copy.offset = mx.array(cache.keys), mx.array(cache.values), cache.offset
-            copies.append(copy)
+            copies.append(copy(cache))
+            hold(copies[-1], [mx.array(array) for array in held(cache)])
         expected = run(self._living_model(), token_ids, copies, None, placement).logits.astype(mx.float32)
         # What both exclude is alike, though infinity less infinity is not a number.
         alike = expected == logits.astype(mx.float32)
@@ -184,71 +189,18 @@ class CompiledPasses:
         return True
 
 
-class _Slots:
-    """What a model sees of a KVCache while its pass is traced: all of the arrays, with what is not written masked."""
-
-    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array) -> None:
-        self.keys, self.values, self.offset = keys, values, offset
-        self._written = offset
-
-    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write behind what is written; give everything."""
-        self.keys = mx.slice_update(self.keys, keys, self._written, axes=(2,))
-        self.values = mx.slice_update(self.values, values, self._written, axes=(2,))
-        return self.keys, self.values
-
-    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
-        places = mx.arange(self.keys.shape[2])[None]
-        rows = (mx.arange(count) + self.offset)[:, None]
-        mask = places <= rows
-        return mask if window_size is None else mask & (places > rows - window_size)
-
-
-class _PlacedSlots(_Slots):
-    """The same in a pass over a tree, whose tokens stand where `placement` says."""
-
-    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array, placement: Placement) -> None:
-        super().__init__(keys, values, offset)
-        self._placement, self._prefix = placement, offset - placement.earlier
-        self.offset = placement.depths + self._prefix
-
-    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: the text, and of the tree what each token may see."""
-        text = prefix_mask(mx.arange(self.keys.shape[2]), self.offset, self._prefix, window_size)
-        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
-
-
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
-_OF_MODELS: Final[dict[tuple[int, tuple[int, ...]], CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...]], CompiledPasses]] = {}
 
 
 def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] = ()) -> CompiledPasses | None:
     """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
-    are not all KVCaches."""
-    if not caches or any(type(cache) is not KVCache for cache in caches):
+    are not all KVCaches, or all QuantizedKVCaches."""
+    if not caches or {type(cache) for cache in caches} not in ({KVCache}, {QuantizedKVCache}):
         return None
-    key = id(model), layers
+    key = id(model), layers, tuple(map(few_of, caches))
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model, layers)
+        _OF_MODELS[key] = CompiledPasses(model, *key[1:])
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]
-
-
-def _growth(size: int, needed: int, step: int) -> int:
-    """By how much arrays of `size` tokens grow to hold those that are needed."""
-    return 0 if needed <= size else -(-max(needed - size, size // _GROWS_BY) // step) * step
-
-
-def _make_room(cache: KVCache, count: int) -> None:
-    """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
-    hold where that is more, as each size has its own graphs."""
-    more = _growth(cache.keys.shape[2], cache.offset + count, cache.step)
-    if not more:
-        return
-    for name in ("keys", "values"):
-        array = getattr(cache, name)
-        batch, heads, _, width = array.shape
-        grown = mx.concatenate([array, mx.zeros((batch, heads, more, width), dtype=array.dtype)], axis=2)
-        setattr(cache, name, grown)

@@ -9,8 +9,9 @@ import weakref
 from typing import Any, Final, cast
 
 import mlx.core as mx
-from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import RotatingKVCache
 
+from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
 
@@ -25,29 +26,33 @@ _PLACEMENT: Final = Placement(
 # A wrong tree differs from its path by something like what two paths differ by; rounding by far less.
 _LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
 
-_AGREE: Final[dict[int, bool]] = {}
+_AGREE: Final[dict[tuple[int, int | None], bool]] = {}
 
 logger = logging.getLogger(__name__)
 
 
-def trees_agree(model: Any) -> bool:
-    """Whether passes over trees give what passes over their paths do."""
-    key = id(model)
+def trees_agree(model: Any, kv_bits: int | None = None) -> bool:
+    """Whether passes over trees give what passes over their paths do; with keys and values in `kv_bits`, which the
+    model can attend to."""
+    key = id(model), kv_bits
     if key not in _AGREE:
-        _AGREE[key] = _try(model)
+        _AGREE[key] = _try(model, kv_bits)
         weakref.finalize(model, _AGREE.pop, key, None)
     return _AGREE[key]
 
 
-def _try(model: Any) -> bool:
-    caches = make_prompt_cache(model)
+def _try(model: Any, kv_bits: int | None) -> bool:
+    def empty() -> list[Any]:
+        return make_caches(model, type(model).__name__, kv_bits)
+
+    caches = empty()
     kinds = {type(cache) for cache in caches}
     if not kinds <= set(TREE_CACHES) or any(type(cache) is RotatingKVCache and cache.keep for cache in caches):
         return False
     # Ordinary passes: what they raise is a fault of the model, which answers would meet too.
     run(model, mx.array(_PROMPT[:-1]), caches, None)
     paths = [
-        run(model, mx.array([*_PROMPT, *path]), make_prompt_cache(model), None).logits[-1]
+        run(model, mx.array([*_PROMPT, *path]), empty(), None).logits[-1]
         for path in ([_NODES[0], _NODES[2]], [_NODES[1], _NODES[3]])
     ]
     try:

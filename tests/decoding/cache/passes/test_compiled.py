@@ -215,7 +215,7 @@ def test_a_machine_whose_compiler_fails_builds_passes_in_the_ordinary_way(
 def test_wide_passes_are_not_compiled() -> None:
     model = tiny_llama(0)
     caches = make_prompt_cache(model)
-    passes = CompiledPasses(model, ())
+    passes = CompiledPasses(model, (), (None,) * len(caches))
     assert passes.score(mx.array([1]), caches) is None  # nothing is allocated yet
     model(mx.array([[1, 2]]), cache=caches)
     assert passes.score(mx.zeros((compiling.WIDEST + 1,), dtype=mx.int32), caches) is None

@@ -1,0 +1,122 @@
+"""What a model sees of a cache while its pass is traced, and the arrays that go in and out of such a pass.
+
+A `KVCache` holds two arrays, keys and values; a `QuantizedKVCache` three for each: codes, scales and biases.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import mlx.core as mx
+
+from mlx_spec.decoding.cache.passes.placement import Placement, prefix_mask
+
+Held: TypeAlias = "mx.array | tuple[mx.array, ...]"
+Few: TypeAlias = tuple[int, int]
+"""Group size and bits of a `QuantizedKVCache`."""
+
+_GROWS_BY: Final = 4
+
+
+class Slots:
+    """All of a cache's arrays, with what is not written masked. `few` is None where they hold keys and values as they
+    are."""
+
+    def __init__(self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None) -> None:
+        self.keys, self.values = _halves(arrays)
+        self.offset = offset
+        self._written = offset
+        if few is not None:
+            self.group_size, self.bits = few  # mlx-lm's attention asks for them, and takes triplets where they are
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[Held, Held]:
+        """Write behind what is written; give everything."""
+        self.keys, self.values = self._with(self.keys, keys), self._with(self.values, values)
+        return self.keys, self.values
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
+        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
+        places = mx.arange(self._size)[None]
+        rows = (mx.arange(count) + self.offset)[:, None]
+        mask = places <= rows
+        return mask if window_size is None else mask & (places > rows - window_size)
+
+    def _with(self, held: Held, new: mx.array) -> Held:
+        if isinstance(held, mx.array):
+            return mx.slice_update(held, new, self._written, axes=(2,))
+        parts = mx.quantize(new, group_size=self.group_size, bits=self.bits)
+        pairs = zip(held, parts, strict=True)
+        return tuple(mx.slice_update(array, part, self._written, axes=(2,)) for array, part in pairs)
+
+    @property
+    def _size(self) -> int:
+        first = self.keys if isinstance(self.keys, mx.array) else self.keys[0]
+        return int(first.shape[2])
+
+
+class PlacedSlots(Slots):
+    """The same in a pass over a tree, whose tokens stand where `placement` says."""
+
+    def __init__(self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None, placement: Placement) -> None:
+        super().__init__(arrays, offset, few)
+        self._placement, self._prefix = placement, offset - placement.earlier
+        self.offset = placement.depths + self._prefix
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
+        """`[count, size]`: the text, and of the tree what each token may see."""
+        text = prefix_mask(mx.arange(self._size), self.offset, self._prefix, window_size)
+        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
+
+
+def held(cache: Any) -> tuple[mx.array, ...]:
+    """The arrays of a cache or of slots: those of the keys, then as many of the values."""
+    keys, values = cache.keys, cache.values
+    return (keys, values) if isinstance(keys, mx.array) else (*keys, *values)
+
+
+def hold(cache: Any, arrays: Sequence[mx.array]) -> None:
+    """Give a cache other arrays, in the order of `held`."""
+    cache.keys, cache.values = _halves(arrays)
+
+
+def few_of(cache: Any) -> Few | None:
+    """How a cache keeps its numbers; None as they are."""
+    return (cache.group_size, cache.bits) if hasattr(cache, "bits") else None
+
+
+def growth(size: int, needed: int, step: int) -> int:
+    """By how much arrays of `size` tokens grow to hold those that are needed."""
+    return 0 if needed <= size else -(-max(needed - size, size // _GROWS_BY) // step) * step
+
+
+def make_room(cache: Any, count: int) -> None:
+    """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
+    hold where that is more, as each size has its own graphs."""
+    arrays = held(cache)
+    if more := growth(arrays[0].shape[2], cache.offset + count, cache.step):
+        hold(cache, [mx.concatenate([array, empty(array, more)], axis=2) for array in arrays])
+
+
+def empty(array: mx.array, size: int) -> mx.array:
+    """Zeros like an array of a cache, for `size` tokens."""
+    batch, heads, _, width = array.shape
+    return mx.zeros((batch, heads, size, width), dtype=array.dtype)
+
+
+def make_up(cache: Any, count: int, seed: int) -> None:
+    """Have a cache that holds something hold `count` tokens that were never read instead, the same for each seed."""
+    arrays, few = held(cache), few_of(cache)
+    batch, heads = arrays[0].shape[:2]
+    half = len(arrays) // 2
+    made_up = []
+    for number, array in enumerate((arrays[0], arrays[half])):
+        width = array.shape[3] if few is None else array.shape[3] * 32 // few[1]
+        normal = mx.random.normal((batch, heads, count, width), key=mx.random.key(2 * seed + number))
+        made_up.append(normal.astype(arrays[half - 1].dtype))  # of triplets the last are biases, in the model's own
+    cache.keys = cache.values = None
+    cache.offset = 0
+    cache.update_and_fetch(*made_up)
+
+
+def _halves(arrays: Sequence[mx.array]) -> tuple[Held, Held]:
+    half = len(arrays) // 2
+    return (arrays[0], arrays[1]) if half == 1 else (tuple(arrays[:half]), tuple(arrays[half:]))
