@@ -73,6 +73,8 @@ class Answer:
         """As many of these as were read in whole chunks of a prompt, now or by an earlier answer."""
         self.points: list[Snapshot] = []
         """What the target held on the way, where it cannot be cut."""
+        self.parts_at: frozenset[int] = frozenset()
+        """How much of its prompt those share that are expected to come."""
         self.text_ids: list[int] = list(request.prompt_ids)
         """The prompt, and all that was decided."""
         self.away_ms = 0.0
@@ -125,7 +127,8 @@ class Answer:
             return None
         ids = np.asarray(self.text_ids[: points[-1].length], dtype=np.int32)
         canonical = self.num_read if rows_are_independent else self.num_canonical
-        return Reading(ids, tuple(points), self.target.cuts_anywhere, canonical, self.roster.snapshots())
+        kept, owner = self.roster.snapshots(), self.request.owner
+        return Reading(ids, tuple(points), self.target.cuts_anywhere, canonical, kept, owner)
 
     def finished(self) -> GenerationFinished:
         """The answer's last event."""

@@ -21,6 +21,11 @@ POINT_TOKENS: Final = 512
 """Of a long prompt that only snapshots can begin again, one is kept every so many tokens."""
 
 
+def chunk_tokens() -> int:
+    """How many tokens of a prompt are read at once here: texts begin again at multiples of it."""
+    return PREFILL_TOKENS[mx.default_device().type]
+
+
 def read_prompt(
     answer: Answer, should_cancel: Callable[[], bool], prefixes: Prefixes | None = None
 ) -> Iterator[PrefillProgress]:
@@ -34,7 +39,7 @@ def read_prompt(
         answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count > answer.num_cached else 0.0
         return PrefillProgress(count, len(prompt_ids), answer.prefill_ms, answer.num_cached)
 
-    step = PREFILL_TOKENS[mx.default_device().type]
+    step = chunk_tokens()
     if prefixes is not None:
         _resume(answer, prefixes, step)
     yield progress(answer.num_cached)
@@ -75,12 +80,13 @@ def _resume(answer: Answer, prefixes: Prefixes, step: int) -> None:
 
 
 def _keep_point(answer: Answer, known: int, step: int) -> None:
-    """Remember what the target holds now where that cannot be had later by cutting: every so many tokens, and behind
-    the last whole chunk of `known`."""
+    """Remember what the target holds now where that cannot be had later by cutting: every so many tokens, behind the
+    last whole chunk of `known`, and where other prompts are expected to part from this one."""
     length = answer.num_read
     if answer.target.cuts_anywhere or length % step:
         return
-    if length % POINT_TOKENS == 0 or known - length < step:
+    parts = any(at // step * step == length for at in answer.parts_at)
+    if length % POINT_TOKENS == 0 or known - length < step or parts:
         answer.points.append(answer.target.snapshot(length))
 
 

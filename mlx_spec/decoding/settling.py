@@ -1,12 +1,12 @@
 """Keeping what an answer has read, and making it worth what reading a prompt is worth."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import read_prompt
+from mlx_spec.decoding.prompt import chunk_tokens, read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.lookahead.fixed import FixedLookahead
@@ -26,8 +26,24 @@ def keep(answer: Answer, prefixes: Prefixes) -> Request:
 def settled(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
     """Read a text that was kept once more, as a prompt is read: its rounds were narrower passes, with other bits where
     rows are not independent. A step a chunk; what was done is kept also where it is given up."""
-    if prefixes.rows_are_independent:
-        return
+    if not prefixes.rows_are_independent:
+        yield from _read(pair, request, prefixes)
+
+
+def read_ahead(
+    pair: ModelPair, request: Request, texts: Sequence[Sequence[int]], prefixes: Prefixes
+) -> Generator[None]:
+    """Read what the next prompts will begin with, the likeliest first, as far as whole chunks of it are not known; with
+    the drafters of `request`. As `settled` in all else."""
+    step = chunk_tokens()
+    for ids in texts:
+        whole = tuple(ids[: len(ids) // step * step])  # what is no whole chunk is read again in any case
+        if prefixes.known(whole, step) < len(whole):
+            yield from _read(pair, replace(request, prompt_ids=(*whole, _NEXT)), prefixes)
+
+
+def _read(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
+    """A prompt is read, and no answer is made."""
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
     try:
         for _ in read_prompt(answer, lambda: False, prefixes):

@@ -27,6 +27,11 @@ def common_length(one: Ids, other: Ids) -> int:
     return int(different[0]) if len(different) else count
 
 
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """As `common_length`."""
+    return common_length(np.asarray(one, dtype=np.int32), np.asarray(other, dtype=np.int32))
+
+
 def is_beginning(text: Ids, ids: Ids) -> bool:
     """Whether `ids` go on from all of `text`."""
     return common_length(text, ids) == len(text)
@@ -38,7 +43,7 @@ class Reading:
 
     `points` are what the target held, at growing lengths; where it `cuts_anywhere` the last one serves for every
     length up to `num_canonical`: so many tokens have the bits that reading them as a prompt gives. `drafters` is what
-    each drafter kept, by name.
+    each drafter kept, by name. `owner` names the chat that it was read for, if any.
     """
 
     token_ids: Ids
@@ -46,10 +51,25 @@ class Reading:
     cuts_anywhere: bool
     num_canonical: int
     drafters: Drafters = field(default_factory=dict)
+    owner: str | None = None
 
     def common(self, token_ids: Ids) -> int:
         """How many tokens both texts begin with."""
         return common_length(self.token_ids, token_ids)
+
+    def usable(self, token_ids: Ids) -> int:
+        """How many tokens of a text one can begin behind, whole chunks or not."""
+        common = self.common(token_ids)
+        if self.cuts_anywhere:
+            return min(common, self.num_canonical)
+        return max((point.length for point in self.points if point.length <= common), default=0)
+
+    def replaces(self, old: "Reading") -> bool:
+        """Whether nothing is lost with a reading of which this one goes on, or of which it has all that is usable."""
+        if is_beginning(old.token_ids, self.token_ids):
+            return True
+        has_all = self.cuts_anywhere and old.num_canonical <= self.num_canonical
+        return has_all and is_beginning(self.token_ids, old.token_ids)
 
     def point(self, longest: int, step: int) -> tuple[Snapshot, int] | None:
         """Where a text that has its first `longest` tokens from this one can begin, as far as possible: a snapshot and
@@ -94,14 +114,14 @@ class Prefixes:
         self.stats = PrefixStats()
 
     def find(self, prompt_ids: Sequence[int]) -> tuple[Reading, int] | None:
-        """The reading that has most in common with a prompt, and how many of its tokens it has. Never all of them: the
+        """The reading that saves a prompt most, and how many of its tokens it has. Never all of them: the
         last one is scored with the first drafts.
 
         One that the prompt goes on from is given away, as the answer's own will take its place: nobody else then holds
         its arrays, and they are written in place instead of copied.
         """
         ids = np.asarray(prompt_ids[:-1], dtype=np.int32)
-        best = max(self._readings, key=lambda reading: reading.common(ids), default=None)
+        best = max(self._readings, key=lambda reading: (reading.usable(ids), reading.common(ids)), default=None)
         if best is None or (common := best.common(ids)) == 0:
             return None
         self._readings.remove(best)
@@ -111,13 +131,19 @@ class Prefixes:
             self._given = best.token_ids, best.drafters
         return best, common
 
+    def known(self, token_ids: Sequence[int], step: int) -> int:
+        """With how many of its tokens, in whole chunks of `step`, a text could begin. To ask changes nothing."""
+        ids = np.asarray(token_ids, dtype=np.int32)
+        points = (reading.point(reading.common(ids), step) for reading in self._readings)
+        return max((length for _, length in filter(None, points)), default=0)
+
     def keep(self, reading: Reading) -> None:
-        """Keep a reading in the place of those that it goes on from; forget the oldest where it gets too much.
+        """Keep a reading in the place of those that it replaces; forget the oldest where it gets too much.
 
         Drafters that were not asked this time keep what they had of the same text: the next answer may ask them.
         """
         ids = reading.token_ids
-        before = [old for old in self._readings if is_beginning(old.token_ids, ids)]
+        before = [old for old in self._readings if reading.replaces(old)]
         kept = [(old.token_ids, old.drafters) for old in before] + ([self._given] if self._given else [])
         drafters: dict[str, Kept | None] = {}
         for text, theirs in [*kept, (ids, reading.drafters)]:
@@ -130,11 +156,11 @@ class Prefixes:
             del self._readings[0]
         self.stats = replace(self.stats, kept_bytes=self.size_bytes)
 
-    def forget(self) -> None:
-        """Forget all readings."""
-        self._readings.clear()
+    def forget(self, owner: str | None = None) -> None:
+        """Forget all readings, or those of one owner."""
+        self._readings = [reading for reading in self._readings if owner is not None and reading.owner != owner]
         self._given = None
-        self.stats = replace(self.stats, kept_bytes=0)
+        self.stats = replace(self.stats, kept_bytes=self.size_bytes)
 
     def count(self, cached_tokens: int) -> None:
         """Count a prompt of which so many tokens were known."""
