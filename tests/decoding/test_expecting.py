@@ -120,7 +120,7 @@ def test_before_any_answer_and_without_prefixes_nothing_comes_of_it() -> None:
         assert answered(hot, drawn(1, 41))[1] == 0
 
 
-@pytest.mark.parametrize("name", ["gemma2", "qwen3_next", "mamba2", "llama"])
+@pytest.mark.parametrize("name", ["gemma3", "qwen3_next", "mamba2", "llama"])
 def test_prompts_that_part_are_known_up_to_there(name: str) -> None:
     """Models that cannot begin anywhere keep a point where an expected prompt parts from the one that they read."""
     pair = pair_of(zoo_model(name), None, vocab=VOCAB)
