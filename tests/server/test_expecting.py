@@ -193,3 +193,16 @@ def test_a_key_that_is_none_is_told(scripted: Live, path: str, key: object) -> N
 def test_a_long_key_names_nothing_to_forget(scripted: Live) -> None:
     answer = scripted.http.delete(f"/v1/prefixes/{'k' * 257}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt_cache_key")
+
+
+@pytest.mark.parametrize(("key", "owner"), [("chat-7", "chat-7"), ("k" * 256, "k" * 256), ("", None), (None, None)])
+def test_a_key_comes_down_to_the_decoder(
+    scripted: Live, script: ScriptedDecoder, key: str | None, owner: str | None
+) -> None:
+    body = {"messages": [{"role": "user", "content": "a"}], "prompt_cache_key": key}
+    assert scripted.http.post("/v1/chat/completions", json=body).status_code == 200
+    assert script.calls[-1]["owner"] == owner
+    assert wait_until(lambda: ([ord("a"), *map(ord, "All is well.")],) in script.expected, 5)
+    scripted.http.delete(f"/v1/prefixes/{owner or 'none'}")
+    assert wait_until(lambda: script.forgotten == [owner or "none"], 5)
+    assert script.forgets == 0
