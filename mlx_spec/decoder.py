@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting
+from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
+from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prompt import read_prompt
-from mlx_spec.decoding.settling import nothing, read_so_far, settled
+from mlx_spec.decoding.request import Request
+from mlx_spec.decoding.settling import nothing, read_ahead
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.decoding.warming import trial_answers
@@ -66,6 +68,8 @@ class SpeculativeDecoder:
         self._drafter = drafter
         self._prefixes = prefixes
         self._settling: Generator[None] = nothing()
+        self._expected: Sequence[Sequence[int]] = ()
+        self._newest: Request | None = None
         self._stats = StatsCounter()
         self._knowledge = Knowledge(pair)
         self.ceiling: Ceiling | None = None
@@ -88,15 +92,16 @@ class SpeculativeDecoder:
         alternatives: int = 0,
         steering: Steering | None = None,
         goes_on: bool = False,
+        owner: str | None = None,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
         `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
         for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
         What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
-        `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. Raises
-        PromptError, ConfigError or UnsupportedModelError before the first event, NumericalError when the model's logits
-        are not numbers.
+        `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
+        `owner`, the name of a chat: see `forget_prefixes`. Raises PromptError, ConfigError or UnsupportedModelError
+        before the first event, NumericalError when the model's logits are not numbers.
         """
         self._settling.close()
         request = admit(
@@ -110,12 +115,15 @@ class SpeculativeDecoder:
             steered=steering is not None,
             alternatives=alternatives,
             goes_on=goes_on,
+            owner=owner,
         )
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
             return self._knowledge.controller(config, request.params) if drafters else FixedLookahead(0)
 
         answer = Answer(self._pair, request, choose, self._stats, steering)
+        answer.parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in self._expected)
+        self._expected = ()
         return self._answered(answer, should_cancel or (lambda: False))
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
@@ -148,14 +156,30 @@ class SpeculativeDecoder:
     def _keep(self, answer: Answer) -> None:
         if self._prefixes is not None:
             self._prefixes.count(answer.num_cached)
-            request = read_so_far(answer)
+            self._newest, text_ids = answer.request, answer.text_ids[: answer.num_read]
             answer.leave(self._prefixes)
-            self._settling = settled(self._pair, request, self._prefixes)
+            self._settling = read_ahead(self._pair, self._newest, [text_ids], self._prefixes)
+
+    def expect(self, *texts: Sequence[int]) -> None:
+        """Tell what prompts to come will begin with, the likeliest first.
+
+        `settle` reads that, in the place of what the newest answer said. And the next `stream` makes sure that those
+        can begin where its own prompt parts from them, with models that cannot begin just anywhere. Texts that are too
+        long to be a prompt are left out. Without `prefixes` nothing comes of it.
+        """
+        self._settling.close()
+        self._expected = texts
+        if self._prefixes is not None and self._newest is not None:
+            fitting = [ids for ids in texts if is_prompt(self._pair, self._config, ids)]
+            self._settling = read_ahead(self._pair, self._newest, fitting, self._prefixes)
 
     def settle(self) -> Iterator[None]:
-        """Read what the newest answer said once more, as a prompt is read: then a prompt that goes on from it begins
-        behind all of it, with the very bits that it would read itself. For idle moments; may be given up after any
-        step, and is by the next answer. Nothing to do without `prefixes`, nor where rows of a pass are independent."""
+        """Read what prompts to come will begin with, as a prompt is read, as far as it is not known: such a prompt then
+        begins behind all of it, with the very bits that it would read itself. It is what was told to `expect` since the
+        newest answer; else what that said itself, where its rounds have other bits than a prompt.
+
+        For idle moments; may be given up after any step, and is by the next answer. Nothing to do without
+        `prefixes`."""
         return self._settling
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -210,8 +234,17 @@ class SpeculativeDecoder:
         """What `prefixes` have found so far, and what they take; all zero without them. From any thread."""
         return self._prefixes.stats if self._prefixes is not None else PrefixStats()
 
-    def forget_prefixes(self) -> None:
-        """Forget what answers have read: the next one reads its whole prompt."""
+    def forget_prefixes(self, owner: str | None = None) -> None:
+        """Forget what answers have read, on disk too: the next one reads its whole prompt. With an `owner`, only what
+        was read for that chat alone."""
+        if self._newest is None or owner in (None, self._newest.owner):
+            self._settling.close()
+            self._settling = nothing()
+        if self._prefixes is not None:
+            self._prefixes.forget(owner)
+
+    def drop_prefixes(self) -> None:
+        """Free the memory of what answers have read; the disk keeps what it has."""
         self._settling.close()
         if self._prefixes is not None:
-            self._prefixes.forget()
+            self._prefixes.drop()

@@ -28,11 +28,13 @@ class ChatListViewModel(QObject):
     Signals:
         changed: other chats, or in another order.
         deleted: the titles of chats just deleted, as a tuple; empty when that can no longer be undone.
+        gone: the keys of chats whose deletion can no longer be undone, as a tuple.
         problem_raised: a Problem for the banner.
     """
 
     changed = Signal()
     deleted = Signal(object)
+    gone = Signal(object)
     problem_raised = Signal(object)
 
     def __init__(self, store: Store, parent: QObject | None = None) -> None:
@@ -93,7 +95,8 @@ class ChatListViewModel(QObject):
         """Delete chats; the last deletion can be undone while the window is open."""
         chats = tuple(chat for chat_id in chat_ids if (chat := self._store.chats.get(chat_id)) is not None)
         if chats and self._do(lambda: self._store.chats.delete(chat.id for chat in chats)):
-            self._undoable = chats
+            before, self._undoable = self._undoable, chats
+            self.gone.emit(tuple(chat.cache_key for chat in before))
             self.changed.emit()
             self.deleted.emit(tuple(chat.title for chat in chats))
 

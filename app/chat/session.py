@@ -275,7 +275,8 @@ class ChatViewModel(QObject):
         self.problem_solved.emit()
         self.recorder.asked()
         self._rounds.keep(answer)
-        body = build_request(self.conversation.messages(), self.model, self._settings, answer.seed)
+        key = self.chat.cache_key if self.chat is not None else None
+        body = build_request(self.conversation.messages(), self.model, self._settings, answer.seed, key)
         self._answering.begin(answer, body | {"continue_final_message": True} if continues else body)
         self.state_changed.emit()
 

@@ -35,8 +35,10 @@ class Settings:
     tree: str | None = None
 
 
-def build_request(messages: Sequence[ChatMessage], model: str, settings: Settings, seed: int) -> dict[str, Any]:
-    """The body of `POST /v1/chat/completions`."""
+def build_request(
+    messages: Sequence[ChatMessage], model: str, settings: Settings, seed: int, chat_key: str | None = None
+) -> dict[str, Any]:
+    """The body of `POST /v1/chat/completions`. `chat_key` names the chat: the engine may be told to forget it."""
     speculation: dict[str, Any] = {"events": True, "alternatives": ALTERNATIVES, "lookahead": settings.lookahead}
     if settings.drafter != "auto":  # else the engine's own choice, which it may have been started with
         speculation["drafter"] = settings.drafter
@@ -58,4 +60,5 @@ def build_request(messages: Sequence[ChatMessage], model: str, settings: Setting
         "seed": seed,
         "max_tokens": settings.max_tokens,
         "speculation": speculation,
+        **({"prompt_cache_key": chat_key} if chat_key is not None else {}),
     }

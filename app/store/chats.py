@@ -21,6 +21,11 @@ class ChatTable:
         query = f"SELECT {COLUMNS} FROM chat WHERE deleted_at IS NULL ORDER BY updated_at DESC, id DESC"
         return [chat_of(row) for row in self._session.read(query)]
 
+    def deleted(self) -> list[Chat]:
+        """Those that `purge` would remove."""
+        query = f"SELECT {COLUMNS} FROM chat WHERE deleted_at IS NOT NULL ORDER BY id"
+        return [chat_of(row) for row in self._session.read(query)]
+
     def get(self, chat_id: int) -> Chat | None:
         """One chat, None where there is none or it was deleted."""
         query = f"SELECT {COLUMNS} FROM chat WHERE id = ? AND deleted_at IS NULL"

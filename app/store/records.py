@@ -30,6 +30,12 @@ class Chat:
     updated_at: float
     settings: Settings = field(default_factory=Settings)
 
+    @property
+    def cache_key(self) -> str:
+        """What the engine knows it by. A row's id may be another chat's once this one is gone, and another window's
+        on a shared engine."""
+        return f"lookahead-{self.id}-{self.created_at * 1000:.0f}"
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:

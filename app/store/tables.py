@@ -28,7 +28,9 @@ class Store:
         self.presets = PresetTable(self._session)
         self.search = Search(self._session)
         self.num_recovered = self.messages.recover()
-        self.chats.purge()  # what a killed program left of deletions that could still be undone
+        self.purged = tuple(self.chats.deleted())
+        """What was left of deletions that could still be undone when the program ended, and is gone for good now."""
+        self.chats.purge()
 
     @classmethod
     def default(cls) -> "Store":

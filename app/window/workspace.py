@@ -11,8 +11,9 @@ from app.chat import ChatListViewModel, ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.models_client import ModelsClient
 from app.engine.network import EngineAddress
+from app.engine.prefixes_client import PrefixesClient
 from app.engine.problem import Problem
-from app.engine.process import EngineProcess
+from app.engine.process import EngineProcess, EngineState
 from app.engine.remote import read_token
 from app.look.theme import Theme
 from app.models import LoadedModels, ModelsViewModel
@@ -75,6 +76,11 @@ class Workspace(QObject):
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
         self.chats = ChatListViewModel(self.store, self)
+        self.prefixes = PrefixesClient(self)
+        self.engine.connect_client(self.prefixes)
+        self.engine.state_changed.connect(self._on_engine_state)
+        self.chats.gone.connect(self.prefixes.forget)
+        self.prefixes.forget(chat.cache_key for chat in self.store.purged)
         self.theme = Theme(
             self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
         )
@@ -144,6 +150,10 @@ class Workspace(QObject):
         """Close every window."""
         for window in list(self.windows):
             window.close()
+
+    def _on_engine_state(self, state: EngineState) -> None:
+        if state is EngineState.READY:
+            self.prefixes.send()
 
     def _take_opened(self) -> None:
         paths, self._opened = self._opened, []

@@ -32,6 +32,7 @@ def admit(
     steered: bool = False,
     alternatives: int = 0,
     goes_on: bool = False,
+    owner: str | None = None,
 ) -> Request:
     """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
 
@@ -46,7 +47,16 @@ def admit(
     if names and steered:
         names = steerable(names, pair)
     ids = tuple(int(token_id) for token_id in prompt_ids)
-    return Request(ids, config, params, drafter, names, limit, alternatives, goes_on)
+    return Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner)
+
+
+def is_prompt(pair: ModelPair, config: SpeculativeConfig, token_ids: Sequence[int]) -> bool:
+    """Whether these ids could be a prompt."""
+    try:
+        answer_limit(pair, config, token_ids, 1)
+    except PromptError:
+        return False
+    return True
 
 
 def check_drafter(drafter: str, pair: ModelPair) -> None:

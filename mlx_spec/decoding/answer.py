@@ -79,6 +79,8 @@ class Answer:
         """As many of these as were read in whole chunks of a prompt, now or by an earlier answer."""
         self.points: dict[int, dict[str, Snapshot]] = {}
         """By the tokens read: what readers, by name, held on the way of what cannot be had in stretches."""
+        self.parts_at: frozenset[int] = frozenset()
+        """How much of its prompt those share that are expected to come."""
         self.lease: Lease | None = None
         """Its blocks of the pool, where there is one."""
         self.text_ids: list[int] = list(request.prompt_ids)
@@ -140,7 +142,7 @@ class Answer:
         count = self.num_read if prefixes.rows_are_independent else self.num_canonical
         if not self.target.begins_anywhere:
             count = max((length for length, point in self.points.items() if TARGET in point), default=0)
-        blocks = prefixes.keep(self.text_ids[:count])
+        blocks = prefixes.keep(self.text_ids[:count], self.request.owner)
         ends = list(accumulate(len(block.token_ids) for block in blocks))
         spans = list(pairwise([0, *ends]))
         fill(blocks, spans, TARGET, self.target.cut_up)

@@ -75,9 +75,11 @@ def _begin(answer: Answer, prefixes: Prefixes, step: int) -> None:
 
 
 def _keep_point(answer: Answer, known: int, step: int) -> None:
-    """Remember what is held now: every so many tokens, and behind the last whole chunk of `known`."""
+    """Remember what is held now: every so many tokens, behind the last whole chunk of `known`, and where other prompts
+    are expected to part from this one."""
     length = answer.num_read
-    if length % step == 0 and (length % POINT_TOKENS == 0 or known - length < step):
+    parts = any(at // step * step == length for at in answer.parts_at)
+    if length % step == 0 and (length % POINT_TOKENS == 0 or known - length < step or parts):
         answer.keep_point()
 
 

@@ -12,7 +12,7 @@ class Request:
     `params` have a seed. `drafter` is what was asked for, `drafters` are the names of all that may draft, the
     preferred one first: none for plain decoding. `max_tokens` is what the context leaves at most. With
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
-    prompt's own text, and keeps a space that it begins with.
+    prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
     """
 
     prompt_ids: tuple[int, ...]
@@ -23,6 +23,7 @@ class Request:
     max_tokens: int
     alternatives: int = 0
     goes_on: bool = False
+    owner: str | None = None
 
     @property
     def seed(self) -> int:

@@ -1,11 +1,12 @@
-"""Keeping what an answer has read, and making it worth what reading a prompt is worth."""
+"""Reading in idle moments what prompts to come will begin with, and keeping it on disk."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.chunks import chunk_tokens
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter
@@ -16,22 +17,36 @@ from mlx_spec.models.loading import ModelPair
 _NEXT: Final = 0
 
 
-def settled(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
-    """Read a text that was answered once more, as a prompt is read: its rounds were narrower passes, with other bits
-    where rows are not independent. A step a chunk; what was done is kept also where it is given up."""
-    if prefixes.rows_are_independent:
-        return
+def read_ahead(
+    pair: ModelPair, request: Request, texts: Sequence[Sequence[int]], prefixes: Prefixes
+) -> Generator[None]:
+    """Read `texts`, the likeliest first, as a prompt is read, as far as whole chunks of them are not known; with the
+    drafters of `request`, and for its owner. Rounds that have read them were narrower passes, with other bits where
+    rows are not independent, and left no points. Then write what the disk does not have.
+
+    A step a chunk or a block; what was done is kept also where it is given up.
+    """
+    step = chunk_tokens()
+    for ids in texts:
+        whole = tuple(ids[: len(ids) // step * step])  # what is no whole chunk is read again in any case
+        if whole:
+            yield from _read(pair, replace(request, prompt_ids=(*whole, _NEXT)), prefixes)
+    yield from prefixes.store()
+
+
+def _read(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
+    """A prompt is read, and no answer is made."""
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
+    reading = read_prompt(answer, lambda: False, prefixes)
+    next(reading)
+    if answer.num_cached == len(request.prompt_ids) - 1:
+        answer.give_up()
+        return
     try:
-        for _ in read_prompt(answer, lambda: False, prefixes):
+        for _ in reading:
             yield
     finally:
         answer.leave(prefixes)
-
-
-def read_so_far(answer: Answer) -> Request:
-    """The text of an answer as a prompt, for `settled`."""
-    return replace(answer.request, prompt_ids=(*answer.text_ids[: answer.num_read], _NEXT))
 
 
 def nothing() -> Generator[None]:

@@ -22,6 +22,7 @@ from mlx_spec.models.progress import Progress, silent
 from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.messages import texts_of
+from mlx_spec.models.text.next_turn import next_beginning, opening
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.models.text.tool_turns import template_turns
 from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
@@ -95,6 +96,19 @@ class ModelPair:
             check_text("".join(texts_of(message)))
         turns = template_turns(messages, chat.render if chat.has_template else None)
         return chat.encode(turns, continues=continues)
+
+    def encode_next(self, messages: Sequence[Mapping[str, Any]], reply: str) -> list[int]:
+        """Return the ids that every next turn begins with, where `messages` were answered by `reply`, as a client sends
+        it back: what the chat template writes of all that, up to the next question. `messages` are as for
+        `encode_chat`. Where the template lets nothing follow, the ids of `messages` alone.
+
+        Raises PromptError where `encode_chat` refuses the messages.
+        """
+        return next_beginning(self.encode_chat, messages, reply)
+
+    def encode_opening(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Return the ids that every chat with the system messages of `messages` begins with; none without such."""
+        return opening(self.encode_chat, messages)
 
     def chat_note(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         """One sentence where a conversation cannot be written as it was asked for, None where it can."""

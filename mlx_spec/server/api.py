@@ -26,6 +26,7 @@ from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
 from mlx_spec.server.library.routes import LibraryRoutes
 from mlx_spec.server.requests.body import read_json
 from mlx_spec.server.requests.completions import ChatRequest, CompletionRequest, parse_chat, parse_completion
+from mlx_spec.server.requests.fields import parse_key
 from mlx_spec.server.requests.memory import unload_after
 from mlx_spec.server.requests.speculation import SteeringRequest
 from mlx_spec.server.requests.tokenize import parse_tokenize
@@ -60,6 +61,8 @@ def create_app(
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
             Route("/v1/completions", api.completion, methods=["POST"]),
+            Route("/v1/prefixes", api.forget, methods=["DELETE"]),
+            Route("/v1/prefixes/{key:path}", api.forget, methods=["DELETE"]),
             Route("/metrics", api.metrics, methods=["GET"]),
             Route("/v1/tokenize", api.tokenize, methods=["POST"]),
             Route("/v1/speculation/settings", api.steer, methods=["POST"]),
@@ -138,6 +141,11 @@ class _Api:
 
     async def completion(self, request: Request) -> Response:
         return await self._answer(request, parse_completion(await read_json(request)), CompletionWriter)
+
+    async def forget(self, request: Request) -> Response:
+        key = parse_key(request.path_params.get("key"))
+        self._engine.forget_prefixes(key)
+        return JSONResponse({"prompt_cache_key": key}, 202)
 
     async def metrics(self, request: Request) -> Response:
         text = metrics_text(

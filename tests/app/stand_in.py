@@ -117,6 +117,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(200, {"requests": self.requests})
 
+    def do_DELETE(self) -> None:
+        """Notes what is to be forgotten."""
+        self.requests.append({"deleted": self.path})
+        self._send(202, {"prompt_cache_key": self.path.rpartition("/")[2]})
+
     def do_POST(self) -> None:
         """A chat completion, as its last message wants it."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -43,6 +43,14 @@ class ScriptedPair:
             raise PromptError("The model's chat template refuses these messages (roles must alternate).")
         return [ord(character) for character in text] or [0]
 
+    def encode_next(self, messages: list[dict[str, str]], reply: str) -> list[int]:
+        """The characters of all that was said."""
+        return [*self.encode_chat(messages), *map(ord, reply)]
+
+    def encode_opening(self, messages: list[dict[str, str]]) -> list[int]:
+        """Nothing that chats share."""
+        return []
+
     def chat_note(self, messages: list[dict[str, str]]) -> str | None:
         """Nothing to tell but of a system message."""
         return "moved" if messages[0]["role"] == "system" else None
@@ -63,13 +71,19 @@ class ScriptedDecoder:
         self.error: Exception = RuntimeError("[metal::malloc] out of memory")
         self.calls: list[dict[str, Any]] = []
         self.settled = 0
+        self.expected: list[tuple[list[int], ...]] = []
         self.cancels = 0
         self.forgets = 0
+        self.forgotten: list[str] = []
         self.closed = 0
         self.begun = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
         self._stats = StatsCounter()
+
+    def expect(self, *texts: list[int]) -> None:
+        """As SpeculativeDecoder.expect."""
+        self.expected.append(texts)
 
     def settle(self) -> Iterator[None]:
         """As SpeculativeDecoder.settle, of one step behind an answer."""
@@ -95,12 +109,13 @@ class ScriptedDecoder:
         alternatives: int,
         steering: Steering,
         goes_on: bool,
+        owner: str | None,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
-            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on}
+            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:
@@ -151,9 +166,12 @@ class ScriptedDecoder:
         """It keeps nothing."""
         return PrefixStats()
 
-    def forget_prefixes(self) -> None:
-        """Only counts: there is nothing to forget."""
-        self.forgets += 1
+    def forget_prefixes(self, owner: str | None = None) -> None:
+        """Only counts, and notes the owners: there is nothing to forget."""
+        if owner is None:
+            self.forgets += 1
+        else:
+            self.forgotten.append(owner)
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:

@@ -47,7 +47,8 @@ class SpeculationController(QObject):
         if not turns or not chat.is_ready:
             return
         turn = next((one for one in turns if one.answer is self._trace.answer), turns[-1])
-        body = build_request(messages_before(turns, turn), chat.model, chat.settings, turn.answer.seed)
+        key = chat.chat.cache_key if chat.chat is not None else None
+        body = build_request(messages_before(turns, turn), chat.model, chat.settings, turn.answer.seed, key)
         if self.race_window is None:
             self.race_window = RaceWindow(self.race, self._window.theme.palette, self._window)
         self.race_window.apply_palette(self._window.theme.palette)

@@ -65,8 +65,7 @@ class DecoderPartner:
                 cached = event.cached_tokens
             elif isinstance(event, GenerationFinished):
                 stats = event.stats
-                for _ in self._decoder.settle():  # as an idle server does, while a person reads
-                    pass
+                self._settle(messages, event.text)
                 return Reply(
                     event.text,
                     tokens=stats.total_tokens_generated,
@@ -79,6 +78,13 @@ class DecoderPartner:
                     cached_tokens=cached,
                 )
         raise AssertionError("a stream ends with GenerationFinished")
+
+    def _settle(self, messages: Sequence[Message], said: str) -> None:
+        """As an idle server does, while a person reads."""
+        if self.prefixes is not None and said:
+            self._decoder.expect(self._pair.encode_next(messages, said))
+        for _ in self._decoder.settle():
+            pass
 
 
 class Replies(Protocol):

@@ -39,12 +39,16 @@ class PromptFile:
         """The longest answer, in tokens."""
         return option if option is not None else int(self.settings.get("max_tokens", DEFAULT_MAX_TOKENS))
 
-    def encoded(self, pair: "ModelPair") -> list[int]:
-        """The ids of the conversation that the text begins. What the model's template cannot say is told on stderr."""
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation that the text begins."""
         system = [{"role": "system", "content": self.settings["system"]}] if "system" in self.settings else []
-        messages = [*system, {"role": "user", "content": self.text}]
-        prompt_ids = pair.encode_chat(messages)
-        if note := pair.chat_note(messages):
+        return [*system, {"role": "user", "content": self.text}]
+
+    def encoded(self, pair: "ModelPair") -> list[int]:
+        """The ids of the conversation. What the model's template cannot say is told on stderr."""
+        prompt_ids = pair.encode_chat(self.messages)
+        if note := pair.chat_note(self.messages):
             typer.echo(note, err=True)
         return prompt_ids
 

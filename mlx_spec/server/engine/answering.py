@@ -15,9 +15,12 @@ _LONGEST_ANSWER: Final = 1 << 15
 logger = logging.getLogger(__name__)
 
 
-def answer(job: Job, pair: Pair, decoder: Decoder) -> None:
-    """Decode what `job` asks for, and post every event to it. Raises what encoding and decoding raise."""
+def answer(job: Job, pair: Pair, decoder: Decoder) -> GenerationFinished | None:
+    """Decode what `job` asks for, and post every event to it; the last one, also where nobody waited for it. Raises
+    what encoding and decoding raise."""
     request = job.request
+    # Other chats have the same system prompt, and part from this one behind it.
+    decoder.expect(pair.encode_opening(list(request.messages)))
     events = decoder.stream(
         encoded(pair, request),
         request.params_with(pair.sampling),
@@ -28,8 +31,9 @@ def answer(job: Job, pair: Pair, decoder: Decoder) -> None:
         alternatives=request.alternatives,
         steering=request.steering,
         goes_on=request.prompt is not None or request.continues,
+        owner=request.owner,
     )
-    _forward(events, job)
+    return _forward(events, job)
 
 
 def encoded(pair: Pair, request: GenerationRequest) -> list[int]:
@@ -60,18 +64,19 @@ def failure_of(error: LookaheadError, request: GenerationRequest) -> Failure:
             return Failure("engine", str(error))
 
 
-def _forward(events: Iterator[Event], job: Job) -> None:
+def _forward(events: Iterator[Event], job: Job) -> GenerationFinished | None:
     """Post every event until the job is over. The decoder, which asks for that between two rounds, then ends by itself,
     and keeps what it has read: who stops an answer often asks again."""
-    finished = False
+    finished = None
     try:
         for event in events:
-            if job.cancelled():
-                continue
-            finished = isinstance(event, GenerationFinished)
-            job.post(event)
+            if isinstance(event, GenerationFinished):
+                finished = event
+            if not job.cancelled():
+                job.post(event)
     finally:
         if isinstance(events, Generator):
             events.close()
-    if not finished and not job.cancelled():
+    if finished is None and not job.cancelled():
         job.fail(Failure("engine", "The engine stopped before the answer was finished."))
+    return finished

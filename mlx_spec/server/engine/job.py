@@ -30,7 +30,8 @@ class GenerationRequest:
     decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
-    `left_out` are the fields of `params` that the client did not give; the requests of one answer share `answer_id`."""
+    `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
+    that the client did not give; the requests of one answer share `answer_id`."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -42,11 +43,19 @@ class GenerationRequest:
     steering: Steering = field(default_factory=Steering)
     continues: bool = False
     prompt: str | tuple[int, ...] | None = None
+    owner: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""
         return replace(self.params, **{name: value for name, value in own.items() if name in self.left_out})
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What was read for the chat `owner` is to be forgotten; all that was read where that is None."""
+
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

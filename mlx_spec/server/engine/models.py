@@ -8,9 +8,11 @@ from itertools import chain
 from typing import Any, Literal
 
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
+from mlx_spec.server.engine.expecting import Expectation
 from mlx_spec.server.engine.import_gate import checked_imports
 from mlx_spec.server.engine.served import Decoder, Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading
@@ -29,9 +31,9 @@ class EngineStatus:
 
 
 class Models:
-    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `forget_prefixes`, `warm_up` and
-    `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread, plain values
-    only."""
+    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `expect`, `forget_prefixes`,
+    `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread,
+    plain values only."""
 
     def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
         self._loader = load
@@ -44,6 +46,7 @@ class Models:
         self._kept_stats = SpeculativeStats()
         self._kept_ceiling: Ceiling | None = None
         self._warming: Iterator[None] = iter(())
+        self._expectation: Expectation | None = None
 
     @property
     def are_loaded(self) -> bool:
@@ -112,7 +115,7 @@ class Models:
         if self.unloading is None or self.pair is None or self.decoder is None:
             return
         if self.decoder.prefix_stats().kept_bytes and self.unloading.scarce():
-            self.decoder.forget_prefixes()
+            self.decoder.drop_prefixes()
             self.unloading.free()
             logger.info("What answers had read was forgotten, as this machine is short of memory.")
             return
@@ -127,24 +130,47 @@ class Models:
         self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
 
-    def forget_prefixes(self) -> None:
-        """Forget what answers have read."""
+    def expect(self, expectation: Expectation | None) -> None:
+        """What `warm_up` shall have read for prompts to come."""
+        self._expectation = expectation
+
+    def drop_prefixes(self) -> None:
+        """Free the memory of what answers have read."""
         if self.decoder:
-            self.decoder.forget_prefixes()
+            self.decoder.drop_prefixes()
+
+    def forget_prefixes(self, owner: str | None = None) -> None:
+        """Forget what answers have read, also what earlier processes have left on the disk; with an `owner` only what
+        was read for that chat."""
+        if owner is None or (self._expectation and self._expectation.owner == owner):
+            self._expectation = None
+        if self.decoder:
+            self.decoder.forget_prefixes(owner)
+        forget_on_disk(owner)
 
     def warm_up(self, is_wanted: Callable[[], bool]) -> None:
         """Go on with what the next answers would wait for, as long as it `is_wanted`."""
-        settling = self.decoder.settle() if self.decoder else ()
         try:
-            for _ in chain(self._warming, settling) if is_wanted() else ():
+            for _ in chain(self._warming, self._settle()) if is_wanted() else ():
                 if not is_wanted():
                     return
         except Exception:  # whatever it is, an answer will tell it to somebody
             logger.warning("Warming up was given up.", exc_info=True)
             self.let_go_of_warming()
 
+    def _settle(self) -> Iterator[None]:
+        """Read what prompts to come will begin with. To find out what that is takes a while, too."""
+        if self.decoder is None:
+            return
+        expectation, self._expectation = self._expectation, None
+        if expectation is not None and (texts := list(expectation.texts())):
+            yield
+            self.decoder.expect(*texts)
+        yield from self.decoder.settle()
+
     def let_go_of_warming(self) -> None:
-        """On the thread which owns the arrays of the step that it was given up in."""
-        warming, self._warming = self._warming, iter(())
+        """On the thread which owns the arrays of the step that it was given up in. What was expected holds the models,
+        and goes too."""
+        warming, self._warming, self._expectation = self._warming, iter(()), None
         if isinstance(warming, Generator):
             warming.close()

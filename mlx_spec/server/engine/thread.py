@@ -8,6 +8,7 @@ and the thread lives on.
 import logging
 import queue
 import threading
+from functools import partial
 from typing import Any, Final
 
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
@@ -16,7 +17,8 @@ from mlx_spec.decoding.steering import Change
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.answering import answer, failure_of
-from mlx_spec.server.engine.job import Failure, GenerationRequest, Job, JobFailed
+from mlx_spec.server.engine.expecting import Expectation, expected
+from mlx_spec.server.engine.job import Failure, Forgetting, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.models import EngineStatus, Models
 from mlx_spec.server.engine.served import Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading, end_streams
@@ -31,14 +33,14 @@ class EngineThread:
 
     With `unloading` it lets the models go when nobody uses them, and loads them again for the next job.
 
-    `status`, `stats`, `reset_stats`, `submit` and `stop` return at once and may be called from any thread
-    (`submit`: from one that runs an asyncio loop).
+    `status`, `stats`, `reset_stats`, `submit`, `forget_prefixes` and `stop` return at once and may be called from any
+    thread (`submit`: from one that runs an asyncio loop).
     """
 
     def __init__(self, load: Loader, unloading: Unloading[Any] | None = None) -> None:
         self._models = Models(load, unloading)
         # A SimpleQueue, as its put may interrupt its own put: a signal handler can stop the engine.
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Forgetting | None] = queue.SimpleQueue()
         self._unfinished: set[Job] = set()
         self._lock = threading.Lock()
         self._stopping = False
@@ -113,6 +115,11 @@ class EngineThread:
         which = "No answer is under way" if request_id is None else f"No answer {request_id!r} is under way"
         raise JobFailed(Failure("not_found", f"{which}: what was asked for can go with the next request.", "request"))
 
+    def forget_prefixes(self, owner: str | None = None) -> None:
+        """Forget what was read for the chat `owner`, or all that was read, behind the jobs that wait now and before
+        those to come."""
+        self._jobs.put(Forgetting(owner))
+
     def stop(self) -> None:
         """Fail every job that is not finished and let the thread end: after the module that it imports, the weights
         that it reads, the pass that it measures, warms up, reads or answers with. See `join`."""
@@ -132,14 +139,17 @@ class EngineThread:
         try:
             self._models.load(self._check_stopping)
             while (job := self._next_job()) is not None:
-                self._serve(job)
+                if isinstance(job, Forgetting):
+                    self._models.forget_prefixes(job.owner)
+                else:
+                    self._serve(job)
         except _Stopping:
             pass
         finally:
             self._models.let_go_of_warming()
             end_streams()
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self) -> Job | Forgetting | None:
         """Wait for a job; meanwhile warm up, and let the models go where that is due."""
         self._models.warm_up(self._jobs.empty)
         while (check_s := self._models.check_s) is not None:
@@ -157,7 +167,7 @@ class EngineThread:
             job.fail(failure_of(error, job.request))
         except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
             logger.exception("A request failed.")
-            self._models.forget_prefixes()  # which may be what the memory is full of
+            self._models.drop_prefixes()  # which may be what the memory is full of
             job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
         finally:
             with self._lock:
@@ -169,8 +179,9 @@ class EngineThread:
         models.load_again(self._check_stopping)
         if models.pair is None or models.decoder is None:
             job.fail(Failure("engine", models.status.message))
-        else:
-            answer(job, models.pair, models.decoder)
+        elif finished := answer(job, models.pair, models.decoder):
+            texts = partial(expected, models.pair, job.request, finished)
+            models.expect(Expectation(texts, job.request.owner))
 
     def _check_stopping(self) -> None:
         if self._stopping:

@@ -11,7 +11,7 @@ from mlx_spec.config import SEED_LIMIT, SamplingParams
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.engine.job import GenerationRequest
-from mlx_spec.server.requests.fields import biases, prompts_of, stop_strings, unless
+from mlx_spec.server.requests.fields import biases, cache_key, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
 from mlx_spec.server.requests.messages import ChatMessage
 from mlx_spec.server.requests.speculation import SpeculationOptions
@@ -68,6 +68,7 @@ class AnswerRequest(_Request):
     best_of: int | None = None
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
+    prompt_cache_key: Annotated[str | None, BeforeValidator(cache_key)] = None
     speculation: SpeculationOptions | None = None
 
     _id_prefix: ClassVar[str]
@@ -119,6 +120,7 @@ class AnswerRequest(_Request):
             lookahead=self.speculation.lookahead if self.speculation else None,
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
             steering=self.speculation.steering() if self.speculation else Steering(),
+            owner=self.prompt_cache_key,
             answer_id=answer_id,
             **told,
         )

@@ -8,7 +8,10 @@ from pydantic import BeforeValidator
 
 from mlx_spec.server.requests.foreign_fields import is_same
 from mlx_spec.server.requests.messages import checked_text
+from mlx_spec.server.requests.validation import RequestError, shown
 
+KEY_LIMIT: Final = 256
+"""Characters of a `prompt_cache_key`."""
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
 
 
@@ -38,6 +41,23 @@ def stop_strings(value: object) -> object:
     if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
         raise ValueError("a string, or a list of strings")
     return tuple(checked_text(one) for one in strings if one)
+
+
+def cache_key(value: object) -> str | None:
+    """The name that a client gives to a chat; an empty one is none."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > KEY_LIMIT:
+        raise ValueError(f"a string of at most {KEY_LIMIT} characters")
+    return checked_text(value)
+
+
+def parse_key(key: str | None) -> str | None:
+    """The key that a path names, None where it names none. Raises RequestError."""
+    try:
+        return cache_key(key)
+    except ValueError as error:
+        raise RequestError(f"prompt_cache_key is {shown(key)}: it must be {error}.", "prompt_cache_key") from None
 
 
 def biases(value: object) -> object:

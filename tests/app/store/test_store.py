@@ -167,9 +167,12 @@ class TestDeletion:
         parent = None
         for number in range(1_500):  # deeper than SQLite's limit of nested triggers
             parent = store.messages.add_question(chat.id, parent, f"word{number}")
+        assert store.purged == ()
         store.chats.delete([chat.id])
         store.close()
         again = Store(path)
+        assert [one.cache_key for one in again.purged] == [chat.cache_key]
+        assert again.chats.create("b", Settings()).cache_key != chat.cache_key, "though its row may have the same id"
         assert again.messages.of(chat.id) == []
         assert again._session.read("SELECT count(*) FROM message_fts WHERE message_fts MATCH 'word7'") == [(0,)]
         again.close()

@@ -1,5 +1,7 @@
 """A conversation in the terminal."""
 
+import select
+import sys
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -26,7 +28,7 @@ def talk(
     if note := pair.chat_note(opening):
         console.print(note, style="dim", markup=False)
     messages = list(opening)
-    for line in _lines(console):
+    for line in _lines(console, decoder):
         if line == "/new":
             messages = list(opening)
             console.print("A new conversation.", style="dim")
@@ -38,14 +40,21 @@ def talk(
             console.print(str(error), style="red", markup=False)
             messages.pop()
             continue
+        if answer:
+            decoder.expect(pair.encode_next(messages, answer))
         messages.append({"role": "assistant", "content": answer})
 
 
-def _lines(console: Console) -> Iterator[str]:
-    """What a person types, one stripped line at a time, up to /quit or the end of input. Raises KeyboardInterrupt."""
+def _lines(console: Console, decoder: SpeculativeDecoder) -> Iterator[str]:
+    """What a person types, one stripped line at a time, up to /quit or the end of input. While they do, what comes next
+    is read as far as it is known. Raises KeyboardInterrupt."""
     while True:
         try:
-            line = console.input("\n[bold cyan]>[/bold cyan] ").strip()
+            console.print("\n[bold cyan]>[/bold cyan] ", end="")
+            for _ in decoder.settle():
+                if _has_typed():
+                    break
+            line = console.input().strip()
         except EOFError:
             console.print()
             return
@@ -56,6 +65,14 @@ def _lines(console: Console) -> Iterator[str]:
             return
         if line:
             yield line
+
+
+def _has_typed() -> bool:
+    """Whether a line, or the end of input, is there to be taken; so too where that cannot be asked."""
+    try:
+        return bool(select.select([sys.stdin], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def _answer(

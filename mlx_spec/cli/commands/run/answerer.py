@@ -1,6 +1,7 @@
 """Answers one prompt after the other, with the models that each asks for."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import prompt_files
@@ -17,6 +18,9 @@ from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
 from prompt_files.results import Result
 
+OpenedPrompt = prompt_files.PromptFile | LookaheadError
+"""A prompt, or why it cannot be had."""
+
 
 class Answerer:
     """Holds one pair at a time: a prompt file may ask for another than the one before it."""
@@ -28,17 +32,20 @@ class Answerer:
         self.cached_tokens = 0
         """Of the newest prompt, those that an earlier answer had read."""
 
-    def answered(self, path: Path, prompt: prompt_files.PromptFile | LookaheadError, values: dict[str, str]) -> Result:
-        """The result of a prompt: its answer, or why there is none."""
+    def answered(
+        self, path: Path, prompt: OpenedPrompt, values: dict[str, str], following: OpenedPrompt | None = None
+    ) -> Result:
+        """The result of a prompt: its answer, or why there is none. What it shares with the prompt that is `following`
+        is read once."""
         self.cached_tokens = 0
         try:
             if isinstance(prompt, LookaheadError):
                 raise prompt
-            return self._answer(fill_prompt(prompt, values), path)
+            return self._answer(fill_prompt(prompt, values), path, _filled(following, values))
         except LookaheadError as error:
             return Result(file=str(path), title=path.name, state="failed", error=str(error))
 
-    def _answer(self, prompt: PromptFile, path: Path) -> Result:
+    def _answer(self, prompt: PromptFile, path: Path, following: PromptFile | None) -> Result:
         """Raises LookaheadError."""
         options = self._options
         params = options.sampling.params(prompt.settings)
@@ -46,6 +53,7 @@ class Answerer:
         pair, decoder = self._load(prompt.pair(options.target or options.pair))
         prompt_ids, limit = prompt.encoded(pair), prompt.max_tokens(options.max_tokens)
         lookahead: Lookahead = "auto" if config.adaptive_lookahead else config.lookahead
+        decoder.expect(*self._expected(pair, prompt, following))
         started = time.monotonic()
         events = decoder.stream(prompt_ids, params, limit, lookahead=lookahead)
         finished = next(event for event in events if isinstance(event, GenerationFinished))
@@ -64,6 +72,16 @@ class Answerer:
             acceptance_rate=round(finished.stats.acceptance_rate, 4) if finished.stats.tested_tokens else None,
         )
 
+    def _expected(self, pair: ModelPair, prompt: PromptFile, following: PromptFile | None) -> list[list[int]]:
+        """What prompts to come will begin with: the next one, as far as it is for the same models, and what others have
+        in common with this one."""
+        texts = [pair.encode_opening(prompt.messages)]
+        name = self._options.target or self._options.pair
+        if following is not None and following.pair(name) == self._name:
+            with suppress(LookaheadError):  # told when it is its turn
+                texts.insert(0, pair.encode_chat(following.messages))
+        return texts
+
     def _load(self, name: str) -> tuple[ModelPair, SpeculativeDecoder]:
         if self._loaded is not None and name == self._name:
             return self._loaded
@@ -79,3 +97,13 @@ class Answerer:
             decoder.calibrate(progress.tell)
         self._name, self._loaded = name, (pair, decoder)
         return self._loaded
+
+
+def _filled(prompt: OpenedPrompt | None, values: dict[str, str]) -> PromptFile | None:
+    """A prompt with its variables filled; None where there is none, or one that cannot be answered."""
+    if prompt is None or isinstance(prompt, LookaheadError):
+        return None
+    try:
+        return fill_prompt(prompt, values)
+    except LookaheadError:
+        return None

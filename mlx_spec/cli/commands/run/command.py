@@ -112,8 +112,9 @@ def _answer_all(
         from mlx_spec.cli.commands.run.answerer import Answerer  # with MLX: here, as Ctrl-C may come meanwhile
 
         answerer = Answerer(options)
+        following = [*list(prompts.values())[1:], None]
         for number, ((path, prompt), answer_path) in enumerate(zip(prompts.items(), answers, strict=True), 1):
-            result = answerer.answered(path, prompt, values)
+            result = answerer.answered(path, prompt, values, following[number - 1])
             if result.state == "done":
                 write(answer_path, result.answer.strip() + "\n")
             results.append(result)

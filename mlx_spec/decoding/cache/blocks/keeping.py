@@ -1,7 +1,9 @@
 """How much is kept of what answers have read, and where."""
 
 import shutil
-from typing import Final
+from typing import Final, Protocol
+
+import mlx.nn as nn
 
 from mlx_spec.config import Keeping
 from mlx_spec.decoding.cache.blocks.disk import DiskTier
@@ -11,7 +13,6 @@ from mlx_spec.decoding.cache.blocks.shelves import prefixes_folder
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
 from mlx_spec.decoding.cache.chunks import chunk_tokens
 from mlx_spec.errors import StorageError
-from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import memory_info
 
 # What is kept is worth its memory only as long as nothing else on the machine misses it.
@@ -21,7 +22,20 @@ _DISK_SHARE: Final = 10
 _MOST_DISK_BYTES: Final = 10_000_000_000
 
 
-def prefixes_of(pair: ModelPair, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
+class Readers(Protocol):
+    """What a pair says of those who read its texts: see `ModelPair`."""
+
+    @property
+    def content(self) -> str | None: ...
+
+    @property
+    def target(self) -> nn.Module: ...
+
+    @property
+    def draft(self) -> nn.Module | None: ...
+
+
+def prefixes_of(pair: Readers, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
     """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept."""
     if keeping.memory_bytes == 0:
         return None
@@ -34,7 +48,7 @@ def prefixes_of(pair: ModelPair, keeping: Keeping, kv_bits: int | None = None) -
     )
 
 
-def _on_disk(pair: ModelPair, disk_bytes: int | None, kv_bits: int | None) -> SlowBlocks | None:
+def _on_disk(pair: Readers, disk_bytes: int | None, kv_bits: int | None) -> SlowBlocks | None:
     if disk_bytes == 0:
         return None
     try:

@@ -145,6 +145,21 @@ class Prefixes:
             self.slow.forget(owner)
         self._count()
 
+    def drop(self) -> None:
+        """Forget all texts in memory; the disk keeps what it has."""
+        for text in list(self._texts):
+            self._forget(text)
+        self._count()
+
+    def store(self) -> Iterator[None]:
+        """Give the disk what it does not have, the newest text first; a block a step."""
+        for text in self._texts[::-1]:
+            if self.slow is None or text.stored:
+                continue
+            yield from self.slow.keep(text.blocks, text.owner)
+            text.stored = True
+        self._count()
+
     def make_room(self, num_blocks: int) -> None:
         """Have so many blocks free, as far as kept texts can make room: an answer under way is worth more."""
         while self.pool.num_free < num_blocks and (oldest := self._oldest(self._texts)) is not None:

@@ -1,11 +1,16 @@
 """Blocks of memory kept on disk, and back."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from mlx_spec.decoding.cache.blocks.block import Block
 from mlx_spec.decoding.cache.blocks.disk import DiskTier
+from mlx_spec.decoding.cache.blocks.shelves import Shelves, prefixes_folder
 from mlx_spec.decoding.cache.blocks.stored import StoredBlock
 from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 
 class SlowBlocks:
@@ -54,3 +59,15 @@ class SlowBlocks:
             self._tier.forget_all()
         else:
             self._tier.forget_owner(owner)
+
+
+def forget_on_disk(owner: str | None) -> None:
+    """As `SlowBlocks.forget`, for what any model has read, also where nothing is loaded or written now."""
+    try:
+        shelves = Shelves(prefixes_folder())
+        if owner is None:
+            shelves.forget_all()
+        else:
+            shelves.forget_owner(owner)
+    except (OSError, StorageError) as error:
+        logger.warning("What was read could not be deleted from the disk: %s.", error)

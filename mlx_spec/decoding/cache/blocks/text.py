@@ -1,6 +1,9 @@
 """A text that was read, and is kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mlx_spec.decoding.cache.blocks.block import Block
 
@@ -12,8 +15,17 @@ class Text:
     blocks: tuple[Block, ...]
     owner: str | None
     used: float
+    stored: bool = False
+    """Whether the disk has been given it."""
 
     def goes_on_from(self, other: "Text") -> bool:
         """Whether it holds all that the other holds."""
         count = len(other.blocks)
         return count <= len(self.blocks) and (not count or self.blocks[count - 1] is other.blocks[-1])
+
+
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    count = min(len(one), len(other))
+    different = np.flatnonzero(np.asarray(one[:count]) != np.asarray(other[:count]))
+    return int(different[0]) if len(different) else count
