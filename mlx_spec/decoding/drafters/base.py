@@ -22,7 +22,7 @@ class DrawSettings:
 
     `penalties` are the target's own, which the decoder keeps in step with the answer. Between two rounds, `rule` and
     `least_confidence` (behind which a chain ends, see `Confidence`) may change: a draft is drawn for the rule that will
-    judge it.
+    judge it. `kv_bits` is what the target keeps each of its keys and values in; None as they are.
     """
 
     params: SamplingParams
@@ -31,6 +31,7 @@ class DrawSettings:
     noise: NoiseTable
     penalties: Penalties
     least_confidence: float = 0.0
+    kv_bits: int | None = None
 
     def confidence(self) -> float:
         """`least_confidence` as it is now: see `Confidence`."""
