@@ -58,6 +58,11 @@ def test_sampling_params(field: str, value: object, allowed: str) -> None:
         ("min_lookahead", 0),
         ("max_lookahead", 1),
         ("max_seq_len", 1),
+        ("kv_bits", 3),
+        ("kv_bits", 16),
+        ("kv_bits", 8.0),
+        ("kv_bits", True),
+        ("kv_bits", "8"),
         ("acceptance", "magic"),
     ],
 )

@@ -177,8 +177,10 @@ def make_roster(
     top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
     drawn = replace(params, temperature=temperature, top_p=top_p)
     assert params.seed is not None
-    draw = DrawSettings(drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold)
+    draw = DrawSettings(
+        drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold, config.kv_bits
+    )
     drafters: dict[str, Drafter] = {}
     for name in names:
-        drafters[name] = make_drafter(name, pair, draw, config.kv_bits)
+        drafters[name] = make_drafter(name, pair, draw)
     return Roster(drafters, draw)

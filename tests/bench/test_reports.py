@@ -290,6 +290,21 @@ def test_past_the_end_all_answers_are_of_one_length() -> None:
     assert pair.eos_token_ids == {first_token}
 
 
+def test_all_contenders_keep_keys_and_values_in_the_bits_that_were_asked_for() -> None:
+    pair = pair_of(tiny_llama(0, hidden=128), tiny_llama(1, hidden=128))
+    plan = replace(TINY_PLAN, contenders=("plain", "fixed", "mlx-lm-speculation"), temperatures=(0.0,), kinds=("chat",))
+    words, sizes = {}, {}
+    for bits in (None, 4):
+        report = measure(pair, replace(plan, kv_bits=bits))
+        (words[bits],) = {run.token_ids for run in report.runs}
+        sizes[bits] = report.passes[0].cache_bytes
+    assert words[4] != words[None]
+    assert sizes[4] < sizes[None]
+    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))).plan == report.plan
+    with pytest.raises(ConfigError, match="kv_bits is 5"):
+        replace(plan, kv_bits=5)
+
+
 def test_without_a_draft_model_what_needs_one_is_left_out_or_refused() -> None:
     pair = pair_of(tiny_llama(0), None)
     plan = replace(TINY_PLAN, contenders=CONTENDERS, kinds=("chat",), temperatures=(0.0,))

@@ -15,7 +15,7 @@ from mlx_spec.decoding.calibration import calibrated, measure, stored
 from mlx_spec.decoding.target import Target
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.models.loading import ModelPair
-from tests.tiny import pair_of, tiny_pair
+from tests.tiny import pair_of, tiny_llama, tiny_pair
 
 
 @pytest.fixture
@@ -147,6 +147,23 @@ def test_other_models_and_widths_are_kept_apart(pair: ModelPair, lookahead_home:
         calibrated(pair, range(1, width + 1), silent)
     calibrated(pair_of(pair.target, None), (1, 2, 3), silent)
     assert len(list((lookahead_home / "calibration").iterdir())) == 3
+
+
+def test_passes_over_keys_and_values_in_fewer_bits_are_kept_apart(lookahead_home: Path) -> None:
+    pair = pair_of(tiny_llama(0, hidden=128), None)
+    full = calibrated(pair, (1, 2), silent)
+    for bits in (8, 4):
+        calibrated(pair, (1, 2), silent, kv_bits=bits)
+    files = list((lookahead_home / "calibration").iterdir())
+    assert sorted(str(json.loads(file.read_text())["kv_bits"]) for file in files) == ["4", "8", "None"]
+    assert stored(pair.target_name, None) == full, "the newest of those that are as ever"
+
+
+def test_what_was_kept_before_there_were_fewer_bits_still_counts(pair: ModelPair, lookahead_home: Path) -> None:
+    kept = calibrated(pair, (1, 2, 3), silent)
+    (file,) = (lookahead_home / "calibration").iterdir()
+    file.write_text(json.dumps({name: one for name, one in json.loads(file.read_text()).items() if name != "kv_bits"}))
+    assert stored(pair.target_name, pair.draft_name) == kept
 
 
 def test_what_is_kept_is_found_by_its_names_without_the_models(pair: ModelPair, lookahead_home: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
-from mlx_lm.models.cache import make_prompt_cache
 
+from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.resources import resources_folder
 from mlx_spec.models.estimate import estimate, is_supported
@@ -19,15 +19,24 @@ from mlx_spec.models.library.judge import weigh
 from mlx_spec.models.loading import load_pair
 from mlx_spec.models.memory import weights_bytes
 from tests.zoo import zoo_model
-from tests.zoo_configs import CONFIGS
+from tests.zoo_configs import CONFIGS, widened
 
 # A family each of: plain, sliding windows, experts, a latent cache, recurrent states, and mixtures of these.
 FAMILIES = ["llama", "gemma3", "mistral", "qwen3_moe", "deepseek_v3", "mamba2", "qwen3_next", "falcon_h1", "llama4"]
 
 
-def config_of(name: str) -> dict[str, Any]:
+def config_of(name: str, *, wide: bool = False) -> dict[str, Any]:
     model_type, arguments = CONFIGS[name]
-    return {"model_type": model_type, "dtype": "float32"} | arguments
+    return {"model_type": model_type, "dtype": "float32"} | (widened(arguments) if wide else arguments)
+
+
+def filled(model: Any, tokens: int, kv_bits: int | None = None) -> list[Any]:
+    """Caches after `tokens` tokens, in passes of 64 and then one by one."""
+    caches = make_caches(model, "tiny", kv_bits)
+    for begin in [*range(0, tokens - 64, 64), *range(tokens - tokens % 64, tokens)]:
+        width = 64 if begin + 64 <= tokens - tokens % 64 else 1
+        mx.eval(model(mx.zeros((1, width), dtype=mx.int32), cache=caches), [cache.state for cache in caches])
+    return caches
 
 
 def resident_bytes(model: Any, tokens: int) -> int:
@@ -36,12 +45,11 @@ def resident_bytes(model: Any, tokens: int) -> int:
     gc.collect()
     mx.clear_cache()  # a buffer used again may be larger than what it is used for
     before = mx.get_active_memory()
-    caches = make_prompt_cache(model)
-    for begin in [*range(0, tokens - 64, 64), *range(tokens - tokens % 64, tokens)]:
-        width = 64 if begin + 64 <= tokens - tokens % 64 else 1
-        mx.eval(model(mx.zeros((1, width), dtype=mx.int32), cache=caches), [cache.state for cache in caches])
+    caches = filled(model, tokens)
     gc.collect()
-    return mx.get_active_memory() - before + weights_bytes(model)
+    taken = mx.get_active_memory()
+    del caches
+    return taken - before + weights_bytes(model)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -50,6 +58,17 @@ def test_the_estimate_is_within_a_tenth_of_what_is_taken(name: str, tokens: int)
     model = zoo_model(name)
     told = estimate(config_of(name), weights_bytes(model), tokens)
     assert told.resident_bytes == pytest.approx(resident_bytes(model, tokens), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "falcon_h1", "llama4"])
+@pytest.mark.parametrize("kv_bits", [4, 8])
+def test_it_is_with_keys_and_values_in_fewer_bits_too(name: str, kv_bits: int) -> None:
+    model = zoo_model(name, wide=True)
+    size, config = weights_bytes(model), config_of(name, wide=True)
+    told = estimate(config, size, 700, kv_bits=kv_bits)
+    # Not the memory that they were given: it comes in pages, of which such small arrays fill a part.
+    assert told.cache_bytes == pytest.approx(sum(cache.nbytes for cache in filled(model, 700, kv_bits)), rel=0.1)
+    assert told.cache_bytes < estimate(config, size, 700).cache_bytes
 
 
 @pytest.mark.starter
@@ -82,7 +101,12 @@ def test_nothing_is_computed_for_an_estimate() -> None:
     told = estimate(huge, 230 * 10**9, 131_072)
     assert mx.get_peak_memory() - before < 10**6
     # Two bytes each of keys and values: 126 layers, 8 heads of 128.
-    assert told.cache_bytes == 131_072 * 126 * 2 * 8 * 128 * 2
+    count = 131_072 * 126 * 2 * 8 * 128
+    assert told.cache_bytes == count * 2
+    # Two more numbers of two bytes for each group of 64.
+    assert estimate(huge, 230 * 10**9, 131_072, kv_bits=8).cache_bytes == count * 8.5 / 8
+    assert estimate(huge, 230 * 10**9, 131_072, kv_bits=4).cache_bytes == count * 4.5 / 8
+    assert mx.get_peak_memory() - before < 10**6
 
 
 def test_a_quantised_draft_on_a_cpu_is_unpacked() -> None:

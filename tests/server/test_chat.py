@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from openai import BadRequestError
 
-from tests.server.live import Live
+from tests.server.live import Live, live_server
+from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
 EVENTS = {"speculation": {"events": True}}
 ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Why is the sky blue? 🌈"}]} | {
@@ -119,6 +120,11 @@ def test_too_long_a_prompt_is_400_and_the_next_is_served(tiny: Live) -> None:
     with pytest.raises(BadRequestError, match="context"):
         tiny.openai.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x" * 3000}])
     assert chunks_of(tiny, max_tokens=2)
+
+
+def test_the_bits_of_keys_and_values_are_told(tiny: Live) -> None:
+    with live_server(lambda progress: (ScriptedPair(), ScriptedDecoder()), kv_bits=4) as few:
+        assert [live.http.get("/v1/models").json()["data"][0]["kv_bits"] for live in (tiny, few)] == [None, 4]
 
 
 def test_models_and_counters(tiny: Live) -> None:

@@ -24,7 +24,7 @@ class DrawSettings:
 
     `penalties` are the target's own, which the decoder keeps in step with the answer. Between two rounds, `rule` and
     `least_confidence` (behind which a chain ends, see `Confidence`) may change: a draft is drawn for the rule that will
-    judge it.
+    judge it. `kv_bits` is what the target keeps each of its keys and values in; None as they are.
     """
 
     params: SamplingParams
@@ -33,6 +33,7 @@ class DrawSettings:
     noise: NoiseTable
     penalties: Penalties
     least_confidence: float = 0.0
+    kv_bits: int | None = None
 
     def confidence(self) -> float:
         """`least_confidence` as it is now: see `Confidence`."""

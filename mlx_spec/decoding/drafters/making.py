@@ -13,40 +13,38 @@ from mlx_spec.decoding.drafters.self_draft import half_of
 from mlx_spec.decoding.drafters.vocab_bridge import VocabBridge
 from mlx_spec.models.loading import ModelPair
 
-Maker = Callable[[ModelPair, DrawSettings, int | None], Drafter]
+Maker = Callable[[ModelPair, DrawSettings], Drafter]
 
 
-def make_drafter(name: str, pair: ModelPair, draw: DrawSettings, kv_bits: int | None = None) -> Drafter:
+def make_drafter(name: str, pair: ModelPair, draw: DrawSettings) -> Drafter:
     """The drafter called `name`, which the pair must have (see `mlx_spec.decoding.admission`).
-
-    `kv_bits` is what the target keeps each key and value in. Its own half does so too: in full it would hold as much as
-    all of the target. A draft model and a head keep theirs as they are: those are a small part of the memory, what is
-    lost of them is lost of the acceptance, and no word depends on them.
 
     Raises UnsupportedModelError for a target that cannot draft for itself.
     """
-    return MAKERS[name](pair, draw, kv_bits)
+    return MAKERS[name](pair, draw)
 
 
-def _draft_model(pair: ModelPair, draw: DrawSettings, kv_bits: int | None) -> Drafter:
+def _draft_model(pair: ModelPair, draw: DrawSettings) -> Drafter:
     name = pair.draft_name or "the draft"
     if pair.token_map is not None:
         return VocabBridge(pair.draft, name, draw, pair.token_map, least_confidence=draw.confidence)
     return DraftModel(pair.draft, name, draw, least_confidence=draw.confidence)
 
 
-def _half(pair: ModelPair, draw: DrawSettings, kv_bits: int | None) -> Drafter:
+def _half(pair: ModelPair, draw: DrawSettings) -> Drafter:
+    # It keeps keys and values as the target does: in full they would take more than all of the target's. A draft model
+    # and a head keep theirs in full: those are small, and what is lost of them is lost of the acceptance.
     half = half_of(pair.target)
-    return DraftModel(half, pair.target_name, draw, least_confidence=draw.confidence, kv_bits=kv_bits)
+    return DraftModel(half, pair.target_name, draw, least_confidence=draw.confidence, kv_bits=draw.kv_bits)
 
 
 def _with_head(name: str, kind: Callable[..., Drafter]) -> Maker:
-    return lambda pair, draw, kv_bits: kind(pair.heads[name], draw, least_confidence=draw.confidence)
+    return lambda pair, draw: kind(pair.heads[name], draw, least_confidence=draw.confidence)
 
 
 MAKERS: Final[dict[str, Maker]] = {
     "model": _draft_model,
-    "ngram": lambda pair, draw, kv_bits: NgramDrafter(),
+    "ngram": lambda pair, draw: NgramDrafter(),
     "self": _half,
     "eagle": _with_head("eagle", EagleDrafter),
     "medusa": _with_head("medusa", MedusaDrafter),

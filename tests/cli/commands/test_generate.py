@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import load_pair
 from tests.cli.calling import mlx_spec, mlx_spec_process
+from tests.cli.folders import save_folder
+from tests.tiny import tiny_llama
 
 
 def test_generate_json_is_what_the_library_gives(models: list[str]) -> None:
@@ -79,3 +81,29 @@ def test_the_name_of_a_special_token_stops_at_that_token(models: list[str]) -> N
     done = mlx_spec("generate", "hello", *models, "--logit-bias", "257=100", "--stop", "<|im_start|>", "--json")
     assert json.loads(done.stdout)["token_ids"] == [257], done.stderr
     assert json.loads(done.stdout)["finish_reason"] == "stop"
+
+
+def test_keys_and_values_in_fewer_bits(models: list[str], tmp_path: Path) -> None:
+    target = save_folder(tiny_llama(0, hidden=128), tmp_path / "wide")
+    asked = ("generate", "hello", "--target", target, "--draft", "none", "--max-tokens", "12")
+    done = mlx_spec(*asked, "--kv-bits", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    pair = load_pair(target, "none", kv_bits=4)
+    prompt_ids = pair.encode_chat([{"role": "user", "content": "hello"}])
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(kv_bits=4), drafter="none")
+    *_, end = decoder.stream(prompt_ids, SamplingParams(), 12)
+    assert (answer["kv_bits"], answer["token_ids"]) == (4, list(end.token_ids))
+    assert "keys and values in 4 bits" in mlx_spec(*asked, "--kv-bits", "4").stderr
+    as_ever = json.loads(mlx_spec(*asked, "--json").stdout)
+    assert as_ever["kv_bits"] is None
+    assert as_ever["token_ids"] != answer["token_ids"]
+
+
+def test_bits_that_cannot_be_are_one_line(models: list[str]) -> None:
+    done = mlx_spec("generate", "hello", *models, "--kv-bits", "3")
+    assert (done.returncode, done.stderr) == (2, "mlx-spec: kv_bits is 3: it must be 4, 8 or left out.\n")
+    done = mlx_spec("generate", "hello", *models, "--kv-bits", "8")
+    assert done.returncode == 2
+    assert "mlx-spec: target cannot be answered with --kv-bits (kv_bits), as its heads are 8 wide" in done.stderr
+    assert "Traceback" not in done.stderr
