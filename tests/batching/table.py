@@ -1,5 +1,5 @@
-"""An engine whose model is a table: how many tokens each round writes, and when it ends. Its pool hands out real ids, so
-that a block held twice, or by nobody, is seen. No model, no clock but its own."""
+"""An engine whose model is a table: how many tokens each round writes, and when it ends. Its pool hands out real ids,
+so that a block held twice, or by nobody, is seen. No model, no clock but its own."""
 
 import random
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ class TableEngine:
         before, free = self.scheduler.entries, self.scheduler.free_blocks
         plan = self.scheduler.plan(now_ms=self.now_ms)
         check_plan(before, plan, self.settings, free)
-        self.let_on += [entry.request_id for entry in plan.entries if entry.request_id in (*plan.admitted, *plan.resumed)]
+        self.let_on += [*plan.resumed, *plan.admitted]
         for refused in plan.refused:
             self.refused[refused.request_id] = refused.reason
             self._forget(refused.request_id)
@@ -97,7 +97,9 @@ class TableEngine:
         for preempted in plan.preempted:
             self.pool.hold(preempted.request_id, 0)
             self.pool.store(preempted.request_id, by_id[preempted.request_id].stored_blocks)
-        for entry in sorted(plan.entries, key=lambda entry: entry.blocks - len(self.pool.held.get(entry.request_id, ()))):
+        for entry in sorted(
+            plan.entries, key=lambda entry: entry.blocks - len(self.pool.held.get(entry.request_id, ()))
+        ):
             self.pool.hold(entry.request_id, entry.blocks)
             self.pool.store(entry.request_id, entry.stored_blocks)
         return plan
@@ -160,7 +162,7 @@ class RandomLife:
         self.engine.ends_at[name] = draw.randint(1, max_tokens)
         self.engine.add(
             name,
-            draw.randint(1, 40),
+            draw.randint(1, 50),
             max_tokens,
             priority=draw.choice(PRIORITIES),
             deadline_ms=draw.choice([None, draw.uniform(-2.0, 60.0)]),
