@@ -89,8 +89,9 @@ def choose_lengths(
     """The lengths that bring most tokens a millisecond; zero for all where no drafts bring more than none.
 
     `target_ms` is what a pass of the target over so many rows takes (`VerifyTimes.at`), `draft_costs` what each drafter
-    takes, nothing where it is not named; at most `most_drafted` tokens are drafted in all. Raises ValueError where
-    chances rise, or are none.
+    takes, nothing where it is not named; at most `most_drafted` tokens are drafted in all. Of a `StepPlan` these are
+    its `draft_rows`, and an answer has as many chances as its `Writing` has `room`. Raises ValueError where chances
+    rise, or are none.
     """
     _check(prospects)
     if not prospects:

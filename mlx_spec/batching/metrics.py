@@ -166,6 +166,11 @@ class Metrics:
         for refused in plan.refused:
             self.refused(refused)
 
+    def lost(self, tokens: int) -> None:
+        """So much that was swapped out cannot be had back, and is read again."""
+        with self._lock:
+            self._sums.recomputed_tokens += tokens
+
     def stepped(self, record: StepRecord, written: Mapping[str, int]) -> None:
         """A step was carried out, and these answers got so many tokens by its end."""
         with self._lock:

@@ -52,6 +52,12 @@ def step_aside(entry: Entry, how: PreemptionName, block_tokens: int, swap_room: 
     return aside, Preempted(entry.request_id, how, entry.blocks, 0, lost)
 
 
+def lost(entry: Entry) -> Entry:
+    """A swapped entry whose copy cannot be had back: its text is read again."""
+    again = entry.recomputed_tokens + entry.read_tokens
+    return replace(entry, state="recompute", read_tokens=0, stored_blocks=0, recomputed_tokens=again)
+
+
 def let_on(entry: Entry, blocks: int, read_tokens: int) -> Entry:
     """The entry with its blocks, where so much of its text is there: it is read on, or written on where all is."""
     return replace(

@@ -8,6 +8,7 @@ from mlx_spec.batching.admission import Refusal, arriving, refusal
 from mlx_spec.batching.entry import Entry, Priority
 from mlx_spec.batching.invariants import check_entries
 from mlx_spec.batching.policies import order_of
+from mlx_spec.batching.preemption import lost
 from mlx_spec.batching.progress import advance
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
@@ -110,6 +111,14 @@ class Scheduler:
         cancelled = self.find(request_id)
         self.entries = tuple(entry for entry in self.entries if entry is not cancelled)
         return cancelled
+
+    def lose(self, request_id: str) -> bool:
+        """What was swapped out of a request cannot be had back: it will be read again. Whether there was any."""
+        entry = self.find(request_id)
+        if entry is None or entry.state != "swapped":
+            return False
+        self.entries = tuple(lost(other) if other is entry else other for other in self.entries)
+        return True
 
     def find(self, request_id: str) -> Entry | None:
         """The entry of a request that is not done."""

@@ -1,7 +1,7 @@
 """What one step does, as `plan_step` has decided it: values for whoever carries it out.
 
 To be done in this order: tell who is refused, take the blocks of who steps aside (copy them away first where they are
-swapped), give each entry its `blocks`, bring back what was swapped, read, write.
+swapped), give each entry its `blocks` (first those who give some back), bring back what was swapped, read, write.
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 so that a block held twice, or by nobody, is seen. No model, no clock but its own."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mlx_spec.batching.entry import PRIORITIES, Entry
 from mlx_spec.batching.invariants import check_plan
@@ -63,6 +63,7 @@ class TableEngine:
         self.done: dict[str, Entry] = {}
         self.refused: dict[str, str] = {}
         self.let_on: list[str] = []
+        self.found: Callable[[Entry], int] | None = None  # of a text, how much is kept from earlier ones
         self.now_ms = 0.0
 
     def add(self, request_id: str, prompt_tokens: int, max_tokens: int, **options: object) -> bool:
@@ -79,6 +80,13 @@ class TableEngine:
         self._forget(cancelled.request_id)
         return True
 
+    def lose(self, request_id: str) -> bool:
+        """Whether a copy was lost. Its blocks elsewhere are free."""
+        if not self.scheduler.lose(request_id):
+            return False
+        self.pool.store(request_id, 0)
+        return True
+
     def step(self, drafts: Mapping[str, int] | None = None) -> StepPlan:
         """Plan a step, carry it out, and check both. Each round accepts as many `drafts` as it has room for."""
         plan = self.plan()
@@ -87,7 +95,7 @@ class TableEngine:
 
     def plan(self) -> StepPlan:
         before, free = self.scheduler.entries, self.scheduler.free_blocks
-        plan = self.scheduler.plan(now_ms=self.now_ms)
+        plan = self.scheduler.plan(now_ms=self.now_ms, reading_ms=float, found_tokens=self.found)
         check_plan(before, plan, self.settings, free)
         self.let_on += [*plan.resumed, *plan.admitted]
         for refused in plan.refused:
@@ -138,9 +146,10 @@ class TableEngine:
 class RandomLife:
     """Requests that come, grow, leave and end at random, from a seed, on an engine of their own."""
 
-    def __init__(self, engine: TableEngine, seed: int) -> None:
-        self.engine, self._random, self._count = engine, random.Random(seed), 0
-        self.events = {"cancelled": 0, "cancelled_amid": 0}
+    def __init__(self, engine: TableEngine, seed: int, *, loses: bool = True) -> None:
+        self.engine, self._random, self._count, self._loses = engine, random.Random(seed), 0, loses
+        self.events = {"cancelled": 0, "cancelled_amid": 0, "lost": 0}
+        engine.found = lambda entry: 7 * entry.arrival % 50
 
     def step(self) -> StepPlan:
         """Maybe arrivals, maybe somebody leaves, and a step, during which somebody may leave."""
@@ -149,6 +158,8 @@ class RandomLife:
             self._arrive()
         if chance() < 0.04:
             self.events["cancelled"] += self._cancel()
+        if self._loses and chance() < 0.1:
+            self.events["lost"] += any(engine.lose(entry.request_id) for entry in engine.scheduler.entries)
         plan = engine.plan()
         if chance() < 0.02:
             self.events["cancelled_amid"] += self._cancel()

@@ -119,7 +119,7 @@ def lines(draw: st.DrawFn) -> tuple[list[Entry], int, BatchSettings]:
     return entries, draw(st.integers(9, 20)), settings
 
 
-@hypothesis_settings(max_examples=400, deadline=None)
+@hypothesis_settings(max_examples=250, deadline=None)
 @given(lines())
 def test_those_are_let_on_who_stand_first_and_fit(line: tuple[list[Entry], int, BatchSettings]) -> None:
     entries, free, settings = line

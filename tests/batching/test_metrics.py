@@ -101,7 +101,7 @@ def test_who_steps_aside_and_what_is_read_again_are_counted_as_the_scheduler_cou
             spare_blocks=0,
         )
         engine, metrics = TableEngine(settings, 17), Metrics()
-        life = RandomLife(engine, seed=3)
+        life = RandomLife(engine, seed=3, loses=False)
         entries = {}
         for _ in range(600):
             plan = life.step()
@@ -112,6 +112,8 @@ def test_who_steps_aside_and_what_is_read_again_are_counted_as_the_scheduler_cou
         assert told.recomputed_tokens == sum(entry.recomputed_tokens for entry in entries.values())
         assert (told.recomputed_tokens > 0) == (preemption == "recompute")
         assert told.prompts == len(set(engine.let_on))
+        metrics.lost(30)
+        assert metrics.snapshot().recomputed_tokens == told.recomputed_tokens + 30
 
 
 REPORT = """\

@@ -119,7 +119,7 @@ def test_nobody_is_passed_over_for_being_large() -> None:
 def test_orca_reserves_all_that_an_answer_may_need_and_fcfs_what_it_needs_now() -> None:
     counts = {}
     for policy in ("fcfs", "orca"):
-        engine = TableEngine(BatchSettings(policy=policy, block_tokens=4, chunk_tokens=8, spare_blocks=0), 12)  # type: ignore[arg-type]
+        engine = TableEngine(BatchSettings(policy=policy, block_tokens=4, chunk_tokens=8), 12)  # type: ignore[arg-type]
         for name in "abc":
             engine.add(name, 8, 17)  # two blocks now, and six at most
         counts[policy] = len(engine.step().admitted)

@@ -80,6 +80,25 @@ def test_a_swapped_answer_writes_on_at_once_and_a_recomputed_one_is_read_first()
     assert list(reading.passes(4)) == [(0, 4), (4, 8), (8, 9), (9, 12), (12, 16)]
 
 
+def test_a_copy_that_is_lost_is_read_again() -> None:
+    engine = TableEngine(small(), 6)
+    for name in "ab":
+        engine.add(name, 8, 8)
+    while not engine.step().preempted:
+        pass
+    (aside,) = [entry for entry in engine.scheduler.entries if entry.stepped_aside]
+    assert engine.lose(aside.request_id)
+    assert not engine.lose(aside.request_id)
+    assert not engine.lose("nobody")
+    engine.check()
+    again = engine.scheduler.find(aside.request_id)
+    assert again is not None
+    assert (again.state, again.stored_blocks, again.recomputed_tokens) == ("recompute", 0, aside.read_tokens)
+    while engine.scheduler.entries:
+        engine.step()
+    assert {name: entry.written_tokens for name, entry in engine.done.items()} == {"a": 8, "b": 8}
+
+
 def test_who_was_half_read_is_read_on_where_it_was() -> None:
     half = replace(arriving("a", 0, 20, 4), state="swapped", read_tokens=8, stored_blocks=2)
     (reading,) = plan_step([half], 10, small(step_tokens=16)).readings
