@@ -113,6 +113,12 @@ def test_who_is_likelier_to_be_right_gets_the_rows() -> None:
     assert flat.milliseconds == 50.0
 
 
+def test_a_dear_row_gives_way_to_a_cheap_one_that_is_less_sure() -> None:
+    prospects = [Prospect("model", [0.55]), Prospect("ngram", [0.5])]
+    costs = {"model": DraftCost(row_ms=30.0)}
+    assert choose_lengths(prospects, lambda rows: 10.0, costs, 100).lengths == (0, 1)
+
+
 def test_a_level_costs_once_for_all_who_go_so_deep() -> None:
     """Two levels for four answers: two passes of the draft, of four rows each."""
     cost = {"model": DraftCost(level_ms=8.0, row_ms=0.25, once_ms=1.0)}

@@ -6,7 +6,7 @@ import pytest
 
 from mlx_spec.batching.admission import arriving
 from mlx_spec.batching.entry import Entry
-from mlx_spec.batching.preemption import victim
+from mlx_spec.batching.preemption import step_aside, victim
 from mlx_spec.batching.settings import PREEMPTIONS, BatchSettings, PreemptionName
 from mlx_spec.batching.step import plan_step
 from tests.batching.table import TableEngine
@@ -54,6 +54,12 @@ def test_it_gives_its_blocks_and_keeps_everything_else(preemption: PreemptionNam
         assert (told.stored_blocks, told.lost_tokens, aside.recomputed_tokens) == (0, 8, 8)
 
 
+def test_what_is_read_again_adds_up() -> None:
+    entry = replace(writing("b", 1, 8, 1, 3), recomputed_tokens=5, preemptions=1)
+    aside, told = step_aside(entry, "recompute", 4, None)
+    assert (aside.recomputed_tokens, aside.preemptions, told.lost_tokens) == (13, 2, 8)
+
+
 def test_where_there_is_no_room_to_swap_it_is_recomputed() -> None:
     entries = [writing("a", 0, 8, 5, 3), writing("b", 1, 8, 1, 3)]
     assert plan_step(entries, 0, small(), swap_room=2).preempted[0].how == "swap"
@@ -72,6 +78,8 @@ def test_a_swapped_answer_writes_on_at_once_and_a_recomputed_one_is_read_first()
     assert plan.resumed == ("a",)
     assert [one.request_id for one in plan.writings] == ["a"]
     assert plan.readings == ()
+    # What is kept of its prompt besides is no news to it.
+    assert plan_step([swapped], 10, small(), found_tokens=lambda entry: 4).readings == ()
     lost = replace(entry, state="recompute", read_tokens=0)
     plan = plan_step([lost], 10, small())
     assert plan.writings == ()
