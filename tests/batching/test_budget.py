@@ -1,0 +1,105 @@
+"""What a step can read, and in which chunks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlx_spec.batching.admission import arriving
+from mlx_spec.batching.budget import TokenBudget, reading_end, reading_tokens, usable_prefix
+from mlx_spec.batching.settings import BatchSettings
+from mlx_spec.batching.step import plan_step
+from mlx_spec.batching.step_plan import Reading
+from tests.batching.table import TableEngine
+
+
+def passes_of(prompt: int, written: int, chunk: int, allowances: list[int], found: int = 0) -> list[tuple[int, int]]:
+    """All forward passes that read a text, when a step can read so much each."""
+    start, prompt_end, end = usable_prefix(found, prompt, chunk), prompt - 1, prompt + written - 1
+    passes = []
+    while start < end:
+        allowance = allowances[len(passes) % len(allowances)]
+        stop = reading_end(start, prompt_end, end, chunk, max(chunk, allowance))
+        passes += Reading("a", start, stop, prompt_end, end).passes(chunk)
+        start = stop
+    return passes
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(0, 60),
+    st.integers(1, 40),
+    st.lists(st.integers(1, 90), min_size=1, max_size=4),
+    st.integers(0, 300),
+)
+def test_the_passes_over_a_text_do_not_depend_on_load_nor_on_what_was_found(
+    prompt: int, written: int, chunk: int, allowances: list[int], found: int
+) -> None:
+    cold = passes_of(prompt, written, chunk, [10_000])
+    warm = passes_of(prompt, written, chunk, allowances, found)
+    assert cold[len(cold) - len(warm) :] == warm  # the end of the same list
+    assert [begin for begin, _ in cold] == [0, *(end for _, end in cold)][: len(cold)]
+    for begin, end in cold:
+        assert begin % chunk == 0 or begin == prompt - 1 or begin > prompt - 1
+        assert end - begin == chunk or end % chunk == 0 or end in (prompt - 1, prompt + written - 1)
+        assert not begin < prompt - 1 < end
+
+
+def test_a_share_that_cannot_be_is_an_error() -> None:
+    budget = TokenBudget(4)
+    with pytest.raises(ValueError, match="-1"):
+        budget.allocate("a", -1)
+    assert budget.allocate("a", 3)
+    assert (budget.share("a"), budget.share("b"), budget.utilisation) == (3, 0, 0.75)
+    assert TokenBudget(0).utilisation == 0.0
+
+
+@pytest.mark.parametrize(
+    ("budget_ms", "tokens"),
+    [(1.0, 64), (64.0, 64), (127.9, 64), (128.0, 128), (200.0, 192), (1e9, 448)],
+)
+def test_milliseconds_for_reading_are_turned_to_whole_chunks(budget_ms: float, tokens: int) -> None:
+    assert reading_tokens(budget_ms, float, 64, 500) == tokens
+
+
+def test_steps_in_what_reading_takes_are_seen() -> None:
+    """Reading 128 tokens takes no longer than 64 here, and 192 three times as long."""
+    assert reading_tokens(50.0, lambda tokens: 40.0 if tokens <= 128 else 120.0, 64, 1_000) == 128
+
+
+def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
+    settings = BatchSettings(prefill_budget_ms=10.0, chunk_tokens=8, step_tokens=200, block_tokens=16)
+    long = arriving("long", 1, 150, 4)
+    alone = plan_step([long], 100, settings, reading_ms=float)
+    assert alone.rows_read == 149
+    engine = TableEngine(settings, 100)
+    engine.add("writes", 4, 50)
+    engine.step()
+    beside = plan_step([*engine.scheduler.entries, long], 90, settings, reading_ms=float)
+    assert beside.rows_read == 8
+    unmeasured = plan_step([*engine.scheduler.entries, long], 90, settings)
+    assert unmeasured.rows_read == 149
+
+
+def test_drafts_get_the_rows_that_are_left() -> None:
+    """Of 30 rows two are written, 24 read, and of the 16 that might be drafted four remain."""
+    engine = TableEngine(BatchSettings(max_batch=6, chunk_tokens=8, step_tokens=30, block_tokens=16), 100)
+    engine.add("a", 1, 50)
+    engine.add("b", 1, 50)
+    assert engine.step().draft_rows == 16
+    engine.add("c", 100, 50)
+    plan = engine.step()
+    assert (plan.rows_read, len(plan.writings), plan.draft_rows) == (24, 2, 4)
+    assert plan.utilisation == pytest.approx(26 / 30)
+
+
+def test_one_prompt_is_read_at_a_time_while_others_write() -> None:
+    engine = TableEngine(BatchSettings(max_batch=4, chunk_tokens=8, step_tokens=12, block_tokens=16), 100)
+    engine.add("writes", 1, 90)
+    for name in "abc":
+        engine.add(name, 20, 4)
+    half_read = 0
+    for _ in range(30):
+        plan = engine.step()
+        assert "writes" in {one.request_id for one in plan.writings}  # reading never stops it
+        half_read += bool(plan.readings) and plan.readings[-1].stop < plan.readings[-1].end
+    assert half_read == 6
