@@ -8,17 +8,17 @@ A model that does more with its keys than to hand them on stumbles over them: so
 on this is tried with a model before it is used.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from types import FunctionType
+from typing import Any, Final, Protocol, cast
 
 import mlx.core as mx
+from mlx_lm.models import base
 
 _NAME: Final = "scaled_dot_product_attention"
 
 
-@runtime_checkable
 class Fetched(Protocol):
     """Keys as a cache gives them that knows how to attend to them better than by one array."""
 
@@ -35,8 +35,10 @@ class AttentionSeam:
 
     def __init__(self, model: Any) -> None:
         classes = {base for module in model.modules() for base in type(module).__mro__}
-        names = {one.__module__ for one in classes}
-        self._places = [vars(sys.modules[name]) for name in sorted(names) if _NAME in vars(sys.modules[name])]
+        methods = [method for one in classes for method in vars(one).values() if isinstance(method, FunctionType)]
+        # By the methods, not by `sys.modules`: mlx-lm loads a model file of a folder's own without putting it there.
+        files = {id(method.__globals__): method.__globals__ for method in methods}
+        self._places = [names for names in files.values() if _NAME in names]
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -69,6 +71,9 @@ class _Attention:
     ) -> mx.array:
         if isinstance(keys, mx.array | tuple):
             return cast(mx.array, self._original(queries, keys, values, cache, scale, mask, sinks))
-        if isinstance(keys, Fetched):
-            return keys.attend(queries, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
-        raise TypeError(f"a {type(keys).__name__} is no keys to attend to")
+        fetched = cast(Fetched, keys)
+        return fetched.attend(queries, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+
+
+attend: Final = _Attention(base.scaled_dot_product_attention)
+"""mlx-lm's own attention, for keys of any kind."""
