@@ -56,6 +56,11 @@ class PlacedCache:
         self._prefix = cache.offset - placement.earlier
         self.offset = placement.depths + self._prefix
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The same for caches whose tokens stand at the same positions."""
+        return id(self._placement), self._prefix
+
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
         """Store the tokens behind those that are there; give everything."""
         return self._cache.update_and_fetch(keys, values)

@@ -26,9 +26,10 @@ class StandIns:
         self._linears = [(m, key) for m, key, child in held if type(child) is nn.Linear]
 
     @contextmanager
-    def rotating_by_token(self) -> Iterator[None]:
-        """Build a pass inside, in which `offset` may be an array `[m]`: a position for each token."""
-        with _replaced(self._rotations, _ByToken):
+    def rotating_by_token(self, *, all_of_them: bool = True) -> Iterator[None]:
+        """Build a pass inside, in which `offset` may be an array `[m]`: a position for each token. It has to be, unless
+        not `all_of_them` are over the same tokens."""
+        with _replaced(self._rotations, _ByToken if all_of_them else _ByTokenOrNot):
             yield
 
     @contextmanager
@@ -97,6 +98,15 @@ class _ByToken:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rotation, name)
+
+
+class _ByTokenOrNot(_ByToken):
+    """The same, for what also rotates tokens that follow one another."""
+
+    def __call__(self, x: mx.array, offset: Any = 0, **kwargs: Any) -> mx.array:
+        if isinstance(offset, mx.array) and offset.ndim == 1:
+            return super().__call__(x, offset=offset, **kwargs)
+        return cast(mx.array, self._rotation(x, offset=offset, **kwargs))
 
 
 _Key = tuple[int, int, int, float, float]

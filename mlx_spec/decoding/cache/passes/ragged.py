@@ -1,0 +1,82 @@
+"""One forward pass over the rows of many answers, each with its own number of them, its own position and its own caches.
+
+All rows are laid side by side as one sequence: embeddings, norms, projections, experts and the head see them all, so
+that weights are read once. What an answer has for itself is told apart again where it is used; see `apart`.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import _BaseCache
+
+from mlx_spec.decoding.cache.passes.apart import ApartCache, Rows
+from mlx_spec.decoding.cache.passes.attention import AttentionSeam
+from mlx_spec.decoding.cache.passes.dividing import Depth, Divisions
+from mlx_spec.decoding.cache.passes.forward import PassOutput
+from mlx_spec.decoding.cache.passes.placement import Placement, placed
+from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.models.taps import Taps
+
+_NAME: Final = "_lookahead_ragged_passes"
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedPart:
+    """What one answer brings to a pass: its tokens `[n]`, its caches, and their placement where they are of a tree."""
+
+    token_ids: mx.array
+    caches: Sequence[Any]
+    placement: Placement | None = None
+
+
+class RaggedPasses:
+    """How passes over the rows of many answers are made with one model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._seam = AttentionSeam(model)
+        self._divisions = Divisions(model)
+        self._stand_ins = StandIns(model)
+        self._taps: dict[tuple[int, ...], Taps] = {}
+
+    def run(self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...] = ()) -> list[PassOutput]:
+        """One pass, lazily; what it gives each answer. `layers` are listened to, for all of them.
+
+        What the model's own code raises comes through: `depth` is a way that was tried with it.
+        """
+        rows = Rows([part.token_ids.shape[0] for part in parts])
+        caches = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
+        token_ids = mx.concatenate([part.token_ids for part in parts])
+        if layers and layers not in self._taps:
+            self._taps[layers] = Taps(model, layers)
+        with ExitStack() as built:
+            if depth == "attention":
+                built.enter_context(self._seam.opened())
+            if depth == "attention" or any(part.placement for part in parts):
+                built.enter_context(self._stand_ins.rotating_by_token(all_of_them=False))
+            built.enter_context(self._divisions.divided(depth, rows))
+            states = built.enter_context(self._taps[layers].listening()) if layers else []
+            logits = self._model(token_ids[None], cache=_apart(caches, rows))
+        features = rows.split(mx.concatenate([state[0] for state in states], axis=-1), 0) if layers else None
+        each = zip(rows.split(logits[0], 0), features or [None] * len(parts), strict=True)
+        return [PassOutput(one, heard) for one, heard in each]
+
+
+def _apart(caches: Sequence[Sequence[Any]], rows: Rows) -> list[Any]:
+    """Of each answer's caches, one for each layer: those of each layer, one of each answer."""
+    return [
+        None if each[0] is None or type(each[0]) is _BaseCache else ApartCache(each, rows)
+        for each in zip(*caches, strict=True)
+    ]
+
+
+def ragged_passes(model: Any) -> RaggedPasses:
+    """Those of a model, made once. They hang on the model, as they hold its modules and should end with it."""
+    held = vars(model)
+    if _NAME not in held:
+        held[_NAME] = RaggedPasses(model)
+    found: RaggedPasses = held[_NAME]
+    return found
