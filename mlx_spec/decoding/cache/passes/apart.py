@@ -19,9 +19,11 @@ from mlx_lm.models.cache import (
 )
 
 from mlx_spec.decoding.cache.passes.attention import attend
+from mlx_spec.decoding.cache.passes.paged import BlockCache
+from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, attend_together
 from mlx_spec.decoding.cache.passes.placement import PlacedCache
 
-ATTENDED: Final = (KVCache, QuantizedKVCache, ConcatenateKVCache, RotatingKVCache, PlacedCache)
+ATTENDED: Final = (KVCache, QuantizedKVCache, ConcatenateKVCache, RotatingKVCache, PlacedCache, BlockCache)
 """The kinds whose keys and values a model does nothing with but attend to them, as a rule."""
 
 
@@ -104,6 +106,10 @@ class ApartKeys(Apart):
             raise TypeError("keys of each answer's own, but not values")
         masks = mask.parts if isinstance(mask, Apart) else (mask,) * len(self.parts)
         caches = self._caches if cache is not None else (None,) * len(self.parts)
+        if all(isinstance(part, BlockKeys) and part.layer is self.parts[0].layer for part in self.parts):
+            return attend_together(
+                self.parts, queries, self._rows.counts, values=values.parts, scale=scale, masks=masks, sinks=sinks
+            )
         queried = self._rows.split(queries, axis=2)
         each = zip(queried, self.parts, values.parts, caches, masks, strict=True)
         found = [attend(q, k, v, c, scale, m, sinks) for q, k, v, c, m in each]

@@ -8,6 +8,7 @@ touched.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import mlx.core as mx
@@ -81,5 +82,5 @@ class PlacedCache:
 
 
 def placed(caches: Sequence[Any], placement: Placement) -> list[PlacedCache]:
-    """The stand-ins of a model's caches."""
-    return [PlacedCache(cache, placement) for cache in caches]
+    """The stand-ins of a model's caches; a cache may know one of its own."""
+    return [getattr(cache, "placed", partial(PlacedCache, cache))(placement) for cache in caches]
