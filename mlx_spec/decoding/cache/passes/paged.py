@@ -145,9 +145,7 @@ def num_block_layers(caches: Sequence[Any]) -> int:
     return sum(num_block_layers(one.caches) if type(one) is CacheList else _is_in_order(one) for one in caches)
 
 
-def block_caches(
-    caches: Sequence[Any], table: BlockTable, layers: Sequence[LayerBlocks], offset: int = 0
-) -> list[Any]:
+def block_caches(caches: Sequence[Any], table: BlockTable, layers: Sequence[LayerBlocks], offset: int = 0) -> list[Any]:
     """An answer's caches, over blocks in the place of those that hold keys and values in the order of their positions;
     the others stay. `layers`: `num_block_layers` of them, those of the pool.
 
