@@ -103,12 +103,11 @@ def _mixed(
     # The sum is one more column, so that one fold, of one order, serves both.
     mixed = mx.concatenate([mixed.astype(mx.float32), sums], axis=-1)
     best = mx.max(tops, axis=1, keepdims=True)
-    sink = None
-    if sinks is not None:
-        sink = sinks.astype(mx.float32).reshape(1, *scores.shape[2:4], 1)
-        best = mx.maximum(best, sink[:, None])
     folded = mx.sum(mixed * mx.exp(tops - best), axis=1)
-    total = folded[..., -1:] if sink is None else folded[..., -1:] + mx.exp(sink - best[:, 0])
+    total = folded[..., -1:]
+    if sinks is not None:
+        # One so large that this is infinite leaves nothing to the values, as it should.
+        total = total + mx.exp(sinks.astype(mx.float32).reshape(*scores.shape[2:4], 1) - best[:, 0])
     return folded[..., :-1] / total
 
 

@@ -17,7 +17,7 @@ from tests.machine.kernels.emulator.run import REVERSE
 from tests.machine.kernels.paged_cases import Answer, Shape, exact, laid
 
 TREE = tree_of((0, 0, 1, 1, 2, 3, 3, 6))
-SINKS = np.array([0.5, -2.0, 3.0, 0.0], dtype=np.float32)
+SINKS = np.array([0.5, -2.0, 120.0, 0.0], dtype=np.float32)
 OPTIONS: list[dict[str, Any]] = [{}, {"window": 1}, {"window": 21}, {"softcap": 2.0}, {"sinks": mx.array(SINKS)}]
 NAMES = ["plain", "itself", "window", "softcap", "sinks"]
 

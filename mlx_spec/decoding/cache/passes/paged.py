@@ -75,7 +75,7 @@ class BlockCache:
         """Forget the newest tokens: the next pass overwrites them."""
         count = min(count, self.offset)
         self.offset -= count
-        self._newest = self._of_newest(max(0, self._at_hand - count))
+        self._newest = []
         return count
 
     def cut(self, length: int) -> None:
@@ -116,15 +116,6 @@ class BlockCache:
     @property
     def _at_hand(self) -> int:
         return sum(keys.shape[2] for keys, _ in self._newest)
-
-    def _of_newest(self, kept: int) -> list[tuple[mx.array, mx.array]]:
-        """The first `kept` of the tokens that are at hand."""
-        found = []
-        for keys, values in self._newest:
-            if kept > 0:
-                found.append((keys[:, :, :kept], values[:, :, :kept]))
-            kept -= keys.shape[2]
-        return found
 
 
 class PlacedBlocks(PlacedCache):

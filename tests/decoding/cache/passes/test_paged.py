@@ -8,7 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
 from mlx_spec.acceptance.tree import tree_of
 from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
@@ -18,10 +18,10 @@ from mlx_spec.decoding.cache.passes.paged import BlockCache, block_caches, num_b
 from mlx_spec.decoding.cache.passes.paged_trial import blocks_agree
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
-from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback
 from mlx_spec.machine.kernels.paged_attention import paged_attention
 from tests.decoding.cache.blocks.counted import CountedBlocks
+from tests.decoding.cache.passes.test_tree_passes import TAKES_TREES, Caches
 from tests.machine.kernels.conftest import emulator  # noqa: F401
 from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.tiny import TINY_VOCAB, tiny_llama
@@ -103,11 +103,9 @@ def test_rounds_over_blocks_say_what_the_text_says(name: str) -> None:
         assert all(cache.offset == len(text) for cache in caches if isinstance(cache, BlockCache) and not behind)
 
 
-@pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
+@pytest.mark.parametrize("name", sorted(OVER_BLOCKS & TAKES_TREES))
 def test_trees_over_blocks_keep_the_path_that_is_chosen(name: str) -> None:
     model, draw = zoo_model(name), random.Random(8)
-    if not trees_agree(model):
-        pytest.skip("takes chains only")
     caches = Held(model).caches()
     rollback = Rollback(caches, name)
     text = [draw.randrange(VOCAB) for _ in range(2 * WINDOW + 3)]
@@ -169,8 +167,62 @@ def test_answers_share_a_text_until_they_write() -> None:
     assert not +held.pool.held
 
 
+def test_a_text_that_is_shared_is_not_copied_again() -> None:
+    model = tiny_llama(4)
+    held, own = Held(model), make_prompt_cache(model)
+    text = list(range(1, 41))
+    mx.eval(model(mx.array([text]), cache=own))
+    first = held.table()
+    block_caches(own, first, held.layers)
+    mx.eval(model(mx.array([[50, 51]]), cache=own))
+    second = first.shared()
+    caches = block_caches(own, second, held.layers, offset=len(text))
+    assert second.blocks[:2] == first.blocks[:2]
+    expected = whole(model, [*text, 50, 51, 7], 1)
+    np.testing.assert_allclose(scored(model, [7], caches), expected, atol=1e-3)
+
+
+def test_what_was_worked_out_for_one_pass_is_not_taken_for_another() -> None:
+    """Of as many rows at the same place: of another tree, and in other blocks."""
+    model = tiny_llama(4)
+    held = Held(model)
+    table = held.table()
+    caches = held.caches(table)
+    rollback = Rollback(caches, "tiny")
+    text = list(range(1, 41))
+    rollback.begin(mx.array(text), len(text))
+    scored(model, text, caches)
+    for parents in ((0, 0, 1), (0, 1, 2)):
+        tree = tree_of(parents)
+        placement = Placement(tree.depth_row, tree.depth_row, tree.seen)
+        rollback.begin(mx.array([9, 6, 7, 8]), 0)
+        rows = scored(model, [9, 6, 7, 8], caches, placement)
+        way = [[6, 7, 8][node - 1] for node in tree.path(3)]
+        np.testing.assert_allclose(rows[3], whole(model, [*text, 9, *way], 1)[0], atol=1e-3)
+        rollback.choose([])
+    other = table.shared()  # the next pass writes into a copy of the last block
+    before = table.blocks
+    rollback.begin(mx.array([1, 2, 3, 4]), 0)
+    rows = scored(model, [1, 2, 3, 4], caches)
+    np.testing.assert_allclose(rows, whole(model, [*text, 1, 2, 3, 4], 4), atol=1e-3)
+    rollback.forget(4)
+    assert table.blocks != before == other.blocks
+    table.shared()
+    rows = scored(model, [5, 6, 7, 8], caches)
+    np.testing.assert_allclose(rows, whole(model, [*text, 5, 6, 7, 8], 4), atol=1e-3)
+
+
+def test_a_cache_knows_its_window_where_the_model_does_not_name_it() -> None:
+    model = Caches(tiny_llama(4), lambda: RotatingKVCache(max_size=WINDOW))
+    caches, own = Held(model).caches(), make_prompt_cache(model)
+    for part in (list(range(1, 31)), [5, 6, 7], [8]):
+        expected = np.array(model(mx.array([part]), cache=own)[0])
+        np.testing.assert_allclose(scored(model, part, caches), expected, atol=1e-3)
+
+
 def test_no_step_copies_the_pool_or_the_context() -> None:
     model = tiny_llama(5, hidden=256)
+    at_first = mx.get_active_memory()
     held, own = Held(model, num_blocks=250, seed=None, size=64), make_prompt_cache(model)
     mx.eval(model(mx.array([[1 + i % 200 for i in range(1500)]]), cache=own))
     caches = block_caches(own, held.table(), held.layers)
@@ -180,6 +232,7 @@ def test_no_step_copies_the_pool_or_the_context() -> None:
     assert keys is not None
     pool, context = keys.nbytes, keys.nbytes / 250 / 64 * 1500
     del keys, own
+    assert mx.get_active_memory() - at_first < 4.2 * pool  # of two layers
     for placement, width in ((None, 1), (PLACEMENT, 9), (None, 2)):
         before = mx.get_active_memory()
         mx.reset_peak_memory()
@@ -296,3 +349,6 @@ def test_what_cannot_be_attended_to_is_refused() -> None:
         )
     with pytest.raises(ValueError, match="of 4 tokens 3 are at hand"):
         cache.newest(4)
+    cache.trim(1)
+    with pytest.raises(ValueError, match="of 1 tokens 0 are at hand"):
+        cache.newest(1)
