@@ -14,7 +14,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.machine.kernels import dispatch, paged_attention_ops
-from mlx_spec.machine.kernels.metal import MetalKernel, threads_for
+from mlx_spec.machine.kernels.metal import MetalKernel, Template, threads_for
 from mlx_spec.machine.kernels.paged_rows import PagedRows
 
 _SPLIT: Final = 256
@@ -60,46 +60,61 @@ def paged_attention(
             queries, keys, values, rows, scale=scale, window=window, softcap=softcap, sinks=sinks
         )
     limit = mx.array([_NO_WINDOW if window is None else window], dtype=mx.int32)
-    shapes = {"VALUE_WIDTH": values.shape[3], "SPLIT": _SPLIT}
-    sums, mixtures = _partials(queries, keys, values, rows, limit, shapes, (scale, softcap), _splits(rows, window))
-    total, heads = queries.shape[:2]
-    simdgroups = min(_SIMDGROUPS, total * heads)
-    return FINISH(
-        [sums, mixtures, rows.positions, limit, mx.zeros((1,)) if sinks is None else sinks],
-        template={"T": queries.dtype, "SINKS": sinks is not None, **shapes},
-        groups=(-(-total * heads // simdgroups), 1),
-        threads=32 * simdgroups,
-        outputs=[((total, heads, values.shape[3]), queries.dtype)],
-    )[0]
+    factors = mx.array([scale, softcap or 1.0], dtype=mx.float32)
+    template: dict[str, Template] = {
+        "WIDTH": keys.shape[3],
+        "VALUE_WIDTH": values.shape[3],
+        "BLOCK": rows.block_tokens,
+        "SPLIT": _SPLIT,
+        "KEYS": _KEYS,
+        "CAPPED": softcap is not None,
+        "SINKS": sinks is not None,
+    }
+    splits = _splits(rows, window)
+    found = []
+    for begin in range(0, rows.total, dispatch.MOST_ROWS):
+        part = slice(begin, begin + dispatch.MOST_ROWS)
+        mine = queries if rows.total <= dispatch.MOST_ROWS else queries[part]
+        facts = [rows.answers[part], rows.positions[part], rows.text_lengths[part], rows.paths[part]]
+        sums, mixtures = _partials(mine, keys, values, [rows.block_ids, *facts, limit, factors], template, splits)
+        sink = mx.zeros((1,)) if sinks is None else sinks
+        found.append(_finish([sums, mixtures, facts[1], limit, sink], template, queries.dtype))
+    return found[0] if len(found) == 1 else mx.concatenate(found)
 
 
 def _partials(
     queries: mx.array,
     keys: mx.array,
     values: mx.array,
-    rows: PagedRows,
-    limit: mx.array,
-    shapes: dict[str, int],
-    factors: tuple[float, float | None],
+    others: list[mx.array],
+    template: dict[str, Template],
     splits: int,
 ) -> list[mx.array]:
     """The first launch. Nothing that the compiler sees depends on the number of rows."""
-    total, heads, width = queries.shape
-    kv_heads, block_tokens = keys.shape[1:3]
-    members = total * (heads // kv_heads)
+    rows, heads = queries.shape[:2]
+    kv_heads = keys.shape[1]
+    members = rows * (heads // kv_heads)
     threads = threads_for(32 * members, most=32 * _SIMDGROUPS)
-    scale, softcap = factors
     return PARTIALS(
-        [
-            *(queries, keys, values, rows.block_ids, rows.answers),
-            *(rows.positions, rows.text_lengths, rows.paths, limit),
-            mx.array([scale, softcap or 1.0], dtype=mx.float32),
-        ],
-        template={"WIDTH": width, "BLOCK": block_tokens, "KEYS": _KEYS, "CAPPED": softcap is not None, **shapes},
+        [queries, keys, values, *others],
+        template={name: value for name, value in template.items() if name != "SINKS"},
         groups=(splits, kv_heads * -(-members * 32 // threads)),
         threads=threads,
-        outputs=[((total, heads, splits, 2), mx.float32), ((total, heads, splits, values.shape[3]), mx.float32)],
+        outputs=[((rows, heads, splits, 2), mx.float32), ((rows, heads, splits, values.shape[3]), mx.float32)],
     )
+
+
+def _finish(arrays: list[mx.array], template: dict[str, Template], dtype: mx.Dtype) -> mx.array:
+    """The second launch."""
+    rows, heads = arrays[0].shape[:2]
+    simdgroups = min(_SIMDGROUPS, rows * heads)
+    return FINISH(
+        arrays,
+        template={"T": dtype, **{name: template[name] for name in ("VALUE_WIDTH", "SPLIT", "SINKS")}},
+        groups=(-(-rows * heads // simdgroups), 1),
+        threads=32 * simdgroups,
+        outputs=[((rows, heads, arrays[1].shape[3]), dtype)],
+    )[0]
 
 
 def _splits(rows: PagedRows, window: int | None) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlx_spec.acceptance.tree import tree_of
+from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels import paged_attention as module
 from mlx_spec.machine.kernels.paged_attention import paged_attention
 from mlx_spec.machine.kernels.paged_rows import PagedRows, runs
@@ -141,14 +142,29 @@ def test_nothing_but_what_is_seen_is_read(emulator: Emulator, monkeypatch: pytes
     assert 100 * per_token <= emulator.bytes_read <= (100 + 2 * module._KEYS) * per_token
 
 
-def test_the_text_that_is_compiled_does_not_depend_on_the_rows(emulator: Emulator) -> None:
+def test_the_text_that_is_compiled_depends_on_no_row_and_no_answer(emulator: Emulator) -> None:
     shape = Shape()
     with emulated(emulator):
-        for count in (8, 40):
-            laid(shape, [shape.answer(1, 200 + count, count)] * 8).attend()
-    first, second = (traced for traced in emulator.traced if "partials" in traced.name)
-    assert (first.text, first.template) == (second.text, second.template)
-    assert first.grid != second.grid
+        for answers, count in ((1, 1), (1, 40), (3, 8)):
+            laid(shape, [shape.answer(1, 200 + count, count)] * answers).attend()
+        laid(shape, [shape.answer(1, 200, 9, TREE)]).attend()
+    for name in ("paged_partials", "paged_finish"):
+        traced = [one for one in emulator.traced if name in one.name]
+        assert len(traced) == 4
+        assert len({(one.text, one.template) for one in traced}) == 1
+    assert len({one.grid for one in emulator.traced}) > 4
+
+
+def test_very_many_rows_go_in_several_launches_of_the_same_bits(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Shape()
+    case = laid(shape, [shape.answer(1, 60, 9, TREE), shape.answer(2, 40, 17)])
+    with emulated(emulator):
+        together = case.attend()
+        monkeypatch.setattr(dispatch, "MOST_ROWS", 10)
+        assert mx.array_equal(case.attend(), together)
+    assert emulator.launched == ["paged_partials", "paged_finish"] * 4
 
 
 def test_the_fallback_copies_no_context() -> None:

@@ -20,6 +20,7 @@ from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.rollback import Rollback
 from mlx_spec.machine.kernels.paged_attention import paged_attention
+from mlx_spec.models.memory import rows_are_independent
 from tests.decoding.cache.blocks.counted import CountedBlocks
 from tests.decoding.cache.passes.test_tree_passes import TAKES_TREES, Caches
 from tests.machine.kernels.conftest import emulator  # noqa: F401
@@ -218,6 +219,19 @@ def test_a_cache_knows_its_window_where_the_model_does_not_name_it() -> None:
     for part in (list(range(1, 31)), [5, 6, 7], [8]):
         expected = np.array(model(mx.array([part]), cache=own)[0])
         np.testing.assert_allclose(scored(model, part, caches), expected, atol=1e-3)
+
+
+def test_a_pass_over_several_rows_has_the_bits_of_single_steps() -> None:
+    """Where the products around the attention have; elsewhere they are near."""
+    model, draw = zoo_model("llama"), random.Random(5)
+    caches, others = Held(model, seed=1).caches(), Held(model, seed=2).caches()
+    for width in (30, 1, 5, 9, 2):
+        text = [draw.randrange(VOCAB) for _ in range(width)]
+        together = scored(model, text, caches)
+        alone = np.concatenate([scored(model, [token_id], others) for token_id in text])
+        if rows_are_independent():
+            np.testing.assert_array_equal(together, alone)
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
 
 
 def test_no_step_copies_the_pool_or_the_context() -> None:
