@@ -1,4 +1,4 @@
-"""One forward pass over the rows of many answers, each with its own number of them, its own position and its own caches.
+"""One forward pass over the rows of many answers, each with its own number of them, its own position and caches.
 
 All rows are laid side by side as one sequence: embeddings, norms, projections, experts and the head see them all, so
 that weights are read once. What an answer has for itself is told apart again where it is used; see `apart`.
@@ -51,7 +51,7 @@ class RaggedPasses:
         caches = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
         token_ids = mx.concatenate([part.token_ids for part in parts])
         if layers and layers not in self._taps:
-            self._taps[layers] = Taps(model, layers)
+            self._taps[layers] = Taps(self._model, layers)
         with ExitStack() as built:
             if depth == "attention":
                 built.enter_context(self._seam.opened())
@@ -60,9 +60,11 @@ class RaggedPasses:
             built.enter_context(self._divisions.divided(depth, rows))
             states = built.enter_context(self._taps[layers].listening()) if layers else []
             logits = self._model(token_ids[None], cache=_apart(caches, rows))
-        features = rows.split(mx.concatenate([state[0] for state in states], axis=-1), 0) if layers else None
-        each = zip(rows.split(logits[0], 0), features or [None] * len(parts), strict=True)
-        return [PassOutput(one, heard) for one, heard in each]
+        every = rows.split(logits[0], 0)
+        if not layers:
+            return [PassOutput(one) for one in every]
+        heard = rows.split(mx.concatenate([state[0] for state in states], axis=-1), 0)
+        return [PassOutput(one, features) for one, features in zip(every, heard, strict=True)]
 
 
 def _apart(caches: Sequence[Sequence[Any]], rows: Rows) -> list[Any]:
