@@ -125,9 +125,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
         made.append((self.model, 1))
         return forward(self, *given, **how)
 
-    def ran(self: RaggedPasses, parts: Any, *how: Any) -> Any:
-        made.append((self._model, len(parts)))
-        return run(self, parts, *how)
+    def ran(self: RaggedPasses, parts: Any, *given: Any, **how: Any) -> Any:
+        made.append((self.model, len(parts)))
+        return run(self, parts, *given, **how)
 
     monkeypatch.setattr(CachedModel, "_forward", forwarded)
     monkeypatch.setattr(RaggedPasses, "run", ran)

@@ -132,6 +132,11 @@ class CachedModel:
         assert self._rollback is not None, "a cache made for plain decoding holds no tree"
         self._behind = self._rollback.choose(indices)
 
+    def is_compiled(self, count: int) -> bool | None:
+        """Whether it would replay a compiled graph for a pass over a chain of `count` tokens; None where only making
+        one will tell."""
+        return self._compiled is not None and self._compiled.serves(count, self._caches)
+
     @property
     def model(self) -> Any:
         """Whose passes these are."""

@@ -43,14 +43,16 @@ def _scored(parts: Sequence[Part]) -> list[mx.array]:
     """Those of one model."""
     model = parts[0].cached.model
     way = ragged_way(model) if len(parts) > 1 else None
-    if way is None:
+    compiled = [part.cached.is_compiled(part.token_ids.shape[0]) for part in parts]
+    if way is None or None in compiled:
         return [part.cached.score(part.token_ids, kept=part.kept, placement=part.placement) for part in parts]
     begun = [part.cached.begin(part.token_ids, part.kept, part.placement) for part in parts]
     layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
     ragged = [
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
-    scored = ragged_passes(model).run(ragged, way, layers)
+    # Both ways have the same bits where some parts would be compiled and others not: else there is no choice of ways.
+    scored = ragged_passes(model).run(ragged, way, layers, in_slots=all(compiled))
     each = zip(parts, begun, scored, strict=True)
     return [part.cached.end(one, _heard(output, layers, part.cached.listens_to)) for part, one, output in each]
 

@@ -11,7 +11,9 @@ import pytest
 from mlx_spec.decoding.cache.passes import ragged_trial
 from mlx_spec.decoding.cache.passes.apart import ApartCache, Rows
 from mlx_spec.decoding.cache.passes.dividing import Divisions
+from mlx_spec.decoding.cache.passes.ragged import ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
+from mlx_spec.decoding.drafters.self_draft import without_layers
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -111,3 +113,12 @@ def test_a_pass_that_fails_leaves_the_model_as_it_was() -> None:
         assert {id(module) for module in model.modules()} != before
         raise KeyError
     assert {id(module) for module in model.modules()} == before
+
+
+def test_a_copy_of_a_model_has_passes_of_its_own() -> None:
+    """As a target's that drafts for itself with some of its layers."""
+    model = tiny_llama(1, layers=8)
+    assert ragged_passes(model) is ragged_passes(model)
+    half = without_layers(model, (0, 1, 6, 7))
+    assert ragged_passes(half).model is half
+    assert ragged_passes(model).model is model
