@@ -22,19 +22,24 @@ from mlx_spec.decoding.cache.passes.attention import attend
 from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, attend_together
 from mlx_spec.decoding.cache.passes.placement import PlacedCache
+from mlx_spec.decoding.cache.passes.slots import Slots
 
-ATTENDED: Final = (KVCache, QuantizedKVCache, ConcatenateKVCache, RotatingKVCache, PlacedCache, BlockCache)
+ATTENDED: Final = (
+    *(KVCache, QuantizedKVCache, ConcatenateKVCache, RotatingKVCache),
+    *(PlacedCache, Slots, BlockCache),
+)
 """The kinds whose keys and values a model does nothing with but attend to them, as a rule."""
 
 
 class Rows:
-    """How the rows of a pass are divided: `counts` of them for each answer, and the position of each, as models ask for
-    it."""
+    """How the rows of a pass are divided: `counts` of them for each answer, and the `positions` `[total]` of all, which
+    are asked of the caches where they are not given."""
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], positions: mx.array | None = None) -> None:
         self.counts = tuple(counts)
         self.total = sum(counts)
         self._cuts = list(accumulate(self.counts))[:-1]
+        self._known = positions
         self._positions: dict[tuple[Any, ...], mx.array] = {}
 
     def split(self, array: mx.array, axis: int) -> list[mx.array]:
@@ -62,6 +67,8 @@ class Rows:
 
     def positions(self, caches: Sequence[Any]) -> mx.array:
         """`[total]` (int32): where each row stands. The same array for layers that stand at the same place."""
+        if self._known is not None:
+            return self._known
         key = tuple(cache.place if isinstance(cache, PlacedCache) else cache.offset for cache in caches)
         if key not in self._positions:
             self._positions[key] = self._counted(caches)

@@ -14,7 +14,8 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
-from mlx_spec.decoding.cache.passes.placement import Placement, prefix_mask
+from mlx_spec.decoding.cache.passes.placement import Placement
+from mlx_spec.decoding.cache.passes.slots import PlacedSlots, Slots, growth, make_room
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
@@ -23,8 +24,6 @@ WIDEST: Final = 40
 # Rounding may differ where the padded keys change the order of a sum; a model that this way computes something else
 # differs by as much as its logits.
 _TOLERANCE: Final = 2e-2
-
-_GROWS_BY: Final = 4
 
 _TOLD: Final = "Passes of %s are built in the ordinary way: %s."
 
@@ -55,7 +54,7 @@ class CompiledPasses:
         if not in_tree and not self._pays(count, caches[0].offset):
             return None
         for cache in caches:
-            _make_room(cache, count)
+            make_room(cache, count)
         offset = mx.array(caches[0].offset, dtype=mx.int32)
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in (cache.keys, cache.values)]
@@ -85,7 +84,7 @@ class CompiledPasses:
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
-            size += _growth(size, length + count, cache.step)
+            size += growth(size, length + count, cache.step)
             for array in (cache.keys, cache.values):
                 batch, heads, _, width = array.shape
                 arrays.append(mx.zeros((batch, heads, size, width), dtype=array.dtype))
@@ -110,6 +109,15 @@ class CompiledPasses:
             self._passes[in_tree] = None
             return None
 
+    def serves(self, count: int, caches: Sequence[KVCache]) -> bool | None:
+        """Whether a pass over a chain of `count` tokens behind what the caches hold is made this way; None where only
+        making one will tell."""
+        if self._passes[False] is None or count > WIDEST or caches[0].keys is None:
+            return False
+        if not self._pays(count, caches[0].offset):
+            return False
+        return True if False in self._checked else None
+
     def _pays(self, count: int, context: int) -> bool:
         choice = CHOICES.get(id(self._model()))
         return choice is None or choice(count, context)
@@ -120,7 +128,7 @@ class CompiledPasses:
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         self._traced_now = True
-        slots = [_Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
+        slots = [Slots(arrays[i], arrays[i + 1], offset) for i in range(0, len(arrays), 2)]
         with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
 
@@ -135,12 +143,13 @@ class CompiledPasses:
     ) -> tuple[mx.array, ...]:
         self._traced_now = True
         placement = Placement(depths, key_depths, seen)
-        slots = [_PlacedSlots(arrays[i], arrays[i + 1], offset, placement) for i in range(0, len(arrays), 2)]
+        at = depths + (offset - placement.earlier)
+        slots = [PlacedSlots(arrays[i], arrays[i + 1], offset, placement, at) for i in range(0, len(arrays), 2)]
         stand_ins = StandIns(self._living_model())
-        with stand_ins.rotating_by_token(), stand_ins.few_operations(rotations=False):
+        with stand_ins.few_operations(rotations=True), stand_ins.rotating_by_token():
             return self._run(token_ids, slots)
 
-    def _run(self, token_ids: mx.array, slots: Sequence["_Slots"]) -> tuple[mx.array, ...]:
+    def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
         scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
@@ -184,41 +193,6 @@ class CompiledPasses:
         return True
 
 
-class _Slots:
-    """What a model sees of a KVCache while its pass is traced: all of the arrays, with what is not written masked."""
-
-    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array) -> None:
-        self.keys, self.values, self.offset = keys, values, offset
-        self._written = offset
-
-    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write behind what is written; give everything."""
-        self.keys = mx.slice_update(self.keys, keys, self._written, axes=(2,))
-        self.values = mx.slice_update(self.values, values, self._written, axes=(2,))
-        return self.keys, self.values
-
-    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
-        places = mx.arange(self.keys.shape[2])[None]
-        rows = (mx.arange(count) + self.offset)[:, None]
-        mask = places <= rows
-        return mask if window_size is None else mask & (places > rows - window_size)
-
-
-class _PlacedSlots(_Slots):
-    """The same in a pass over a tree, whose tokens stand where `placement` says."""
-
-    def __init__(self, keys: mx.array, values: mx.array, offset: mx.array, placement: Placement) -> None:
-        super().__init__(keys, values, offset)
-        self._placement, self._prefix = placement, offset - placement.earlier
-        self.offset = placement.depths + self._prefix
-
-    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: the text, and of the tree what each token may see."""
-        text = prefix_mask(mx.arange(self.keys.shape[2]), self.offset, self._prefix, window_size)
-        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
-
-
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
 _OF_MODELS: Final[dict[tuple[int, tuple[int, ...]], CompiledPasses]] = {}
@@ -234,21 +208,3 @@ def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] =
         _OF_MODELS[key] = CompiledPasses(model, layers)
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]
-
-
-def _growth(size: int, needed: int, step: int) -> int:
-    """By how much arrays of `size` tokens grow to hold those that are needed."""
-    return 0 if needed <= size else -(-max(needed - size, size // _GROWS_BY) // step) * step
-
-
-def _make_room(cache: KVCache, count: int) -> None:
-    """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
-    hold where that is more, as each size has its own graphs."""
-    more = _growth(cache.keys.shape[2], cache.offset + count, cache.step)
-    if not more:
-        return
-    for name in ("keys", "values"):
-        array = getattr(cache, name)
-        batch, heads, _, width = array.shape
-        grown = mx.concatenate([array, mx.zeros((batch, heads, more, width), dtype=array.dtype)], axis=2)
-        setattr(cache, name, grown)

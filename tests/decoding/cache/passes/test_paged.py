@@ -18,6 +18,7 @@ from mlx_spec.decoding.cache.passes.paged import BlockCache, block_caches, num_b
 from mlx_spec.decoding.cache.passes.paged_trial import blocks_agree
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
+from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.rollback import Rollback
 from mlx_spec.machine.kernels.paged_attention import paged_attention
 from mlx_spec.models.memory import rows_are_independent
@@ -295,6 +296,25 @@ def test_rows_of_many_answers_attend_together(
     assert emulator.launched == ["paged_partials", "paged_finish"] * 2
     for one, other in zip(found, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)  # the products around it may round by their width
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen3_next", "falcon_h1"])
+def test_answers_over_blocks_go_in_one_pass_at_every_depth(name: str) -> None:
+    """With windows, beside layers that have a state, and in lists of both."""
+    model, draw = zoo_model(name), random.Random(2)
+    way = ragged_way(model)
+    assert way is not None
+    held = Held(model)
+    texts = [[draw.randrange(VOCAB) for _ in range(length)] for length in (20, 3)]
+    every = [held.caches() for _ in texts]
+    for text, caches in zip(texts, every, strict=True):
+        scored(model, text, caches)
+    for reads in (([5], [6, 7, 8]), ([1, 2], [3])):
+        parts = [RaggedPart(mx.array(read), caches) for read, caches in zip(reads, every, strict=True)]
+        found = ragged_passes(model).run(parts, way)
+        for text, read, output in zip(texts, reads, found, strict=True):
+            text += read
+            np.testing.assert_allclose(np.array(output.logits), whole(model, text, len(read)), rtol=2e-3, atol=2e-3)
 
 
 def test_a_model_over_the_kernel_says_what_it_says_over_the_fallback(
