@@ -6,7 +6,8 @@ other rows, and wherever its blocks lie. Trees are masked where they are stored:
 bits.
 
 Blocks that lie behind each other are looked at where they are. Copied are the values of each answer's last block,
-whose unwritten places may hold anything; scores and mixed values are new, as in any attention.
+whose unwritten places may hold anything, and of the first that a window cuts; scores and mixed values are new, as in
+any attention.
 """
 
 import mlx.core as mx
@@ -31,7 +32,8 @@ def paged_attention(
     queries = queries.reshape(rows.total, 1, kv_heads, group, -1)
     found = []
     for answer, (begin, end) in enumerate(rows.spans):
-        first = _first_block(rows, answer, window)
+        least = _least(rows, answer, window)
+        first = least // rows.block_tokens
         last = -(-rows.lengths[answer] // rows.block_tokens)
         blocks = rows.tables[answer][first:last]
         scores = _scores(queries[begin:end].astype(keys.dtype), keys, blocks) * scale
@@ -39,16 +41,17 @@ def paged_attention(
             scores = softcap * mx.tanh(scores / softcap)
         visible = _visible(rows, answer, first, last, window)
         scores = mx.where(visible[:, :, None, None], scores, -mx.inf)
-        found.append(_mixed(scores, values, rows, answer, blocks, sinks))
+        found.append(_mixed(scores, _views(values, blocks, first, least, rows, answer), sinks))
     mixed = found[0] if len(found) == 1 else mx.concatenate(found)
     return mixed.reshape(rows.total, kv_heads * group, -1).astype(queries.dtype)
 
 
-def _first_block(rows: PagedRows, answer: int, window: int | None) -> int:
+def _least(rows: PagedRows, answer: int, window: int | None) -> int:
+    """The first token that any row of an answer sees."""
     if window is None:
         return 0
     earliest = rows.texts[answer] if rows.texts else rows.lengths[answer] - rows.counts[answer]
-    return max(0, earliest - window + 1) // rows.block_tokens
+    return max(0, earliest - window + 1)
 
 
 def _scores(queries: mx.array, keys: mx.array, blocks: tuple[int, ...]) -> mx.array:
@@ -81,22 +84,15 @@ def _visible(rows: PagedRows, answer: int, first: int, last: int, window: int | 
     return visible.reshape(end - begin, last - first, rows.block_tokens)
 
 
-def _mixed(
-    scores: mx.array,
-    values: mx.array,
-    rows: PagedRows,
-    answer: int,
-    blocks: tuple[int, ...],
-    sinks: mx.array | None,
-) -> mx.array:
+def _mixed(scores: mx.array, views: list[mx.array], sinks: mx.array | None) -> mx.array:
     """`[rows, kv_heads, group, value width]`, in float32."""
     tops = mx.max(scores, axis=-1, keepdims=True)
     weights = mx.exp(scores - mx.where(tops == -mx.inf, 0.0, tops))
     sums = mx.sum(weights, axis=-1, keepdims=True)
-    weights = weights.astype(values.dtype)
+    weights = weights.astype(views[0].dtype)
     parts = []
     at = 0
-    for run in _views(values, rows, answer, blocks):
+    for run in views:
         parts.append(weights[:, at : at + run.shape[0]] @ run[None])
         at += run.shape[0]
     mixed = parts[0] if len(parts) == 1 else mx.concatenate(parts, axis=1)
@@ -111,11 +107,20 @@ def _mixed(
     return folded[..., :-1] / total
 
 
-def _views(values: mx.array, rows: PagedRows, answer: int, blocks: tuple[int, ...]) -> list[mx.array]:
-    """The values of an answer as runs `[blocks, kv_heads, block_tokens, width]`; what is not written yet is 0."""
-    written = rows.lengths[answer] % rows.block_tokens
-    if not written:
-        return [values[begin:end] for begin, end in runs(blocks)]
-    full = [values[begin:end] for begin, end in runs(blocks[:-1])]
-    tail = values[blocks[-1] : blocks[-1] + 1]
-    return [*full, mx.where((mx.arange(rows.block_tokens) < written)[:, None], tail, 0)]
+def _views(
+    values: mx.array, blocks: tuple[int, ...], first: int, least: int, rows: PagedRows, answer: int
+) -> list[mx.array]:
+    """The values of an answer's `blocks`, of which `first` is the first one's place in its table, as runs `[blocks,
+    kv_heads, block_tokens, width]`. What no row sees is 0, as it has no weight, and may not be a number."""
+    size, length = rows.block_tokens, rows.lengths[answer]
+
+    def cleaned(place: int) -> mx.array:
+        stored = place * size + mx.arange(size)
+        block = blocks[place - first]
+        return mx.where(((stored >= least) & (stored < length))[:, None], values[block : block + 1], 0)
+
+    last = first + len(blocks) - 1
+    head = int(least > first * size)
+    tail = int(length < (last + 1) * size and last >= first + head)
+    whole = [values[begin:end] for begin, end in runs(blocks[head : len(blocks) - tail])]
+    return [*([cleaned(first)] if head else []), *whole, *([cleaned(last)] if tail else [])]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -107,6 +108,20 @@ def test_a_rows_bits_are_its_own(emulator: Emulator, way: str, options: dict[str
                 np.testing.assert_array_equal(got, np.stack(alone))
 
 
+@WAYS
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_a_window_has_passed_is_of_no_weight_whatever_it_is(emulator: Emulator, way: str, count: int) -> None:
+    shape = Shape()
+    for length, window in ((300, 21), (10, 4), (48, 17)):
+        whole = shape.answer(length, length, count)
+        passed = whole.text - window + 1
+        holed = replace(whole, keys=whole.keys.copy(), values=whole.values.copy())
+        holed.keys[:, :passed], holed.values[:, :passed] = np.nan, np.nan
+        with by(way, emulator):
+            got, expected = (laid(shape, [answer]).attend(window=window) for answer in (holed, whole))
+        assert mx.array_equal(got, expected)
+
+
 def test_a_tree_has_the_bits_of_its_paths(emulator: Emulator) -> None:
     """By the kernel, wherever a node is stored; the fallback masks where it is, and rounds otherwise."""
     shape = Shape()
@@ -120,7 +135,7 @@ def test_a_tree_has_the_bits_of_its_paths(emulator: Emulator) -> None:
 
 def test_no_order_of_threads_and_no_sanitizer_objects(emulator: Emulator) -> None:
     shape = Shape(heads=6, kv_heads=2, width=40, value_width=24)
-    case = laid(shape, [shape.answer(1, 270, 2), shape.answer(2, 30, 5)], seed=1)
+    case = laid(shape, [shape.answer(1, 270, 2), shape.answer(2, 30, 9, TREE)], seed=1)
     with emulated(emulator):
         forward = case.attend(window=260)
     for how in (Emulator(order=REVERSE), Emulator(order=4), Emulator(build="address"), Emulator(build="thread")):
