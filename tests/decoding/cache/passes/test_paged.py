@@ -14,11 +14,11 @@ from mlx_spec.acceptance.tree import tree_of
 from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
 from mlx_spec.decoding.cache.blocks.table import BlockTable
 from mlx_spec.decoding.cache.passes import paged_keys, paged_trial
+from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.paged import BlockCache, block_caches, num_block_layers, run_paged
 from mlx_spec.decoding.cache.passes.paged_trial import blocks_agree
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
-from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.rollback import Rollback
 from mlx_spec.machine.kernels.paged_attention import paged_attention
 from mlx_spec.models.memory import rows_are_independent
@@ -298,12 +298,11 @@ def test_rows_of_many_answers_attend_together(
         np.testing.assert_allclose(one, other, atol=1e-4)  # the products around it may round by their width
 
 
+@pytest.mark.parametrize("way", ["attention", "mixer", "layer"])
 @pytest.mark.parametrize("name", ["gemma3", "qwen3_next", "falcon_h1"])
-def test_answers_over_blocks_go_in_one_pass_at_every_depth(name: str) -> None:
+def test_answers_over_blocks_go_in_one_pass_at_every_depth(name: str, way: Depth) -> None:
     """With windows, beside layers that have a state, and in lists of both."""
     model, draw = zoo_model(name), random.Random(2)
-    way = ragged_way(model)
-    assert way is not None
     held = Held(model)
     texts = [[draw.randrange(VOCAB) for _ in range(length)] for length in (20, 3)]
     every = [held.caches() for _ in texts]
