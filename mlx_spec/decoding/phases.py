@@ -17,6 +17,7 @@ from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.decoding.target import score_all
 from mlx_spec.errors import NumericalError
 from mlx_spec.events import RoundFinished
 from mlx_spec.lookahead.plan import Observation
@@ -38,10 +39,12 @@ class Settled:
 
 
 def launch(answers: Sequence[Answer]) -> None:
-    """Plan each answer's next round, and set its draft going; of those without a draft, the target's own pass."""
+    """Plan each answer's next round, and set its draft going. Where none has a draft, the target's own pass: one that
+    has makes the others wait for it, as a pass over the rows of all takes hardly longer than one over some."""
     for answer in answers:
         answer.round = _planned(answer)
-    _judge([answer for answer in answers if answer.round and not answer.round.draft])
+    if not any(answer.round and answer.round.draft for answer in answers):
+        _judge(answers)
     for answer in answers:
         assert answer.round is not None
         if verdict := answer.round.verdict:
@@ -121,11 +124,12 @@ def _planned(answer: Answer) -> Round:
 
 
 def _judge(answers: Sequence[Answer]) -> None:
-    """Score each answer's known token and draft, and judge the draft by that. All scores are asked for before the host
-    waits for anything; today that is a pass of the target for each answer."""
-    scored = [(answer, round_, _scored(answer, round_)) for answer in answers if (round_ := answer.round)]
+    """Score all answers' known tokens and drafts in one pass of the target, and judge each draft by that. All scores
+    are asked for before the host waits for anything."""
+    rounds = [(answer, round_) for answer in answers if (round_ := answer.round)]
+    every = _scored(rounds)
     built = time.perf_counter()
-    for answer, round_, logits in scored:
+    for (answer, round_), logits in zip(rounds, every, strict=True):
         ids, tree = round_.draft_ids, round_.tree
         if ids is not None:
             mx.eval(ids)  # a wait, not a read: it only tells the two times apart
@@ -135,13 +139,16 @@ def _judge(answers: Sequence[Answer]) -> None:
         round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
 
 
-def _scored(answer: Answer, round_: Round) -> mx.array:
-    """Logits of an answer's rows, on their way."""
-    padding = _padding(answer, round_.draft)
-    logits = answer.target.score(answer.last_token, round_.draft_ids, round_.tree, padding)
-    if answer.target.features is not None:
-        mx.async_eval(answer.target.features)  # type: ignore[no-untyped-call]
-    mx.async_eval(logits)  # type: ignore[no-untyped-call]
+def _scored(rounds: Sequence[tuple[Answer, Round]]) -> list[mx.array]:
+    """Logits of each answer's rows, on their way."""
+    asked = []
+    for answer, round_ in rounds:
+        # Padding makes one answer's pass as wide as is cheap: the rows of several do that for each other.
+        padding = _padding(answer, round_.draft) if len(rounds) == 1 else 0
+        asked.append(answer.target.asked(answer.last_token, round_.draft_ids, round_.tree, padding))
+    logits = score_all(asked)
+    heard = [answer.target.features for answer, _ in rounds if answer.target.features is not None]
+    mx.async_eval(heard, logits)  # type: ignore[no-untyped-call]
     return logits
 
 

@@ -1,6 +1,7 @@
 """The target: the model whose words are given. It scores one known token and all drafted ones in a single pass."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -10,7 +11,23 @@ from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
-from mlx_spec.decoding.cache.stretches import Part, Span
+from mlx_spec.decoding.cache.stretches import Part as Stretch
+from mlx_spec.decoding.cache.stretches import Span
+from mlx_spec.decoding.cache.together import Part, score_together
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one answer's target is asked: the first `count` rows of a part of a pass."""
+
+    part: Part
+    count: int
+
+
+def score_all(asked: Sequence[Asked]) -> list[mx.array]:
+    """What `Target.score` gives each answer; one pass for all of one model, where it was found to take them."""
+    scored = score_together([one.part for one in asked])
+    return [rows if rows.shape[0] == one.count else rows[: one.count] for one, rows in zip(asked, scored, strict=True)]
 
 
 class Target:
@@ -61,7 +78,7 @@ class Target:
         """What it has read of a text of `length` tokens, as far as stretches of it do not tell."""
         return None if self._cached.begins_anywhere else self._cached.point(length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
         """What it has read of each of these stretches; afterwards it is of no more use."""
         return self._cached.cut_up(spans)
 
@@ -88,6 +105,13 @@ class Target:
     ) -> mx.array:
         """Logits `[gamma + 1, vocab]` (lazy): row i is what follows `last_token` and the first i drafts; of a `tree`,
         what follows node i. `padding` rows more are scored and forgotten: where a wider pass takes less time."""
+        (logits,) = score_all([self.asked(last_token, draft_ids, tree, padding)])
+        return logits
+
+    def asked(
+        self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None, padding: int = 0
+    ) -> Asked:
+        """What `score` will be asked, for `score_all` to score together with others'."""
         known = mx.array([last_token], dtype=mx.int32)
         token_ids = known if draft_ids is None else mx.concatenate([known, draft_ids])
         count = token_ids.shape[0]
@@ -98,8 +122,7 @@ class Target:
             wide = tree_of(tree.parents + (0,) * padding)  # beside everything, so that nobody sees them
             placement = Placement(wide.depth_row, wide.depth_row, wide.seen)
         self._scored, self.padding = token_ids.shape[0], padding
-        logits = self._cached.score(token_ids, kept=1, placement=placement)
-        return logits[:count] if padding else logits
+        return Asked(Part(self._cached, token_ids, kept=1, placement=placement), count)
 
     def commit(self, path: Sequence[int]) -> None:
         """Keep the known token and the accepted nodes of `path` that follow it; forget the other drafts."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import mlx.core as mx
 import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import full_tree
+from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.cost_controller import CostLookahead
@@ -77,15 +79,13 @@ def test_only_what_forgets_for_nothing_is_padded(padded: list[int], name: str) -
 def test_no_row_stands_beyond_the_end_of_the_context(padded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     pair = replace(tiny_pair(0), context_length=20)
     ends: list[int] = []
-    score: Callable[..., mx.array] = Target.score
+    end: Callable[..., mx.array] = CachedModel.end
 
-    def watched(self: Target, last: int, drafts: object, tree: object = None, padding: int = 0) -> mx.array:
-        logits = score(self, last, drafts, tree, padding)
-        caches = self._cached._caches  # after the pass, before anything is forgotten
-        ends.append(caches[0].offset)
-        return logits
+    def watched(self: CachedModel, *made: Any) -> mx.array:
+        ends.append(self.caches[0].offset)  # after the pass, before anything is forgotten
+        return end(self, *made)
 
-    monkeypatch.setattr(Target, "score", watched)
+    monkeypatch.setattr(CachedModel, "end", watched)
     ids(pair, CHAINS, SamplingParams(temperature=0.0), "model", 100)
     assert max(ends) <= 20
     assert any(padded)

@@ -1,6 +1,7 @@
 """A causal language model together with the keys, values and states of the tokens it was given."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import mlx.core as mx
@@ -22,6 +23,15 @@ from mlx_spec.models.taps import Taps
 # that a pass of their own is rare.
 MAX_BEHIND: Final = 8
 CHUNK_TOKENS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BegunPass:
+    """The tokens `[n]` that a pass is to read: `in_front` that wait since an earlier one, and those to score."""
+
+    token_ids: mx.array
+    placement: Placement | None
+    in_front: int
 
 
 class CachedModel:
@@ -95,6 +105,12 @@ class CachedModel:
         To promise that the first `kept` of them will not be forgotten spares the cache what it would keep for that.
         Unless passes over so many tokens come `again`, the graph of this one is not worth keeping.
         """
+        part = self.begin(token_ids, kept, placement)
+        return self.end(part, self._forward(part.token_ids, placement, again=again))
+
+    def begin(self, token_ids: mx.array, kept: int = 0, placement: Placement | None = None) -> BegunPass:
+        """What a pass that scores `token_ids` has to read, and a promise that it is made: `end` follows. See `score`,
+        which is both; several models' passes can be made as one between them (`together`)."""
         behind, self._behind = self._behind, None
         if behind is not None and behind.shape[0] > MAX_BEHIND:
             self._forward(behind)
@@ -104,7 +120,11 @@ class CachedModel:
             token_ids = mx.concatenate([behind, token_ids])
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
-        scored = self._forward(token_ids, placement, again=again)
+        return BegunPass(token_ids, placement, in_front)
+
+    def end(self, begun: BegunPass, scored: PassOutput) -> mx.array:
+        """Logits of the tokens that were to be scored, of a pass over all that it had to read."""
+        in_front = begun.in_front
         self.built_anew = scored.built_anew
         self.features = scored.features if scored.features is None else scored.features[in_front:]
         return scored.logits[in_front:] if in_front else scored.logits
@@ -124,6 +144,27 @@ class CachedModel:
         in that order, and take the others back out: the accepted path of a tree."""
         assert self._rollback is not None, "a cache made for plain decoding holds no tree"
         self._behind = self._rollback.choose(indices)
+
+    def is_compiled(self, count: int) -> bool | None:
+        """Whether it would replay a compiled graph for a pass over a chain of `count` tokens; None where only making
+        one will tell."""
+        return self._compiled is not None and self._compiled.serves(count, self._caches)
+
+    @property
+    def model(self) -> Any:
+        """Whose passes these are."""
+        return self._model
+
+    @property
+    def caches(self) -> list[Any]:
+        """mlx-lm's, one for each layer."""
+        caches: list[Any] = self._caches
+        return caches
+
+    @property
+    def listens_to(self) -> tuple[int, ...]:
+        """The layers whose states each pass leaves in `features`."""
+        return self._taps.layers if self._taps else ()
 
     @property
     def begins_anywhere(self) -> bool:

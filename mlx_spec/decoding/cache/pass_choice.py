@@ -36,10 +36,11 @@ class PassChoice:
             return True
         nearest = min({1, *(measured for measured, _, _ in self.ratios)}, key=lambda measured: abs(measured - rows))
         points = sorted((tokens, ratio) for measured, tokens, ratio in self.ratios if measured == nearest)
-        return not points or _between(points, context) < _WORTH_BUILDING
+        return not points or between(points, context) < _WORTH_BUILDING
 
 
-def _between(points: list[tuple[int, float]], context: int) -> float:
+def between(points: list[tuple[int, float]], context: int) -> float:
+    """A ratio at `context`, in a straight line between the points, ascending, beside it; beyond them as at the last."""
     below = [point for point in points if point[0] <= context]
     above = [point for point in points if point[0] >= context]
     if not below or not above:
@@ -108,6 +109,11 @@ def adopt_choice(model: Any, choice: PassChoice) -> None:
 
 def choice_of(values: object) -> PassChoice:
     """From what a file holds; no ratios where that makes no sense."""
+    return PassChoice(ratios_of(values))
+
+
+def ratios_of(values: object) -> tuple[Ratio, ...]:
+    """From what a file holds; none where that makes no sense."""
 
     def ratios(rows: Iterable[Any]) -> Iterator[Ratio]:
         for count, context, ratio in rows:
@@ -116,6 +122,6 @@ def choice_of(values: object) -> PassChoice:
             yield int(count), int(context), float(ratio)
 
     try:
-        return PassChoice(tuple(ratios(values))) if isinstance(values, list) else PassChoice()
+        return tuple(ratios(values)) if isinstance(values, list) else ()
     except (ValueError, TypeError):
-        return PassChoice()
+        return ()

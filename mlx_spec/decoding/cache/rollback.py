@@ -23,9 +23,11 @@ from mlx_lm.models.cache import (
 
 from mlx_spec.decoding.cache.kinds.append_only import AppendOnly, Concatenated
 from mlx_spec.decoding.cache.kinds.chunked import Chunked
+from mlx_spec.decoding.cache.kinds.in_blocks import InBlocks
 from mlx_spec.decoding.cache.kinds.policy import CachePolicy, PartPolicy, TreePolicy
 from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
 from mlx_spec.decoding.cache.kinds.ring import Ring
+from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.compact import compact
 
@@ -36,8 +38,9 @@ POLICIES: Final[dict[type, type[CachePolicy]]] = {
     ChunkedKVCache: Chunked,
     RotatingKVCache: Ring,
     ArraysCache: Recurrent,
+    BlockCache: InBlocks,
 }
-"""How each kind of mlx-lm's caches is rolled back."""
+"""How each kind of mlx-lm's caches, and our own, is rolled back."""
 
 # A model file's own kind, by name: importing the file would load that model's code for every user.
 _POLICIES_BY_NAME: Final[dict[tuple[str, str], type[CachePolicy]]] = {
@@ -99,7 +102,7 @@ class Rollback:
         self._parting = [policy for policy in policies if isinstance(policy, PartPolicy)]
         self._replays = len(self._parting) < len(policies)
         self._passes: list[_Pass] = []
-        self.is_free: bool = all(type(policy) is AppendOnly for policy in policies)
+        self.is_free: bool = all(type(policy) in (AppendOnly, InBlocks) for policy in policies)
         """Whether to forget tokens costs nothing: nothing is copied, kept or fed again for it."""
 
     def begin(self, token_ids: mx.array, kept: int) -> None:

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-KERNELS: Final = ("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul")
+KERNELS: Final = ("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention")
 """The modules, each of which chooses its path by `dispatch`."""

@@ -110,7 +110,9 @@ def test_what_a_width_costs_is_what_the_cheapest_wider_pass_costs(monkeypatch: p
 def test_the_kernels_say_which_path_runs_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
     section = doctor.report()["kernels"]
-    assert set(section["paths"]) == {"row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul"}
+    assert set(section["paths"]) == {
+        *("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention")
+    }
     assert set(section["paths"].values()) == {"mlx_ops"}
     assert "MLX_SPEC_KERNELS=off is set" in section["why"]
 

@@ -10,6 +10,7 @@ from mlx_spec.machine.kernels.compact import compact
 from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
 from mlx_spec.machine.kernels.row_softmax import probabilities, sample
 from tests.machine.kernels.conftest import WARPS
+from tests.machine.kernels.paged_cases import Shape, laid
 from tests.machine.kernels.test_few_rows_matmul import quantised
 from tests.machine.kernels.test_tree_verify import Case as TreeCase
 from tests.machine.kernels.test_verify import Case
@@ -66,6 +67,13 @@ def multiply(gamma: int) -> list[mx.array]:
     return [few_rows_matmul(*quantised(9, 64, 4, 32, gamma + 1, mx.float16), group_size=32, bits=4)]
 
 
+def attend(gamma: int) -> list[mx.array]:
+    """paged_partials, paged_finish."""
+    shape = Shape(width=40)
+    sinks = mx.zeros((shape.heads,))
+    return [laid(shape, [shape.answer(1, 270 + gamma, gamma + 1)]).attend(sinks=sinks, softcap=5.0, window=260)]
+
+
 EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "coupled": verify_coupled,
     "filtered": verify_filtered,
@@ -75,4 +83,5 @@ EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "draw": draw,
     "compact": keep_path,
     "matmul": multiply,
+    "paged": attend,
 }

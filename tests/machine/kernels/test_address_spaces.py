@@ -28,8 +28,9 @@ struct uint2 { uint x, y; }; struct uint3 { uint x, y, z; };
 enum class mem_flags { mem_none, mem_device, mem_threadgroup };
 void threadgroup_barrier(mem_flags);
 float simd_sum(float); float simd_max(float); float simd_min(float); uint simd_min(uint);
-float exp(float); float log(float); float log1p(float);
+float exp(float); float log(float); float log1p(float); float tanh(float); float fma(float, float, float);
 float max(float, float); float min(float, float); uint max(uint, uint); uint min(uint, uint);
+int max(int, int); int min(int, int);
 template <typename To, typename From> To as_type(From);
 """
 

@@ -14,6 +14,7 @@ from mlx_spec.machine.kernels.compact import compact
 from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
 from mlx_spec.machine.kernels.row_softmax import log_softmax, probabilities
 from tests.machine.kernels.conftest import WARPS
+from tests.machine.kernels.paged_cases import Shape, laid
 from tests.machine.kernels.test_few_rows_matmul import quantised
 from tests.machine.kernels.test_verify import RULES, Case, decided
 
@@ -73,6 +74,20 @@ def test_the_matmul_is_mlxs(rows: int) -> None:
     ours = few_rows_matmul(*given, group_size=64, bits=4)
     scale = np.abs(np.array(stock)).max()
     np.testing.assert_allclose(np.array(ours), np.array(stock), atol=4e-3 * scale)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
+@pytest.mark.parametrize("width", [64, 80, 96, 128, 256])
+def test_attention_over_blocks_is_the_fallbacks_and_a_rows_bits_are_its_own(width: int, dtype: mx.Dtype) -> None:
+    shape = Shape(heads=8, kv_heads=2, width=width, value_width=width, block_tokens=64)
+    newest, other = shape.answer(1, 600, 16), shape.answer(2, 900, 40)
+    case = laid(shape, [other, newest], seed=3, dtype=dtype)
+    got = case.attend(scale=width**-0.5)
+    expected = fallback(lambda: case.attend(scale=width**-0.5))
+    assert mx.allclose(got, expected, atol=1e-5 if dtype == mx.float32 else 2e-2)
+    for row in range(16):
+        alone = laid(shape, [newest.only(row)], dtype=dtype).attend(scale=width**-0.5)
+        assert mx.array_equal(alone[0], got[40 + row])
 
 
 @pytest.mark.parametrize("rule", RULES)

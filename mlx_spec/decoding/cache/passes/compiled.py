@@ -110,6 +110,15 @@ class CompiledPasses:
             self._passes[in_tree] = None
             return None
 
+    def serves(self, count: int, caches: Sequence[KVCache]) -> bool | None:
+        """Whether a pass over a chain of `count` tokens behind what the caches hold is made this way; None where only
+        making one will tell."""
+        if self._passes[False] is None or count > WIDEST or caches[0].keys is None:
+            return False
+        if not self._pays(count, caches[0].offset):
+            return False
+        return True if False in self._checked else None
+
     def _pays(self, count: int, context: int) -> bool:
         choice = CHOICES.get(id(self._model()))
         return choice is None or choice(count, context)
@@ -135,9 +144,10 @@ class CompiledPasses:
     ) -> tuple[mx.array, ...]:
         self._traced_now = True
         placement = Placement(depths, key_depths, seen)
-        slots = [PlacedSlots(part, offset, few, placement) for part, few in self._by_cache(arrays)]
+        at = depths + (offset - placement.earlier)
+        slots = [PlacedSlots(part, offset, few, placement, at) for part, few in self._by_cache(arrays)]
         stand_ins = StandIns(self._living_model())
-        with stand_ins.rotating_by_token(), stand_ins.few_operations(rotations=False):
+        with stand_ins.few_operations(rotations=True), stand_ins.rotating_by_token():
             return self._run(token_ids, slots)
 
     def _by_cache(self, arrays: Sequence[mx.array]) -> Iterator[tuple[Sequence[mx.array], Few | None]]:

@@ -8,6 +8,7 @@ touched.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import mlx.core as mx
@@ -56,6 +57,11 @@ class PlacedCache:
         self._prefix = cache.offset - placement.earlier
         self.offset = placement.depths + self._prefix
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The same for caches whose tokens stand at the same positions."""
+        return id(self._placement), self._prefix
+
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
         """Store the tokens behind those that are there; give everything."""
         return self._cache.update_and_fetch(keys, values)
@@ -76,5 +82,5 @@ class PlacedCache:
 
 
 def placed(caches: Sequence[Any], placement: Placement) -> list[PlacedCache]:
-    """The stand-ins of a model's caches."""
-    return [PlacedCache(cache, placement) for cache in caches]
+    """The stand-ins of a model's caches; a cache may know one of its own."""
+    return [getattr(cache, "placed", partial(PlacedCache, cache))(placement) for cache in caches]

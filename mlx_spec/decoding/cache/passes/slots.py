@@ -54,12 +54,14 @@ class Slots:
 
 
 class PlacedSlots(Slots):
-    """The same in a pass over a tree, whose tokens stand where `placement` says."""
+    """The same in a pass over a tree, whose tokens stand where `placement` says: `at` these positions."""
 
-    def __init__(self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None, placement: Placement) -> None:
+    def __init__(
+        self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None, placement: Placement, at: mx.array
+    ) -> None:
         super().__init__(arrays, offset, few)
         self._placement, self._prefix = placement, offset - placement.earlier
-        self.offset = placement.depths + self._prefix
+        self.offset = at
 
     def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
         """`[count, size]`: the text, and of the tree what each token may see."""

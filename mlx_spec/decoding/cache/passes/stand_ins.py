@@ -24,24 +24,35 @@ class StandIns:
         held = [(module, key, child) for module in model.modules() for key, child in module.items()]
         self._rotations = [(m, key) for m, key, child in held if _is_rotation(key, child)]
         self._linears = [(m, key) for m, key, child in held if type(child) is nn.Linear]
+        self._products: dict[int, _Product] = {}
 
     @contextmanager
-    def rotating_by_token(self) -> Iterator[None]:
-        """Build a pass inside, in which `offset` may be an array `[m]`: a position for each token."""
-        with _replaced(self._rotations, _ByToken):
+    def rotating_by_token(self, *, all_of_them: bool = True) -> Iterator[None]:
+        """Build a pass inside, in which `offset` may be an array `[m]`: a position for each token. It has to be, unless
+        not `all_of_them` are over the same tokens."""
+        others = [(m, key) for m, key in self._rotations if type(m[key]) is not _ByTable]
+        with _replaced(others, _ByToken if all_of_them else _ByTokenOrNot):
             yield
 
     @contextmanager
     def few_operations(self, *, rotations: bool) -> Iterator[None]:
         """Build a pass over one sequence inside, of fewer operations for a CPU: `rotations` shares the cosines and
-        sines of all layers. Products stay the same, angles but for their last digit."""
+        sines of all layers, by positions or by token. Products stay the same, angles but for their last digit."""
         if mx.default_device() == mx.Device(mx.gpu):
             yield
             return
         angles: dict[_Key, _Angles] = {}
         plain = [(m, key) for m, key in self._rotations if _is_plain(m[key])] if rotations else []
-        with _replaced(plain, lambda rotation: _ByTable(rotation, angles)), _replaced(self._linears, _Product):
+        linears = [(m, key) for m, key in self._linears if type(m[key]) is nn.Linear]
+        with _replaced(plain, lambda rotation: _ByTable(rotation, angles)), _replaced(linears, self._product):
             yield
+
+    def _product(self, linear: nn.Linear) -> "_Product":
+        """The stand-in of a layer, made once for the same weights."""
+        found = self._products.get(id(linear))
+        if found is None or found.weight is not linear.weight:
+            found = self._products[id(linear)] = _Product(linear)
+        return found
 
 
 @contextmanager
@@ -69,7 +80,7 @@ class _Product:
     operation: otherwise it is transposed, flattened and unflattened each time."""
 
     def __init__(self, linear: nn.Linear) -> None:
-        self._linear = linear
+        self._linear, self.weight = linear, linear.weight
         self._weight = linear.weight.T[None]  # the same memory
         mx.eval(self._weight)
 
@@ -97,6 +108,15 @@ class _ByToken:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rotation, name)
+
+
+class _ByTokenOrNot(_ByToken):
+    """The same, for what also rotates tokens that follow one another."""
+
+    def __call__(self, x: mx.array, offset: Any = 0, **kwargs: Any) -> mx.array:
+        if isinstance(offset, mx.array) and offset.ndim == 1:
+            return super().__call__(x, offset=offset, **kwargs)
+        return cast(mx.array, self._rotation(x, offset=offset, **kwargs))
 
 
 _Key = tuple[int, int, int, float, float]
@@ -130,7 +150,8 @@ class _ByTable:
         if key not in self._angles:
             half = rotation.dims // 2
             frequencies = mx.exp(mx.arange(half, dtype=mx.float32) * (-math.log(rotation.base) / half))
-            theta = ((mx.arange(count, dtype=mx.float32) + offset) * rotation.scale)[:, None] * frequencies
+            places = offset if isinstance(offset, mx.array) and offset.ndim else mx.arange(count) + offset
+            theta = (places.astype(mx.float32) * rotation.scale)[:, None] * frequencies
             self._angles[key] = _Angles(offset, mx.cos(theta), mx.sin(theta))
         return self._angles[key]
 

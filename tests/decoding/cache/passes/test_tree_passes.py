@@ -1,6 +1,8 @@
 """One pass over a tree gives every node the logits of its own path, and the path that stays leaves no other trace."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -60,10 +62,10 @@ def test_every_node_is_scored_as_its_path_would_be(name: str, length: int) -> No
     np.testing.assert_allclose(np.array(cached.score(mx.array(text[-1:]), kept=1))[0], expected, rtol=2e-3, atol=2e-3)
 
 
-class _Caches(nn.Module):
+class Caches(nn.Module):
     """A model with caches of another kind than its own."""
 
-    def __init__(self, inner: nn.Module, kind: type) -> None:
+    def __init__(self, inner: nn.Module, kind: Callable[[], Any]) -> None:
         super().__init__()
         self.inner, self._kind = inner, kind
 
@@ -78,7 +80,7 @@ class _Caches(nn.Module):
         return self.inner(inputs, cache)
 
 
-class _Stumbles(_Caches):
+class _Stumbles(Caches):
     """Fails over a stand-in for its cache, or always."""
 
     error: type[Exception] = KeyError
@@ -117,7 +119,7 @@ def _quantised() -> QuantizedKVCache:
 
 @pytest.mark.parametrize("kind", [KVCache, ConcatenateKVCache, _quantised])
 def test_the_other_cache_kinds_hold_trees_too(kind: type) -> None:
-    model = _Caches(tiny_llama(1, hidden=128), kind)
+    model = Caches(tiny_llama(1, hidden=128), kind)
     cached = CachedModel(model, "tiny", speculative=True)
     text = [1, 2, 3, 4]
     cached.prefill(text[:-1])

@@ -49,8 +49,10 @@ struct bfloat16_t {
 };
 
 using std::exp;
+using std::fma;
 using std::log;
 using std::log1p;
+using std::tanh;
 template <typename T> inline T max(T a, T b) { return a < b ? b : (a != a ? b : a); }
 template <typename T> inline T min(T a, T b) { return b < a ? b : (a != a ? b : a); }
 template <typename To, typename From> inline To as_type(From from) {

@@ -1,0 +1,38 @@
+"""Rollback of caches whose text lies in blocks: what lies behind the kept tokens is overwritten."""
+
+from typing import Any, ClassVar
+
+import mlx.core as mx
+
+
+class InBlocks:
+    """`BlockCache`: as `KVCache`, it writes and reads at its offset."""
+
+    marks: ClassVar[bool] = False
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def mark(self, count: int) -> Any:
+        """Nothing is destroyed by a pass."""
+
+    def take_back(self, mark: Any, count: int) -> None:
+        """Forget all `count` tokens of the newest pass."""
+        self.drop(count)
+
+    def drop(self, count: int) -> None:
+        """Lower the offset."""
+        self._cache.trim(count)
+
+    def cut(self, length: int) -> None:
+        """Lower the offset to `length`, and give back the blocks behind it."""
+        self._cache.cut(length)
+
+    def tree(self, count: int) -> tuple[list[mx.array], int]:
+        """Keys and values of the newest tokens alone, as the passes gave them: to read the pool for them would have its
+        next writing copy it."""
+        return self._cache.newest(count), 0
+
+    def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
+        """Write what stays over what stood there."""
+        self._cache.keep(arrays, count, kept)

@@ -1,0 +1,79 @@
+"""The seam at a model's attention: keys that are no arrays attend in a way of their own, and no model's code is copied.
+
+mlx-lm's models hand new keys and values to their cache, and what it gives them, untouched, to the function
+`scaled_dot_product_attention`, which each model file imports by that name. A cache may give `Fetched` keys instead of
+arrays. While a pass is built inside `AttentionSeam.opened`, that name stands for a function which has them attend.
+
+A model that does more with its keys than to hand them on stumbles over them: so every way of making passes that stands
+on this is tried with a model before it is used.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any, Final, Protocol, cast
+
+import mlx.core as mx
+from mlx_lm.models import base
+
+_NAME: Final = "scaled_dot_product_attention"
+
+
+class Fetched(Protocol):
+    """Keys as a cache gives them that knows how to attend to them better than by one array."""
+
+    def attend(
+        self, queries: mx.array, values: Any, *, cache: Any, scale: float, mask: Any, sinks: mx.array | None
+    ) -> mx.array:
+        """What `queries` `[1, heads, n, width]` find, in their shape. `values` and `cache` are what the same cache gave
+        with the keys and the cache itself, `mask` is what its `make_mask` gave."""
+        ...
+
+
+class AttentionSeam:
+    """The places where a model's classes look for their attention, found once."""
+
+    def __init__(self, model: Any) -> None:
+        classes = {base for module in model.modules() for base in type(module).__mro__}
+        methods = [method for one in classes for method in vars(one).values() if isinstance(method, FunctionType)]
+        # By the methods, not by `sys.modules`: mlx-lm loads a model file of a folder's own without putting it there.
+        files = {id(method.__globals__): method.__globals__ for method in methods}
+        self._places = [names for names in files.values() if _NAME in names]
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Build a pass inside, whose caches may give `Fetched` keys."""
+        originals = [place[_NAME] for place in self._places]
+        for place, original in zip(self._places, originals, strict=True):
+            place[_NAME] = _Attention(original)
+        try:
+            yield
+        finally:
+            for place, original in zip(self._places, originals, strict=True):
+                place[_NAME] = original
+
+
+class _Attention:
+    """Called like the function that it stands in for."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __call__(
+        self,
+        queries: mx.array,
+        keys: Any,
+        values: Any,
+        cache: Any,
+        scale: float,
+        mask: Any,
+        sinks: mx.array | None = None,
+    ) -> mx.array:
+        if isinstance(keys, mx.array | tuple):
+            return cast(mx.array, self._original(queries, keys, values, cache, scale, mask, sinks))
+        fetched = cast(Fetched, keys)
+        return fetched.attend(queries, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+
+
+attend: Final = _Attention(base.scaled_dot_product_attention)
+"""mlx-lm's own attention, for keys of any kind."""

@@ -1,0 +1,188 @@
+"""Passes that attend to an answer's blocks where they lie, without laying them side by side first.
+
+`BlockCache` stands in a layer's cache's place: it writes new keys and values into the blocks of a pool, and gives the
+model `BlockKeys`, which attend through the seam (`attention.py`).
+"""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
+
+from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
+from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.passes.attention import AttentionSeam
+from mlx_spec.decoding.cache.passes.forward import PassOutput, run
+from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, BlockMask
+from mlx_spec.decoding.cache.passes.placement import PlacedCache, Placement
+from mlx_spec.models.taps import Taps
+
+_REMEMBERED: Final = 128
+"""Of the newest tokens keys and values are at hand too, to choose a tree's path from: as many as one may have."""
+
+
+class BlockCache:
+    """One layer of an answer whose text lies in the blocks of `table`, `offset` tokens of it. `window`: what a row sees
+    at most, of layers that mlx-lm gives a rotating cache; nothing is dropped for it.
+
+    An answer at a time, as `KVCache` with a batch of one.
+    """
+
+    def __init__(self, table: BlockTable, layer: LayerBlocks, window: int | None = None, offset: int = 0) -> None:
+        self.table, self.layer, self.window, self.offset = table, layer, window, offset
+        self._newest: list[tuple[mx.array, mx.array]] = []
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[BlockKeys, BlockKeys]:
+        """Store `[1, kv_heads, n, width]` behind what is stored."""
+        if keys.shape[0] != 1:
+            raise ValueError(f"a cache over blocks holds one answer, not {keys.shape[0]}")
+        self._write(keys, values)
+        self._newest.append((keys, values))
+        while sum(one.shape[2] for one, _ in self._newest[1:]) >= _REMEMBERED:
+            self._newest.pop(0)
+        return self.keys_and_values()
+
+    def keys_and_values(self, placement: Placement | None = None) -> tuple[BlockKeys, BlockKeys]:
+        """What the layer attends to."""
+        keys = BlockKeys(self.table, self.layer, self.offset, self.window, placement)
+        return keys, keys
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> BlockMask:
+        """What rows see, for the keys to attend by."""
+        windows = [size for size in (window_size, self.window) if size is not None]
+        return BlockMask(min(windows, default=None))
+
+    def placed(self, placement: Placement) -> "PlacedBlocks":
+        """What a model sees of it during a pass over a tree."""
+        return PlacedBlocks(self, placement)
+
+    @property
+    def state(self) -> list[mx.array]:
+        """The arrays to wait for; those of the pool, which other answers share."""
+        return self.layer.arrays
+
+    def empty(self) -> bool:
+        """Whether nothing is stored."""
+        return self.offset == 0
+
+    def is_trimmable(self) -> bool:
+        """Always."""
+        return True
+
+    def trim(self, count: int) -> int:
+        """Forget the newest tokens: the next pass overwrites them."""
+        count = min(count, self.offset)
+        self.offset -= count
+        self._newest = []
+        return count
+
+    def cut(self, length: int) -> None:
+        """Hold the first `length` tokens only, and give back the blocks behind them."""
+        self.trim(self.offset - length)
+        self.table.cut(length)
+
+    def newest(self, count: int) -> list[mx.array]:
+        """Keys and values `[1, kv_heads, count, width]` of the newest tokens, which passes since the last `trim` or
+        `keep` stored."""
+        if count > self._at_hand:
+            raise ValueError(f"of {count} tokens {self._at_hand} are at hand")
+        arrays = [mx.concatenate(list(each), axis=2) for each in zip(*self._newest, strict=True)]
+        return [array[:, :, self._at_hand - count :] for array in arrays]
+
+    def hold(self, keys: mx.array, values: mx.array, length: int) -> None:
+        """Hold a text of `length` tokens, of which those at hand are the newest: `[1, kv_heads, n, width]`. What this
+        cache holds of it stays; where a window sees no further, less than all may be at hand."""
+        begin = max(self.offset, length - keys.shape[2])
+        at = keys.shape[2] - length + begin
+        self.offset = begin
+        self._write(keys[:, :, at:], values[:, :, at:])
+
+    def keep(self, arrays: Sequence[mx.array], count: int, kept: int) -> None:
+        """In the place of the newest `count` tokens have the first `kept` of `arrays`, as `newest` gave them."""
+        self.offset -= count
+        keys, values = (array[:, :, :kept] for array in arrays)
+        self._newest = []
+        if kept:
+            self._write(keys, values)
+            self._newest = [(keys, values)]
+
+    def _write(self, keys: mx.array, values: mx.array) -> None:
+        end = self.offset + keys.shape[2]
+        self.layer.write(self.table.make_room(self.offset, end), keys[0], values[0])
+        self.offset = end
+
+    @property
+    def _at_hand(self) -> int:
+        return sum(keys.shape[2] for keys, _ in self._newest)
+
+
+class PlacedBlocks(PlacedCache):
+    """The same in a pass over a tree."""
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> Any:
+        """Store the tokens behind those that are there."""
+        self._cache.update_and_fetch(keys, values)
+        return self._cache.keys_and_values(self._placement)
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> Any:
+        """What rows see besides their ancestors, whom the keys know."""
+        return self._cache.make_mask(count, return_array, window_size)
+
+
+def num_block_layers(caches: Sequence[Any]) -> int:
+    """How many of a model's caches can be over blocks: for each a pool needs the memory of a layer."""
+    return sum(num_block_layers(one.caches) if type(one) is CacheList else _is_in_order(one) for one in caches)
+
+
+def block_caches(caches: Sequence[Any], table: BlockTable, layers: Sequence[LayerBlocks], offset: int = 0) -> list[Any]:
+    """An answer's caches, over blocks in the place of those that hold keys and values in the order of their positions;
+    the others stay. `layers`: `num_block_layers` of them, those of the pool.
+
+    The table holds the first `offset` tokens already. What `caches` hold behind them is copied into blocks: so a prompt
+    is read over a model's own caches, as ever, and answered over blocks.
+    """
+    given = iter(layers)
+
+    def made(cache: Any) -> Any:
+        if type(cache) is CacheList:
+            return CacheList(*map(made, cache.caches))
+        if not _is_in_order(cache):
+            return cache
+        over_blocks = BlockCache(table, next(given), getattr(cache, "max_size", None), offset)
+        if cache.offset > offset:
+            over_blocks.hold(*_in_order(cache), cache.offset)
+        return over_blocks
+
+    return list(map(made, caches))
+
+
+def _is_in_order(cache: Any) -> bool:
+    return type(cache) is KVCache or (type(cache) is RotatingKVCache and not cache.keep)
+
+
+def _in_order(cache: Any) -> tuple[mx.array, mx.array]:
+    """The newest tokens that it holds, oldest first."""
+    if type(cache) is RotatingKVCache:
+        return cache._temporal_order(cache.keys), cache._temporal_order(cache.values)
+    return cache.keys[..., : cache.offset, :], cache.values[..., : cache.offset, :]
+
+
+_SEAMS: Final[dict[int, AttentionSeam]] = {}
+
+
+def run_paged(
+    model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None = None, placement: Placement | None = None
+) -> PassOutput:
+    """As `forward.run`, over caches of which some are over blocks."""
+    with _seam(model).opened():
+        return run(model, token_ids, caches, taps, placement)
+
+
+def _seam(model: Any) -> AttentionSeam:
+    key = id(model)
+    if key not in _SEAMS:
+        _SEAMS[key] = AttentionSeam(model)
+        weakref.finalize(model, _SEAMS.pop, key, None)
+    return _SEAMS[key]

@@ -1,0 +1,82 @@
+"""Which way passes over the rows of many answers are made with a model: tried once for each, never assumed.
+
+The ways in order of what they share: each answer attends for itself and all else is shared; whole mixers are each
+answer's own; whole layers are; nothing is shared, a pass after another.
+"""
+
+import logging
+import weakref
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec.decoding.cache.passes.dividing import Depth
+from mlx_spec.decoding.cache.passes.forward import run
+from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
+
+_WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer")
+_PROMPTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1, 1, 3, 5, 2, 4, 1])
+# What each reads in two passes: different numbers of rows, so that nothing of a model's own happens to be as many.
+_READ: Final = (([2], [4, 3, 1], [5, 2]), ([1, 4, 3, 5], [3], [4]))
+# A row of another answer, or of another position, differs by something like what two rows do; rounding by far less.
+_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
+
+_FOUND: Final[dict[int, Depth | None]] = {}
+
+logger = logging.getLogger(__name__)
+
+
+def ragged_way(model: Any) -> Depth | None:
+    """How deep a pass over the rows of many answers is divided by answer; None where it has to be a pass for each."""
+    key = id(model)
+    if key not in _FOUND:
+        _FOUND[key] = next((way for way, rows in _tried(model) if rows), None)
+        weakref.finalize(model, _FOUND.pop, key, None)
+    return _FOUND[key]
+
+
+def _tried(model: Any) -> Any:
+    # Ordinary passes: what they raise is a fault of the model, which answers would meet too.
+    alone = [
+        [run(model, mx.array(read), held, None).logits for read in reads]
+        for held, reads in zip(_begun(model), zip(*_READ, strict=True), strict=True)
+    ]
+    expected = [rows for one in zip(*alone, strict=True) for rows in one]
+    mx.eval(expected)
+    for way in _WAYS:
+        yield way, _agrees(model, way, expected)
+
+
+def _begun(model: Any) -> list[list[Any]]:
+    """The caches of each answer, behind its prompt."""
+    every = [make_prompt_cache(model) for _ in _PROMPTS]
+    for held, prompt in zip(every, _PROMPTS, strict=True):
+        run(model, mx.array(prompt), held, None)
+    return every
+
+
+def _agrees(model: Any, way: Depth, expected: Sequence[mx.array]) -> bool:
+    every, found = _begun(model), []
+    try:
+        for reads in _READ:
+            parts = [RaggedPart(mx.array(read), held) for read, held in zip(reads, every, strict=True)]
+            found += [scored.logits for scored in ragged_passes(model).run(parts, way)]
+        mx.eval(found)
+    except Exception:
+        # The model's own code, which is not ours, runs over stand-ins for its cache and its modules. So anything may
+        # come: what it does with keys that are apart, with positions that are many, or with a mask that is none.
+        logger.info("%s takes no rows of many answers divided by %s.", type(model).__name__, way, exc_info=True)
+        return False
+    share = _LARGEST_SHARE.get(found[0].dtype)
+    if share is None:
+        return False  # of rounding in another precision nothing is known
+    ours, theirs = (mx.concatenate([_numbers(rows) for rows in every_row]) for every_row in (found, expected))
+    differences = mx.max(mx.abs(theirs[1:] - theirs[:-1]), axis=-1)
+    errors = mx.max(mx.abs(ours - theirs))
+    return cast(bool, (errors < share * mx.min(differences)).item())
+
+
+def _numbers(rows: mx.array) -> mx.array:
+    return mx.where(mx.isfinite(rows), rows, 0.0).astype(mx.float32)
