@@ -158,6 +158,18 @@ def test_a_step_is_one_pass_of_the_target(passes: list[tuple[Any, int]]) -> None
     assert of(pair.target, passes) == [1]
 
 
+def test_drafts_of_one_model_are_a_pass_a_level(passes: list[tuple[Any, int]]) -> None:
+    pair = tiny_pair(0)
+    lengths = (3, 1, 2, 3)
+    asked = [Asked(PROMPT[at:], 0.8, "model", 30, lookahead=length) for at, length in enumerate(lengths)]
+    asked.append(Asked(PROMPT, 0.0, "model", 30, tree=Shape((2, 2))))
+    answers = [one.begun(pair) for one in asked]
+    step(answers)  # the models are tried with the first
+    of(pair.draft, passes)
+    step(answers)
+    assert of(pair.draft, passes) == [5, 4, 2], "who has drafted enough leaves"
+
+
 def test_an_answer_that_fails_in_the_shared_pass_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows are no numbers, those beside them are."""
     pair = tiny_pair(0)

@@ -9,6 +9,7 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import Shape, TokenTree, chain
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.decoding.cache.snapshot import Kept
+from mlx_spec.decoding.drafters.levels import Levels, at_once
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.row_softmax import sample
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -144,6 +145,10 @@ class Drafter(Protocol):
         """
         ...
 
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose` level by level, for those whose passes can be made together with others'."""
+        return at_once(self.propose(position, gamma, round_index))
+
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Be told the newest tokens of the text: the first `accepted` are drafts that stand.
 
@@ -167,6 +172,10 @@ class TreeDrafter(Drafter, Protocol):
         Siblings are different tokens, the favourite first.
         """
         ...
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft | None]:
+        """`propose_tree` level by level."""
+        return at_once(self.propose_tree(position, shape, round_index))
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
         """In the place of `commit`, after a round with its tree: the nodes of `path` stand, and the newest tokens of

@@ -12,8 +12,10 @@ from typing import Any, cast
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
+from mlx_spec.decoding.cache.together import Part
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.decoding.drafters.levels import Levels, alone
 from mlx_spec.decoding.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.sampling.distribution import scores
@@ -73,6 +75,10 @@ class VocabBridge(Drafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Propose up to `gamma` tokens. The text way reads the draft's tokens back to the host, once."""
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose`, a token a level."""
         self._read()
         way = self._ways.choose(gamma) if gamma > 0 and self._pending else None
         if way is None:
@@ -80,8 +86,8 @@ class VocabBridge(Drafter):
         known = mx.array(self._model.catch_up(self._pending), dtype=mx.int32)
         self._pending = []
         if way == "text":
-            return self._propose_text(known, gamma)
-        return self._propose_shared(known, position, gamma, round_index)
+            return (yield from self._propose_text(known, gamma))
+        return (yield from self._propose_shared(known, position, gamma, round_index))
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the draft's context in step with the text."""
@@ -106,12 +112,12 @@ class VocabBridge(Drafter):
         self._begun, self._unread = True, []
         self._pending.extend(known)
 
-    def _propose_shared(self, known: mx.array, position: int, gamma: int, round_index: int) -> Draft:
+    def _propose_shared(self, known: mx.array, position: int, gamma: int, round_index: int) -> Levels[Draft]:
         """A chain drawn from the shared tokens, lazily."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            logits = self._in_target_ids(self._score(known, first=not drawn))[None]
+            logits = self._in_target_ids((yield self._asked(known, first=not drawn))[-1])[None]
             drafted = mx.stack(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             token_id = self._draw.choose(row, position + len(drawn), round_index)
@@ -122,12 +128,12 @@ class VocabBridge(Drafter):
         draft = Draft(mx.stack(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
         return draft.first(self._confidence.length(rows))
 
-    def _propose_text(self, known: mx.array, gamma: int) -> Draft | None:
+    def _propose_text(self, known: mx.array, gamma: int) -> Levels[Draft | None]:
         """`gamma` of the draft's own likeliest tokens, as the target would write them."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            rows.append(self._score(known, first=not drawn).astype(mx.float32))
+            rows.append((yield self._asked(known, first=not drawn))[-1].astype(mx.float32))
             known = mx.argmax(rows[-1]).astype(mx.int32)[None]
             drawn.append(known)
         own_ids = cast(list[int], mx.concatenate(drawn).tolist())
@@ -168,9 +174,9 @@ class VocabBridge(Drafter):
             self._pending = [own_ids[kept]]
         return kept
 
-    def _score(self, known: mx.array, *, first: bool) -> mx.array:
-        """The draft's logits `[draft vocab]` after `known`. What is decided (the first feed) is never forgotten."""
-        return self._model.score(known, kept=known.shape[0] if first else 0)[-1]
+    def _asked(self, known: mx.array, *, first: bool) -> Part:
+        """To have the draft score `known`. What is decided (the first feed) is never forgotten."""
+        return Part(self._model, known, known.shape[0] if first else 0)
 
     def _in_target_ids(self, logits: mx.array) -> mx.array:
         """Logits `[draft vocab]` as `[vocab]` in the target's ids: -inf for what is not shared."""
