@@ -139,6 +139,7 @@ def _judge(answers: Sequence[Answer]) -> None:
     every = _scored(rounds)
     built = time.perf_counter()
     for (answer, round_), logits in zip(rounds, every, strict=True):
+        round_.company = len(rounds) > 1
         ids, tree = round_.draft_ids, round_.tree
         if ids is not None:
             mx.eval(ids)  # a wait, not a read: it only tells the two times apart
@@ -197,7 +198,8 @@ def _observe(answer: Answer, round_: Round, outcome: Outcome) -> None:
             shape=round_.plan.shape,
             hits=outcome.hits,
             # A pass under way while the answer's reader was away may have been done before they came back.
-            telling=not answer.target.built_anew and _away_ms(answer, round_) <= round_.clock.resumed_ms,
+            telling=not (round_.company or answer.target.built_anew)
+            and _away_ms(answer, round_) <= round_.clock.resumed_ms,
             padded=answer.target.padding,
         )
     )
