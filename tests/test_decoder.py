@@ -256,8 +256,8 @@ def _codes(module: str) -> list:
 def test_a_pass_without_a_draft_is_under_way_before_the_events_are_told(
     pair: ModelPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passes, score = [], Target.score
-    monkeypatch.setattr(Target, "score", lambda *given: passes.append(1) or score(*given))
+    passes, asked = [], Target.asked
+    monkeypatch.setattr(Target, "asked", lambda *given: passes.append(1) or asked(*given))
     stream = SpeculativeDecoder(pair, drafter="none").stream([1, 2, 3], SamplingParams(temperature=1.0, seed=1), 5)
     begun = [len(passes) for event in stream if isinstance(event, RoundFinished)]
     assert begun == [2, 3, 4, 5, 5]

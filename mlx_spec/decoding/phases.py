@@ -14,6 +14,7 @@ from mlx_spec.config import LOSSY_RULES
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.clock import RoundClock
 from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.drafters.levels import together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
@@ -43,6 +44,7 @@ def launch(answers: Sequence[Answer]) -> None:
     has makes the others wait for it, as a pass over the rows of all takes hardly longer than one over some."""
     for answer in answers:
         answer.round = _planned(answer)
+    _draft(answers)
     if not any(answer.round and answer.round.draft for answer in answers):
         _judge(answers)
     for answer in answers:
@@ -107,7 +109,7 @@ def tell(done: Settled) -> RoundFinished:
 
 
 def _planned(answer: Answer) -> Round:
-    """The next round, with the draft that its plan asks for under way."""
+    """The next round, with what its plan asks for."""
     clock = RoundClock()
     answer.follow_steering()
     longest = max(answer.config.lookahead, answer.config.max_lookahead)
@@ -117,10 +119,17 @@ def _planned(answer: Answer) -> Round:
     answer.num_rounds += 1
     if plan.drafter is not None:
         round_.option = next(option for option in options if option.drafter == plan.drafter)
-        round_.draft = answer.roster.propose(plan, round_.position, round_.index)
-    if round_.draft is not None:
-        mx.async_eval(round_.draft.token_ids)  # type: ignore[no-untyped-call]
     return round_
+
+
+def _draft(answers: Sequence[Answer]) -> None:
+    """Set the drafts that the plans ask for going: drafters that run the same model have a pass a level for all."""
+    rounds = [(answer, round_) for answer in answers if (round_ := answer.round) and round_.plan.drafter]
+    drafting = [answer.roster.proposing(round_.plan, round_.position, round_.index) for answer, round_ in rounds]
+    for (_, round_), draft in zip(rounds, together(drafting), strict=True):
+        round_.draft = draft
+        if draft is not None:
+            mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
 
 
 def _judge(answers: Sequence[Answer]) -> None:
@@ -130,6 +139,7 @@ def _judge(answers: Sequence[Answer]) -> None:
     every = _scored(rounds)
     built = time.perf_counter()
     for (answer, round_), logits in zip(rounds, every, strict=True):
+        round_.company = len(rounds) > 1
         ids, tree = round_.draft_ids, round_.tree
         if ids is not None:
             mx.eval(ids)  # a wait, not a read: it only tells the two times apart
@@ -188,7 +198,8 @@ def _observe(answer: Answer, round_: Round, outcome: Outcome) -> None:
             shape=round_.plan.shape,
             hits=outcome.hits,
             # A pass under way while the answer's reader was away may have been done before they came back.
-            telling=not answer.target.built_anew and _away_ms(answer, round_) <= round_.clock.resumed_ms,
+            telling=not (round_.company or answer.target.built_anew)
+            and _away_ms(answer, round_) <= round_.clock.resumed_ms,
             padded=answer.target.padding,
         )
     )

@@ -11,6 +11,7 @@ from mlx_spec.decoding.cache.blocks.block import Block, beginning_of, fill
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
+from mlx_spec.decoding.drafters.levels import Levels
 from mlx_spec.decoding.drafters.making import make_drafter
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
 from mlx_spec.models.loading import ModelPair
@@ -124,15 +125,15 @@ class Roster:
                 options.append(replace(option, trees=branches))
         return options
 
-    def propose(self, plan: Plan, position: int, round_index: int) -> Draft | None:
-        """Ask the drafter that the plan names."""
+    def proposing(self, plan: Plan, position: int, round_index: int) -> Levels[Draft | None]:
+        """Ask the drafter that the plan names, level by level."""
         assert plan.drafter is not None
         self._active, drafter = plan.drafter, self._drafters[plan.drafter]
         if plan.shape is None:
-            draft = drafter.propose(position, plan.length, round_index)
+            draft = yield from drafter.proposing(position, plan.length, round_index)
         else:
             assert isinstance(drafter, TreeDrafter), f"{plan.drafter} drafts chains"
-            draft = drafter.propose_tree(position, plan.shape, round_index)
+            draft = yield from drafter.proposing_tree(position, plan.shape, round_index)
         self._branched = draft is not None and draft.tree is not None
         return draft
 

@@ -17,7 +17,8 @@ class Round:
     """The round `index` of its answer, which decides the tokens from absolute `position` on.
 
     `option` is what the plan chose, `draft` what came of it: None for plain decoding, and where the drafter had nothing
-    to say. `rule` judges it; the `verdict`, lazy, is there once the target has been asked.
+    to say. `rule` judges it; the `verdict`, lazy, is there once the target has been asked. In `company` it was asked
+    for other answers too, and the round's times are theirs as much as its own.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Round:
     rule: AcceptanceRule
     clock: RoundClock
     verdict: Verdict | None = None
+    company: bool = False
 
     @property
     def draft_ids(self) -> mx.array | None:

@@ -11,8 +11,7 @@ from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
-from mlx_spec.decoding.cache.stretches import Part as Stretch
-from mlx_spec.decoding.cache.stretches import Span
+from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.cache.together import Part, score_together
 
 
@@ -88,7 +87,7 @@ class Target:
 
     def begin(self, beginning: Beginning, length: int) -> None:
         """Begin behind the first `length` tokens, no more than it can `reach`."""
-        self._cached.begin(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
+        self._cached.begin_with(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
 
     @property
     def takes_trees(self) -> bool:

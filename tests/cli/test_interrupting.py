@@ -21,7 +21,7 @@ LOADING = "mlx_spec.models.loading:load_weights"
 CALIBRATING = "mlx_spec.decoder:SpeculativeDecoder.calibrate"
 READING = "mlx_spec.decoding.target:Target.prefill"
 ASKING = "mlx_spec.cli.commands.chat.talk:_lines"
-ANSWERING = "mlx_spec.decoding.target:Target.score"
+ANSWERING = "mlx_spec.decoding.target:Target.asked"
 
 
 class Held:

@@ -20,6 +20,7 @@ from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.ragged import RaggedPasses
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.tally import StatsCounter
+from mlx_spec.decoding.target import Target
 from mlx_spec.errors import NumericalError
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
@@ -156,6 +157,33 @@ def test_a_step_is_one_pass_of_the_target(passes: list[tuple[Any, int]]) -> None
     assert of(pair.target, passes) == [2]
     step(plain[:1])
     assert of(pair.target, passes) == [1]
+
+
+def test_drafts_of_one_model_are_a_pass_a_level(passes: list[tuple[Any, int]]) -> None:
+    pair = tiny_pair(0)
+    lengths = (3, 1, 2, 3)
+    asked = [Asked(PROMPT[at:], 0.8, "model", 30, lookahead=length) for at, length in enumerate(lengths)]
+    asked.append(Asked(PROMPT, 0.0, "model", 30, tree=Shape((2, 2))))
+    answers = [one.begun(pair) for one in asked]
+    step(answers)  # the models are tried with the first
+    of(pair.draft, passes)
+    step(answers)
+    assert of(pair.draft, passes) == [5, 4, 2], "who has drafted enough leaves"
+
+
+def test_times_in_company_tell_nothing_of_a_pass_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured for one answer's passes would be spoiled by those over the rows of many."""
+    pair, told = tiny_pair(0), []
+    monkeypatch.setattr(FixedLookahead, "observe", lambda self, round_: told.append(round_.telling))
+    monkeypatch.setattr(Target, "built_anew", False)
+    answers = [one.begun(pair) for one in ASKED[:3]]
+    for _ in range(2):
+        step(answers)
+    assert told == [False] * 6
+    told.clear()
+    for _ in range(2):
+        step(answers[:1])
+    assert told == [True] * 2
 
 
 def test_an_answer_that_fails_in_the_shared_pass_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

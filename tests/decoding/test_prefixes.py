@@ -296,7 +296,7 @@ def test_a_cut_cache_is_as_if_no_more_had_been_read() -> None:
         if at < 320:
             short.prefill(list(range(at % 150, at % 150 + 64)))
     again = CachedModel(model, "tiny", speculative=True)
-    again.begin(long.cut_up([(0, 320)]), None)
+    again.begin_with(long.cut_up([(0, 320)]), None)
     for ours, theirs in zip(leaves(again._caches), leaves(short._caches), strict=True):
         assert ours.offset == theirs.offset == 320
         assert ours.keys.shape == theirs.keys.shape

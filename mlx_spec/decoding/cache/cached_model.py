@@ -16,7 +16,7 @@ from mlx_spec.decoding.cache.passes.slots import make_up
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
-from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together, split_leaves
+from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together, split_leaves
 from mlx_spec.models.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
@@ -176,11 +176,11 @@ class CachedModel:
         assert self._behind is None, "tokens wait to be fed again"
         return snapshot_of(self._states, length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
         """What it holds of each of these stretches of its text; afterwards it is of no more use."""
         return cut_up(self._stretches, spans)
 
-    def begin(self, parts: Sequence[Part], point: Snapshot | None) -> None:
+    def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
         """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was
         taken at its end. Lazily."""
         if parts:

@@ -14,9 +14,9 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
-from mlx_spec.decoding.cache.blocks.table import BlockTable
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.pass_choice import Ratio, between, ratios_of
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.paged import block_caches, num_block_layers, run_paged

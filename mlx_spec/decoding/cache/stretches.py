@@ -12,7 +12,7 @@ from mlx_spec.decoding.cache.kinds.policy import StretchPolicy
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.rollback import kind_of, leaves, policy_of
 
-Part = tuple[mx.array, ...]
+Stretch = tuple[mx.array, ...]
 """Of a stretch of tokens, what all caches hold: `[batch, heads, tokens, width]` each, in the caches' order."""
 Span = tuple[int, int]
 """From which token on, and up to which."""
@@ -29,7 +29,7 @@ def split_leaves(caches: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [cache for cache in every if in_stretches(cache)], [cache for cache in every if not in_stretches(cache)]
 
 
-def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Part]:
+def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Stretch]:
     """What the caches hold of each of `spans`, copied; afterwards they hold nothing. Cache after cache, so that at no
     time there are two copies of more than one."""
     parts: list[list[mx.array]] = [[] for _ in spans]
@@ -45,7 +45,7 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Part]:
     return [tuple(part) for part in parts]
 
 
-def put_together(caches: Iterable[Any], parts: Sequence[Part]) -> None:
+def put_together(caches: Iterable[Any], parts: Sequence[Stretch]) -> None:
     """Have new caches hold what `parts` are of, one behind the other; lazily."""
     arrays = [mx.concatenate(list(pieces), axis=2) for pieces in zip(*parts, strict=True)]
     at = 0

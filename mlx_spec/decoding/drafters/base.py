@@ -10,7 +10,8 @@ from mlx_spec.acceptance.tree import Shape, TokenTree, chain
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.snapshot import Snapshot
-from mlx_spec.decoding.cache.stretches import Part, Span
+from mlx_spec.decoding.cache.stretches import Span, Stretch
+from mlx_spec.decoding.drafters.levels import Levels, at_once
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.row_softmax import sample
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -126,7 +127,7 @@ class Drafter(Protocol):
         """What it holds of a text of `length` tokens, if it has read just that, where stretches do not tell it."""
         return None
 
-    def cut_up(self, spans: Sequence[Span]) -> Sequence[Part | None]:
+    def cut_up(self, spans: Sequence[Span]) -> Sequence[Stretch | None]:
         """What it keeps of each of these stretches of the text for later answers, which are blocks; None for what it
         has not read, or reads from the beginning. The answer is over."""
         return [None] * len(spans)
@@ -156,6 +157,10 @@ class Drafter(Protocol):
         """
         ...
 
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose` level by level, for those whose passes can be made together with others'."""
+        return at_once(self.propose(position, gamma, round_index))
+
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Be told the newest tokens of the text: the first `accepted` are drafts that stand.
 
@@ -179,6 +184,10 @@ class TreeDrafter(Drafter, Protocol):
         Siblings are different tokens, the favourite first.
         """
         ...
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft | None]:
+        """`propose_tree` level by level."""
+        return at_once(self.propose_tree(position, shape, round_index))
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
         """In the place of `commit`, after a round with its tree: the nodes of `path` stand, and the newest tokens of

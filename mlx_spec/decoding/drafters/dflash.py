@@ -7,7 +7,7 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.block import Beginning
-from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together
+from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -44,7 +44,7 @@ class DFlashDrafter(Reader, TreeDrafter):
         if self._num_waiting > _WAITING_TOKENS:
             self._fuse()
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """What its caches hold, when the head has seen all of the text."""
         if self._num_unseen:
             mx.eval(self._block())

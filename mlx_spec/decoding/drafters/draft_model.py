@@ -1,19 +1,20 @@
 """A small language model with the target's vocabulary as the drafter."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
-from mlx_spec.decoding.cache.stretches import Part, Span
+from mlx_spec.decoding.cache.stretches import Span, Stretch
+from mlx_spec.decoding.cache.together import Part
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
-from mlx_spec.decoding.drafters.growth import Grown, grow
+from mlx_spec.decoding.drafters.growth import Grown, growth
+from mlx_spec.decoding.drafters.levels import Levels, alone
 from mlx_spec.sampling.distribution import scores
 
 
@@ -43,7 +44,6 @@ class DraftModel(TreeDrafter):
         self._held = 0  # tokens of the text in the cache
         self._fed = 0
         self._grown: Grown | None = None
-        self._drafted: list[mx.array] = []
 
     @property
     def behind(self) -> int:
@@ -54,7 +54,7 @@ class DraftModel(TreeDrafter):
         """See `Drafter.point`."""
         return self._model.point(length) if self._held == length and not self._model.begins_anywhere else None
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """As far as it has read the text."""
         held = [span for span in spans if span[1] <= self._held]
         return [*self._model.cut_up(held), *([None] * (len(spans) - len(held)))]
@@ -65,7 +65,7 @@ class DraftModel(TreeDrafter):
         if not self._model.begins_anywhere:
             held = beginning.point(held)
         if held:
-            self._model.begin(beginning.parts[: held // beginning.block_tokens], beginning.points.get(held))
+            self._model.begin_with(beginning.parts[: held // beginning.block_tokens], beginning.points.get(held))
         self._held = held
         self._pending.extend(token_ids[held:])
 
@@ -76,6 +76,10 @@ class DraftModel(TreeDrafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; lazily but for that."""
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft]:
+        """`propose`, a token a level."""
         self._held += len(self._pending)
         self._pending = self._model.catch_up(self._pending)
         known = mx.array(self._pending, dtype=mx.int32)
@@ -83,7 +87,7 @@ class DraftModel(TreeDrafter):
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
             kept = 0 if drawn else len(self._pending)  # those are the answer's; only drafts are ever forgotten
-            logits = self._fitted(self._model.score(known, kept=kept)[-1:])
+            logits = self._fitted((yield Part(self._model, known, kept))[-1:])
             drafted = mx.concatenate(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             known = self._draw.choose(row, position + len(drawn), round_index)[None]
@@ -101,13 +105,26 @@ class DraftModel(TreeDrafter):
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft:
         """Draft a tree: one pass a level."""
+        return alone(self.proposing_tree(position, shape, round_index))
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft]:
+        """`propose_tree`, a level a level."""
         self._held += len(self._pending)
         self._pending = self._model.catch_up(self._pending)
-        logits = self._model.score(mx.array(self._pending, dtype=mx.int32), kept=len(self._pending))[-1:]
-        root = scores(self._draw.penalties.apply(self._fitted(logits)), self._draw.params)[0]
-        self._pending, self._drafted = [], []
-        self._grown = grow(shape, self._draw, position, round_index, root, self._expand)
-        return self._grown.draft
+        logits = yield Part(self._model, mx.array(self._pending, dtype=mx.int32), len(self._pending))
+        root = scores(self._draw.penalties.apply(self._fitted(logits[-1:])), self._draw.params)[0]
+        self._pending, drafted = [], []
+        growing = growth(shape, self._draw, position, round_index, root)
+        try:
+            level = next(growing)
+            while True:
+                logits = self._fitted((yield Part(self._model, level.token_ids, placement=level.placement)))
+                drafted.append(level.token_ids)
+                penalised = self._draw.penalties.apply(logits, mx.concatenate(drafted), level.placement.seen)
+                level = growing.send(scores(penalised, self._draw.params))
+        except StopIteration as end:
+            self._grown = grown = cast(Grown, end.value)
+        return grown.draft
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
         """Bring the cache in step with the answer: the path's nodes were its own."""
@@ -117,13 +134,6 @@ class DraftModel(TreeDrafter):
         self._grown = None
         self._held += len(kept)
         self._pending.extend(token_ids[len(kept) :])
-
-    def _expand(self, token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
-        """One level: warped scores `[m, vocab]` after each of its tokens."""
-        logits = self._fitted(self._model.score(token_ids, placement=placement))
-        self._drafted.append(token_ids)
-        penalised = self._draw.penalties.apply(logits, mx.concatenate(self._drafted), placement.seen)
-        return scores(penalised, self._draw.params)
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the cache in step with the answer."""

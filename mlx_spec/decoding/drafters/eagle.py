@@ -10,7 +10,7 @@ from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.stretches import Part, Span, cut_up, put_together
+from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import grow
@@ -65,7 +65,7 @@ class EagleDrafter(Reader, TreeDrafter):
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """Of each block the pairs whose second token is in it, and the target's state after its last token."""
         self._catch_up(1)
         self._cache.trim(self._guessed)

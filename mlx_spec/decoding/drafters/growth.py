@@ -4,7 +4,7 @@ A level is one pass of the drafter over the nodes that get children. All of it i
 shape; a tree grown by probability takes one host read, for which nodes it kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -42,16 +42,37 @@ class Grown:
         return [slot for slot in slots if slot is not None]
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What `Expand` is asked."""
+
+    token_ids: mx.array
+    parents: mx.array
+    placement: Placement
+
+
+Growth = Generator[Level, mx.array, Grown]
+"""Yields each level that is to be expanded, is sent its scores, and returns the tree."""
+
+
 def grow(shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array, expand: Expand) -> Grown:
     """A tree of `shape` below the root's scores `[vocab]`; its first level has absolute `position`."""
-    if shape.nodes is None:
-        return _grow_full(shape, draw, position, round_index, root, expand)
-    return _grow_best(shape, draw, position, round_index, root, expand)
+    growing = growth(shape, draw, position, round_index, root)
+    try:
+        level = next(growing)
+        while True:
+            level = growing.send(expand(level.token_ids, level.parents, level.placement))
+    except StopIteration as end:
+        return cast(Grown, end.value)
 
 
-def _grow_full(
-    shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array, expand: Expand
-) -> Grown:
+def growth(shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array) -> Growth:
+    """`grow` level by level, for whoever has to wait for a level's scores."""
+    grown = _grow_full if shape.nodes is None else _grow_best
+    return grown(shape, draw, position, round_index, root)
+
+
+def _grow_full(shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array) -> Growth:
     """Every node gets its children. Which nodes there are hangs on nothing that is drawn, as `token` needs it."""
     tree = full_tree(shape.branching)
     rows, levels, scored = root[None], [], []
@@ -64,7 +85,7 @@ def _grow_full(
             end = begin + levels[-1].shape[0]
             depths = tree.depth_row[1 : end + 1] - 1
             placement = Placement(depths[begin:], depths, tree.seen[begin + 1 : end + 1, 1 : end + 1])
-            rows = expand(levels[-1], tree.parent_row[begin:end] - 1, placement)
+            rows = yield Level(levels[-1], tree.parent_row[begin:end] - 1, placement)
             begin = end
     draft = Draft(
         mx.concatenate(levels),
@@ -76,9 +97,7 @@ def _grow_full(
     return Grown(draft, tuple(i if i < begin else None for i in range(tree.size)))
 
 
-def _grow_best(
-    shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array, expand: Expand
-) -> Grown:
+def _grow_best(shape: Shape, draw: DrawSettings, position: int, round_index: int, root: mx.array) -> Growth:
     """Li et al. 2024, EAGLE-2 (arXiv 2406.16858), section 4: the likeliest candidates of a level get children, and of
     all candidates the likeliest stay, by the product of probabilities along their path.
 
@@ -112,7 +131,7 @@ def _grow_best(
         expanded, sure = kept + count, likely[kept]
         storage.append(expanded)
         count += token_ids.shape[0]
-        rows.append(expand(token_ids[kept], parents, Placement(depths[stored:], depths, seen)))
+        rows.append((yield Level(token_ids[kept], parents, Placement(depths[stored:], depths, seen))))
     return _best_of(shape, found, mx.concatenate(rows), storage, greedy=not drawn or draw.params.greedy)
 
 

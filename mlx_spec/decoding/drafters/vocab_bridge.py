@@ -15,9 +15,11 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.blocks.block import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
-from mlx_spec.decoding.cache.stretches import Part, Span
+from mlx_spec.decoding.cache.stretches import Span, Stretch
+from mlx_spec.decoding.cache.together import Part
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.decoding.drafters.levels import Levels, alone
 from mlx_spec.decoding.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.sampling.distribution import scores
@@ -79,7 +81,7 @@ class VocabBridge(Drafter):
             self._held += len(self._pending)
             self._pending = []
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Part | None]:
+    def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """What its cache holds of the draft's own ids of each block, as far as the blocks are the prompt's."""
         own = [(self._ends[begin], self._ends[end]) for begin, end in spans if {begin, end} <= self._ends.keys()]
         own = [span for span in own if span[1] <= self._held] if self._model.begins_anywhere else []
@@ -89,7 +91,7 @@ class VocabBridge(Drafter):
         """Hold what there is, and read the rest, block by block as a prompt is read, with the next proposal."""
         size, parts = beginning.block_tokens, beginning.parts[: len(token_ids) // beginning.block_tokens]
         if parts:
-            self._model.begin(parts, None)
+            self._model.begin_with(parts, None)
             self._begun, self._num_text = True, len(parts) * size
             ends = accumulate(part[0].shape[2] for part in parts)
             self._ends |= {number * size: end for number, end in enumerate(ends, 1)}
@@ -107,6 +109,10 @@ class VocabBridge(Drafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Propose up to `gamma` tokens. The text way reads the draft's tokens back to the host, once."""
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose`, a token a level."""
         self._read()
         way = self._ways.choose(gamma) if gamma > 0 and self._pending else None
         if way is None:
@@ -115,8 +121,8 @@ class VocabBridge(Drafter):
         known = mx.array(self._model.catch_up(self._pending), dtype=mx.int32)
         self._pending = []
         if way == "text":
-            return self._propose_text(known, gamma)
-        return self._propose_shared(known, position, gamma, round_index)
+            return (yield from self._propose_text(known, gamma))
+        return (yield from self._propose_shared(known, position, gamma, round_index))
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Bring the draft's context in step with the text."""
@@ -141,12 +147,12 @@ class VocabBridge(Drafter):
         self._begun, self._unread = True, []
         self._pending.extend(known)
 
-    def _propose_shared(self, known: mx.array, position: int, gamma: int, round_index: int) -> Draft:
+    def _propose_shared(self, known: mx.array, position: int, gamma: int, round_index: int) -> Levels[Draft]:
         """A chain drawn from the shared tokens, lazily."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            logits = self._in_target_ids(self._score(known, first=not drawn))[None]
+            logits = self._in_target_ids((yield self._asked(known, first=not drawn))[-1])[None]
             drafted = mx.stack(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             token_id = self._draw.choose(row, position + len(drawn), round_index)
@@ -157,12 +163,12 @@ class VocabBridge(Drafter):
         draft = Draft(mx.stack(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
         return draft.first(self._confidence.length(rows))
 
-    def _propose_text(self, known: mx.array, gamma: int) -> Draft | None:
+    def _propose_text(self, known: mx.array, gamma: int) -> Levels[Draft | None]:
         """`gamma` of the draft's own likeliest tokens, as the target would write them."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            rows.append(self._score(known, first=not drawn).astype(mx.float32))
+            rows.append((yield self._asked(known, first=not drawn))[-1].astype(mx.float32))
             known = mx.argmax(rows[-1]).astype(mx.int32)[None]
             drawn.append(known)
         own_ids = cast(list[int], mx.concatenate(drawn).tolist())
@@ -203,9 +209,9 @@ class VocabBridge(Drafter):
             self._pending = [own_ids[kept]]
         return kept
 
-    def _score(self, known: mx.array, *, first: bool) -> mx.array:
-        """The draft's logits `[draft vocab]` after `known`. What is decided (the first feed) is never forgotten."""
-        return self._model.score(known, kept=known.shape[0] if first else 0)[-1]
+    def _asked(self, known: mx.array, *, first: bool) -> Part:
+        """To have the draft score `known`. What is decided (the first feed) is never forgotten."""
+        return Part(self._model, known, known.shape[0] if first else 0)
 
     def _in_target_ids(self, logits: mx.array) -> mx.array:
         """Logits `[draft vocab]` as `[vocab]` in the target's ids: -inf for what is not shared."""

@@ -11,7 +11,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.blocks.stored import KEY_BYTES, Ids
 from mlx_spec.decoding.cache.snapshot import Snapshot
-from mlx_spec.decoding.cache.stretches import Part, Span
+from mlx_spec.decoding.cache.stretches import Span, Stretch
 
 TARGET: Final = "target"
 """The reader whose words are given; the others are drafters, by their names."""
@@ -29,7 +29,7 @@ class Block:
     key: bytes
     parent: bytes
     token_ids: Ids
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, Stretch] = field(default_factory=dict)
     points: dict[str, Snapshot] = field(default_factory=dict)
     size_bytes: int = 0
     """Of all its arrays."""
@@ -41,7 +41,7 @@ class Block:
         """Who holds a part, and who has a point."""
         return frozenset(self.parts) | {f"{name} at its end" for name in self.points}
 
-    def hold(self, name: str, part: Part) -> None:
+    def hold(self, name: str, part: Stretch) -> None:
         """Hold a reader's part, in the place of an earlier one."""
         self.size_bytes += _bytes(part) - _bytes(self.parts.get(name, ()))
         self.parts[name] = part
@@ -58,7 +58,7 @@ class Beginning:
     """The first blocks of a text, as one reader has them: its `parts` as far as there are, a block each, and its
     `points` by the length of the text they are of."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Stretch, ...]
     points: dict[int, Snapshot]
     block_tokens: int
 
@@ -84,7 +84,7 @@ def fill(
     blocks: Sequence[Block],
     spans: Sequence[Span],
     name: str,
-    cut_up: Callable[[Sequence[Span]], Sequence[Part | None]],
+    cut_up: Callable[[Sequence[Span]], Sequence[Stretch | None]],
 ) -> None:
     """Have `blocks`, which are of `spans` of a text, hold what a reader holds of it, where they do not yet."""
     missing = [(block, span) for block, span in zip(blocks, spans, strict=True) if name not in block.parts]

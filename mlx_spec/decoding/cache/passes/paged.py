@@ -11,8 +11,8 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
-from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.passes.attention import AttentionSeam
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, BlockMask

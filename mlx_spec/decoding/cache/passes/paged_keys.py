@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
-from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.machine.kernels.paged_attention import paged_attention
 from mlx_spec.machine.kernels.paged_rows import PagedRows

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
-from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.paged import block_caches, num_block_layers, run_paged
 from mlx_spec.decoding.cache.passes.placement import Placement

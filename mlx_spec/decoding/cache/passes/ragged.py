@@ -17,7 +17,7 @@ from mlx_spec.decoding.cache.passes.attention import AttentionSeam
 from mlx_spec.decoding.cache.passes.dividing import Depth, Divisions
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
-from mlx_spec.decoding.cache.passes.slots import PlacedSlots, Slots, make_room
+from mlx_spec.decoding.cache.passes.slots import PlacedSlots, Slots, few_of, held, make_room
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
@@ -60,11 +60,11 @@ class RaggedPasses:
             by_token = any(part.placement for part in parts)
             return self._run(token_ids, every, Rows(counts), depth, layers, by_token=by_token)
         slots = [_slots(part) for part in parts]
-        positions = mx.concatenate([_positions(part, held[0]) for part, held in zip(parts, slots, strict=True)])
+        positions = mx.concatenate([_positions(part, seen[0]) for part, seen in zip(parts, slots, strict=True)])
         with self._stand_ins.few_operations(rotations=True):
             scored = self._run(token_ids, slots, Rows(counts, positions), depth, layers, by_token=True)
-        for part, held in zip(parts, slots, strict=True):
-            for cache, slot in zip(part.caches, held, strict=True):
+        for part, seen in zip(parts, slots, strict=True):
+            for cache, slot in zip(part.caches, seen, strict=True):
                 cache.keys, cache.values = slot.keys, slot.values
                 cache.offset += part.token_ids.shape[0]
         return scored
@@ -99,9 +99,9 @@ def _slots(part: RaggedPart) -> list[Slots]:
         make_room(cache, part.token_ids.shape[0])
     offset = mx.array(part.caches[0].offset, dtype=mx.int32)
     if part.placement is None:
-        return [Slots(cache.keys, cache.values, offset) for cache in part.caches]
+        return [Slots(held(cache), offset, few_of(cache)) for cache in part.caches]
     at = part.placement.depths + (offset - part.placement.earlier)
-    return [PlacedSlots(cache.keys, cache.values, offset, part.placement, at) for cache in part.caches]
+    return [PlacedSlots(held(cache), offset, few_of(cache), part.placement, at) for cache in part.caches]
 
 
 def _positions(part: RaggedPart, slot: Slots) -> mx.array:

@@ -11,8 +11,8 @@ import pytest
 from mlx_lm.models.cache import RotatingKVCache, make_prompt_cache
 
 from mlx_spec.acceptance.tree import tree_of
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks
-from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.passes import paged_keys, paged_trial
 from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.paged import BlockCache, block_caches, num_block_layers, run_paged

@@ -6,8 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks, Piece
-from mlx_spec.decoding.cache.blocks.table import BlockTable
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks, Piece
+from mlx_spec.decoding.cache.paged.table import BlockTable
 from tests.decoding.cache.blocks.counted import CountedBlocks
 
 SIZE, HEADS, WIDTH = 4, 2, 3

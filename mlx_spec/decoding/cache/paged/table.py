@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
-from mlx_spec.decoding.cache.blocks.arrays import LayerBlocks, Piece, copy_blocks
+from mlx_spec.decoding.cache.paged.arrays import LayerBlocks, Piece, copy_blocks
 
 
 class Blocks(Protocol):

@@ -1,0 +1,1 @@
+"""The memory of attention over blocks: arrays of one layer, and the table of an answer."""
