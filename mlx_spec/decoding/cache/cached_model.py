@@ -146,8 +146,8 @@ class CachedModel:
         self._behind = self._rollback.choose(indices)
 
     def is_compiled(self, count: int) -> bool | None:
-        """Whether it would replay a compiled graph for a pass over a chain of `count` tokens; None where only making
-        one will tell."""
+        """Whether a pass over a chain of `count` tokens has the bits of a compiled graph; None where only making one
+        will tell."""
         return self._compiled is not None and self._compiled.serves(count, self._caches)
 
     @property

@@ -30,29 +30,27 @@ def score_together(parts: Sequence[Part]) -> list[mx.array]:
     as ever. No two may be of the same cache.
     """
     logits: list[mx.array | None] = [None] * len(parts)
-    alike: dict[int, list[int]] = defaultdict(list)
+    alike: dict[tuple[int, bool | None], list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
-        alike[id(part.cached.model)].append(number)
-    for numbers in alike.values():
-        for number, scored in zip(numbers, _scored([parts[number] for number in numbers]), strict=True):
+        alike[id(part.cached.model), part.cached.is_compiled(part.token_ids.shape[0])].append(number)
+    for (_, compiled), numbers in alike.items():
+        for number, scored in zip(numbers, _scored([parts[number] for number in numbers], compiled), strict=True):
             logits[number] = scored
     return [scored for scored in logits if scored is not None]
 
 
-def _scored(parts: Sequence[Part]) -> list[mx.array]:
-    """Those of one model."""
+def _scored(parts: Sequence[Part], compiled: bool | None) -> list[mx.array]:
+    """Those of one model whose own passes have the same bits."""
     model = parts[0].cached.model
-    way = ragged_way(model) if len(parts) > 1 else None
-    compiled = [part.cached.is_compiled(part.token_ids.shape[0]) for part in parts]
-    if way is None or None in compiled:
+    layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
+    way = ragged_way(model) if len(parts) > 1 and compiled is not None else None
+    if way is None or (way == "body" and layers):  # there what is listened to would be called for each answer
         return [part.cached.score(part.token_ids, kept=part.kept, placement=part.placement) for part in parts]
     begun = [part.cached.begin(part.token_ids, part.kept, part.placement) for part in parts]
-    layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
     ragged = [
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
-    # Both ways have the same bits where some parts would be compiled and others not: else there is no choice of ways.
-    scored = ragged_passes(model).run(ragged, way, layers, in_slots=all(compiled))
+    scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled))
     each = zip(parts, begun, scored, strict=True)
     return [part.cached.end(one, _heard(output, layers, part.cached.listens_to)) for part, one, output in each]
 

@@ -13,6 +13,7 @@ from mlx_lm.models.cache import ConcatenateKVCache, QuantizedKVCache
 from mlx_spec.acceptance.tree import TokenTree, tree_of
 from mlx_spec.decoding.cache import together
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.passes.apart import Apart
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.models.memory import rows_are_independent
@@ -48,8 +49,9 @@ class Twin:
 
     def __init__(self, model: nn.Module, prompt: list[int], listen_to: tuple[int, ...] = ()) -> None:
         self.ours, self.alone = (CachedModel(model, "zoo", speculative=True, listen_to=listen_to) for _ in range(2))
-        for cached in (self.ours, self.alone):
-            cached.prefill(prompt)
+        for cached in (self.ours, self.alone) if prompt else ():
+            cached.prefill(prompt[:-1] or prompt)
+            cached.score(mx.array(prompt[-1:]), kept=1)  # the first of a model, which is made alone
 
     def part(self, token_ids: list[int], tree: TokenTree | None = None) -> Part:
         return Part(self.ours, mx.array(token_ids), 1, placement_of(tree) if tree else None)
@@ -99,6 +101,23 @@ def test_each_hears_the_layers_that_it_listens_to() -> None:
             same(twin.ours.features, twin.alone.features)
 
 
+class _Alone(nn.Module):
+    """A model that takes no rows of many answers."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        return self.inner.layers
+
+    def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
+        if isinstance(cache[0], Apart):
+            raise TypeError("of its own code")
+        return self.inner(inputs, cache)
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of answers of the passes that were made over several."""
@@ -118,14 +137,35 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_parts_of_several_models_are_a_pass_for_each(counted: list[int]) -> None:
-    one, other, third = tiny_llama(1), tiny_llama(2), zoo_model("llama4")
+    one, other, third = tiny_llama(1), tiny_llama(2), _Alone(tiny_llama(3))
     twins = [Twin(model, [1, 2, 3]) for model in (one, other, one, third, other, one, third)]
-    for passes in ([], [3, 2]):
-        parts = [twin.part([4, 5]) for twin in twins]
+    parts = [twin.part([4, 5]) for twin in twins]
+    for twin, part, scored in zip(twins, parts, score_together(parts), strict=True):
+        same(scored, twin.expected(part))
+    assert counted == [3, 2]
+
+
+def test_those_that_are_not_compiled_are_a_pass_of_their_own(counted: list[int]) -> None:
+    """As the first token of a text, and more rows than graphs are kept for: in half precision their bits differ."""
+    model = _half(tiny_llama(1), mx.float16)
+    twins = [Twin(model, prompt) for prompt in ([1, 2], [], [3], [], [4, 5], [6])]
+    wide = [list(range(50)), list(range(60))]
+    for passes in ([2, 4], [2, 4, 4, 2]):
+        read = [[7], [8], [9], [9, 9], *wide]
+        parts = [twin.part(token_ids) for twin, token_ids in zip(twins, read, strict=True)]
         for twin, part, scored in zip(twins, parts, score_together(parts), strict=True):
-            same(scored, twin.expected(part))
-        # Whether a model's passes can be compiled is found out by its first one, which is made alone. llama4 takes no
-        # rows of many answers.
+            same(scored.astype(mx.float32), twin.expected(part).astype(mx.float32))
+        assert counted == passes
+
+
+def test_a_models_first_pass_is_made_alone(counted: list[int]) -> None:
+    """It shows whether the model's passes can be compiled, which decides their bits."""
+    model = tiny_llama(1)
+    cached = [CachedModel(model, "tiny", speculative=True) for _ in range(3)]
+    for one in cached:
+        one.prefill([1, 2])
+    for passes in ([], [3]):
+        score_together([Part(one, mx.array([3]), 1) for one in cached])
         assert counted == passes
 
 

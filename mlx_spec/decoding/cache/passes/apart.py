@@ -52,6 +52,8 @@ class Rows:
         """Each answer's part of what a model hands around; what has no rows is the same for all."""
         if isinstance(value, Apart):
             return value.parts
+        if isinstance(value, list):
+            return [list(each) for each in zip(*(self.parts(one) for one in value), strict=True)]
         if isinstance(value, mx.array) and value.ndim >= 2 and value.shape[:2] == (1, self.total):
             return self.split(value, axis=1)
         return (value,) * len(self.counts)

@@ -14,9 +14,9 @@ import mlx.nn as nn
 
 from mlx_spec.decoding.cache.passes.apart import Apart, ApartCache, Rows
 
-Depth = Literal["attention", "mixer", "layer"]
+Depth = Literal["attention", "mixer", "layer", "body"]
 """Which modules are divided: those that are given what is not only attended to, all that are given a cache and have no
-such module inside, or whole layers."""
+such module inside, whole layers, or all that is below the head."""
 
 _GIVEN: Final = ("cache", "mask")
 
@@ -25,18 +25,22 @@ class Divisions:
     """The modules of a model that can be divided, and where each hangs, found once."""
 
     def __init__(self, model: Any) -> None:
-        above_layers = {id(module) for module in model.modules() if _holds_any(module, model.layers)}
-        given = [m for m in model.modules() if _is_given(m) and id(m) not in above_layers]
+        layers = {id(layer) for layer in model.layers}
+        given = [module for module in model.modules() if _is_given(module)]
         inside = {id(module): {id(child) for child in module.modules()} - {id(module)} for module in given}
-        names = set(inside)
-        innermost = {name for name, children in inside.items() if not children & names}
-        covered = set().union(*inside.values()) if inside else set()
-        self._places = {"mixer": _places(model, innermost), "layer": _places(model, names - covered)}
+        above = {name: children for name, children in inside.items() if children & layers}
+        below = {name: children for name, children in inside.items() if name not in above}
+        body = {name for name, children in above.items() if not children & set(above)}
+        self._places = {
+            "mixer": _places(model, {name for name, children in below.items() if not children & set(below)}),
+            "layer": _places(model, _outermost(below)),
+            "body": _places(model, body | (_outermost(below) - set().union(*(above[name] for name in body)))),
+        }
 
     @contextmanager
     def divided(self, depth: Depth, rows: Rows) -> Iterator[None]:
         """Build a pass over `rows` inside."""
-        places = self._places["layer" if depth == "layer" else "mixer"]
+        places = self._places["mixer" if depth == "attention" else depth]
         originals = [container[key] for container, key in places]
         for (container, key), original in zip(places, originals, strict=True):
             _put(container, key, _Divided(original, rows, attends=depth == "attention"))
@@ -54,7 +58,8 @@ class _Divided:
         self._module, self._rows, self._attends = module, rows, attends
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Apart)]
+        handed = [value if isinstance(value, list) else [value] for value in (*args, *kwargs.values())]
+        given = [value for values in handed for value in values if isinstance(value, Apart)]
         caches = [value for value in given if isinstance(value, ApartCache)]
         if not given or (self._attends and all(cache.is_attended for cache in caches)):
             return self._module(*args, **kwargs)
@@ -78,9 +83,9 @@ def _is_given(module: Any) -> bool:
     return any(name in parameters for name in _GIVEN)
 
 
-def _holds_any(module: Any, layers: Any) -> bool:
-    wanted = {id(layer) for layer in layers}
-    return any(id(child) in wanted for child in module.modules() if child is not module)
+def _outermost(inside: dict[int, set[int]]) -> set[int]:
+    """Of modules, with those inside each, the ones that are inside no other."""
+    return set(inside) - set().union(*inside.values())
 
 
 def _places(model: Any, names: set[int]) -> list[tuple[Any, Any]]:

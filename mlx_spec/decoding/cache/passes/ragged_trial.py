@@ -1,7 +1,7 @@
 """Which way passes over the rows of many answers are made with a model: tried once for each, never assumed.
 
 The ways in order of what they share: each answer attends for itself and all else is shared; whole mixers are each
-answer's own; whole layers are; nothing is shared, a pass after another.
+answer's own; whole layers are; all but the head is; nothing is shared, a pass after another.
 """
 
 import logging
@@ -16,7 +16,7 @@ from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 
-_WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer")
+_WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer", "body")
 _PROMPTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1, 1, 3, 5, 2, 4, 1])
 # What each reads in two passes: different numbers of rows, so that nothing of a model's own happens to be as many.
 _READ: Final = (([2], [4, 3, 1], [5, 2]), ([1, 4, 3, 5], [3], [4]))

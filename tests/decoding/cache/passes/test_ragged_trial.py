@@ -1,5 +1,7 @@
 """How deep a pass over the rows of many answers is divided with each architecture is found out by trying."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -23,7 +25,7 @@ WAYS: dict[str, str | None] = dict.fromkeys(ARCHITECTURES, "attention") | {
     # An indexer inside its attention is given a cache of its own.
     "deepseek_v32": "layer",
     # These count positions, or make masks, before their first layer.
-    **dict.fromkeys(["ministral3", "llama4", "deepseek_v41"], None),
+    **dict.fromkeys(["ministral3", "llama4", "deepseek_v41"], "body"),
 }
 
 
@@ -76,7 +78,7 @@ def test_what_a_models_code_raises_is_kept_for_the_log(caplog: pytest.LogCapture
     with caplog.at_level("INFO"):
         assert ragged_way(_Stumbles(tiny_llama(1))) is None
     assert [record.getMessage() for record in caplog.records] == [
-        f"_Stumbles takes no rows of many answers divided by {way}." for way in ("attention", "mixer", "layer")
+        f"_Stumbles takes no rows of many answers divided by {way}." for way in ("attention", "mixer", "layer", "body")
     ]
 
 
@@ -122,3 +124,12 @@ def test_a_copy_of_a_model_has_passes_of_its_own() -> None:
     half = without_layers(model, (0, 1, 6, 7))
     assert ragged_passes(half).model is half
     assert ragged_passes(model).model is model
+
+
+def test_a_model_that_nobody_holds_is_let_go_with_its_passes() -> None:
+    model = tiny_llama(1)
+    assert ragged_way(model) == "attention"
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
