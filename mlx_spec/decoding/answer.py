@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 import mlx.core as mx
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.decoding.cache.blocks.block import TARGET, fill
+from mlx_spec.decoding.cache.blocks.chain import TARGET, fill
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot

@@ -8,7 +8,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks.block import TARGET, beginning_of
+from mlx_spec.decoding.cache.blocks.chain import TARGET, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens
 from mlx_spec.events import PrefillProgress

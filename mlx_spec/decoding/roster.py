@@ -7,7 +7,7 @@ from itertools import chain
 import mlx.core as mx
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.cache.blocks.block import Block, beginning_of, fill
+from mlx_spec.decoding.cache.blocks.chain import Block, beginning_of, fill
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter

@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, tree_of
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot

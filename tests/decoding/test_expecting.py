@@ -8,7 +8,7 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import GenerationFinished
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model

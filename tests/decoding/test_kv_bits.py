@@ -17,10 +17,10 @@ from mlx_spec.config import KV_BITS, DrafterName
 from mlx_spec.decoding.cache import making
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.kinds.append_only import AppendOnly
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.rollback import leaves
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.models.loading import ModelPair

@@ -166,6 +166,9 @@ class ScriptedDecoder:
         """It keeps nothing."""
         return PrefixStats()
 
+    def drop_prefixes(self) -> None:
+        """There is nothing."""
+
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Only counts, and notes the owners: there is nothing to forget."""
         if owner is None:

@@ -10,7 +10,7 @@ import pytest
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.errors import PromptError
 from mlx_spec.events import FinishReason, GenerationFinished, SpeculativeStats
 from mlx_spec.models.loading import ModelPair

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, TokenTree, chain
 from mlx_spec.config import AcceptanceRule, SamplingParams
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.drafters.levels import Levels, at_once

@@ -6,7 +6,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter

@@ -6,7 +6,7 @@ from typing import Any, cast
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch

@@ -7,7 +7,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least

@@ -10,7 +10,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, merged
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.drafters.base import Draft, TreeDrafter
 from mlx_spec.errors import ConfigError
 

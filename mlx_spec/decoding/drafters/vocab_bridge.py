@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.blocks.block import Beginning
+from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
 from mlx_spec.decoding.cache.stretches import Span, Stretch

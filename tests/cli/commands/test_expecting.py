@@ -16,7 +16,7 @@ from mlx_spec.cli.commands.run.inputs import opened
 from mlx_spec.cli.commands.run.options import AnswerOptions
 from mlx_spec.cli.terminal.sampling import SamplingOptions
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.prompt import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import PrefillProgress
 from mlx_spec.models.loading import ModelPair
 from tests.models.text.families import FAMILIES

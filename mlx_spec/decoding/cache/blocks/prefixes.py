@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from mlx_spec.decoding.cache.blocks.block import Block, chained
+from mlx_spec.decoding.cache.blocks.chain import Block, chained
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool, Usage
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks

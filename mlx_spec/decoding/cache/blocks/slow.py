@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 
-from mlx_spec.decoding.cache.blocks.block import Block
+from mlx_spec.decoding.cache.blocks.chain import Block
 from mlx_spec.decoding.cache.blocks.disk import DiskTier
 from mlx_spec.decoding.cache.blocks.shelves import Shelves, prefixes_folder
 from mlx_spec.decoding.cache.blocks.stored import StoredBlock

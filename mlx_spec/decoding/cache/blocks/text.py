@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlx_spec.decoding.cache.blocks.block import Block
+from mlx_spec.decoding.cache.blocks.chain import Block
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_spec.decoding.cache.blocks import prefixes as prefixes_module
-from mlx_spec.decoding.cache.blocks.block import TARGET, Block
+from mlx_spec.decoding.cache.blocks.chain import TARGET, Block
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import RECENT_S, Prefixes, prefixes_of
 from mlx_spec.models.memory import memory_info
