@@ -1,4 +1,4 @@
-"""A text as a chain of blocks: so many tokens each, and what each reader of the text holds of them.
+"""A text as a chain of blocks: so many tokens each, and what each reader of the text holds of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
