@@ -108,7 +108,6 @@ class _UnderWay:
     """A request that has arrived: when, and when its newest token was written."""
 
     arrived_ms: float
-    let_on: bool = False
     newest_ms: float | None = None
 
 
@@ -224,8 +223,7 @@ class Metrics:
             )
 
     def _let_on(self, entry: Entry, found_tokens: int, now_ms: float) -> None:
-        if (request := self._under_way.get(entry.request_id)) is not None and not request.let_on:
-            request.let_on = True
+        if (request := self._under_way.get(entry.request_id)) is not None:
             self._queue_ms.append(now_ms - request.arrived_ms)
         self._sums.prompts += 1
         self._sums.prefix_hits += found_tokens > 0

@@ -79,6 +79,14 @@ def test_a_request_is_followed_from_its_arrival_to_its_end() -> None:
     assert (told.mean_batch, told.batch, told.waiting, told.blocks_used, told.total_blocks) == (1.0, 1, 2, 6, 20)
 
 
+def test_a_prompt_that_was_found_whole_counts_as_found() -> None:
+    engine, metrics = TableEngine(BatchSettings(block_tokens=16, chunk_tokens=16), 20), Metrics()
+    engine.add("a", 33, 6)
+    metrics.planned(engine.scheduler.plan(now_ms=0.0, found_tokens=lambda entry: 32), 0.0)
+    told = metrics.snapshot()
+    assert (told.prefix_hits, told.cached_tokens, told.prompt_tokens) == (1, 32, 33)
+
+
 def test_only_the_last_steps_count_for_rates_and_all_for_counters() -> None:
     metrics = Metrics(window=4)
     for number in range(10):

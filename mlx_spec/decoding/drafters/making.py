@@ -32,7 +32,7 @@ def _draft_model(pair: ModelPair, draw: DrawSettings) -> Drafter:
 
 
 def _half(pair: ModelPair, draw: DrawSettings) -> Drafter:
-    # It keeps keys and values as the target does: in full they would take more than all of the target's. A draft model
+    # It keeps keys and values as the target does: in full they would take as much as all of its, or more. A draft model
     # and a head keep theirs in full: those are small, and what is lost of them is lost of the acceptance.
     half = half_of(pair.target)
     return DraftModel(half, pair.target_name, draw, least_confidence=draw.confidence, kv_bits=draw.kv_bits)
