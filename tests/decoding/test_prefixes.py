@@ -22,6 +22,7 @@ from mlx_spec.decoding.cache.stretches import split_leaves
 from mlx_spec.decoding.drafters import draft_model, eagle, vocab_bridge
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.tally import StatsCounter
+from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
@@ -321,3 +322,21 @@ def test_the_answer_and_all_answers_count_what_was_known() -> None:
     without = SpeculativeDecoder(tiny_pair(0))
     without.forget_prefixes()
     assert without.prefix_stats().kept_bytes == 0
+
+
+def test_an_answer_ends_where_the_memory_for_keys_and_values_does() -> None:
+    pair = tiny_pair(0)
+    kept = prefixes()
+    decoder = SpeculativeDecoder(pair, FIXED, prefixes=kept)
+    decoder_bytes = kept.stats.block_bytes
+    small = prefixes(5 * decoder_bytes)  # 40 tokens
+    limited = SpeculativeDecoder(pair, FIXED, prefixes=small)
+    *_, end = limited.stream(list(range(30)), SETTINGS[0], 100)
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, len(end.token_ids)) == ("length", 10)
+    assert end.token_ids == told(decoder, list(range(30)), SETTINGS[0], 10)[0]
+    small.check()
+    with pytest.raises(PromptError, match=r"has 40 tokens, and the memory for keys and values holds 40: .*--kv-memory"):
+        limited.stream(list(range(40)), SETTINGS[0], 1)
+    assert told(limited, list(range(30)), SETTINGS[0], 10)[0] == end.token_ids
+    small.check()
