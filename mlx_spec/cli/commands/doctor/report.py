@@ -220,7 +220,7 @@ def _keys_and_values() -> Section:
     pool_bytes, kept_bytes = limits(Keeping())
     folder = prefixes_folder()
     disk = Shelves(folder).usage if folder.is_dir() else DiskUsage()
-    facts = {"block_tokens": BLOCK_TOKENS, "kept_bytes": kept_bytes, "disk_texts": disk.num_texts}
+    facts: dict[str, Any] = {"block_tokens": BLOCK_TOKENS, "kept_bytes": kept_bytes, "disk_texts": disk.num_texts}
     facts |= {"disk_bytes": disk.size_bytes, "folder": str(folder)}
     what = f"{human_bytes(kept_bytes)} for texts that were read"
     if is_imported(starter_target_folder()):
