@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import mlx.core as mx
 import pytest
 
-from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
+from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, decoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
+from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model
@@ -109,7 +110,9 @@ def test_reading_ahead_that_is_given_up_loses_nothing() -> None:
 
 
 def test_what_is_no_prompt_is_left_out() -> None:
-    hot = SpeculativeDecoder(pair_of(tiny_pair(0).target, None, context=64), prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK)))
+    hot = SpeculativeDecoder(
+        pair_of(tiny_pair(0).target, None, context=64), prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    )
     answered(hot, drawn(1, 20))
     hot.expect([], drawn(2, 64), [5, 100_000])
     assert list(hot.settle()) == []
@@ -118,7 +121,10 @@ def test_what_is_no_prompt_is_left_out() -> None:
 
 
 def test_before_any_answer_and_without_prefixes_nothing_comes_of_it() -> None:
-    for hot in (SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, block_tokens=CHUNK)), SpeculativeDecoder(tiny_pair(0))):
+    for hot in (
+        SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, block_tokens=CHUNK)),
+        SpeculativeDecoder(tiny_pair(0)),
+    ):
         hot.expect(drawn(1, 40))
         assert list(hot.settle()) == []
         assert answered(hot, drawn(1, 41))[1] == 0
@@ -168,3 +174,58 @@ def test_what_was_to_be_read_for_a_forgotten_chat_is_not_read() -> None:
     hot.forget_prefixes("one")
     assert list(hot.settle()) == []
     assert prefixes.stats.kept_bytes == 0
+
+
+def test_reading_ahead_goes_on_where_it_was_given_up() -> None:
+    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
+    prompt = drawn(1, 60)
+    answered(hot, prompt, "one")
+    following = [*prompt, *drawn(4, 60)]
+    hot.expect(following)
+    steps = hot.settle()
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    before = known(prefixes, following)
+    hot.forget_prefixes("another chat")
+    list(hot.settle())
+    assert before < known(prefixes, following) == 120
+    assert list(hot.settle()) == [], "it is settled"
+
+
+def test_a_request_that_is_refused_costs_no_text_its_place_on_the_disk() -> None:
+    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    written: list[str | None] = []
+
+    class Disk:
+        size_bytes = 0
+
+        def load(self, key: bytes) -> None: ...
+
+        def keep(self, blocks: object, owner: str | None) -> Iterator[None]:
+            written.append(owner)
+            yield
+
+    prefixes.slow = Disk()  # type: ignore[assignment]
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
+    answered(hot, drawn(1, 60), "one")
+    hot.expect(drawn(5, 30))
+    with pytest.raises(PromptError):
+        hot.stream([], PARAMS, 20, owner="other")
+    list(hot.settle())
+    assert written == ["one"]
+    assert known(prefixes, drawn(5, 30)) == 0, "it was expected of the other chat"
+
+
+def test_an_interrupted_answer_gives_its_blocks_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
+
+    def interrupted(answers: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answered(hot, drawn(1, 60))
+    prefixes.check()
