@@ -70,6 +70,7 @@ class SpeculativeDecoder:
         self._settling: Generator[None] = nothing()
         self._expected: Sequence[Sequence[int]] = ()
         self._newest: Request | None = None
+        self._to_read: list[Sequence[int]] = []  # for the newest request's owner, when there is time
         self._stats = StatsCounter()
         self._knowledge = Knowledge(pair)
         self.ceiling: Ceiling | None = None
@@ -104,6 +105,7 @@ class SpeculativeDecoder:
         before the first event, NumericalError when the model's logits are not numbers.
         """
         self._settling.close()
+        self._to_read = []
         request = admit(
             self._pair,
             self._config,
@@ -149,7 +151,7 @@ class SpeculativeDecoder:
         except GeneratorExit:  # nobody wants the rest
             self._keep(answer)
             raise
-        except Exception:
+        except BaseException:  # an interruption too: a block that nobody gives back is lost for good
             answer.give_up()
             raise
         self._keep(answer)
@@ -157,9 +159,8 @@ class SpeculativeDecoder:
     def _keep(self, answer: Answer) -> None:
         if self._prefixes is not None:
             self._prefixes.count(answer.num_cached)
-            self._newest, text_ids = answer.request, answer.text_ids[: answer.num_read]
+            self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
             answer.leave(self._prefixes)
-            self._settling = read_ahead(self._pair, self._newest, [text_ids], self._prefixes)
 
     def expect(self, *texts: Sequence[int]) -> None:
         """Tell what prompts to come will begin with, the likeliest first.
@@ -172,16 +173,18 @@ class SpeculativeDecoder:
         self._expected = texts
         if self._prefixes is not None and self._newest is not None:
             room = self._prefixes.capacity_tokens
-            fitting = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
-            self._settling = read_ahead(self._pair, self._newest, fitting, self._prefixes)
+            self._to_read = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
 
     def settle(self) -> Iterator[None]:
         """Read what prompts to come will begin with, as a prompt is read, as far as it is not known: such a prompt then
         begins behind all of it, with the very bits that it would read itself. It is what was told to `expect` since the
         newest answer; else what that said itself, where its rounds have other bits than a prompt.
 
-        For idle moments; may be given up after any step, and is by the next answer. Nothing to do without
-        `prefixes`."""
+        For idle moments; may be given up after any step, and is by the next answer; asked again, it goes on. Nothing to
+        do without `prefixes`."""
+        self._settling.close()
+        if self._prefixes is not None:
+            self._settling = read_ahead(self._pair, self._newest, self._to_read, self._prefixes)
         return self._settling
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -239,9 +242,9 @@ class SpeculativeDecoder:
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Forget what answers have read, on disk too: the next one reads its whole prompt. With an `owner`, only what
         was read for that chat alone."""
+        self._settling.close()
         if self._newest is None or owner in (None, self._newest.owner):
-            self._settling.close()
-            self._settling = nothing()
+            self._newest, self._to_read = None, []
         if self._prefixes is not None:
             self._prefixes.forget(owner)
 

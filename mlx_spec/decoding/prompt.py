@@ -63,7 +63,7 @@ def _begin(answer: Answer, prefixes: Prefixes, step: int) -> None:
     so the same passes are made."""
     answer.lease = prefixes.lease()
     prompt_ids = answer.request.prompt_ids
-    blocks = prefixes.find(prompt_ids[:-1])
+    blocks = prefixes.find(prompt_ids[:-1], answer.request.owner)
     length, before = len(blocks) * prefixes.block_tokens // step * step, -1
     while length != before:  # one may hold back another
         before, length = length, answer.roster.reach(blocks, length) // step * step

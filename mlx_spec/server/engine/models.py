@@ -60,22 +60,25 @@ class Models:
 
     def stats(self) -> SpeculativeStats:
         """The counters since they were loaded or the last reset; all zero while loading."""
-        return self.decoder.stats() if self.decoder else self._kept_stats
+        decoder = self.decoder  # once, as its own thread may let it go between two looks
+        return decoder.stats() if decoder else self._kept_stats
 
     def reset_stats(self) -> None:
         """Set the counters to zero."""
         self._kept_stats = SpeculativeStats()
-        if self.decoder:
-            self.decoder.reset_stats()
+        if decoder := self.decoder:
+            decoder.reset_stats()
 
     def prefix_stats(self) -> PrefixStats:
         """What answers have read and left for the next ones; all zero where there are no models in memory."""
-        return self.decoder.prefix_stats() if self.decoder else PrefixStats()
+        decoder = self.decoder
+        return decoder.prefix_stats() if decoder else PrefixStats()
 
     @property
     def ceiling(self) -> Ceiling | None:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
-        return self.decoder.ceiling if self.decoder else self._kept_ceiling
+        decoder = self.decoder
+        return decoder.ceiling if decoder else self._kept_ceiling
 
     def load(self, check: Callable[[], None]) -> None:
         """Load, and tell by the status how that went. `check` may raise at any step what ends it."""
@@ -162,10 +165,11 @@ class Models:
         """Read what prompts to come will begin with. To find out what that is takes a while, too."""
         if self.decoder is None:
             return
-        expectation, self._expectation = self._expectation, None
-        if expectation is not None and (texts := list(expectation.texts())):
-            yield
-            self.decoder.expect(*texts)
+        if self._expectation is not None:
+            if texts := list(self._expectation.texts()):
+                yield
+                self.decoder.expect(*texts)
+            self._expectation = None
         yield from self.decoder.settle()
 
     def let_go_of_warming(self) -> None:

@@ -176,6 +176,7 @@ class EngineThread:
 
     def _answer(self, job: Job) -> None:
         models = self._models
+        models.expect(None)  # what the answer before was followed by is not for the chat of this one
         models.load_again(self._check_stopping)
         if models.pair is None or models.decoder is None:
             job.fail(Failure("engine", models.status.message))

@@ -25,6 +25,17 @@ def test_it_is_told_once_when_nobody_asks() -> None:
     assert decoder.expected == [([1, 2], [3])]
 
 
+def test_who_is_wanted_while_it_is_rendered_comes_back_to_it() -> None:
+    decoder, answers = ScriptedDecoder(), iter([True, False, *[True] * 99])
+    models = loaded(decoder)
+    models._warming = iter(())
+    models.expect(Expectation(lambda: iter([[1, 2]])))
+    models.warm_up(lambda: next(answers))
+    assert decoder.expected == []
+    models.warm_up(lambda: next(answers))
+    assert decoder.expected == [([1, 2],)]
+
+
 def test_it_goes_with_its_chat_and_with_the_models() -> None:
     decoder = ScriptedDecoder()
     models = loaded(decoder)

@@ -24,3 +24,25 @@ def test_who_is_wanted_settles_nothing() -> None:
     assert decoder.settled == 0
     models.warm_up(lambda: True)
     assert (decoder.warmed, decoder.settled) == (3, 1)
+
+
+def test_what_other_threads_ask_is_answered_while_the_models_are_let_go() -> None:
+    decoder = ScriptedDecoder()
+
+    class LetGo(Models):
+        """Whose decoder is there at the first look only."""
+
+        looks = 0
+
+        @property
+        def decoder(self) -> ScriptedDecoder | None:
+            self.looks += 1
+            return decoder if self.looks == 1 else None
+
+        @decoder.setter
+        def decoder(self, value: object) -> None: ...
+
+    models = LetGo(lambda progress: (ScriptedPair(), decoder), None)
+    for ask in (models.stats, models.prefix_stats, models.reset_stats, lambda: models.ceiling):
+        models.looks = 0
+        ask()  # type: ignore[operator]
