@@ -41,8 +41,7 @@ def own_server(
     """
     environment = {name: value for name, value in os.environ.items() if name != _KEY_VARIABLE}
     if checkout is not None:
-        if not (checkout / "mlx_spec" / "cli").is_dir():
-            raise ServerError(f"There is no engine in {checkout}: name the folder of a checkout, which has mlx_spec/.")
+        check_checkout(checkout)
         environment["PYTHONPATH"] = str(checkout.resolve())  # before what is installed
     command = [sys.executable, "-m", "mlx_spec.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
@@ -68,6 +67,12 @@ def own_server(
             yield url, process.pid
         finally:
             end(process)
+
+
+def check_checkout(folder: Path) -> None:
+    """Raises ServerError where a folder holds no code of ours."""
+    if not (folder / "mlx_spec" / "cli").is_dir():
+        raise ServerError(f"There is no engine in {folder}: name the folder of a checkout, which has mlx_spec/ in it.")
 
 
 def wait_until_idle(

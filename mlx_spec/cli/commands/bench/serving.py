@@ -12,7 +12,7 @@ from typing import Any, Final
 from mlx_spec.bench.machine import machine_facts
 from mlx_spec.bench.paired.chat_client import ChatClient
 from mlx_spec.bench.paired.models import ModelChoice, kept_calibrations
-from mlx_spec.bench.paired.own_server import own_server, wait_until_idle
+from mlx_spec.bench.paired.own_server import check_checkout, own_server, wait_until_idle
 from mlx_spec.bench.paired.serving.clients import Client, client_of, library
 from mlx_spec.bench.paired.serving.peer import PEER_MODEL, peer_server
 from mlx_spec.bench.paired.serving.plan import BEFORE, OURS, THEIRS, ServePlan
@@ -45,6 +45,8 @@ def measure_served(
     plan: ServePlan, models: ModelChoice, sides: Sides, save: Callable[[ServeReport], None]
 ) -> ServeReport:
     """A new report. Raises LookaheadError."""
+    if sides.before is not None:
+        check_checkout(sides.before)
     report = ServeReport(machine_facts(), models.name, models.draft, plan)
     save(report)  # a file that cannot be written is told before anything is measured
     with StageProgress() as progress, ExitStack() as stack:
@@ -101,8 +103,7 @@ def _servers(
 
 def _past_end(target: ModelFolder) -> dict[str, Any]:
     """No server knows `ignore_eos` but all know a bias."""
-    ends = target.end_token_ids
-    return {"logit_bias": {str(one): _UNLIKELY for one in (ends if isinstance(ends, list) else [ends])}}
+    return {"logit_bias": {str(one): _UNLIKELY for one in sorted(target.tokenizer.eos_token_ids)}}
 
 
 def _settled(pids: tuple[int, ...]) -> bool:

@@ -26,7 +26,7 @@ _FIGURES: Final = (
     "tokens/s in all\n(range)",
     "first text, s\nmedian / p95",
     "a token, ms\nmedian / p95",
-    "between texts, ms\nmedian / p95",
+    "a gap, ms\nmedian / p95",
     "words\nas alone",
     "used by\nothers",
     "stolen",
@@ -73,7 +73,7 @@ def _title(report: ServeReport) -> str:
 
 
 def _figures_table(rows: Sequence[Figures]) -> Table:
-    table = new_table(_FIGURES, gap=2)
+    table = new_table(_FIGURES)
     for row in rows:
         table.add_row(
             f"{row.at_once}, {row.side}",
