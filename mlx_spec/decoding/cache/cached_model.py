@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -46,6 +46,8 @@ class CachedModel:
     `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
     kept in so many bits; UnsupportedModelError where the model cannot attend to such.
     """
+
+    held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
 
     def __init__(
         self,
@@ -176,9 +178,9 @@ class CachedModel:
         assert self._behind is None, "tokens wait to be fed again"
         return snapshot_of(self._states, length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
-        """What it holds of each of these stretches of its text; afterwards it is of no more use."""
-        return cut_up(self._stretches, spans)
+    def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+        """What it holds of each of these stretches of its text; unless that `goes_on`, it is of no more use then."""
+        return cut_up(self._stretches, spans, goes_on=goes_on)
 
     def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
         """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was
