@@ -10,10 +10,13 @@ answer ends. Token ids in, events out; knows no HTTP, no terminal and no window.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache.blocks.pool import BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
@@ -27,11 +30,15 @@ from mlx_spec.decoding.settling import nothing, read_ahead
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.decoding.warming import trial_answers
-from mlx_spec.events import Event, RoundFinished, SpeculativeStats, TextDelta
+from mlx_spec.events import Event, GenerationFinished, RoundFinished, SpeculativeStats, TextDelta
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import memory_info
+
+# A model that holds no keys and values still takes something for a text.
+_LEAST_BLOCK_BYTES: Final = 1024
 
 
 def step(answers: Sequence[Answer]) -> list[RoundFinished]:
@@ -44,7 +51,7 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
     verify(answers)  # score and judge: lazily, nothing is read yet
     rounds = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
     launch([done.answer for done in rounds if done.goes_on])
-    return [tell(done) for done in rounds]
+    return [told for done in rounds if (told := tell(done)) is not None]
 
 
 class SpeculativeDecoder:
@@ -79,6 +86,7 @@ class SpeculativeDecoder:
         check_kv_bits(pair.target, pair.target_name, self._config.kv_bits)
         if prefixes is not None:
             prefixes.size_blocks(prefixes.block_tokens * self._token_bytes())
+        self._pool = prefixes.pool if prefixes is not None else None
 
     def stream(
         self,
@@ -103,7 +111,33 @@ class SpeculativeDecoder:
         `owner`, the name of a chat: see `forget_prefixes`. Raises PromptError, ConfigError or UnsupportedModelError
         before the first event, NumericalError when the model's logits are not numbers.
         """
-        self._settling.close()
+        request = self.request(
+            prompt_ids,
+            params,
+            max_tokens,
+            drafter=drafter,
+            lookahead=lookahead,
+            steered=steering is not None,
+            alternatives=alternatives,
+            goes_on=goes_on,
+            owner=owner,
+        )
+        return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
+
+    def request(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams | None = None,
+        max_tokens: int = 256,
+        *,
+        drafter: DrafterName | None = None,
+        lookahead: Lookahead | None = None,
+        steered: bool = False,
+        alternatives: int = 0,
+        goes_on: bool = False,
+        owner: str | None = None,
+    ) -> Request:
+        """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         request = admit(
             self._pair,
             self._config,
@@ -112,20 +146,23 @@ class SpeculativeDecoder:
             max_tokens,
             drafter=drafter or self._drafter,
             lookahead=lookahead,
-            steered=steering is not None,
+            steered=steered,
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
+        expected, self._expected = self._expected, ()
+        return replace(request, parts_at=frozenset(shared_length(request.prompt_ids, ids) for ids in expected))
+
+    def begin(self, request: Request, steering: Steering | None = None) -> Answer:
+        """An answer that has read nothing; it is to be ended by `finish` or `keep`, or to `give_up`."""
+        self._settling.close()
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
             return self._knowledge.controller(config, request.params) if drafters else FixedLookahead(0)
 
-        answer = Answer(self._pair, request, choose, self._stats, steering)
-        answer.parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in self._expected)
-        self._expected = ()
-        return self._answered(answer, should_cancel or (lambda: False))
+        return Answer(self._pair, request, choose, self._stats, steering)
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
         """Prompt, rounds, end; behind the end, what was read and learnt is kept."""
@@ -144,17 +181,23 @@ class SpeculativeDecoder:
                 given = time.perf_counter()
                 yield from told
                 answer.away_ms = (time.perf_counter() - given) * 1e3
-            self._knowledge.keep(answer.request.config, answer.request.params)
-            yield answer.finished()
+            yield self.finish(answer)
         except GeneratorExit:  # nobody wants the rest
-            self._keep(answer)
+            self.keep(answer)
             raise
         except Exception:
             answer.give_up()
             raise
-        self._keep(answer)
+        self.keep(answer)
 
-    def _keep(self, answer: Answer) -> None:
+    def finish(self, answer: Answer) -> GenerationFinished:
+        """Write down what an answer has shown of the drafters; its last event."""
+        self._knowledge.keep(answer.request.config, answer.request.params)
+        return answer.finished()
+
+    def keep(self, answer: Answer) -> None:
+        """Keep what an answer has read for those to come, and give its blocks back. It is over."""
+        answer.give_up()
         if self._prefixes is not None:
             self._prefixes.count(answer.num_cached)
             self._newest, text_ids = answer.request, answer.text_ids[: answer.num_read]
@@ -214,6 +257,27 @@ class SpeculativeDecoder:
                 pass
             step([answer])
             yield
+
+    @property
+    def prefixes(self) -> Prefixes | None:
+        """Where what answers have read is kept, if it is."""
+        return self._prefixes
+
+    @property
+    def longest_draft(self) -> int:
+        """Tokens that a round may draft, one behind the other."""
+        config = self._config
+        return max(config.lookahead, config.max_lookahead, config.max_tree_depth)
+
+    def pool(self) -> BlockPool:
+        """The blocks that answers share with texts that are kept; where nothing is kept, as many as the machine has
+        memory for."""
+        if self._pool is None:
+            pool = BlockPool(0)
+            block_bytes = max(_LEAST_BLOCK_BYTES, pool.block_tokens * self._token_bytes())
+            pool.resize(memory_info().available_bytes // block_bytes)
+            self._pool = pool
+        return self._pool
 
     def _token_bytes(self) -> int:
         """What keys and values of a token take, the draft's included."""

@@ -14,12 +14,11 @@ from mlx_spec.config import LOSSY_RULES
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.clock import RoundClock
 from mlx_spec.decoding.drafters.base import Draft
-from mlx_spec.decoding.drafters.levels import together
+from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.decoding.target import score_all
-from mlx_spec.errors import NumericalError
 from mlx_spec.events import RoundFinished
 from mlx_spec.lookahead.plan import Observation
 from mlx_spec.machine.kernels.warp import warped
@@ -43,12 +42,14 @@ def launch(answers: Sequence[Answer]) -> None:
     """Plan each answer's next round, and set its draft going. Where none has a draft, the target's own pass: one that
     has makes the others wait for it, as a pass over the rows of all takes hardly longer than one over some."""
     for answer in answers:
-        answer.round = _planned(answer)
+        with _on_its_own(answer):
+            answer.round = _planned(answer)
     _draft(answers)
     if not any(answer.round and answer.round.draft for answer in answers):
         _judge(answers)
     for answer in answers:
-        assert answer.round is not None
+        if answer.round is None:
+            continue
         if verdict := answer.round.verdict:
             mx.async_eval(verdict.verified.token_ids, verdict.verified.logprobs)  # type: ignore[no-untyped-call]
         answer.round.clock.launched()
@@ -57,32 +58,39 @@ def launch(answers: Sequence[Answer]) -> None:
 def verify(answers: Sequence[Answer]) -> None:
     """Have the target score the drafts, and the rules judge them; lazily."""
     for answer in answers:
-        assert answer.round is not None
-        answer.round.clock.resumed()
+        if answer.round is not None:
+            answer.round.clock.resumed()
     _judge([answer for answer in answers if answer.round and answer.round.verdict is None])
 
 
 def settle(answer: Answer) -> Settled | None:
     """Read what was decided, the one host read of the round. The controller learns from it, the caches keep it. None
-    where the target's logits are not numbers: that answer has failed, and no other."""
+    where the answer has failed, as when the target's logits are not numbers."""
     round_, answer.round = answer.round, None
-    assert round_ is not None
-    assert round_.verdict is not None, "a round is verified before it is settled"
-    verdict, tops = round_.verdict, answer.request.alternatives
-    try:
-        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
-    except NumericalError as error:
-        answer.failure = error
+    if round_ is None:
+        assert answer.failure is not None, "a round is launched before it is settled"
         return None
-    round_.clock.read()
-    _observe(answer, round_, outcome)
-    answer.commit(outcome)
-    return Settled(answer, round_, outcome)
+    with _on_its_own(answer):
+        assert round_.verdict is not None, "a round is verified before it is settled"
+        verdict, tops = round_.verdict, answer.request.alternatives
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
+        round_.clock.read()
+        _observe(answer, round_, outcome)
+        answer.commit(outcome)
+        return Settled(answer, round_, outcome)
+    return None
 
 
-def tell(done: Settled) -> RoundFinished:
+def tell(done: Settled) -> RoundFinished | None:
     """Add the round's words to the answer, count it, and say what happened. The round after it, if there is one, has
-    been launched."""
+    been launched. None where the answer has failed, with this round's words or with the next round's launch."""
+    if done.answer.failure is None:
+        with _on_its_own(done.answer):
+            return _told(done)
+    return None
+
+
+def _told(done: Settled) -> RoundFinished:
     answer, round_, outcome = done.answer, done.round, done.outcome
     following, plan = answer.round, round_.plan
     emitted = emit(answer.transcript, outcome, round_.position)
@@ -108,13 +116,29 @@ def tell(done: Settled) -> RoundFinished:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _on_its_own:  # noqa: N801 - what `with` takes
+    """What goes wrong inside, be it in a grammar, in penalties or in text, is this answer's failure and no other's."""
+
+    answer: Answer
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Have the answer fail; whoever stops the process is let through."""
+        if isinstance(error, Exception):
+            self.answer.failure, self.answer.round = error, None
+        return isinstance(error, Exception)
+
+
 def _planned(answer: Answer) -> Round:
     """The next round, with what its plan asks for."""
     clock = RoundClock()
     answer.follow_steering()
     longest = max(answer.config.lookahead, answer.config.max_lookahead)
     options = answer.roster.options(longest, trees=_may_branch(answer))
-    plan = answer.controller.plan(options, answer.room - 1)
+    plan = answer.controller.plan(options, answer.most_drafts)
     round_ = Round(answer.num_rounds, answer.position, plan, None, None, answer.config.acceptance, clock)
     answer.num_rounds += 1
     if plan.drafter is not None:
@@ -125,11 +149,17 @@ def _planned(answer: Answer) -> Round:
 def _draft(answers: Sequence[Answer]) -> None:
     """Set the drafts that the plans ask for going: drafters that run the same model have a pass a level for all."""
     rounds = [(answer, round_) for answer in answers if (round_ := answer.round) and round_.plan.drafter]
-    drafting = [answer.roster.proposing(round_.plan, round_.position, round_.index) for answer, round_ in rounds]
+    drafting = [_proposing(answer, round_) for answer, round_ in rounds]
     for (_, round_), draft in zip(rounds, together(drafting), strict=True):
         round_.draft = draft
         if draft is not None:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
+
+
+def _proposing(answer: Answer, round_: Round) -> Levels[Draft | None]:
+    with _on_its_own(answer):
+        return (yield from answer.roster.proposing(round_.plan, round_.position, round_.index))
+    return None
 
 
 def _judge(answers: Sequence[Answer]) -> None:
@@ -140,13 +170,18 @@ def _judge(answers: Sequence[Answer]) -> None:
     built = time.perf_counter()
     for (answer, round_), logits in zip(rounds, every, strict=True):
         round_.company = len(rounds) > 1
-        ids, tree = round_.draft_ids, round_.tree
-        if ids is not None:
-            mx.eval(ids)  # a wait, not a read: it only tells the two times apart
-        round_.clock.waited((time.perf_counter() - built) * 1e3)
-        logits, bias = answer.penalties.parts(logits, ids, tree.seen[:, 1:] if tree else None)
-        rows = warped(logits, answer.request.params, bias)
-        round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
+        with _on_its_own(answer):
+            _judge_one(answer, round_, logits, built)
+
+
+def _judge_one(answer: Answer, round_: Round, logits: mx.array, built: float) -> None:
+    ids, tree = round_.draft_ids, round_.tree
+    if ids is not None:
+        mx.eval(ids)  # a wait, not a read: it only tells the two times apart
+    round_.clock.waited((time.perf_counter() - built) * 1e3)
+    logits, bias = answer.penalties.parts(logits, ids, tree.seen[:, 1:] if tree else None)
+    rows = warped(logits, answer.request.params, bias)
+    round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
 
 
 def _scored(rounds: Sequence[tuple[Answer, Round]]) -> list[mx.array]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 
@@ -36,6 +36,8 @@ class Target:
     `kv_bits`: see `CachedModel`.
     """
 
+    held_in: ClassVar = ("_cached",)
+
     def __init__(
         self,
         model: Any,
@@ -63,6 +65,11 @@ class Target:
     def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
         """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that."""
         self._cached.prefill(token_ids, meanwhile)
+
+    def read(self, token_ids: Sequence[int]) -> None:
+        """Process decided tokens as rounds do, in a pass as rounds make them: what it leaves has the same bits."""
+        ids = mx.array(list(token_ids), dtype=mx.int32)
+        mx.eval(self._cached.score(ids, kept=len(token_ids)))
 
     def prepare(self, rows: int, length: int) -> None:
         """Build the graph of passes over so many rows behind a prompt of `length` tokens."""

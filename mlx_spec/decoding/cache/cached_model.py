@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -46,6 +46,8 @@ class CachedModel:
     `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
     kept in so many bits; UnsupportedModelError where the model cannot attend to such.
     """
+
+    held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
 
     def __init__(
         self,
