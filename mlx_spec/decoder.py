@@ -16,7 +16,7 @@ from typing import Final
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks.pool import BlockPool
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
@@ -273,11 +273,15 @@ class SpeculativeDecoder:
         """The blocks that answers share with texts that are kept; where nothing is kept, as many as the machine has
         memory for."""
         if self._pool is None:
-            pool = BlockPool(0)
-            block_bytes = max(_LEAST_BLOCK_BYTES, pool.block_tokens * self._token_bytes())
-            pool.resize(memory_info().available_bytes // block_bytes)
-            self._pool = pool
+            self._pool = BlockPool(memory_info().available_bytes // self.block_bytes)
         return self._pool
+
+    @property
+    def block_bytes(self) -> int:
+        """What a block of the pool holds."""
+        if self._prefixes is not None:
+            return self._prefixes.stats.block_bytes
+        return max(_LEAST_BLOCK_BYTES, BLOCK_TOKENS * self._token_bytes())
 
     def _token_bytes(self) -> int:
         """What keys and values of a token take, the draft's included."""

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from mlx_spec.batching.admission import Refusal
 from mlx_spec.batching.entry import Entry, Priority
+from mlx_spec.batching.listing import Blocks, Listing, Rows, running, waiting
 from mlx_spec.batching.metrics import Metrics, Outcome, StepRecord
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
@@ -61,6 +63,8 @@ class Batch:
         self.scheduler = Scheduler(self.settings, self._pool.capacity)
         self.metrics = Metrics(self._pool.capacity)
         self._seats: dict[str, Seat] = {}
+        self._block_bytes = decoder.block_bytes
+        self._listing = self._listed()
         self._last: Told = []  # the last events of those who were cancelled
         self._told: Told = []  # in this step
         self._ended: dict[str, Outcome] = {}  # in this step
@@ -75,6 +79,10 @@ class Batch:
     def num_waiting(self) -> int:
         """Requests that were never let on."""
         return self.scheduler.waiting
+
+    def report(self) -> dict[str, Any]:
+        """What is under way and who waits, and all `metrics`, ready for JSON. From any thread."""
+        return self._listing.report(self.metrics.snapshot())
 
     @property
     def leases(self) -> list[Lease]:
@@ -127,6 +135,7 @@ class Batch:
             raise error_of(refused)
         self.metrics.arrived(request_id, now_ms)
         self._seats[request_id] = Seat(self._decoder, request, steering)
+        self._listing = self._listed()
 
     def cancel(self, request_id: str) -> None:
         """End an answer wherever it is; its blocks are free when this returns, and its last event comes with the next
@@ -142,6 +151,7 @@ class Batch:
             seat.give_up()
         self._last += [(request_id, event) for event in told]
         self.metrics.ended(request_id, "cancelled")
+        self._listing = self._listed()
 
     def step(self) -> Told:
         """Do one step for all; what each request is told. What fails is told to whom it concerns, and not raised."""
@@ -150,6 +160,8 @@ class Batch:
         plan = self.scheduler.plan(now_ms=began_ms, reading_ms=self._reading_ms, found_tokens=self._find)
         self.metrics.planned(plan, began_ms)
         self._change_places(plan)
+        for seat in self._seats.values():
+            seat.rows = Rows()
         for reading in plan.readings:
             self._read(reading)
         rounds, written = self._write(plan)
@@ -193,6 +205,7 @@ class Batch:
         with self._on_its_own(reading.request_id) as seat:
             began_ms = self._now_ms()
             self._tell(reading.request_id, *seat.read(reading.stop, whole=reading.stop == reading.end))
+            seat.rows = Rows(read=reading.rows)
             taken_ms = (self._now_ms() - began_ms) / reading.rows
             self._token_ms = taken_ms if self._token_ms is None else (self._token_ms + taken_ms) / 2
 
@@ -219,6 +232,7 @@ class Batch:
                 self._fail(request_id, seat.answer.failure)
                 continue
             rounds.append(next(told))
+            seat.rows = Rows.of(rounds[-1])
             self._tell(request_id, rounds[-1], *seat.texts())
             written[request_id] = seat.answer.position - position
             if seat.answer.is_finished:
@@ -254,6 +268,19 @@ class Batch:
             ),
         )
         self.metrics.stepped(record, written)
+        self._listing = self._listed()
+
+    def _listed(self) -> Listing:
+        usage = self._pool.usage()
+        on, waits = [], []
+        for entry in self.scheduler.entries:
+            seat = self._seats[entry.request_id]
+            if entry.is_on:
+                on.append(running(entry, seat.request.owner, seat.rows))
+            else:
+                waits.append(waiting(entry, seat.request.owner, self.scheduler.ahead_of(entry.request_id)))
+        blocks = Blocks(usage.total, usage.used, usage.shared, self._pool.block_tokens, self._block_bytes)
+        return Listing(self.settings, blocks, tuple(on), tuple(waits))
 
     def _tell(self, request_id: str, *events: Event) -> None:
         self._told += [(request_id, event) for event in events]

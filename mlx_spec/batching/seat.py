@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+from mlx_spec.batching.listing import Rows
 from mlx_spec.batching.settings import PreemptionName
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.answer import Answer
@@ -29,6 +30,8 @@ class Seat:
         """How it has stepped aside; None where it has not."""
         self.ahead: int | None = None
         """How many come before it, as was told last."""
+        self.rows = Rows()
+        """What it had of the newest step."""
         self._decoder, self._steering = decoder, steering
         self._answer: Answer | None = None
         self._reading: Iterator[PrefillProgress | int] | None = None
