@@ -11,6 +11,7 @@ answer ends. Token ids in, events out; knows no HTTP, no terminal and no window.
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from types import EllipsisType
 from typing import Final
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
@@ -205,8 +206,9 @@ class SpeculativeDecoder:
             self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
             answer.leave(self._prefixes)
 
-    def expect(self, *texts: Sequence[int]) -> None:
-        """Tell what prompts to come will begin with, the likeliest first.
+    def expect(self, *texts: Sequence[int], owner: str | None | EllipsisType = ...) -> None:
+        """Tell what prompts to come will begin with, the likeliest first; they are the newest request's owner's, unless
+        an `owner` is named.
 
         `settle` reads that, in the place of what the newest answer said. And the next `stream` makes sure that those
         can begin where its own prompt parts from them, with models that cannot begin just anywhere. Texts that are too
@@ -217,6 +219,8 @@ class SpeculativeDecoder:
         if self._prefixes is not None and self._newest is not None:
             room = self._prefixes.capacity_tokens
             self._to_read = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
+            if not isinstance(owner, EllipsisType):
+                self._newest = replace(self._newest, owner=owner)
 
     def settle(self) -> Iterator[None]:
         """Read what prompts to come will begin with, as a prompt is read, as far as it is not known: such a prompt then

@@ -57,7 +57,8 @@ class ScriptedPair:
 
 
 class ScriptedDecoder:
-    """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
+    """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes. `blocks`
+    of the pool and `step_error` are for its ScriptedBatch, and `order` is what that was asked for."""
 
     def __init__(self) -> None:
         self.warmed = 0
@@ -73,7 +74,10 @@ class ScriptedDecoder:
         self.settled = 0
         self.expected: list[tuple[list[int], ...]] = []
         self.cancels = 0
-        self.forgets = 0
+        self.step_error: Exception | None = None
+        self.blocks: int | None = None
+        self.order: list[tuple[str, float | None]] = []
+        self.forgets = self.drops = 0
         self.forgotten: list[str] = []
         self.closed = 0
         self.begun = threading.Event()
@@ -81,7 +85,7 @@ class ScriptedDecoder:
         self.gate.set()
         self._stats = StatsCounter()
 
-    def expect(self, *texts: list[int]) -> None:
+    def expect(self, *texts: list[int], owner: str | None = None) -> None:
         """As SpeculativeDecoder.expect."""
         self.expected.append(texts)
 
@@ -167,7 +171,8 @@ class ScriptedDecoder:
         return PrefixStats()
 
     def drop_prefixes(self) -> None:
-        """There is nothing."""
+        """Only counts: there is nothing to free."""
+        self.drops += 1
 
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Only counts, and notes the owners: there is nothing to forget."""

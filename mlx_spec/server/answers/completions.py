@@ -55,7 +55,7 @@ class AnswerWriter:
                 chunks.append(self._chunk({}, event=told, finish_reason=event.finish_reason))
                 self._finished.append(event)
                 return chunks
-            case _:  # of its place among others: no chunk of OpenAI's tells that
+            case _:  # of the line and the batch, not of the answer
                 return []
 
     def usage_chunk(self) -> Json:

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from mlx_spec.batching.metrics import Metrics
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
 from mlx_spec.decoding.ceiling import Ceiling
@@ -14,10 +16,13 @@ from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.expecting import Expectation
 from mlx_spec.server.engine.import_gate import checked_imports
-from mlx_spec.server.engine.served import Decoder, Loader, Pair
+from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading
 
 EngineState = Literal["loading", "ready", "failed"]
+
+# Answers that end together are all expected to be gone on with, but nobody waits for so many readings.
+_MOST_EXPECTED: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +36,27 @@ class EngineStatus:
 
 
 class Models:
-    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `expect`, `forget_prefixes`,
-    `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread,
-    plain values only."""
+    """A pair, its decoder and the batch of its answers, and what is told of them. `load`, `let_go_where_due`, `expect`,
+    `forget_prefixes`, `renew_batch`, `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the
+    rest may be read by any thread, plain values only."""
 
-    def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
-        self._loader = load
+    def __init__(
+        self, load: Loader, unloading: Unloading[Any] | None, make_batch: BatchMaker, settings: BatchSettings
+    ) -> None:
+        self._loader, self._make_batch, self.settings = load, make_batch, settings
         self.unloading = unloading
         self.status = EngineStatus("loading", "Loading the models.")
         self.pair: Pair | None = None
         self.decoder: Decoder | None = None
+        self.batch: Batch | None = None
+        self.metrics = Metrics()
+        """Of the newest batch; plain values."""
         self._unloaded = False
         self._idle_since = time.monotonic()
         self._kept_stats = SpeculativeStats()
         self._kept_ceiling: Ceiling | None = None
         self._warming: Iterator[None] = iter(())
-        self._expectation: Expectation | None = None
+        self._expectations: list[Expectation] = []  # the newest at the end
 
     @property
     def are_loaded(self) -> bool:
@@ -90,6 +100,7 @@ class Models:
         try:
             with checked_imports(check):
                 pair, decoder = self._loader(report)
+                batch = self._make_batch(decoder, self.settings)
         except LookaheadError as error:
             self.status = EngineStatus("failed", str(error))
             return
@@ -97,7 +108,7 @@ class Models:
             logger.exception("The models could not be loaded.")
             self.status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
-        self.pair, self.decoder = pair, decoder
+        self.pair, self.decoder, self.batch, self.metrics = pair, decoder, batch, batch.metrics
         self._warming = decoder.warm_up()
         self._unloaded = False
         self.are_used()
@@ -107,6 +118,13 @@ class Models:
         """As `load`, where they were let go."""
         if self._unloaded:
             self.load(check)
+
+    def renew_batch(self) -> None:
+        """Another batch in the place of one that failed as a whole; what answers have read may be what it failed of."""
+        self.drop_prefixes()
+        if self.decoder is not None:
+            self.batch = self._make_batch(self.decoder, self.settings)
+            self.metrics = self.batch.metrics
 
     def are_used(self) -> None:
         """Somebody has just used them."""
@@ -126,16 +144,17 @@ class Models:
             return
         self._kept_stats, self._kept_ceiling = self.decoder.stats(), self.decoder.ceiling
         self.let_go_of_warming()
-        self.pair, self.decoder = self.unloading.strip(self.pair), None
+        self.pair, self.decoder, self.batch = self.unloading.strip(self.pair), None, None
         self.unloading.free()
         message = f"{self.pair.name} was unloaded, as {reason}: the next request loads it again."
         self.status = EngineStatus("ready", message)
         self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
 
-    def expect(self, expectation: Expectation | None) -> None:
-        """What `warm_up` shall have read for prompts to come."""
-        self._expectation = expectation
+    def expect(self, expectation: Expectation) -> None:
+        """What `warm_up` shall have read for prompts to come, too; of a chat only what its newest answer brings."""
+        others = [one for one in self._expectations if one.owner is None or one.owner != expectation.owner]
+        self._expectations = [*others, expectation][-_MOST_EXPECTED:]
 
     def drop_prefixes(self) -> None:
         """Free the memory of what answers have read."""
@@ -145,8 +164,7 @@ class Models:
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Forget what answers have read, also what earlier processes have left on the disk; with an `owner` only what
         was read for that chat."""
-        if owner is None or (self._expectation and self._expectation.owner == owner):
-            self._expectation = None
+        self._expectations = [one for one in self._expectations if owner is not None and one.owner != owner]
         if self.decoder:
             self.decoder.forget_prefixes(owner)
         forget_on_disk(owner)
@@ -165,16 +183,19 @@ class Models:
         """Read what prompts to come will begin with. To find out what that is takes a while, too."""
         if self.decoder is None:
             return
-        if self._expectation is not None:
-            if texts := list(self._expectation.texts()):
+        while self._expectations:
+            expectation = self._expectations[-1]
+            if texts := list(expectation.texts()):
                 yield
-                self.decoder.expect(*texts)
-            self._expectation = None
+                self.decoder.expect(*texts, owner=expectation.owner)
+                yield from self.decoder.settle()
+            if expectation in self._expectations:
+                self._expectations.remove(expectation)
         yield from self.decoder.settle()
 
     def let_go_of_warming(self) -> None:
         """On the thread which owns the arrays of the step that it was given up in. What was expected holds the models,
         and goes too."""
-        warming, self._warming, self._expectation = self._warming, iter(()), None
+        warming, self._warming, self._expectations = self._warming, iter(()), []
         if isinstance(warming, Generator):
             warming.close()

@@ -1,8 +1,10 @@
 """What the engine's thread does with its models while nobody asks."""
 
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.server.engine.models import Models
 from tests.server.live import live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
+from tests.server.scripted_batch import any_batch
 
 
 def test_an_answer_is_settled_in_the_idle_moment_behind_it() -> None:
@@ -17,7 +19,7 @@ def test_an_answer_is_settled_in_the_idle_moment_behind_it() -> None:
 
 def test_who_is_wanted_settles_nothing() -> None:
     decoder = ScriptedDecoder()
-    models = Models(lambda progress: (ScriptedPair(), decoder), None)
+    models = Models(lambda progress: (ScriptedPair(), decoder), None, any_batch, BatchSettings())
     models.load(lambda: None)
     decoder.calls.append({})
     models.warm_up(lambda: False)
