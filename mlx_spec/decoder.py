@@ -206,7 +206,7 @@ class SpeculativeDecoder:
             self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
             answer.leave(self._prefixes)
 
-    def expect(self, *texts: Sequence[int], owner: str | None | EllipsisType = ...) -> None:
+    def expect(self, *texts: Sequence[int], owner: str | EllipsisType | None = ...) -> None:
         """Tell what prompts to come will begin with, the likeliest first; they are the newest request's owner's, unless
         an `owner` is named.
 

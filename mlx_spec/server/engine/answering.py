@@ -27,7 +27,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
     request = job.request
     token_ids = encoded(pair, request)
     # Other chats have the same system prompt, and part from this one behind it.
-    decoder.expect(pair.encode_opening(list(request.messages)))
+    decoder.expect(pair.encode_opening(list(request.messages)), owner=request.owner)
     batch.add(
         job.batch_id,
         token_ids,
