@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlx_spec.batching.entry import Priority
+from mlx_spec.batching.listing import Blocks, Listing, Rows, running, waiting
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.settings import BatchSettings
@@ -47,6 +48,8 @@ class ScriptedBatch:
         self._rest: dict[str, list[Event]] = {}
         self._cancelled: set[str] = set()
         self._ahead: dict[str, int] = {}
+        self._owners: dict[str, str | None] = {}
+        self._rows: dict[str, Rows] = {}
 
     def add(
         self,
@@ -63,7 +66,6 @@ class ScriptedBatch:
         script = self._decoder.stream(
             prompt_ids, params, max_tokens=max_tokens, should_cancel=lambda: request_id in self._cancelled, **told
         )
-        self._decoder.order.append((priority, deadline_ms))
         refused = self.scheduler.add(
             request_id, len(prompt_ids), max_tokens, now_ms=_now_ms(), priority=priority, deadline_ms=deadline_ms
         )
@@ -76,6 +78,7 @@ class ScriptedBatch:
                 case "too_large":
                     raise PromptError(refused.message)
         self.metrics.arrived(request_id, _now_ms())
+        self._owners[request_id] = told["owner"]
         self._scripts[request_id] = script
 
     def step(self) -> Told:
@@ -100,6 +103,9 @@ class ScriptedBatch:
         for writing in plan.writings:
             events = self._round(writing.request_id)
             told += [(writing.request_id, event) for event in events]
+            for event in events:
+                if isinstance(event, RoundFinished):
+                    self._rows[writing.request_id] = Rows.of(event)
             written[writing.request_id] = sum(isinstance(event, RoundFinished) for event in events)
             if any(_is_end(event) for event in events):
                 ended.add(writing.request_id)
@@ -109,6 +115,24 @@ class ScriptedBatch:
             told += [(entry.request_id, event) for event in script if _is_end(event)]
             self.metrics.ended(entry.request_id, "done")
         return [*told, *self._waiting()]
+
+    def report(self) -> dict[str, Any]:
+        """As Batch.report."""
+        listing = Listing(
+            self.scheduler.settings,
+            Blocks(self.scheduler.total_blocks, 0, 0, self.scheduler.settings.block_tokens, 1),
+            tuple(
+                running(one, self._owners[one.request_id], self._rows.get(one.request_id, Rows()))
+                for one in self.scheduler.entries
+                if one.is_on
+            ),
+            tuple(
+                waiting(one, self._owners[one.request_id], self.scheduler.ahead_of(one.request_id))
+                for one in self.scheduler.entries
+                if one.waits
+            ),
+        )
+        return listing.report(self.metrics.snapshot())
 
     def cancel(self, request_id: str) -> None:
         """As Batch.cancel."""

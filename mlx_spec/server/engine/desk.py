@@ -13,7 +13,6 @@ from mlx_spec.server.engine.answering import ask, failure_of
 from mlx_spec.server.engine.expecting import Expectation, expected
 from mlx_spec.server.engine.job import Failure, Job
 from mlx_spec.server.engine.models import Models
-from mlx_spec.server.engine.rows import NO_ROWS, Rows, Tracker
 
 _LOST: Final = Failure("engine", "The engine stopped before the answer was finished.")
 
@@ -35,17 +34,12 @@ class Desk:
         self._may_have_room = True
         self._forgetting: list[tuple[str | None, set[str]]] = []
         """Whose texts are forgotten again when which jobs end."""
-        self._tracker = Tracker()
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to step for."""
         batch = self._models.batch
         return not self._jobs and not self._held and (batch is None or batch.is_idle)
-
-    def rows_of(self, batch_id: str) -> Rows:
-        """What a job's part of the newest step was. From any thread."""
-        return self._tracker.rows.get(batch_id, NO_ROWS)
 
     def take(self, job: Job) -> None:
         """Have a job answered. The models are loaded by now, if they can be."""
@@ -84,7 +78,6 @@ class Desk:
             logger.exception("A step failed.")
             self._fail_all(error)
             return
-        self._tracker.follow(told)
         for batch_id, event in told:
             if (job := self._jobs.get(batch_id)) is not None:
                 self._tell(job, event)

@@ -24,7 +24,6 @@ from mlx_spec.server.engine.desk import Desk
 from mlx_spec.server.engine.job import Failure, Forgetting, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.models import EngineStatus, Models
 from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair
-from mlx_spec.server.engine.standing import Standing
 from mlx_spec.server.engine.unloading import Unloading, end_streams
 
 _STOPPING: Final = Failure("engine", "The server is stopping.")
@@ -132,22 +131,15 @@ class EngineThread:
         with self._lock:
             return len(self._unfinished)
 
-    def standings(self) -> list[Standing]:
-        """How each request stands that waits or is being answered, in the order of arrival."""
+    def unfinished(self) -> list[Job]:
+        """The jobs that wait or are being answered, in the order of arrival."""
         with self._lock:
-            jobs = list(self._unfinished.values())
+            return list(self._unfinished.values())
+
+    def batch_report(self) -> dict[str, Any] | None:
+        """What the batch is doing, by `Job.batch_id`; None where there are no models in memory."""
         batch = self._models.batch
-        scheduler = batch.scheduler if batch is not None else None
-        entries = {entry.request_id: entry for entry in scheduler.entries} if scheduler is not None else {}
-        return [
-            Standing(
-                job,
-                entry=entries.get(job.batch_id),
-                rows=self._desk.rows_of(job.batch_id),
-                ahead=scheduler.ahead_of(job.batch_id) if scheduler is not None else 0,
-            )
-            for job in jobs
-        ]
+        return batch.report() if batch is not None else None
 
     def submit(self, request: GenerationRequest) -> Job:
         """Queue a request; its events, or its failure, come to the running asyncio loop. It has failed already where
