@@ -34,11 +34,13 @@ def prompt(text: str, name: str = "a.prompt.md") -> PromptFile:
 
 @pytest.fixture
 def queue(engine: EngineProcess) -> Iterator[QueueViewModel]:
-    client = EngineClient(engine)
-    client.set_address(engine.property("address"))
+    def client() -> EngineClient:
+        client = EngineClient(engine)
+        engine.connect_client(client)
+        return client
+
     ready = lambda: "stand-in" if engine.state is EngineState.READY else ""  # noqa: E731
     queue = QueueViewModel(client, ready, lambda: Settings(seed=11, max_tokens=33), engine)
-    engine.address_changed.connect(client.set_address)
     engine.state_changed.connect(queue.on_engine_changed)
     yield queue
     queue.stop()
