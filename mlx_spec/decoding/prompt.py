@@ -51,9 +51,12 @@ def read_prompt(
     should_cancel: Callable[[], bool],
     prefixes: Prefixes | None = None,
     found: Found | None = None,
+    *,
+    answered: bool = True,
 ) -> Iterator[PrefillProgress]:
     """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them. What
-    earlier answers have read of it is found in `prefixes`, or was `found` already."""
+    earlier answers have read of it is found in `prefixes`, or was `found` already. Where it is `answered` then, the
+    target goes over blocks if that was found to take less time behind such a prompt."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
     known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
     answer.penalties.read_prompt(prompt_ids)
@@ -70,7 +73,8 @@ def read_prompt(
         _begin(answer, found)
     answer.num_cached = answer.num_read
     yield progress(answer.num_cached)
-    eager, build = _first_rounds(answer)
+    over_blocks = answered and answer.target.pays_over_blocks(len(prompt_ids))
+    eager, build = _first_rounds(answer, compiled=not over_blocks)
     for begin in range(answer.num_cached, len(known), step):
         if should_cancel():
             answer.transcript.finish("cancelled")
@@ -80,6 +84,8 @@ def read_prompt(
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
     answer.roster.commit([answer.last_token])
+    if over_blocks:
+        answer.target.go_over_blocks(answer.room)
     yield progress(len(prompt_ids))
 
 
@@ -96,10 +102,13 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     if found is not None:
         _begin(answer, found)
     yield answer.num_read
-    eager, build = _first_rounds(answer)
+    over_blocks = answer.target.pays_over_blocks(prompt_end + 1)
+    eager, build = _first_rounds(answer, compiled=not over_blocks)
     for begin in range(answer.num_read, prompt_end, step):
         _read_chunk(answer, known[begin : min(begin + step, prompt_end)], build, eager=eager)
         yield answer.num_read
+    if over_blocks:
+        answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
     width = answer.config.max_lookahead + 1 if rows_are_independent() else 1
     for begin in range(prompt_end, len(known), width):
         words = known[begin : begin + width]
@@ -142,9 +151,10 @@ def _keep_point(answer: Answer, known: int, step: int) -> None:
         answer.keep_point()
 
 
-def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
+def _first_rounds(answer: Answer, *, compiled: bool) -> tuple[bool, Callable[[], None]]:
     """Whether the first rounds will draft: a model that is parked from the beginning reads the prompt only when it is
-    tried. And what the host can do for their passes, a part at a time, while the device reads."""
+    tried. And what the host can do for their passes, a part at a time, while the device reads; graphs of the target's
+    where they are `compiled`."""
     longest, room = answer.config.max_lookahead, answer.room - 1
     everybody = [Option(name, longest) for name in answer.roster.names]
     # What those will propose that only look at the text is not known yet.
@@ -154,7 +164,7 @@ def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
 
     def build() -> None:
         answer.roster.meanwhile()
-        for rows in islice(likely, _GRAPHS_A_CHUNK):
+        for rows in islice(likely, _GRAPHS_A_CHUNK if compiled else 0):
             answer.target.prepare(rows, len(answer.request.prompt_ids))
 
     return eager, build

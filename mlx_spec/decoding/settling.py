@@ -38,7 +38,7 @@ def read_ahead(
 def _read(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
     """A prompt is read, and no answer is made."""
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
-    reading = read_prompt(answer, lambda: False, prefixes)
+    reading = read_prompt(answer, lambda: False, prefixes, answered=False)
     next(reading)
     if answer.num_cached == len(request.prompt_ids) - 1:
         answer.give_up()

@@ -96,6 +96,19 @@ class Target:
         """Begin behind the first `length` tokens, no more than it can `reach`."""
         self._cached.begin_with(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
 
+    def pays_over_blocks(self, prompt_tokens: int) -> bool:
+        """Whether an answer to a prompt of so many tokens is sooner there when its target goes over blocks."""
+        return self._cached.pays_over_blocks(prompt_tokens)
+
+    def go_over_blocks(self, room: int) -> None:
+        """Have the prompt, which was read, in blocks from now on, with memory for `room` tokens more, up to a limit."""
+        self._cached.go_over_blocks(room)
+
+    @property
+    def is_over_blocks(self) -> bool:
+        """Whether it has gone over to blocks."""
+        return self._cached.is_over_blocks
+
     @property
     def takes_trees(self) -> bool:
         """Whether one pass may go over a tree."""
