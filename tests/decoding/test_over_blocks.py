@@ -22,6 +22,7 @@ from mlx_spec.decoding.cache.paged_choice import PagedChoice
 from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.decoding.cache.passes.ragged import RaggedPasses
 from mlx_spec.decoding.cache.rollback import leaves
+from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
@@ -339,3 +340,21 @@ def test_going_over_holds_two_copies_of_one_layer_at_most() -> None:
     assert mx.get_peak_memory() - before < 4 * layer
     assert mx.get_active_memory() - before < layer
     assert len(parts[0]) == 2 * len(list(leaves(cached.caches)))
+
+
+def test_an_answer_over_blocks_is_swapped_out_and_in_bit_for_bit() -> None:
+    pair = tiny_pair(0)
+    forced(pair.target)
+    decoder = SpeculativeDecoder(pair, FIXED, drafter="none")
+    prompt = prompt_of(30, 200)
+    alone = ended(decoder, prompt, SETTINGS["sampled"], 20)
+    answer = decoder.begin(decoder.request(prompt, SETTINGS["sampled"], 20))
+    for _ in read_prompt(answer, lambda: False):
+        pass
+    while not answer.is_finished:
+        step([answer])
+        before = mx.get_active_memory()
+        answer.swap_out()
+        assert mx.get_active_memory() < before, "what it held is elsewhere"
+        answer.swap_in()
+    assert tuple(answer.transcript.token_ids) == alone.token_ids

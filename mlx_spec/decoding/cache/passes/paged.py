@@ -6,7 +6,7 @@ model `BlockKeys`, which attend through the seam (`attention.py`).
 
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
@@ -29,6 +29,8 @@ class BlockCache:
 
     An answer at a time, as `KVCache` with a batch of one.
     """
+
+    held_in: ClassVar = ("layer", "_newest")
 
     def __init__(self, table: BlockTable, layer: LayerBlocks, window: int | None = None, offset: int = 0) -> None:
         self.table, self.layer, self.window, self.offset = table, layer, window, offset
