@@ -230,7 +230,7 @@ class SpeculativeDecoder:
         For idle moments; may be given up after any step, and is by the next answer; asked again, it goes on. Nothing to
         do without `prefixes`."""
         self._settling.close()
-        if self._prefixes is not None:
+        if self._prefixes is not None and self._prefixes.keeps:
             self._settling = read_ahead(self._pair, self._newest, self._to_read, self._prefixes)
         return self._settling
 

@@ -229,3 +229,11 @@ def test_an_interrupted_answer_gives_its_blocks_back(monkeypatch: pytest.MonkeyP
         with pytest.raises(KeyboardInterrupt):
             answered(hot, drawn(1, 60))
     prefixes.check()
+
+
+def test_where_nothing_can_be_kept_nothing_is_read_ahead() -> None:
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=kept(Prefixes(1 << 30, kept_bytes=0, block_tokens=CHUNK)))
+    for _ in range(2):
+        assert answered(hot, drawn(1, 60))[1] == 0
+        hot.expect(drawn(1, 90))
+        assert list(hot.settle()) == []

@@ -83,6 +83,11 @@ class Prefixes:
         """Of all texts together."""
         return self.pool.capacity * self.block_tokens
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room to keep anything."""
+        return self._kept_limit >= self.stats.block_bytes
+
     def size_blocks(self, block_bytes: int) -> None:
         """Have a pool of as many blocks as there is memory for, when one takes so many bytes."""
         block_bytes = max(block_bytes, _LEAST_BLOCK_BYTES)

@@ -303,3 +303,4 @@ def test_left_to_itself_it_keeps_a_quarter_of_what_the_models_leave(monkeypatch:
     assert limits(1_000_000_000, None, 100_000_000) == (25_000_000, 100_000_000)
     assert limits(1_000_000_000, 500_000_000, 100_000_000) == (100_000_000, 100_000_000)
     assert limits(1_000_000_000, 0) is None
+    assert limits(1_000_000_000, 0, 100_000_000) == (0, 100_000_000), "answers keep to their limit all the same"
