@@ -6,11 +6,14 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from mlx_spec import SamplingParams, SpeculativeConfig
+from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.batching import BatchSettings
+from mlx_spec.batching.seat import shorten
 from mlx_spec.batching.settings import PreemptionName
 from mlx_spec.config import DrafterName
+from mlx_spec.decoder import step
 from mlx_spec.decoding.cache import swapping
+from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.events import AnswerFailed, GenerationFinished, Preempted, PrefillProgress, Resumed, RoundFinished
 from mlx_spec.models.loading import ModelPair
 from tests.batching.asked import BLOCK, Asked, Run, batch_of, run, some
@@ -162,13 +165,32 @@ def test_drafts_that_have_no_place_are_not_tested() -> None:
     """They were launched before others took the blocks."""
     pair = tiny_pair(0, closeness=1.0)
     config = SpeculativeConfig(lookahead=7, adaptive_lookahead=False, acceptance_threshold=0.0)
+    drafters: tuple[DrafterName, ...] = ("none", "model", "none", "model")
     asked = [
-        Asked(tuple(range(seed, seed + 10)), SamplingParams(temperature=0.8, seed=seed), 30, "model")
-        for seed in range(4)
+        Asked(tuple(range(at, 4 * at + 6)), SamplingParams(temperature=0.8, seed=at), 30, drafter, joins=at)
+        for at, drafter in enumerate(drafters)
     ]
-    done = run(batch_of(pair, 9, settings(), config=config, keeps=False), asked)
+    done = run(batch_of(pair, 10, settings(), config=config, keeps=False), asked)
     assert [done.ids(str(number)) for number in range(4)] == [one.alone(pair).token_ids for one in asked]
     rounds = [event for told in done.told.values() for event in told if isinstance(event, RoundFinished)]
-    assert any(len(event.drafted) < event.lookahead for event in rounds), "a draft was cut"
-    assert any(not event.drafted and event.lookahead for event in rounds), "a draft was given up"
-    assert any(len(event.drafted) == 7 for event in rounds)
+    assert any(0 < len(event.drafted) < event.lookahead for event in rounds)
+    assert any(len(event.drafted) == event.lookahead == 7 for event in rounds)
+
+
+@pytest.mark.parametrize("config", [FIXED, replace(TREES, adaptive_lookahead=False)], ids=["chain", "tree"])
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_a_draft_that_is_cut_leaves_no_trace(config: SpeculativeConfig, most: int) -> None:
+    """Every second draft is cut to so many tokens, or given up."""
+    pair = tiny_pair(0, closeness=0.99)
+    decoder = SpeculativeDecoder(pair, config, drafter="model")
+    asked = Asked((1, 2, 3), SamplingParams(temperature=0.8, seed=1), 40)
+    answer = decoder.begin(decoder.request(asked.prompt, asked.params, asked.tokens))
+    list(read_prompt(answer, lambda: False))
+    lengths = []
+    while not answer.is_finished:
+        if answer.round is not None and answer.round.index % 2:
+            shorten(answer.round, most)
+        (told,) = step([answer])
+        lengths.append(max([0, *(token.parent + 2 for token in told.drafted)]))
+    assert answer.finished().token_ids == asked.alone(pair).token_ids
+    assert max(lengths[1::2]) <= most < max(lengths[::2])
