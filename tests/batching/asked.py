@@ -43,10 +43,12 @@ def some(
     seed: int = 1,
     drafters: Sequence[DrafterName] = ("none", "model", "ngram", "auto"),
     longest: int = 60,
-    tokens: int = 24,
+    tokens: tuple[int, int] = (1, 24),
+    spread: int | None = None,
     shared: int = 3 * BLOCK + 2,
 ) -> list[Asked]:
-    """Requests of all kinds, half of which begin alike."""
+    """Requests of all kinds, half of which begin alike; they come within the first `spread` steps, without it two a
+    request."""
     chance = random.Random(seed)
     opening = chance.choices(range(vocab), k=shared)
     asked = []
@@ -57,7 +59,8 @@ def some(
         penalty = chance.choice((1.0, 1.0, 1.2))
         params = SamplingParams(temperature=temperature, seed=number, repetition_penalty=penalty)
         drafter, length = chance.choice(drafters), chance.choice((None, 1, 4))
-        asked.append(Asked(prompt, params, chance.randint(1, tokens), drafter, length, chance.randint(0, 2 * count)))
+        joins = chance.randint(0, 2 * count if spread is None else spread)
+        asked.append(Asked(prompt, params, chance.randint(*tokens), drafter, length, joins))
     return asked
 
 
