@@ -57,8 +57,8 @@ class ScriptedPair:
 
 
 class ScriptedDecoder:
-    """Says `words`, one a round. `fail_at` is the round that raises `error`, of prompts that say what `fails`; `delay_s`
-    is how long each takes. `blocks` of the pool and `step_error` are for its ScriptedBatch."""
+    """Says `words`, one a round. `fail_at` is the round that raises `error`, of prompts that say what `fails`;
+    `delay_s` is how long each takes. `blocks` of the pool and `step_error` are for its ScriptedBatch."""
 
     def __init__(self) -> None:
         self.warmed = 0
