@@ -259,15 +259,14 @@ class SpeculativeDecoder:
             yield
 
     @property
+    def vocab_size(self) -> int:
+        """Of the target, as far as it has words."""
+        return self._pair.vocab_size
+
+    @property
     def prefixes(self) -> Prefixes | None:
         """Where what answers have read is kept, if it is."""
         return self._prefixes
-
-    @property
-    def longest_draft(self) -> int:
-        """Tokens that a round may draft, one behind the other."""
-        config = self._config
-        return max(config.lookahead, config.max_lookahead, config.max_tree_depth)
 
     def pool(self) -> BlockPool:
         """The blocks that answers share with texts that are kept; where nothing is kept, as many as the machine has

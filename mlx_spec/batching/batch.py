@@ -21,7 +21,7 @@ from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan
-from mlx_spec.config import DrafterName, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.admission import Lookahead
 from mlx_spec.decoding.cache.blocks.lease import Lease
@@ -29,6 +29,7 @@ from mlx_spec.decoding.cache.chunks import chunk_tokens
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
 from mlx_spec.events import AnswerFailed, Event, Preempted, Resumed, RoundFinished, Waiting
+from mlx_spec.sampling.penalties import Penalties
 
 Told = list[tuple[str, Event]]
 
@@ -48,8 +49,8 @@ class Batch:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Chunks and blocks are as the decoder has them, whatever the settings say. Raises ConfigError where a step of
-        so few tokens has no room for a chunk."""
+        """Chunks, blocks and the drafts' places are as the decoder has them, whatever the settings say. Raises
+        ConfigError where a step of so few tokens has no room for a chunk."""
         self._decoder, self._clock = decoder, clock
         self._pool = decoder.pool()
         settings = settings or BatchSettings()
@@ -57,8 +58,8 @@ class Batch:
             settings,
             chunk_tokens=chunk_tokens(),
             block_tokens=self._pool.block_tokens,
-            # For a round and the one that is launched before it is told.
-            draft_tokens=max(settings.draft_tokens, 2 * decoder.longest_draft + 1),
+            # For a round and the one that is launched before it is told, however it is steered.
+            draft_tokens=2 * LOOKAHEAD_LIMIT + 1,
         )
         self.scheduler = Scheduler(self.settings, self._pool.capacity)
         self.metrics = Metrics(self._pool.capacity)
@@ -124,6 +125,7 @@ class Batch:
             goes_on=goes_on,
             owner=owner,
         )
+        Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens
         request = replace(request, max_tokens=max(1, min(request.max_tokens, room + 1 - count)))
         now_ms = self._now_ms()
@@ -206,6 +208,8 @@ class Batch:
             began_ms = self._now_ms()
             self._tell(reading.request_id, *seat.read(reading.stop, whole=reading.stop == reading.end))
             seat.rows = Rows(read=reading.rows)
+            if reading.stop == reading.end:
+                seat.lend(self._waiting_beside(reading.request_id))
             taken_ms = (self._now_ms() - began_ms) / reading.rows
             self._token_ms = taken_ms if self._token_ms is None else (self._token_ms + taken_ms) / 2
 
@@ -303,7 +307,11 @@ class Batch:
         self._tell(request_id, AnswerFailed(told_of(error)))
 
     def _find(self, entry: Entry) -> int:
-        return self._seats[entry.request_id].find()
+        return self._seats[entry.request_id].find(self._waiting_beside(entry.request_id))
+
+    def _waiting_beside(self, request_id: str) -> list[Seat]:
+        waits = [entry for entry in self.scheduler.entries if entry.state == "waiting"]
+        return [self._seats[entry.request_id] for entry in waits if entry.request_id != request_id]
 
     def _lease(self) -> Lease:
         prefixes = self._decoder.prefixes

@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from mlx_spec.batching.listing import Rows
 from mlx_spec.batching.settings import PreemptionName
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.lease import Lease
+from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.prompt import Found, found_in, read_again, read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.round import Round
@@ -61,17 +63,29 @@ class Seat:
         if self._answer is not None and self._answer.lease is not None:
             self._answer.lease.hold(blocks)
 
-    def find(self) -> int:
-        """How much of its prompt earlier answers have read, which is held on to until it is let on. Never raises: an
-        answer that cannot be made has a `failure`."""
+    def find(self, others: Iterable["Seat"]) -> int:
+        """How much of its prompt earlier answers have read, which is held on to until it is let on. What others that
+        wait begin with will be kept. Never raises: an answer that cannot be made has a `failure`."""
         try:
             if self._answer is None:
+                parts_at = self.request.parts_at.union(self.shares_with(others))
+                self.request = replace(self.request, parts_at=parts_at)
                 self._answer = self._decoder.begin(self.request, self._steering)
             if (prefixes := self._decoder.prefixes) is not None:
                 self._found = found_in(prefixes, self._answer)
         except Exception as error:  # noqa: BLE001 - it is told when the request is let on
             self.failure, self._found = error, Found()
         return self._found.length
+
+    def shares_with(self, others: Iterable["Seat"]) -> list[int]:
+        """How many tokens its prompt begins with that each of the others' begins with too."""
+        return [shared_length(self.request.prompt_ids, other.request.prompt_ids) for other in others]
+
+    def lend(self, others: Iterable["Seat"]) -> None:
+        """Now that its prompt is read, keep what others that wait begin with."""
+        prefixes, shared = self._decoder.prefixes, max(self.shares_with(others), default=0)
+        if prefixes is not None and shared >= prefixes.block_tokens:
+            self.answer.lend(prefixes, shared)
 
     def let_on(self, lease: Lease) -> None:
         """Begin to read, with what was found. Raises why there is no answer."""

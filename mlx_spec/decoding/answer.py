@@ -1,6 +1,7 @@
 """One answer under way: its models with their caches, its randomness, and how far it has come."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 import mlx.core as mx
@@ -137,6 +138,14 @@ class Answer:
         if points:
             self.points[self.num_read] = points
 
+    def lend(self, prefixes: Prefixes, length: int) -> None:
+        """Keep a copy of what the target has read of the first `length` tokens of its prompt, for answers that begin
+        while this one goes on. Their drafters read that themselves."""
+        length = min(length, self.num_canonical)
+        if not self.target.begins_anywhere:
+            length = max((at for at, point in self.points.items() if at <= length and TARGET in point), default=0)
+        self._keep(prefixes, self.text_ids[:length], goes_on=True)
+
     def leave(self, prefixes: Prefixes) -> None:
         """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows are
         not independent, what its rounds have read has other bits than a prompt, and does not count."""
@@ -144,11 +153,15 @@ class Answer:
         count = self.num_read if prefixes.rows_are_independent else self.num_canonical
         if not self.target.begins_anywhere:
             count = max((length for length, point in self.points.items() if TARGET in point), default=0)
-        blocks = prefixes.keep(self.text_ids[:count], self.request.owner)
+        self._keep(prefixes, self.text_ids[:count])
+
+    def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
+        blocks = prefixes.keep(token_ids, self.request.owner)
         ends = list(accumulate(len(block.token_ids) for block in blocks))
         spans = list(pairwise([0, *ends]))
-        fill(blocks, spans, TARGET, self.target.cut_up)
-        self.roster.leave(blocks, spans)
+        fill(blocks, spans, TARGET, partial(self.target.cut_up, goes_on=goes_on))
+        if not goes_on:
+            self.roster.leave(blocks, spans)
         for block, end in zip(blocks, ends, strict=True):
             for name, point in self.points.get(end, {}).items():
                 block.mark(name, point)

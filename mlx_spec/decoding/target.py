@@ -84,9 +84,9 @@ class Target:
         """What it has read of a text of `length` tokens, as far as stretches of it do not tell."""
         return None if self._cached.begins_anywhere else self._cached.point(length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
-        """What it has read of each of these stretches; afterwards it is of no more use."""
-        return self._cached.cut_up(spans)
+    def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+        """What it has read of each of these stretches; unless the text `goes_on`, it is of no more use then."""
+        return self._cached.cut_up(spans, goes_on=goes_on)
 
     def reach(self, beginning: Beginning, length: int) -> int:
         """With how many of the first `length` tokens of a text it can begin."""

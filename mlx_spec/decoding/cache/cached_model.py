@@ -178,9 +178,9 @@ class CachedModel:
         assert self._behind is None, "tokens wait to be fed again"
         return snapshot_of(self._states, length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
-        """What it holds of each of these stretches of its text; afterwards it is of no more use."""
-        return cut_up(self._stretches, spans)
+    def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+        """What it holds of each of these stretches of its text; unless that `goes_on`, it is of no more use then."""
+        return cut_up(self._stretches, spans, goes_on=goes_on)
 
     def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
         """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was

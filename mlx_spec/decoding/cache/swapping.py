@@ -49,6 +49,7 @@ class Swapped:
         """Of all that was taken out."""
         self._holders = tuple(holders)
         self._values = _exchanged((self._holders, values), mx.array, self._out)[1]
+        mx.clear_cache()  # else MLX would keep the memory to use it again
 
     @property
     def in_file(self) -> bool:
