@@ -59,7 +59,9 @@ def test_a_signal_while_it_answers_ends_it_with_0_and_its_stream_with_a_message(
 def test_at_the_end_it_reports_what_became_of_the_requests() -> None:
     with server_process(("-m", "tests.server.scripted_server"), "report") as (process, url):
         for _ in range(2):
-            answer = httpx.post(f"{url}/v1/chat/completions", json={"messages": HELLO, "max_tokens": 3}, timeout=HANGS_S)
+            answer = httpx.post(
+                f"{url}/v1/chat/completions", json={"messages": HELLO, "max_tokens": 3}, timeout=HANGS_S
+            )
             assert answer.status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANGS_S) == 0
