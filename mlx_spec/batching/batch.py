@@ -164,8 +164,8 @@ class Batch:
         self._change_places(plan)
         for seat in self._seats.values():
             seat.rows = Rows()
-        for reading in plan.readings:
-            self._read(reading)
+        for at, reading in enumerate(plan.readings):
+            self._read(reading, [self._seats[later.request_id] for later in plan.readings[at + 1 :]])
         rounds, written = self._write(plan)
         self._finish(plan, written)
         self._record(plan, rounds, written, began_ms)
@@ -202,14 +202,14 @@ class Batch:
         for seat, blocks in sorted(on, key=lambda one: one[1] - len(one[0].held_blocks)):
             seat.hold(blocks)
 
-    def _read(self, reading: Reading) -> None:
-        """Read a prompt as far as was planned."""
+    def _read(self, reading: Reading, later: Sequence[Seat]) -> None:
+        """Read a prompt as far as was planned; those of `later` readings in this step may begin alike."""
         with self._on_its_own(reading.request_id) as seat:
             began_ms = self._now_ms()
             self._tell(reading.request_id, *seat.read(reading.stop, whole=reading.stop == reading.end))
             seat.rows = Rows(read=reading.rows)
             if reading.stop == reading.end:
-                seat.lend(self._waiting_beside(reading.request_id))
+                seat.lend([*self._waiting_beside(reading.request_id), *later])
             taken_ms = (self._now_ms() - began_ms) / reading.rows
             self._token_ms = taken_ms if self._token_ms is None else (self._token_ms + taken_ms) / 2
 

@@ -38,6 +38,7 @@ class Seat:
         self._answer: Answer | None = None
         self._reading: Iterator[PrefillProgress | int] | None = None
         self._found = Found()
+        self._begins_at: int | None = None  # until its first pass
         self._told_tokens = -1  # of the prompt, that were read
         self._left_s = 0.0  # when its newest events were told
 
@@ -93,7 +94,15 @@ class Seat:
             raise self.failure
         answer, found = self.answer, self._found
         answer.lease, self._found = lease, Found()
-        self._reading = read_prompt(answer, lambda: False, found=found)
+        self._reading, self._begins_at = read_prompt(answer, lambda: False, found=found), found.length
+
+    def _look_again(self) -> None:
+        """Before its first pass: another prompt of this very step may have begun alike, and have lent more by now."""
+        begins_at, self._begins_at = self._begins_at, None
+        if begins_at is None or (prefixes := self._decoder.prefixes) is None:
+            return
+        if (found := found_in(prefixes, self.answer)).length > begins_at:
+            self._reading = read_prompt(self.answer, lambda: False, found=found)
 
     def step_aside(self, how: PreemptionName) -> None:
         """Give the caches up: copied away, or to be read again."""
@@ -119,6 +128,7 @@ class Seat:
         """Read its text up to `stop`; where that is the `whole` of it, its rounds can begin. What is to be told: of a
         prompt that is read again nothing twice."""
         told: list[Event] = []
+        self._look_again()
         while self._reading is not None and (whole or self.answer.num_read < stop):
             progress = next(self._reading, None)
             if progress is None:

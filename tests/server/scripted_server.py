@@ -29,6 +29,7 @@ def main() -> int:
             parent_pid=parent or None,
             limit_s=limit_s,
             make_batch=any_batch,
+            report="report" in sys.argv,
         )
     except LookaheadError as error:
         sys.stderr.write(f"{error}\n")

@@ -158,3 +158,21 @@ def test_two_hundred_connections_at_once_are_all_told_something() -> None:
     assert len(answered) >= 72, "eight at once, and sixty-four that wait"
     assert {one.json()["choices"][0]["message"]["content"] for one in answered} == {"All is well."}
     assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+
+
+def test_a_prompt_over_the_memory_for_keys_and_values_is_400_and_names_the_option() -> None:
+    def load(progress: Progress) -> tuple[Pair, Decoder]:
+        pair = tiny_pair()
+        return pair, SpeculativeDecoder(pair, prefixes=Prefixes(300_000))
+
+    with live_server(load, model_name="tiny") as live:
+        assert wait_until(lambda: live.engine.is_loaded, 60)
+        room = live.http.get("/v1/batch").json()["blocks"]
+        tokens = room["total"] * room["tokens"]
+        assert 50 < tokens < 1500
+        body = {"messages": [{"role": "user", "content": "x" * (tokens + 10)}]}
+        refused = live.http.post(CHAT, json=body)
+        assert refused.status_code == 400
+        assert "--kv-memory" in refused.json()["error"]["message"]
+        assert refused.json()["error"]["param"] == "messages"
+        assert live.http.post(CHAT, json=bodies()[1]).status_code == 200, "without a limit it is what there is room for"
