@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,8 +80,10 @@ class TestPlan:
 class FakeClient:
     """Says the same at once, or something else when it is asked again; keeps what it was asked."""
 
-    def __init__(self, *, steady: bool = True, fails_at: int = 0, meeting: threading.Barrier | None = None) -> None:
-        self._steady, self._fails_at, self._meeting = steady, fails_at, meeting
+    def __init__(
+        self, *, steady: bool = True, fails_at: int = 0, meeting: threading.Barrier | None = None, pause_s: float = 0.0
+    ) -> None:
+        self._steady, self._fails_at, self._meeting, self._pause_s = steady, fails_at, meeting, pause_s
         self.asked: list[tuple[str, int, Mapping[str, Any]]] = []
         self.closed = False
 
@@ -95,6 +98,7 @@ class FakeClient:
         self.asked.append((text, max_tokens, more))
         if self._meeting is not None:
             self._meeting.wait(10)
+        time.sleep(self._pause_s)
         yield from map(Piece, ("It", " is", ""))
         if self._fails_at and len(self.asked) >= self._fails_at:
             raise LookaheadError("The cable is out.")
@@ -211,7 +215,7 @@ class TestTogether:
         assert (second[0].text, second[0].tokens) == ("It is", 2), "what came, counted by us"
 
     def test_the_late_question_comes_when_all_writers_have_settled_or_ended(self) -> None:
-        client = FakeClient()
+        client = FakeClient(pause_s=0.05)
         writers = [writers_question(at, 100_001 + at) for at in range(2)]
         wrote, late, tokens = ask_among_writers(self.asking(client), writers, long_question(100_003), 3, settled=2)
         assert all(late.asked_s >= answer.text_s[1] for answer in wrote)

@@ -69,6 +69,12 @@ class TestArrivalFigures:
         sooner = replace(arrival, late=an_answer(9.5, asked=4.5))
         assert figures.longest_gap(sooner) == 5.0, "what came behind its first text is no longer of its making"
 
+    def test_what_came_before_is_not_of_its_making_and_what_came_behind_is_not_usual(self) -> None:
+        slower = Arrival("ours", 0, (an_answer(1.0, 2.0, 3.0, 8.0, 13.0, 18.0),), an_answer(7.0, asked=3.5))
+        assert figures.usual_gap(slower) == 1.0
+        sooner = Arrival("ours", 0, (an_answer(1.0, 21.0, 22.0, 23.0),), an_answer(22.5, asked=21.5))
+        assert figures.longest_gap(sooner) == 1.0
+
     def test_who_had_ended_or_not_begun_was_not_writing(self) -> None:
         writers = (an_answer(1.0, 2.0), an_answer(5.0, 6.0), an_answer(), an_answer(1.0, 5.0))
         arrival = Arrival("ours", 0, writers, an_answer(6.0, asked=4.5))
