@@ -38,13 +38,13 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
     """One round of every answer; what each of them gained. One that cannot go on has a `failure`, and gains nothing.
 
     As soon as the tokens are known the next round is launched: the device works on it while Python makes words and
-    events of them. Their words do not depend on each other; their clocks and controllers are made for one at a time.
+    events of them. Their words do not depend on each other; how far is drafted for each is chosen for all together.
     """
-    launch([answer for answer in answers if answer.round is None])  # a plan, and its draft under way
+    launch([answer for answer in answers if answer.round is None])  # plans, and their drafts under way
     verify(answers)  # score and judge: lazily, nothing is read yet
-    rounds = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
+    rounds = settle(answers)  # read, learn, commit
     launch([done.answer for done in rounds if done.goes_on])
-    return [tell(done) for done in rounds]
+    return tell(rounds)
 
 
 class SpeculativeDecoder:
@@ -119,7 +119,9 @@ class SpeculativeDecoder:
         )
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
-            return self._knowledge.controller(config, request.params) if drafters else FixedLookahead(0)
+            if not drafters:
+                return FixedLookahead(0, shared=self._knowledge.shared)
+            return self._knowledge.controller(config, request.params)
 
         answer = Answer(self._pair, request, choose, self._stats, steering)
         answer.parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in self._expected)
