@@ -116,6 +116,7 @@ class SpeculativeDecoder:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
@@ -172,7 +173,8 @@ class SpeculativeDecoder:
         self._settling.close()
         self._expected = texts
         if self._prefixes is not None and self._newest is not None:
-            fitting = [ids for ids in texts if is_prompt(self._pair, self._config, ids)]
+            room = self._prefixes.capacity_tokens
+            fitting = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
             self._settling = read_ahead(self._pair, self._newest, fitting, self._prefixes)
 
     def settle(self) -> Iterator[None]:

@@ -33,14 +33,18 @@ def admit(
     alternatives: int = 0,
     goes_on: bool = False,
     owner: str | None = None,
+    kv_tokens: int | None = None,
 ) -> Request:
     """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
+    Of keys and values there is room for `kv_tokens`, where that is limited.
 
     Raises PromptError, ConfigError or UnsupportedModelError.
     """
     check_drafter(drafter, pair)
     config = with_lookahead(config, lookahead)
     limit = answer_limit(pair, config, prompt_ids, max_tokens)
+    if kv_tokens is not None:
+        limit = min(limit, _kv_limit(len(prompt_ids), kv_tokens))
     if params.seed is None:
         params = replace(params, seed=secrets.randbits(32))
     names = drafting(drafter, pair)
@@ -48,6 +52,16 @@ def admit(
         names = steerable(names, pair)
     ids = tuple(int(token_id) for token_id in prompt_ids)
     return Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner)
+
+
+def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:
+    """How many tokens an answer may have by the memory for keys and values. Raises PromptError where there are none."""
+    if prompt_tokens >= kv_tokens:
+        raise PromptError(
+            f"The prompt has {prompt_tokens:,} tokens, and the memory for keys and values holds {kv_tokens:,}: shorten "
+            "it, or give more with --kv-memory."
+        )
+    return kv_tokens - prompt_tokens
 
 
 def is_prompt(pair: ModelPair, config: SpeculativeConfig, token_ids: Sequence[int]) -> bool:

@@ -1,8 +1,10 @@
 """What an earlier answer has read is not read again, and no word is another for it."""
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -22,6 +24,7 @@ from mlx_spec.decoding.cache.stretches import split_leaves
 from mlx_spec.decoding.drafters import draft_model, eagle, vocab_bridge
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.tally import StatsCounter
+from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.models.loading import ModelPair
@@ -65,36 +68,64 @@ def told(decoder: SpeculativeDecoder, prompt: list[int], params: SamplingParams,
     return events[-1].token_ids, cached.pop()
 
 
-def turns(decoder: SpeculativeDecoder, cold: SpeculativeDecoder, params: SamplingParams, vocab: int) -> list[float]:
+def turns(
+    decoder: SpeculativeDecoder,
+    cold: SpeculativeDecoder | None,
+    params: SamplingParams,
+    vocab: int,
+    *,
+    length: int = 70,
+    tokens: int = 20,
+    idle: bool = True,
+) -> list[float]:
     """A chat of three turns: the same words as cold; the share of each prompt that was known."""
     chance = random.Random(5)
-    prompt, shares = chance.choices(range(vocab), k=70), []
+    prompt, shares = chance.choices(range(vocab), k=length), []
     for _ in range(3):
-        found, cached = told(decoder, prompt, params)
-        expected, none = told(cold, prompt, params)
-        assert none == 0
-        assert found == expected
+        found, cached = told(decoder, prompt, params, tokens)
+        if cold is not None:
+            assert (found, 0) == told(cold, prompt, params, tokens)
         shares.append(cached / len(prompt))
-        list(decoder.settle())
+        if idle:
+            list(decoder.settle())
         prompt = [*prompt, *found, *chance.choices(range(vocab), k=9)]
     return shares
+
+
+def table() -> dict[str, list[str]]:
+    """By architecture, what docs/prefixes.md says of it."""
+    text = (Path(__file__).parents[2] / "docs" / "prefixes.md").read_text(encoding="utf-8")
+    rows = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| "))
+    return {row[0]: row[1:] for row in rows if len(row) == 7 and row[0] in ARCHITECTURES}
+
+
+def test_the_table_names_every_architecture_and_its_caches() -> None:
+    assert list(table()) == list(ARCHITECTURES)
+    for name, (in_blocks, at_points, *_) in table().items():
+        stretches, states = split_leaves(make_prompt_cache(zoo_model(name)))
+        assert int(in_blocks) == len(stretches)
+        assert sum(int(number) for number in re.findall("[0-9]+", at_points)) == len(states)
 
 
 @pytest.mark.parametrize("params", SETTINGS, ids=["greedy", "sampled"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_three_turns_of_every_architecture(name: str, params: SamplingParams) -> None:
-    target = zoo_model(name)
-    pair = pair_of(target, None, vocab=VOCAB)
-    shares = turns(
-        SpeculativeDecoder(pair, drafter="ngram", prefixes=prefixes()),
-        SpeculativeDecoder(pair, drafter="none"),
-        params,
-        VOCAB,
-    )
+    pair = pair_of(zoo_model(name), None, vocab=VOCAB)
+    hot = SpeculativeDecoder(pair, drafter="ngram", prefixes=prefixes())
+    cold = SpeculativeDecoder(pair, drafter="none")
+    shares = turns(hot, cold, params, VOCAB, length=200, tokens=24)
     assert shares[0] == 0
-    # Windows, chunks and states begin again where the turn before was read to, the others behind its answer.
-    least = 0.8 if not split_leaves(make_prompt_cache(target))[1] else 0.6
-    assert min(shares[1:]) >= least
+    for share, least in zip(shares[1:], table()[name][2:4], strict=True):
+        assert share >= float(least)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_what_is_known_where_the_next_prompt_comes_at_once(name: str) -> None:
+    kept = prefixes()
+    kept.rows_are_independent = True  # only what is found is asked here, not what is said
+    hot = SpeculativeDecoder(pair_of(zoo_model(name), None, vocab=VOCAB), drafter="none", prefixes=kept)
+    shares = turns(hot, None, SETTINGS[1], VOCAB, length=200, tokens=24, idle=False)
+    assert [int(100 * share) / 100 for share in shares[1:]] == [float(share) for share in table()[name][4:]]
 
 
 @pytest.fixture(scope="module")
@@ -321,3 +352,21 @@ def test_the_answer_and_all_answers_count_what_was_known() -> None:
     without = SpeculativeDecoder(tiny_pair(0))
     without.forget_prefixes()
     assert without.prefix_stats().kept_bytes == 0
+
+
+def test_an_answer_ends_where_the_memory_for_keys_and_values_does() -> None:
+    pair = tiny_pair(0)
+    kept = prefixes()
+    decoder = SpeculativeDecoder(pair, FIXED, prefixes=kept)
+    decoder_bytes = kept.stats.block_bytes
+    small = prefixes(5 * decoder_bytes)  # 40 tokens
+    limited = SpeculativeDecoder(pair, FIXED, prefixes=small)
+    *_, end = limited.stream(list(range(30)), SETTINGS[0], 100)
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, len(end.token_ids)) == ("length", 10)
+    assert end.token_ids == told(decoder, list(range(30)), SETTINGS[0], 10)[0]
+    small.check()
+    with pytest.raises(PromptError, match=r"has 40 tokens, and the memory for keys and values holds 40: .*--kv-memory"):
+        limited.stream(list(range(40)), SETTINGS[0], 1)
+    assert told(limited, list(range(30)), SETTINGS[0], 10)[0] == end.token_ids
+    small.check()

@@ -125,6 +125,10 @@ def _special_tags(tokenizer: Any) -> dict[tuple[int, ...], str]:
 
 def _channel_ids(tokenizer: Any) -> dict[int, str]:
     """The tokens of a model with channels; none for any other."""
-    vocabulary = tokenizer.get_vocab()
     names = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>")
-    return {vocabulary[name]: name for name in names} if all(name in vocabulary for name in names) else {}
+    # Not by `get_vocab`: to copy a vocabulary takes as long as a step.
+    found = {tokenizer.convert_tokens_to_ids(name): name for name in names}
+    known = all(
+        token_id is not None and tokenizer.convert_ids_to_tokens(token_id) == name for token_id, name in found.items()
+    )
+    return found if known and len(found) == len(names) else {}

@@ -16,7 +16,7 @@ from mlx_spec.machine import blas
 from mlx_spec.models import memory
 
 SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "calibration", "data_folder"}
-SECTIONS |= {"resources"}
+SECTIONS |= {"resources", "keys_and_values"}
 
 
 def test_every_section_says_what_and_why_and_is_json() -> None:

@@ -13,12 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mlx_spec.config import Keeping
 from mlx_spec.errors import LookaheadError
 from mlx_spec.machine import blas
 from mlx_spec.machine.kernels import KERNELS, dispatch
 from mlx_spec.machine.kernels.matmul_times import MatmulTimes
 from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models import memory
+from mlx_spec.models.estimate import estimate
+from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import is_imported
 from mlx_spec.models.pairs import PAIRS, STARTER
 from mlx_spec.models.staging import human_bytes
@@ -39,6 +42,7 @@ PACKAGES: Final = {
 STARTER_SPACE_BYTES: Final = 700_000_000
 """The starter target in float32, 538 MB, and room to import it."""
 _WIDTHS: Final = (2, 5, 9)
+_CONTEXT: Final = 2048
 
 
 def report() -> dict[str, Any]:
@@ -207,6 +211,32 @@ def _data_folder() -> Section:
     return _section("ok" if enough else "warning", what, why, path=str(folder), writable=True, free_bytes=free)
 
 
+def _keys_and_values() -> Section:
+    """How much of what answers read can be kept, and what is."""
+    from mlx_spec.decoding.cache.blocks.keeping import limits
+    from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
+    from mlx_spec.decoding.cache.blocks.shelves import DiskUsage, Shelves, prefixes_folder
+
+    pool_bytes, kept_bytes = limits(Keeping())
+    folder = prefixes_folder()
+    disk = Shelves(folder).usage if folder.is_dir() else DiskUsage()
+    facts: dict[str, Any] = {"block_tokens": BLOCK_TOKENS, "kept_bytes": kept_bytes, "disk_texts": disk.num_texts}
+    facts |= {"disk_bytes": disk.size_bytes, "folder": str(folder)}
+    what = f"{human_bytes(kept_bytes)} for texts that were read"
+    if is_imported(starter_target_folder()):
+        block_bytes = _starter_block_bytes(BLOCK_TOKENS)
+        facts |= {"block_bytes": block_bytes, "blocks": kept_bytes // block_bytes}
+        what += f": {kept_bytes // block_bytes:,} blocks of {BLOCK_TOKENS} tokens of the starter target"
+    what += f"; on disk {disk.num_texts:,} texts, {human_bytes(disk.size_bytes)}"
+    why = "A prompt that begins like one before is read from where they part; see serve --prefix-memory, --prefix-disk."
+    return _section("ok", what, why, pool_bytes=pool_bytes, **facts)
+
+
+def _starter_block_bytes(block_tokens: int) -> int:
+    folder = ModelFolder.at(starter_target_folder())
+    return estimate(folder.config, folder.weights_bytes, _CONTEXT).cache_bytes * block_tokens // _CONTEXT
+
+
 def _resources() -> Section:
     folder = resources_folder()
     prompts = sorted(path.name for path in (folder / "prompts").glob("*.md"))
@@ -223,5 +253,6 @@ _SECTIONS: Final[dict[str, Callable[[], Section]]] = {
     "starter_draft": _starter_draft,
     "calibration": _calibration,
     "data_folder": _data_folder,
+    "keys_and_values": _keys_and_values,
     "resources": _resources,
 }

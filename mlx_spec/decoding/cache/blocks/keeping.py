@@ -35,17 +35,19 @@ class Readers(Protocol):
     def draft(self) -> nn.Module | None: ...
 
 
+def limits(keeping: Keeping) -> tuple[int, int]:
+    """Bytes for all keys and values, and of these for texts that are kept, by the memory that is free now."""
+    pool_bytes = keeping.pool_bytes or memory_info().available_bytes
+    kept_bytes = min(pool_bytes // _SHARE, _MOST_BYTES) if keeping.memory_bytes is None else keeping.memory_bytes
+    return pool_bytes, kept_bytes
+
+
 def prefixes_of(pair: Readers, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
     """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept."""
     if keeping.memory_bytes == 0:
         return None
-    available = memory_info().available_bytes
-    kept_bytes = keeping.memory_bytes
-    if kept_bytes is None:
-        kept_bytes = min((keeping.pool_bytes or available) // _SHARE, _MOST_BYTES)
-    return Prefixes(
-        keeping.pool_bytes or available, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes, kv_bits)
-    )
+    pool_bytes, kept_bytes = limits(keeping)
+    return Prefixes(pool_bytes, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes, kv_bits))
 
 
 def _on_disk(pair: Readers, disk_bytes: int | None, kv_bits: int | None) -> SlowBlocks | None:
