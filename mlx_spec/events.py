@@ -154,9 +154,9 @@ class RoundFinished:
 
     `lookahead` is how many tokens were asked of `drafter` (None: plain decoding), and `reason` why, in words. The draft
     may have proposed fewer, where it grew unsure. `parked`: it could have drafted, and expected no gain of that.
-    `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured. Where the round was
-    shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, while
-    `draft_ms` and `verify_ms` are this one's share: see `SpeculativeStats`.
+    `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured. Where the round
+    was shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, `draft_ms` and `verify_ms`
+    this one's share: see `SpeculativeStats`.
     """
 
     index: int

@@ -7,8 +7,8 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.lookahead.cost_controller import CostLookahead
-from mlx_spec.lookahead.plan import LookaheadController, Observation
-from mlx_spec.lookahead.shared_costs import SharedDrafting
+from mlx_spec.lookahead.plan import Observation
+from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting
 from mlx_spec.lookahead.together import shared_costs
 
 # A draft that has read more tokens of the text than so many for each of its passes says little of them.
@@ -34,12 +34,10 @@ def away_ms(answer: Answer, round_: Round) -> float:
     return 0.0 if round_.clock.drafts else answer.away_ms
 
 
-def plain_step_ms(answer: Answer, round_: Round, controllers: Sequence[LookaheadController]) -> float | None:
-    """What a plain step would cost now, of all answers that shared the round, which have these `controllers`; None
-    where that is unknown."""
+def plain_step_ms(answer: Answer, round_: Round, shared: SharedCosts | None) -> float | None:
+    """What a plain step would cost now, of all answers that shared the round; None where that is unknown."""
     if not round_.is_shared:
         return answer.controller.plain_step_ms
-    shared = shared_costs(controllers)
     return shared.passes.at(round_.answers, round_.answers) if shared and shared.passes.known else None
 
 

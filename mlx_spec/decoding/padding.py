@@ -19,11 +19,7 @@ def paddings(rounds: Sequence[tuple[Answer, Round]]) -> list[int]:
     elif (shared := shared_costs([answer.controller for answer, _ in rounds])) is not None:
         wanted = shared.passes.rows(len(rounds), sum(needed)) - sum(needed)
         for at, (answer, _) in enumerate(rounds):
-            if (
-                wanted
-                and _allowed(answer, needed[at], wanted) == wanted
-                and answer.target.pads_alike(needed[at], wanted)
-            ):
+            if _allowed(answer, needed[at], wanted) == wanted and answer.target.pads_alike(needed[at], wanted):
                 padding[at] = wanted
                 break
     for (_, round_), rows in zip(rounds, needed, strict=True):

@@ -22,8 +22,8 @@ from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.decoding.target import score_all
 from mlx_spec.errors import NumericalError
 from mlx_spec.events import EmittedToken, RoundFinished
-from mlx_spec.lookahead.plan import LookaheadController
-from mlx_spec.lookahead.together import Wish, plan_together
+from mlx_spec.lookahead.shared_costs import SharedCosts
+from mlx_spec.lookahead.together import Wish, plan_together, shared_costs
 from mlx_spec.machine.kernels.warp import warped
 
 
@@ -42,8 +42,8 @@ class Settled:
 
 
 def launch(answers: Sequence[Answer]) -> None:
-    """Plan the next round of all answers, and set their drafts going. Where none has a draft, the target's own pass: one
-    that has makes the others wait for it, as a pass over the rows of all takes hardly longer than one over some."""
+    """Plan the next round of all answers, and set their drafts going. Where none has a draft, the target's own pass:
+    one that has makes the others wait for it, as a pass over the rows of all takes hardly longer than one over some."""
     clock = RoundClock()
     _plan(answers, clock)
     _draft(answers)
@@ -82,19 +82,19 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
     emitted = [emit(done.answer.transcript, done.outcome, done.round.position) for done in rounds]
     following = next((done.answer.round.clock for done in rounds if done.answer.round), None)
     spent_ms = [done.round.clock.spent_ms(following) for done in rounds]
-    controllers = [done.answer.controller for done in rounds]
-    return [_told(*of_one, controllers) for of_one in zip(rounds, emitted, spent_ms, strict=True)]
+    shared = shared_costs([done.answer.controller for done in rounds])
+    return [_told(*of_one, shared) for of_one in zip(rounds, emitted, spent_ms, strict=True)]
 
 
 def _told(
-    done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, controllers: Sequence[LookaheadController]
+    done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, shared: SharedCosts | None
 ) -> RoundFinished:
     answer, round_, outcome = done.answer, done.round, done.outcome.ended_after(len(emitted))
     following, plan = answer.round, round_.plan
     times = RoundTimes(round_.draft_ms, round_.verify_ms - round_.pass_share * away_ms(answer, round_), spent_ms)
     lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
     change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
-    answer.tally.add(change, plain_step_ms(answer, round_, controllers), shared=round_.is_shared)
+    answer.tally.add(change, plain_step_ms(answer, round_, shared), shared=round_.is_shared)
     return RoundFinished(
         index=round_.index,
         drafter=plan.drafter,
@@ -147,10 +147,10 @@ def _draft(answers: Sequence[Answer]) -> None:
         round_.draft = draft
         if draft is not None:
             mx.async_eval(draft.token_ids)  # type: ignore[no-untyped-call]
-    passes = sum(round_.passes for _, round_ in rounds)
-    for answer in answers:
-        if answer.round and len(answers) > 1:
-            answer.round.draft_share = answer.round.passes / max(1, passes)
+    parts = [max(1, round_.passes) if (round_ := answer.round) and round_.draft else 0 for answer in answers]
+    for answer, part in zip(answers, parts, strict=True):
+        if answer.round:
+            answer.round.draft_share = part / max(1, sum(parts))
 
 
 def _judge(answers: Sequence[Answer]) -> None:

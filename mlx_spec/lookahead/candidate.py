@@ -1,5 +1,5 @@
-"""One possible round, and what it is expected to bring; and what a drafter promises in a step that answers share. Values;
-they know neither how that was found out nor who plans."""
+"""One possible round, and what it is expected to bring; and what a drafter promises in a step that answers share.
+Values; they know neither how that was found out nor who plans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

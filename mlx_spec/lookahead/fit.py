@@ -1,5 +1,6 @@
 """A sum of a few terms whose weights are learnt one observation at a time. Floats only."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,9 +11,12 @@ _CLIP: Final = 0.6
 class Fit:
     """w·x, with w from a Kalman filter: believed as surely as was said at first, and wandering a little ever since."""
 
-    def __init__(self, weights: Sequence[float], deviations: Sequence[float], wander: float) -> None:
+    def __init__(
+        self, weights: Sequence[float], deviations: Sequence[float], wander: float, least: float = -math.inf
+    ) -> None:
         """`deviations` are how far each of the first `weights` may be off. From one observation to the next each may
-        wander by the share `wander` of that."""
+        wander by the share `wander` of that, and none falls below the `least`."""
+        self._least = least
         self._weights = list(weights)
         self._first = [deviation**2 for deviation in deviations]
         self._wander = wander**2
@@ -46,3 +50,13 @@ class Fit:
             self._weights[number] += gain / spread * error
             for other, theirs in enumerate(gains):
                 covariance[number][other] -= gain * theirs / spread
+        self._keep_to_least()
+
+    def _keep_to_least(self) -> None:
+        """What a weight must be raised by the others that go with it make up for: they are the likeliest then."""
+        for number, row in enumerate(self._covariance):
+            lift = self._least - self._weights[number]
+            if lift > 0.0:
+                for other, shared in enumerate(row):
+                    self._weights[other] += lift * (shared / row[number] if other != number else 1.0)
+        self._weights = [max(self._least, weight) for weight in self._weights]

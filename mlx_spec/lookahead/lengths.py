@@ -152,12 +152,13 @@ class Choice:
     def best_at(self, rate: float) -> tuple[int, ...]:
         """The choice with the most of tokens - rate · time."""
         names = list(self._costs)
+        drafters = [names.index(prospect.drafter) for prospect in self._prospects]
         places = sorted(
             (
                 rate * self._costs[prospect.drafter].row_ms - chance / drafted,
                 place,
                 answer,
-                names.index(prospect.drafter),
+                drafters[answer],
             )
             for answer, prospect in enumerate(self._prospects)
             for place, (chance, drafted) in enumerate(_places(prospect), 1)

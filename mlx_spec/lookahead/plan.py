@@ -71,8 +71,8 @@ class Observation:
 
 
 class LookaheadController(Protocol):
-    """Plans each round; told after each what came of it. `shared` is what is known of passes that several answers share,
-    the same for all of them; None where nobody watches that."""
+    """Plans each round; told after each what came of it. `shared` is what is known of passes that several answers
+    share, the same for all of them; None where nobody watches that."""
 
     shared: SharedCosts | None
 

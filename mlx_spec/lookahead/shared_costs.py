@@ -25,7 +25,7 @@ _OWN_MOST: Final = 0.6
 # Until a pass is seen, every further row is taken to cost a twentieth of one.
 _FIRST_SLOPE: Final = 0.05
 _WORTH_PADDING: Final = 0.97
-_BUDGET_SHARE: Final = 0.01
+_BUDGET_SHARE: Final = 0.005
 
 
 class SharedPassTimes:
@@ -135,15 +135,14 @@ class SharedCosts:
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()
         self.budget_ms = 0.0
-        """May be spent on drafts that are made for what they teach: a hundredth of the time, two steps at most."""
+        """May be spent on drafts that are made for what they teach: half a per cent of the time, a plain step at most."""
 
     def drafting(self, drafter: str, step_ms: float, token_ms: float) -> DraftCost:
         """What a drafter takes in a step; what is known of it for one answer counts until it was seen. Of one that
         nothing is known of, nothing: so it is tried."""
         if drafter not in self._drafting:
             return DraftCost(max(0.0, step_ms - token_ms), token_ms)
-        level_ms, row_ms = self._drafting[drafter].weights
-        return DraftCost(max(0.0, level_ms), max(0.0, row_ms))
+        return DraftCost(*self._drafting[drafter].weights)
 
     def observe(self, answers: int, rows: int, verify_ms: float, drafting: SharedDrafting | None) -> None:
         """Learn from one step in which all answers shared each pass. `drafting` is that of the one drafter whose model
@@ -152,7 +151,7 @@ class SharedCosts:
         if drafting is not None:
             self._observe_drafting(drafting)
         spent_ms = verify_ms + (drafting.milliseconds if drafting else 0.0)
-        self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, 2.0 * self.passes.at(answers, answers))
+        self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:
         name, levels, rows = drafting.drafter, float(drafting.levels), float(drafting.rows)
@@ -163,6 +162,6 @@ class SharedCosts:
                 return
             step_ms = step_ms or drafting.milliseconds / levels
             # A head may be a pass for each answer: then a row takes what a level was taken to take.
-            self._drafting[name] = Fit((max(0.0, step_ms - token_ms), token_ms), (0.5 * step_ms, step_ms), _WANDER)
+            self._drafting[name] = Fit((max(0.0, step_ms - token_ms), token_ms), (0.5 * step_ms, step_ms), _WANDER, 0.0)
         fit, terms = self._drafting[name], (levels, rows)
         fit.observe(terms, drafting.milliseconds, 0.15 * max(drafting.milliseconds, fit.at(terms), 1e-3))

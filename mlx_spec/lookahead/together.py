@@ -5,7 +5,7 @@ them: a tree fills a pass that one answer has for itself, and here its rows are 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from mlx_spec.lookahead.candidate import Offer
@@ -62,17 +62,15 @@ class _Step:
         """How far each is to draft. Until it is known what a pass takes, nobody does."""
         if not self._shared.passes.known:
             return [Plan(None, 0, "measuring a plain step") for _ in offered]
-        best = [max(offers, key=self._worth, default=None) for _, offers in offered]
+        best = [self._best(offers) for _, offers in offered]
         # Those that have much to read first are drafted for when a trial pays for that, and not before.
         soon = [offer if offer and self._is_soon_read(offer) else None for offer in best]
         costs = self._costs(best)
         others = [Prospect("", ())] * (self._answers - len(offered))  # they write a token each as well
         chosen = choose_lengths([*map(_prospect, soon), *others], self._target_ms, costs, self._places)
-        if chosen.rate < _WORTH_DRAFTING * chosen.plain_rate:
-            chosen = replace(
-                chosen, lengths=(0,) * self._answers, tokens=float(self._answers), milliseconds=self._none_ms
-            )
         possible = Choice([*map(_prospect, best), *others], self._target_ms, costs, self._places)
+        if chosen.rate < _WORTH_DRAFTING * chosen.plain_rate:
+            chosen = possible.outcome((0,) * self._answers)
         trials = self._trials(offered, best, chosen, possible.outcome)
         reason = f"{chosen.rate / chosen.plain_rate:.2f}x plain expected of {self._answers} answers"
         return [
@@ -95,6 +93,10 @@ class _Step:
 
     def _is_soon_read(self, offer: Offer) -> bool:
         return offer.unread_ms <= _CHEAP_TO_READ * self._plain_ms
+
+    def _best(self, offers: Sequence[Offer]) -> Offer | None:
+        """The drafter to ask, if any."""
+        return max(offers, key=self._worth) if len(offers) > 1 else next(iter(offers), None)
 
     def _worth(self, offer: Offer) -> float:
         """Tokens that an offer brings beyond what its time is worth, if all drafted as far: which drafter to ask."""
