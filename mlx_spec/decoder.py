@@ -157,7 +157,9 @@ class SpeculativeDecoder:
         self._keep(answer)
 
     def _keep(self, answer: Answer) -> None:
-        if self._prefixes is not None:
+        if self._prefixes is None:
+            answer.give_up()
+        else:
             self._prefixes.count(answer.num_cached)
             self._newest, text_ids = answer.request, answer.text_ids[: answer.num_read]
             answer.leave(self._prefixes)
@@ -216,6 +218,12 @@ class SpeculativeDecoder:
                 pass
             step([answer])
             yield
+
+    def measure_wide(self) -> Iterator[None]:
+        """Measure what passes cost that are as wide as many answers make them, a pass a step, or read it from the disk.
+        For idle moments behind `calibrate`; until then what its passes cost is drawn on. Drafts of answers that share a
+        step fill no pass beyond the widest that was measured."""
+        return self._knowledge.measure_wide(self._config, drafting(self._drafter, self._pair))
 
     def _token_bytes(self) -> int:
         """What keys and values of a token take, the draft's included."""

@@ -1,9 +1,9 @@
 """What a decoder has learnt of its pair on this machine, and hands from answer to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.calibration import calibrated
+from mlx_spec.decoding.calibration import calibrated, wide_ratios
 from mlx_spec.decoding.roster import taps_of
 from mlx_spec.lookahead.controllers import controller
 from mlx_spec.lookahead.cost_controller import CostLookahead
@@ -44,6 +44,11 @@ class Knowledge:
         self.shared = SharedCosts(self._calibration)
         self._controllers.clear()
         return self._calibration
+
+    def measure_wide(self, config: SpeculativeConfig, drafters: tuple[str, ...]) -> Iterator[None]:
+        """Measure passes as wide as answers share them, or read it from the disk: a pass a step."""
+        ratios = yield from wide_ratios(self._pair, taps_of(self._pair, drafters), config.kv_bits)
+        self.shared.passes.widen(ratios)
 
     def controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
         """The controller of earlier answers where it may have learnt something, until its `end`. Greedy drafts fare

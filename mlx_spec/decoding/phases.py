@@ -86,9 +86,7 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
     return [_told(*of_one, shared) for of_one in zip(rounds, emitted, spent_ms, strict=True)]
 
 
-def _told(
-    done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, shared: SharedCosts | None
-) -> RoundFinished:
+def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, shared: SharedCosts | None) -> RoundFinished:
     answer, round_, outcome = done.answer, done.round, done.outcome.ended_after(len(emitted))
     following, plan = answer.round, round_.plan
     times = RoundTimes(round_.draft_ms, round_.verify_ms - round_.pass_share * away_ms(answer, round_), spent_ms)

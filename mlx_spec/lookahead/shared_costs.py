@@ -4,6 +4,7 @@ A pass over the rows of many answers is not the pass of one answer over as many 
 host has more to do. So what was measured of one answer is where this begins. Values and floats only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +12,8 @@ from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fit import Fit
 from mlx_spec.lookahead.lengths import DraftCost
 
-WIDEST: Final = 64
-"""So many rows a pass has at most because of drafts."""
+# So many rows a pass has at most because of drafts, where none was measured.
+_WIDEST: Final = 32
 # In units of the calibrated curve: how far its scale may be off, and in plain steps what each further answer and each
 # drafted row take beside it.
 _DEVIATIONS: Final = (0.15, 0.03, 0.02)
@@ -51,6 +52,22 @@ class SharedPassTimes:
     def known(self) -> bool:
         """Whether any pass was measured."""
         return bool(self._curve)
+
+    @property
+    def widest(self) -> int:
+        """So many rows a pass may have because of drafts: beyond what was measured the next step may be a steep one."""
+        return max(self._measured, default=_WIDEST)
+
+    def widen(self, ratios: Mapping[int, float]) -> None:
+        """Be told what wider passes take, in plain steps, by rows: those beyond what was measured before count."""
+        if len(self._curve) < 2:
+            return
+        unit, widest = self._curve[0], self.widest
+        del self._curve[widest:]
+        for width in sorted(width for width in ratios if width > widest):
+            self._curve += [unit * ratios[width]] * (width - len(self._curve))
+            self._measured.add(width)
+        self._cheapest.clear()
 
     def at(self, answers: int, rows: int) -> float:
         """Expected milliseconds of a pass over so many `rows` of so many `answers`, padded where that pays."""
@@ -135,7 +152,7 @@ class SharedCosts:
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()
         self.budget_ms = 0.0
-        """May be spent on drafts that are made for what they teach: half a per cent of the time, a plain step at most."""
+        """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
 
     def drafting(self, drafter: str, step_ms: float, token_ms: float) -> DraftCost:
         """What a drafter takes in a step; what is known of it for one answer counts until it was seen. Of one that

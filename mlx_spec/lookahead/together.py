@@ -12,7 +12,7 @@ from mlx_spec.lookahead.candidate import Offer
 from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.lengths import Choice, DraftCost, Lengths, Prospect, choose_lengths, reached, survival
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
-from mlx_spec.lookahead.shared_costs import WIDEST, SharedCosts
+from mlx_spec.lookahead.shared_costs import SharedCosts
 
 # Drafting for a gain of less would now and then be a loss: costs and odds are noisy.
 _WORTH_DRAFTING: Final = 1.02
@@ -55,7 +55,7 @@ class _Step:
 
     def __init__(self, shared: SharedCosts, answers: int, taken: int) -> None:
         self._shared, self._answers, self._taken = shared, answers, taken
-        self._places = max(0, WIDEST - answers - taken)
+        self._places = max(0, shared.passes.widest - answers - taken)
         self._plain_ms = shared.passes.at(answers, answers)
 
     def plans(self, offered: Sequence[tuple[CostLookahead, Sequence[Offer]]]) -> list[Plan]:

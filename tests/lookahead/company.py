@@ -71,6 +71,16 @@ class Company:
     def plain(self) -> float:
         return self.rate([0] * len(self.alphas))
 
+    def learn(self, rounds: int) -> None:
+        """Show the controllers how their drafts fare, and nothing of the times."""
+        for _ in range(rounds):
+            for at, controller in enumerate(self.controllers):
+                accepted = 0
+                while accepted < 8 and self._accepts(at, accepted):
+                    accepted += 1
+                seen = Observation(MODEL, 8, 8, min(8, accepted + 1), accepted, [], 0.0, 0.0, 8, shared=True)
+                controller.observe(replace(seen, telling=False))
+
     def plans(self) -> list[Plan]:
         options = [replace(MODEL, behind=behind) for behind in self._behind]
         return plan_together([Wish(one, [option], 100) for one, option in zip(self.controllers, options, strict=True)])
@@ -106,7 +116,10 @@ class Company:
         assert shared is not None
         drafting = None
         if any(lengths):
-            drafting = SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, 6.0, 0.2)
+            first = self.controllers[0]
+            assert isinstance(first, CostLookahead)
+            known = first.costs_of("model")
+            drafting = SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)
         shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, drafting)
         return lengths
 
