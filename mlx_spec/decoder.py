@@ -46,13 +46,13 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
     """One round of every answer; what each of them gained. One that cannot go on has a `failure`, and gains nothing.
 
     As soon as the tokens are known the next round is launched: the device works on it while Python makes words and
-    events of them. Their words do not depend on each other; their clocks and controllers are made for one at a time.
+    events of them. Their words do not depend on each other; how far is drafted for each is chosen for all together.
     """
-    launch([answer for answer in answers if answer.round is None])  # a plan, and its draft under way
+    launch([answer for answer in answers if answer.round is None])  # plans, and their drafts under way
     verify(answers)  # score and judge: lazily, nothing is read yet
-    rounds = [done for answer in answers if (done := settle(answer)) is not None]  # read, learn, commit
+    rounds = settle(answers)  # read, learn, commit
     launch([done.answer for done in rounds if done.goes_on])
-    return [told for done in rounds if (told := tell(done)) is not None]
+    return tell(rounds)
 
 
 class SpeculativeDecoder:
@@ -163,7 +163,9 @@ class SpeculativeDecoder:
         self._to_read = []
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
-            return self._knowledge.controller(config, request.params) if drafters else FixedLookahead(0)
+            if not drafters:
+                return FixedLookahead(0, shared=self._knowledge.shared)
+            return self._knowledge.controller(config, request.params)
 
         return Answer(self._pair, request, choose, self._stats, steering)
 
@@ -264,6 +266,12 @@ class SpeculativeDecoder:
                 pass
             step([answer])
             yield
+
+    def measure_wide(self) -> Iterator[None]:
+        """Measure what passes cost that are as wide as many answers make them, a pass a step, or read it from the disk.
+        For idle moments behind `calibrate`; until then what its passes cost is drawn on. Drafts of answers that share a
+        step fill no pass beyond the widest that was measured."""
+        return self._knowledge.measure_wide(self._config, drafting(self._drafter, self._pair))
 
     @property
     def vocab_size(self) -> int:

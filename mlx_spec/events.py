@@ -24,6 +24,12 @@ class SpeculativeStats:
     from then on the words are not the target's own. `prompt_tokens` are those of the prompts that were read,
     `cached_tokens` how many of them earlier answers had read. Times are wall-clock milliseconds of the rounds, prompt
     processing excluded.
+
+    A round may be shared with other answers: then `total_time_ms` is how long it took for all of them, as nobody gets
+    his words sooner, while of `draft_time_ms` and `target_time_ms` each has a share, by forward passes of the draft and
+    by rows of the target's pass. So these two add up to the machine's time, and the total, over all answers, to the
+    time that each of them took. `shared_tokens` are those of such rounds, and `shared_plain_time_ms` is what the same
+    answers would have waited for them without any drafts: `speedup` tells what drafting brings, not what sharing does.
     """
 
     draft_tokens: int = 0
@@ -40,6 +46,8 @@ class SpeculativeStats:
     total_time_ms: float = 0.0
     plain_step_ms: float | None = None
     lossless: bool = True
+    shared_tokens: int = 0
+    shared_plain_time_ms: float = 0.0
 
     @property
     def acceptance_rate(self) -> float:
@@ -63,15 +71,17 @@ class SpeculativeStats:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens generated per second of rounds."""
+        """Tokens generated per second of rounds: of several answers at once, what one of them gets."""
         return self.total_tokens_generated * 1000.0 / self.total_time_ms if self.total_time_ms else 0.0
 
     @property
     def speedup(self) -> float | None:
-        """Against a *calibrated* plain step; None where none was measured: never a guess."""
+        """Against a *calibrated* plain step, of as many answers as shared the round; None where none was measured:
+        never a guess."""
         if self.plain_step_ms is None or not self.total_time_ms:
             return None
-        return self.total_tokens_generated * self.plain_step_ms / self.total_time_ms
+        alone = self.total_tokens_generated - self.shared_tokens
+        return (alone * self.plain_step_ms + self.shared_plain_time_ms) / self.total_time_ms
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Every counter and every derived rate, ready for JSON."""
@@ -147,7 +157,9 @@ class RoundFinished:
 
     `lookahead` is how many tokens were asked of `drafter` (None: plain decoding), and `reason` why, in words. The draft
     may have proposed fewer, where it grew unsure. `parked`: it could have drafted, and expected no gain of that.
-    `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured.
+    `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured. Where the round
+    was shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, `draft_ms` and `verify_ms`
+    this one's share: see `SpeculativeStats`.
     """
 
     index: int

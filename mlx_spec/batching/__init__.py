@@ -3,8 +3,8 @@
 Counts, times and orders: nothing here knows a model, a token id or MLX. `entry` is what is known of a request, `step`
 plans one step as a pure function of the entries, the free blocks and the `settings`; `policies` order who waits,
 `budget` shares a step's tokens, `admission` says what an answer needs and who is refused, `preemption` who steps aside.
-`scheduler` keeps the entries between the steps, `invariants` says what must hold of them. `lengths` chooses how far to
-draft for all answers together, and `metrics` keeps what became of it all, which `report` puts into words.
+`scheduler` keeps the entries between the steps, `invariants` says what must hold of them. `metrics` keeps what became
+of it all, which `report` puts into words. How far to draft for all answers together is chosen in `lookahead`.
 
 `batch` alone knows the decoder: its `Batch` does what was planned, with the answers that `seat` keeps, and is imported
 when it is first asked for.
@@ -14,7 +14,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlx_spec.batching.entry import Entry
-from mlx_spec.batching.lengths import Lengths, choose_lengths
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.report import format_report
 from mlx_spec.batching.scheduler import Scheduler
@@ -29,11 +28,9 @@ __all__ = [
     "Batch",
     "BatchSettings",
     "Entry",
-    "Lengths",
     "Metrics",
     "Scheduler",
     "StepPlan",
-    "choose_lengths",
     "format_report",
     "plan_step",
 ]

@@ -111,6 +111,7 @@ class Answer:
             self.config = self._steering.config = change.applied_to(self.config)
             self._asked = change.drafter or self._asked
             self.roster.steer(change.drafter, self.config)
+            self.controller.end()
             self.controller = self._choose(self.config, self.roster.names)
 
     def commit(self, outcome: Outcome) -> None:
@@ -203,13 +204,15 @@ class Answer:
         )
 
     def give_up(self) -> None:
-        """Give back the blocks that it has taken."""
+        """Give back the blocks that it has taken, and the controller."""
+        self.controller.end()
         if self.lease is not None:
             self.lease.end()
 
     def finished(self) -> GenerationFinished:
         """The answer's last event."""
         assert self.transcript.finish_reason is not None
+        self.controller.end()
         return GenerationFinished(
             finish_reason=self.transcript.finish_reason,
             token_ids=tuple(self.transcript.token_ids),

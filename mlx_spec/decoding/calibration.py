@@ -9,8 +9,9 @@ what was measured while other programs had much of the machine is doubted, and m
 import contextlib
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,8 @@ _MOST_TRIES: Final = 4
 _PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
 _STAGE: Final = "measuring the speed of passes"
+WIDE: Final = (12, 16, 24, 32, 48)
+"""Rows of the passes that answers share, beyond those of one answer."""
 _WAYS: Final = "compiled_over_ordinary"
 _VERSION: Final = 3
 
@@ -81,6 +84,37 @@ def calibrated(
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
     _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
     return measured
+
+
+def wide_ratios(
+    pair: ModelPair, listen_to: tuple[int, ...] = (), kv_bits: int | None = None
+) -> Generator[None, None, dict[int, float]]:
+    """What passes over the rows of a batch (`WIDE`) take, in plain steps, by rows: kept on disk, or measured and kept.
+
+    A pass a step, for idle moments: no answer needs to wait for it. Nothing of a target that can only be decoded
+    plainly.
+    """
+    path = _path(pair, WIDE, kv_bits)
+    kept = read_kept(path).get("wide_ratios")
+    if isinstance(kept, dict) and set(kept) == set(map(str, WIDE)):
+        with contextlib.suppress(ValueError, TypeError):
+            found = {int(width): float(ratio) for width, ratio in kept.items()}
+            if all(0 < ratio < 1e3 for ratio in found.values()):
+                return found
+    try:
+        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+    except UnsupportedModelError:
+        return {}
+    target.prefill([0] * _CONTEXT_TOKENS)
+    fastest = dict.fromkeys((1, *WIDE), math.inf)
+    for at in range(_REPEATS + 1):
+        for width in fastest:  # in turns, as in `measure`
+            taken = _pass_ms(target, width)
+            fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
+            yield
+    ratios = {width: fastest[width] / fastest[1] for width in WIDE}
+    keep(path, {"wide_ratios": ratios})
+    return ratios
 
 
 def stored(target_name: str, draft_name: str | None) -> Calibration | None:

@@ -1,9 +1,9 @@
 """What a decoder has learnt of its pair on this machine, and hands from answer to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mlx_spec.config import SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.calibration import calibrated
+from mlx_spec.decoding.calibration import calibrated, wide_ratios
 from mlx_spec.decoding.roster import taps_of
 from mlx_spec.lookahead.controllers import controller
 from mlx_spec.lookahead.cost_controller import CostLookahead
@@ -11,11 +11,13 @@ from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.experience import ExperienceFile, shipped_with
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.lookahead.shapes import pass_widths
+from mlx_spec.lookahead.shared_costs import SharedCosts
 from mlx_spec.models.loading import ModelPair
 
 
 class Knowledge:
-    """What passes cost, once that is measured, and a controller for each configuration, with what it has seen.
+    """What passes cost, once that is measured, and controllers for each configuration, with what they have seen: as
+    many as have planned at the same time.
 
     Once calibrated, what the drafters have shown is kept on disk too, for decoders to come.
     """
@@ -24,7 +26,9 @@ class Knowledge:
         self._pair = pair
         self._calibration: Calibration | None = None
         self._experience: ExperienceFile | None = None
-        self._controllers: dict[tuple[SpeculativeConfig, bool], LookaheadController] = {}
+        self.shared = SharedCosts()
+        """What passes cost that several answers share."""
+        self._controllers: dict[tuple[SpeculativeConfig, bool], list[CostLookahead]] = {}
 
     def calibrate(
         self, config: SpeculativeConfig, drafters: tuple[str, ...], tell: Callable[[str, float], None]
@@ -37,22 +41,34 @@ class Knowledge:
         self._experience = ExperienceFile(
             self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
         )
+        self.shared = SharedCosts(self._calibration)
         self._controllers.clear()
         return self._calibration
 
+    def measure_wide(self, config: SpeculativeConfig, drafters: tuple[str, ...]) -> Iterator[None]:
+        """Measure passes as wide as answers share them, or read it from the disk: a pass a step."""
+        ratios = yield from wide_ratios(self._pair, taps_of(self._pair, drafters), config.kv_bits)
+        self.shared.passes.widen(ratios)
+
     def controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
-        """The controller of earlier answers where it may have learnt something. Greedy drafts fare differently."""
+        """The controller of earlier answers where it may have learnt something, until its `end`. Greedy drafts fare
+        differently."""
         if not config.adaptive_lookahead or config.controller != "cost":
-            return controller(config)
-        key = config, params.greedy
-        if key not in self._controllers:
-            known = self._experience.read(greedy=params.greedy) if self._experience else None
-            self._controllers[key] = controller(config, self._calibration, known)
-        self._controllers[key].begin()
-        return self._controllers[key]
+            return controller(config, shared=self.shared)
+        every = self._controllers.setdefault((config, params.greedy), [])
+        free = next((one for one in every if not one.in_use), None)
+        if free is None:
+            free = every[0].another() if every else self._first(config, params)
+            every.append(free)
+        free.begin()
+        return free
+
+    def _first(self, config: SpeculativeConfig, params: SamplingParams) -> CostLookahead:
+        known = self._experience.read(greedy=params.greedy) if self._experience else None
+        return CostLookahead(config, self._calibration, known, self.shared)
 
     def keep(self, config: SpeculativeConfig, params: SamplingParams) -> None:
         """Write down what the answers of this configuration have shown."""
         learnt = self._controllers.get((config, params.greedy))
-        if self._experience and isinstance(learnt, CostLookahead):
-            self._experience.write(learnt.experience, greedy=params.greedy)
+        if self._experience and learnt:
+            self._experience.write(learnt[0].experience, greedy=params.greedy)

@@ -17,8 +17,8 @@ class Round:
     """The round `index` of its answer, which decides the tokens from absolute `position` on.
 
     `option` is what the plan chose, `draft` what came of it: None for plain decoding, and where the drafter had nothing
-    to say. `rule` judges it; the `verdict`, lazy, is there once the target has been asked. In `company` it was asked
-    for other answers too, and the round's times are theirs as much as its own.
+    to say. `rule` judges it; the `verdict`, lazy, is there once the target has been asked: for so many `answers`, in a
+    pass of `pass_rows`, of which it has a share. Then the round's times are theirs as much as its own.
     """
 
     index: int
@@ -29,7 +29,12 @@ class Round:
     rule: AcceptanceRule
     clock: RoundClock
     verdict: Verdict | None = None
-    company: bool = False
+    answers: int = 1
+    pass_rows: int = 1
+    pass_share: float = 1.0
+    """Its part in the target's pass, by rows that are needed."""
+    draft_share: float = 1.0
+    """Its part in the drafting of all that were launched with it, by forward passes."""
 
     @property
     def draft_ids(self) -> mx.array | None:
@@ -47,12 +52,16 @@ class Round:
         return self.draft.passes if self.draft else 0
 
     @property
+    def is_shared(self) -> bool:
+        """Whether its pass was other answers' too."""
+        return self.answers > 1
+
+    @property
     def draft_ms(self) -> float:
-        """What drafting added to the round, once it is read."""
-        return self.clock.draft_ms if self.draft else 0.0
+        """What drafting added to the round, once it is read: its share of that."""
+        return self.draft_share * self.clock.draft_ms
 
     @property
     def verify_ms(self) -> float:
-        """The round without its drafting, once it is read. Without a draft it is the target's pass that was launched,
-        and has run since."""
-        return self.clock.verify_ms if self.draft else self.clock.whole_ms
+        """The round without its drafting, once it is read: the target's pass, its share by rows."""
+        return self.pass_share * self.clock.verify_ms

@@ -53,11 +53,8 @@ class AnswerTally:
         self._everything, self._own = everything, StatsCounter()
         self._plain_ms: list[float] = []
         self._expected_ms: list[float] = []
-
-    @property
-    def plain_step_ms(self) -> float | None:
+        self.plain_step_ms: float | None = None
         """What a plain step is estimated to cost now; None where none was ever measured."""
-        return self._expected_ms[-1] if self._expected_ms else None
 
     def read(self, prompt_tokens: int, cached_tokens: int) -> None:
         """Count a prompt that was read, `cached_tokens` of it by earlier answers."""
@@ -65,18 +62,27 @@ class AnswerTally:
         self._everything.add(change)
         self._own.add(change)
 
-    def add(self, change: SpeculativeStats, expected_ms: float | None) -> None:
-        """Count one round. `expected_ms` is what the controller takes a plain step to cost."""
-        self._everything.add(change)
-        self._own.add(change)
-        if change.draft_forward_passes == 0 and change.draft_tokens == 0:
-            self._plain_ms.append(change.total_time_ms)
+    def add(self, change: SpeculativeStats, expected_ms: float | None, *, shared: bool = False) -> None:
+        """Count one round. `expected_ms` is what a plain step is taken to cost, of all answers that it was `shared`
+        with."""
         # Only where a plain step was measured once: what a controller thinks without that is a guess.
         if (calibrated_ms := self._everything.snapshot().plain_step_ms) is not None:
-            self._expected_ms.append(expected_ms or calibrated_ms)
+            self.plain_step_ms = expected_ms or calibrated_ms
+        if shared:
+            tokens = change.total_tokens_generated
+            change = replace(change, shared_tokens=tokens, shared_plain_time_ms=tokens * (self.plain_step_ms or 0.0))
+        self._everything.add(change)
+        self._own.add(change)
+        if shared:
+            return
+        if change.draft_forward_passes == 0 and change.draft_tokens == 0:
+            self._plain_ms.append(change.total_time_ms)
+        if self.plain_step_ms is not None:
+            self._expected_ms.append(self.plain_step_ms)
 
     def close(self) -> SpeculativeStats:
-        """The answer's counters, with its own measure of a plain step, which the next answers begin with."""
+        """The answer's counters, with its own measure of a plain step, which the next answers begin with; of those that
+        it had for itself."""
         step_ms = self._everything.snapshot().plain_step_ms
         if self._expected_ms:
             # The machine may be slower now than when it was calibrated, or the context longer: plain rounds of this

@@ -119,6 +119,10 @@ class Target:
         """Whether a pass may have rows that nobody asked for. Not where rows are dear to take back."""
         return self._cached.forgets_freely
 
+    def pads_alike(self, count: int, padding: int) -> bool:
+        """Whether so many rows beside `count` leave it a pass that others' rows may be part of."""
+        return self._cached.is_compiled(count) == self._cached.is_compiled(count + padding)
+
     def score(
         self, last_token: int, draft_ids: mx.array | None, tree: TokenTree | None = None, padding: int = 0
     ) -> mx.array:

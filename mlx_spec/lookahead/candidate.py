@@ -1,5 +1,7 @@
-"""One possible round, and what it is expected to bring. A value; knows neither how that was found out nor who plans."""
+"""One possible round, and what it is expected to bring; and what a drafter promises in a step that answers share.
+Values; they know neither how that was found out nor who plans."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlx_spec.acceptance.tree import Shape
@@ -38,3 +40,20 @@ class Candidate:
         if other is None or self.length != other.length or self.shape != other.shape:
             return False
         return (self.option and self.option.drafter) == (other.option and other.option.drafter)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the drafter of an `option` can do for its answer in a step that others share.
+
+    `rates` are its odds by place, as `Acceptance.rates` has them: for so many tokens at most. Alone, a pass of it takes
+    `step_ms`, and each further token in it `token_ms`. `unread_ms` is what it takes to read what it fell behind by, of
+    which `dear_ms` has to be paid by a trial.
+    """
+
+    option: Option
+    rates: Sequence[tuple[float, float]]
+    step_ms: float
+    token_ms: float
+    unread_ms: float
+    dear_ms: float

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.lookahead.candidate import Candidate
+from mlx_spec.lookahead.candidate import Candidate, Offer
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.estimator import Estimator
 from mlx_spec.lookahead.experience import Experience
 from mlx_spec.lookahead.exploration import Exploration
 from mlx_spec.lookahead.plan import Observation, Option, Plan, chain_by_first
 from mlx_spec.lookahead.shapes import tree_shapes
+from mlx_spec.lookahead.shared_costs import SharedCosts
 
 # It changes its mind for a gain of this much, and no less: costs are noisy.
 _GAIN_TO_CHANGE: Final = 1.01
@@ -27,8 +28,9 @@ class CostLookahead:
     Length 0 is a choice: where no draft pays it parks. It then tries a draft now and then, as often as costs at most
     1 % of the time, and resumes when a trial, or a shadow proposal that cost nothing, promises a gain again. Where a
     draft pays it measures a plain step as often as costs half a per cent, which is the oftener the less the draft
-    brings. Changes need a gain of 1 % (3 % to resume), so that noise does not make it swing. One instance serves all
-    answers of a decoder: what it learnt about the machine and the drafters stays true.
+    brings. Changes need a gain of 1 % (3 % to resume), so that noise does not make it swing. One instance serves the
+    answers of a decoder one after the other: what it learnt about the machine and the drafters stays true. For answers
+    at the same time there is `another`, and where they share a step, it is `lookahead.together` that plans.
     """
 
     def __init__(
@@ -36,11 +38,24 @@ class CostLookahead:
         config: SpeculativeConfig,
         calibration: Calibration | None = None,
         experience: Experience | None = None,
+        shared: SharedCosts | None = None,
     ) -> None:
+        """`shared` is what the passes cost that its answers share with others; one for all who may share them."""
         self._config = config
+        self.shared: SharedCosts | None = shared or SharedCosts(calibration)
         self._estimator = Estimator(config.max_lookahead, tree_shapes(config), calibration, experience)
         self._exploration = Exploration()
         self._last: Candidate | None = None
+        self.in_use = False
+        """Whether an answer is under way that it plans."""
+        self.waited = 0
+        """Rounds since it drafted."""
+
+    def another(self) -> "CostLookahead":
+        """One for an answer at the same time: its own odds and trials, the same costs and experience."""
+        other = CostLookahead(self._config, shared=self.shared)
+        other._estimator = self._estimator.another()
+        return other
 
     @property
     def experience(self) -> Experience:
@@ -52,6 +67,13 @@ class CostLookahead:
         again, and no debt is left of trials."""
         self._estimator.begin()
         self._exploration.begin()
+        self.in_use, self.waited = True, 0
+
+    def end(self) -> None:
+        """The answer is over, and has its part in what is known of texts."""
+        if self.in_use:
+            self._estimator.learn_text()
+        self.in_use = False
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The best round by expectation, or a trial that is due."""
@@ -75,6 +97,16 @@ class CostLookahead:
             rival = max(drafts, key=lambda candidate: candidate.rate)
             return Plan(None, 0, f"parked: {_gain(rival, plain)} with {rival.length} drafted", parked=True)
         return _plan_for(chosen, _gain(chosen, plain))
+
+    def offers(self, options: Sequence[Option], room: int) -> list[Offer]:
+        """What the drafters promise in a step that several answers share: chains of up to `room` tokens."""
+        self._exploration.begin_round()
+        drafting = (option for option in options if min(option.limit, room) > 0)
+        return [self._estimator.offer(option, room) for option in drafting if self._believes(option)]
+
+    def costs_of(self, drafter: str) -> tuple[float, float]:
+        """What a pass of the drafter takes for one answer, and each further token in it; 0 where that is unknown."""
+        return self._estimator.costs_of(drafter)
 
     def expects_to_draft(self, options: Sequence[Option], room: int) -> bool:
         """Whether any draft promises more than a plain step, or nothing is known yet."""
@@ -100,6 +132,11 @@ class CostLookahead:
         """Learn times and acceptance from a round."""
         verify = self._estimator.verify
         self._exploration.end_round()
+        self.waited = 0 if round_.drafted else self.waited + 1
+        if round_.shared:
+            if round_.option is not None and round_.asked:
+                self._estimator.observe(round_.option, round_)
+            return
         # Better a doubtful time than none: where nothing is known nothing is drafted.
         if round_.telling or (verify.known_widths == 0 and self._exploration.waited_long):
             verify.observe(round_.rows, round_.verify_ms)
@@ -131,9 +168,12 @@ class CostLookahead:
         return plan if plan.length else None
 
     def _is_credible(self, draft: Candidate) -> bool:
-        """Whether the target finds this drafter's tokens probable enough (`min_acceptance_ratio`)."""
         assert draft.option is not None
-        return self._estimator.acceptance_ratio(draft.option) >= self._config.min_acceptance_ratio
+        return self._believes(draft.option)
+
+    def _believes(self, option: Option) -> bool:
+        """Whether the target finds this drafter's tokens probable enough (`min_acceptance_ratio`)."""
+        return self._estimator.acceptance_ratio(option) >= self._config.min_acceptance_ratio
 
     def _settle(self, best: Candidate, candidates: Sequence[Candidate]) -> Candidate:
         """The best candidate, or the one of the last round where the difference is not worth a change."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.lookahead.candidate import Candidate
+from mlx_spec.lookahead.candidate import Candidate, Offer
 from mlx_spec.lookahead.costs import Calibration, DraftTimes, VerifyTimes, expected_round
 from mlx_spec.lookahead.experience import Experience, acceptance_of, rates_of
 from mlx_spec.lookahead.odds import Acceptance, PriorDiscount, Ratio, expected_tree
@@ -39,6 +39,7 @@ class Estimator:
         self._draft_times: dict[str, DraftTimes] = {}
         self._acceptance: dict[tuple[str, int], Acceptance] = {}
         self._stops_early = False  # whether drafts were seen that ended where they grew unsure
+        self._priors: dict[tuple[str, int], Acceptance] = {}  # nothing but the priors, shared by all texts
         if calibration is not None:
             self._remember(experience or Experience(), calibration.plain_step_ms)
             self._draft_times["model"] = DraftTimes(calibration.draft_step_ms, calibration.draft_token_ms)
@@ -52,15 +53,23 @@ class Estimator:
             self._draft_times[name] = DraftTimes(step * plain_step_ms, reading * plain_step_ms)
         for name, rates in experience.accepted.items():
             drafter, _, trust = name.rpartition("/")
-            acceptance = self._acceptance[drafter, int(trust)] = acceptance_of(rates)
+            acceptance = self._priors[drafter, int(trust)] = acceptance_of(rates)
             self._stops_early |= any(rate.mean < 1.0 for rate in acceptance.prior_drafted)
+
+    def another(self) -> "Estimator":
+        """For a text that is answered at the same time: what is learnt of the machine, and of texts altogether, they
+        learn for each other."""
+        other = Estimator(self._max_lookahead, self._shapes)
+        other.verify, other._draft_times, other._priors = self.verify, self._draft_times, self._priors
+        other._dynamic_gain, other._stops_early = self._dynamic_gain, self._stops_early
+        return other
 
     @property
     def experience(self) -> Experience:
         """What the next process may begin with."""
         plain_ms = self.verify.at(1)
         accepted = {}
-        for (drafter, trust), acceptance in self._acceptance.items():
+        for (drafter, trust), acceptance in (self._priors | self._acceptance).items():
             if rates := rates_of(acceptance):
                 accepted[f"{drafter}/{trust}"] = rates
         steps = {name: times.shares_of(plain_ms) for name, times in self._draft_times.items() if times.known}
@@ -72,10 +81,14 @@ class Estimator:
         self.verify.begin()
         for times in self._draft_times.values():
             times.begin()
-        for acceptance in self._acceptance.values():
-            acceptance.begin()
+        self.learn_text()
         self._discount.begin()
         self._acceptance_ratio.clear()
+
+    def learn_text(self) -> None:
+        """The text at hand is over: it counts among those that are known. Twice is once."""
+        for acceptance in self._acceptance.values():
+            acceptance.begin()
 
     def plain(self) -> Candidate:
         """A plain step."""
@@ -110,7 +123,7 @@ class Estimator:
 
     def observe(self, option: Option, round_: Observation) -> None:
         """Learn from a round that `option` drafted for; what its pass took, `verify` is told by itself."""
-        if round_.drafted:  # one that had nothing to propose took no time worth learning
+        if round_.drafted and not round_.shared:  # one that had nothing to propose took no time worth learning
             times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
             beside = 0 if round_.shape is None else _read_beside(round_.shape)
             times.observe(max(1, round_.passes), option.behind + beside, round_.draft_ms)
@@ -133,8 +146,24 @@ class Estimator:
         """Learn acceptance from a proposal that was only compared with what the target said."""
         self._of(option).observe(proposed, proposed, min(proposed, accepted + 1), accepted)
 
+    def offer(self, option: Option, room: int) -> Offer:
+        """What chains of up to `room` tokens by this drafter promise in a step that answers share."""
+        longest = min(option.limit, room, self._max_lookahead)
+        step_ms, token_ms = self.costs_of(option.drafter)
+        unread_ms = self._draft_ms(option, 0.0)
+        dear_ms = unread_ms - self.cheap_reading_ms(option)
+        return Offer(option, self._of(option).rates(longest), step_ms, token_ms, unread_ms, dear_ms)
+
+    def costs_of(self, drafter: str) -> tuple[float, float]:
+        """What a pass of it takes for one answer, and each further token in it; 0 where that is unknown."""
+        times = self._draft_times.get(drafter, DraftTimes(0.0))
+        return times.at(1.0), times.at(0.0, 1)
+
     def _of(self, option: Option) -> Acceptance:
-        acceptance = self._acceptance.setdefault((option.drafter, option.trust), Acceptance())
+        key = option.drafter, option.trust
+        if key not in self._acceptance:
+            self._acceptance[key] = self._priors.setdefault(key, Acceptance()).another()
+        acceptance = self._acceptance[key]
         acceptance.discount = self._discount.of(option.drafter)
         return acceptance
 

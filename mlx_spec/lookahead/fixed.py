@@ -4,16 +4,21 @@ from collections.abc import Sequence
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.lookahead.plan import Observation, Option, Plan, chain_by_first
+from mlx_spec.lookahead.shared_costs import SharedCosts
 
 
 class FixedLookahead:
     """Always the same length, 0 being plain decoding; or, with a `shape`, the same tree where a drafter can branch."""
 
-    def __init__(self, length: int, shape: Shape | None = None) -> None:
+    def __init__(self, length: int, shape: Shape | None = None, shared: SharedCosts | None = None) -> None:
+        self.shared = shared
         self._length, self._shape = length, shape
 
     def begin(self) -> None:
         """Nothing was learnt."""
+
+    def end(self) -> None:
+        """Nothing is left."""
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The fixed length or tree, by the first drafter that has anything to say."""

@@ -99,6 +99,10 @@ class Acceptance:
     prior_drafted: list[Rate] = field(default_factory=list)
     """Likewise, how often it is drafted where the one before it is."""
 
+    def another(self) -> "Acceptance":
+        """How they fare in another text at the same time: it has the same priors, and its part in them."""
+        return Acceptance(prior_accepted=self.prior_accepted, prior_drafted=self.prior_drafted)
+
     def prior(self, place: int) -> float:
         """How often a place, from 0, is expected to be accepted in a text of which nothing is known."""
         chance = _FIRST_GUESS
@@ -121,8 +125,8 @@ class Acceptance:
         return accepted_before, drafted_before
 
     def begin(self) -> None:
-        """Another text: of the last one a hint is kept, and its part in the priors."""
-        self.prior_accepted, self.prior_drafted = self.priors_with_this_text()
+        """Another text: of the last one a hint is kept, and its part in the priors, which others may share."""
+        self.prior_accepted[:], self.prior_drafted[:] = self.priors_with_this_text()
         for rate in (*self.accepted, *self.drafted, *self.siblings):
             rate.doubt()
 

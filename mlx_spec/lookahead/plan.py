@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.lookahead.shared_costs import SharedCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Observation:
     needed where it stops as soon as it is unsure. Of a tree of `shape`, `asked` is the depth, and `hits` holds for each
     place that was tested how many tokens were proposed for it and which of them was right, from 1; 0 for none.
     `padded` are the rows of the pass beyond what was drafted and the known token; see `LookaheadController.rows`.
+    Where the passes were `shared` with other answers its times are no times of passes alone, whatever they are.
     """
 
     option: Option | None
@@ -60,6 +62,7 @@ class Observation:
     hits: Sequence[tuple[int, int]] = ()
     telling: bool = True
     padded: int = 0
+    shared: bool = False
 
     @property
     def rows(self) -> int:
@@ -68,10 +71,17 @@ class Observation:
 
 
 class LookaheadController(Protocol):
-    """Plans each round; told after each what came of it."""
+    """Plans each round; told after each what came of it. `shared` is what is known of passes that several answers
+    share, the same for all of them; None where nobody watches that."""
+
+    shared: SharedCosts | None
 
     def begin(self) -> None:
         """Be told that another answer begins: other words, on the same machine."""
+        ...
+
+    def end(self) -> None:
+        """Be told that the answer is over, or planned by somebody else; twice is once."""
         ...
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:

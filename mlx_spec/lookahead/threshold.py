@@ -6,6 +6,7 @@ from typing import Final
 
 from mlx_spec.config import SpeculativeConfig
 from mlx_spec.lookahead.plan import Observation, Option, Plan, chain_by_first
+from mlx_spec.lookahead.shared_costs import SharedCosts
 
 _WINDOW_ROUNDS: Final = 8
 _TRIAL_EVERY: Final = 16
@@ -20,7 +21,8 @@ class ThresholdLookahead:
     draft nothing, but every sixteenth is a trial with the least length, and a good trial ends the parking.
     """
 
-    def __init__(self, config: SpeculativeConfig) -> None:
+    def __init__(self, config: SpeculativeConfig, shared: SharedCosts | None = None) -> None:
+        self.shared = shared
         self._config = config
         self._length = min(max(config.lookahead, config.min_lookahead), config.max_lookahead)
         self._rounds: deque[tuple[int, int]] = deque(maxlen=_WINDOW_ROUNDS)
@@ -29,6 +31,9 @@ class ThresholdLookahead:
 
     def begin(self) -> None:
         """Nothing to unlearn: it is made anew for each answer."""
+
+    def end(self) -> None:
+        """Nothing is left."""
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:
         """The present length, or nothing while parked."""

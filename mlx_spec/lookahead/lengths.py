@@ -4,20 +4,24 @@ Every place k of an answer's draft has a chance to survive: that it is drafted a
 A step over B answers that drafts n_i tokens for answer i
 
 - brings B + Σ_i Σ_{k <= n_i} c_ik tokens, in expectation: each round writes one token besides what it accepts;
-- takes T(B + Σ_i n_i) for the target's pass, by rows, in steps as the machine has them, and for each drafter that is
-  used at all once + level · (the deepest of its drafts) + row · (tokens it drafts): a level is one pass for all answers
-  that go so deep.
+- takes T(B + Σ_i Σ_{k <= n_i} d_ik) for the target's pass, by rows, in steps as the machine has them, with d_ik the
+  chance that place k is drafted at all: 1, unless drafts end where they grow unsure;
+- takes for each drafter that is used at all once + level · (the deepest of its drafts) + row · (tokens it drafts): a
+  level is one pass for all answers that go so deep.
 
 **Why the greedy choice is exact.** Of all choices with the same number of drafted tokens N and the same greatest depth
 of each drafter all take the same time but for the row costs, so the best takes the N likeliest places that are not
 deeper: chances fall with the place, so these are the beginnings of drafts. Row costs differ by drafter. They, and
 tokens over time as the aim, are dealt with by Dinkelbach's method (1967): for a rate r the best of tokens - r · time is
 found exactly, each place being worth c - r · row, and r is raised to what that choice brings until nothing brings more.
+Where drafts may end early the places are taken by what they are worth for each row that they are expected to add, and
+T goes in a straight line between two widths: exact but for the last place that is taken.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product, repeat, takewhile
+from operator import mul
 from typing import Final
 
 # A gain of less is what sums of floats differ by.
@@ -27,10 +31,16 @@ _NO_GAIN: Final = 1e-12
 @dataclass(frozen=True, slots=True)
 class Prospect:
     """What drafting for one answer promises: `chances[k - 1]` that place k survives, for as many places as may be
-    drafted at all. They never rise."""
+    drafted at all. They never rise. `drafted[k - 1]` is the chance that place k is drafted, where that may end before;
+    nothing where it does not."""
 
     drafter: str
     chances: Sequence[float]
+    drafted: Sequence[float] = ()
+
+    def rows(self, length: int) -> float:
+        """Rows that a draft of so many tokens is expected to add to the target's pass."""
+        return sum(self.drafted[:length]) if self.drafted else float(length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class DraftCost:
     row_ms: float = 0.0
     once_ms: float = 0.0
 
-    def at(self, depth: int, rows: int) -> float:
+    def at(self, depth: int, rows: float) -> float:
         """Drafts of so many tokens in all, the deepest of them of `depth`."""
         return self.once_ms + self.level_ms * depth + self.row_ms * rows if depth else 0.0
 
@@ -80,6 +90,11 @@ def survival(rates: Iterable[tuple[float, float]]) -> list[float]:
     return chances
 
 
+def reached(rates: Iterable[tuple[float, float]]) -> list[float]:
+    """The chance of each place to be drafted at all, from the same odds."""
+    return list(accumulate((drafted for drafted, _ in rates), mul))
+
+
 def choose_lengths(
     prospects: Sequence[Prospect],
     target_ms: Callable[[int], float],
@@ -89,14 +104,13 @@ def choose_lengths(
     """The lengths that bring most tokens a millisecond; zero for all where no drafts bring more than none.
 
     `target_ms` is what a pass of the target over so many rows takes (`VerifyTimes.at`), `draft_costs` what each drafter
-    takes, nothing where it is not named; at most `most_drafted` tokens are drafted in all. Of a `StepPlan` these are
-    its `draft_rows`, and an answer has as many chances as its `Writing` has `room`. Raises ValueError where chances
-    rise, or are none.
+    takes, nothing where it is not named; at most `most_drafted` tokens are drafted in all. Raises ValueError where
+    chances rise, or are none.
     """
     _check(prospects)
     if not prospects:
         return Lengths((), 0.0, 0.0, 0.0)
-    choice = _Choice(prospects, target_ms, draft_costs, most_drafted)
+    choice = Choice(prospects, target_ms, draft_costs, most_drafted)
     best = choice.outcome((0,) * len(prospects))
     while True:
         better = choice.outcome(choice.best_at(best.rate))
@@ -105,8 +119,8 @@ def choose_lengths(
         best = better
 
 
-class _Choice:
-    """All that can be chosen in one step."""
+class Choice:
+    """All that can be chosen in one step; see `choose_lengths`."""
 
     def __init__(
         self,
@@ -125,37 +139,46 @@ class _Choice:
 
     def outcome(self, lengths: tuple[int, ...]) -> Lengths:
         """What a choice brings and takes."""
-        depths, rows = dict.fromkeys(self._costs, 0), dict.fromkeys(self._costs, 0)
+        depths, rows = dict.fromkeys(self._costs, 0), dict.fromkeys(self._costs, 0.0)
         tokens = float(len(lengths))
         for prospect, length in zip(self._prospects, lengths, strict=True):
             depths[prospect.drafter] = max(depths[prospect.drafter], length)
-            rows[prospect.drafter] += length
+            rows[prospect.drafter] += prospect.rows(length)
             tokens += sum(prospect.chances[:length])
         drafting = sum(cost.at(depths[name], rows[name]) for name, cost in self._costs.items())
-        milliseconds = self._target_ms[sum(lengths)] + drafting
+        milliseconds = _between(self._target_ms, sum(rows.values())) + drafting
         return Lengths(lengths, tokens, milliseconds, len(lengths) / self._target_ms[0])
 
     def best_at(self, rate: float) -> tuple[int, ...]:
         """The choice with the most of tokens - rate · time."""
         names = list(self._costs)
+        drafters = [names.index(prospect.drafter) for prospect in self._prospects]
         places = sorted(
-            (rate * self._costs[prospect.drafter].row_ms - chance, place, answer, names.index(prospect.drafter))
+            (
+                rate * self._costs[prospect.drafter].row_ms - chance / drafted,
+                place,
+                answer,
+                drafters[answer],
+            )
             for answer, prospect in enumerate(self._prospects)
-            for place, chance in enumerate(prospect.chances, 1)
+            for place, (chance, drafted) in enumerate(_places(prospect), 1)
         )
         passes = [rate * milliseconds for milliseconds in self._target_ms]
         most, chosen = -passes[0], [0] * len(self._prospects)
         for depths in self._depths():
-            shallow = [(loss, answer) for loss, place, answer, drafter in places if place <= depths[drafter]]
+            shallow = [one for one in places if one[1] <= depths[one[3]]][: len(passes) - 1]
             worth = -rate * sum(cost.at(depth, 0) for cost, depth in zip(self._costs.values(), depths, strict=True))
-            best_count = 0
-            for count, ((loss, _), target) in enumerate(zip(shallow, passes[1:], strict=False), 1):
-                worth -= loss
-                if worth - target > most:
-                    most, best_count = worth - target, count
+            best_count, rows = 0, 0.0
+            for count, (loss, place, answer, _) in enumerate(shallow, 1):
+                drafted = self._prospects[answer].drafted
+                share = drafted[place - 1] if drafted else 1.0
+                worth -= loss * share
+                rows += share
+                if (gain := worth - _between(passes, rows)) > most:
+                    most, best_count = gain, count
             if best_count:
                 chosen = [0] * len(self._prospects)
-                for _, answer in shallow[:best_count]:
+                for _, _, answer, _ in shallow[:best_count]:
                     chosen[answer] += 1
         return tuple(chosen)
 
@@ -166,6 +189,22 @@ class _Choice:
             deepest = self._deepest[name]
             ranges.append(range(deepest + 1) if cost.level_ms or cost.once_ms else (deepest,))
         return product(*ranges)
+
+
+def _places(prospect: Prospect) -> Iterator[tuple[float, float]]:
+    """Of each place that may be drafted the chances that it survives, and that it is drafted."""
+    if not prospect.drafted:
+        return zip(prospect.chances, repeat(1.0))
+    return takewhile(lambda place: place[1] > 0.0, zip(prospect.chances, prospect.drafted, strict=True))
+
+
+def _between(times: Sequence[float], rows: float) -> float:
+    """What so many rows more take, in a straight line between two widths."""
+    below = min(int(rows), len(times) - 1)
+    part = rows - below
+    return (
+        times[below] + part * (times[below + 1] - times[below]) if part > 0 and below + 1 < len(times) else times[below]
+    )
 
 
 def _check(prospects: Sequence[Prospect]) -> None:

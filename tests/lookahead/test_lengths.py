@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mlx_spec.batching.lengths import DraftCost, Lengths, Prospect, choose_lengths, survival
 from mlx_spec.lookahead.costs import Calibration, VerifyTimes
+from mlx_spec.lookahead.lengths import DraftCost, Lengths, Prospect, choose_lengths, survival
 from mlx_spec.lookahead.odds import Acceptance
 
 # The starter target's passes by rows, with OpenBLAS on two threads, context 60.

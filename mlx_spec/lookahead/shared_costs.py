@@ -1,0 +1,184 @@
+"""What passes cost that several answers share, learnt from those passes: nobody's own controller learns from them.
+
+A pass over the rows of many answers is not the pass of one answer over as many rows: each attends for itself, and the
+host has more to do. So what was measured of one answer is where this begins. Values and floats only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.fit import Fit
+from mlx_spec.lookahead.lengths import DraftCost
+
+# So many rows a pass has at most because of drafts, where none was measured.
+_WIDEST: Final = 32
+# In units of the calibrated curve: how far its scale may be off, and in plain steps what each further answer and each
+# drafted row take beside it.
+_DEVIATIONS: Final = (0.15, 0.03, 0.02)
+_DOUBTFUL_DEVIATIONS: Final = (0.5, 0.06, 0.1)
+_WANDER: Final = 0.15
+_NOISE: Final = 0.08
+_SURPRISE: Final = 0.25
+_OWN_SHARE: Final = 0.1
+_OWN_MOST: Final = 0.6
+# Until a pass is seen, every further row is taken to cost a twentieth of one.
+_FIRST_SLOPE: Final = 0.05
+_WORTH_PADDING: Final = 0.97
+_BUDGET_SHARE: Final = 0.005
+
+
+class SharedPassTimes:
+    """Time of a pass of the target by answers B and rows w: s·c(w) + a·c(1)·(B - 1) + t·c(1)·(w - B), and a slow
+    correction for each width; c is the calibrated curve, s, a and t are learnt.
+
+    Answers and their drafts are told apart, as only the latter are to be chosen. The curve has steps: so a pass of w
+    rows costs what the cheapest measured one of at least as many does, and `rows` says how many that has.
+    """
+
+    def __init__(self, calibration: Calibration | None) -> None:
+        self._curve = list(calibration.verify_ms) if calibration else []
+        self._measured = set(calibration.measured or range(1, len(self._curve) + 1)) if calibration else set()
+        doubtful = calibration is None or calibration.doubtful
+        self._fit = Fit((1.0, 0.0, 0.0), _DOUBTFUL_DEVIATIONS if doubtful else _DEVIATIONS, _WANDER)
+        self._own: dict[int, float] = {}
+        self._cheapest: dict[
+            int, list[tuple[float, int]]
+        ] = {}  # by answers; to be found anew when something was learnt
+        self._surprises = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether any pass was measured."""
+        return bool(self._curve)
+
+    @property
+    def widest(self) -> int:
+        """So many rows a pass may have because of drafts: beyond what was measured the next step may be a steep one."""
+        return max(self._measured, default=_WIDEST)
+
+    def widen(self, ratios: Mapping[int, float]) -> None:
+        """Be told what wider passes take, in plain steps, by rows: those beyond what was measured before count."""
+        if len(self._curve) < 2:
+            return
+        unit, widest = self._curve[0], self.widest
+        del self._curve[widest:]
+        for width in sorted(width for width in ratios if width > widest):
+            self._curve += [unit * ratios[width]] * (width - len(self._curve))
+            self._measured.add(width)
+        self._cheapest.clear()
+
+    def at(self, answers: int, rows: int) -> float:
+        """Expected milliseconds of a pass over so many `rows` of so many `answers`, padded where that pays."""
+        return self._padded(answers, rows)[0]
+
+    def rows(self, answers: int, rows: int) -> int:
+        """How many rows a pass should have that has so many to score: more where that takes less time."""
+        return self._padded(answers, rows)[1]
+
+    def observe(self, answers: int, rows: int, milliseconds: float) -> None:
+        """Learn from one pass, `rows` with what it was padded by."""
+        if not self._curve:
+            self._curve = [milliseconds / (1.0 + _FIRST_SLOPE * (rows - 1))]
+        expected, unit = self._of(answers, rows), self._curve[0]
+        self._surprises = self._surprises + 1 if abs(milliseconds - expected) > _SURPRISE * expected else 0
+        if self._surprises >= 2:  # the machine is another now
+            self._fit.doubt()
+            self._own.clear()
+        self._fit.observe(self._terms(answers, rows), milliseconds / unit, _NOISE * expected / unit)
+        left_over = milliseconds / self._of(answers, rows) - 1.0
+        own = self._own.get(rows, 0.0) + _OWN_SHARE * left_over
+        self._own[rows] = max(-_OWN_MOST, min(_OWN_MOST, own))
+        self._cheapest.clear()
+
+    def _padded(self, answers: int, rows: int) -> tuple[float, int]:
+        if answers not in self._cheapest:
+            self._cheapest[answers] = self._cheapest_of(answers)
+        cheapest = self._cheapest[answers]
+        return cheapest[rows] if rows < len(cheapest) else (self._of(answers, rows), rows)
+
+    def _cheapest_of(self, answers: int) -> list[tuple[float, int]]:
+        """For each width, from 0, what it takes and how many rows it has then."""
+        last = max(self._measured, default=0)
+        every = [(self._of(answers, width), width) for width in range(last + 1)]
+        best = every[-1]
+        for width in range(last - 1, 1, -1):
+            if width in self._measured and every[width][0] * _WORTH_PADDING <= best[0]:
+                best = min(best, every[width])
+            else:
+                every[width] = best
+        return every
+
+    def _of(self, answers: int, rows: int) -> float:
+        """Expected milliseconds of a pass over exactly so many rows; in plain steps while nothing is known."""
+        unit = self._curve[0] if self._curve else 1.0
+        expected = unit * self._fit.at(self._terms(answers, rows))
+        return max(0.05 * unit, expected) * (1.0 + self._own.get(rows, 0.0))
+
+    def _terms(self, answers: int, rows: int) -> tuple[float, float, float]:
+        return self._base(rows), answers - 1.0, float(rows - answers)
+
+    def _base(self, rows: int) -> float:
+        """The curve in plain steps, drawn on in a straight line beyond its end."""
+        known = len(self._curve)
+        if known < 2:
+            return 1.0 + _FIRST_SLOPE * (rows - 1)
+        if rows <= known:
+            return self._curve[max(0, rows - 1)] / self._curve[0]
+        last = self._curve[-1] / self._curve[0]
+        return last + (last - 1.0) / (known - 1) * (rows - known)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDrafting:
+    """What drafting took in one step: `levels` passes of a drafter, over `rows` tokens in all; `step_ms` and `token_ms`
+    is what was known of it before, of one answer: a pass over one token, and each further token."""
+
+    drafter: str
+    levels: int
+    rows: int
+    milliseconds: float
+    step_ms: float = 0.0
+    token_ms: float = 0.0
+
+
+class SharedCosts:
+    """What the passes that answers share cost, and what may be spent on finding out more."""
+
+    def __init__(self, calibration: Calibration | None = None) -> None:
+        self.passes = SharedPassTimes(calibration)
+        """What a pass of the target takes."""
+        self._drafting: dict[str, Fit] = {}
+        self._seen: set[str] = set()
+        self.budget_ms = 0.0
+        """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
+
+    def drafting(self, drafter: str, step_ms: float, token_ms: float) -> DraftCost:
+        """What a drafter takes in a step; what is known of it for one answer counts until it was seen. Of one that
+        nothing is known of, nothing: so it is tried."""
+        if drafter not in self._drafting:
+            return DraftCost(max(0.0, step_ms - token_ms), token_ms)
+        return DraftCost(*self._drafting[drafter].weights)
+
+    def observe(self, answers: int, rows: int, verify_ms: float, drafting: SharedDrafting | None) -> None:
+        """Learn from one step in which all answers shared each pass. `drafting` is that of the one drafter whose model
+        made passes; None where none did, or several."""
+        self.passes.observe(answers, rows, verify_ms)
+        if drafting is not None:
+            self._observe_drafting(drafting)
+        spent_ms = verify_ms + (drafting.milliseconds if drafting else 0.0)
+        self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
+
+    def _observe_drafting(self, drafting: SharedDrafting) -> None:
+        name, levels, rows = drafting.drafter, float(drafting.levels), float(drafting.rows)
+        if name not in self._drafting:
+            step_ms, token_ms = drafting.step_ms, drafting.token_ms
+            if not step_ms and name not in self._seen:
+                self._seen.add(name)  # graphs and kernels may have been built in it
+                return
+            step_ms = step_ms or drafting.milliseconds / levels
+            # A head may be a pass for each answer: then a row takes what a level was taken to take.
+            self._drafting[name] = Fit((max(0.0, step_ms - token_ms), token_ms), (0.5 * step_ms, step_ms), _WANDER, 0.0)
+        fit, terms = self._drafting[name], (levels, rows)
+        fit.observe(terms, drafting.milliseconds, 0.15 * max(drafting.milliseconds, fit.at(terms), 1e-3))

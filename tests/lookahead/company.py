@@ -1,0 +1,148 @@
+"""Made-up answers that share each step of a machine whose costs are known. No model, no clock."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.lookahead.cost_controller import CostLookahead
+from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.experience import Experience
+from mlx_spec.lookahead.plan import LookaheadController, Observation, Option, Plan
+from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting
+from mlx_spec.lookahead.together import Wish, plan_together
+
+# The starter target's passes by rows, with OpenBLAS on two threads, context 60.
+STARTER = {1: 40.0, 2: 50.0, 4: 64.0, 8: 73.0, 12: 107.0, 16: 76.0, 24: 118.0, 32: 118.0}
+WIDTHS = tuple(STARTER)
+MODEL = Option("model", 8)
+
+
+def starter_ms(rows: int) -> float:
+    """The cheapest measured pass of at least so many rows: a pass may be padded. Beyond them in a straight line."""
+    return min((STARTER[width] for width in STARTER if width >= rows), default=118.0 + 3.7 * (rows - 32))
+
+
+def calibration(step_ms: float = 6.0, token_ms: float = 0.2, scale: float = 1.0) -> Calibration:
+    curve = [STARTER.get(rows, STARTER[min(width for width in WIDTHS if width >= rows)]) for rows in range(1, 33)]
+    return Calibration(tuple(scale * ms for ms in curve), step_ms, token_ms, measured=WIDTHS)
+
+
+@dataclass
+class Company:
+    """Answers in step, each drafted token of which is accepted as often as its `alphas` says.
+
+    `answer_ms` is what each further answer takes, whatever its rows; times have 3 % of noise.
+    """
+
+    controllers: Sequence[LookaheadController]
+    alphas: list[float]
+    step_ms: float = 6.0
+    token_ms: float = 0.2
+    answer_ms: float = 0.0
+    slower: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._behind = [0] * len(self.alphas)
+        self._owed = [[0.5] * 9 for _ in self.alphas]
+        self.tokens = self.spent_ms = 0.0
+
+    def time(self, lengths: Sequence[int]) -> tuple[float, float]:
+        """Milliseconds of drafting, and of the pass."""
+        levels = range(1, max(lengths) + 1)
+        drafting = sum(self.step_ms + self.token_ms * (sum(one >= at for one in lengths) - 1) for at in levels)
+        rows = len(lengths) + sum(lengths)
+        return drafting, self.slower * (starter_ms(rows) + self.answer_ms * (len(lengths) - 1))
+
+    def rate(self, lengths: Sequence[int]) -> float:
+        """Expected tokens a millisecond."""
+        return self._tokens(lengths) / sum(self.time(lengths))
+
+    def _tokens(self, lengths: Sequence[int]) -> float:
+        every = zip(self.alphas, lengths, strict=True)
+        return sum(sum(alpha**place for place in range(length + 1)) for alpha, length in every)
+
+    def best_fixed(self, longest: int = 4) -> float:
+        return max(self.rate([length] * len(self.alphas)) for length in range(longest + 1))
+
+    @property
+    def plain(self) -> float:
+        return self.rate([0] * len(self.alphas))
+
+    def learn(self, rounds: int) -> None:
+        """Show the controllers how their drafts fare, and nothing of the times."""
+        for _ in range(rounds):
+            for at, controller in enumerate(self.controllers):
+                accepted = 0
+                while accepted < 8 and self._accepts(at, accepted):
+                    accepted += 1
+                seen = Observation(MODEL, 8, 8, min(8, accepted + 1), accepted, [], 0.0, 0.0, 8, shared=True)
+                controller.observe(replace(seen, telling=False))
+
+    def plans(self) -> list[Plan]:
+        options = [replace(MODEL, behind=behind) for behind in self._behind]
+        return plan_together([Wish(one, [option], 100) for one, option in zip(self.controllers, options, strict=True)])
+
+    def run(self, rounds: int) -> list[list[int]]:
+        """The lengths of so many rounds; `tokens` and `spent_ms` are those of these."""
+        self.tokens = self.spent_ms = 0.0
+        return [self._round() for _ in range(rounds)]
+
+    @property
+    def reached(self) -> float:
+        return self.tokens / self.spent_ms
+
+    def _round(self) -> list[int]:
+        plans = self.plans()
+        lengths = [plan.length for plan in plans]
+        self.tokens += self._tokens(lengths)
+        draft_ms, verify_ms = self.time(lengths)
+        self.spent_ms += draft_ms + verify_ms
+        draft_ms, verify_ms = (ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms))
+        behind = sum(behind for behind, length in zip(self._behind, lengths, strict=True) if length)
+        for at, (controller, plan) in enumerate(zip(self.controllers, plans, strict=True)):
+            accepted = 0
+            while accepted < plan.length and self._accepts(at, accepted):
+                accepted += 1
+            option = replace(MODEL, behind=self._behind[at]) if plan.drafter else None
+            tested = min(plan.length, accepted + 1)
+            drafted = plan.length
+            seen = Observation(option, drafted, drafted, tested, accepted, [], 0.0, 0.0, drafted, shared=True)
+            controller.observe(replace(seen, telling=False))
+            self._behind[at] = 0 if drafted else self._behind[at] + 1
+        shared = self.controllers[0].shared
+        assert shared is not None
+        drafting = None
+        if any(lengths):
+            first = self.controllers[0]
+            assert isinstance(first, CostLookahead)
+            known = first.costs_of("model")
+            drafting = SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)
+        shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, drafting)
+        return lengths
+
+    def _accepts(self, at: int, place: int) -> bool:
+        """As regular as can be: each place accepts its share of any stretch of rounds."""
+        owed = self._owed[at]
+        owed[place] += self.alphas[at]
+        accepted = owed[place] >= 1
+        owed[place] -= accepted
+        return accepted
+
+    def _rows(self, shared: SharedCosts, lengths: Sequence[int]) -> int:
+        return shared.passes.rows(len(lengths), len(lengths) + sum(lengths))
+
+
+def company(
+    alphas: Sequence[float], known: Calibration | None = None, earlier: float | None = None, **how: float
+) -> Company:
+    """Answers whose drafts fare so, with controllers that know nothing of that yet but how they fared `earlier`, in
+    other texts."""
+    rates = [] if earlier is None else [(earlier, 1.0, 16.0)] * 8
+    first = CostLookahead(SpeculativeConfig(), known or calibration(), Experience({"model/0": tuple(rates)}))
+    controllers = [first, *(first.another() for _ in alphas[1:])]
+    for one in controllers:
+        one.begin()
+    return Company(controllers, list(alphas), **how)  # type: ignore[arg-type]

@@ -1,0 +1,86 @@
+"""What passes cost that several answers share: learnt from those passes, and apart from what one alone costs."""
+
+import random
+
+import pytest
+
+from mlx_spec.lookahead.fit import Fit
+from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting, SharedPassTimes
+from tests.lookahead.company import calibration
+
+
+def test_a_fit_finds_the_weights_of_a_sum() -> None:
+    fit, noise = Fit((1.0, 0.0), (1.0, 1.0), 0.01), random.Random(0)
+    for _ in range(200):
+        terms = (noise.uniform(1, 3), noise.uniform(0, 5))
+        fit.observe(terms, 2.0 * terms[0] + 0.3 * terms[1] + noise.gauss(0, 0.05), 0.05)
+    assert fit.weights == pytest.approx((2.0, 0.3), abs=0.03)
+
+
+def test_a_weight_at_its_least_leaves_the_rest_to_the_others() -> None:
+    """Two terms that always come together: what one of them cannot be below, the other makes up for."""
+    fit = Fit((6.0, 0.0), (3.0, 6.0), 0.1, 0.0)
+    for _ in range(40):
+        fit.observe((1.0, 2.0), 2.0, 0.1)
+    assert min(fit.weights) >= 0.0
+    assert fit.at((1.0, 2.0)) == pytest.approx(2.0, rel=0.03)
+
+
+def test_further_answers_and_drafted_rows_are_told_apart() -> None:
+    """Each further answer takes 2 ms. Were that taken for a cost of rows, drafts would look dear."""
+    times, noise = SharedPassTimes(calibration()), random.Random(1)
+    known = SharedPassTimes(calibration())
+    for _ in range(60):
+        times.observe(8, 8, (73.0 + 14.0) * noise.gauss(1, 0.02))
+    assert times.at(8, 8) == pytest.approx(87.0, rel=0.03)
+    assert times.at(8, 16) - times.at(8, 8) == pytest.approx(known.at(8, 16) - known.at(8, 8), abs=2.0)
+
+
+def test_passes_are_padded_to_a_measured_width_that_is_cheaper() -> None:
+    times = SharedPassTimes(calibration())
+    assert [times.rows(8, rows) for rows in (8, 9, 12, 16, 17, 33)] == [8, 16, 16, 16, 24, 33]
+    for _ in range(60):
+        times.observe(8, 16, 160.0)
+        times.observe(8, 12, 107.0)
+    assert times.rows(8, 12) == 12, "what was learnt counts"
+
+
+def test_wider_passes_are_drawn_on_until_they_are_measured() -> None:
+    narrow = calibration()
+    narrow = type(narrow)(narrow.verify_ms[:16], 6.0, 0.2, measured=(1, 2, 4, 8, 12, 16))
+    times = SharedPassTimes(narrow)
+    assert times.widest == 16
+    assert times.at(16, 32) == pytest.approx(76.0 + 16 * 36.0 / 15)
+    times.widen({12: 9.0, 24: 118 / 40, 32: 3.5})
+    assert times.widest == 32
+    assert (times.at(16, 16), times.at(16, 20), times.at(16, 32)) == pytest.approx((76.0, 118.0, 140.0))
+    assert times.at(8, 12) == pytest.approx(76.0), "what one answer's passes told stands"
+
+
+def test_without_a_calibration_the_first_pass_tells() -> None:
+    times = SharedPassTimes(None)
+    assert not times.known
+    times.observe(4, 4, 60.0)
+    assert times.at(4, 4) == pytest.approx(60.0, rel=0.01)
+    times.widen({24: 3.0})
+    assert times.rows(4, 20) == 20
+
+
+def test_a_head_that_makes_a_pass_for_each_answer_is_found_out() -> None:
+    costs = SharedCosts(calibration())
+    assert costs.drafting("eagle", 2.0, 0.0).level_ms == 2.0
+    for answers in [2, 8, 4] * 10:
+        costs.observe(answers, 2 * answers, 70.0, SharedDrafting("eagle", 1, answers, 2.0 * answers, 2.0))
+    cost = costs.drafting("eagle", 2.0, 0.0)
+    assert cost.at(1, 8) == pytest.approx(16.0, rel=0.1)
+    assert cost.at(1, 2) == pytest.approx(4.0, rel=0.25)
+
+
+def test_a_drafter_of_which_nothing_is_known_is_looked_at_twice() -> None:
+    """Graphs are built in its first passes."""
+    costs = SharedCosts(calibration())
+    costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 900.0))
+    assert costs.drafting("eagle", 0.0, 0.0).at(1, 4) == 0.0
+    for _ in range(10):
+        costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 8.0))
+    assert costs.drafting("eagle", 0.0, 0.0).at(1, 4) == pytest.approx(8.0, rel=0.05)

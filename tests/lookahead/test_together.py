@@ -1,0 +1,121 @@
+"""How far all answers of a step draft, by the costs of a machine whose best is known. No clock."""
+
+from dataclasses import replace
+
+import pytest
+
+from mlx_spec.acceptance.tree import Shape
+from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.lookahead.plan import Option
+from mlx_spec.lookahead.together import Wish, plan_together
+from tests.lookahead.company import MODEL, STARTER, calibration, company
+
+COUNTS = (2, 4, 8, 16)
+# By answers: the drafted tokens in all at odds of 0.2, 0.5 and 0.9 for each place, drafts costing 6 ms a level.
+CHOSEN = {2: (0, 2, 14), 4: (0, 12, 12), 8: (8, 8, 24), 16: (0, 0, 16)}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(("at", "alpha"), [(0, 0.2), (1, 0.5), (2, 0.9)])
+def test_on_the_starters_curve(count: int, at: int, alpha: float) -> None:
+    known = company([alpha] * count, earlier=alpha)
+    known.learn(60)
+    assert sum(plan.length for plan in known.plans()) == CHOSEN[count][at]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("alpha", [0.2, 0.4, 0.6, 0.8, 0.9])
+def test_it_is_hardly_behind_the_best_fixed_length_and_never_behind_none(count: int, alpha: float) -> None:
+    """The costs are learnt meanwhile, trials included. Each further answer takes 0.8 ms that nobody was told of."""
+    machine = company([alpha] * count, earlier=alpha, answer_ms=0.8)
+    machine.run(30)
+    machine.run(120)
+    assert machine.reached > 0.97 * machine.best_fixed()
+    assert machine.reached > 0.98 * machine.plain
+
+
+def test_where_drafts_do_not_pay_all_are_parked_and_tried_now_and_then() -> None:
+    machine = company([0.1] * 8, earlier=0.1, step_ms=30.0, known=calibration(30.0))
+    machine.run(60)
+    lengths = machine.run(200)
+    tried = [one for one in lengths if any(one)]
+    assert 1 <= len(tried) <= 20
+    assert {length for one in tried for length in one} <= {0, 1}
+    assert machine.reached > 0.985 * machine.plain
+    parked = machine.plans()
+    assert all(plan.parked and plan.drafter is None for plan in parked)
+    assert "1.00x plain expected of 8 answers" in parked[0].reason
+
+
+def test_who_is_never_right_gets_a_row_now_and_then_while_the_neighbour_drafts() -> None:
+    machine = company([0.0, 0.9], calibration(6.0, 2.0), earlier=0.5, token_ms=2.0)
+    machine.run(30)
+    lengths = machine.run(60)
+    assert max(first for first, _ in lengths) <= 1
+    assert sum(first for first, _ in lengths) <= 0.1 * sum(second for _, second in lengths)
+    assert all(second >= 3 for _, second in lengths)
+
+
+def test_it_drafts_again_when_texts_become_easy() -> None:
+    machine = company([0.0] * 4, earlier=0.5)
+    machine.run(60)
+    assert sum(map(sum, machine.run(40))) <= 8
+    machine.alphas[:] = [0.9] * 4
+    machine.run(150)
+    machine.run(50)
+    assert machine.reached > 0.95 * machine.best_fixed()
+
+
+def test_a_machine_that_is_slower_than_it_was_is_learnt_from_shared_passes() -> None:
+    machine = company([0.5] * 4, earlier=0.5, slower=2.5)
+    machine.run(40)
+    shared = machine.controllers[0].shared
+    assert shared is not None
+    assert shared.passes.at(4, 8) == pytest.approx(2.5 * STARTER[8], rel=0.1)
+    assert machine.controllers[0].plain_step_ms == STARTER[1], "what one alone costs was not seen"
+
+
+def test_one_alone_is_planned_by_its_own_controller() -> None:
+    alone = company([0.5], earlier=0.5)
+    (plan,), again = alone.plans(), company([0.5], earlier=0.5).controllers[0]
+    assert plan == again.plan([MODEL], 100)
+
+
+def test_fixed_lengths_and_trees_stay_and_take_their_rows() -> None:
+    """Eight answers fill sixteen rows on this curve; where a tree takes ten beside them, they fill thirty-two."""
+    machine = company([0.5] * 7, earlier=0.5)
+    tree = FixedLookahead(3, Shape((2, 2, 1)))
+    options = [MODEL] * 7 + [replace(MODEL, trees=True)]
+    wishes = [Wish(one, [option], 100) for one, option in zip([*machine.controllers, tree], options, strict=True)]
+    plans = plan_together(wishes)
+    assert plans[7].shape == Shape((2, 2, 1))
+    assert 8 + 10 + sum(plan.length for plan in plans[:7]) == 32
+    short = plan_together([*wishes[:7], Wish(FixedLookahead(1), [MODEL], 100)])
+    assert [plan.length for plan in short] == [1] * 8
+
+
+def test_of_two_drafters_the_one_that_brings_more_is_asked() -> None:
+    machine = company([0.5] * 4, earlier=0.5)
+    ngram = Option("ngram", 8)
+    for controller in machine.controllers:
+        for _ in range(30):
+            controller.observe_shadow(ngram, 8, 6)
+    wishes = [Wish(controller, [MODEL, ngram], 100) for controller in machine.controllers]
+    assert {plan.drafter for plan in plan_together(wishes)} == {"ngram"}
+
+
+def test_room_and_limits_hold() -> None:
+    machine = company([0.9] * 3, earlier=0.9)
+    rooms = (0, 2, 100)
+    wishes = [Wish(one, [MODEL], room) for one, room in zip(machine.controllers, rooms, strict=True)]
+    lengths = [plan.length for plan in plan_together(wishes)]
+    assert lengths[0] == 0
+    assert lengths[1] <= 2
+    assert 0 < lengths[2] <= 8
+
+
+def test_a_long_text_unread_by_the_drafter_is_not_for_one_round_to_pay() -> None:
+    machine = company([0.9] * 4, earlier=0.9)
+    unread = [replace(MODEL, behind=behind) for behind in (0, 0, 0, 2000)]
+    wishes = [Wish(one, [option], 100) for one, option in zip(machine.controllers, unread, strict=True)]
+    assert [bool(plan.length) for plan in plan_together(wishes)] == [True, True, True, False]
