@@ -51,7 +51,8 @@ class RequestsViewModel(QObject):
 
     def forget(self) -> None:
         """Another engine answers from now on, or none."""
-        self._take(None, is_unknown=False)
+        self.is_unknown = False
+        self.show(None, ())
 
     def stop(self, request_id: str) -> None:
         """Stop a request of this program; the others are left alone."""
@@ -60,15 +61,16 @@ class RequestsViewModel(QObject):
                 named.own.stop()
                 self._client.fetch()
 
-    def _on_told(self, batch: Batch | None) -> None:
-        self._take(batch, is_unknown=batch is None)
-
-    def _take(self, batch: Batch | None, *, is_unknown: bool) -> None:
-        self.batch, self.is_unknown = batch, is_unknown
-        own = list(self._own()) if batch is not None else []
-        self.running = [_name(one, own) for one in batch.running] if batch is not None else []
-        self.waiting = [_name(one, own) for one in batch.waiting] if batch is not None else []
+    def show(self, batch: Batch | None, own: Iterable[OwnRequest]) -> None:
+        """Take a step; None where the engine has told of none. `own` are the requests that this program can stop."""
+        self.batch, mine = batch, list(own)
+        self.running = [_name(one, mine) for one in batch.running] if batch is not None else []
+        self.waiting = [_name(one, mine) for one in batch.waiting] if batch is not None else []
         self.changed.emit()
+
+    def _on_told(self, batch: Batch | None) -> None:
+        self.is_unknown = batch is None
+        self.show(batch, self._own())
 
 
 def _name(request: RunningRequest | WaitingRequest, own: list[OwnRequest]) -> Named:

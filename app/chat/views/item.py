@@ -13,7 +13,7 @@ SNIPPET = Qt.ItemDataRole.UserRole + 1
 MARK = Qt.ItemDataRole.UserRole + 2
 """ANSWERING, UNREAD, or None."""
 ANSWERING, UNREAD = "answering", "unread"
-MARK_PX = 18  # kept for the mark at the end of the line
+MARK_PX = 24  # kept for the mark at the end of the line
 DOT_PX = 7
 
 

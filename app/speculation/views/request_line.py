@@ -71,7 +71,7 @@ class RequestLine(QWidget):
         return " · ".join((told, blocks, *self._priority(request.priority)))
 
     def _waiting_words(self, request: WaitingRequest) -> str:
-        ahead = self.tr("Waiting, {0:,} ahead").format(request.ahead)
+        ahead = self.tr("{0:,} ahead").format(request.ahead) if request.ahead else self.tr("Next")
         prompt = self.tr("{0:,} tokens to read").format(request.prompt_tokens)
         return " · ".join((ahead, prompt, *self._priority(request.priority)))
 

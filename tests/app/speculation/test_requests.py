@@ -63,7 +63,7 @@ def test_each_request_is_told_by_its_title_or_its_id(page: Page) -> None:
     assert page.told() == [
         ("Rivers in Europe", "Writing, 128 tokens · 9 blocks"),
         ("b", "Reading 512 of 900 tokens · 1 block · high priority"),
-        ("c", "Waiting, 0 ahead · 1,200 tokens to read · low priority"),
+        ("c", "Next · 1,200 tokens to read · low priority"),
     ]
     assert page.view.figures() == {"speed": "21.5", "answers": "2 of 8", "blocks": "10 of 64"}
     assert page.view.lines["a"].rows.toolTip() == "1 plain, 3 accepted, 1 rejected"
