@@ -172,7 +172,7 @@ class Models:
     def warm_up(self, is_wanted: Callable[[], bool]) -> None:
         """Go on with what the next answers would wait for, as long as it `is_wanted`."""
         try:
-            for _ in chain(self._warming, self._settle()) if is_wanted() else ():
+            for _ in chain(self._settle(), self._warming) if is_wanted() else ():
                 if not is_wanted():
                     return
         except Exception:  # whatever it is, an answer will tell it to somebody

@@ -80,9 +80,11 @@ def _servers(
             ours = stack.enter_context(ChatClient(sides.ours))
             told[OURS] = {"address": ours.url, "model": ours.model, "process": _ELSEWHERE}
         else:
-            url, pid = stack.enter_context(own_server(models, progress.tell, options=sides.options))
+            # As many as are asked at once are answered at once, unless something else is asked for.
+            options = ("--max-batch", str(max(report.plan.at_once)), *sides.options)
+            url, pid = stack.enter_context(own_server(models, progress.tell, options=options))
             ours = stack.enter_context(ChatClient(url))
-            told[OURS] = {"process": " ".join(("mlx-spec serve", *models.arguments(), *sides.options))}
+            told[OURS] = {"process": " ".join(("mlx-spec serve", *models.arguments(), *options))}
             pids.append(pid)
         clients[OURS] = stack.enter_context(closing(client_of(ours)))
         if sides.before is not None:
