@@ -1,7 +1,7 @@
 """Answers whose target goes over blocks, forced here: the same words, nothing copied, the same left behind."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +9,7 @@ from typing import Any, Final
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import Shape
@@ -84,7 +85,7 @@ def test_every_architecture_says_over_blocks_what_it_says_over_its_own_caches(na
     """Plainly and with each drafter. No two tokens of these models are nearly tied."""
     pair = zoo_pair(name)
     decoder = SpeculativeDecoder(pair, FIXED)
-    tokens, rejected = 3 * WINDOW, 0
+    tokens, accepted, rejected = 3 * WINDOW, 0, 0
     for params in SETTINGS.values():
         prompt = prompt_of(2 * WINDOW + 3)
         forced(pair.target, to=False)
@@ -93,9 +94,9 @@ def test_every_architecture_says_over_blocks_what_it_says_over_its_own_caches(na
         for drafter in ("none", "ngram", "model"):
             found = ended(decoder, prompt, params, tokens, drafter=drafter)
             assert found.token_ids == own, drafter
+            accepted += found.stats.accepted_tokens
             rejected += found.stats.tested_tokens - found.stats.accepted_tokens
-    assert found.stats.accepted_tokens > 5
-    assert rejected > 5
+    assert min(accepted, rejected) > 2
 
 
 def test_the_target_is_over_blocks_then_and_only_then() -> None:
@@ -123,19 +124,48 @@ def finished(answer: Answer) -> tuple[int, ...]:
     return answer.finished().token_ids
 
 
+class Doubtful(nn.Module):
+    """A draft that knows the text, but what comes at every third place it says second."""
+
+    def __init__(self, text: list[int]) -> None:
+        super().__init__()
+        following = mx.array([*text[1:], *[0] * 40])[:, None] - mx.arange(VOCAB)
+        wrong = (mx.arange(following.shape[0]) % 3 == 0)[:, None]
+        self._model = zoo_model("llama", seed=9)
+        following = mx.array([*text[1:], *[0] * 40])[:, None] - mx.arange(VOCAB)
+        wrong = (mx.arange(following.shape[0]) % 3 == 0)[:, None]
+        self._rows = 400.0 * (following == 0) + mx.where(wrong, 600.0, 200.0) * (following == -1)
+
+    @property
+    def layers(self) -> Any:
+        return self._model.layers
+
+    def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
+        at = mx.array(cache[0].offset)
+        rows = self._rows[at if at.ndim else at + mx.arange(inputs.shape[1])]
+        return self._model(inputs, cache=cache) + rows[None]
+
+
 @pytest.mark.parametrize("name", sorted(OVER_BLOCKS & TAKES_TREES))
 def test_trees_change_no_word(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair, chosen = zoo_pair(name), []
+    pair, chosen = pair_of(zoo_model(name), None, vocab=VOCAB), []
     choose = CachedModel.choose
-    monkeypatch.setattr(CachedModel, "choose", lambda self, at: (chosen.append(list(at)), choose(self, at))[1])
+
+    def noted(self: CachedModel, at: Sequence[int]) -> None:
+        if self.is_over_blocks:
+            chosen.append(list(at))
+        choose(self, at)
+
+    monkeypatch.setattr(CachedModel, "choose", noted)
     for temperature in (0.0, 0.8):
         one = Asked(prompt_of(WINDOW + 5), temperature, "model", 2 * WINDOW, tree=Shape((2, 2)))
         forced(pair.target, to=False)
         own = one.alone(pair)
         forced(pair.target)
-        assert one.begun(pair).target.takes_trees
-        assert finished(one.begun(pair)) == own == one.alone(pair)
-    assert any(at != list(range(len(at))) for at in chosen), "some paths are not their tree's first"
+        drafted = replace(pair, draft=Doubtful([*one.prompt, *own]), draft_name="doubtful")
+        assert one.begun(drafted).target.takes_trees
+        assert finished(one.begun(drafted)) == own == one.alone(pair)
+    assert [1, 4] in chosen, "a path that is not its tree's first"
 
 
 @pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
@@ -162,8 +192,10 @@ def test_those_of_one_way_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 3 in made, "where own caches' passes are not compiled, with those"
 
 
-def parts_left(kept: Prefixes, prompt: list[int]) -> list[mx.array]:
-    return [array for block in kept.find(prompt) for part in block.parts.values() for array in part]
+def arrays_left(kept: Prefixes, prompt: list[int]) -> list[mx.array]:
+    blocks = kept.find(prompt)
+    parts = [array for block in blocks for part in block.parts.values() for array in part]
+    return parts + [array for block in blocks for point in block.points.values() for array in point.arrays]
 
 
 @pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
@@ -183,7 +215,7 @@ def test_three_turns_find_as_much_and_leave_the_same(name: str) -> None:
             found.append(end.cached_tokens)
             list(hot.settle())
             if turn == 0:
-                left[to] = parts_left(kept, prompt[: 6 * WINDOW // CHUNK * CHUNK])
+                left[to] = arrays_left(kept, prompt)
             prompt = [*prompt, *end.token_ids, *prompt_of(5, seed=turn)]
         shares[to] = found
     assert shares[True] == shares[False]
@@ -210,16 +242,16 @@ def test_reading_ahead_leaves_what_it_read_where_it_is(monkeypatch: pytest.Monke
     decoder = SpeculativeDecoder(pair, drafter="none", prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
     prompt = prompt_of(20)
     end = ended(decoder, prompt, SETTINGS["sampled"], 30)
-    monkeypatch.setattr(CachedModel, "go_over_blocks", lambda *_: pytest.fail("nothing is answered"))
-    assert len(list(decoder.settle())) > 2
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedModel, "go_over_blocks", lambda *_: pytest.fail("nothing is answered"))
+        assert len(list(decoder.settle())) > 2
     assert ended(decoder, [*prompt, *end.token_ids, 5], SETTINGS["sampled"], 3).cached_tokens == 48
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "falcon_h1"])
 def test_spans_and_points_are_those_of_its_own_caches(name: str) -> None:
     """After rounds that forgot some of what they scored."""
-    model, text = zoo_model(name), prompt_of(3 * WINDOW)
+    model, text = zoo_model(name), prompt_of(6 * WINDOW)
     every = [CachedModel(model, name, speculative=True) for _ in range(2)]
     for cached in every:
         cached.prefill(text)
@@ -242,7 +274,7 @@ def test_spans_and_points_are_those_of_its_own_caches(name: str) -> None:
     for own, other in zip(*parts, strict=True):
         for one, two in zip(own, other, strict=True):
             assert mx.allclose(one, two, atol=1e-3, rtol=1e-3)
-    whole = model(mx.array([[*text, 3]]), cache=None)[0, -1]
+    whole = model(mx.array([[*text, 3]]), cache=make_prompt_cache(model))[0, -1]
     for point in points:
         again = CachedModel(model, name, speculative=True)
         again.prefill(text)
@@ -280,10 +312,10 @@ def test_heads_read_its_layers_and_trees_and_padding_go_with_them(
         for drafter in ("eagle", "medusa", "dflash"):
             for config in (FIXED, trees):
                 assert ended(SpeculativeDecoder(pair, config), prompt, params, 24, drafter=drafter).token_ids == plain
-        monkeypatch.setattr(FixedLookahead, "rows", lambda self, count: count + 3)
-        padded = ended(SpeculativeDecoder(pair, FIXED), prompt, params, 24, drafter="eagle", lookahead=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(FixedLookahead, "rows", lambda self, count: count + 3)
+            padded = ended(SpeculativeDecoder(pair, FIXED), prompt, params, 24, drafter="eagle", lookahead=2)
         assert padded.token_ids == plain
-        monkeypatch.undo()
 
 
 def test_an_answer_grows_beyond_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +348,8 @@ def test_a_step_copies_neither_pool_nor_context() -> None:
         before = mx.get_active_memory()
         mx.reset_peak_memory()
         steps(answers, 6)
-        assert mx.get_peak_memory() - before < held / 2
+        # The scores and mixed values of a few rows take more than those of one.
+        assert mx.get_peak_memory() - before < (held / 2 if answers == [answer] else layer)
         assert mx.get_active_memory() - before < layer / 8
 
 

@@ -31,6 +31,9 @@ from mlx_spec.models.memory import rows_are_independent, serving_blas, weights_b
 
 _VERSION: Final = 1
 _RATIOS: Final = "blocks_over_own"
+_TRIES: Final = "tries"
+_MOST_TRIES: Final = 4
+"""So often a start measures where others are busy. On a machine that always is, answers keep their own caches."""
 
 
 def choose_blocks(
@@ -45,13 +48,17 @@ def choose_blocks(
     if kv_bits is not None or rows_are_independent() or _has_windows(model):
         return PagedChoice()
     path = _path(model, name)
-    choice = _kept(path)
+    kept = read_kept(path)
+    choice, tries = _choice_of(kept), kept.get(_TRIES)
+    if choice is None and isinstance(tries, int) and tries >= _MOST_TRIES:
+        return PagedChoice()
     if choice is None:
         others = Disturbance()
         choice = PagedChoice()
         with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
             choice = measure_paged(model, name, BLOCK_TOKENS, tell)
         if choice.ratios and others.read() > DISTURBED:
+            keep(path, {"target": name, _TRIES: tries + 1 if isinstance(tries, int) else 1})
             return PagedChoice()
         keep(path, {"target": name, _RATIOS: choice.kept()})
     # What is kept may be of another model of the same name and size.
@@ -60,9 +67,9 @@ def choose_blocks(
     return choice
 
 
-def _kept(path: Path) -> PagedChoice | None:
+def _choice_of(kept: dict[str, Any]) -> PagedChoice | None:
     """What was measured; None where nothing was, or what is there makes no sense."""
-    ratios = read_kept(path).get(_RATIOS)
+    ratios = kept.get(_RATIOS)
     choice = paged_choice_of(ratios)
     return choice if choice.kept() == ratios else None
 

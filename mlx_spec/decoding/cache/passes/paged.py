@@ -5,7 +5,7 @@ model `BlockKeys`, which attend through the seam (`attention.py`).
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import mlx.core as mx
@@ -178,18 +178,19 @@ def block_caches(caches: Sequence[Any], table: BlockTable, layers: Sequence[Laye
     is read over a model's own caches, as ever, and answered over blocks.
     """
     given = iter(layers)
+    return [_over_blocks(cache, table, given, offset) for cache in caches]
 
-    def made(cache: Any) -> Any:
-        if type(cache) is CacheList:
-            return CacheList(*map(made, cache.caches))
-        if not _is_in_order(cache):
-            return cache
-        over_blocks = BlockCache(table, next(given), getattr(cache, "max_size", None), offset)
-        if cache.offset > offset:
-            over_blocks.hold(*_in_order(cache), cache.offset)
-        return over_blocks
 
-    return list(map(made, caches))
+def _over_blocks(cache: Any, table: BlockTable, layers: Iterator[LayerBlocks], offset: int) -> Any:
+    # No function of `block_caches` that calls itself: such a circle would hold the layers until Python looks for it.
+    if type(cache) is CacheList:
+        return CacheList(*(_over_blocks(one, table, layers, offset) for one in cache.caches))
+    if not _is_in_order(cache):
+        return cache
+    made = BlockCache(table, next(layers), getattr(cache, "max_size", None), offset)
+    if cache.offset > offset:
+        made.hold(*_in_order(cache), cache.offset)
+    return made
 
 
 def _is_in_order(cache: Any) -> bool:
