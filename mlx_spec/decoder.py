@@ -10,10 +10,14 @@ answer ends. Token ids in, events out; knows no HTTP, no terminal and no window.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from types import EllipsisType
+from typing import Final
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
 from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
@@ -27,11 +31,15 @@ from mlx_spec.decoding.settling import nothing, read_ahead
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.decoding.warming import trial_answers
-from mlx_spec.events import Event, RoundFinished, SpeculativeStats, TextDelta
+from mlx_spec.events import Event, GenerationFinished, RoundFinished, SpeculativeStats, TextDelta
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import memory_info
+
+# A model that holds no keys and values still takes something for a text.
+_LEAST_BLOCK_BYTES: Final = 1024
 
 
 def step(answers: Sequence[Answer]) -> list[RoundFinished]:
@@ -70,6 +78,7 @@ class SpeculativeDecoder:
         self._settling: Generator[None] = nothing()
         self._expected: Sequence[Sequence[int]] = ()
         self._newest: Request | None = None
+        self._to_read: list[Sequence[int]] = []  # for the newest request's owner, when there is time
         self._stats = StatsCounter()
         self._knowledge = Knowledge(pair)
         self.ceiling: Ceiling | None = None
@@ -79,6 +88,7 @@ class SpeculativeDecoder:
         check_kv_bits(pair.target, pair.target_name, self._config.kv_bits)
         if prefixes is not None:
             prefixes.size_blocks(prefixes.block_tokens * self._token_bytes())
+        self._pool = prefixes.pool if prefixes is not None else None
 
     def stream(
         self,
@@ -103,7 +113,33 @@ class SpeculativeDecoder:
         `owner`, the name of a chat: see `forget_prefixes`. Raises PromptError, ConfigError or UnsupportedModelError
         before the first event, NumericalError when the model's logits are not numbers.
         """
-        self._settling.close()
+        request = self.request(
+            prompt_ids,
+            params,
+            max_tokens,
+            drafter=drafter,
+            lookahead=lookahead,
+            steered=steering is not None,
+            alternatives=alternatives,
+            goes_on=goes_on,
+            owner=owner,
+        )
+        return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
+
+    def request(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams | None = None,
+        max_tokens: int = 256,
+        *,
+        drafter: DrafterName | None = None,
+        lookahead: Lookahead | None = None,
+        steered: bool = False,
+        alternatives: int = 0,
+        goes_on: bool = False,
+        owner: str | None = None,
+    ) -> Request:
+        """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         request = admit(
             self._pair,
             self._config,
@@ -112,22 +148,26 @@ class SpeculativeDecoder:
             max_tokens,
             drafter=drafter or self._drafter,
             lookahead=lookahead,
-            steered=steering is not None,
+            steered=steered,
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
+        expected, self._expected = self._expected, ()
+        return replace(request, parts_at=frozenset(shared_length(request.prompt_ids, ids) for ids in expected))
+
+    def begin(self, request: Request, steering: Steering | None = None) -> Answer:
+        """An answer that has read nothing; it is to be ended by `finish` or `keep`, or to `give_up`."""
+        self._settling.close()
+        self._to_read = []
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
             if not drafters:
                 return FixedLookahead(0, shared=self._knowledge.shared)
             return self._knowledge.controller(config, request.params)
 
-        answer = Answer(self._pair, request, choose, self._stats, steering)
-        answer.parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in self._expected)
-        self._expected = ()
-        return self._answered(answer, should_cancel or (lambda: False))
+        return Answer(self._pair, request, choose, self._stats, steering)
 
     def _answered(self, answer: Answer, should_cancel: Callable[[], bool]) -> Iterator[Event]:
         """Prompt, rounds, end; behind the end, what was read and learnt is kept."""
@@ -146,27 +186,31 @@ class SpeculativeDecoder:
                 given = time.perf_counter()
                 yield from told
                 answer.away_ms = (time.perf_counter() - given) * 1e3
-            self._knowledge.keep(answer.request.config, answer.request.params)
-            yield answer.finished()
+            yield self.finish(answer)
         except GeneratorExit:  # nobody wants the rest
-            self._keep(answer)
+            self.keep(answer)
             raise
-        except Exception:
+        except BaseException:  # an interruption too: a block that nobody gives back is lost for good
             answer.give_up()
             raise
-        self._keep(answer)
+        self.keep(answer)
 
-    def _keep(self, answer: Answer) -> None:
-        if self._prefixes is None:
-            answer.give_up()
-        else:
+    def finish(self, answer: Answer) -> GenerationFinished:
+        """Write down what an answer has shown of the drafters; its last event."""
+        self._knowledge.keep(answer.request.config, answer.request.params)
+        return answer.finished()
+
+    def keep(self, answer: Answer) -> None:
+        """Keep what an answer has read for those to come, and give its blocks back. It is over."""
+        answer.give_up()
+        if self._prefixes is not None:
             self._prefixes.count(answer.num_cached)
-            self._newest, text_ids = answer.request, answer.text_ids[: answer.num_read]
+            self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
             answer.leave(self._prefixes)
-            self._settling = read_ahead(self._pair, self._newest, [text_ids], self._prefixes)
 
-    def expect(self, *texts: Sequence[int]) -> None:
-        """Tell what prompts to come will begin with, the likeliest first.
+    def expect(self, *texts: Sequence[int], owner: str | EllipsisType | None = ...) -> None:
+        """Tell what prompts to come will begin with, the likeliest first; they are the newest request's owner's, unless
+        an `owner` is named.
 
         `settle` reads that, in the place of what the newest answer said. And the next `stream` makes sure that those
         can begin where its own prompt parts from them, with models that cannot begin just anywhere. Texts that are too
@@ -176,16 +220,20 @@ class SpeculativeDecoder:
         self._expected = texts
         if self._prefixes is not None and self._newest is not None:
             room = self._prefixes.capacity_tokens
-            fitting = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
-            self._settling = read_ahead(self._pair, self._newest, fitting, self._prefixes)
+            self._to_read = [ids for ids in texts if len(ids) < room and is_prompt(self._pair, self._config, ids)]
+            if not isinstance(owner, EllipsisType):
+                self._newest = replace(self._newest, owner=owner)
 
     def settle(self) -> Iterator[None]:
         """Read what prompts to come will begin with, as a prompt is read, as far as it is not known: such a prompt then
         begins behind all of it, with the very bits that it would read itself. It is what was told to `expect` since the
         newest answer; else what that said itself, where its rounds have other bits than a prompt.
 
-        For idle moments; may be given up after any step, and is by the next answer. Nothing to do without
-        `prefixes`."""
+        For idle moments; may be given up after any step, and is by the next answer; asked again, it goes on. Nothing to
+        do without `prefixes`."""
+        self._settling.close()
+        if self._prefixes is not None and self._prefixes.keeps:
+            self._settling = read_ahead(self._pair, self._newest, self._to_read, self._prefixes)
         return self._settling
 
     def generate(self, prompt: str, params: SamplingParams | None = None, max_tokens: int = 256) -> str:
@@ -225,6 +273,30 @@ class SpeculativeDecoder:
         step fill no pass beyond the widest that was measured."""
         return self._knowledge.measure_wide(self._config, drafting(self._drafter, self._pair))
 
+    @property
+    def vocab_size(self) -> int:
+        """Of the target, as far as it has words."""
+        return self._pair.vocab_size
+
+    @property
+    def prefixes(self) -> Prefixes | None:
+        """Where what answers have read is kept, if it is."""
+        return self._prefixes
+
+    def pool(self) -> BlockPool:
+        """The blocks that answers share with texts that are kept; where nothing is kept, as many as the machine has
+        memory for."""
+        if self._pool is None:
+            self._pool = BlockPool(memory_info().available_bytes // self.block_bytes)
+        return self._pool
+
+    @property
+    def block_bytes(self) -> int:
+        """What a block of the pool holds."""
+        if self._prefixes is not None:
+            return self._prefixes.stats.block_bytes
+        return max(_LEAST_BLOCK_BYTES, BLOCK_TOKENS * self._token_bytes())
+
     def _token_bytes(self) -> int:
         """What keys and values of a token take, the draft's included."""
         pair = self._pair
@@ -249,9 +321,9 @@ class SpeculativeDecoder:
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Forget what answers have read, on disk too: the next one reads its whole prompt. With an `owner`, only what
         was read for that chat alone."""
+        self._settling.close()
         if self._newest is None or owner in (None, self._newest.owner):
-            self._settling.close()
-            self._settling = nothing()
+            self._newest, self._to_read = None, []
         if self._prefixes is not None:
             self._prefixes.forget(owner)
 

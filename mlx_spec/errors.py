@@ -11,6 +11,8 @@ LookaheadError
 │   ├── IncompatiblePairError  draft and target do not fit each other
 │   ├── DoesNotFitError        the models need more memory than there is
 │   └── UnsupportedModelError  a kind of model, cache or quantisation that the engine does not know
+├── BusyError              as many requests wait as may; `retry_after_s` says when to ask again
+├── DeadlineError          a request's deadline passed before its answer was begun
 ├── StorageError           the data folder is full, read-only or missing
 ├── NumericalError         the model produced NaN logits
 ├── ServerError            the local server cannot start (port in use, bad address)
@@ -121,6 +123,18 @@ class DoesNotFitError(ModelError):
 
 class UnsupportedModelError(ModelError):
     """The engine does not know this kind of model, cache or quantisation."""
+
+
+class BusyError(LookaheadError):
+    """As many requests wait as may. `retry_after_s` is how long to wait before asking again."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(LookaheadError):
+    """A request's deadline passed before anything of its answer was computed."""
 
 
 class StorageError(LookaheadError):

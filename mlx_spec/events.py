@@ -1,11 +1,14 @@
 """What a decoder tells while it works: one small frozen class an event, and the counters that add them up.
 
 The order of one answer is: PrefillProgress (one or more), then for every round one RoundFinished and, when text
-became final, one TextDelta, and at last exactly one GenerationFinished.
+became final, one TextDelta, and at last exactly one GenerationFinished. Among many answers there may be Waiting before
+all of that, Preempted and later Resumed in between, and AnswerFailed in the place of all that would follow.
 """
 
 from dataclasses import dataclass
 from typing import Literal
+
+from mlx_spec.errors import LookaheadError
 
 DraftState = Literal["accepted", "rejected", "untested"]
 TokenKind = Literal["accepted", "correction", "bonus", "plain"]
@@ -208,4 +211,31 @@ class GenerationFinished:
     cached_tokens: int = 0
 
 
-Event = PrefillProgress | RoundFinished | TextDelta | GenerationFinished
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Sent while a request waits for its turn, whenever the number `ahead` of those that come before it has changed."""
+
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted:
+    """Sent when an answer steps aside because memory ran out: it goes on later, with the same words. `how`: what it had
+    read was copied away (swap), or will be read again (recompute)."""
+
+    how: Literal["swap", "recompute"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Sent when an answer that stepped aside goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFailed:
+    """Sent last, in the place of GenerationFinished, when one of many answers cannot go on; the others do."""
+
+    error: LookaheadError
+
+
+Event = PrefillProgress | RoundFinished | TextDelta | GenerationFinished | Waiting | Preempted | Resumed | AnswerFailed

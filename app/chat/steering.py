@@ -6,8 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QObject, Signal
 
-from app.chat.session import ChatViewModel
-from app.engine.client import EngineClient
+from app.chat.shown import ChatViewModel
 from app.engine.speculation_client import SpeculationClient
 
 NEXT_ANSWER = QT_TRANSLATE_NOOP("SteeringViewModel", "Holds from the next answer on.")
@@ -25,9 +24,9 @@ class SteeringViewModel(QObject):
     told = Signal(str)
     settings_changed = Signal(object)
 
-    def __init__(self, chat: ChatViewModel, client: EngineClient, speculation: SpeculationClient) -> None:
+    def __init__(self, chat: ChatViewModel, speculation: SpeculationClient) -> None:
         super().__init__()
-        self._chat, self._client, self._speculation = chat, client, speculation
+        self._chat, self._speculation = chat, speculation
         speculation.steered.connect(lambda: self.told.emit(self.tr(NEXT_ROUND)))
         speculation.refused.connect(
             lambda why: self.told.emit(self.tr("The answer under way stays as it is. {0}").format(why))
@@ -38,6 +37,6 @@ class SteeringViewModel(QObject):
         self._chat.settings = replace(self._chat.settings, **fields)
         self.settings_changed.emit(self._chat.settings)
         if self._chat.is_busy:
-            self._speculation.steer(self._client.request_id, fields)
+            self._speculation.steer(self._chat.request_id, fields)
         else:
             self.told.emit(self.tr(NEXT_ANSWER))

@@ -18,10 +18,11 @@ from app.engine.protocol import (
     Round,
     Text,
     parse_chunk,
+    parse_comment,
     parse_failure,
     parse_request_id,
 )
-from app.engine.sse import SseParser
+from app.engine.sse import Comment, SseParser
 
 READ_BYTES = 65_536  # at a time: a fast engine waits for the window instead of holding it up
 SILENCE_MS = 180_000  # a long prompt on a slow machine may be quiet for minutes
@@ -39,6 +40,7 @@ class EngineClient(QObject):
         prefill_progressed: a Prefill.
         round_finished: a Round.
         text_arrived: text that became final.
+        standing_told: a Standing: the answer waits, or is set aside, or goes on.
         generation_finished: a Finished, once, last.
         completed: sent when the answer arrived whole, after generation_finished.
         failed: a Problem, sent instead of `completed`. Neither is sent after `cancel`.
@@ -50,6 +52,7 @@ class EngineClient(QObject):
     prefill_progressed = Signal(object)
     round_finished = Signal(object)
     text_arrived = Signal(str)
+    standing_told = Signal(object)
     generation_finished = Signal(object)
     completed = Signal()
     failed = Signal(object)
@@ -128,6 +131,10 @@ class EngineClient(QObject):
         for data in self._parser.feed(chunk):
             if self._reply is not reply:  # a slot cancelled or asked anew
                 return
+            if isinstance(data, Comment):
+                if (standing := parse_comment(data.text)) is not None:
+                    self.standing_told.emit(standing)
+                continue
             if data.strip() == "[DONE]":
                 self._end()
                 self.completed.emit()
@@ -226,6 +233,9 @@ def explain(failure: Failure, status: int) -> Problem:
             details,
             "restart",
         )
+    if status == 429:
+        title = QCoreApplication.translate("EngineClient", "The engine has as many requests as it takes.")
+        return Problem(title, failure.message, details, "retry")
     return Problem(
         QCoreApplication.translate("EngineClient", "The engine could not finish the answer."),
         failure.message or QCoreApplication.translate("EngineClient", "Try again."),

@@ -21,7 +21,7 @@ from app.engine.model_records import (
     parse_stock,
 )
 from app.engine.network import EngineAddress, EngineNetwork, body_of, status_of
-from app.engine.sse import SseParser
+from app.engine.sse import Comment, SseParser
 
 _TIMEOUT_MS: Final = 60_000  # a Hub that is far away is asked several times for one search
 _VERIFY_MS: Final = 30 * 60_000  # reading every byte of a large model takes minutes
@@ -212,6 +212,8 @@ class ModelsClient(QObject):
         if self._events is None or status_of(self._events) != 200:
             return
         for data in self._parser.feed(body_of(self._events)):
+            if isinstance(data, Comment):
+                continue
             try:
                 self.downloads_changed.emit(parse_downloads(json.loads(data)))
             except (AttributeError, KeyError, TypeError, ValueError):

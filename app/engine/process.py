@@ -64,7 +64,7 @@ class EngineProcess(QObject):
     """Runs the engine as a child process, or watches one on another computer.
 
     `remote` is set before `start`: with an address there is no child, and requests go there. `models` too: what the
-    command is told of the models to load, the starter pair where it is empty.
+    command is told of the models to load, the starter pair where it is empty; and `options`, whatever else it is told.
 
     Signals:
         state_changed: the state and a sentence about it. Sent on every change of either.
@@ -86,6 +86,7 @@ class EngineProcess(QObject):
         self.message = ""
         self.remote: EngineAddress | None = None
         self.models: Sequence[str] = ()
+        self.options: Sequence[str] = ()
         self.address: EngineAddress | None = None
         self._command = command
         self._backoff_ms = backoff_ms
@@ -160,7 +161,7 @@ class EngineProcess(QObject):
         self._log.clear()
         self._process = process
         self._set_state(EngineState.STARTING, self.tr("Starting the engine…"))
-        program, *arguments = [*self._command(port, os.getpid()), *self.models]
+        program, *arguments = [*self._command(port, os.getpid()), *self.options, *self.models]
         process.start(program, arguments)
         if self._process is not process:  # it could not be started, and said so already
             return

@@ -154,7 +154,26 @@ class Failure:
     param: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an answer stands among others: it waits with `ahead` before it, is set aside for others, or is on again."""
+
+    state: Literal["waiting", "aside", "on"]
+    ahead: int = 0
+
+
 Event = Prefill | Round | Finished | Text | Failure
+_STANDINGS = {"preempted": Standing("aside"), "resumed": Standing("on")}
+
+
+def parse_comment(text: str) -> Standing | None:
+    """What a comment of the stream says of its answer; None for one that says nothing of it, as a ping."""
+    match text.split():
+        case ["waiting", number, "ahead"] if number.isdecimal():
+            return Standing("waiting", int(number))
+        case [word]:
+            return _STANDINGS.get(word)
+    return None
 
 
 def parse_chunk(data: str) -> list[Event]:

@@ -57,6 +57,8 @@ QPushButton[role="link"] { color: $accent; padding: 4px 6px; }
 
 QFrame#segments { background: $raised; border: none; border-radius: 8px; }
 QFrame#segments QPushButton { color: $muted; padding: 3px 11px; border-radius: 6px; font-size: ${small}px; }
+QFrame#tracePanel QPushButton[role="link"] { padding: 4px 0 4px 6px; }
+QFrame#tracePanel QFrame#segments QPushButton { padding: 3px 7px; }
 QFrame#segments QPushButton:checked { color: $text; background: $surface; border-color: $border; }
 QFrame#segments QPushButton:focus { border-color: $accent; }
 

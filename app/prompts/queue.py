@@ -1,4 +1,4 @@
-"""Prompt files that run one after the other, and what came of them."""
+"""Prompt files that run, several at once where the engine does that, and what came of them."""
 
 import secrets
 import time
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from PySide6.QtCore import QObject, Signal
 
+from app.engine.batch_records import OwnRequest
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.protocol import Finished
@@ -54,6 +55,8 @@ class QueueItem:
 class QueueViewModel(QObject):
     """Runs items in order, goes on after one that fails, and waits for an engine that starts again.
 
+    Up to `width` of them are asked at once. Rows stay in the order of the files, whichever answer comes first.
+
     Signals:
         items_added: rows came to the end.
         item_changed: the number of the row that has another state or more text.
@@ -67,19 +70,37 @@ class QueueViewModel(QObject):
     finished = Signal()
 
     def __init__(
-        self, client: EngineClient, model: Callable[[], str], settings: Callable[[], Settings], parent: QObject
+        self,
+        make_client: Callable[[], EngineClient],
+        model: Callable[[], str],
+        settings: Callable[[], Settings],
+        parent: QObject,
     ) -> None:
-        """`model` names what the engine serves, empty while it is not ready; `settings` are for what a file leaves."""
+        """`make_client` gives a connection to the engine. `model` names what that serves, empty while it is not ready;
+        `settings` are for what a file leaves open.
+        """
         super().__init__(parent)
         self.items: list[QueueItem] = []
         self.is_running = False
-        self._client, self._model, self._settings = client, model, settings
-        self._current: QueueItem | None = None
-        self._started = 0.0
-        client.text_arrived.connect(self._on_text)
-        client.generation_finished.connect(self._on_finished)
-        client.completed.connect(lambda: self._close("done"))
-        client.failed.connect(self._on_failed)
+        self._make_client, self._model, self._settings = make_client, model, settings
+        self._width = 1
+        self._lanes: list[_Lane] = []
+
+    @property
+    def width(self) -> int:
+        """How many are asked at once."""
+        return self._width
+
+    def set_width(self, width: int) -> None:
+        """The engine makes so many answers at once; what runs already goes on."""
+        self._width = max(1, width)
+        if self.is_running:
+            self._next()
+
+    def own_requests(self) -> list[OwnRequest]:
+        """The answers under way."""
+        busy = [(lane, lane.item) for lane in self._lanes]
+        return [OwnRequest(lane.client.request_id, item.prompt.title, lane.stop) for lane, item in busy if item]
 
     @property
     def num_done(self) -> int:
@@ -118,13 +139,13 @@ class QueueViewModel(QObject):
         self._run()
 
     def stop(self) -> None:
-        """Stop the answer under way and leave the rest; what arrived is kept."""
-        self._client.cancel()
+        """Stop the answers under way and leave the rest; what arrived is kept."""
+        for lane in self._lanes:
+            lane.let_go()
         for number, item in enumerate(self.items):
             if item.state in ("running", "waiting"):
                 item.state = "stopped"
                 self.item_changed.emit(number)
-        self._current = None
         self._set_running(False)
 
     def clear(self) -> None:
@@ -135,33 +156,44 @@ class QueueViewModel(QObject):
 
     def on_engine_changed(self) -> None:
         """The engine may be ready now: go on where the queue waits for it."""
-        if self.is_running and self._current is None:
+        if self.is_running:
             self._next()
 
     def _run(self) -> None:
         if not self.is_running:
             self._set_running(True)
-            self._next()
+        self._next()
 
     def _next(self) -> None:
-        """Ask for the next one. Without an engine nothing happens: `on_engine_changed` goes on."""
-        while self._model():
+        """Ask for as many as may run. Without an engine nothing happens: `on_engine_changed` goes on."""
+        while self._model() and (lane := self._free_lane()) is not None:
             item = next((item for item in self.items if item.state == "waiting"), None)
             if item is None:
-                self._set_running(False)
-                self.finished.emit()
-                return
+                break
             try:
                 body = self._request(item)
             except PromptFilesError as error:
                 item.state, item.error = "failed", str(error)
                 self._tell(item)
                 continue
-            self._current, item.state = item, "running"
-            self._started = time.monotonic()
+            item.state = "running"
             self._tell(item)
-            self._client.ask(body)
-            return
+            lane.run(item, body)
+        if self.is_running and not any(item.state in ("waiting", "running") for item in self.items):
+            self._set_running(False)
+            self.finished.emit()
+
+    def _free_lane(self) -> "_Lane | None":
+        """One that runs nothing, made where there are fewer than may run."""
+        if sum(lane.item is not None for lane in self._lanes) >= self._width:
+            return None
+        free = next((lane for lane in self._lanes if lane.item is None), None)
+        if free is None:
+            free = _Lane(self._make_client(), self)
+            free.changed.connect(self._tell)
+            free.ended.connect(self._on_ended)
+            self._lanes.append(free)
+        return free
 
     def _request(self, item: QueueItem) -> dict[str, Any]:
         """Raises MalformedPromptError."""
@@ -171,26 +203,9 @@ class QueueViewModel(QObject):
         model = item.prompt.settings.pair or self._model()
         return build_request([{"role": "user", "content": text}], model, settings, item.seed)
 
-    def _on_text(self, text: str) -> None:
-        if self._current is not None:
-            self._current.answer += text
-            self._tell(self._current)
-
-    def _on_finished(self, final: Finished) -> None:
-        if self._current is not None:
-            self._current.finished = final
-
-    def _on_failed(self, problem: Problem) -> None:
-        if self._current is not None:
-            self._current.error = " ".join(filter(None, (problem.title, problem.advice)))
-            self._close("failed")
-
-    def _close(self, state: ItemState) -> None:
-        item, self._current = self._current, None
-        if item is not None:
-            item.state = state
-            item.seconds = time.monotonic() - self._started if item.finished else None
-            self._tell(item)
+    def _on_ended(self, item: QueueItem) -> None:
+        self._tell(item)
+        if self.is_running:
             self._next()
 
     def _tell(self, item: QueueItem) -> None:
@@ -199,6 +214,65 @@ class QueueViewModel(QObject):
     def _set_running(self, is_running: bool) -> None:
         self.is_running = is_running
         self.state_changed.emit()
+
+
+class _Lane(QObject):
+    """One connection, which carries one item after the other.
+
+    Signals:
+        changed: the QueueItem that has more text.
+        ended: the QueueItem that is done, failed, or stopped by `stop`.
+    """
+
+    changed = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, client: EngineClient, parent: QObject) -> None:
+        super().__init__(parent)
+        self.item: QueueItem | None = None
+        self.client = client
+        self._started = 0.0
+        client.text_arrived.connect(self._on_text)
+        client.generation_finished.connect(self._on_finished)
+        client.completed.connect(lambda: self._end("done"))
+        client.failed.connect(self._on_failed)
+
+    def run(self, item: QueueItem, body: Mapping[str, Any]) -> None:
+        """Ask `body` for it."""
+        self.item = item
+        self._started = time.monotonic()
+        self.client.ask(body)
+
+    def stop(self) -> None:
+        """Stop this answer alone; the queue goes on."""
+        self.client.cancel()
+        self._end("stopped")
+
+    def let_go(self) -> None:
+        """Stop, and tell nobody."""
+        self.client.cancel()
+        self.item = None
+
+    def _on_text(self, text: str) -> None:
+        if self.item is not None:
+            self.item.answer += text
+            self.changed.emit(self.item)
+
+    def _on_finished(self, final: Finished) -> None:
+        if self.item is not None:
+            self.item.finished = final
+
+    def _on_failed(self, problem: Problem) -> None:
+        if self.item is not None:
+            self.item.error = " ".join(filter(None, (problem.title, problem.advice)))
+            self._end("failed")
+
+    def _end(self, state: ItemState) -> None:
+        item, self.item = self.item, None
+        if item is not None:
+            item.state = state
+            item.seconds = time.monotonic() - self._started if item.finished else None
+            self.ended.emit(item)
 
 
 def settings_of(prompt: PromptFile, base: Settings, system: str | None) -> Settings:

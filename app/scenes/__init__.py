@@ -1,6 +1,6 @@
 """The pictures of `make screenshots`: one file for each part of the window, drawn in this order."""
 
-from app.scenes import chats, conversation, models, prompt_files, speculation
+from app.scenes import chats, conversation, models, prompt_files, side_by_side, speculation
 from app.scenes.stage import Scene
 
 SCENES: tuple[Scene, ...] = (
@@ -8,5 +8,6 @@ SCENES: tuple[Scene, ...] = (
     *chats.SCENES,
     *prompt_files.SCENES,
     *speculation.SCENES,
+    *side_by_side.SCENES,
     *models.SCENES,
 )

@@ -93,7 +93,7 @@ def stream(window: "MainWindow", rate: int, seconds: float) -> float:
             if time.perf_counter() >= began + index / rate:
                 break
             time.sleep(0.0005)
-        window.chat._client._take(data)
+        window.chat.session.client._take(data)
     spent_s = time.perf_counter() - began
     share = (time.process_time() - used) / spent_s
     window.chat._trace.updated.disconnect(count)

@@ -2,7 +2,8 @@
 
 from app.speculation.export import rounds_to_csv, rounds_to_json
 from app.speculation.race import RaceViewModel
+from app.speculation.requests import RequestsViewModel
 from app.speculation.trace import TraceViewModel
 from app.speculation.verdict import Verdict
 
-__all__ = ["RaceViewModel", "TraceViewModel", "Verdict", "rounds_to_csv", "rounds_to_json"]
+__all__ = ["RaceViewModel", "RequestsViewModel", "TraceViewModel", "Verdict", "rounds_to_csv", "rounds_to_json"]

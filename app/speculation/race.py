@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.engine.batch_records import OwnRequest
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.protocol import Round
@@ -79,6 +80,12 @@ class RaceViewModel(QObject):
             self._client.cancel()
             self.running = None
             self.changed.emit()
+
+    def own_requests(self) -> list[OwnRequest]:
+        """The side that runs."""
+        if self.running is None:
+            return []
+        return [OwnRequest(self._client.request_id, self.tr("Race"), self.stop)]
 
     def _ask(self, side: Side) -> None:
         self.running = side

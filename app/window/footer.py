@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
 from app.engine.process import EngineState
+from app.engine.protocol import Standing
 from app.look.theme import Palette
 from app.look.typography import widened
 from app.look.widgets.arrangements import Arrangements
@@ -60,7 +61,7 @@ class Footer(QFrame):
         self._trace = trace
         self._palette = palette
         self._state: EngineState = EngineState.STARTING
-        self._is_answering = False
+        self._standing: Standing | None = None
         self._message = self._model = ""
         self._is_short = False
         self._tells_reading = True
@@ -93,9 +94,9 @@ class Footer(QFrame):
         trace.updated.connect(self._show)
         self._show()
 
-    def show_engine(self, state: EngineState, message: str, model: str, *, is_answering: bool) -> None:
-        """Show how the engine is."""
-        self._state, self._message, self._model, self._is_answering = state, message, model, is_answering
+    def show_engine(self, state: EngineState, message: str, model: str, *, standing: Standing | None) -> None:
+        """Show how the engine is, and how the answer under way stands; None where there is none."""
+        self._state, self._message, self._model, self._standing = state, message, model, standing
         self._show_state()
 
     def apply_palette(self, palette: Palette) -> None:
@@ -105,7 +106,7 @@ class Footer(QFrame):
         self._fit(anew=True)
 
     def _show_state(self) -> None:
-        ready = self.tr("Answering") if self._is_answering else self.tr("Ready")
+        ready = self._doing()
         text = {
             EngineState.READY: ready if self._is_short else " · ".join(filter(None, (ready, self._model))),
             EngineState.STOPPED: self.tr("Engine stopped"),
@@ -114,8 +115,17 @@ class Footer(QFrame):
         self._label.setAccessibleName(self.tr("Engine: {0}").format(text))
         palette = self._palette
         colours = {EngineState.READY: palette.accent, EngineState.STOPPED: palette.danger}
-        colour = palette.bonus if self._is_answering else colours.get(self._state, palette.correction)
+        colour = palette.bonus if self._standing is not None else colours.get(self._state, palette.correction)
         self._dot.setStyleSheet(f"color: {colour}; font-size: 11px;")
+
+    def _doing(self) -> str:
+        """What an engine that is ready does for this chat."""
+        standing = self._standing
+        if standing is None:
+            return self.tr("Ready")
+        if standing.state == "waiting":
+            return self.tr("Waiting, {0} ahead").format(standing.ahead)
+        return self.tr("Set aside") if standing.state == "aside" else self.tr("Answering")
 
     def remarks(self) -> list[str]:
         """What is said about the answer besides its figures."""

@@ -34,7 +34,7 @@ class MainWindow(QMainWindow):
 
     Signals:
         state_shown: what can be done now may be another.
-        closing: sent when it is closed, after its answer was stopped.
+        closing: sent when it is closed, after its answers were stopped.
     """
 
     state_shown = Signal()
@@ -55,7 +55,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(QSize(520, 420))
         self.engine, self.chat, self.chats, self.theme, self.memory = engine, chat, chats, theme, memory
         palette = theme.palette
-        self.sidebar = Sidebar(chats, palette)
+        self.sidebar = Sidebar(chats, chat.activity, palette)
         self.bar = SettingsBar(palette)
         self.banner = Banner(palette)
         self.find_bar = FindBar(lambda: chat.conversation.turns, palette)
@@ -156,6 +156,7 @@ class MainWindow(QMainWindow):
         chat.answer_closed.connect(view.closed)
         chat.answer_closed.connect(self._order_tabs)
         chat.prefill_shown.connect(view.show_prefill)
+        chat.standing_shown.connect(view.show_standing)
         chat.problem_raised.connect(self.banner.show_problem)
         chat.problem_solved.connect(self.banner.clear)
         chat.state_changed.connect(self._show_state)
@@ -218,7 +219,7 @@ class MainWindow(QMainWindow):
     def _show_state(self) -> None:
         chat = self.chat
         self.composer.set_state(can_send=chat.is_ready and self.composer.has_content, is_busy=chat.is_busy)
-        self.footer.show_engine(self.engine.state, self.engine.message, chat.model, is_answering=chat.is_busy)
+        self.footer.show_engine(self.engine.state, self.engine.message, chat.model, standing=chat.standing)
         self.chat_view.set_enabled_versions(chat.is_ready)
         self.state_shown.emit()
 
@@ -258,7 +259,7 @@ class MainWindow(QMainWindow):
         self.memory.geometry = self.saveGeometry()
         self.memory.shows_panel = self.bar.panel.isChecked()
         self.memory.shows_sidebar = self.bar.sidebar.isChecked()
-        self.chat.stop()
+        self.chat.sessions.stop()
         self.closing.emit()
         super().closeEvent(event)
 

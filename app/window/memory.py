@@ -104,6 +104,15 @@ class WindowMemory:
         self._settings.setValue("unload_after", str(value))
 
     @property
+    def keeps_on_disk(self) -> bool:
+        """Whether the engine keeps on disk what it has read."""
+        return str(self._settings.value("prefix_disk", "on")) == "on"
+
+    @keeps_on_disk.setter
+    def keeps_on_disk(self, value: bool) -> None:
+        self._settings.setValue("prefix_disk", "on" if value else "off")
+
+    @property
     def models(self) -> str:
         """What the engine loads, as LoadedModels wrote it; empty for what comes with Lookahead."""
         return str(self._settings.value("models", ""))
@@ -134,3 +143,8 @@ class WindowMemory:
     @appearance.setter
     def appearance(self, value: Appearance) -> None:
         self._settings.setValue("appearance", value)
+
+
+def engine_options(memory: WindowMemory) -> tuple[str, ...]:
+    """What the engine of this computer is started with besides its models."""
+    return () if memory.keeps_on_disk else ("--prefix-disk", "0")

@@ -21,13 +21,13 @@ from app.look.widgets.choice_box import ChoiceBox
 from app.look.widgets.dialog_buttons import ok_and_cancel
 from app.look.widgets.tick_box import TickBox
 from app.models import LoadedModels
-from app.window.memory import WindowMemory
+from app.window.memory import WindowMemory, engine_options
 
 UNLOAD_MINUTES = (0, 10, 30, 120)
 
 
 class Preferences(QDialog):
-    """What is chosen acts at once, but for another engine, which is used when the window is accepted."""
+    """What is chosen acts at once, but for what starts the engine again, which waits until the window is accepted."""
 
     def __init__(
         self,
@@ -43,6 +43,9 @@ class Preferences(QDialog):
         self.appearance, self.size = ChoiceBox(theme.palette), ChoiceBox(theme.palette)
         self.contrast = TickBox(self.tr("Stronger contrast"), theme.palette)
         self.unloading = ChoiceBox(theme.palette)
+        self.keeping = TickBox(self.tr("Keep what was read on disk"), theme.palette)
+        self._keeping_words = QLabel(wordWrap=True)
+        self._keeping_words.setProperty("role", "muted")
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))
         self.url = QLineEdit(placeholderText="http://big-mac.local:8080")
@@ -73,9 +76,13 @@ class Preferences(QDialog):
         super().accept()
 
     def _use(self, address: EngineAddress | None) -> None:
-        if address != self._engine.remote:
+        self._memory.keeps_on_disk = self.keeping.isChecked()
+        options = engine_options(self._memory)
+        # An engine on another computer has options of its own: these wait until there is one here again.
+        is_told = address is not None or options == self._engine.options
+        if address != self._engine.remote or not is_told:
             self._engine.stop()
-            self._engine.remote = address
+            self._engine.remote, self._engine.options = address, options
             self._engine.start()
 
     def _build(self) -> None:
@@ -110,6 +117,8 @@ class Preferences(QDialog):
             (self.tr("Text size"), self.size),
             ("", self.contrast),
             (self.tr("Unload models"), self.unloading),
+            ("", self.keeping),
+            ("", self._keeping_words),
             (self.tr("Engine"), self.local),
             ("", self.remote),
             (self.tr("Address"), self.url),
@@ -126,6 +135,13 @@ class Preferences(QDialog):
         self.appearance.setCurrentIndex(self.appearance.findData(self._theme.choice))
         self.size.setCurrentIndex(self.size.findData(scale()))
         self.contrast.setChecked(self._theme.is_high)
+        told = self.tr(
+            "Long chats go on at once after a restart; a deleted chat takes with it what was kept. A change starts the "
+            "engine again."
+        )
+        self._keeping_words.setText(told)
+        self.keeping.setAccessibleDescription(told)
+        self.keeping.setChecked(self._memory.keeps_on_disk)
         self.unloading.setCurrentIndex(max(self.unloading.findData(self._loaded.unload_after_min), 0))
         remote = self._engine.remote
         (self.local if remote is None else self.remote).setChecked(True)
@@ -136,7 +152,8 @@ class Preferences(QDialog):
     def _show_engine(self) -> None:
         for field in (self.url, self.token):
             field.setEnabled(self.remote.isChecked())
-        self.unloading.setEnabled(self.local.isChecked())
+        for field in (self.unloading, self.keeping):
+            field.setEnabled(self.local.isChecked())
 
     def _connect(self) -> None:
         self.appearance.currentIndexChanged.connect(self._on_appearance)
@@ -144,7 +161,7 @@ class Preferences(QDialog):
         self.contrast.toggled.connect(self._on_contrast)
         self.unloading.currentIndexChanged.connect(lambda _: self._loaded.unload_after(self.unloading.currentData()))
         self.remote.toggled.connect(self._show_engine)
-        for box in (self.appearance, self.size, self.contrast, self.unloading):
+        for box in (self.appearance, self.size, self.contrast, self.unloading, self.keeping):
             self._theme.changed.connect(box.apply_palette)
 
     def _on_appearance(self) -> None:

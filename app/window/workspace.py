@@ -1,13 +1,14 @@
 """What all windows share: one engine, one store of chats, one theme. The last window to close ends them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
-from app.chat import ChatListViewModel, ChatViewModel
+from app.chat import ChatActivity, ChatListViewModel, ChatViewModel
+from app.engine.batch_records import OwnRequest
 from app.engine.client import EngineClient
 from app.engine.models_client import ModelsClient
 from app.engine.network import EngineAddress
@@ -24,9 +25,10 @@ from app.window.application import Application
 from app.window.commands import WindowCommands
 from app.window.controllers.models import ModelsController
 from app.window.controllers.prompts import PromptsController
+from app.window.controllers.requests import RequestsController
 from app.window.controllers.speculation import SpeculationController
 from app.window.frame import MainWindow
-from app.window.memory import WindowMemory
+from app.window.memory import WindowMemory, engine_options
 
 GATHER_MS = 60
 
@@ -68,6 +70,7 @@ class Workspace(QObject):
         self.memory = memory or WindowMemory()
         self.engine = engine or EngineProcess()
         self.engine.setParent(self)
+        self.engine.options = engine_options(self.memory)
         if url := self.memory.remote_url:
             self.engine.remote = EngineAddress(url, read_token(url))
         self.models = ModelsViewModel(ModelsClient(self), self)
@@ -76,6 +79,7 @@ class Workspace(QObject):
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
         self.chats = ChatListViewModel(self.store, self)
+        self.activity = ChatActivity(self)
         self.prefixes = PrefixesClient(self)
         self.engine.connect_client(self.prefixes)
         self.engine.state_changed.connect(self._on_engine_state)
@@ -92,7 +96,7 @@ class Workspace(QObject):
     def new_window(self) -> MainWindow:
         """Open another window with an empty chat."""
         client, trace = EngineClient(), TraceViewModel()
-        chat = ChatViewModel(self.engine, client, trace, self.store)
+        chat = ChatViewModel(self.engine, client, trace, self.store, self.activity)
         examples = read_examples(prompts_folder())
         window = MainWindow(self.engine, chat, self.chats, trace, examples, self.theme, self.memory)
         for part in (client, trace, chat):
@@ -100,6 +104,7 @@ class Workspace(QObject):
         window.commands = WindowCommands(window, self._show_new_window)
         window.speculation = SpeculationController(window, self.engine, client, trace)
         window.prompts = PromptsController(window, self.engine, chat)
+        window.requests = RequestsController(window, self.engine, self._own_requests)
         window.models = ModelsController(window, self.engine, self.models, self.loaded)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
@@ -151,6 +156,12 @@ class Workspace(QObject):
         for window in list(self.windows):
             window.close()
 
+    def _own_requests(self) -> Iterator[OwnRequest]:
+        """The requests of all windows that are under way."""
+        for window in self.windows:
+            for asker in (window.chat.sessions, window.prompts.queue, window.speculation.race):
+                yield from asker.own_requests()
+
     def _on_engine_state(self, state: EngineState) -> None:
         if state is EngineState.READY:
             self.prefixes.send()
@@ -170,7 +181,6 @@ class Workspace(QObject):
         if window not in self.windows:
             return
         self.windows.remove(window)
-        window.chat.recorder.catch_up()
         self.memory.open_chat = window.chat.chat.id if window.chat.chat else None
         self.memory.font_scale = self.theme.scale
         if not self.windows:

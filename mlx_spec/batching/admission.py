@@ -83,8 +83,9 @@ def refusal(
     for other in others:
         waiting += other.state == "waiting"
         on += other.state != "waiting"
-    # Who finds a free slot and an empty line hardly waits, even where nobody may.
-    if waiting + on < settings.max_batch or waiting < settings.max_waiting:
+    # Who finds a free slot hardly waits, even where nobody may; so do those who have come just before, since the last
+    # step.
+    if waiting < settings.max_waiting + max(0, settings.max_batch - on):
         return None
     seconds = max(1, math.ceil(pace_ms / 1000.0))
     return Refusal(

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from mlx_spec.bench.paired.report import PairedReport
+from mlx_spec.bench.paired.serving.report import SERVE, ServeReport
 from mlx_spec.bench.report import Report
 from mlx_spec.errors import LookaheadError, StorageError
 
-AnyReport = Report | PairedReport
+AnyReport = Report | PairedReport | ServeReport
 
 
 def write_report(report: AnyReport, path: Path) -> None:
@@ -27,6 +28,8 @@ def read_report(path: Path) -> AnyReport:
     """Read what `write_report` wrote. Raises LookaheadError for anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("mode") == SERVE:
+            return ServeReport.from_dict(values)
         return PairedReport.from_dict(values) if "mode" in values else Report.from_dict(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LookaheadError(

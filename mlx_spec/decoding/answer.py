@@ -1,6 +1,7 @@
 """One answer under way: its models with their caches, its randomness, and how far it has come."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 import mlx.core as mx
@@ -10,6 +11,7 @@ from mlx_spec.decoding.cache.blocks.chain import TARGET, fill
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot
+from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.request import Request
@@ -18,7 +20,6 @@ from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
-from mlx_spec.errors import NumericalError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
@@ -40,25 +41,19 @@ class Answer:
         self, pair: ModelPair, request: Request, choose: Choose, stats: StatsCounter, steering: Steering | None = None
     ) -> None:
         params = request.params
-        self.request = request
+        self._pair, self.request = pair, request
         self.config = request.config
         """The request's, as it was steered so far."""
         self.noise = NoiseTable(request.seed, pair.vocab_size)
         self.judge = Judge(params, self.noise)
         self.penalties = Penalties(params, pair.vocab_size)
-        self.roster = make_roster(request.drafters, pair, request.config, params, self.noise, self.penalties)
-        self.target = Target(
-            pair.target,
-            pair.target_name,
-            speculative=bool(request.drafters),
-            listen_to=self.roster.taps,
-            kv_bits=request.config.kv_bits,
-        )
+        self._read_by_new_readers()
         self._choose = choose
         self.controller = choose(request.config, request.drafters)
         self._steering = steering or Steering()
         self._steering.drafters, self._steering.config = self.roster.every_name, self.config
-        self.roster.steer(request.drafter, self.config)
+        self._asked: str = request.drafter
+        self.roster.steer(self._asked, self.config)
         self.follow_steering()
         self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens)
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
@@ -79,17 +74,18 @@ class Answer:
         """As many of these as were read in whole chunks of a prompt, now or by an earlier answer."""
         self.points: dict[int, dict[str, Snapshot]] = {}
         """By the tokens read: what readers, by name, held on the way of what cannot be had in stretches."""
-        self.parts_at: frozenset[int] = frozenset()
-        """How much of its prompt those share that are expected to come."""
         self.lease: Lease | None = None
         """Its blocks of the pool, where there is one."""
+        self.places: int | None = None
+        """For so many tokens of text, drafts included, there is room; None where nobody counts."""
+        self._swapped: Swapped | None = None
         self.text_ids: list[int] = list(request.prompt_ids)
         """The prompt, and all that was decided."""
         self.away_ms = 0.0
         """For how long the answer's reader was busy with the newest events."""
         self.round: Round | None = None
         """The one under way."""
-        self.failure: NumericalError | None = None
+        self.failure: Exception | None = None
         """Why it cannot go on; None while it can."""
         self.num_rounds = 0
         """Rounds that were begun."""
@@ -99,6 +95,12 @@ class Answer:
         """Whether its last token is told."""
         return self.transcript.finish_reason is not None
 
+    @property
+    def most_drafts(self) -> int:
+        """How many tokens there is room to draft: a round writes one more."""
+        most = self.room - 1
+        return most if self.places is None else max(0, min(most, self.places - self.position))
+
     def goes_on_after(self, outcome: Outcome) -> bool:
         """Whether there will be another round, as far as can be told before the text is known."""
         return self.room > 0 and self._eos_token_ids.isdisjoint(outcome.token_ids)
@@ -107,6 +109,7 @@ class Answer:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
         if (change := self._steering.take()) is not None:
             self.config = self._steering.config = change.applied_to(self.config)
+            self._asked = change.drafter or self._asked
             self.roster.steer(change.drafter, self.config)
             self.controller.end()
             self.controller = self._choose(self.config, self.roster.names)
@@ -136,22 +139,69 @@ class Answer:
         if points:
             self.points[self.num_read] = points
 
+    def lend(self, prefixes: Prefixes, length: int) -> None:
+        """Keep a copy of what the target has read of the first `length` tokens of its prompt, for answers that begin
+        while this one goes on. Their drafters read that themselves."""
+        length = min(length, self.num_canonical)
+        if not self.target.begins_anywhere:
+            length = max((at for at, point in self.points.items() if at <= length and TARGET in point), default=0)
+        self._keep(prefixes, self.text_ids[:length], goes_on=True)
+
     def leave(self, prefixes: Prefixes) -> None:
         """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows are
-        not independent, what its rounds have read has other bits than a prompt, and does not count."""
+        not independent, or went over blocks, what its rounds have read has other bits than a prompt, and does not
+        count."""
         self.give_up()
-        count = self.num_read if prefixes.rows_are_independent else self.num_canonical
+        as_read = prefixes.rows_are_independent and not self.target.is_over_blocks
+        count = self.num_read if as_read else self.num_canonical
         if not self.target.begins_anywhere:
             count = max((length for length, point in self.points.items() if TARGET in point), default=0)
-        blocks = prefixes.keep(self.text_ids[:count], self.request.owner)
+        self._keep(prefixes, self.text_ids[:count])
+
+    def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
+        blocks = prefixes.keep(token_ids, self.request.owner)
         ends = list(accumulate(len(block.token_ids) for block in blocks))
         spans = list(pairwise([0, *ends]))
-        fill(blocks, spans, TARGET, self.target.cut_up)
-        self.roster.leave(blocks, spans)
+        fill(blocks, spans, TARGET, partial(self.target.cut_up, goes_on=goes_on))
+        if not goes_on:
+            self.roster.leave(blocks, spans)
         for block, end in zip(blocks, ends, strict=True):
             for name, point in self.points.get(end, {}).items():
                 block.mark(name, point)
         prefixes.settle()
+
+    def swap_out(self) -> None:
+        """Copy what was read, and what is under way, to where no model sees it. Until `swap_in` it cannot go on."""
+        self._swapped = Swapped([self.target, self.roster], self.points)
+
+    def swap_in(self) -> None:
+        """Hold again what was swapped out, bit for bit."""
+        assert self._swapped is not None, "nothing was swapped out"
+        self.points = self._swapped.back()
+        self._swapped = None
+
+    def begin_again(self) -> None:
+        """Give up all that was read, to have the text read again: its words, its place in the noise, its penalties and
+        what was learnt stay. A round under way is given up, and will be planned anew."""
+        if self.round is not None:
+            self.round = None
+            self.num_rounds -= 1
+        self._swapped, self.points = None, {}
+        self.num_read = self.num_canonical = 0
+        self._read_by_new_readers()
+        self.roster.steer(self._asked, self.config)
+
+    def _read_by_new_readers(self) -> None:
+        """Target and drafters that have read nothing."""
+        request, pair = self.request, self._pair
+        self.roster = make_roster(request.drafters, pair, request.config, request.params, self.noise, self.penalties)
+        self.target = Target(
+            pair.target,
+            pair.target_name,
+            speculative=bool(request.drafters),
+            listen_to=self.roster.taps,
+            kv_bits=request.config.kv_bits,
+        )
 
     def give_up(self) -> None:
         """Give back the blocks that it has taken, and the controller."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
@@ -68,6 +69,7 @@ def calibrated(
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, choice_of(kept.get(_WAYS)))
+        choose_blocks(pair.target, pair.target_name, tell, kv_bits)
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to, kv_bits) / known.plain_step_ms)
     choice = PassChoice()
@@ -75,6 +77,7 @@ def calibrated(
     with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
     adopt_choice(pair.target, choice)
+    choose_blocks(pair.target, pair.target_name, tell, kv_bits)
     measured = measure(pair, widths, tell, listen_to, kv_bits)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)

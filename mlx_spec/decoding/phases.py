@@ -13,14 +13,14 @@ from mlx_spec.acceptance.tree_rules import TREE_RULES
 from mlx_spec.config import LOSSY_RULES
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.clock import RoundClock
-from mlx_spec.decoding.drafters.levels import together
+from mlx_spec.decoding.drafters.base import Draft
+from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.padding import paddings
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
 from mlx_spec.decoding.target import score_all
-from mlx_spec.errors import NumericalError
 from mlx_spec.events import EmittedToken, RoundFinished
 from mlx_spec.lookahead.shared_costs import SharedCosts
 from mlx_spec.lookahead.together import Wish, plan_together, shared_costs
@@ -59,31 +59,44 @@ def launch(answers: Sequence[Answer]) -> None:
 def verify(answers: Sequence[Answer]) -> None:
     """Have the target score the drafts, and the rules judge them; lazily."""
     for answer in answers:
-        assert answer.round is not None
-        answer.round.clock.resumed()
+        if answer.round is not None:
+            answer.round.clock.resumed()
     _judge([answer for answer in answers if answer.round and answer.round.verdict is None])
 
 
 def settle(answers: Sequence[Answer]) -> list[Settled]:
     """Read what was decided, the one host read of the rounds. The controllers learn from it, the caches keep it. Those
-    whose target's logits are not numbers have failed, and no others."""
+    that have failed, as when the target's logits are not numbers, are not among them."""
     rounds = [done for answer in answers if (done := _read(answer)) is not None]
     for done in rounds:
         done.round.clock.read()
     learn([(done.answer, done.round, done.outcome) for done in rounds], failed=len(rounds) < len(answers))
     for done in rounds:
-        done.answer.commit(done.outcome)
-    return rounds
+        with _on_its_own(done.answer):
+            done.answer.commit(done.outcome)
+    return [done for done in rounds if done.answer.failure is None]
 
 
 def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
     """Add the rounds' words to the answers, count them, and say what happened. The rounds after them, where there are
-    any, have been launched."""
-    emitted = [emit(done.answer.transcript, done.outcome, done.round.position) for done in rounds]
+    any, have been launched. An answer that has failed, with this round's words or with the next round's launch, says
+    nothing."""
+    emitted = [_emitted(done) for done in rounds]
     following = next((done.answer.round.clock for done in rounds if done.answer.round), None)
     spent_ms = [done.round.clock.spent_ms(following) for done in rounds]
     shared = shared_costs([done.answer.controller for done in rounds])
-    return [_told(*of_one, shared) for of_one in zip(rounds, emitted, spent_ms, strict=True)]
+    told = []
+    for done, tokens, ms in zip(rounds, emitted, spent_ms, strict=True):
+        if tokens is not None and done.answer.failure is None:
+            with _on_its_own(done.answer):
+                told.append(_told(done, tokens, ms, shared))
+    return told
+
+
+def _emitted(done: Settled) -> Sequence[EmittedToken] | None:
+    with _on_its_own(done.answer):
+        return emit(done.answer.transcript, done.outcome, done.round.position)
+    return None
 
 
 def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, shared: SharedCosts | None) -> RoundFinished:
@@ -109,29 +122,48 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _on_its_own:  # noqa: N801 - what `with` takes
+    """What goes wrong inside, be it in a grammar, in penalties or in text, is this answer's failure and no other's."""
+
+    answer: Answer
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Have the answer fail; whoever stops the process is let through."""
+        if isinstance(error, Exception):
+            self.answer.failure, self.answer.round = error, None
+        return isinstance(error, Exception)
+
+
 def _read(answer: Answer) -> Settled | None:
     """Read what was decided of one answer; None where it has failed."""
     round_, answer.round = answer.round, None
-    assert round_ is not None
-    assert round_.verdict is not None, "a round is verified before it is settled"
-    verdict, tops = round_.verdict, answer.request.alternatives
-    try:
-        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
-    except NumericalError as error:
-        answer.failure = error
+    if round_ is None:
+        assert answer.failure is not None, "a round is launched before it is settled"
         return None
-    return Settled(answer, round_, outcome)
+    with _on_its_own(answer):
+        assert round_.verdict is not None, "a round is verified before it is settled"
+        verdict, tops = round_.verdict, answer.request.alternatives
+        return Settled(
+            answer, round_, read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
+        )
+    return None
 
 
 def _plan(answers: Sequence[Answer], clock: RoundClock) -> None:
     """The next rounds, with what their plans ask for."""
-    wishes = []
+    wishes: list[tuple[Answer, Wish]] = []
     for answer in answers:
-        answer.follow_steering()
-        longest = max(answer.config.lookahead, answer.config.max_lookahead)
-        options = answer.roster.options(longest, trees=_may_branch(answer))
-        wishes.append(Wish(answer.controller, options, answer.room - 1))
-    for answer, wish, plan in zip(answers, wishes, plan_together(wishes), strict=True):
+        with _on_its_own(answer):
+            answer.follow_steering()
+            longest = max(answer.config.lookahead, answer.config.max_lookahead)
+            options = answer.roster.options(longest, trees=_may_branch(answer))
+            wishes.append((answer, Wish(answer.controller, options, answer.most_drafts)))
+    plans = plan_together([wish for _, wish in wishes])
+    for (answer, wish), plan in zip(wishes, plans, strict=True):
         option = next((option for option in wish.options if option.drafter == plan.drafter), None)
         answer.round = Round(answer.num_rounds, answer.position, plan, option, None, answer.config.acceptance, clock)
         answer.num_rounds += 1
@@ -140,7 +172,7 @@ def _plan(answers: Sequence[Answer], clock: RoundClock) -> None:
 def _draft(answers: Sequence[Answer]) -> None:
     """Set the drafts that the plans ask for going: drafters that run the same model have a pass a level for all."""
     rounds = [(answer, round_) for answer in answers if (round_ := answer.round) and round_.plan.drafter]
-    drafting = [answer.roster.proposing(round_.plan, round_.position, round_.index) for answer, round_ in rounds]
+    drafting = [_proposing(answer, round_) for answer, round_ in rounds]
     for (_, round_), draft in zip(rounds, together(drafting), strict=True):
         round_.draft = draft
         if draft is not None:
@@ -149,6 +181,12 @@ def _draft(answers: Sequence[Answer]) -> None:
     for answer, part in zip(answers, parts, strict=True):
         if answer.round:
             answer.round.draft_share = part / max(1, sum(parts))
+
+
+def _proposing(answer: Answer, round_: Round) -> Levels[Draft | None]:
+    with _on_its_own(answer):
+        return (yield from answer.roster.proposing(round_.plan, round_.position, round_.index))
+    return None
 
 
 def _judge(answers: Sequence[Answer]) -> None:
@@ -161,10 +199,11 @@ def _judge(answers: Sequence[Answer]) -> None:
     waited_ms = (time.perf_counter() - built) * 1e3
     for (answer, round_), logits in zip(rounds, every, strict=True):
         round_.clock.waited(waited_ms)
-        tree = round_.tree
-        logits, bias = answer.penalties.parts(logits, round_.draft_ids, tree.seen[:, 1:] if tree else None)
-        rows = warped(logits, answer.request.params, bias)
-        round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
+        with _on_its_own(answer):
+            tree = round_.tree
+            logits, bias = answer.penalties.parts(logits, round_.draft_ids, tree.seen[:, 1:] if tree else None)
+            rows = warped(logits, answer.request.params, bias)
+            round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
 
 
 def _scored(rounds: Sequence[tuple[Answer, Round]]) -> list[mx.array]:

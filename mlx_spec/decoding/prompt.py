@@ -1,28 +1,62 @@
-"""Reading a prompt: all of it but its last token, which the first round scores together with its drafts."""
+"""Reading a prompt: all of it but its last token, which the first round scores together with its drafts.
+
+Generators, a forward pass a step, so that whoever has many answers can read one a little further between the rounds of
+the others.
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks.chain import TARGET, beginning_of
+from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens
 from mlx_spec.events import PrefillProgress
 from mlx_spec.lookahead.plan import Option
+from mlx_spec.models.memory import rows_are_independent
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The first `length` tokens of a prompt, as earlier answers have read them: it can begin behind these, whatever
+    becomes of the `blocks` elsewhere."""
+
+    blocks: Sequence[Block] = ()
+    length: int = 0
+
+
+def found_in(prefixes: Prefixes, answer: Answer) -> Found:
+    """Where an earlier answer to a prompt like this one had come, as far as the target and all drafters can begin with
+    it. Chunks begin at multiples of a chunk from the first token, whether what stands before them was read now or
+    earlier: so the same passes are made."""
+    step = chunk_tokens()
+    blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner)
+    length, before = len(blocks) * prefixes.block_tokens // step * step, -1
+    while length != before:  # one may hold back another
+        before, length = length, answer.roster.reach(blocks, length) // step * step
+        length = answer.target.reach(beginning_of(blocks, TARGET), length)
+    return Found(blocks[: length // prefixes.block_tokens], length)
+
+
 def read_prompt(
-    answer: Answer, should_cancel: Callable[[], bool], prefixes: Prefixes | None = None
+    answer: Answer,
+    should_cancel: Callable[[], bool],
+    prefixes: Prefixes | None = None,
+    found: Found | None = None,
+    *,
+    answered: bool = True,
 ) -> Iterator[PrefillProgress]:
     """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them. What
-    earlier answers have read of it is found in `prefixes`."""
+    earlier answers have read of it is found in `prefixes`, or was `found` already. Where it is `answered` then, the
+    target goes over blocks if that was found to take less time behind such a prompt."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
     known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
     answer.penalties.read_prompt(prompt_ids)
@@ -33,59 +67,94 @@ def read_prompt(
 
     step = chunk_tokens()
     if prefixes is not None:
-        _begin(answer, prefixes, step)
+        answer.lease = answer.lease or prefixes.lease()
+        found = found or found_in(prefixes, answer)
+    if found is not None:
+        _begin(answer, found)
+    answer.num_cached = answer.num_read
     yield progress(answer.num_cached)
-    eager, build = _first_rounds(answer)
+    over_blocks = answered and answer.target.pays_over_blocks(len(prompt_ids))
+    eager, build = _first_rounds(answer, compiled=not over_blocks)
     for begin in range(answer.num_cached, len(known), step):
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
-        chunk = known[begin : begin + step]
-        if answer.lease is not None:
-            answer.lease.grow(begin + len(chunk))
-        answer.target.prefill(chunk, build)
-        answer.roster.read(answer.target.features, chunk)
-        answer.roster.prefill(chunk, eager=eager)
-        answer.num_read = begin + len(chunk)
-        answer.num_canonical = answer.num_read // step * step
-        _keep_point(answer, len(known), step)
-        mx.clear_cache()
+        _read_chunk(answer, known[begin : begin + step], build, eager=eager)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
     answer.roster.commit([answer.last_token])
+    if over_blocks:
+        answer.target.go_over_blocks(answer.room)
     yield progress(len(prompt_ids))
 
 
-def _begin(answer: Answer, prefixes: Prefixes, step: int) -> None:
-    """Begin where an earlier answer to a prompt like this one had come, as far as the target and all drafters can.
-    Chunks begin at multiples of `step` from the first token, whether what stands before them was read now or earlier:
-    so the same passes are made."""
-    answer.lease = prefixes.lease()
-    prompt_ids = answer.request.prompt_ids
-    blocks = prefixes.find(prompt_ids[:-1])
-    length, before = len(blocks) * prefixes.block_tokens // step * step, -1
-    while length != before:  # one may hold back another
-        before, length = length, answer.roster.reach(blocks, length) // step * step
-        length = answer.target.reach(beginning_of(blocks, TARGET), length)
-    if length:
-        answer.target.begin(beginning_of(blocks, TARGET), length)
-        answer.roster.begin(blocks[: length // prefixes.block_tokens], prompt_ids[:length])
-        answer.num_cached = answer.num_read = answer.num_canonical = length
+def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
+    """Read the text of an answer that has given up what it had read, telling how much is read after each pass: its
+    prompt as ever, then its own words in passes of their own. Then its next round may be launched.
+
+    Where rows are independent of each other, what is read has the bits that it had. Elsewhere the words are read one by
+    one, as plain rounds read them: those bits differ from what drafts were verified with by the rounding of a wider
+    pass, which tells only where two tokens were nearly tied.
+    """
+    step, known = chunk_tokens(), answer.text_ids[:-1]
+    prompt_end = len(answer.request.prompt_ids) - 1
+    if found is not None:
+        _begin(answer, found)
+    yield answer.num_read
+    over_blocks = answer.target.pays_over_blocks(prompt_end + 1)
+    eager, build = _first_rounds(answer, compiled=not over_blocks)
+    for begin in range(answer.num_read, prompt_end, step):
+        _read_chunk(answer, known[begin : min(begin + step, prompt_end)], build, eager=eager)
+        yield answer.num_read
+    if over_blocks:
+        answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
+    width = answer.config.max_lookahead + 1 if rows_are_independent() else 1
+    for begin in range(prompt_end, len(known), width):
+        words = known[begin : begin + width]
+        answer.target.read(words)
+        answer.roster.read(answer.target.features, words)
+        answer.roster.prefill(words, eager=eager)
+        answer.num_read += len(words)
+        yield answer.num_read
+    answer.roster.commit([answer.last_token])
+
+
+def _read_chunk(answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool) -> None:
+    """Read a chunk of the prompt, which begins where the last one ended."""
+    step = chunk_tokens()
+    if answer.lease is not None:
+        answer.lease.grow(answer.num_read + len(chunk))
+    answer.target.prefill(chunk, build)
+    answer.roster.read(answer.target.features, chunk)
+    answer.roster.prefill(chunk, eager=eager)
+    answer.num_read += len(chunk)
+    answer.num_canonical = answer.num_read // step * step
+    _keep_point(answer, len(answer.request.prompt_ids) - 1, step)
+    mx.clear_cache()
+
+
+def _begin(answer: Answer, found: Found) -> None:
+    """Begin with what was found of the prompt."""
+    if found.length:
+        answer.target.begin(beginning_of(found.blocks, TARGET), found.length)
+        answer.roster.begin(found.blocks, answer.request.prompt_ids[: found.length])
+        answer.num_read = answer.num_canonical = found.length
 
 
 def _keep_point(answer: Answer, known: int, step: int) -> None:
     """Remember what is held now: every so many tokens, behind the last whole chunk of `known`, and where other prompts
     are expected to part from this one."""
     length = answer.num_read
-    parts = any(at // step * step == length for at in answer.parts_at)
+    parts = any(at // step * step == length for at in answer.request.parts_at)
     if length % step == 0 and (length % POINT_TOKENS == 0 or known - length < step or parts):
         answer.keep_point()
 
 
-def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
+def _first_rounds(answer: Answer, *, compiled: bool) -> tuple[bool, Callable[[], None]]:
     """Whether the first rounds will draft: a model that is parked from the beginning reads the prompt only when it is
-    tried. And what the host can do for their passes, a part at a time, while the device reads."""
+    tried. And what the host can do for their passes, a part at a time, while the device reads; graphs of the target's
+    where they are `compiled`."""
     longest, room = answer.config.max_lookahead, answer.room - 1
     everybody = [Option(name, longest) for name in answer.roster.names]
     # What those will propose that only look at the text is not known yet.
@@ -95,7 +164,7 @@ def _first_rounds(answer: Answer) -> tuple[bool, Callable[[], None]]:
 
     def build() -> None:
         answer.roster.meanwhile()
-        for rows in islice(likely, _GRAPHS_A_CHUNK):
+        for rows in islice(likely, _GRAPHS_A_CHUNK if compiled else 0):
             answer.target.prepare(rows, len(answer.request.prompt_ids))
 
     return eager, build

@@ -13,6 +13,7 @@ class Request:
     preferred one first: none for plain decoding. `max_tokens` is what the context leaves at most. With
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
+    `parts_at` is how much of its prompt those share that are expected to come.
     """
 
     prompt_ids: tuple[int, ...]
@@ -24,6 +25,7 @@ class Request:
     alternatives: int = 0
     goes_on: bool = False
     owner: str | None = None
+    parts_at: frozenset[int] = frozenset()
 
     @property
     def seed(self) -> int:

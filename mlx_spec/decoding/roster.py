@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import ClassVar
 
 import mlx.core as mx
 
@@ -29,6 +30,8 @@ class ShadowProposal:
 
 class Roster:
     """The drafters by name, the preferred one first."""
+
+    held_in: ClassVar = ("_drafters",)
 
     def __init__(self, drafters: dict[str, Drafter], draw: DrawSettings) -> None:
         self._drafters = drafters

@@ -18,26 +18,27 @@ _NEXT: Final = 0
 
 
 def read_ahead(
-    pair: ModelPair, request: Request, texts: Sequence[Sequence[int]], prefixes: Prefixes
+    pair: ModelPair, request: Request | None, texts: list[Sequence[int]], prefixes: Prefixes
 ) -> Generator[None]:
     """Read `texts`, the likeliest first, as a prompt is read, as far as whole chunks of them are not known; with the
     drafters of `request`, and for its owner. Rounds that have read them were narrower passes, with other bits where
     rows are not independent, and left no points. Then write what the disk does not have.
 
-    A step a chunk or a block; what was done is kept also where it is given up.
+    A step a chunk or a block; what was done is kept also where it is given up. What was read is no more in `texts`.
     """
     step = chunk_tokens()
-    for ids in texts:
-        whole = tuple(ids[: len(ids) // step * step])  # what is no whole chunk is read again in any case
+    while texts and request is not None:
+        whole = tuple(texts[0][: len(texts[0]) // step * step])  # what is no whole chunk is read again in any case
         if whole:
             yield from _read(pair, replace(request, prompt_ids=(*whole, _NEXT)), prefixes)
+        del texts[0]
     yield from prefixes.store()
 
 
 def _read(pair: ModelPair, request: Request, prefixes: Prefixes) -> Generator[None]:
     """A prompt is read, and no answer is made."""
     answer = Answer(pair, request, lambda *_: FixedLookahead(0), StatsCounter())
-    reading = read_prompt(answer, lambda: False, prefixes)
+    reading = read_prompt(answer, lambda: False, prefixes, answered=False)
     next(reading)
     if answer.num_cached == len(request.prompt_ids) - 1:
         answer.give_up()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 
@@ -36,6 +36,8 @@ class Target:
     `kv_bits`: see `CachedModel`.
     """
 
+    held_in: ClassVar = ("_cached",)
+
     def __init__(
         self,
         model: Any,
@@ -64,6 +66,11 @@ class Target:
         """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that."""
         self._cached.prefill(token_ids, meanwhile)
 
+    def read(self, token_ids: Sequence[int]) -> None:
+        """Process decided tokens as rounds do, in a pass as rounds make them: what it leaves has the same bits."""
+        ids = mx.array(list(token_ids), dtype=mx.int32)
+        mx.eval(self._cached.score(ids, kept=len(token_ids)))
+
     def prepare(self, rows: int, length: int) -> None:
         """Build the graph of passes over so many rows behind a prompt of `length` tokens."""
         self._cached.prepare(rows, length)
@@ -77,9 +84,9 @@ class Target:
         """What it has read of a text of `length` tokens, as far as stretches of it do not tell."""
         return None if self._cached.begins_anywhere else self._cached.point(length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
-        """What it has read of each of these stretches; afterwards it is of no more use."""
-        return self._cached.cut_up(spans)
+    def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+        """What it has read of each of these stretches; unless the text `goes_on`, it is of no more use then."""
+        return self._cached.cut_up(spans, goes_on=goes_on)
 
     def reach(self, beginning: Beginning, length: int) -> int:
         """With how many of the first `length` tokens of a text it can begin."""
@@ -88,6 +95,19 @@ class Target:
     def begin(self, beginning: Beginning, length: int) -> None:
         """Begin behind the first `length` tokens, no more than it can `reach`."""
         self._cached.begin_with(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
+
+    def pays_over_blocks(self, prompt_tokens: int) -> bool:
+        """Whether an answer to a prompt of so many tokens is sooner there when its target goes over blocks."""
+        return self._cached.pays_over_blocks(prompt_tokens)
+
+    def go_over_blocks(self, room: int) -> None:
+        """Have the prompt, which was read, in blocks from now on, with memory for `room` tokens more, up to a limit."""
+        self._cached.go_over_blocks(room)
+
+    @property
+    def is_over_blocks(self) -> bool:
+        """Whether it has gone over to blocks."""
+        return self._cached.is_over_blocks
 
     @property
     def takes_trees(self) -> bool:

@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mlx_spec.decoding.ceiling import UNKNOWN_CEILING
+from mlx_spec.server.answers.batch import batch_report
 from mlx_spec.server.answers.card import model_card
 from mlx_spec.server.answers.completions import AnswerWriter, CompletionWriter
 from mlx_spec.server.answers.errors import HANDLERS, Json, error_body
 from mlx_spec.server.answers.memory import memory_report
 from mlx_spec.server.answers.metrics import METRICS_TYPE, metrics_text
-from mlx_spec.server.answers.stream import USUAL_WAITING, JobStream, Waiting, cancel, cancel_when_gone
+from mlx_spec.server.answers.stream import USUAL_PATIENCE, JobStream, Patience, cancel, cancel_when_gone
 from mlx_spec.server.answers.tokenize import tokenize
 from mlx_spec.server.doorway import Doorway
 from mlx_spec.server.engine.job import Failure, JobFailed
@@ -42,7 +43,7 @@ def create_app(
     model_name: str,
     aliases: Collection[str] = (),
     library: LibraryRoutes | None = None,
-    waiting: Waiting = USUAL_WAITING,
+    patience: Patience = USUAL_PATIENCE,
     kv_bits: int | None = None,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
@@ -51,7 +52,7 @@ def create_app(
     target's name or "default". `allowed_hosts` None allows every Host, which is only safe with an `api_key`.
     Pages of `allowed_origins` may ask too. `kv_bits` is what /v1/models says of the model's keys and values.
     """
-    api = _Api(engine, model_name, aliases, waiting, kv_bits)
+    api = _Api(engine, model_name, aliases, patience, kv_bits)
     return Starlette(
         routes=[
             Route("/health", api.health, methods=["GET"]),
@@ -63,6 +64,8 @@ def create_app(
             Route("/v1/completions", api.completion, methods=["POST"]),
             Route("/v1/prefixes", api.forget, methods=["DELETE"]),
             Route("/v1/prefixes/{key:path}", api.forget, methods=["DELETE"]),
+            Route("/v1/batch", api.batch, methods=["GET"]),
+            Route("/v1/batch/{request_id}", api.cancel, methods=["DELETE"]),
             Route("/metrics", api.metrics, methods=["GET"]),
             Route("/v1/tokenize", api.tokenize, methods=["POST"]),
             Route("/v1/speculation/settings", api.steer, methods=["POST"]),
@@ -86,10 +89,10 @@ class _Api:
         engine: EngineThread,
         model_name: str,
         aliases: Collection[str],
-        waiting: Waiting,
+        patience: Patience,
         kv_bits: int | None,
     ) -> None:
-        self._waiting, self._kv_bits = waiting, kv_bits
+        self._patience, self._kv_bits = patience, kv_bits
         self._engine = engine
         self._model_name = model_name
         self._names = {model_name, "default", *aliases}
@@ -148,13 +151,16 @@ class _Api:
         return JSONResponse({"prompt_cache_key": key}, 202)
 
     async def metrics(self, request: Request) -> Response:
-        text = metrics_text(
-            self._engine.stats(),
-            ready=self._engine.status().state == "ready",
-            num_unfinished=self._engine.num_unfinished(),
-            prefixes=self._engine.prefix_stats(),
-        )
-        return Response(text, media_type=METRICS_TYPE)
+        return Response(metrics_text(self._engine), media_type=METRICS_TYPE)
+
+    async def batch(self, request: Request) -> Response:
+        return JSONResponse(batch_report(self._engine))
+
+    async def cancel(self, request: Request) -> Response:
+        request_id = request.path_params["request_id"]
+        if not self._engine.cancel(request_id):
+            raise JobFailed(Failure("not_found", f"No answer {request_id!r} is under way or waits.", "request"))
+        return JSONResponse({"request": request_id})
 
     async def _answer(
         self, request: Request, chat: ChatRequest | CompletionRequest, writer_kind: type[AnswerWriter]
@@ -177,8 +183,8 @@ class _Api:
                     async for event in job.events():
                         writer.add(event)
                 return JSONResponse(writer.answer())
-            begun = await jobs[0].begun(self._waiting.patience_s)
-            return JobStream(jobs, writer, usage=usage, ping=not begun, ping_s=self._waiting.ping_s)
+            begun = await jobs[0].begun(self._patience.begun_s)
+            return JobStream(jobs, writer, usage=usage, ping=not begun, ping_s=self._patience.ping_s)
         except BaseException:
             cancel(jobs)
             raise

@@ -10,6 +10,8 @@ from typing import Any, Final
 import uvicorn
 from sse_starlette.sse import AppStatus
 
+from mlx_spec.batching.report import format_report
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import Keeping, SpeculativeConfig
 from mlx_spec.machine.parent import watch_parent
 from mlx_spec.models.gguf.parts import is_gguf, model_name
@@ -17,8 +19,8 @@ from mlx_spec.server.address import bind, url_of
 from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine.job import DrafterChoice
-from mlx_spec.server.engine.served import Decoder, Loader, Pair, Progress
-from mlx_spec.server.engine.thread import EngineThread
+from mlx_spec.server.engine.served import BatchMaker, Decoder, Loader, Pair, Progress
+from mlx_spec.server.engine.thread import EngineThread, usual_batch
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.guard import checked_access
 from mlx_spec.server.library.routes import LibraryRoutes
@@ -44,6 +46,8 @@ def serve(
     anyway: bool = False,
     unload_after_s: float | None = None,
     keeping: Keeping = _KEEPING,
+    settings: BatchSettings | None = None,
+    report: bool = False,
     parent_pid: int | None = None,
 ) -> None:
     """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT, SIGHUP or the parent's
@@ -55,7 +59,8 @@ def serve(
     there is a key, "*" is every one.
     What does not fit into memory is loaded only `anyway`; /health tells of it. Models that nobody has used for
     `unload_after_s` are let go until the next request, and so they are when the machine is short of memory. What
-    answers have read is kept for the next ones as `keeping` says.
+    answers have read is kept for the next ones as `keeping` says. So many requests are answered at once, and wait, as
+    `settings` say; with a `report` stdout tells at the end what became of them.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
@@ -90,6 +95,8 @@ def serve(
         unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
         parent_pid=parent_pid,
         kv_bits=kv_bits,
+        settings=settings,
+        report=report,
     )
 
 
@@ -107,12 +114,16 @@ def run_server(
     parent_pid: int | None = None,
     limit_s: float = LIMIT_S,
     kv_bits: int | None = None,
+    settings: BatchSettings | None = None,
+    make_batch: BatchMaker = usual_batch,
+    report: bool = False,
 ) -> None:
-    """As `serve`, over any loader, whose decoder has `kv_bits`. Asked to end, it is left after `limit_s` seconds,
-    whatever it does."""
+    """As `serve`, over any loader, whose decoder has `kv_bits`, and any batch of it. Asked to end, it is left after
+    `limit_s` seconds, whatever it does."""
     access = checked_access(host, api_key, allow_hosts, allow_origins)
     with bind(host, port) as listener:
-        engine, library = EngineThread(load, unloading), LibraryRoutes()
+        engine = EngineThread(load, unloading, settings=settings, make_batch=make_batch)
+        library = LibraryRoutes()
         app = create_app(
             engine,
             api_key=access.api_key,
@@ -141,6 +152,9 @@ def run_server(
             ending.ask()  # whatever ended it: from here on, it takes no longer than that allows
             library.close()
             engine.join()
+            if report:
+                sys.stdout.write(f"\n{format_report(engine.metrics.snapshot())}")
+                sys.stdout.flush()
 
 
 class _Server(uvicorn.Server):

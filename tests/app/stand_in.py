@@ -1,6 +1,7 @@
 """A scripted engine that speaks docs/PROTOCOL.md and fails on demand: the last message says how.
 
-Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash]`. Only the standard library.
+Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash] [--max-batch N]`. Only the standard
+library. Without `--max-batch` it is an engine that has no page of its batch.
 """
 
 import argparse
@@ -90,6 +91,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     is_loaded = False
     mode = "ready"
+    max_batch = 0
+    running: dict[str, dict] = {}  # noqa: RUF012
+    most_at_once = 0
     requests: list[dict] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
@@ -106,6 +110,10 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/speculation/machine":
             self._send(200, {"bandwidth_bytes_per_s": 20e9, "step_bytes": 400_000_000, "weights_bytes": 500_000_000,
                              "device": "stand-in", "tokens_per_second": 50.0})  # fmt: skip
+        elif self.path == "/v1/batch" and self.max_batch:
+            self._send(200, self._batch())
+        elif self.path == "/v1/batch":
+            self._send(404, {"error": {"message": "There is no /v1/batch.", "type": "invalid_request_error"}})
         elif self.path == "/v1/models":
             self._send(
                 200,
@@ -115,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
                 },
             )
         else:
-            self._send(200, {"requests": self.requests})
+            self._send(200, {"requests": self.requests, "most_at_once": self.most_at_once})
 
     def do_DELETE(self) -> None:
         """Notes what is to be forgotten."""
@@ -148,7 +156,30 @@ class Handler(BaseHTTPRequestHandler):
         elif wish == "not json":
             self._send(502, "<html>no</html>")
         else:
-            self._stream(wish, body["seed"])
+            self._id = f"chatcmpl-{len(self.requests)}"
+            self.running[self._id] = {"id": self._id, "chat": body.get("prompt_cache_key")}
+            Handler.most_at_once = max(self.most_at_once, len(self.running))
+            try:
+                self._stream(wish, body["seed"])
+            except OSError:  # whoever asked has gone
+                pass
+            finally:
+                self.running.pop(self._id, None)
+
+    def _batch(self) -> dict:
+        """All that is streamed is written, and nobody waits but a request of nobody's here."""
+        rows = {"read": 0, "plain": 1, "accepted": 2, "rejected": 1}
+        counts = {"prompt_tokens": 31, "read_tokens": 31, "written_tokens": 9, "blocks": 4, "priority": "normal"}
+        waiting = [{"id": "chatcmpl-x", "chat": None, "priority": "low", "ahead": 0, "prompt_tokens": 700}]
+        return {
+            "policy": "fcfs",
+            "max_batch": self.max_batch,
+            "running": [one | counts | {"state": "writing", "rows": rows} for one in list(self.running.values())],
+            "waiting": waiting if self.running else [],
+            "blocks": {"total": 64, "used": 4 * len(self.running), "shared": 0, "tokens": 32, "bytes": 1},
+            "tokens_per_second": 20.0 * len(self.running),
+            "metrics": {},
+        }
 
     def _steer(self, body: dict) -> None:
         """Takes any change but a lookahead of 13."""
@@ -164,7 +195,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self._piece = 3 if wish == "odd cuts" else 10**6
-        pause = 0.02 if wish in ("slow", "die", "long wait") else 0.0
+        pause = 0.02 if wish in ("slow", "die", "long wait", "waits") else 0.0
+        if wish == "waits":
+            for ahead in (3, 1):
+                self._write(f": waiting {ahead} ahead\n\n".encode())
+                time.sleep(0.4)
         if wish == "slow prefill":
             for done in (256, 512, 900):
                 time.sleep(0.25)
@@ -182,12 +217,17 @@ class Handler(BaseHTTPRequestHandler):
                 os._exit(139)
             if number == 5 and self._has_failed(wish):
                 return
+            if number == 5 and wish == "waits":
+                self._write(b": preempted\n\n")
+                time.sleep(0.5)
+                self._write(b": resumed\n\n")
             self._event(one, "".join(token["text"] for token in one["emitted"]))
             time.sleep(pause)
         stats = {"rounds": len(all_rounds), "acceptance_rate": 0.5, "speedup": 1.42, "lossless": wish != "lossy"}
         reading = {"prompt_tokens": 2051, "cached_tokens": 2008} if is_known else {"prompt_tokens": 31}
         self._event({"type": "finished", "finish_reason": "length" if wish == "cut" else "stop", "seed": seed,
                      **reading, "completion_tokens": 64, "prefill_ms": 40.0, "stats": stats})  # fmt: skip
+        self.running.pop(self._id, None)  # before that is told: the next one may be asked for at once
         self._write(b"data: [DONE]\n\n")
 
     def _read_known(self, wait_s: float) -> None:
@@ -210,7 +250,7 @@ class Handler(BaseHTTPRequestHandler):
     def _event(self, speculation: dict, text: str = "") -> None:
         delta = {"content": text} if text else {}
         chunk = {
-            "id": "chatcmpl-7",
+            "id": self._id,
             "object": "chat.completion.chunk",
             "choices": [{"index": 0, "delta": delta}],
             "speculation": speculation,
@@ -242,10 +282,12 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--parent-pid", type=int)
     parser.add_argument("--start", default="ready")
+    parser.add_argument("--max-batch", type=int, default=0)
+    parser.add_argument("--prefix-disk")
     options = parser.parse_args()
     if options.start == "crash":
         sys.exit("The model file is broken (scripted).")
-    Handler.mode = options.start
+    Handler.mode, Handler.max_batch = options.start, options.max_batch
     server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
     server.daemon_threads = True
     server.serve_forever()

@@ -28,6 +28,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> "Others":
     """What other programs take of the machine, as far as this test goes."""
     others = Others()
     monkeypatch.setattr(calibrating, "Disturbance", lambda: others)
+    monkeypatch.setattr(calibrating, "choose_blocks", lambda *_: None)  # tests/decoding/cache/test_kept_choice.py
     return others
 
 

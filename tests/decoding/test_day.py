@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import mlx.core as mx
 import pytest
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
@@ -28,7 +29,7 @@ def _uncompiled() -> Iterator[None]:
 def test_no_wrong_word_no_lost_block_and_memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, CHUNK)
     pair, chance, now = tiny_pair(0), random.Random(11), [0.0]
-    block_bytes = CHUNK * (token_bytes(pair.target) + token_bytes(pair.draft))
+    block_bytes = CHUNK * sum(token_bytes(model, make_prompt_cache(model)) for model in (pair.target, pair.draft))
     a_chat = 25 * block_bytes  # of about 200 tokens
     prefixes = Prefixes(CHATS * a_chat // 3, block_tokens=CHUNK, clock=lambda: now[0])
     hot = SpeculativeDecoder(pair, FIXED, prefixes=prefixes)

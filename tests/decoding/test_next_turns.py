@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from mlx_spec import SamplingParams, SpeculativeDecoder
-from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, shared_length
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair

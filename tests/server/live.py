@@ -11,11 +11,13 @@ import httpx
 import uvicorn
 from openai import OpenAI
 
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.server.address import bind
 from mlx_spec.server.api import create_app
 from mlx_spec.server.engine.served import Loader
 from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.engine.unloading import Unloading
+from tests.server.scripted_batch import any_batch
 
 KEY = "k-test-1234"
 
@@ -37,10 +39,11 @@ def live_server(
     api_key: str | None = KEY,
     model_name: str = "scripted",
     unloading: Unloading[Any] | None = None,
+    settings: BatchSettings | None = None,
     **access: Any,
 ) -> Iterator[Live]:
     """Serve until the block ends; the models may still be loading when it begins. `access` is for create_app."""
-    engine = EngineThread(load, unloading)
+    engine = EngineThread(load, unloading, settings=settings, make_batch=any_batch)
     engine.start()
     app = create_app(engine, api_key=api_key, model_name=model_name, **access)
     server = uvicorn.Server(

@@ -57,7 +57,8 @@ class ScriptedPair:
 
 
 class ScriptedDecoder:
-    """Says `words`, one a round. `fail_at` is the round that raises `error`; `delay_s` is how long each takes."""
+    """Says `words`, one a round. `fail_at` is the round that raises `error`, of prompts that say what `fails`;
+    `delay_s` is how long each takes. `blocks` of the pool and `step_error` are for its ScriptedBatch."""
 
     def __init__(self) -> None:
         self.warmed = 0
@@ -68,12 +69,16 @@ class ScriptedDecoder:
         self.words: tuple[str, ...] = ("All ", "is ", "well.")
         self.delay_s = 0.0
         self.fail_at: int | None = None
+        self.fails = ""
         self.error: Exception = RuntimeError("[metal::malloc] out of memory")
         self.calls: list[dict[str, Any]] = []
         self.settled = 0
         self.expected: list[tuple[list[int], ...]] = []
         self.cancels = 0
-        self.forgets = 0
+        self.step_error: BaseException | None = None
+        self.blocks: int | None = None
+        self.prompts: list[str] = []
+        self.forgets = self.drops = 0
         self.forgotten: list[str] = []
         self.closed = 0
         self.begun = threading.Event()
@@ -81,7 +86,7 @@ class ScriptedDecoder:
         self.gate.set()
         self._stats = StatsCounter()
 
-    def expect(self, *texts: list[int]) -> None:
+    def expect(self, *texts: list[int], owner: str | None = None) -> None:
         """As SpeculativeDecoder.expect."""
         self.expected.append(texts)
 
@@ -120,12 +125,14 @@ class ScriptedDecoder:
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:
             raise PromptTooLongError(len(prompt_ids), ScriptedPair.context_length, ScriptedPair.target_name)
-        return self._rounds(len(prompt_ids), params, max_tokens, should_cancel)
+        self.prompts.append("".join(map(chr, prompt_ids)))
+        return self._rounds(self.prompts[-1], params, max_tokens, should_cancel)
 
     def _rounds(
-        self, prompt_tokens: int, params: SamplingParams, max_tokens: int, should_cancel: Callable[[], bool]
+        self, prompt: str, params: SamplingParams, max_tokens: int, should_cancel: Callable[[], bool]
     ) -> Iterator[Event]:
         said: list[str] = []
+        prompt_tokens = len(prompt)
         reason: FinishReason = "stop"
         try:
             yield PrefillProgress(prompt_tokens, prompt_tokens, 1.0)
@@ -133,7 +140,7 @@ class ScriptedDecoder:
             for i, word in enumerate(self.words):
                 self.gate.wait(10)
                 time.sleep(self.delay_s)
-                if i == self.fail_at:
+                if i == self.fail_at and self.fails in prompt:
                     raise self.error
                 if should_cancel():
                     self.cancels += 1
@@ -167,7 +174,8 @@ class ScriptedDecoder:
         return PrefixStats()
 
     def drop_prefixes(self) -> None:
-        """There is nothing."""
+        """Only counts: there is nothing to free."""
+        self.drops += 1
 
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Only counts, and notes the owners: there is nothing to forget."""

@@ -7,6 +7,7 @@ from mlx_spec.server.ending import LIMIT_S
 from mlx_spec.server.engine.served import Decoder, Pair, Progress
 from mlx_spec.server.serve import run_server
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
+from tests.server.scripted_batch import any_batch
 
 
 def main() -> int:
@@ -21,7 +22,15 @@ def main() -> int:
     try:
         # Where a round ends in time, so must the server, and not because a busy machine took too long.
         limit_s = 600.0 if step_s < 1 else LIMIT_S
-        run_server(load, model_name="scripted", port=port, parent_pid=parent or None, limit_s=limit_s)
+        run_server(
+            load,
+            model_name="scripted",
+            port=port,
+            parent_pid=parent or None,
+            limit_s=limit_s,
+            make_batch=any_batch,
+            report="report" in sys.argv,
+        )
     except LookaheadError as error:
         sys.stderr.write(f"{error}\n")
         return 2

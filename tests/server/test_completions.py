@@ -82,7 +82,7 @@ def test_metrics_are_prometheus_text_and_follow_the_counters(tiny: Live) -> None
     values = {}
     for line in answer.text.splitlines():
         if not line.startswith("# "):
-            found = re.fullmatch(r"(lookahead_[a-z_]+) ([0-9.e+-]+)", line)
+            found = re.fullmatch(r"(lookahead_[a-z_]+)(?:{[^}]+})? ([0-9.e+-]+)", line)
             assert found, line
             values[found[1]] = float(found[2])
             assert f"# TYPE {found[1]} " in answer.text

@@ -23,10 +23,13 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 @contextmanager
 def server_process(
-    program: Sequence[str] = ("-m", "tests.server.scripted_server"), *, parent_pid: int = 0, step_s: float = 0.01
+    program: Sequence[str] = ("-m", "tests.server.scripted_server"),
+    *more: str,
+    parent_pid: int = 0,
+    step_s: float = 0.01,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A scripted server process, and its address."""
-    command = [sys.executable, *program, "0", str(parent_pid), str(step_s)]
+    command = [sys.executable, *program, "0", str(parent_pid), str(step_s), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -51,6 +54,21 @@ def test_a_signal_while_it_answers_ends_it_with_0_and_its_stream_with_a_message(
         assert process.wait(HANGS_S) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_at_the_end_it_reports_what_became_of_the_requests() -> None:
+    with server_process(("-m", "tests.server.scripted_server"), "report") as (process, url):
+        for _ in range(2):
+            answer = httpx.post(
+                f"{url}/v1/chat/completions", json={"messages": HELLO, "max_tokens": 3}, timeout=HANGS_S
+            )
+            assert answer.status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANGS_S) == 0
+        assert process.stdout is not None
+        report = process.stdout.read()
+    assert [line.split() for line in report.splitlines() if line.startswith("  done")] == [["done", "2"]]
+    assert "in the queue" in report
 
 
 def test_a_pass_that_does_not_return_is_left_behind_with_a_line_in_the_log() -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout
 
 from app.chat.views.answer.view import AnswerView
 from app.chat.views.question import QuestionView
-from app.engine.protocol import Prefill
+from app.engine.protocol import Prefill, Standing
 from app.look import icons
 from app.look.theme import Palette
 from app.store import Answer, Turn
@@ -136,6 +136,11 @@ class ChatView(QScrollArea):
         """Tell how far the newest prompt is read."""
         if self._entries:
             self.answers[-1].show_prefill(progress)
+
+    def show_standing(self, standing: Standing) -> None:
+        """Tell how the newest answer stands among others."""
+        if self._entries:
+            self.answers[-1].show_standing(standing)
 
     def grew(self) -> None:
         """The newest answer got longer."""

@@ -9,7 +9,7 @@ from PySide6.QtPrintSupport import QPrintDialog, QPrinter
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.chat.list import ChatListViewModel
-from app.chat.session import ChatViewModel
+from app.chat.shown import ChatViewModel
 from app.engine.problem import Problem
 from app.look.theme import LIGHT
 from app.render.document_writer import DocumentWriter

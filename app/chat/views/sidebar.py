@@ -17,8 +17,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.chat.activity import ChatActivity
 from app.chat.list import ChatListViewModel
-from app.chat.views.item import CHAT, SNIPPET, ChatDelegate
+from app.chat.views.item import ANSWERING, CHAT, MARK, SNIPPET, UNREAD, ChatDelegate
 from app.look import icons
 from app.look.theme import Palette
 from app.look.typography import widened
@@ -40,12 +41,14 @@ class Sidebar(QFrame):
     new_chosen = Signal()
     export_chosen = Signal(object)
 
-    def __init__(self, chats: ChatListViewModel, palette: Palette, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, chats: ChatListViewModel, activity: ChatActivity, palette: Palette, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("sidebar")
         self.setAccessibleName(self.tr("Chats"))
         self.setFixedWidth(WIDTH_PX)
-        self._chats, self._palette = chats, palette
+        self._chats, self._activity, self._palette = chats, activity, palette
         self._open_id: int | None = None
         self.search = QLineEdit(placeholderText=self.tr("Search"), clearButtonEnabled=True)
         self.search.setAccessibleName(self.tr("Search all chats"))
@@ -94,6 +97,11 @@ class Sidebar(QFrame):
         nothing = self.tr("Nothing found.") if looks else self.tr("Your chats will be listed here.")
         self._empty.setText(nothing)
         self._empty.setVisible(num_chats == 0)
+
+    def marks(self) -> dict[str, str]:
+        """The chats that have a mark, by title: what is said of each."""
+        items = [self.list.item(row) for row in range(self.list.count())]
+        return {item.text(): item.data(MARK) for item in items if item.data(MARK)}
 
     def mark_open(self, chat_id: int | None) -> None:
         """Show which chat is open."""
@@ -161,15 +169,34 @@ class Sidebar(QFrame):
         self._undo.clicked.connect(self._chats.undo_delete)
         self._chats.changed.connect(self.show_chats)
         self._chats.deleted.connect(self._on_deleted)
+        self._activity.changed.connect(self._show_marks)
 
     def _add(self, hit: Hit) -> None:
         item = QListWidgetItem(hit.chat.title, self.list)
         item.setData(CHAT, hit.chat)
         item.setData(SNIPPET, hit.snippet)
-        item.setToolTip(hit.chat.title)
         item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+        self._show_mark(item)
         if hit.chat.id == self._open_id:
             self.list.setCurrentItem(item)
+
+    def _show_marks(self) -> None:
+        self.list.blockSignals(True)
+        for row in range(self.list.count()):
+            self._show_mark(self.list.item(row))
+        self.list.blockSignals(False)
+        self.list.viewport().update()
+
+    def _show_mark(self, item: QListWidgetItem) -> None:
+        """Who is answered, and who was answered unseen: a mark for the eye, the same in words for the ear."""
+        if (chat := item.data(CHAT)) is None:
+            return
+        is_answering, is_unread = chat.id in self._activity.answering, chat.id in self._activity.unread
+        words = self.tr("being answered") if is_answering else self.tr("answered, not yet read") if is_unread else ""
+        told = ", ".join(filter(None, (chat.title, words)))
+        item.setData(MARK, ANSWERING if is_answering else UNREAD if is_unread else None)
+        item.setData(Qt.ItemDataRole.AccessibleTextRole, told)
+        item.setToolTip(told)
 
     def _on_deleted(self, titles: tuple[str, ...]) -> None:
         self._undo_bar.setVisible(bool(titles))

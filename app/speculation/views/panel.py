@@ -105,6 +105,7 @@ class TracePanel(QFrame):
     def _build(self) -> None:
         self._header.setContentsMargins(20, 12, 16, 4)
         self._header.addWidget(self.switch)
+        self._header.addSpacing(4)
         self._header.addStretch()
         self._header.addWidget(self.export)
         self._hint.setContentsMargins(40, 0, 40, 48)

@@ -68,7 +68,7 @@ class ModelsController(QObject):
         """Load a choice: the engine starts again with it, the chats stay."""
         if self._engine.remote is not None:
             self._tell(self.tr("The engine runs on another computer: choose its models there."))
-        elif self._window.chat.is_busy:
+        elif self._window.chat.is_any_busy:
             self._tell(self.tr("An answer is under way: stop it, or wait for its end."))
         else:
             self._tell("")
@@ -78,7 +78,7 @@ class ModelsController(QObject):
         """Race a choice against plain decoding, beside what is loaded."""
         if self._engine.remote is not None:
             self._tell(self.tr("The engine runs on another computer: run `mlx-spec models try` there."))
-        elif self._window.chat.is_busy:
+        elif self._window.chat.is_any_busy:
             self._tell(self.tr("An answer is under way, and would slow the race: wait for its end."))
         elif self.races.choice is None:
             name = choice.pair or choice.target

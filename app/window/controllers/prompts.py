@@ -7,6 +7,8 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox
 
 from app.chat import ChatViewModel
+from app.engine.batch_client import BatchClient
+from app.engine.batch_records import Batch
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
@@ -39,10 +41,10 @@ class PromptsController(QObject):
         self.counter = TokenCounter(self)
         self.attachments = AttachmentsViewModel(self.counter, self)
         self.context = ContextViewModel(self.counter, self._messages, self)
-        client = EngineClient(self)
-        self.queue = QueueViewModel(client, self._model, lambda: chat.settings, self)
+        self.queue = QueueViewModel(self._make_client, self._model, lambda: chat.settings, self)
         self._queue_window: QueueWindow | None = None
-        for asker in (self.counter, client):
+        self._batch = BatchClient(self)
+        for asker in (self.counter, self._batch):
             engine.connect_client(asker)
         self._connect(DropTarget(window))
         self._add_commands()
@@ -70,6 +72,19 @@ class PromptsController(QObject):
         self.attachments.close()
         self.queue.stop()
 
+    def _make_client(self) -> EngineClient:
+        client = EngineClient(self)
+        self._engine.connect_client(client)
+        return client
+
+    def _on_engine_state(self, state: EngineState) -> None:
+        if state is EngineState.READY:
+            self._batch.fetch()
+
+    def _on_batch(self, batch: Batch | None) -> None:
+        """As many files run at once as the engine answers at once; an engine that tells nothing of it answers one."""
+        self.queue.set_width(1 if batch is None else batch.max_batch)
+
     def _connect(self, target: DropTarget) -> None:
         composer, attachments, chat = self._composer, self.attachments, self._chat
         target.hovered.connect(lambda is_over: composer.mark("dropping", is_over))
@@ -92,6 +107,9 @@ class PromptsController(QObject):
         self.context.prompt_refused.connect(
             lambda why: self._tell(Problem(self.tr("The prompt cannot be shown."), why))
         )
+        self._batch.told.connect(self._on_batch)
+        self._engine.state_changed.connect(self._on_engine_state)
+        self._on_engine_state(self._engine.state)  # this window may have come later than the engine
         chat.state_changed.connect(self.queue.on_engine_changed)
         chat.state_changed.connect(self.context.refresh)
         chat.chat_opened.connect(self._on_chat_opened)
@@ -163,10 +181,8 @@ class PromptsController(QObject):
             self.show_queue()
             self.queue.add(form.prompts, values)
             return
-        if not self._chat.is_ready:
-            is_busy = self._chat.is_busy
-            busy = self.tr("An answer is under way: stop it, or wait for its end.")
-            form.show_remark(busy if is_busy else self.tr("The engine is not ready yet."))
+        if not self._chat.is_served:
+            form.show_remark(self.tr("The engine is not ready yet."))
             return
         form.accept()
         (prompt,) = form.prompts

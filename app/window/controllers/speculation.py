@@ -31,7 +31,7 @@ class SpeculationController(QObject):
         super().__init__(window)
         self._window, self._engine, self._trace = window, engine, trace
         self.api = SpeculationClient(self)
-        self.steering = SteeringViewModel(window.chat, client, self.api)
+        self.steering = SteeringViewModel(window.chat, self.api)
         self.steering.setParent(self)
         self._race_client = EngineClient(self)
         self.race = RaceViewModel(self._race_client, self)

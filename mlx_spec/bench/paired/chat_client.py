@@ -35,6 +35,10 @@ class StreamedAnswer:
     cached_tokens: int | None = None
 
 
+class _RefusedError(LookaheadError):
+    """The server does not take the body as it is."""
+
+
 class ChatClient:
     """Asks the server at `url`, with or without `/v1` at its end. `close` it, or use it in a `with`.
 
@@ -133,25 +137,34 @@ class ChatClient:
         first: float | None = None
         last: float | None = None
         began = self._clock()
-        with self._told(), self._http.stream("POST", f"{self.url}/v1/chat/completions", json=body) as response:
-            if may_refuse and response.status_code in _REFUSED:
+        try:
+            for chunk in self.chunks(body):
+                if piece := text_of(chunk):
+                    last = self._clock() - began
+                    first = last if first is None else first
+                    pieces.append(piece)
+                    contents.append(text_of(chunk, _CONTENT))
+                usage = chunk.get("usage") or usage
+        except _RefusedError:
+            if may_refuse:
                 return None
+            raise
+        with self._told():
+            details = usage.get("prompt_tokens_details") or {}
+            counts = (usage.get("prompt_tokens"), details.get("cached_tokens"))
+            tokens = int(usage["completion_tokens"]) if usage else None
+        return StreamedAnswer("".join(pieces), tokens, first, last, "".join(contents), *counts)
+
+    def chunks(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The objects of a streamed chat completion as they come; any thread may ask while others do."""
+        with self._told(), self._http.stream("POST", f"{self.url}/v1/chat/completions", json=body) as response:
             if response.is_error:
                 response.read()
             self._check(response)
             for chunk in _chunks(response.iter_lines()):
                 if "error" in chunk:
                     raise LookaheadError(f"The server at {self.url} broke off its answer: {_message(chunk)}")
-                if piece := _text_of(chunk):
-                    last = self._clock() - began
-                    first = last if first is None else first
-                    pieces.append(piece)
-                    contents.append(_text_of(chunk, _CONTENT))
-                usage = chunk.get("usage") or usage
-            details = usage.get("prompt_tokens_details") or {}
-            counts = (usage.get("prompt_tokens"), details.get("cached_tokens"))
-            tokens = int(usage["completion_tokens"]) if usage else None
-        return StreamedAnswer("".join(pieces), tokens, first, last, "".join(contents), *counts)
+                yield chunk
 
     def _check(self, response: httpx2.Response) -> None:
         if response.is_error:
@@ -159,7 +172,8 @@ class ChatClient:
                 said = _message(response.json())
             except ValueError:
                 said = response.text.strip()[:_SHOWN] or response.reason_phrase
-            raise LookaheadError(f"The server at {self.url} refuses with status {response.status_code}: {said}")
+            kind = _RefusedError if response.status_code in _REFUSED else LookaheadError
+            raise kind(f"The server at {self.url} refuses with status {response.status_code}: {said}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -184,7 +198,8 @@ def _chunks(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(data)
 
 
-def _text_of(chunk: dict[str, Any], names: Sequence[str] = _TEXTS) -> str:
+def text_of(chunk: dict[str, Any], names: Sequence[str] = _TEXTS) -> str:
+    """What a chunk says, with what some servers keep apart as reasoning."""
     delta = next((choice.get("delta") or {} for choice in chunk.get("choices") or ()), {})
     return "".join(delta.get(name) or "" for name in names)
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Final
 
 from mlx_spec.bench.paired.chat_client import ChatClient
@@ -26,17 +27,28 @@ Tell = Callable[[str, float], None]
 
 
 @contextlib.contextmanager
-def own_server(models: ModelChoice, tell: Tell = lambda stage, fraction: None) -> Iterator[tuple[str, int]]:
-    """The address and the process id of a server that has loaded its models.
+def own_server(
+    models: ModelChoice,
+    tell: Tell = lambda stage, fraction: None,
+    *,
+    options: Sequence[str] = (),
+    checkout: Path | None = None,
+) -> Iterator[tuple[str, int]]:
+    """The address and the process id of a server that has loaded its models. `options` are further ones of `serve`;
+    with a `checkout` it is that folder's code.
 
     Raises ServerError where it does not start, LookaheadError where it cannot load them.
     """
     environment = {name: value for name, value in os.environ.items() if name != _KEY_VARIABLE}
+    if checkout is not None:
+        check_checkout(checkout)
+        environment["PYTHONPATH"] = str(checkout.resolve())  # before what is installed
     command = [sys.executable, "-m", "mlx_spec.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [*command, *models.arguments()],
+            [*command, *models.arguments(), *options],
             env=environment,
+            cwd=checkout,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -48,13 +60,19 @@ def own_server(models: ModelChoice, tell: Tell = lambda stage, fraction: None) -
             line = process.stdout.readline()
             if not line.startswith(_LISTENING):
                 process.wait()
-                raise ServerError(f"Our own server does not start: {_last_line(errors)}")
+                raise ServerError(f"Our own server does not start: {last_line(errors)}")
             url = line.removeprefix(_LISTENING).strip()
             tell("starting our server", 0.0)
             _wait_until_loaded(url, process, errors)
             yield url, process.pid
         finally:
-            _end(process)
+            end(process)
+
+
+def check_checkout(folder: Path) -> None:
+    """Raises ServerError where a folder holds no code of ours."""
+    if not (folder / "mlx_spec" / "cli").is_dir():
+        raise ServerError(f"There is no engine in {folder}: name the folder of a checkout, which has mlx_spec/ in it.")
 
 
 def wait_until_idle(
@@ -79,7 +97,7 @@ def _wait_until_loaded(url: str, process: "subprocess.Popen[str]", errors: IO[st
     with ChatClient(url) as client:
         while True:
             if process.poll() is not None:
-                raise ServerError(f"Our own server has ended: {_last_line(errors)}")
+                raise ServerError(f"Our own server has ended: {last_line(errors)}")
             health = client.get("/health")
             if health["status"] == "ready":
                 return
@@ -88,13 +106,15 @@ def _wait_until_loaded(url: str, process: "subprocess.Popen[str]", errors: IO[st
             time.sleep(_POLL_S)
 
 
-def _last_line(errors: IO[str]) -> str:
+def last_line(errors: IO[str]) -> str:
+    """What a server said at last."""
     errors.seek(0)
     lines = errors.read().strip().splitlines()
     return lines[-1].removeprefix("mlx-spec: ") if lines else "it says nothing about why."
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def end(process: "subprocess.Popen[str]") -> None:
+    """End a server, and wait until it has."""
     process.terminate()
     try:
         process.wait(_LEAVE_S)

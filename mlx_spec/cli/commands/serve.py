@@ -11,11 +11,17 @@ from mlx_spec.cli.terminal.options import (
     KvBits,
     KvMemory,
     LookaheadOption,
+    MaxBatch,
+    MaxWaiting,
     Pair,
+    Policy,
+    Preemption,
+    PrefillBudget,
     PrefixMemory,
     ServedPrefixDisk,
     Target,
     TreeOption,
+    batch_settings,
     keeping,
     speculative_config,
 )
@@ -46,10 +52,17 @@ def serve(
     prefix_memory: PrefixMemory = None,
     kv_memory: KvMemory = None,
     prefix_disk: ServedPrefixDisk = None,
+    max_batch: MaxBatch = 8,
+    policy: Policy = "fcfs",
+    preemption: Preemption = "swap",
+    max_waiting: MaxWaiting = 64,
+    prefill_budget_ms: PrefillBudget = None,
+    report: Annotated[bool, typer.Option("--report", help="Tell at the end what became of the requests.")] = False,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
     config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits)
+    settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)
     try:
         # Starlette and uvicorn, with MLX behind them, are imported here: `--help` answers at once.
@@ -68,6 +81,8 @@ def serve(
             anyway=anyway,
             unload_after_s=60 * unload_after or None,
             keeping=kept,
+            settings=settings,
+            report=report,
             parent_pid=parent_pid,
         )
     except KeyboardInterrupt:  # before it served anybody; that it ends when asked to is no failure, then and later

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from mlx_spec.batching.settings import BatchSettings, PolicyName, PreemptionName
 from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, DrafterName, Keeping, SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError, PromptError
 
@@ -78,6 +79,34 @@ ServedPrefixDisk = Annotated[
     str | None,
     typer.Option("--prefix-disk", metavar="MB", help=_DISK_HELP, show_default="a tenth of what is free, at most 10000"),
 ]
+MaxBatch = Annotated[int, typer.Option("--max-batch", help="Requests that are answered at the same time.")]
+MaxWaiting = Annotated[
+    int, typer.Option("--max-waiting", help="Requests that may wait beside them; more are told to come back later.")
+]
+Policy = Annotated[
+    PolicyName,
+    typer.Option(
+        "--policy",
+        help="Who comes first: fcfs, who came first; shortest, the fewest tokens left; priority and deadline, as "
+        "requests say; orca, who came first and finds room for all that it may ever say. Nobody waits for ever.",
+    ),
+]
+Preemption = Annotated[
+    PreemptionName,
+    typer.Option(
+        "--preemption",
+        help="When memory runs out an answer steps aside: what it has read is copied away, or read again.",
+    ),
+]
+PrefillBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--prefill-budget-ms",
+        metavar="MS",
+        help="How long a step may read prompts while other answers are written.",
+        show_default="a chunk a step",
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]
 Values = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=TEXT, a variable of the prompt file; may be given again.")
@@ -105,6 +134,21 @@ def keeping(prefix_memory: str | None, kv_memory: str | None, prefix_disk: str |
         _megabytes("prefix_memory", prefix_memory, "a whole number of MB, 0 to keep nothing"),
         pool_bytes,
         _megabytes("prefix_disk", prefix_disk, "a whole number of MB, 0 to write nothing"),
+    )
+
+
+def batch_settings(
+    max_batch: int, policy: PolicyName, preemption: PreemptionName, max_waiting: int, prefill_budget_ms: float | None
+) -> BatchSettings:
+    """What `--max-batch` and its neighbours say. Raises ConfigError."""
+    step_tokens = BatchSettings().step_tokens
+    return BatchSettings(
+        max_batch=max_batch,
+        policy=policy,
+        preemption=preemption,
+        max_waiting=max_waiting,
+        prefill_budget_ms=prefill_budget_ms,
+        step_tokens=max(step_tokens, max_batch + step_tokens // 2),  # a row each, and room to read
     )
 
 

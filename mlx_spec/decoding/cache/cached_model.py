@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
 
 from mlx_spec.decoding.cache.kinds.ring import KeptMask
 from mlx_spec.decoding.cache.making import make_caches
+from mlx_spec.decoding.cache.over_blocks import moved, pays
 from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
+from mlx_spec.decoding.cache.passes.paged import BlockCache, num_block_layers, run_paged
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
 from mlx_spec.decoding.cache.passes.slots import make_up
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
@@ -47,6 +49,8 @@ class CachedModel:
     kept in so many bits; UnsupportedModelError where the model cannot attend to such.
     """
 
+    held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
+
     def __init__(
         self,
         model: Any,
@@ -56,13 +60,15 @@ class CachedModel:
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
     ) -> None:
-        self._model, self._kv_bits = model, kv_bits
+        self._model, self._name, self._kv_bits = model, name, kv_bits
         self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
         self._compiled = compiled_passes(model, self._caches, listen_to)
         self._behind: mx.array | None = None
+        self.is_over_blocks = False
+        """Whether it has gone over to blocks."""
         self.features: mx.array | None = None
         """States `[n, layers * hidden]` (lazy) of the newest pass, where somebody listens."""
         self.built_anew = False
@@ -87,6 +93,27 @@ class CachedModel:
         before it."""
         if self._compiled is not None:
             self._compiled.prepare(count, self._caches, length)
+
+    def pays_over_blocks(self, prompt_tokens: int) -> bool:
+        """Whether passes behind a prompt of so many tokens were found to take less time over blocks."""
+        return self._kv_bits is None and pays(self._model, prompt_tokens)
+
+    def go_over_blocks(self, room: int) -> None:
+        """Have what was read in blocks of a pool of its own from now on, with memory for `room` tokens more, up to a
+        limit; nothing of it can be forgotten any more. Nothing happens where no layer can be over blocks.
+
+        Then a pass is to be built when what the one before gave was read: see `LayerBlocks`.
+        """
+        assert self._behind is None, "tokens wait to be fed again"
+        if self.is_over_blocks or not num_block_layers(self._caches):
+            return
+        caches = moved(self._caches, room)
+        now = {id(old): new for old, new in zip(leaves(self._caches), leaves(caches), strict=True)}
+        self._stretches = [now[id(cache)] for cache in self._stretches]
+        self._states = [now[id(cache)] for cache in self._states]
+        self._caches, self._compiled, self.is_over_blocks = caches, None, True
+        if self._rollback is not None:
+            self._rollback = Rollback(caches, self._name)
 
     def catch_up(self, token_ids: list[int]) -> list[int]:
         """Read a long text that was put off, in chunks; gives back its end, which the next pass takes along."""
@@ -174,11 +201,11 @@ class CachedModel:
     def point(self, length: int) -> Snapshot:
         """What it holds of a text of `length` tokens, which is all that was scored, where stretches do not tell."""
         assert self._behind is None, "tokens wait to be fed again"
-        return snapshot_of(self._states, length)
+        return snapshot_of([cache.ring() if type(cache) is BlockCache else cache for cache in self._states], length)
 
-    def cut_up(self, spans: Sequence[Span]) -> list[Stretch]:
-        """What it holds of each of these stretches of its text; afterwards it is of no more use."""
-        return cut_up(self._stretches, spans)
+    def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+        """What it holds of each of these stretches of its text; unless that `goes_on`, it is of no more use then."""
+        return cut_up(self._stretches, spans, goes_on=goes_on)
 
     def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
         """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was
@@ -212,7 +239,7 @@ class CachedModel:
 
         Sliding windows lose what they drop from one pass to the next, recurrent states have one past only.
         """
-        kinds = {type(cache) for cache in self._caches}
+        kinds = {type(cache) for cache in self._caches} - {BlockCache}
         if in_passes and RotatingKVCache in kinds:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model, self._kv_bits)
@@ -222,4 +249,5 @@ class CachedModel:
             replayed = self._compiled.score(token_ids, self._caches, placement)
             if replayed is not None:
                 return replayed
-        return run(self._model, token_ids, self._caches, self._taps, placement)
+        forward = run_paged if self.is_over_blocks else run
+        return forward(self._model, token_ids, self._caches, self._taps, placement)

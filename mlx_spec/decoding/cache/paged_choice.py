@@ -8,7 +8,6 @@ for a pass: what is drafted, how many rows there are and who else is answered de
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final
 
 import mlx.core as mx
@@ -21,11 +20,12 @@ from mlx_spec.decoding.cache.pass_choice import Ratio, between, ratios_of
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.paged import block_caches, num_block_layers, run_paged
 from mlx_spec.decoding.cache.passes.paged_trial import NewBlocks, blocks_agree
+from mlx_spec.decoding.cache.passes.slots import made_up_tokens
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 
-_CONTEXTS: Final = (300, 1500, 4000)
+_CONTEXTS: Final = (500, 3000)
 _ROWS: Final = (1, 6)
-_REPEATS: Final = 3
+_REPEATS: Final = 2
 _FASTER_BY: Final = 0.05
 """Less could be chance."""
 
@@ -38,13 +38,17 @@ class PagedChoice:
     ratios: tuple[Ratio, ...] = ()
 
     def pays(self, context: int) -> bool:
-        """Whether blocks are clearly faster for as many rows as were measured, the worst of them, behind a prompt of
-        `context` tokens; in a straight line between two that were measured."""
-        by_rows = [
-            sorted((tokens, ratio) for rows, tokens, ratio in self.ratios if rows == measured)
-            for measured in {rows for rows, _, _ in self.ratios}
-        ]
-        return bool(by_rows) and all(between(points, context) <= 1 - _FASTER_BY for points in by_rows)
+        """Whether blocks are clearly faster behind a prompt of `context` tokens, for the number of rows that gains
+        least by them; in a straight line between two contexts that were measured."""
+        worst: dict[int, float] = {}
+        for _, tokens, ratio in self.ratios:
+            worst[tokens] = max(ratio, worst.get(tokens, ratio))
+        return bool(worst) and between(sorted(worst.items()), context) <= 1 - _FASTER_BY
+
+    @property
+    def ever_pays(self) -> bool:
+        """Whether they are behind any."""
+        return any(self.pays(context) for _, context, _ in self.ratios)
 
     def kept(self) -> list[list[float]]:
         """For a file: `paged_choice_of` reads it."""
@@ -60,21 +64,23 @@ def paged_choice_of(values: object) -> PagedChoice:
 def measure_paged(
     model: Any,
     name: str,
-    widest: int,
     block_tokens: int,
     tell: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> PagedChoice:
-    """Time passes of up to `widest` rows both ways in turns, over contexts of made-up keys and values. No ratios where
-    the model does not go over blocks. Raises UnsupportedModelError where a model can only be decoded plainly."""
+    """Time passes both ways in turns, over contexts of made-up keys and values. No ratios where the model does not go
+    over blocks. A context where blocks do not pay for one number of rows is not measured for others, as it is settled
+    then. Raises UnsupportedModelError where a model can only be decoded plainly."""
     if not blocks_agree(model):
         return PagedChoice()
     found: list[Ratio] = []
-    points = list(product(_CONTEXTS, [rows for rows in _ROWS if rows <= widest]))
-    for at, (context, rows) in enumerate(points):
-        tell("comparing blocks with caches", at / len(points))
+    for at, context in enumerate(_CONTEXTS):
         ways = (_own(model, name, context), _over_blocks(model, name, context, block_tokens))
-        own, over_blocks = _timed(ways, rows)
-        found.append((rows, context, min(over_blocks) / min(own)))
+        for number, rows in enumerate(_ROWS):
+            tell("comparing blocks with caches", (at + number / len(_ROWS)) / len(_CONTEXTS))
+            own, over_blocks = _timed(ways, rows)
+            found.append((rows, context, min(over_blocks) / min(own)))
+            if not PagedChoice(tuple(found)).pays(context):
+                break
     return PagedChoice(tuple(found))
 
 
@@ -151,7 +157,7 @@ def _fill(cache: Any, number: int, context: int) -> None:
     for name in ("keys", "values"):
         array = getattr(cache, name)
         shape = (*array.shape[:2], size, array.shape[3])
-        made_up = mx.random.normal(shape, key=mx.random.key(2 * number + (name == "keys")))
+        made_up = made_up_tokens(shape, 2 * number + (name == "values"))
         setattr(cache, name, made_up.astype(array.dtype))
     cache.offset = context
     if rotates:

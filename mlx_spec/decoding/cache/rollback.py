@@ -7,7 +7,7 @@ is an error that names it, never a guess.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import (
@@ -94,6 +94,8 @@ class Rollback:
 
     Lazy throughout: it counts tokens by shapes and never reads one.
     """
+
+    held_in: ClassVar = ("_passes",)
 
     def __init__(self, caches: Sequence[Any], name: str) -> None:
         policies = [policy_of(cache, name) for cache in leaves(caches)]

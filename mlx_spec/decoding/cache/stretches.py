@@ -29,9 +29,9 @@ def split_leaves(caches: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [cache for cache in every if in_stretches(cache)], [cache for cache in every if not in_stretches(cache)]
 
 
-def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Stretch]:
-    """What the caches hold of each of `spans`, copied; afterwards they hold nothing. Cache after cache, so that at no
-    time there are two copies of more than one."""
+def cut_up(caches: Iterable[Any], spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
+    """What the caches hold of each of `spans`, copied; unless the text `goes_on`, they hold nothing afterwards. Cache
+    after cache, so that at no time there are two copies of more than one."""
     parts: list[list[mx.array]] = [[] for _ in spans]
     for cache in caches:
         policy = _policy(cache)
@@ -41,7 +41,8 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span]) -> list[Stretch]:
             part += [_copied(array[:, :, begin:end]) for array in arrays]
         mx.eval(parts)
         del arrays
-        policy.clear()
+        if not goes_on:
+            policy.clear()
     return [tuple(part) for part in parts]
 
 

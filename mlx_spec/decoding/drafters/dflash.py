@@ -23,6 +23,8 @@ class DFlashDrafter(Reader, TreeDrafter):
     reads them along with its block, which leaves no trace. So a rejection has nothing to roll back.
     """
 
+    held_in = ("_caches", "_waiting", "_text")
+
     def __init__(self, head: DFlashHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
         self._head, self._draw = head, draw
         self._confidence = Confidence(least_confidence)

@@ -28,6 +28,8 @@ class DraftModel(TreeDrafter):
     A chain ends where the draft has less than `least_confidence`; see `Confidence`. `kv_bits`: see `CachedModel`.
     """
 
+    held_in = ("_model",)
+
     def __init__(
         self,
         model: Any,

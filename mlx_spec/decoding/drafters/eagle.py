@@ -33,6 +33,8 @@ class EagleDrafter(Reader, TreeDrafter):
     dropped after the round, accepted or not. So it is always rolled back to true states.
     """
 
+    held_in = ("_cache", "_states", "_marks")
+
     def __init__(self, head: EagleHead, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
         self._head, self._draw = head, draw
         self._confidence = Confidence(least_confidence)

@@ -18,6 +18,8 @@ class MedusaDrafter(Reader, TreeDrafter):
     The state read is the target's before the newest token: what follows that one, the first head guesses.
     """
 
+    held_in = ("_state",)
+
     def __init__(self, heads: MedusaHeads, draw: DrawSettings, *, least_confidence: Least = 0.0) -> None:
         self._heads, self._draw = heads, draw
         self._confidence = Confidence(least_confidence)

@@ -37,6 +37,8 @@ class VocabBridge(Drafter):
     Raises UnsupportedModelError for a model whose cache cannot be rolled back.
     """
 
+    held_in = ("_model",)
+
     def __init__(
         self,
         model: Any,

@@ -55,6 +55,8 @@ class AnswerWriter:
                 chunks.append(self._chunk({}, event=told, finish_reason=event.finish_reason))
                 self._finished.append(event)
                 return chunks
+            case _:  # of the line and the batch, not of the answer
+                return []
 
     def usage_chunk(self) -> Json:
         """The chunk of `stream_options.include_usage`, after the last one."""

@@ -11,10 +11,20 @@ from mlx_spec.server.engine.job import Failure, FailureKind, JobFailed
 from mlx_spec.server.requests.validation import RequestError
 
 Json = dict[str, Any]
-ErrorType = Literal["invalid_request_error", "authentication_error", "permission_error", "server_error"]
+ErrorType = Literal[
+    "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
+]
 
 _LONGEST_MESSAGE: Final = 1000
-_STATUS: Final[dict[FailureKind, int]] = {"invalid": 400, "not_found": 404, "engine": 500, "cancelled": 500}
+_STATUS: Final[dict[FailureKind, int]] = {
+    "invalid": 400,
+    "not_found": 404,
+    "expired": 408,
+    "busy": 429,
+    "engine": 500,
+    "cancelled": 500,
+}
+_CODES: Final[dict[FailureKind, str]] = {"not_found": "model_not_found", "busy": "rate_limit_exceeded"}
 
 
 def error_body(message: str, kind: ErrorType, param: str | None = None, code: str | None = None) -> Json:
@@ -29,10 +39,10 @@ def error_body(message: str, kind: ErrorType, param: str | None = None, code: st
 def failure_body(failure: Failure) -> tuple[int, Json]:
     """The HTTP status and the error object of a failed job."""
     status = _STATUS[failure.kind]
-    code = failure.code or ("model_not_found" if failure.kind == "not_found" else None)
-    return status, error_body(
-        failure.message, "invalid_request_error" if status < 500 else "server_error", failure.param, code
-    )
+    kind: ErrorType = "server_error" if status >= 500 else "invalid_request_error"
+    if failure.kind == "busy":
+        kind = "rate_limit_error"
+    return status, error_body(failure.message, kind, failure.param, failure.code or _CODES.get(failure.kind))
 
 
 def _invalid(message: str, param: str | None) -> Response:
@@ -50,7 +60,8 @@ async def _on_config_error(request: Request, error: Exception) -> Response:
 async def _on_job_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, JobFailed)
     status, body = failure_body(error.failure)
-    return JSONResponse(body, status)
+    retry_after_s = error.failure.retry_after_s
+    return JSONResponse(body, status, None if retry_after_s is None else {"Retry-After": str(retry_after_s)})
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from mlx_spec.events import Event, Preempted, Resumed, Waiting
 from mlx_spec.server.answers.completions import AnswerWriter
 from mlx_spec.server.answers.errors import failure_body
 from mlx_spec.server.engine.job import Job, JobFailed
@@ -18,15 +19,15 @@ SHUTDOWN_GRACE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Patience:
     """How a stream waits for its turn. So long it waits for its first event, to answer a bad prompt with a status; then
     it opens with a ping, and more follow, as many clients give up on a server that says nothing for some seconds."""
 
-    patience_s: float = 1.0
+    begun_s: float = 1.0
     ping_s: float = 3.0
 
 
-USUAL_WAITING: Final = Waiting()
+USUAL_PATIENCE: Final = Patience()
 
 
 class JobStream(EventSourceResponse):
@@ -54,6 +55,8 @@ async def _chunks(
             for chunk in writer.opening():
                 yield json.dumps(chunk)
             async for event in job.events():
+                if (comment := _comment(event, first=job is jobs[0])) is not None:
+                    yield ServerSentEvent(comment=comment)
                 for chunk in writer.chunks(event):
                     yield json.dumps(chunk)
     except JobFailed as failed:
@@ -62,6 +65,19 @@ async def _chunks(
     if usage:
         yield json.dumps(writer.usage_chunk())
     yield "[DONE]"
+
+
+def _comment(event: Event, *, first: bool) -> str | None:
+    """What a client may want to know that is no part of the answer. Further choices are read when they have waited."""
+    match event:
+        case Waiting():
+            return f"waiting {event.ahead} ahead" if first else None
+        case Preempted():
+            return "preempted"
+        case Resumed():
+            return "resumed"
+        case _:
+            return None
 
 
 def cancel(jobs: Sequence[Job]) -> None:

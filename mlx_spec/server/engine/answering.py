@@ -1,13 +1,20 @@
-"""Answering one job: its prompt's ids, the decoder's events, and why there may be no answer."""
+"""Asking the batch for one job: its prompt's ids, and why there may be no answer."""
 
 import logging
-from collections.abc import Generator, Iterator
+import math
 from typing import Final
 
-from mlx_spec.errors import ConfigError, LookaheadError, ModelNotFoundError, PromptError, PromptTooLongError
-from mlx_spec.events import Event, GenerationFinished
+from mlx_spec.errors import (
+    BusyError,
+    ConfigError,
+    DeadlineError,
+    LookaheadError,
+    ModelNotFoundError,
+    PromptError,
+    PromptTooLongError,
+)
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job
-from mlx_spec.server.engine.served import Decoder, Pair
+from mlx_spec.server.engine.served import Batch, Decoder, Pair
 
 # Where neither the request nor the model sets an end, an answer must still have one.
 _LONGEST_ANSWER: Final = 1 << 15
@@ -15,17 +22,19 @@ _LONGEST_ANSWER: Final = 1 << 15
 logger = logging.getLogger(__name__)
 
 
-def answer(job: Job, pair: Pair, decoder: Decoder) -> GenerationFinished | None:
-    """Decode what `job` asks for, and post every event to it; the last one, also where nobody waited for it. Raises
-    what encoding and decoding raise."""
+def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
+    """Add what `job` asks for to the batch. Raises what encoding raises, and what `Batch.add` does."""
     request = job.request
+    token_ids = encoded(pair, request)
     # Other chats have the same system prompt, and part from this one behind it.
-    decoder.expect(pair.encode_opening(list(request.messages)))
-    events = decoder.stream(
-        encoded(pair, request),
+    decoder.expect(pair.encode_opening(list(request.messages)), owner=request.owner)
+    batch.add(
+        job.batch_id,
+        token_ids,
         request.params_with(pair.sampling),
-        max_tokens=request.max_tokens or pair.context_length or _LONGEST_ANSWER,
-        should_cancel=job.cancelled,
+        request.max_tokens or pair.context_length or _LONGEST_ANSWER,
+        priority=request.priority,
+        deadline_ms=job.deadline_left_ms,
         drafter=request.drafter,
         lookahead=request.lookahead,
         alternatives=request.alternatives,
@@ -33,7 +42,6 @@ def answer(job: Job, pair: Pair, decoder: Decoder) -> GenerationFinished | None:
         goes_on=request.prompt is not None or request.continues,
         owner=request.owner,
     )
-    return _forward(events, job)
 
 
 def encoded(pair: Pair, request: GenerationRequest) -> list[int]:
@@ -47,7 +55,7 @@ def encoded(pair: Pair, request: GenerationRequest) -> list[int]:
     return token_ids
 
 
-def failure_of(error: LookaheadError, request: GenerationRequest) -> Failure:
+def failure_of(error: Exception, request: GenerationRequest) -> Failure:
     """What the client is told of an error, with the field that it is about."""
     prompt_field = "messages" if request.prompt is None else "prompt"
     match error:
@@ -60,23 +68,11 @@ def failure_of(error: LookaheadError, request: GenerationRequest) -> Failure:
             return Failure("invalid", str(error), prompt_field)
         case ModelNotFoundError():
             return Failure("not_found", str(error), "model")
-        case _:
+        case BusyError():
+            return Failure("busy", str(error), retry_after_s=max(1, math.ceil(error.retry_after_s)))
+        case DeadlineError():
+            return Failure("expired", str(error), "deadline_ms", "deadline_passed")
+        case LookaheadError():
             return Failure("engine", str(error))
-
-
-def _forward(events: Iterator[Event], job: Job) -> GenerationFinished | None:
-    """Post every event until the job is over. The decoder, which asks for that between two rounds, then ends by itself,
-    and keeps what it has read: who stops an answer often asks again."""
-    finished = None
-    try:
-        for event in events:
-            if isinstance(event, GenerationFinished):
-                finished = event
-            if not job.cancelled():
-                job.post(event)
-    finally:
-        if isinstance(events, Generator):
-            events.close()
-    if finished is None and not job.cancelled():
-        job.fail(Failure("engine", "The engine stopped before the answer was finished."))
-    return finished
+        case _:
+            return Failure("engine", f"The engine failed: {type(error).__name__}: {error}")

@@ -9,19 +9,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from uuid import uuid4
 
+from mlx_spec.batching.entry import Priority
 from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.decoding.steering import Steering
-from mlx_spec.events import Event, GenerationFinished
+from mlx_spec.events import Event, GenerationFinished, Waiting
 
 DrafterChoice = DrafterName
 LookaheadChoice = int | Literal["auto"]
-FailureKind = Literal["invalid", "not_found", "engine", "cancelled"]
+FailureKind = Literal["invalid", "not_found", "engine", "cancelled", "busy", "expired"]
 
 # One or two events a token, about a kilobyte each: more than an ordinary answer, and at most some megabytes.
 EVENT_BUFFER: Final = 4096
-# A reader that takes nothing for so long holds up everybody behind it.
+# A reader may take nothing for so long; twice the buffer it never leaves, however fast that was filled.
 READER_PATIENCE_S: Final = 10.0
-_POLL_S: Final = 0.05
+_LONGEST_TIMER_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class GenerationRequest:
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
-    that the client did not give; the requests of one answer share `answer_id`."""
+    that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
+    `answer_id`, and `choice` numbers them from 0."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -44,7 +46,10 @@ class GenerationRequest:
     continues: bool = False
     prompt: str | tuple[int, ...] | None = None
     owner: str | None = None
+    priority: Priority = "normal"
+    deadline_ms: float | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
+    choice: int = 0
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""
@@ -60,12 +65,14 @@ class Forgetting:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job ended without an answer: plain text only, as an exception's frames would hold the thread's arrays."""
+    """Why a job ended without an answer: plain text only, as an exception's frames would hold the thread's arrays.
+    `retry_after_s` is when to ask again, where that may help."""
 
     kind: FailureKind
     message: str
     param: str | None = None
     code: str | None = None
+    retry_after_s: int | None = None
 
 
 class JobFailed(Exception):  # noqa: N818 - named for what happened to the job
@@ -80,21 +87,30 @@ class Job:
     """A queued or running generation. Made on the asyncio loop that will read it.
 
     The loop reads `events` and may `cancel`; the engine thread calls `post` and asks `cancelled`; any thread may
-    `fail`. At most `EVENT_BUFFER` events wait here: `post` blocks until the reader has made room.
+    `fail`. About `EVENT_BUFFER` events may wait here for a reader that has begun to read, see `post`; the choices
+    behind the first of a request are read one after the other, and have all of theirs wait.
     """
 
     def __init__(self, request: GenerationRequest) -> None:
         self.request = request
         self.id = request.answer_id
+        self.batch_id = f"{self.id}-{request.choice}" if request.choice else self.id
+        """The name that no other job has."""
         self.failure: Failure | None = None
+        self.arrived_s = time.monotonic()
+        self.is_taken = False
+        """Whether the batch has it, which looks after its deadline from then on. For the engine thread to set."""
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Event | Failure] = asyncio.Queue()
         self._begun = asyncio.Event()
-        self._room = threading.Semaphore(EVENT_BUFFER)
         self._cancelled = threading.Event()
+        self._is_read = request.choice == 0
+        self._unread = self._before_reading = 0
+        self._full_since: float | None = None
+        self._expiring: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
-        """Ask the engine to stop at the next round and wake the reader; without effect on a finished job."""
+        """Ask the engine to stop before its next step and wake the reader; without effect on a finished job."""
         if not self._cancelled.is_set():
             self.fail(Failure("cancelled", "The request was cancelled."))
 
@@ -107,21 +123,42 @@ class Job:
         self._cancelled.set()
         self._send(failure)
 
+    @property
+    def deadline_left_ms(self) -> float | None:
+        """How much of its deadline is left; None where it has none."""
+        if self.request.deadline_ms is None:
+            return None
+        return self.request.deadline_ms - (time.monotonic() - self.arrived_s) * 1e3
+
+    def watch_deadline(self) -> None:
+        """Fail as soon as the deadline has passed and the batch has not taken it. On its loop."""
+        if (left_ms := self.deadline_left_ms) is None or self.cancelled() or self.is_taken:
+            return
+        if left_ms > 0:
+            # A loop's timers end at some years.
+            self._expiring = self._loop.call_later(min(left_ms / 1e3, _LONGEST_TIMER_S), self.watch_deadline)
+            return
+        self.fail(expired(self.request.deadline_ms or 0.0))
+
     def post(self, event: Event) -> bool:
-        """Hand an event to the reader, waiting for room; False when the job is over. For the engine thread."""
-        deadline = time.monotonic() + READER_PATIENCE_S
-        while not self._room.acquire(timeout=_POLL_S):
-            if self.cancelled():
-                return False
-            if time.monotonic() > deadline:
+        """Hand an event to the reader; False when the job is over. For the engine thread, which never waits for one
+        reader, as others wait for it: who reads nothing for long, or leaves too much, gets no more."""
+        unread = self._unread - self._before_reading
+        if self._is_read and unread >= EVENT_BUFFER:
+            now = time.monotonic()
+            self._full_since = self._full_since or now
+            if now - self._full_since > READER_PATIENCE_S or unread >= 2 * EVENT_BUFFER:
                 self.fail(Failure("engine", "The client stopped reading, so the answer was stopped."))
                 return False
+        else:
+            self._full_since = None
+        self._unread += 1
         self._send(event)
         return not self.cancelled()
 
     async def begun(self, patience_s: float) -> bool:
-        """Wait until the first event, but no longer than `patience_s`; whether it came. Raises JobFailed when the job
-        failed by then."""
+        """Wait until the first event of the answer itself, but no longer than `patience_s`; whether it came. Raises
+        JobFailed when the job failed by then."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), patience_s)
         if self.failure is not None:
@@ -130,11 +167,13 @@ class Job:
 
     async def events(self) -> AsyncIterator[Event]:
         """The events up to GenerationFinished. Raises JobFailed."""
+        if not self._is_read:
+            self._is_read, self._before_reading = True, self._items.qsize()
         while True:
             item = await self._items.get()
             if isinstance(item, Failure):
                 raise JobFailed(item)
-            self._room.release()
+            self._unread = self._items.qsize()
             yield item
             if isinstance(item, GenerationFinished):
                 return
@@ -148,5 +187,14 @@ class Job:
     def _deliver(self, item: Event | Failure) -> None:
         if isinstance(item, Failure):
             self.failure = self.failure or item
-        self._begun.set()
+        if isinstance(item, Failure | GenerationFinished) and self._expiring is not None:
+            self._expiring.cancel()
+        if not isinstance(item, Waiting):
+            self._begun.set()
         self._items.put_nowait(item)
+
+
+def expired(deadline_ms: float) -> Failure:
+    """What is told of a deadline that passed before the answer was begun."""
+    message = f"The deadline of {deadline_ms:g} ms passed before the answer was begun: allow more time."
+    return Failure("expired", message, "deadline_ms", "deadline_passed")

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from mlx_spec.batching.metrics import Metrics
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
 from mlx_spec.decoding.ceiling import Ceiling
@@ -14,10 +16,13 @@ from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.expecting import Expectation
 from mlx_spec.server.engine.import_gate import checked_imports
-from mlx_spec.server.engine.served import Decoder, Loader, Pair
+from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading
 
 EngineState = Literal["loading", "ready", "failed"]
+
+# Answers that end together are all expected to be gone on with, but nobody waits for so many readings.
+_MOST_EXPECTED: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +36,27 @@ class EngineStatus:
 
 
 class Models:
-    """A pair and its decoder, and what is told of them. `load`, `let_go_where_due`, `expect`, `forget_prefixes`,
-    `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the rest may be read by any thread,
-    plain values only."""
+    """A pair, its decoder and the batch of its answers, and what is told of them. `load`, `let_go_where_due`, `expect`,
+    `forget_prefixes`, `renew_batch`, `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the
+    rest may be read by any thread, plain values only."""
 
-    def __init__(self, load: Loader, unloading: Unloading[Any] | None) -> None:
-        self._loader = load
+    def __init__(
+        self, load: Loader, unloading: Unloading[Any] | None, make_batch: BatchMaker, settings: BatchSettings
+    ) -> None:
+        self._loader, self._make_batch, self.settings = load, make_batch, settings
         self.unloading = unloading
         self.status = EngineStatus("loading", "Loading the models.")
         self.pair: Pair | None = None
         self.decoder: Decoder | None = None
+        self.batch: Batch | None = None
+        self.metrics = Metrics()
+        """Of the newest batch; plain values."""
         self._unloaded = False
         self._idle_since = time.monotonic()
         self._kept_stats = SpeculativeStats()
         self._kept_ceiling: Ceiling | None = None
         self._warming: Iterator[None] = iter(())
-        self._expectation: Expectation | None = None
+        self._expectations: list[Expectation] = []  # the newest at the end
 
     @property
     def are_loaded(self) -> bool:
@@ -60,22 +70,25 @@ class Models:
 
     def stats(self) -> SpeculativeStats:
         """The counters since they were loaded or the last reset; all zero while loading."""
-        return self.decoder.stats() if self.decoder else self._kept_stats
+        decoder = self.decoder  # once, as its own thread may let it go between two looks
+        return decoder.stats() if decoder else self._kept_stats
 
     def reset_stats(self) -> None:
         """Set the counters to zero."""
         self._kept_stats = SpeculativeStats()
-        if self.decoder:
-            self.decoder.reset_stats()
+        if decoder := self.decoder:
+            decoder.reset_stats()
 
     def prefix_stats(self) -> PrefixStats:
         """What answers have read and left for the next ones; all zero where there are no models in memory."""
-        return self.decoder.prefix_stats() if self.decoder else PrefixStats()
+        decoder = self.decoder
+        return decoder.prefix_stats() if decoder else PrefixStats()
 
     @property
     def ceiling(self) -> Ceiling | None:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
-        return self.decoder.ceiling if self.decoder else self._kept_ceiling
+        decoder = self.decoder
+        return decoder.ceiling if decoder else self._kept_ceiling
 
     def load(self, check: Callable[[], None]) -> None:
         """Load, and tell by the status how that went. `check` may raise at any step what ends it."""
@@ -87,6 +100,7 @@ class Models:
         try:
             with checked_imports(check):
                 pair, decoder = self._loader(report)
+                batch = self._make_batch(decoder, self.settings)
         except LookaheadError as error:
             self.status = EngineStatus("failed", str(error))
             return
@@ -94,7 +108,7 @@ class Models:
             logger.exception("The models could not be loaded.")
             self.status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
-        self.pair, self.decoder = pair, decoder
+        self.pair, self.decoder, self.batch, self.metrics = pair, decoder, batch, batch.metrics
         self._warming = decoder.warm_up()
         self._unloaded = False
         self.are_used()
@@ -104,6 +118,13 @@ class Models:
         """As `load`, where they were let go."""
         if self._unloaded:
             self.load(check)
+
+    def renew_batch(self) -> None:
+        """Another batch in the place of one that failed as a whole; what answers have read may be what it failed of."""
+        self.drop_prefixes()
+        if self.decoder is not None:
+            self.batch = self._make_batch(self.decoder, self.settings)
+            self.metrics = self.batch.metrics
 
     def are_used(self) -> None:
         """Somebody has just used them."""
@@ -123,16 +144,17 @@ class Models:
             return
         self._kept_stats, self._kept_ceiling = self.decoder.stats(), self.decoder.ceiling
         self.let_go_of_warming()
-        self.pair, self.decoder = self.unloading.strip(self.pair), None
+        self.pair, self.decoder, self.batch = self.unloading.strip(self.pair), None, None
         self.unloading.free()
         message = f"{self.pair.name} was unloaded, as {reason}: the next request loads it again."
         self.status = EngineStatus("ready", message)
         self._unloaded = True  # last: whoever sees that may rely on the rest
         logger.info(message)
 
-    def expect(self, expectation: Expectation | None) -> None:
-        """What `warm_up` shall have read for prompts to come."""
-        self._expectation = expectation
+    def expect(self, expectation: Expectation) -> None:
+        """What `warm_up` shall have read for prompts to come, too; of a chat only what its newest answer brings."""
+        others = [one for one in self._expectations if one.owner is None or one.owner != expectation.owner]
+        self._expectations = [*others, expectation][-_MOST_EXPECTED:]
 
     def drop_prefixes(self) -> None:
         """Free the memory of what answers have read."""
@@ -142,8 +164,7 @@ class Models:
     def forget_prefixes(self, owner: str | None = None) -> None:
         """Forget what answers have read, also what earlier processes have left on the disk; with an `owner` only what
         was read for that chat."""
-        if owner is None or (self._expectation and self._expectation.owner == owner):
-            self._expectation = None
+        self._expectations = [one for one in self._expectations if owner is not None and one.owner != owner]
         if self.decoder:
             self.decoder.forget_prefixes(owner)
         forget_on_disk(owner)
@@ -151,7 +172,7 @@ class Models:
     def warm_up(self, is_wanted: Callable[[], bool]) -> None:
         """Go on with what the next answers would wait for, as long as it `is_wanted`."""
         try:
-            for _ in chain(self._warming, self._settle()) if is_wanted() else ():
+            for _ in chain(self._settle(), self._warming) if is_wanted() else ():
                 if not is_wanted():
                     return
         except Exception:  # whatever it is, an answer will tell it to somebody
@@ -162,15 +183,19 @@ class Models:
         """Read what prompts to come will begin with. To find out what that is takes a while, too."""
         if self.decoder is None:
             return
-        expectation, self._expectation = self._expectation, None
-        if expectation is not None and (texts := list(expectation.texts())):
-            yield
-            self.decoder.expect(*texts)
+        while self._expectations:
+            expectation = self._expectations[-1]
+            if texts := list(expectation.texts()):
+                yield
+                self.decoder.expect(*texts, owner=expectation.owner)
+                yield from self.decoder.settle()
+            if expectation in self._expectations:
+                self._expectations.remove(expectation)
         yield from self.decoder.settle()
 
     def let_go_of_warming(self) -> None:
         """On the thread which owns the arrays of the step that it was given up in. What was expected holds the models,
         and goes too."""
-        warming, self._warming, self._expectation = self._warming, iter(()), None
+        warming, self._warming, self._expectations = self._warming, iter(()), []
         if isinstance(warming, Generator):
             warming.close()

@@ -1,8 +1,12 @@
-"""What the engine serves: a pair of models with its decoder, as far as it knows them."""
+"""What the engine serves: a pair of models with its decoder, and the batch of its answers, as far as it knows them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from mlx_spec.batching.entry import Priority
+from mlx_spec.batching.metrics import Metrics
+from mlx_spec.batching.scheduler import Scheduler
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
@@ -48,24 +52,9 @@ class Pair(Protocol):
 class Decoder(Protocol):
     """What the engine asks of a decoder; `mlx_spec.decoder.SpeculativeDecoder` is the real one."""
 
-    def stream(
-        self,
-        prompt_ids: list[int],
-        params: SamplingParams,
-        *,
-        max_tokens: int,
-        should_cancel: Callable[[], bool],
-        drafter: DrafterChoice | None,
-        lookahead: LookaheadChoice | None,
-        alternatives: int,
-        steering: Steering,
-        goes_on: bool,
-        owner: str | None,
-    ) -> Iterator[Event]: ...
-
     def warm_up(self) -> Iterator[None]: ...
 
-    def expect(self, *texts: list[int]) -> None: ...
+    def expect(self, *texts: list[int], owner: str | None) -> None: ...
 
     def settle(self) -> Iterator[None]: ...
 
@@ -81,6 +70,46 @@ class Decoder(Protocol):
 
     @property
     def ceiling(self) -> Ceiling | None: ...
+
+
+class Batch(Protocol):
+    """What the engine asks of a batch; `mlx_spec.batching.batch.Batch` is the real one."""
+
+    def add(
+        self,
+        request_id: str,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        max_tokens: int,
+        *,
+        priority: Priority,
+        deadline_ms: float | None,
+        drafter: DrafterChoice | None,
+        lookahead: LookaheadChoice | None,
+        alternatives: int,
+        steering: Steering,
+        goes_on: bool,
+        owner: str | None,
+    ) -> None: ...
+
+    def step(self) -> list[tuple[str, Event]]: ...
+
+    def cancel(self, request_id: str) -> None: ...
+
+    def report(self) -> dict[str, Any]: ...
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    @property
+    def scheduler(self) -> Scheduler: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+
+BatchMaker = Callable[[Decoder, BatchSettings], Batch]
+"""Makes the batch of a decoder that was loaded."""
 
 
 Loader = Callable[[Progress], tuple[Pair, Decoder]]

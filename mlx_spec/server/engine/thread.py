@@ -1,49 +1,81 @@
 """The one thread that owns MLX, for the life of the process: arrays and streams belong to the thread that made them.
 
-It loads the models, and again after it has let them go, then serves jobs from a queue, one at a time and in order. A
-job's events cross to the asyncio loop that submitted it; nothing that crosses holds an array. A failing job is told so
-and the thread lives on.
+It loads the models, and again after it has let them go, then answers jobs from a queue, many at once: it steps as long
+as anybody is answered, and between two steps takes who came and lets go of who left. A job's events cross to the
+asyncio loop that submitted it; nothing that crosses holds an array. A failing job is told so and the thread lives on;
+should it end all the same, `status` and every job say so.
 """
 
 import logging
+import math
 import queue
 import threading
-from functools import partial
+import time
+from collections import deque
 from typing import Any, Final
 
+from mlx_spec.batching.metrics import Metrics
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.steering import Change
-from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
-from mlx_spec.server.engine.answering import answer, failure_of
-from mlx_spec.server.engine.expecting import Expectation, expected
+from mlx_spec.server.engine.desk import Desk
 from mlx_spec.server.engine.job import Failure, Forgetting, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.models import EngineStatus, Models
-from mlx_spec.server.engine.served import Loader, Pair
+from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading, end_streams
 
 _STOPPING: Final = Failure("engine", "The server is stopping.")
+# Templates and tokenizers take their time, too: beside answers under way so much of it between two steps.
+_TAKING_S: Final = 0.03
+# Of so many that ended the pace is told to those who are refused; before there are two, this.
+_PACED: Final = 17
+_FIRST_PACE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
 
-class EngineThread:
-    """Loads with `load(progress)` on its own thread, then answers jobs. `start` it once, `stop` it once.
+def usual_batch(decoder: Decoder, settings: BatchSettings) -> Batch:
+    """The real batch of a real decoder. On the thread that loaded it."""
+    # Imported here, as it takes seconds: who loaded a decoder has done so, and nobody else needs it.
+    from mlx_spec.batching.batch import Batch as RealBatch
+    from mlx_spec.decoder import SpeculativeDecoder
 
-    With `unloading` it lets the models go when nobody uses them, and loads them again for the next job.
+    assert isinstance(decoder, SpeculativeDecoder)
+    return RealBatch(decoder, settings)
+
+
+class EngineThread:
+    """Loads with `load(progress)` on its own thread, then answers jobs, as many at once as `settings` say. `start` it
+    once, `stop` it once.
+
+    With `unloading` it lets the models go when nobody uses them, and loads them again for the next job. `make_batch`
+    makes the batch of what was loaded.
 
     `status`, `stats`, `reset_stats`, `submit`, `forget_prefixes` and `stop` return at once and may be called from any
     thread (`submit`: from one that runs an asyncio loop).
     """
 
-    def __init__(self, load: Loader, unloading: Unloading[Any] | None = None) -> None:
-        self._models = Models(load, unloading)
+    def __init__(
+        self,
+        load: Loader,
+        unloading: Unloading[Any] | None = None,
+        *,
+        settings: BatchSettings | None = None,
+        make_batch: BatchMaker = usual_batch,
+    ) -> None:
+        self.settings = settings or BatchSettings()
+        self._models = Models(load, unloading, make_batch, self.settings)
+        self._desk = Desk(self._models, self._ended)
         # A SimpleQueue, as its put may interrupt its own put: a signal handler can stop the engine.
         self._jobs: queue.SimpleQueue[Job | Forgetting | None] = queue.SimpleQueue()
-        self._unfinished: set[Job] = set()
+        self._unfinished: dict[str, Job] = {}  # in the order of arrival
         self._lock = threading.Lock()
         self._stopping = False
+        self._over: Failure | None = None
+        """Why no job is taken any more."""
+        self._ends_s: deque[float] = deque(maxlen=_PACED)
         # A daemon: who forgets to stop it must not wait for ever. `join` it before the process ends.
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -53,6 +85,8 @@ class EngineThread:
 
     def status(self) -> EngineStatus:
         """Loading, ready or failed, and a sentence about it."""
+        if self._over is not None and self._over is not _STOPPING:
+            return EngineStatus("failed", self._over.message)
         return self._models.status
 
     @property
@@ -87,47 +121,76 @@ class EngineThread:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
         return self._models.ceiling
 
+    @property
+    def metrics(self) -> Metrics:
+        """What became of steps and requests since the models were loaded."""
+        return self._models.metrics
+
     def num_unfinished(self) -> int:
         """How many requests wait or are being answered."""
         with self._lock:
             return len(self._unfinished)
 
-    def submit(self, request: GenerationRequest) -> Job:
-        """Queue a request; its events, or its failure, come to the running asyncio loop."""
-        job = Job(request)
+    def unfinished(self) -> list[Job]:
+        """The jobs that wait or are being answered, in the order of arrival."""
         with self._lock:
-            if not self._stopping:
-                self._unfinished.add(job)
+            return list(self._unfinished.values())
+
+    def batch_report(self) -> dict[str, Any] | None:
+        """What the batch is doing, by `Job.batch_id`; None where there are no models in memory."""
+        batch = self._models.batch
+        return batch.report() if batch is not None else None
+
+    def submit(self, request: GenerationRequest) -> Job:
+        """Queue a request; its events, or its failure, come to the running asyncio loop. It has failed already where
+        its deadline has passed, or where as many are under way and wait as may."""
+        job = Job(request)
+        job.watch_deadline()
+        with self._lock:
+            refused = job.failure or self._over or self._full_for(request)
+            if refused is None and not job.cancelled():
+                self._unfinished[job.batch_id] = job
                 self._jobs.put(job)
                 return job
-        job.fail(_STOPPING)
+        if refused is not None:
+            job.fail(refused)
         return job
 
-    def steer(self, request_id: str | None, change: Change) -> str:
-        """Change an answer under way from its next round on; the id of that answer. None means the one answer that is
-        under way. Raises JobFailed where there is no such answer, ConfigError where it cannot be decoded like that."""
+    def cancel(self, request_id: str) -> bool:
+        """End all answers of a request; False where there is none of that id."""
         with self._lock:
-            begun = [job for job in self._unfinished if job.request.steering.drafters is not None]
-        for job in begun:
-            if request_id in (None, job.id) and not job.cancelled():
-                job.request.steering.steer(change)
-                return job.id
-        which = "No answer is under way" if request_id is None else f"No answer {request_id!r} is under way"
-        raise JobFailed(Failure("not_found", f"{which}: what was asked for can go with the next request.", "request"))
+            jobs = [job for job in self._unfinished.values() if job.id == request_id and not job.cancelled()]
+        for job in jobs:
+            job.cancel()
+        return bool(jobs)
+
+    def steer(self, request_id: str | None, change: Change) -> str:
+        """Change an answer under way from its next round on, and all choices of a request; its id. None means the one
+        that is under way. Raises JobFailed where there is no such answer, or where there are several, and ConfigError
+        where it cannot be decoded like that."""
+        with self._lock:
+            begun = [job for job in self._unfinished.values() if job.request.steering.drafters is not None]
+        jobs = [job for job in begun if request_id in (None, job.id) and not job.cancelled()]
+        if not jobs:
+            which = "No answer is under way" if request_id is None else f"No answer {request_id!r} is under way"
+            message = f"{which}: what was asked for can go with the next request."
+            raise JobFailed(Failure("not_found", message, "request"))
+        if (count := len({job.id for job in jobs})) > 1:
+            raise JobFailed(Failure("invalid", f"{count} answers are under way: say which, as request.", "request"))
+        for job in jobs:
+            job.request.steering.steer(change)
+        return jobs[0].id
 
     def forget_prefixes(self, owner: str | None = None) -> None:
-        """Forget what was read for the chat `owner`, or all that was read, behind the jobs that wait now and before
-        those to come."""
+        """Forget what was read for the chat `owner`, or all that was read: before any job to come, and once more behind
+        each that waits now or is under way."""
         self._jobs.put(Forgetting(owner))
 
     def stop(self) -> None:
         """Fail every job that is not finished and let the thread end: after the module that it imports, the weights
         that it reads, the pass that it measures, warms up, reads or answers with. See `join`."""
-        with self._lock:
-            self._stopping = True
-            jobs = list(self._unfinished)
-        for job in jobs:
-            job.fail(_STOPPING)
+        self._stopping = True
+        self._give_up(_STOPPING)
         self._jobs.put(None)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -138,19 +201,48 @@ class EngineThread:
     def _run(self) -> None:
         try:
             self._models.load(self._check_stopping)
-            while (job := self._next_job()) is not None:
-                if isinstance(job, Forgetting):
-                    self._models.forget_prefixes(job.owner)
-                else:
-                    self._serve(job)
+            while self._take_in():
+                self._desk.step()
         except _Stopping:
             pass
+        except BaseException as error:  # a bug outside of any step, or what no except clause is meant to catch
+            logger.exception("The engine ended.")
+            message = f"The engine has ended ({type(error).__name__}: {error}): start the server again."
+            self._give_up(Failure("engine", message))
         finally:
+            self._desk.close()
             self._models.let_go_of_warming()
             end_streams()
 
-    def _next_job(self) -> Job | Forgetting | None:
-        """Wait for a job; meanwhile warm up, and let the models go where that is due."""
+    def _give_up(self, failure: Failure) -> None:
+        """Fail every job that is not finished, and all to come."""
+        with self._lock:
+            self._over = failure
+            jobs = list(self._unfinished.values())
+        for job in jobs:
+            job.fail(failure)
+
+    def _take_in(self) -> bool:
+        """Take what came, and wait for it where there is nothing else to do. False when it is time to stop."""
+        until_s: float | None = None
+        while until_s is None or time.monotonic() < until_s:
+            try:
+                item = self._next_item() if self._desk.is_idle else self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return False
+            if isinstance(item, Forgetting):
+                self._desk.forget(item.owner)
+            else:
+                if not item.cancelled():
+                    self._models.load_again(self._check_stopping)
+                self._desk.take(item)
+            until_s = until_s or time.monotonic() + _TAKING_S
+        return True
+
+    def _next_item(self) -> Job | Forgetting | None:
+        """Wait for what comes; meanwhile warm up, and let the models go where that is due."""
         self._models.warm_up(self._jobs.empty)
         while (check_s := self._models.check_s) is not None:
             try:
@@ -159,29 +251,21 @@ class EngineThread:
                 self._models.let_go_where_due()
         return self._jobs.get()
 
-    def _serve(self, job: Job) -> None:
-        try:
-            if not job.cancelled():
-                self._answer(job)
-        except LookaheadError as error:
-            job.fail(failure_of(error, job.request))
-        except Exception as error:  # a bug or a full memory: told to the job, and the thread lives on
-            logger.exception("A request failed.")
-            self._models.drop_prefixes()  # which may be what the memory is full of
-            job.fail(Failure("engine", f"The engine failed: {type(error).__name__}: {error}"))
-        finally:
-            with self._lock:
-                self._unfinished.discard(job)
-            self._models.are_used()
+    def _ended(self, job: Job) -> None:
+        with self._lock:
+            self._unfinished.pop(job.batch_id, None)
+            self._ends_s.append(time.monotonic())
 
-    def _answer(self, job: Job) -> None:
-        models = self._models
-        models.load_again(self._check_stopping)
-        if models.pair is None or models.decoder is None:
-            job.fail(Failure("engine", models.status.message))
-        elif finished := answer(job, models.pair, models.decoder):
-            texts = partial(expected, models.pair, job.request, finished)
-            models.expect(Expectation(texts, job.request.owner))
+    def _full_for(self, request: GenerationRequest) -> Failure | None:
+        """Why a request cannot even wait, if so. A request that is let in has all of its choices answered."""
+        most = self.settings.max_batch + self.settings.max_waiting
+        if request.choice or (count := sum(not job.cancelled() for job in self._unfinished.values())) < most:
+            return None
+        ends_s = self._ends_s
+        pace_s = (ends_s[-1] - ends_s[0]) / (len(ends_s) - 1) if len(ends_s) > 1 else _FIRST_PACE_S
+        seconds = max(1, math.ceil(pace_s))
+        message = f"{count} requests are under way or wait, as many as may: try again in {seconds} s."
+        return Failure("busy", message, retry_after_s=seconds)
 
     def _check_stopping(self) -> None:
         if self._stopping:

@@ -7,11 +7,12 @@ from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from mlx_spec.batching.entry import Priority
 from mlx_spec.config import SEED_LIMIT, SamplingParams
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.engine.job import GenerationRequest
-from mlx_spec.server.requests.fields import biases, cache_key, prompts_of, stop_strings, unless
+from mlx_spec.server.requests.fields import biases, cache_key, deadline, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
 from mlx_spec.server.requests.messages import ChatMessage
 from mlx_spec.server.requests.speculation import SpeculationOptions
@@ -69,6 +70,8 @@ class AnswerRequest(_Request):
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
     prompt_cache_key: Annotated[str | None, BeforeValidator(cache_key)] = None
+    priority: Annotated[Priority | None, unless(0)] = None  # vLLM's, where 0 is the usual one
+    deadline_ms: Annotated[float | None, BeforeValidator(deadline)] = None
     speculation: SpeculationOptions | None = None
 
     _id_prefix: ClassVar[str]
@@ -100,18 +103,19 @@ class AnswerRequest(_Request):
             )
             raise RequestError(message, "prompt" if num == 1 else "n")
         answer_id = f"{self._id_prefix}-{uuid4().hex}"
-        return [self._generation(answer_id, choice, **one) for one in told for choice in range(num)]
+        each = [(one, of_prompt) for one in told for of_prompt in range(num)]
+        return [self._generation(answer_id, i, of_prompt, **one) for i, (one, of_prompt) in enumerate(each)]
 
     @abstractmethod
     def _told(self) -> list[dict[str, Any]]:
         """What each prompt asks of a GenerationRequest besides what they share."""
 
-    def _generation(self, answer_id: str, choice: int, **told: Any) -> GenerationRequest:
+    def _generation(self, answer_id: str, choice: int, of_prompt: int, **told: Any) -> GenerationRequest:
         fields = {name: getattr(self, name) for name in _SAMPLING}
         given = {name: value for name, value in fields.items() if value is not None}
         params = SamplingParams(stop=self.stop, **({"temperature": DEFAULT_TEMPERATURE} | given))
         if params.seed is not None:
-            params = replace(params, seed=(params.seed + choice) % SEED_LIMIT)
+            params = replace(params, seed=(params.seed + of_prompt) % SEED_LIMIT)
         return GenerationRequest(
             params=params,
             left_out=frozenset(_SAMPLING) - given.keys(),
@@ -121,7 +125,10 @@ class AnswerRequest(_Request):
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
             steering=self.speculation.steering() if self.speculation else Steering(),
             owner=self.prompt_cache_key,
+            priority=self.priority or "normal",
+            deadline_ms=self.deadline_ms,
             answer_id=answer_id,
+            choice=choice,
             **told,
         )
 

@@ -12,6 +12,7 @@ from mlx_spec.server.requests.validation import RequestError, shown
 
 KEY_LIMIT: Final = 256
 """Characters of a `prompt_cache_key`."""
+_LONGEST_MS: Final = 1e12  # some thirty years, and no infinity
 _TOKEN_ID: Final = re.compile("[0-9]{1,9}")
 
 
@@ -41,6 +42,13 @@ def stop_strings(value: object) -> object:
     if not isinstance(strings, list) or not all(isinstance(one, str) for one in strings):
         raise ValueError("a string, or a list of strings")
     return tuple(checked_text(one) for one in strings if one)
+
+
+def deadline(value: object) -> object:
+    """Milliseconds from the request's arrival. None of those that are over is wrong: it has just passed."""
+    if value is None or (not isinstance(value, bool) and isinstance(value, int | float) and abs(value) <= _LONGEST_MS):
+        return None if value is None else float(value)
+    raise ValueError("a number of milliseconds, counted from the request's arrival")
 
 
 def cache_key(value: object) -> str | None:

@@ -2,7 +2,7 @@
 
 They are refused by name, as an answer that leaves out what was asked for is a wrong one. Many clients send them with
 the value that asks for nothing, and those are let through. What changes no word (`user`, `store`, `cache_prompt`,
-`ttl`, `priority`), and what only hints at how long to think (`reasoning_effort`, `think`), is not in these lists.
+`ttl`), and what only hints at how long to think (`reasoning_effort`, `think`), is not in these lists.
 """
 
 from collections.abc import Mapping

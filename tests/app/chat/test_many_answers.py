@@ -22,13 +22,13 @@ OBJECTS_PER_ANSWER = 60  # a question, an answer, their places in the tree, what
 
 def say(window: MainWindow, wires: list[dict]) -> None:
     """One answer, as the engine's client brings it, in the chat that is open."""
-    chat, client = window.chat, window.chat._client
+    chat, client = window.chat, window.chat.session.client
     turn = chat.conversation.ask(Question("hello"), Answer(seed=1, model="m"))
     chat.turn_added.emit(turn)
     chat.recorder.asked()
-    chat._rounds.keep(turn.answer)
+    chat.session.rounds.keep(turn.answer)
     chat._trace.show(turn.answer)
-    chat._answering.answer = turn.answer
+    chat.session.answering.answer = turn.answer
     for wire in wires:
         client.round_finished.emit(parse_round(json.dumps(wire)))
         client.text_arrived.emit("".join(token["text"] for token in wire["emitted"]))

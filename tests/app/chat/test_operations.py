@@ -8,7 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.chat.recorder import title_of
 from app.chat.rounds import LOADED_ANSWERS
-from app.chat.session import ChatViewModel
+from app.chat.shown import ChatViewModel
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess
@@ -52,8 +52,8 @@ def kept(store: Store, chat: ChatViewModel) -> list[tuple[str, str, str]]:
 
 def requests(chat: ChatViewModel, qtbot: QtBot) -> list[dict]:
     """What the stand-in was asked."""
-    network, told = chat._client._network, []
-    reply = network.get(chat._client._network.request("/requests"))
+    network, told = chat.session.client._network, []
+    reply = network.get(chat.session.client._network.request("/requests"))
     qtbot.waitUntil(reply.isFinished, timeout=5_000)
     told = json.loads(bytes(reply.readAll().data()))["requests"]
     reply.deleteLater()

@@ -5,7 +5,8 @@ from PySide6.QtWidgets import QProgressBar
 from pytestqt.qtbot import QtBot
 
 from app.chat.views.answer.reading_bar import LARGEST_KNOWN_SHARE, ReadingBar
-from app.engine.protocol import Prefill
+from app.engine.protocol import Prefill, Standing
+from app.window.frame import MainWindow
 
 
 @pytest.fixture
@@ -61,3 +62,31 @@ def test_why_it_was_known_is_told_to_eyes_and_ears(bar: ReadingBar) -> None:
 def test_long_numbers_ask_for_no_more_width_than_there_is(bar: ReadingBar) -> None:
     bar.show_progress(Prefill(1_012_640, 1_131_072, 45_000.0, cached_tokens=998_304))
     assert bar.minimumSizeHint().width() < 400
+
+
+def test_who_waits_is_told_how_many_are_before(bar: ReadingBar) -> None:
+    bar.show_progress(Prefill(2_030, 2_051, 450.0, cached_tokens=2_008))
+    bar.show_standing(Standing("waiting", 3))
+    assert bar.words == "Waiting, 3 ahead"
+    assert not bar.findChild(QProgressBar).isVisibleTo(bar), "nothing is read yet"
+    assert bar.known_share == 0
+    bar.show_standing(Standing("aside"))
+    assert bar.words.startswith("Set aside for others")
+    bar.show_standing(Standing("on"))
+    assert bar.words == "Reading the prompt…"
+    assert bar.findChild(QProgressBar).isVisibleTo(bar)
+
+
+def test_a_window_shows_how_its_answer_stands(window: MainWindow, qtbot: QtBot) -> None:
+    window.resize(1300, 800)
+    window.ask("waits")
+    reading = window.chat_view.answers[-1].reading
+    qtbot.waitUntil(lambda: reading.isVisible() and reading.words == "Waiting, 3 ahead", timeout=5_000)
+    assert window.footer._label.toolTip() == "Waiting, 3 ahead · stand-in"
+    qtbot.waitUntil(lambda: reading.isVisible() and reading.words.startswith("Set aside"), timeout=10_000)
+    assert window.footer._label.toolTip() == "Set aside · stand-in"
+    assert window.chat_view.answers[-1].answer.text, "in the midst of its text"
+    qtbot.waitUntil(lambda: not reading.isVisible(), timeout=10_000)
+    assert window.footer._label.toolTip() == "Answering · stand-in"
+    qtbot.waitUntil(lambda: not window.chat.is_busy, timeout=20_000)
+    assert window.footer._label.toolTip() == "Ready · stand-in"

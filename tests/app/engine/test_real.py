@@ -12,7 +12,7 @@ import psutil
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.chat.session import ChatViewModel
+from app.chat.shown import ChatViewModel
 from app.chat.steering import NEXT_ROUND, SteeringViewModel
 from app.engine.client import EngineClient
 from app.engine.process import EngineProcess
@@ -161,19 +161,19 @@ def test_alternatives_plain_steps_and_parked_rounds_are_told(chat: ChatViewModel
 
 def test_a_running_answer_is_steered_and_keeps_its_words(chat: ChatViewModel, qtbot: QtBot) -> None:
     """The real engine takes the change at a later round of the same answer."""
-    speculation = SpeculationClient(chat._client)
-    speculation.set_address(chat._engine.address)
-    steering = SteeringViewModel(chat, chat._client, speculation)
+    speculation = SpeculationClient(chat.session.client)
+    speculation.set_address(chat.session.client._network.address)
+    steering = SteeringViewModel(chat, speculation)
     told: list[str] = []
     steering.told.connect(told.append)
     whole = answer(chat, qtbot, temperature=0.7, seed=5, lookahead=4, drafter="model")
     chat.settings = Settings(max_tokens=NUM_TOKENS, temperature=0.7, seed=5, lookahead=4, drafter="model")
-    steer = chat._client.round_finished.connect(
+    steer = chat.session.client.round_finished.connect(
         lambda one: steering.change({"lookahead": 2}) if one.index == 0 else None
     )
     with qtbot.waitSignal(chat.answer_closed, timeout=30_000) as closed:
         chat.send("Why is the sky blue? Почему? 为什么?")
-    chat._client.disconnect(steer)
+    chat.session.client.disconnect(steer)
     qtbot.waitUntil(lambda: bool(told), timeout=5_000)
     steered = closed.args[0]
     assert steered.text == whole.text
@@ -184,8 +184,8 @@ def test_a_running_answer_is_steered_and_keeps_its_words(chat: ChatViewModel, qt
 
 
 def test_a_race_on_the_real_engine_has_the_same_words(chat: ChatViewModel, qtbot: QtBot) -> None:
-    client = EngineClient(chat._client)
-    client.set_address(chat._engine.address)
+    client = EngineClient(chat.session.client)
+    client.set_address(chat.session.client._network.address)
     race = RaceViewModel(client)
     settings = Settings(max_tokens=NUM_TOKENS, temperature=0.9, lookahead=4)
     with qtbot.waitSignal(race.decided, timeout=30_000):
@@ -197,8 +197,8 @@ def test_a_race_on_the_real_engine_has_the_same_words(chat: ChatViewModel, qtbot
 
 
 def test_the_machine_is_asked_about(chat: ChatViewModel, qtbot: QtBot) -> None:
-    speculation = SpeculationClient(chat._client)
-    speculation.set_address(chat._engine.address)
+    speculation = SpeculationClient(chat.session.client)
+    speculation.set_address(chat.session.client._network.address)
     with qtbot.waitSignal(speculation.machine_told, timeout=10_000) as told:
         speculation.fetch_machine()
     assert told.args[0].limit is None, "the tiny engine measures no memory"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.engine.sse import SseParser
+from app.engine.sse import Comment, SseParser
 
 STREAM = 'data: {"a": "é👩‍👩‍👧"}\n\n: ping\n\nevent: x\ndata: one\ndata: two\n\ndata: [DONE]\n\n'
-EVENTS = ['{"a": "é👩‍👩‍👧"}', "one\ntwo", "[DONE]"]
+EVENTS = ['{"a": "é👩‍👩‍👧"}', Comment("ping"), "one\ntwo", "[DONE]"]
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])

@@ -21,7 +21,10 @@ from app.prompts.queue import QueueViewModel
 from app.prompts.views.form import PromptForm, common_variables
 from app.prompts.views.queue_table import COLUMNS, QueueTable
 from app.prompts.views.queue_window import QueueWindow
+from app.store import Store
 from app.window.frame import MainWindow
+from app.window.memory import WindowMemory
+from app.window.workspace import build_window
 from prompt_files import PromptFile, parse_prompt
 from tests.app.stand_in import ANSWER
 
@@ -34,11 +37,13 @@ def prompt(text: str, name: str = "a.prompt.md") -> PromptFile:
 
 @pytest.fixture
 def queue(engine: EngineProcess) -> Iterator[QueueViewModel]:
-    client = EngineClient(engine)
-    client.set_address(engine.property("address"))
+    def client() -> EngineClient:
+        client = EngineClient(engine)
+        engine.connect_client(client)
+        return client
+
     ready = lambda: "stand-in" if engine.state is EngineState.READY else ""  # noqa: E731
     queue = QueueViewModel(client, ready, lambda: Settings(seed=11, max_tokens=33), engine)
-    engine.address_changed.connect(client.set_address)
     engine.state_changed.connect(queue.on_engine_changed)
     yield queue
     queue.stop()
@@ -51,13 +56,18 @@ def finish(queue: QueueViewModel, qtbot: QtBot, start: Callable[[], object]) -> 
 
 def requests(engine: EngineProcess, qtbot: QtBot) -> list[dict[str, Any]]:
     """The chat requests that the stand-in has seen."""
+    return list(told(engine, qtbot)["requests"])
+
+
+def told(engine: EngineProcess, qtbot: QtBot) -> dict[str, Any]:
+    """What the stand-in tells of all it was asked."""
     network, address = QNetworkAccessManager(), engine.property("address")
     request = QNetworkRequest(address.url + "/requests")
     request.setRawHeader(b"Authorization", f"Bearer {address.api_key}".encode())
     reply = network.get(request)
     with qtbot.waitSignal(reply.finished, timeout=WAIT_MS):
         pass
-    return list(json.loads(bytes(reply.readAll().data()))["requests"])
+    return dict(json.loads(bytes(reply.readAll().data())))
 
 
 def test_every_prompt_is_asked_as_its_file_says(queue: QueueViewModel, engine: EngineProcess, qtbot: QtBot) -> None:
@@ -184,19 +194,62 @@ def test_several_dropped_prompts_ask_once_for_what_they_have_in_common(
     assert window.chat.conversation.turns == [], "the chat is left alone"
 
 
-def test_a_form_waits_where_an_answer_is_under_way(window: MainWindow, qtbot: QtBot) -> None:
+def test_a_form_runs_beside_an_answer_that_is_under_way(window: MainWindow, qtbot: QtBot) -> None:
     window.ask("slow")
+    (under_way,) = window.chat.conversation.turns
+    window.prompts.open_form([prompt("hello {{who}}")])
+    form = window.prompts.dialog
+    form.fill({"who": "Ann"})
+    with qtbot.waitSignal(window.chat.answer_closed, timeout=WAIT_MS):
+        qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton)
+    assert window.chat.conversation.turns[0].question == "hello Ann"
+    qtbot.waitUntil(lambda: under_way.answer.state == "finished", timeout=WAIT_MS)
+    assert under_way.answer.text == ANSWER
+
+
+def test_a_form_waits_for_the_engine(window: MainWindow, qtbot: QtBot) -> None:
+    window.engine.stop()
     window.prompts.open_form([prompt("hello {{who}}")])
     form = window.prompts.dialog
     form.fill({"who": "Ann"})
     qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton)
     assert form.isVisible()
-    assert "An answer is under way" in form._remark.text()
+    assert "not ready yet" in form._remark.text()
     assert form.values() == {"who": "Ann"}
-    window.chat.stop()
-    with qtbot.waitSignal(window.chat.answer_closed, timeout=WAIT_MS):
-        qtbot.mouseClick(form.run_button, Qt.MouseButton.LeftButton)
-    assert window.chat.conversation.turns[0].question == "hello Ann"
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_as_many_run_at_once_as_the_engine_answers(
+    queue: QueueViewModel, engine: EngineProcess, qtbot: QtBot, width: int
+) -> None:
+    queue.set_width(width)
+    texts = ("slow", "slow", "bad request", "slow", "hello")
+    finish(queue, qtbot, lambda: queue.add([prompt(text, f"{i}.prompt.md") for i, text in enumerate(texts)], {}))
+    assert [item.state for item in queue.items] == ["done", "done", "failed", "done", "done"]
+    assert [row.file for row in queue.results()] == [f"folder/{i}.prompt.md" for i in range(5)], "the files' order"
+    assert all(item.answer == ANSWER for item in queue.items if item.state == "done")
+    assert told(engine, qtbot)["most_at_once"] == width
+    assert queue.own_requests() == []
+
+
+def test_one_of_several_can_be_stopped_alone(queue: QueueViewModel, qtbot: QtBot) -> None:
+    queue.set_width(2)
+    queue.add([prompt("slow", "one.prompt.md"), prompt("slow", "two.prompt.md")], {})
+    qtbot.waitUntil(lambda: all(one.id for one in queue.own_requests()), timeout=WAIT_MS)
+    first, second = queue.own_requests()
+    assert first.id != second.id
+    first.stop()
+    with qtbot.waitSignal(queue.finished, timeout=WAIT_MS):
+        pass
+    assert [item.state for item in queue.items] == ["stopped", "done"]
+
+
+def test_the_window_learns_how_many_run_at_once(make_engine, qtbot: QtBot, tmp_path: Path) -> None:
+    window = build_window(make_engine("--max-batch", "4"), WindowMemory(tmp_path / "w.ini"), Store(None))
+    qtbot.addWidget(window)
+    window.engine.start()
+    qtbot.waitUntil(lambda: window.prompts.queue.width == 4, timeout=WAIT_MS)
+    window.close()
 
 
 def test_the_variables_of_several_prompts_are_one_list() -> None:

@@ -266,7 +266,7 @@ def test_a_change_reaches_the_answer_under_way(window: MainWindow, qtbot: QtBot)
     controls = window.panel.controls
     controls.lookahead.setCurrentText("5")
     qtbot.waitUntil(lambda: "next round" in controls._told.text() and "Holds" in controls._told.text(), timeout=5_000)
-    assert {"request": "chatcmpl-7", "lookahead": 5} in asked_of(window)
+    assert {"request": window.chat.request_id, "lookahead": 5} in asked_of(window)
     controls.lookahead.setCurrentText("13")
     qtbot.waitUntil(lambda: "this answer will not" in controls._told.text(), timeout=5_000)
     window.chat.stop()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
@@ -123,6 +124,24 @@ class TestPreferences:
         dialog.appearance.setCurrentIndex(dialog.appearance.findData("dark"))
         assert window.theme.palette is DARK  # what is kept is overruled by the tests' own LOOKAHEAD_THEME
         dialog.appearance.setCurrentIndex(dialog.appearance.findData("light"))
+
+    def test_what_was_read_is_kept_on_disk_unless_somebody_says_otherwise(
+        self, window: MainWindow, qtbot: QtBot
+    ) -> None:
+        dialog, address = preferences(window), window.engine.address
+        assert dialog.keeping.isChecked()
+        dialog.accept()
+        assert window.engine.address is address, "nothing changed, so nothing starts again"
+        dialog = preferences(window)
+        dialog.keeping.setChecked(False)
+        assert window.engine.address is address, "not before the window is accepted"
+        dialog.accept()
+        qtbot.waitUntil(lambda: window.engine.state is EngineState.READY, timeout=10_000)
+        assert psutil.Process(window.engine.pid).cmdline()[-2:] == ["--prefix-disk", "0"]
+        assert not preferences(window).keeping.isChecked()
+        dialog = preferences(window)
+        dialog.remote.setChecked(True)
+        assert not dialog.keeping.isEnabled(), "an engine on another computer has options of its own"
 
     @pytest.mark.parametrize("written", ["", "ftp://mac:80", "http://mac:99999", "mac:8080/v1", "a b"])
     def test_a_bad_address_is_told_and_changes_nothing(self, window: MainWindow, written: str) -> None:

@@ -15,6 +15,7 @@ from mlx_spec.cli.commands.run.answerer import Answerer
 from mlx_spec.cli.commands.run.inputs import opened
 from mlx_spec.cli.commands.run.options import AnswerOptions
 from mlx_spec.cli.terminal.sampling import SamplingOptions
+from mlx_spec.config import Keeping
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import PrefillProgress
@@ -59,7 +60,7 @@ def test_while_a_person_types_the_next_turn_is_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_typing: bool, independent: bool
 ) -> None:
     """With a template that writes a conversation otherwise when it goes on."""
-    pair, prefixes = tiny_pair(), Prefixes(1 << 30)
+    pair, prefixes = tiny_pair(), Prefixes(1 << 30, block_tokens=CHUNK)
     prefixes.rows_are_independent = independent
     pair.tokenizer.chat_template = FAMILIES["Mistral v3"].template
     decoder = Noted(pair, drafter="none", prefixes=prefixes)
@@ -73,6 +74,26 @@ def test_while_a_person_types_the_next_turn_is_read(
     else:
         assert cached > of - len("Be kind, and brief. " * 4) - 30 - CHUNK, "all but where the system prompt moved to"
     assert capsys.readouterr().out.count("> ") == 3
+
+
+def test_who_leaves_leaves_what_was_read_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    class Disk:
+        size_bytes = 0
+
+        def load(self, key: bytes) -> None: ...
+
+        def keep(self, blocks: tuple[object, ...], owner: str | None) -> Iterator[None]:
+            written.append(len(blocks))
+            yield
+
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK, slow=Disk())  # type: ignore[arg-type]
+    decoder = Noted(tiny_pair(), drafter="none", prefixes=prefixes)
+    monkeypatch.setattr(talking, "_has_typed", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Tell me of the sea, and of all that lives there.\n/quit\n"))
+    talking.talk(tiny_pair(), decoder, SamplingParams(temperature=0, seed=1), 20, None)
+    assert written
 
 
 def test_where_it_cannot_be_told_whether_somebody_types_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +113,7 @@ def test_what_files_share_is_read_once_whatever_the_model(
     module, arguments = CONFIGS[name]
     monkeypatch.setitem(CONFIGS, name, (module, arguments | {"vocab_size": TINY_VOCAB}))
     pair = pair_of(zoo_model(name), None)
-    decoder = Noted(pair, drafter="none", prefixes=Prefixes(1 << 30))
+    decoder = Noted(pair, drafter="none", prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
     options = AnswerOptions(
         target="tiny",
         draft=None,
@@ -103,7 +124,8 @@ def test_what_files_share_is_read_once_whatever_the_model(
         max_tokens=8,
         sampling=SamplingOptions(),
         anyway=True,
-        prefix_bytes=None,
+        kv_bits=None,
+        keeping=Keeping(),
     )
     answerer = Answerer(options)
     monkeypatch.setattr(answerer, "_load", lambda name: (pair, decoder))

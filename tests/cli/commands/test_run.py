@@ -151,3 +151,19 @@ def test_a_system_prompt_of_many_files_is_read_once(models: list[str], tmp_path:
     for name in ("a", "b", "c"):
         answer = f"{name}.answer.md"
         assert (tmp_path / "kept" / answer).read_text() == (tmp_path / "r" / answer).read_text()
+
+
+def test_a_later_run_finds_on_the_disk_what_this_one_has_read(models: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.prompt.md").write_text(f"---\nseed: 3\nsystem: {'Be brief. ' * 12}\n---\nSay a")
+    told = []
+    for number in "12":
+        out = str(tmp_path / number)
+        done = mlx_spec(
+            "run", str(tmp_path / "a.prompt.md"), "--out", out, *models, "--max-tokens", "9", "--prefix-disk", "50"
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(re.findall(r"read (\d+) of (\d+) tokens$", done.stderr, re.MULTILINE))
+    ((new, of),) = told.pop()
+    assert int(of) - int(new) >= 64
+    assert told == [[]]
+    assert (tmp_path / "1" / "a.answer.md").read_text() == (tmp_path / "2" / "a.answer.md").read_text()

@@ -1,8 +1,10 @@
 """What the engine's thread does with its models while nobody asks."""
 
+from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.server.engine.models import Models
 from tests.server.live import live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
+from tests.server.scripted_batch import any_batch
 
 
 def test_an_answer_is_settled_in_the_idle_moment_behind_it() -> None:
@@ -17,10 +19,32 @@ def test_an_answer_is_settled_in_the_idle_moment_behind_it() -> None:
 
 def test_who_is_wanted_settles_nothing() -> None:
     decoder = ScriptedDecoder()
-    models = Models(lambda progress: (ScriptedPair(), decoder), None)
+    models = Models(lambda progress: (ScriptedPair(), decoder), None, any_batch, BatchSettings())
     models.load(lambda: None)
     decoder.calls.append({})
     models.warm_up(lambda: False)
     assert decoder.settled == 0
     models.warm_up(lambda: True)
     assert (decoder.warmed, decoder.settled) == (3, 1)
+
+
+def test_what_other_threads_ask_is_answered_while_the_models_are_let_go() -> None:
+    decoder = ScriptedDecoder()
+
+    class LetGo(Models):
+        """Whose decoder is there at the first look only."""
+
+        looks = 0
+
+        @property
+        def decoder(self) -> ScriptedDecoder | None:
+            self.looks += 1
+            return decoder if self.looks == 1 else None
+
+        @decoder.setter
+        def decoder(self, value: object) -> None: ...
+
+    models = LetGo(lambda progress: (ScriptedPair(), decoder), None)
+    for ask in (models.stats, models.prefix_stats, models.reset_stats, lambda: models.ceiling):
+        models.looks = 0
+        ask()  # type: ignore[operator]

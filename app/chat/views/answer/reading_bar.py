@@ -1,8 +1,8 @@
-"""How far the prompt has been read, for prompts that take a while."""
+"""How far the prompt has been read, for prompts that take a while, and how many others are before it."""
 
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from app.engine.protocol import Prefill
+from app.engine.protocol import Prefill, Standing
 
 # Of a long chat nearly all is known: what is left to read would be too short to see it grow.
 LARGEST_KNOWN_SHARE = 0.75
@@ -56,6 +56,19 @@ class ReadingBar(QWidget):
             self._bar.setRange(0, max(1, progress.to_read))
             self._bar.setValue(progress.read)
         self._show_known(progress)
+        self._bar.show()
+        self.show()
+
+    def show_standing(self, standing: Standing) -> None:
+        """Show that the answer waits for others; on again, it is read, and how far is not known yet."""
+        if standing.state == "on":
+            self.show_progress(None)
+            return
+        self._show_known(None)
+        self._bar.hide()
+        ahead = self.tr("Waiting, {0:,} ahead").format(standing.ahead)
+        aside = self.tr("Set aside for others, as memory is short; it goes on by itself, with the same words")
+        self._text.setText(ahead if standing.state == "waiting" else aside)
         self.show()
 
     def _told(self, progress: Prefill) -> str:

@@ -11,7 +11,7 @@ from app.chat.views.answer.actions import AnswerActions
 from app.chat.views.answer.markdown import MarkdownView
 from app.chat.views.answer.reading_bar import ReadingBar
 from app.chat.views.answer.reasoning import ReasoningView
-from app.engine.protocol import Prefill
+from app.engine.protocol import Prefill, Standing
 from app.look.theme import Palette
 from app.look.widgets.segmented import Segmented
 from app.render.reasoning import split_reasoning
@@ -99,6 +99,13 @@ class AnswerView(QWidget):
         """Tell how far the prompt is read."""
         self.reading.show_progress(progress)
 
+    def show_standing(self, standing: Standing) -> None:
+        """Tell that the answer has to wait for others, or that it goes on."""
+        if standing.state == "on" and self.answer.text:
+            self.reading.hide()
+        else:
+            self.reading.show_standing(standing)
+
     def apply_palette(self, palette: Palette) -> None:
         """Write everything again in other colours."""
         self._palette = palette
@@ -120,7 +127,8 @@ class AnswerView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(10)
         layout.addLayout(header)
-        for widget in (self.reading, self._reasoning, self._markdown, self._tokens_page, self.action_row):
+        # Where an answer is set aside in its midst, that is told where its text ends.
+        for widget in (self._reasoning, self._markdown, self._tokens_page, self.reading, self.action_row):
             layout.addWidget(widget)
         self.reading.hide()
         self.switch.chosen.connect(self._on_switched)

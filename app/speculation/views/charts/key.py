@@ -35,6 +35,18 @@ def timeline_key(palette: Palette) -> str:
     )
 
 
+def rows_key(palette: Palette) -> str:
+    """The key of a step's rows."""
+    return _line(
+        [
+            (palette.accent, "□", QCoreApplication.translate("TraceKey", "read")),
+            (palette.plain, "■", QCoreApplication.translate("TraceKey", "plain")),
+            (palette.accepted, "■", QCoreApplication.translate("TraceKey", "accepted")),
+            (palette.ghost, "▨", QCoreApplication.translate("TraceKey", "rejected")),
+        ]
+    )
+
+
 def _line(entries: list[Entry]) -> str:
     shown = [
         f'<span style="color:{colour}">{shape}</span>&nbsp;{name.replace(" ", "&nbsp;")}'

@@ -9,8 +9,9 @@ import typer
 
 from mlx_spec.bench import plan as plans
 from mlx_spec.bench.paired.models import ModelChoice
+from mlx_spec.bench.paired.serving.plan import numbers_at_once
 from mlx_spec.bench.prompts import KINDS
-from mlx_spec.cli.commands.bench.modes import PAIRED, asked_mode, plan_of, scope_of
+from mlx_spec.cli.commands.bench.modes import PAIRED, asked_mode, options_in, plan_of, scope_of, serve_plan_of
 from mlx_spec.cli.terminal.json_output import write_json
 from mlx_spec.cli.terminal.options import Anyway, KvBits
 from mlx_spec.errors import ConfigError
@@ -43,13 +44,28 @@ def bench(
         bool, typer.Option("--disturbed", help="While another process takes a core every other second.")
     ] = False,
     beside: Annotated[
-        str | None, typer.Option(help="Our server against the OpenAI-compatible one at this address.", metavar="URL")
+        str | None,
+        typer.Option(
+            help="Our server against the OpenAI-compatible one at this address. With --serve: a checkout of another "
+            "build of ours.",
+            metavar="URL|FOLDER",
+        ),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Our server against mlx-lm's, asked several things at once.")
+    ] = False,
+    at_once: Annotated[str | None, typer.Option(help="With --serve: how many, as in 1,2,4,8,16.")] = None,
+    ours: Annotated[
+        str | None, typer.Option(help="With --serve: ours is the one at this address.", metavar="URL")
+    ] = None,
+    serve_options: Annotated[
+        str | None, typer.Option(help="With --serve: more for our `serve`, as in '--max-batch 16'.")
     ] = None,
     turns: Annotated[
         bool, typer.Option("--turns", help="Chats of three turns, about 2,000 tokens: the wait for the first text.")
     ] = False,
     url: Annotated[
-        str | None, typer.Option(help="With --turns: our server against the one at this address.", metavar="URL")
+        str | None, typer.Option(help="With --turns and --serve: ours against the one at this address.", metavar="URL")
     ] = None,
     beside_model: Annotated[str | None, typer.Option(help="What to ask it for; else the first it lists.")] = None,
     beside_key: Annotated[str | None, typer.Option(help="Its API key.", envvar="LOOKAHEAD_BESIDE_KEY")] = None,
@@ -94,17 +110,30 @@ def bench(
         "slices": slices,
     }
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
-    paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None, "--turns": turns}
+    paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None and not serve, "--turns": turns}
+    paired["--serve"] = serve
     mode = asked_mode(given | paired)
     if first_start and mode != "--cold":
         raise ConfigError("first_start", True, "together with --cold")
-    if url is not None and mode != "--turns":
-        raise ConfigError("url", url, "together with --turns")
+    if url is not None and mode not in ("--turns", "--serve"):
+        raise ConfigError("url", url, "together with --turns or --serve")
+    for name, value in {"at_once": at_once, "ours": ours, "serve_options": serve_options}.items():
+        if value is not None and mode != "--serve":
+            raise ConfigError(name, value, "together with --serve")
     models = ModelChoice(target, draft, pair, anyway)
     if show is not None:
         from mlx_spec.bench.report_file import read_report
 
         report = read_report(show)
+    elif mode == "--serve":
+        served = serve_plan_of(chosen | {"at_once": numbers_at_once(at_once) if at_once is not None else None})
+        options = options_in(serve_options)
+        from mlx_spec.cli.commands.bench.measuring import keeper
+        from mlx_spec.cli.commands.bench.serving import Sides, measure_served
+
+        before = Path(beside) if beside is not None else None
+        sides = Sides(ours, url, beside_model, beside_key, options, before)
+        report = measure_served(served, models, sides, keeper(out))
     elif mode in PAIRED:
         scope = scope_of(mode, chosen)  # first, as a mistyped option waits for no library that is slow to import
         from mlx_spec.cli.commands.bench.measuring import keeper
@@ -142,10 +171,15 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
     from rich.console import Console
 
     from mlx_spec.bench.paired.report import PairedReport
+    from mlx_spec.bench.paired.serving.report import ServeReport
     from mlx_spec.cli.commands.bench.paired_tables import paired_tables
+    from mlx_spec.cli.commands.bench.serving_tables import serving_tables
     from mlx_spec.cli.commands.bench.tables import tables
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
-    console.print(paired_tables(report) if isinstance(report, PairedReport) else tables(report))
+    if isinstance(report, ServeReport):
+        console.print(serving_tables(report))
+    else:
+        console.print(paired_tables(report) if isinstance(report, PairedReport) else tables(report))

@@ -1,9 +1,12 @@
 """What is measured: the modes of `mlx-spec bench`, each a preset, with what was chosen by hand in its place."""
 
+import shlex
+from dataclasses import fields
 from typing import Any, Final
 
 from mlx_spec.bench import plan as plans
 from mlx_spec.bench.paired.modes import MODES, ModeName
+from mlx_spec.bench.paired.serving.plan import ServePlan
 from mlx_spec.bench.plan import BenchPlan, Scope
 from mlx_spec.errors import ConfigError
 
@@ -56,6 +59,24 @@ def scope_of(mode: str, chosen: dict[str, Any]) -> Scope:
         if name not in preset:
             raise ConfigError(name, told[name], f"left out with {mode}, which does not use it")
     return Scope(**preset | settled | told)
+
+
+def serve_plan_of(chosen: dict[str, Any]) -> ServePlan:
+    """The plan of `--serve`, as above. Raises ConfigError as `scope_of` does."""
+    told = _given(chosen)
+    known = {field.name for field in fields(ServePlan)}
+    for name in told:
+        if name not in known:
+            raise ConfigError(name, told[name], "left out with --serve, which does not use it")
+    return ServePlan(**told)
+
+
+def options_in(text: str | None) -> tuple[str, ...]:
+    """The options in one string, as a shell takes them apart. Raises ConfigError."""
+    try:
+        return tuple(shlex.split(text or ""))
+    except ValueError as error:
+        raise ConfigError("serve_options", text, "options as a shell takes them, with quotes closed") from error
 
 
 def _given(chosen: dict[str, Any]) -> dict[str, Any]:

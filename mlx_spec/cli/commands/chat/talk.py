@@ -43,6 +43,9 @@ def talk(
         if answer:
             decoder.expect(pair.encode_next(messages, answer))
         messages.append({"role": "assistant", "content": answer})
+    decoder.expect()  # nobody asks any more: what was read goes to the disk, where it is to be kept there
+    for _ in decoder.settle():
+        pass
 
 
 def _lines(console: Console, decoder: SpeculativeDecoder) -> Iterator[str]:

@@ -56,8 +56,10 @@ class Answerer:
         decoder.expect(*self._expected(pair, prompt, following))
         started = time.monotonic()
         events = decoder.stream(prompt_ids, params, limit, lookahead=lookahead)
-        finished = next(event for event in events if isinstance(event, GenerationFinished))
+        (finished,) = (event for event in events if isinstance(event, GenerationFinished))
+        seconds = round(time.monotonic() - started, 3)
         self.cached_tokens = finished.cached_tokens
+        _store(decoder)
         return Result(
             file=str(path),
             title=prompt.settings.get("title", path.name),
@@ -67,7 +69,7 @@ class Answerer:
             seed=finished.seed,
             prompt_tokens=finished.prompt_tokens,
             completion_tokens=len(finished.token_ids),
-            seconds=round(time.monotonic() - started, 3),
+            seconds=seconds,
             tokens_per_second=round(finished.stats.tokens_per_second, 2),
             acceptance_rate=round(finished.stats.acceptance_rate, 4) if finished.stats.tested_tokens else None,
         )
@@ -97,6 +99,13 @@ class Answerer:
             decoder.calibrate(progress.tell)
         self._name, self._loaded = name, (pair, decoder)
         return self._loaded
+
+
+def _store(decoder: SpeculativeDecoder) -> None:
+    """Give the disk what was read, where it is to be kept there."""
+    decoder.expect()  # the next prompt is read when it comes
+    for _ in decoder.settle():
+        pass
 
 
 def _filled(prompt: OpenedPrompt | None, values: dict[str, str]) -> PromptFile | None:

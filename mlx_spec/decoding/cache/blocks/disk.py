@@ -5,16 +5,20 @@ process, what a text holds is there. Nothing is believed whose bytes are not the
 disk refuses, that is said once, and answers go on without it.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from mlx_spec.decoding.cache.blocks.kept_text import KeptText
 from mlx_spec.decoding.cache.blocks.shelves import DiskUsage, Shelves
 from mlx_spec.decoding.cache.blocks.stored import BlockName, StoredBlock, packed, unpacked
 from mlx_spec.machine.private import make_private, read_private
+
+# These say of this process that it is short of something, and nothing of a file.
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 logger = logging.getLogger(__name__)
 
@@ -67,25 +71,40 @@ class DiskTier:
         except FileNotFoundError:  # somebody else has deleted it
             self._shelf.lose_block(key)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+                logger.warning("%s cannot be read now (%s).", self._shelf.path(block.name), error.strerror)
+                return None
             logger.warning("%s is damaged and was dropped (%s).", self._shelf.path(block.name), error)
             self._shelf.drop_block(key)
         self.usage = self._shelves.usage
         return None
 
-    def save(self, block: StoredBlock, *, anew: bool = False) -> None:
+    def look(self) -> None:
+        """Look what others have done, where that was last done a while ago: before a text is saved, as what nobody has
+        held for long is deleted then."""
+        if not self._writes:
+            return
+        try:
+            self._shelves.look_now_and_then()
+        except OSError as error:
+            self._switch_off(error)
+        self.usage = self._shelves.usage
+
+    def save(self, block: StoredBlock, *, anew: bool = False) -> bool:
         """Keep a block, after its parent, where it is not there already; with `anew`, in the place of what is there. Of
-        a text for which there is no room even without all others, the beginning is kept."""
+        a text for which there is no room even without all others, the beginning is kept. Whether the block is there
+        now."""
         if not self._writes or (block.parent and not self._shelf.has(block.parent)):
-            return
+            return False
         if not anew and self._shelf.has(block.key):
-            return
+            return True
         try:
             data = packed(block)
         except TypeError as error:
             if str(error) not in self._unkeepable:
                 logger.warning("What was read of a text is not kept on disk: %s.", error)
             self._unkeepable.add(str(error))
-            return
+            return False
         name = BlockName.of(self._identity, block.key, block.parent, data)
         try:
             if self._has_room(len(data), block.parent):
@@ -93,16 +112,17 @@ class DiskTier:
         except OSError as error:
             self._switch_off(error)
         self.usage = self._shelves.usage
+        return self._shelf.has(block.key)
 
     def keep_text(self, keys: Sequence[bytes], owner: str | None) -> None:
         """Keep a text, whose blocks were saved: the chain of them, from the first, as far as they are there. `owner` is
         the id of the chat that it is a reading of. It takes the place of the texts that it goes on from, the owner's
         and nobody's; kept again, it is as good as new."""
+        self.look()
         there = tuple(keys[: next((i for i, key in enumerate(keys) if not self._shelf.has(key)), len(keys))])
         if not self._writes or not there:
             return
         try:
-            self._shelves.look_now_and_then()
             text = KeptText(there, owner, self._clock())
             kept = self._shelf.write_text(text)
             for name, other in list(self._shelf.known.texts.items()):

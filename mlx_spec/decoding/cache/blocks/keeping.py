@@ -43,9 +43,10 @@ def limits(keeping: Keeping) -> tuple[int, int]:
 
 
 def prefixes_of(pair: Readers, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
-    """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept."""
+    """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept, and
+    answers under way may take what they need."""
     if keeping.memory_bytes == 0:
-        return None
+        return Prefixes(keeping.pool_bytes, kept_bytes=0) if keeping.pool_bytes else None
     pool_bytes, kept_bytes = limits(keeping)
     return Prefixes(pool_bytes, kept_bytes=kept_bytes, slow=_on_disk(pair, keeping.disk_bytes, kv_bits))
 

@@ -24,6 +24,12 @@ class Lease:
             missing -= 1
         return missing <= 0
 
+    def hold(self, count: int) -> bool:
+        """Hold so many blocks: give back what is more, or take what is missing. As `grow`."""
+        while len(self.blocks) > count:
+            self._pool.release(self.blocks.pop())
+        return self.grow(count * self._pool.block_tokens)
+
     def end(self) -> None:
         """Give all of them back."""
         while self.blocks:

@@ -83,20 +83,26 @@ class Prefixes:
         """Of all texts together."""
         return self.pool.capacity * self.block_tokens
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room to keep anything."""
+        return self._kept_limit >= self.stats.block_bytes
+
     def size_blocks(self, block_bytes: int) -> None:
         """Have a pool of as many blocks as there is memory for, when one takes so many bytes."""
         block_bytes = max(block_bytes, _LEAST_BLOCK_BYTES)
         self.pool.resize(self.capacity_bytes // block_bytes)
         self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
-    def find(self, token_ids: Sequence[int]) -> list[Block]:
-        """The blocks that a text begins with, as far as they are known."""
+    def find(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
+        """The blocks that a text begins with, as far as they are known. What is found on the disk is the `owner`'s now,
+        too, whose text it is a beginning of."""
         found: list[Block] = []
         blocks = chained(np.asarray(token_ids, dtype=np.int32), self.block_tokens)
-        for key, _, ids in blocks:
+        for key, parent, ids in blocks:
             block = self._blocks.get(key)
             if block is None or not np.array_equal(block.token_ids, ids):
-                self._load(key, blocks, found)
+                self._load(chain([(key, parent, ids)], blocks), found, owner)
                 break
             found.append(block)
         if found:
@@ -156,8 +162,12 @@ class Prefixes:
         for text in self._texts[::-1]:
             if self.slow is None or text.stored:
                 continue
-            yield from self.slow.keep(text.blocks, text.owner)
-            text.stored = True
+            for _ in self.slow.keep(text.blocks, text.owner):
+                yield
+                if text not in self._texts:  # it was forgotten meanwhile
+                    break
+            else:
+                text.stored = True
         self._count()
 
     def make_room(self, num_blocks: int) -> None:
@@ -185,21 +195,26 @@ class Prefixes:
             keys = [b"", *(block.key for block in text.blocks)]
             assert [block.parent for block in text.blocks] == keys[:-1], "a text skips a block"
 
-    def _load(self, key: bytes, rest: Iterator[tuple[bytes, bytes, Ids]], found: list[Block]) -> None:
-        """Add to `found` the blocks from `key` on that are on the disk; then a text holds all of them."""
+    def _load(self, wanted: Iterator[tuple[bytes, bytes, Ids]], found: list[Block], owner: str | None) -> None:
+        """Add to `found` the `wanted` blocks that are on the disk; then a text holds all of them."""
         if self.slow is None:
             return
-        text = Text(tuple(found), None, self._clock())
-        for block in found:
-            self.pool.share(block.number)  # so that they stay while others make room
-        for wanted in chain([key], (key for key, _, _ in rest)):
-            if not self._has_room(among=self._texts) or (loaded := self.slow.load(wanted)) is None:
+        text: Text | None = None
+        for key, parent, ids in wanted:
+            loaded = self.slow.load(key)
+            if loaded is None or loaded.parent != parent or not np.array_equal(loaded.token_ids, ids):
+                break
+            if text is None:
+                text = Text(tuple(found), owner, self._clock())
+                for block in found:
+                    self.pool.share(block.number)  # so that they stay while others make room
+            if not self._has_room(among=self._texts):
                 break
             loaded.number = self.pool.allocate()
-            self._blocks[wanted] = loaded
+            self._blocks[key] = loaded
             found.append(loaded)
             text.blocks = tuple(found)
-        if text.blocks:
+        if text is not None and text.blocks:
             self._add(text)
         self._count()
 

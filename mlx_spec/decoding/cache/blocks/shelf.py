@@ -21,7 +21,7 @@ from mlx_spec.machine.private import files_in, is_part, make_private, read_priva
 
 UNCLAIMED_S: Final = 3600.0
 """A block that no text holds, or half a file, is left alone for so long: it may belong to an answer under way."""
-_CLOCKS_DIFFER_S: Final = 60.0
+CLOCKS_DIFFER_S: Final = 60.0
 """A folder on another machine has its clock."""
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Shelf:
 
     def _is_old(self, written_s: float) -> bool:
         """A time that is yet to come is none: a clock was put back."""
-        return not -_CLOCKS_DIFFER_S <= self._clock() - written_s <= UNCLAIMED_S
+        return not -CLOCKS_DIFFER_S <= self._clock() - written_s <= UNCLAIMED_S
 
     @staticmethod
     def _is_ours(name: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mlx_spec.decoding.cache.blocks.shelf import Shelf
+from mlx_spec.decoding.cache.blocks.shelf import CLOCKS_DIFFER_S, Shelf
 from mlx_spec.machine.resources import data_folder
 
 IDENTITY: Final = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
@@ -111,11 +111,12 @@ class Shelves:
         """Delete what was of no use for longest until `size_bytes` more are no more than `capacity_bytes`; not the
         blocks in `chain`, nor the texts that hold its first, the newest, nor `text`, a file's name. Whether it was
         enough."""
-        newest = next(iter(chain), None)
+        newest, latest_s = next(iter(chain), None), self._clock() + CLOCKS_DIFFER_S
         while self.size_bytes + size_bytes > capacity_bytes:
             oldest = min(
                 (one for shelf in self._shelves.values() for one in _ages(shelf, chain, newest, text)),
-                key=lambda one: one.used_s,
+                # A time that is yet to come is none: a clock was put back, and what it dated would stay for ever.
+                key=lambda one: one.used_s if one.used_s <= latest_s else 0.0,
                 default=None,
             )
             if oldest is None:

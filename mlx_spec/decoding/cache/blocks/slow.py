@@ -38,8 +38,10 @@ class SlowBlocks:
 
     def keep(self, blocks: Sequence[Block], owner: str | None) -> Iterator[None]:
         """Keep a text, a block a step: those that are new, and those that more readers have come to hold."""
+        self._tier.look()
         for block in blocks:
-            if block.stored == block.readers:
+            there = bool(block.stored) and self._tier.has(block.key)  # the disk may have let it go since
+            if there and block.stored == block.readers:
                 continue
             content = {
                 "parts": {name: list(part) for name, part in block.parts.items()},
@@ -47,9 +49,8 @@ class SlowBlocks:
                     name: {"length": point.length, "caches": list(point.caches)} for name, point in block.points.items()
                 },
             }
-            grown = bool(block.stored)
-            self._tier.save(StoredBlock(block.key, block.parent, block.token_ids, content), anew=grown)
-            block.stored = block.readers
+            stored = StoredBlock(block.key, block.parent, block.token_ids, content)
+            block.stored = block.readers if self._tier.save(stored, anew=there) else frozenset()
             yield
         self._tier.keep_text([block.key for block in blocks], owner)
 

@@ -28,6 +28,25 @@ class InBlocks:
         """Lower the offset to `length`, and give back the blocks behind it."""
         self._cache.cut(length)
 
+    @property
+    def num_arrays(self) -> int:
+        """Keys and values."""
+        return 2
+
+    def arrays(self) -> list[mx.array]:
+        """Copies of both, in the order of the text."""
+        stored: list[mx.array] = self._cache.stored()
+        return stored
+
+    def hold(self, arrays: list[mx.array]) -> None:
+        """Write them from the first block on."""
+        self.drop(self._cache.offset)
+        self._cache.hold(*arrays, arrays[0].shape[2])
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._cache.clear()
+
     def tree(self, count: int) -> tuple[list[mx.array], int]:
         """Keys and values of the newest tokens alone, as the passes gave them: to read the pool for them would have its
         next writing copy it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import mlx.core as mx
 
@@ -27,6 +27,8 @@ class LayerBlocks:
     to run. So a pass over blocks is built when what the pass before it gave was read; one that is built behind another
     that still runs copies the whole pool.
     """
+
+    held_in: ClassVar = ("keys", "values")
 
     def __init__(self, num_blocks: int, block_tokens: int) -> None:
         self._num_blocks, self._block_tokens = num_blocks, block_tokens

@@ -5,8 +5,8 @@ model `BlockKeys`, which attend through the seam (`attention.py`).
 """
 
 import weakref
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
@@ -30,9 +30,12 @@ class BlockCache:
     An answer at a time, as `KVCache` with a batch of one.
     """
 
+    held_in: ClassVar = ("layer", "_newest")
+
     def __init__(self, table: BlockTable, layer: LayerBlocks, window: int | None = None, offset: int = 0) -> None:
         self.table, self.layer, self.window, self.offset = table, layer, window, offset
         self._newest: list[tuple[mx.array, mx.array]] = []
+        self._first = 0  # of the text that it goes on from, what stands before may not have been at hand
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[BlockKeys, BlockKeys]:
         """Store `[1, kv_heads, n, width]` behind what is stored."""
@@ -95,9 +98,40 @@ class BlockCache:
         """Hold a text of `length` tokens, of which those at hand are the newest: `[1, kv_heads, n, width]`. What this
         cache holds of it stays; where a window sees no further, less than all may be at hand."""
         begin = max(self.offset, length - keys.shape[2])
+        self._first = begin if begin > self.offset else min(self._first, begin)
         at = keys.shape[2] - length + begin
         self.offset = begin
         self._write(keys[:, :, at:], values[:, :, at:])
+
+    def stored(self, begin: int = 0) -> list[mx.array]:
+        """Keys and values `[1, kv_heads, n, width]` from token `begin` on; none where nothing is stored. Copied,
+        lazily: they are to be computed before the next pass is built. Raises ValueError where a window had dropped
+        some of them."""
+        if not self.offset:
+            return []
+        if begin < self._first:
+            raise ValueError(f"tokens {begin} to {self._first} were not at hand when this text went over to blocks")
+        size = self.table.block_tokens
+        first = begin // size
+        blocks = mx.array(self.table.blocks[first : -(-self.offset // size)], dtype=mx.int32)
+        taken = [array.swapaxes(0, 1).flatten(1, 2)[None] for array in self.layer.take(blocks)]
+        return [array[:, :, begin - first * size : self.offset - first * size] for array in taken]
+
+    def ring(self) -> RotatingKVCache:
+        """A cache of mlx-lm's that holds what this one's window sees."""
+        assert self.window is not None, "it sees everything"
+        cache, count = RotatingKVCache(max_size=self.window), min(self.offset, self.window)
+        if count:
+            cache.keys, cache.values = self.stored(self.offset - count)
+            mx.eval(cache.keys, cache.values)
+        cache.offset, cache._idx = self.offset, count
+        return cache
+
+    def clear(self) -> None:
+        """Hold nothing, its layer neither: where nobody else does, that is free. The table keeps its blocks, as other
+        layers have theirs by it."""
+        self.trim(self.offset)
+        self.layer, self._first = LayerBlocks(0, self.table.block_tokens), 0
 
     def keep(self, arrays: Sequence[mx.array], count: int, kept: int) -> None:
         """In the place of the newest `count` tokens have the first `kept` of `arrays`, as `newest` gave them."""
@@ -144,18 +178,19 @@ def block_caches(caches: Sequence[Any], table: BlockTable, layers: Sequence[Laye
     is read over a model's own caches, as ever, and answered over blocks.
     """
     given = iter(layers)
+    return [_over_blocks(cache, table, given, offset) for cache in caches]
 
-    def made(cache: Any) -> Any:
-        if type(cache) is CacheList:
-            return CacheList(*map(made, cache.caches))
-        if not _is_in_order(cache):
-            return cache
-        over_blocks = BlockCache(table, next(given), getattr(cache, "max_size", None), offset)
-        if cache.offset > offset:
-            over_blocks.hold(*_in_order(cache), cache.offset)
-        return over_blocks
 
-    return list(map(made, caches))
+def _over_blocks(cache: Any, table: BlockTable, layers: Iterator[LayerBlocks], offset: int) -> Any:
+    # No function of `block_caches` that calls itself: such a circle would hold the layers until Python looks for it.
+    if type(cache) is CacheList:
+        return CacheList(*(_over_blocks(one, table, layers, offset) for one in cache.caches))
+    if not _is_in_order(cache):
+        return cache
+    made = BlockCache(table, next(layers), getattr(cache, "max_size", None), offset)
+    if cache.offset > offset:
+        made.hold(*_in_order(cache), cache.offset)
+    return made
 
 
 def _is_in_order(cache: Any) -> bool:

@@ -15,6 +15,7 @@ Few: TypeAlias = tuple[int, int]
 """Group size and bits of a `QuantizedKVCache`."""
 
 _GROWS_BY: Final = 4
+_DRAWN: Final = 256
 
 
 class Slots:
@@ -112,11 +113,19 @@ def make_up(cache: Any, count: int, seed: int) -> None:
     made_up = []
     for number, array in enumerate((arrays[0], arrays[half])):
         width = array.shape[3] if few is None else array.shape[3] * 32 // few[1]
-        normal = mx.random.normal((batch, heads, count, width), key=mx.random.key(2 * seed + number))
+        normal = made_up_tokens((batch, heads, count, width), 2 * seed + number)
         made_up.append(normal.astype(arrays[half - 1].dtype))  # of triplets the last are biases, in the model's own
     cache.keys = cache.values = None
     cache.offset = 0
     cache.update_and_fetch(*made_up)
+
+
+def made_up_tokens(shape: tuple[int, int, int, int], seed: int) -> mx.array:
+    """Keys or values `[batch, heads, tokens, width]` of no text, the same for each seed. A few are drawn, and repeated:
+    to draw all of a long context takes longer than passes over it."""
+    batch, heads, count, width = shape
+    drawn = mx.random.normal((batch, heads, _DRAWN, width), key=mx.random.key(seed))
+    return mx.tile(drawn, (1, 1, -(-count // _DRAWN), 1))[:, :, :count]
 
 
 def _halves(arrays: Sequence[mx.array]) -> tuple[Held, Held]:

@@ -7,7 +7,7 @@ import pytest
 
 from mlx_spec.bench.plan import CONTENDERS, CORE
 from mlx_spec.bench.prompts import KINDS
-from mlx_spec.cli.commands.bench.modes import asked_mode, plan_of, scope_of
+from mlx_spec.cli.commands.bench.modes import asked_mode, options_in, plan_of, scope_of, serve_plan_of
 from mlx_spec.errors import ConfigError
 from tests.cli.calling import mlx_spec
 from tests.cli.folders import pair_folders
@@ -48,14 +48,27 @@ def test_selected_runs_are_printed_kept_and_shown_again(tmp_path: Path) -> None:
         (["--beside", "nowhere"], "'nowhere' is no address of a server"),
         (["--beside", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
         (["--turns", "--beside", "http://127.0.0.1:9"], "mode is '--beside --turns'"),
-        (["--url", "http://127.0.0.1:9"], "url is 'http://127.0.0.1:9': it must be together with --turns."),
-        (["--cold", "--url", "http://127.0.0.1:9"], "it must be together with --turns."),
+        (["--url", "http://127.0.0.1:9"], "it must be together with --turns or --serve."),
+        (["--cold", "--url", "http://127.0.0.1:9"], "it must be together with --turns or --serve."),
         (["--turns", "--first-start"], "first_start is True: it must be together with --cold."),
         (["--turns", "--kinds", "code"], "it must be left out with --turns, which does not use it"),
         (["--turns", "--slices", "8"], "slices is 8: it must be left out with --turns"),
         (["--turns", "--prompts", "0"], "prompts is 0"),
         (["--turns", "--url", "nowhere"], "'nowhere' is no address of a server"),
         (["--turns", "--url", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
+        (["--serve", "--cold"], "mode is '--cold --serve'"),
+        (["--serve", "--kinds", "chat"], "it must be left out with --serve, which does not use it"),
+        (["--serve", "--at-once", "1,many"], "at_once is '1,many': it must be whole numbers with commas between them"),
+        (["--serve", "--at-once", "65"], "at_once is 65: it must be numbers from 1 to 64"),
+        (["--serve", "--answer-tokens", "1"], "answer_tokens is 1"),
+        (["--serve", "--serve-options", "'"], "it must be options as a shell takes them, with quotes closed"),
+        (["--serve", "--beside", "/nowhere"], "There is no engine in /nowhere: name the folder of a checkout"),
+        (["--serve", "--url", "http://127.0.0.1:9"], "The server at http://127.0.0.1:9 cannot be measured"),
+        (["--serve", "--url", "nowhere"], "'nowhere' is no address of a server"),
+        (["--serve", "--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
+        (["--at-once", "2"], "at_once is '2': it must be together with --serve."),
+        (["--ours", "http://127.0.0.1:9"], "it must be together with --serve."),
+        (["--turns", "--serve-options", "--max-batch 2"], "it must be together with --serve."),
         (["--show", "/nowhere/report.json"], "/nowhere/report.json is no report of a measurement"),
         (["--out", "/nowhere/report.json"], "The report cannot be written to /nowhere/report.json"),
     ],
@@ -90,6 +103,14 @@ def test_turns_are_three_chats_with_short_answers_and_no_other_kind() -> None:
     assert (scope.temperatures, scope.repeats) == ((0.0,), 1)
     with pytest.raises(ConfigError, match=r"kinds is .* left out with --turns"):
         scope_of("--turns", {"kinds": ("code",)})
+
+
+def test_servers_are_asked_up_to_sixteen_at_once_and_in_two_turns() -> None:
+    plan = serve_plan_of({"contenders": None})
+    assert (plan.at_once, plan.prompts, plan.repeats, plan.answer_tokens) == ((1, 2, 4, 8, 16), 8, 2, 64)
+    assert serve_plan_of({"at_once": (3,), "past_end": True}).past_end
+    assert options_in("--max-batch 16 --policy 'fcfs'") == ("--max-batch", "16", "--policy", "fcfs")
+    assert options_in(None) == ()
 
 
 @pytest.mark.parametrize("mode", ["--cold", "--disturbed", "--beside"])

@@ -116,6 +116,30 @@ def test_turns_of_our_server_beside_another_of_ours(long_models: ModelChoice) ->
     assert report["mode"] == "turns-beside"
 
 
+@pytest.mark.slow
+def test_our_server_and_mlx_lms_are_asked_two_things_at_once(long_models: ModelChoice, tmp_path: Path) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    out, checkout = tmp_path / "report.json", Path(__file__).parents[4]
+    options = ["--at-once", "2,9", "--repeats", "1", "--past-end", "--beside", str(checkout), "--out", str(out)]
+    done = mlx_spec("bench", "--serve", *long_models.arguments(), *SMALL, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads(out.read_text())
+    assert [(run["at_once"], run["side"]) for run in report["runs"]] == [
+        *((2, side) for side in ("ours", "before", "theirs")),
+        *((9, side) for side in ("plain", "ours")),
+    ]
+    answers = [answer for run in report["runs"] for wave in run["waves"] for answer in wave]
+    assert {answer["tokens"] for answer in answers} == {8}, "nobody ends before"
+    assert [one["words"]["same"] for one in report["summary"]["figures"] if one["side"] == "ours"] == [2, 9]
+    assert {one["side"]: one["late"]["error"] for one in report["arrivals"]} == {"ours": None, "theirs": None}
+    assert report["summary"]["failures"] == []
+    assert set(psutil.Process().children(recursive=True)) == before
+    shown = mlx_spec("bench", "--show", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert "a long prompt among four writers" in shown.stdout
+
+
 def test_a_mistyped_option_waits_for_no_library_that_is_slow_to_import() -> None:
     code = (
         "import atexit, sys; from mlx_spec.cli import main as cli; "

@@ -337,6 +337,16 @@ def test_age_is_of_use_not_of_writing_and_survives_copying(folder: Path, clock: 
     assert [known(again, words) for words in ("aaaa", "bbbb", "cccc")] == [4, 0, 4]
 
 
+def test_what_a_clock_that_was_ahead_has_dated_goes_first(folder: Path, clock: Clock) -> None:
+    tier, ahead_s = DiskTier(folder, WHO, room_for(4, folder), clock), UNCLAIMED_S / 2
+    clock.now += ahead_s
+    keep(tier, "aa", "1")
+    clock.now -= ahead_s
+    keep(tier, "bb", "2")
+    keep(tier, "cc", "3")
+    assert [known(tier, words) for words in ("aa", "bb", "cc")] == [0, 2, 2]
+
+
 def test_what_an_answer_goes_on_from_is_not_deleted_for_it(folder: Path, clock: Clock) -> None:
     """Though it is the oldest, also where only another text holds it."""
     tier = DiskTier(folder, WHO, room_for(8, folder), clock)
@@ -622,6 +632,23 @@ def test_a_block_that_cannot_be_read_is_a_miss(
     monkeypatch.setattr("mlx_spec.decoding.cache.blocks.disk.read_private", fails)
     assert known(tier, "ab") == 0
     assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize("shortage", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_process_that_is_short_of_something_deletes_no_block(
+    folder: Path, tier: DiskTier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shortage: int
+) -> None:
+    keep(tier, "ab")
+
+    def fails(path: Path) -> bytes:
+        raise OSError(shortage, os.strerror(shortage))
+
+    with monkeypatch.context() as short:
+        short.setattr("mlx_spec.decoding.cache.blocks.disk.read_private", fails)
+        assert known(tier, "ab") == 0
+    (line,) = warnings(caplog)
+    assert "cannot be read now" in line
+    assert known(tier, "ab") == 2
 
 
 def test_what_cannot_be_kept_is_told_once_by_its_kind(

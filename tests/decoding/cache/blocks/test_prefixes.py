@@ -8,11 +8,15 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from mlx_spec.config import Keeping
+from mlx_spec.decoding.cache.blocks import keeping as keeping_module
 from mlx_spec.decoding.cache.blocks import prefixes as prefixes_module
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block
+from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
 from mlx_spec.decoding.cache.blocks.lease import Lease
-from mlx_spec.decoding.cache.blocks.prefixes import RECENT_S, Prefixes, prefixes_of
+from mlx_spec.decoding.cache.blocks.prefixes import RECENT_S, Prefixes
 from mlx_spec.models.memory import memory_info
+from tests.tiny import tiny_pair
 
 TOKENS = 4
 BLOCK_BYTES = 2048
@@ -289,12 +293,14 @@ def test_any_order_of_texts_answers_and_deletions_loses_no_block() -> None:
 def test_left_to_itself_it_keeps_a_quarter_of_what_the_models_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     def limits(available: int, *asked: int | None) -> tuple[int, int] | None:
         memory = replace(memory_info(), available_bytes=available)
-        monkeypatch.setattr(prefixes_module, "memory_info", lambda: memory)
-        found = prefixes_of(*(asked or (None,)))
+        monkeypatch.setattr(keeping_module, "memory_info", lambda: memory)
+        found = prefixes_of(tiny_pair(0), Keeping(*asked))
         return (found._kept_limit, found.capacity_bytes) if found else None
 
     assert limits(1_000_000_000) == (250_000_000, 1_000_000_000)
     assert limits(100_000_000_000) == (4_000_000_000, 100_000_000_000)
     assert limits(1_000_000_000, 5_000_000) == (5_000_000, 1_000_000_000)
-    assert limits(1_000_000_000, None, 100_000_000) == (100_000_000, 100_000_000)
+    assert limits(1_000_000_000, None, 100_000_000) == (25_000_000, 100_000_000)
+    assert limits(1_000_000_000, 500_000_000, 100_000_000) == (100_000_000, 100_000_000)
     assert limits(1_000_000_000, 0) is None
+    assert limits(1_000_000_000, 0, 100_000_000) == (0, 100_000_000), "answers keep to their limit all the same"

@@ -1,0 +1,157 @@
+"""The contract, published: an answer's ids are those that it has alone, whatever else is answered.
+
+    LOOKAHEAD_BLAS=off python mlx_spec/machine/blas.py -m tests.batching.invariance --part 1/1
+
+For each family, kind of numbers and temperature a crowd of requests is answered that join and leave, are cancelled,
+step aside (both ways) and come back, begin alike and are found begun, draft by any drafter, at several lengths, in
+float32 as trees too, with several answers to one prompt. Each must have, id for id, what plain decoding says to it when
+nobody else is there. With MLX's own BLAS rows do not depend on each other, so this is bit for bit; of trees in half
+precision that is not so, with nobody else there either.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_spec import SpeculativeConfig
+from mlx_spec.batching import BatchSettings
+from mlx_spec.batching.settings import PREEMPTIONS, PreemptionName
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
+from mlx_spec.events import GenerationFinished, Preempted, Waiting
+from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.memory import rows_are_independent
+from tests.batching.asked import BLOCK, Asked, Run, batch_of, run, some
+from tests.tiny import pair_of
+from tests.zoo import ARCHITECTURES, VOCAB, mixed, zoo_model
+
+Numbers = Literal["float32", "bfloat16", "4bit"]
+NUMBERS: Final[tuple[Numbers, ...]] = ("float32", "bfloat16", "4bit")
+TEMPERATURES: Final = (0.0, 0.7, 1.2)
+CHAINS: Final = SpeculativeConfig(acceptance_threshold=0.0)
+TREES: Final = replace(CHAINS, tree_speculation=True)
+SETTINGS: Final = BatchSettings(max_batch=4, max_waiting=64, spare_blocks=0, policy="shortest")
+BLOCKS: Final = 13
+COUNT: Final = 7
+LEAVING: Final = {1: 9, 4: 0}
+"""Who is cancelled, and how many steps behind its arrival."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One crowd."""
+
+    name: str
+    numbers: Numbers
+    temperature: float
+    way: PreemptionName
+
+
+def cases(
+    names: Sequence[str] = ARCHITECTURES,
+    numbers: Sequence[Numbers] = NUMBERS,
+    temperatures: Sequence[float] = TEMPERATURES,
+) -> Iterator[Case]:
+    """All of them, a family after the other."""
+    for name in names:
+        for kind in numbers:
+            for temperature in temperatures:
+                for way in PREEMPTIONS:
+                    yield Case(name, kind, temperature, way)
+
+
+@lru_cache(maxsize=2)
+def pair_for(name: str, numbers: Numbers) -> ModelPair:
+    """A target of that family, and a draft that agrees with it now and then."""
+    target = zoo_model(name, wide=numbers == "4bit")
+    draft = mixed(target, zoo_model(name, seed=9, wide=numbers == "4bit"), 0.97)
+    for model in (target, draft):
+        if numbers == "4bit":
+            nn.quantize(model, group_size=32, bits=4, class_predicate=_takes_groups)
+        elif numbers == "bfloat16":
+            model.set_dtype(mx.bfloat16)
+        mx.eval(model.parameters())
+    return pair_of(target, draft, vocab=VOCAB)
+
+
+def _takes_groups(path: str, module: Any) -> bool:
+    return hasattr(module, "to_quantized") and module.weight.ndim == 2 and module.weight.shape[-1] % 32 == 0
+
+
+def crowd(temperature: float) -> list[Asked]:
+    """Seven prompts, half of which begin alike, and an answer more to each of two of them."""
+    asked = [
+        replace(one, params=replace(one.params, temperature=temperature))
+        for one in some(COUNT, vocab=VOCAB, longest=40, tokens=(14, 30), spread=6)
+    ]
+    return [*asked, *(replace(asked[at], params=replace(asked[at].params, seed=100 + at)) for at in (0, 3))]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a case: whose ids were others, and what the crowd went through."""
+
+    different: tuple[str, ...]
+    seen: Counter[str]
+
+
+def found(case: Case) -> Found:
+    """Answer a crowd, and each of it alone."""
+    pair, asked = pair_for(case.name, case.numbers), crowd(case.temperature)
+    config = TREES if case.numbers == "float32" else CHAINS
+    batch = batch_of(pair, BLOCKS, replace(SETTINGS, preemption=case.way), config=config)
+
+    def meanwhile(step: int, done: Run) -> None:
+        for number, behind in LEAVING.items():
+            if step == asked[number].joins + behind:
+                batch.cancel(str(number))
+
+    done = run(batch, asked, meanwhile)
+    different = []
+    seen: Counter[str] = Counter(
+        preempted=done.count(Preempted), waited=done.count(Waiting), shared=batch.metrics.snapshot().cached_tokens
+    )
+    for number, one in enumerate(asked):
+        end, alone = done.end(str(number)), one.alone(pair).token_ids
+        assert isinstance(end, GenerationFinished), end
+        cut = end.finish_reason == "cancelled"
+        seen["cancelled"] += cut
+        seen["drafted"] += end.stats.draft_tokens
+        seen["accepted"] += end.stats.accepted_tokens
+        if end.token_ids != (alone[: len(end.token_ids)] if cut else alone):
+            different.append(f"{number} ({one.drafter})")
+    return Found(tuple(different), seen)
+
+
+def main() -> None:
+    """Go through the cases, and sum up."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--families", nargs="*", default=ARCHITECTURES, help="all of the tests' by default")
+    parser.add_argument("--numbers", nargs="*", default=NUMBERS, choices=NUMBERS)
+    parser.add_argument("--part", default="1/1", help="every N-th case only, from the K-th: K/N")
+    options = parser.parse_args()
+    mx.disable_compile()  # on a CPU, MLX has the C++ compiler make each fused kernel
+    PREFILL_TOKENS[mx.default_device().type] = BLOCK
+    part, parts = (int(number) for number in options.part.split("/"))
+    chosen = list(cases(options.families, options.numbers))[part - 1 :: parts]
+    total: Counter[str] = Counter()
+    failed = 0
+    for number, case in enumerate(chosen, 1):
+        one = found(case)
+        total += one.seen
+        failed += bool(one.different)
+        words = f"other ids: {', '.join(one.different)}" if one.different else "each as alone"
+        print(f"{number}/{len(chosen)} {case.name} {case.numbers} {case.temperature} {case.way}: {words}", flush=True)  # noqa: T201
+    exact = "bit for bit" if rows_are_independent() else "rows depend on each other here: ties may differ"
+    print(f"{len(chosen) - failed} of {len(chosen)} crowds as alone ({exact}); in all {dict(total)}")  # noqa: T201
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

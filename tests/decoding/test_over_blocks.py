@@ -1,0 +1,393 @@
+"""Answers whose target goes over blocks, forced here: the same words, nothing copied, the same left behind."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
+from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoder import step
+from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.cache import over_blocks
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
+from mlx_spec.decoding.cache.paged_choice import PagedChoice
+from mlx_spec.decoding.cache.passes.paged import BlockCache
+from mlx_spec.decoding.cache.passes.ragged import RaggedPasses
+from mlx_spec.decoding.cache.rollback import leaves
+from mlx_spec.decoding.prompt import read_prompt
+from mlx_spec.decoding.target import Target
+from mlx_spec.events import GenerationFinished, RoundFinished
+from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.models.loading import ModelPair
+from tests.decoding.cache.passes.test_paged import OVER_BLOCKS
+from tests.decoding.cache.passes.test_tree_passes import TAKES_TREES
+from tests.decoding.drafters.published import HIDDEN, LAYERS
+from tests.decoding.drafters.test_decoding import heads_for
+from tests.decoding.test_many_answers import ASKED, SHARE, Asked, together
+from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.zoo import VOCAB, WINDOW, mixed, zoo_model
+
+CHUNK: Final = 8
+SETTINGS: Final = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}
+FIXED: Final = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
+PAYS: Final = PagedChoice(((1, 1, 0.5),))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _uncompiled() -> Iterator[None]:
+    """On a CPU, MLX has the C++ compiler make each fused kernel."""
+    mx.disable_compile()
+    yield
+    mx.enable_compile()
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, CHUNK)
+
+
+def forced(model: nn.Module, *, to: bool = True) -> nn.Module:
+    """A model all of whose answers go over blocks, or none."""
+    over_blocks.adopt(model, PAYS.pays if to else PagedChoice().pays)
+    return model
+
+
+def prompt_of(length: int, vocab: int = VOCAB, seed: int = 7) -> list[int]:
+    return random.Random(seed).choices(range(vocab), k=length)
+
+
+def ended(decoder: SpeculativeDecoder, prompt: list[int], params: SamplingParams, tokens: int, **how: Any) -> Any:
+    *_, end = decoder.stream(prompt, params, tokens, **how)
+    assert isinstance(end, GenerationFinished)
+    return end
+
+
+def cached_of(answer: Answer) -> Any:
+    return answer.target._cached
+
+
+def zoo_pair(name: str) -> ModelPair:
+    target = zoo_model(name)
+    return pair_of(target, mixed(target, zoo_model(name, seed=9), SHARE), vocab=VOCAB)
+
+
+@pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
+def test_every_architecture_says_over_blocks_what_it_says_over_its_own_caches(name: str) -> None:
+    """Plainly and with each drafter. No two tokens of these models are nearly tied."""
+    pair = zoo_pair(name)
+    decoder = SpeculativeDecoder(pair, FIXED)
+    tokens, accepted, rejected = 3 * WINDOW, 0, 0
+    for params in SETTINGS.values():
+        prompt = prompt_of(2 * WINDOW + 3)
+        forced(pair.target, to=False)
+        own = ended(decoder, prompt, params, tokens, drafter="none").token_ids
+        forced(pair.target)
+        for drafter in ("none", "ngram", "model"):
+            found = ended(decoder, prompt, params, tokens, drafter=drafter)
+            assert found.token_ids == own, drafter
+            accepted += found.stats.accepted_tokens
+            rejected += found.stats.tested_tokens - found.stats.accepted_tokens
+    assert min(accepted, rejected) > 2
+
+
+def test_the_target_is_over_blocks_then_and_only_then() -> None:
+    """What the tests here compare is what they mean to."""
+    pair = tiny_pair(0)
+    one = Asked(prompt_of(20), 0.8, "model", 9)
+    assert not one.begun(pair).target.is_over_blocks
+    forced(pair.target)
+    answer = one.begun(pair)
+    assert answer.target.is_over_blocks
+    assert {type(cache) for cache in cached_of(answer).caches} == {BlockCache}
+    over_blocks.adopt(pair.target, PagedChoice(((1, 19, 1.2), (1, 21, 0.7))).pays)
+    assert answer.target.pays_over_blocks(20)
+    assert not answer.target.pays_over_blocks(19), "by the prompt's length"
+    few = replace(pair, target=forced(tiny_llama(0, hidden=128)), draft=None)
+    with_bits = Target(few.target, "tiny", speculative=True, kv_bits=8)
+    assert not with_bits.pays_over_blocks(100), "not in fewer bits"
+    config = SpeculativeConfig(kv_bits=8)
+    assert ended(SpeculativeDecoder(few, config), prompt_of(9), SETTINGS["greedy"], 5).token_ids
+
+
+def finished(answer: Answer) -> tuple[int, ...]:
+    while not answer.is_finished:
+        step([answer])
+    return answer.finished().token_ids
+
+
+class Doubtful(nn.Module):
+    """A draft that knows the text, but what comes at every third place it says second."""
+
+    def __init__(self, text: list[int]) -> None:
+        super().__init__()
+        following = mx.array([*text[1:], *[0] * 40])[:, None] - mx.arange(VOCAB)
+        wrong = (mx.arange(following.shape[0]) % 3 == 0)[:, None]
+        self._model = zoo_model("llama", seed=9)
+        following = mx.array([*text[1:], *[0] * 40])[:, None] - mx.arange(VOCAB)
+        wrong = (mx.arange(following.shape[0]) % 3 == 0)[:, None]
+        self._rows = 400.0 * (following == 0) + mx.where(wrong, 600.0, 200.0) * (following == -1)
+
+    @property
+    def layers(self) -> Any:
+        return self._model.layers
+
+    def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
+        at = mx.array(cache[0].offset)
+        rows = self._rows[at if at.ndim else at + mx.arange(inputs.shape[1])]
+        return self._model(inputs, cache=cache) + rows[None]
+
+
+@pytest.mark.parametrize("name", sorted(OVER_BLOCKS & TAKES_TREES))
+def test_trees_change_no_word(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, chosen = pair_of(zoo_model(name), None, vocab=VOCAB), []
+    choose = CachedModel.choose
+
+    def noted(self: CachedModel, at: Sequence[int]) -> None:
+        if self.is_over_blocks:
+            chosen.append(list(at))
+        choose(self, at)
+
+    monkeypatch.setattr(CachedModel, "choose", noted)
+    for temperature in (0.0, 0.8):
+        one = Asked(prompt_of(WINDOW + 5), temperature, "model", 2 * WINDOW, tree=Shape((2, 2)))
+        forced(pair.target, to=False)
+        own = one.alone(pair)
+        forced(pair.target)
+        drafted = replace(pair, draft=Doubtful([*one.prompt, *own]), draft_name="doubtful")
+        assert one.begun(drafted).target.takes_trees
+        assert finished(one.begun(drafted)) == own == one.alone(pair)
+    assert [1, 4] in chosen, "a path that is not its tree's first"
+
+
+@pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
+def test_many_answers_over_blocks_and_over_own_caches_in_one_step(name: str) -> None:
+    pair = zoo_pair(name)
+    longer = PagedChoice(((1, 8, 1.2), (1, 10, 0.7)))
+    over_blocks.adopt(pair.target, longer.pays)
+    assert {one.begun(pair).target.is_over_blocks for one in ASKED} == {True, False}
+    assert together(pair, ASKED) == [one.alone(pair) for one in ASKED]
+
+
+def test_those_of_one_way_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, made = zoo_pair("qwen3_next"), []
+    run = RaggedPasses.run
+    monkeypatch.setattr(
+        RaggedPasses, "run", lambda self, parts, *a, **k: (made.append(len(parts)), run(self, parts, *a, **k))[1]
+    )
+    over_blocks.adopt(pair.target, PagedChoice(((1, 8, 1.2), (1, 10, 0.7))).pays)
+    answers = [one.begun(pair) for one in ASKED[:3]]
+    assert [answer.target.is_over_blocks for answer in answers] == [False, True, True]
+    step(answers)
+    made.clear()
+    step(answers)
+    assert 3 in made, "where own caches' passes are not compiled, with those"
+
+
+def arrays_left(kept: Prefixes, prompt: list[int]) -> list[mx.array]:
+    blocks = kept.find(prompt)
+    parts = [array for block in blocks for part in block.parts.values() for array in part]
+    return parts + [array for block in blocks for point in block.points.values() for array in point.arrays]
+
+
+@pytest.mark.parametrize("name", sorted(OVER_BLOCKS))
+def test_three_turns_find_as_much_and_leave_the_same(name: str) -> None:
+    pair = pair_of(zoo_model(name), None, vocab=VOCAB)
+    shares, left = {}, {}
+    for to in (False, True):
+        forced(pair.target, to=to)
+        kept = Prefixes(1 << 30, block_tokens=CHUNK)
+        hot = SpeculativeDecoder(pair, drafter="ngram", prefixes=kept)
+        cold = SpeculativeDecoder(pair, drafter="none")
+        found = []
+        prompt = prompt_of(6 * WINDOW)
+        for turn in range(3):
+            end = ended(hot, prompt, SETTINGS["sampled"], WINDOW + 4)
+            assert end.token_ids == ended(cold, prompt, SETTINGS["sampled"], WINDOW + 4).token_ids
+            found.append(end.cached_tokens)
+            list(hot.settle())
+            if turn == 0:
+                left[to] = arrays_left(kept, prompt)
+            prompt = [*prompt, *end.token_ids, *prompt_of(5, seed=turn)]
+        shares[to] = found
+    assert shares[True] == shares[False]
+    assert shares[True][-1] > 6 * WINDOW
+    assert len(left[True]) == len(left[False]) > 0
+    assert all(mx.array_equal(one, other) for one, other in zip(left[True], left[False], strict=True))
+
+
+def test_what_rounds_over_blocks_have_read_is_no_prompt() -> None:
+    """Not even where rows are independent: blocks round otherwise."""
+    pair = tiny_pair(0)
+    for to, most in ((False, 40), (True, 16)):
+        forced(pair.target, to=to)
+        kept = Prefixes(1 << 30, block_tokens=CHUNK)
+        kept.rows_are_independent = True
+        decoder, prompt = SpeculativeDecoder(pair, drafter="none", prefixes=kept), prompt_of(20)
+        end = ended(decoder, prompt, SETTINGS["sampled"], 25)
+        assert len(kept.find([*prompt, *end.token_ids])) * CHUNK == most
+
+
+def test_reading_ahead_leaves_what_it_read_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(0)
+    forced(pair.target)
+    decoder = SpeculativeDecoder(pair, drafter="none", prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
+    prompt = prompt_of(20)
+    end = ended(decoder, prompt, SETTINGS["sampled"], 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedModel, "go_over_blocks", lambda *_: pytest.fail("nothing is answered"))
+        assert len(list(decoder.settle())) > 2
+    assert ended(decoder, [*prompt, *end.token_ids, 5], SETTINGS["sampled"], 3).cached_tokens == 48
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "falcon_h1"])
+def test_spans_and_points_are_those_of_its_own_caches(name: str) -> None:
+    """After rounds that forgot some of what they scored."""
+    model, text = zoo_model(name), prompt_of(6 * WINDOW)
+    every = [CachedModel(model, name, speculative=True) for _ in range(2)]
+    for cached in every:
+        cached.prefill(text)
+    every[1].go_over_blocks(10)
+    assert not every[1].pretend(30, compiled=True)
+    assert every[1].begins_anywhere == every[0].begins_anywhere
+    for width in (4, 1, 7):
+        for cached in every:
+            cached.score(mx.array([1] * width), kept=width if width == 1 else 1)
+            cached.forget(0 if width == 1 else 3)
+    text = [*text, *[1] * 6]
+    for cached in every:
+        if cached._behind is not None:  # a state reads again what stays
+            cached.score(mx.array([2]), kept=1)
+    rest = 1 if not every[0].begins_anywhere and name != "gemma3" else 0
+    text += [2] * rest
+    points = [cached.point(len(text)) for cached in every]
+    spans = [(0, 8), (8, 33), (40, len(text))]
+    parts = [cached.cut_up(spans) for cached in every]
+    for own, other in zip(*parts, strict=True):
+        for one, two in zip(own, other, strict=True):
+            assert mx.allclose(one, two, atol=1e-3, rtol=1e-3)
+    whole = model(mx.array([[*text, 3]]), cache=make_prompt_cache(model))[0, -1]
+    for point in points:
+        again = CachedModel(model, name, speculative=True)
+        again.prefill(text)
+        begun = CachedModel(model, name, speculative=True)
+        begun.begin_with(again.cut_up([(0, len(text))]), point)
+        assert mx.allclose(begun.score(mx.array([3]))[0], whole, atol=5e-3, rtol=5e-3)
+
+
+def test_an_answer_that_is_cancelled_goes_on_with_the_same_words() -> None:
+    pair = zoo_pair("gemma3")
+    forced(pair.target)
+    decoder = SpeculativeDecoder(pair, FIXED, prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
+    prompt = prompt_of(40)
+    whole = ended(decoder, prompt, SETTINGS["sampled"], 40).token_ids
+    asked = iter(range(100))
+    cut = ended(decoder, prompt, SETTINGS["sampled"], 40, should_cancel=lambda: next(asked) > 8).token_ids
+    assert 0 < len(cut) < 40
+    assert cut == whole[: len(cut)]
+    assert cut + ended(decoder, [*prompt, *cut], SETTINGS["sampled"], 40 - len(cut)).token_ids == whole
+    stream = decoder.stream(prompt, SETTINGS["sampled"], 40)
+    next(event for event in stream if isinstance(event, RoundFinished))
+    stream.close()  # a pass is under way
+    assert ended(decoder, prompt, SETTINGS["sampled"], 40).token_ids == whole
+
+
+def test_heads_read_its_layers_and_trees_and_padding_go_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = forced(tiny_llama(0, layers=LAYERS, hidden=HIDDEN, scale=0.5))
+    pair = replace(pair_of(target, None), heads=heads_for(target, tmp_path))
+    trees = replace(FIXED, tree_speculation=True)
+    prompt = prompt_of(30, 200)
+    for params in SETTINGS.values():
+        plain = ended(SpeculativeDecoder(pair), prompt, params, 24, drafter="none").token_ids
+        for drafter in ("eagle", "medusa", "dflash"):
+            for config in (FIXED, trees):
+                assert ended(SpeculativeDecoder(pair, config), prompt, params, 24, drafter=drafter).token_ids == plain
+        with monkeypatch.context() as patch:
+            patch.setattr(FixedLookahead, "rows", lambda self, count: count + 3)
+            padded = ended(SpeculativeDecoder(pair, FIXED), prompt, params, 24, drafter="eagle", lookahead=2)
+        assert padded.token_ids == plain
+
+
+def test_an_answer_grows_beyond_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = tiny_pair(0)
+    prompt = prompt_of(50)
+    own = ended(SpeculativeDecoder(pair, FIXED), prompt, SETTINGS["sampled"], 200).token_ids
+    monkeypatch.setattr(over_blocks, "_MOST_ROOM", 1)
+    monkeypatch.setattr(over_blocks, "_WIDEST_PASS", 1)
+    forced(pair.target)
+    assert ended(SpeculativeDecoder(pair, FIXED), prompt, SETTINGS["sampled"], 200).token_ids == own
+    answer = Asked(prompt, 0.8, "model", 200).begun(pair)
+    keys = cached_of(answer).caches[0].layer.keys
+    assert keys.shape[0] == 1
+    finished(answer)
+    assert cached_of(answer).caches[0].layer.keys.shape[0] == 4
+    assert Asked([5], 0.8, "model", 3).begun(pair).target.is_over_blocks, "of which nothing was read"
+
+
+def test_a_step_copies_neither_pool_nor_context() -> None:
+    target = forced(tiny_llama(5, hidden=256))
+    pair = pair_of(target, None)
+    context = 1500
+    answer = Asked(prompt_of(context, 200), 0.8, "none", 500).begun(pair)
+    drafting = Asked([1, 2, 3, 4] * (context // 4), 0.8, "ngram", 500).begun(pair)
+    steps([answer, drafting], 2)
+    keys = cached_of(answer).caches[0].layer.keys
+    layer, held = keys.nbytes, keys.nbytes * context // (keys.shape[0] * keys.shape[2])
+    del keys
+    for answers in ([answer], [drafting], [answer, drafting]):
+        before = mx.get_active_memory()
+        mx.reset_peak_memory()
+        steps(answers, 6)
+        # The scores and mixed values of a few rows take more than those of one.
+        assert mx.get_peak_memory() - before < (held / 2 if answers == [answer] else layer)
+        assert mx.get_active_memory() - before < layer / 8
+
+
+def steps(answers: list[Answer], count: int) -> None:
+    for _ in range(count):
+        step(answers)
+
+
+def test_going_over_holds_two_copies_of_one_layer_at_most() -> None:
+    target = forced(tiny_llama(5, hidden=256, layers=8))
+    cached = CachedModel(target, "tiny", speculative=True)
+    cached.prefill([1] * 1500)
+    layer = 2 * cached.caches[0].keys.nbytes
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    cached.go_over_blocks(20)
+    assert mx.get_peak_memory() - before < 2.5 * layer
+    assert mx.get_active_memory() - before < layer, "the old ones are gone"
+    mx.reset_peak_memory()
+    parts = cached.cut_up([(0, 64), (64, 1472)])
+    assert mx.get_peak_memory() - before < 4 * layer
+    assert mx.get_active_memory() - before < layer
+    assert len(parts[0]) == 2 * len(list(leaves(cached.caches)))
+
+
+def test_an_answer_over_blocks_is_swapped_out_and_in_bit_for_bit() -> None:
+    pair = tiny_pair(0)
+    forced(pair.target)
+    decoder = SpeculativeDecoder(pair, FIXED, drafter="none")
+    prompt = prompt_of(30, 200)
+    alone = ended(decoder, prompt, SETTINGS["sampled"], 20)
+    answer = decoder.begin(decoder.request(prompt, SETTINGS["sampled"], 20))
+    for _ in read_prompt(answer, lambda: False):
+        pass
+    while not answer.is_finished:
+        step([answer])
+        before = mx.get_active_memory()
+        answer.swap_out()
+        assert mx.get_active_memory() < before, "what it held is elsewhere"
+        answer.swap_in()
+    assert tuple(answer.transcript.token_ids) == alone.token_ids
