@@ -84,10 +84,15 @@ class _Restless:
     """A controller that plans whatever comes to its mind: every drafter, every length or tree, padded or not, or none
     at all."""
 
+    shared = None
+
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
         pass
 
     def plan(self, options: Sequence[Option], room: int) -> Plan:

@@ -54,18 +54,21 @@ class Knowledge:
         """The controller of earlier answers where it may have learnt something, until its `end`. Greedy drafts fare
         differently."""
         if not config.adaptive_lookahead or config.controller != "cost":
-            return controller(config, shared=self.shared)
+            return controller(config, None, None, self.shared)
         every = self._controllers.setdefault((config, params.greedy), [])
         free = next((one for one in every if not one.in_use), None)
         if free is None:
-            free = every[0].another() if every else self._first(config, params)
+            made = every[0].another() if every else self._first(config, params)
+            if not isinstance(made, CostLookahead):
+                return made
+            free = made
             every.append(free)
         free.begin()
         return free
 
-    def _first(self, config: SpeculativeConfig, params: SamplingParams) -> CostLookahead:
+    def _first(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
         known = self._experience.read(greedy=params.greedy) if self._experience else None
-        return CostLookahead(config, self._calibration, known, self.shared)
+        return controller(config, self._calibration, known, self.shared)
 
     def keep(self, config: SpeculativeConfig, params: SamplingParams) -> None:
         """Write down what the answers of this configuration have shown."""

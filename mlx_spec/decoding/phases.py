@@ -15,11 +15,11 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.clock import RoundClock
 from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.decoding.drafters.levels import Levels, together
-from mlx_spec.decoding.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.outcome import Outcome, read_outcome
-from mlx_spec.decoding.padding import paddings
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
+from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
 from mlx_spec.events import EmittedToken, RoundFinished
 from mlx_spec.lookahead.shared_costs import SharedCosts
