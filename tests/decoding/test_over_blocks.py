@@ -21,11 +21,7 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.paged_choice import PagedChoice
 from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.decoding.cache.passes.ragged import RaggedPasses
-<<<<<<< HEAD
-from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.decoding.prompt import read_prompt
-=======
->>>>>>> h/wire
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
@@ -283,69 +279,6 @@ def test_heads_read_its_layers_and_trees_and_padding_go_with_them(
             patch.setattr(FixedLookahead, "rows", lambda self, count: count + 3)
             padded = ended(SpeculativeDecoder(pair, FIXED), prompt, params, 24, drafter="eagle", lookahead=2)
         assert padded.token_ids == plain
-<<<<<<< HEAD
-
-
-def test_an_answer_grows_beyond_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = tiny_pair(0)
-    prompt = prompt_of(50)
-    own = ended(SpeculativeDecoder(pair, FIXED), prompt, SETTINGS["sampled"], 200).token_ids
-    monkeypatch.setattr(over_blocks, "_MOST_ROOM", 1)
-    monkeypatch.setattr(over_blocks, "_WIDEST_PASS", 1)
-    forced(pair.target)
-    assert ended(SpeculativeDecoder(pair, FIXED), prompt, SETTINGS["sampled"], 200).token_ids == own
-    answer = Asked(prompt, 0.8, "model", 200).begun(pair)
-    keys = cached_of(answer).caches[0].layer.keys
-    assert keys.shape[0] == 1
-    finished(answer)
-    assert cached_of(answer).caches[0].layer.keys.shape[0] == 4
-    assert Asked([5], 0.8, "model", 3).begun(pair).target.is_over_blocks, "of which nothing was read"
-
-
-def test_a_step_copies_neither_pool_nor_context() -> None:
-    target = forced(tiny_llama(5, hidden=256))
-    pair = pair_of(target, None)
-    context = 1500
-    answer = Asked(prompt_of(context, 200), 0.8, "none", 500).begun(pair)
-    drafting = Asked([1, 2, 3, 4] * (context // 4), 0.8, "ngram", 500).begun(pair)
-    steps([answer, drafting], 2)
-    keys = cached_of(answer).caches[0].layer.keys
-    layer, held = keys.nbytes, keys.nbytes * context // (keys.shape[0] * keys.shape[2])
-    del keys
-    for answers in ([answer], [drafting], [answer, drafting]):
-        before = mx.get_active_memory()
-        mx.reset_peak_memory()
-        steps(answers, 6)
-        # The scores and mixed values of a few rows take more than those of one.
-        assert mx.get_peak_memory() - before < (held / 2 if answers == [answer] else layer)
-        assert mx.get_active_memory() - before < layer / 8
-    taken = [mx.array(cache.layer.keys) for cache in cached_of(answer).caches]
-    before = mx.get_active_memory()
-    mx.reset_peak_memory()
-    steps([answer], 1)
-    assert mx.get_peak_memory() - before > len(taken) * layer, "it is seen where somebody else holds the arrays"
-
-
-def steps(answers: list[Answer], count: int) -> None:
-    for _ in range(count):
-        step(answers)
-
-
-def test_going_over_holds_two_copies_of_one_layer_at_most() -> None:
-    target = forced(tiny_llama(5, hidden=256, layers=8))
-    cached = CachedModel(target, "tiny", speculative=True)
-    cached.prefill([1] * 1500)
-    layer = 2 * cached.caches[0].keys.nbytes
-    before = mx.get_active_memory()
-    mx.reset_peak_memory()
-    cached.go_over_blocks(20)
-    assert mx.get_peak_memory() - before < 2.5 * layer
-    assert mx.get_active_memory() - before < layer, "the old ones are gone"
-    mx.reset_peak_memory()
-    parts = cached.cut_up([(0, 64), (64, 1472)])
-    assert mx.get_peak_memory() - before < 4 * layer
-    assert mx.get_active_memory() - before < layer
-    assert len(parts[0]) == 2 * len(list(leaves(cached.caches)))
 
 
 def test_an_answer_over_blocks_is_swapped_out_and_in_bit_for_bit() -> None:
@@ -364,5 +297,3 @@ def test_an_answer_over_blocks_is_swapped_out_and_in_bit_for_bit() -> None:
         assert mx.get_active_memory() < before, "what it held is elsewhere"
         answer.swap_in()
     assert tuple(answer.transcript.token_ids) == alone.token_ids
-=======
->>>>>>> h/wire
