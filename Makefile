@@ -7,14 +7,17 @@ INPUTS = pyproject.toml constraints.txt packaging/environment.sh
 PYTEST_ARGS =
 # A file stays on one worker, whose models it shares; a worker may hold the starter pair, 0.7 GB. None: `make test WORKERS=`
 WORKERS = -n auto --maxprocesses=4 --dist loadfile
+# `make invariance INVARIANCE_ARGS="--families llama gemma3 --part 1/2"`
+INVARIANCE_ARGS =
 # `make bench BENCH_ARGS="--full --out report.json"`
 BENCH_ARGS =
 
-.PHONY: help run test check bench screenshots clean
+.PHONY: help run test invariance check bench screenshots clean
 
 help:
 	@echo "make run          install what is missing, then open the window (without a display: answer in the terminal)"
 	@echo "make test         install what is missing, then run the tests      PYTEST_ARGS='-k tree -x'"
+	@echo "make invariance   each of a crowd has the ids that it has alone: all families of models      INVARIANCE_ARGS='--part 1/4'"
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make bench        speculation against plain decoding, on this machine   BENCH_ARGS='--full'"
 	@echo "make screenshots  draw the window into docs/screenshots, no display needed"
@@ -25,6 +28,10 @@ run: .venv/.installed-run
 
 test: .venv/.installed-dev
 	@QT_QPA_PLATFORM=offscreen OPENBLAS_NUM_THREADS=1 $(PY) mlx_spec/machine/blas.py -m pytest $(WORKERS) $(PYTEST_ARGS)
+
+# With MLX's own BLAS, whose rows do not depend on each other: so equal means bit for bit.
+invariance: .venv/.installed-dev
+	@LOOKAHEAD_BLAS=off $(PY) mlx_spec/machine/blas.py -m tests.batching.invariance $(INVARIANCE_ARGS)
 
 check: .venv/.installed-dev
 	$(PY) -m ruff check .

@@ -44,7 +44,7 @@ class Preferences(QDialog):
         self.contrast = TickBox(self.tr("Stronger contrast"), theme.palette)
         self.unloading = ChoiceBox(theme.palette)
         self.keeping = TickBox(self.tr("Keep what was read on disk"), theme.palette)
-        self._keeping_words = QLabel(wordWrap=True)
+        self._keeping_words = QLabel()  # one line: a form gives no room for lines that are broken
         self._keeping_words.setProperty("role", "muted")
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))
@@ -135,12 +135,11 @@ class Preferences(QDialog):
         self.appearance.setCurrentIndex(self.appearance.findData(self._theme.choice))
         self.size.setCurrentIndex(self.size.findData(scale()))
         self.contrast.setChecked(self._theme.is_high)
-        told = self.tr(
-            "Long chats go on at once after a restart; a deleted chat takes with it what was kept. A change starts the "
-            "engine again."
-        )
+        told = self.tr("Long chats then go on at once after a restart")
+        more = self.tr("A deleted chat takes with it what was kept. A change starts the engine again.")
         self._keeping_words.setText(told)
-        self.keeping.setAccessibleDescription(told)
+        self.keeping.setToolTip(more)
+        self.keeping.setAccessibleDescription(f"{told}. {more}")
         self.keeping.setChecked(self._memory.keeps_on_disk)
         self.unloading.setCurrentIndex(max(self.unloading.findData(self._loaded.unload_after_min), 0))
         remote = self._engine.remote

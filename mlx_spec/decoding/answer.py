@@ -97,8 +97,10 @@ class Answer:
 
     @property
     def most_drafts(self) -> int:
-        """How many tokens there is room to draft: a round writes one more."""
-        most = self.room - 1
+        """How many tokens may be drafted: as there is room for, as a round writes one more. None in the first pass of
+        all, behind a prompt of one token: it is never compiled, and over several tokens it has other bits then in half
+        precision."""
+        most = self.room - 1 if self.num_read else 0
         return most if self.places is None else max(0, min(most, self.places - self.position))
 
     def goes_on_after(self, outcome: Outcome) -> bool:

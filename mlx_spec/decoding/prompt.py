@@ -110,8 +110,9 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
     width = answer.config.max_lookahead + 1 if rows_are_independent() else 1
-    for begin in range(prompt_end, len(known), width):
-        words = known[begin : begin + width]
+    while answer.num_read < len(known):
+        # The first pass of all is never compiled, and in half precision that has other bits.
+        words = known[answer.num_read : answer.num_read + (width if answer.num_read else 1)]
         answer.target.read(words)
         answer.roster.read(answer.target.features, words)
         answer.roster.prefill(words, eager=eager)

@@ -11,7 +11,7 @@ from mlx_spec.batching import BatchSettings
 from mlx_spec.decoding import phases
 from mlx_spec.models.memory import rows_are_independent
 from tests.batching.asked import BLOCK, Asked, batch_of, run
-from tests.batching.invariance import NUMBERS, TEMPERATURES, Case, Numbers, cases, found, pair_for
+from tests.batching.invariance import NUMBERS, TEMPERATURES, Case, Numbers, cases, found, pair_for, takes_half
 from tests.zoo import ARCHITECTURES, VOCAB
 
 pytestmark = pytest.mark.usefixtures("small_chunks", "uncompiled")
@@ -21,7 +21,9 @@ ROOMY = 1_000
 
 def test_all_families_temperatures_and_ways_are_gone_through() -> None:
     every = list(cases())
-    assert len(set(every)) == len(ARCHITECTURES) * len(NUMBERS) * len(TEMPERATURES) * 2
+    halves = sum(map(takes_half, ARCHITECTURES))
+    assert halves > 8
+    assert len(set(every)) == (2 * len(ARCHITECTURES) + halves) * len(TEMPERATURES) * 2
     assert len(ARCHITECTURES) >= 25
 
 
@@ -53,6 +55,8 @@ def test_in_fewer_bits_too(numbers: Numbers) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "mamba2", "qwen3_next", "mixtral"])
 def test_anothers_content_changes_no_bit_of_a_row(name: str, numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
     """The passes have the same widths, so this holds also where rows depend on these."""
+    if numbers == "bfloat16" and name in ("qwen3_next", "mixtral"):
+        pytest.skip("MLX's CPU backend does not multiply experts in bfloat16")
     pair, scored = pair_for(name, numbers), phases.score_all
     rows: list[bytes] = []
 
@@ -67,7 +71,7 @@ def test_anothers_content_changes_no_bit_of_a_row(name: str, numbers: Numbers, m
 
     monkeypatch.setattr(phases, "score_all", heard)
     told = []
-    for content in (3, 50):
+    for content in (3, 3, 50):  # with the first the model is tried, and its rows have passes of their own
         asked = [
             Asked(
                 tuple((first + at * at) % VOCAB for at in range(length)),
@@ -81,6 +85,6 @@ def test_anothers_content_changes_no_bit_of_a_row(name: str, numbers: Numbers, m
         rows.clear()
         told.append(run(batch, asked).ids("1"))
         told.append(tuple(rows))
-    assert told[0] != told[2], "the content differs"
-    assert len(told[1]) == 12
-    assert told[1] == told[3]
+    assert told[2] != told[4], "the content differs"
+    assert len(told[3]) == 12
+    assert told[3] == told[5]

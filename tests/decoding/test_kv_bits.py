@@ -226,7 +226,7 @@ def test_three_turns_go_on_from_what_was_read(
     monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, 8)
     pair, chance = pair_of(target(name), None, vocab=VOCAB), random.Random(5)
     config = SpeculativeConfig(kv_bits=bits)
-    hot = SpeculativeDecoder(pair, config, drafter="ngram", prefixes=Prefixes(1 << 30))
+    hot = SpeculativeDecoder(pair, config, drafter="ngram", prefixes=Prefixes(1 << 30, block_tokens=8))
     cold = SpeculativeDecoder(pair, config, drafter="none")
     prompt, shares = list(PROMPT), []
     for _ in range(3):

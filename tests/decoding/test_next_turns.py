@@ -124,7 +124,7 @@ class Talk:
         self.model = Saying()
         tokenizer = tokenizer_of(self.family)
         self.pair: ModelPair = replace(pair_of(self.model, None, vocab=VOCAB, context=4096), tokenizer=tokenizer)
-        prefixes = Prefixes(1 << 30)
+        prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
         prefixes.rows_are_independent = self.independent
         self.decoder = SpeculativeDecoder(self.pair, drafter="none", prefixes=prefixes)
         self.messages = [{"role": "system", "content": SYSTEM}] if self.family.system else []

@@ -351,6 +351,11 @@ def test_a_step_copies_neither_pool_nor_context() -> None:
         # The scores and mixed values of a few rows take more than those of one.
         assert mx.get_peak_memory() - before < (held / 2 if answers == [answer] else layer)
         assert mx.get_active_memory() - before < layer / 8
+    taken = [mx.array(cache.layer.keys) for cache in cached_of(answer).caches]
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    steps([answer], 1)
+    assert mx.get_peak_memory() - before > len(taken) * layer, "it is seen where somebody else holds the arrays"
 
 
 def steps(answers: list[Answer], count: int) -> None:

@@ -49,7 +49,11 @@ class Kept:
 
     def reads(self, ids: list[int]) -> bool:
         """Whether all whole chunks of a text are read, or soon are."""
-        return wait_until(lambda: self.prefixes.known(ids, STEP) == len(ids) // STEP * STEP, 20)
+        return wait_until(lambda: self.known(ids) == len(ids) // STEP * STEP, 20)
+
+    def known(self, ids: list[int]) -> int:
+        """How many tokens of a text are read, in whole blocks."""
+        return len(self.prefixes.find(ids)) * STEP
 
 
 def counted(answer: Any) -> tuple[int, int]:
@@ -60,7 +64,7 @@ def counted(answer: Any) -> tuple[int, int]:
 def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
     """Its template appends, or writes all questions otherwise when a conversation goes on."""
     made: list[ModelPair] = []
-    prefixes = Prefixes(1 << 30)
+    prefixes = Prefixes(1 << 30, block_tokens=STEP)
 
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         made.append(tiny_pair())
@@ -124,11 +128,11 @@ def test_a_chat_is_forgotten_by_its_key_alone(kept: Kept) -> None:
     answer = kept.live.http.delete("/v1/prefixes/an/other")
     assert (answer.status_code, answer.json()) == (202, {"prompt_cache_key": "an/other"})
     prompts = {key: kept.pair.encode_chat(messages) for key, messages in asked.items()}
-    assert wait_until(lambda: kept.prefixes.known(prompts["an/other"], STEP) < 3 * STEP, 20)
+    assert wait_until(lambda: kept.known(prompts["an/other"]) < 3 * STEP, 20)
     assert kept.reads(prompts["one"][:-1])
     answer = kept.live.http.delete("/v1/prefixes")
     assert (answer.status_code, answer.json()) == (202, {"prompt_cache_key": None})
-    assert wait_until(lambda: kept.prefixes.size_bytes == 0, 20)
+    assert wait_until(lambda: kept.prefixes.stats.kept_bytes == 0, 20)
 
 
 def finished(text: str, reason: FinishReason = "stop") -> GenerationFinished:

@@ -66,6 +66,11 @@ def test_an_open_answer_is_taken_up_where_it_is(chat: ChatViewModel, qtbot: QtBo
     answer = chat.conversation.turns[-1].answer
     chat.start_over()
     assert not chat.is_busy
+    grown: list[bool] = []
+    chat.answer_grew.connect(lambda: grown.append(True))
+    length = len(answer.text)
+    qtbot.waitUntil(lambda: len(answer.text) > length, timeout=WAIT_MS)
+    assert grown == [], "the empty chat that shows did not grow"
     assert chat._trace.rounds == []
     assert chat.open_chat(first)
     assert chat.open_answer is answer

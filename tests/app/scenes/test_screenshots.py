@@ -38,6 +38,13 @@ def test_a_prompt_known_but_for_its_end_is_drawn(stage: Stage, tmp_path: Path) -
     assert "read 43 of 2,051 tokens" in stage.window.footer._figures["rate"].toolTip()
 
 
+def test_the_page_of_requests_is_drawn_with_the_steps_that_the_scene_tells(stage: Stage, tmp_path: Path) -> None:
+    screenshots.play(stage, "requests")
+    drawn = pictures(tmp_path)
+    assert set(drawn) == {"requests-light", "requests-dark", "requests-small-dark", "requests-empty-dark"}
+    assert drawn["requests-small-dark"] != drawn["requests-empty-dark"]
+
+
 def test_no_two_scenes_have_one_name() -> None:
     names = [scene.name for scene in SCENES]
     assert len(names) == len(set(names))

@@ -99,3 +99,30 @@ def test_the_memory_is_free_meanwhile() -> None:
     assert swapped.size_bytes >= size
     swapped.back()
     assert abs(mx.get_active_memory() - before) <= size // 2
+
+
+def test_what_a_pass_could_be_taken_back_to_is_swapped_too() -> None:
+    """States before a pass, and tokens that wait to be fed again."""
+    cached = CachedModel(zoo_model("mamba2"), "mamba2", speculative=True)
+    cached.prefill([1, 2, 3])
+    cached.score(mx.array([1, 2, 3, 4], dtype=mx.int32), kept=1)
+    cached.forget(1)
+    assert cached._behind is not None
+    waiting = bits(cached._behind)
+    swapped = Swapped([cached])
+    assert not isinstance(cached._behind, mx.array)
+    swapped.back()
+    assert bits(cached._behind) == waiting
+    cached.score(mx.array([5, 6, 7], dtype=mx.int32), kept=1)
+    rollback = cached._rollback
+    assert rollback is not None
+
+    def held() -> list[mx.array]:
+        return [one for _, one in tree_flatten([[one.token_ids, one.marks] for one in rollback._passes])]
+
+    before = [bits(array) for array in held() if isinstance(array, mx.array)]
+    assert len(before) > 2
+    swapped = Swapped([cached])
+    assert not any(isinstance(array, mx.array) for array in held())
+    swapped.back()
+    assert [bits(array) for array in held() if isinstance(array, mx.array)] == before

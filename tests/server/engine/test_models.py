@@ -44,7 +44,7 @@ def test_what_other_threads_ask_is_answered_while_the_models_are_let_go() -> Non
         @decoder.setter
         def decoder(self, value: object) -> None: ...
 
-    models = LetGo(lambda progress: (ScriptedPair(), decoder), None)
+    models = LetGo(lambda progress: (ScriptedPair(), decoder), None, any_batch, BatchSettings())
     for ask in (models.stats, models.prefix_stats, models.reset_stats, lambda: models.ceiling):
         models.looks = 0
         ask()  # type: ignore[operator]
