@@ -62,6 +62,7 @@ class ScriptedDecoder:
 
     def __init__(self) -> None:
         self.warmed = 0
+        self.measured = 0
         self.rewind()
 
     def rewind(self) -> None:
@@ -100,6 +101,12 @@ class ScriptedDecoder:
         """As SpeculativeDecoder.warm_up, of three steps."""
         for _ in range(3):
             self.warmed += 1
+            yield
+
+    def measure_wide(self) -> Iterator[None]:
+        """As SpeculativeDecoder.measure_wide, of two steps."""
+        for _ in range(2):
+            self.measured += 1
             yield
 
     def stream(

@@ -109,7 +109,7 @@ class Models:
             self.status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
         self.pair, self.decoder, self.batch, self.metrics = pair, decoder, batch, batch.metrics
-        self._warming = decoder.warm_up()
+        self._warming = _first_work(decoder)
         self._unloaded = False
         self.are_used()
         self.status = EngineStatus("ready", f"{pair.name} is ready.")
@@ -199,3 +199,10 @@ class Models:
         warming, self._warming, self._expectations = self._warming, iter(()), []
         if isinstance(warming, Generator):
             warming.close()
+
+
+def _first_work(decoder: Decoder) -> Iterator[None]:
+    """What is worth doing once, while nobody asks: what the first answers would wait for, and then what many at once
+    cost."""
+    yield from decoder.warm_up()
+    yield from decoder.measure_wide()

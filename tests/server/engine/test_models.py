@@ -25,7 +25,7 @@ def test_who_is_wanted_settles_nothing() -> None:
     models.warm_up(lambda: False)
     assert decoder.settled == 0
     models.warm_up(lambda: True)
-    assert (decoder.warmed, decoder.settled) == (3, 1)
+    assert (decoder.warmed, decoder.measured, decoder.settled) == (3, 2, 1)
 
 
 def test_what_other_threads_ask_is_answered_while_the_models_are_let_go() -> None:
