@@ -67,6 +67,7 @@ class Seat:
     def find(self, others: Iterable["Seat"]) -> int:
         """How much of its prompt earlier answers have read, which is held on to until it is let on. What others that
         wait begin with will be kept. Never raises: an answer that cannot be made has a `failure`."""
+        self.failure = None
         try:
             if self._answer is None:
                 parts_at = self.request.parts_at.union(self.shares_with(others))
