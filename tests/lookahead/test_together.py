@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.fixed import FixedLookahead
-from mlx_spec.lookahead.plan import Option
+from mlx_spec.lookahead.plan import Observation, Option
 from mlx_spec.lookahead.together import Wish, plan_together
 from tests.lookahead.company import MODEL, STARTER, calibration, company
 
@@ -119,3 +121,13 @@ def test_a_long_text_unread_by_the_drafter_is_not_for_one_round_to_pay() -> None
     unread = [replace(MODEL, behind=behind) for behind in (0, 0, 0, 2000)]
     wishes = [Wish(one, [option], 100) for one, option in zip(machine.controllers, unread, strict=True)]
     assert [bool(plan.length) for plan in plan_together(wishes)] == [True, True, True, False]
+
+
+def test_a_controller_that_knows_no_times_learns_none_from_shared_rounds() -> None:
+    """Alone, it would sooner take a doubtful time than none."""
+    alone = CostLookahead(SpeculativeConfig())
+    for shared in (True, False):
+        for _ in range(10):
+            alone.observe(Observation(MODEL, 2, 2, 1, 0, [], 9.0, 70.0, 2, telling=False, shared=shared))
+        assert (alone.plain_step_ms is None) is shared
+        assert (alone.costs_of("model") == (0.0, 0.0)) is shared
