@@ -97,7 +97,9 @@ def pair_for(name: str, numbers: Numbers) -> ModelPair:
 
 
 def _takes_groups(path: str, module: Any) -> bool:
-    return hasattr(module, "to_quantized") and module.weight.ndim == 2 and module.weight.shape[-1] % 32 == 0
+    # mlx-lm's FusedLinear (afm7) does not know the arguments that MLX quantises with.
+    takes = hasattr(module, "to_quantized") and type(module).__name__ != "FusedLinear"
+    return takes and module.weight.ndim == 2 and module.weight.shape[-1] % 32 == 0
 
 
 def crowd(temperature: float) -> list[Asked]:
