@@ -43,7 +43,7 @@ def limits(keeping: Keeping) -> tuple[int, int]:
 
 
 def prefixes_of(pair: Readers, keeping: Keeping, kv_bits: int | None = None) -> Prefixes | None:
-    """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is to be kept, and answers
+    """What a pair that is loaded keeps, of keys and values in so many bits; None where nothing is kept, and answers
     under way may take what they need."""
     if keeping.memory_bytes == 0:
         return Prefixes(keeping.pool_bytes, kept_bytes=0) if keeping.pool_bytes else None
