@@ -140,6 +140,8 @@ class SpeculativeDecoder:
         owner: str | None = None,
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
+        self._settling.close()
+        self._to_read = []
         request = admit(
             self._pair,
             self._config,
@@ -159,8 +161,6 @@ class SpeculativeDecoder:
 
     def begin(self, request: Request, steering: Steering | None = None) -> Answer:
         """An answer that has read nothing; it is to be ended by `finish` or `keep`, or to `give_up`."""
-        self._settling.close()
-        self._to_read = []
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
             if not drafters:

@@ -21,9 +21,6 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.memory import blas_file, serving_blas, weights_bytes
 
 _CONTENT: Final = frozenset({".safetensors", ".bin", ".pt", ".py"})
-_ENDS_BYTES: Final = 1 << 16
-_PAGE_BYTES: Final = 1 << 12
-_PAGES: Final = 64
 _LIBRARIES: Final = ("mlx", "mlx-lm", "lookahead-spec")
 # These choose kernels, precisions and numbers of threads.
 _VARIABLES: Final = ("MLX_", "OPENBLAS_", "OMP_", "VECLIB_")
@@ -32,9 +29,9 @@ _VARIABLES: Final = ("MLX_", "OPENBLAS_", "OMP_", "VECLIB_")
 def content_identity(folders: Sequence[ModelFolder | None]) -> str:
     """A hash of the models in some folders, each in its role; None stands for a role that nobody has.
 
-    Nobody waits for all of 16 GB: of each file it takes its size, its times, both ends and pages between them. Whoever
-    replaces a file cannot help changing one of these, the time of its last change if nothing else. Raises OSError for a
-    file that cannot be read.
+    Nobody waits for all of 16 GB, nor reads a file twice: of each it takes size and times. Whoever replaces a file
+    cannot help changing one of these, the time of its last change if nothing else. Raises OSError for a folder that
+    cannot be looked at.
     """
     facts = [_facts(folder) if folder is not None else None for folder in folders]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
@@ -57,10 +54,8 @@ def circumstances(models: Sequence[nn.Module | None]) -> list[Any]:
 
 
 def _facts(folder: ModelFolder) -> list[Any]:
-    config = folder.path / CONFIG
-    files = sorted(path for path in folder.path.iterdir() if path.suffix in _CONTENT and path.is_file())
-    written = hashlib.sha256(config.read_bytes()).hexdigest() if config.is_file() else None
-    return [written, [[path.name, _state(path), _sampled(path)] for path in files]]
+    files = sorted(path for path in folder.path.iterdir() if path.name == CONFIG or path.suffix in _CONTENT)
+    return [[path.name, *_state(path)] for path in files]
 
 
 def _state(path: Path) -> list[int]:
@@ -75,20 +70,6 @@ def _build(library: Path) -> list[int] | str:
         return _state(library)
     except OSError:
         return str(library)
-
-
-def _sampled(path: Path) -> str:
-    """A hash of a file's ends, and of pages at equal distances between them."""
-    found, size = hashlib.sha256(), path.stat().st_size
-    step = max(_PAGE_BYTES, size // _PAGES)
-    with path.open("rb") as file:
-        found.update(file.read(_ENDS_BYTES))
-        for begin in range(0, size, step):
-            file.seek(begin)
-            found.update(file.read(_PAGE_BYTES))
-        file.seek(max(0, size - _ENDS_BYTES))
-        found.update(file.read())
-    return found.hexdigest()
 
 
 def _types(model: nn.Module) -> list[Any]:

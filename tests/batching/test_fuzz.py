@@ -14,7 +14,7 @@ STEPS = 10_000
 def tight(policy: PolicyName, preemption: PreemptionName, **options: object) -> BatchSettings:
     usual: dict[str, object] = {
         "max_batch": 4,
-        "max_waiting": 6,
+        "max_waiting": 4,
         "step_tokens": 24,
         "chunk_tokens": 8,
         "block_tokens": 4,

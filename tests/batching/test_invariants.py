@@ -57,7 +57,7 @@ def test_what_is_right_passes() -> None:
         ([replace(READS, read_tokens=29)], 12, "read for nothing"),
         ([replace(WRITES, written_tokens=9, read_tokens=16, blocks=4)], 16, "has written 9"),
         ([replace(WAITS, read_tokens=3)], 20, "waits with tokens read"),
-        ([replace(WAITS, request_id=f"q{n}", arrival=n) for n in range(3)], 20, "3 requests wait"),
+        ([replace(WAITS, request_id=f"q{n}", arrival=n) for n in range(5)], 20, "5 requests wait"),
     ],
 )
 def test_wrong_entries_are_seen(entries: list[Entry], free: int, told: str) -> None:

@@ -77,19 +77,6 @@ def test_a_model_that_was_replaced_under_its_name_is_another(model: Path, change
     assert told(model) != before
 
 
-def test_other_weights_show_though_no_time_does(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a file system keeps no times: both ends and pages between them are read."""
-    monkeypatch.setattr(identity, "_state", lambda path: [path.stat().st_size])
-    before, path = told(model), model / "model-1.safetensors"
-    copied = shutil.copytree(model, model.with_name("copied"))
-    assert told(copied) == before
-    for at in (9, 100, path.stat().st_size // 64 * 31 + 5, path.stat().st_size - 1):
-        rewritten(path, lambda data, at=at: flip(data, at))
-        assert told(model) != before
-        rewritten(path, lambda data, at=at: flip(data, at))
-    assert told(model) == before
-
-
 def test_what_no_pass_reads_does_not_count(model: Path) -> None:
     before = told(model)
     (model / "tokenizer.json").write_text('{"other": 1}')

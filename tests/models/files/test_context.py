@@ -29,7 +29,7 @@ def test_where_nothing_tells_the_context_it_is_null_and_answers_go_on(folder: Pa
     without(folder / "tokenizer_config.json", "model_max_length")
     pair = load_pair(str(folder))
     assert pair.context_length is None
-    assert json.loads(json.dumps(model_card("m", 0, pair.context_length, None)))["context_length"] is None
+    assert json.loads(json.dumps(model_card("m", 0, pair.context_length, None, None)))["context_length"] is None
     (*_, end) = SpeculativeDecoder(pair, drafter="none").stream(pair.encode("the"), max_tokens=3)
     assert isinstance(end, GenerationFinished)
     assert len(end.token_ids) <= 3

@@ -3,6 +3,7 @@
 Both are read piece by piece; what is made of the pieces, and the clock, is the same for both.
 """
 
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,15 +72,14 @@ class OpenAIClient:
     """Asks through the `openai` package, which asks once and through no proxy."""
 
     def __init__(self, url: str, model: str, key: str | None = None) -> None:
-        from openai import DefaultHttpxClient, OpenAI, OpenAIError
-
-        self._url, self._model, self._error = url, model, OpenAIError
-        self._client = OpenAI(
+        openai = importlib.import_module(OPENAI)  # a package of the tests': who has it, measures with it
+        self._url, self._model, self._error = url, model, openai.OpenAIError
+        self._client: Any = openai.OpenAI(
             base_url=f"{url}/v1",
             api_key=key or "none",
             max_retries=0,
             timeout=_WAIT_S,
-            http_client=DefaultHttpxClient(trust_env=False),
+            http_client=openai.DefaultHttpxClient(trust_env=False),
         )
 
     def close(self) -> None:
