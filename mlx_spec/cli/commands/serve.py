@@ -56,7 +56,7 @@ def serve(
     policy: Policy = "fcfs",
     preemption: Preemption = "swap",
     max_waiting: MaxWaiting = 64,
-    prefill_budget_ms: PrefillBudget = None,
+    prefill_budget_ms: PrefillBudget = 250.0,
     report: Annotated[bool, typer.Option("--report", help="Tell at the end what became of the requests.")] = False,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:

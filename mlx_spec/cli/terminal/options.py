@@ -99,12 +99,11 @@ Preemption = Annotated[
     ),
 ]
 PrefillBudget = Annotated[
-    float | None,
+    float,
     typer.Option(
         "--prefill-budget-ms",
         metavar="MS",
-        help="How long a step may read prompts while other answers are written.",
-        show_default="a chunk a step",
+        help="How long a step may read prompts while other answers are written; a chunk at least.",
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]
@@ -138,7 +137,7 @@ def keeping(prefix_memory: str | None, kv_memory: str | None, prefix_disk: str |
 
 
 def batch_settings(
-    max_batch: int, policy: PolicyName, preemption: PreemptionName, max_waiting: int, prefill_budget_ms: float | None
+    max_batch: int, policy: PolicyName, preemption: PreemptionName, max_waiting: int, prefill_budget_ms: float
 ) -> BatchSettings:
     """What `--max-batch` and its neighbours say. Raises ConfigError."""
     step_tokens = BatchSettings().step_tokens

@@ -48,11 +48,11 @@ def test_the_help_tells_of_it() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], BatchSettings()),
-        (["--max-batch", "1"], BatchSettings(max_batch=1)),
+        ([], BatchSettings(prefill_budget_ms=250.0)),
+        (["--max-batch", "1"], BatchSettings(max_batch=1, prefill_budget_ms=250.0)),
         (
             ["--policy", "deadline", "--preemption", "recompute"],
-            BatchSettings(policy="deadline", preemption="recompute"),
+            BatchSettings(policy="deadline", preemption="recompute", prefill_budget_ms=250.0),
         ),
         (["--max-waiting", "0", "--prefill-budget-ms", "12.5"], BatchSettings(max_waiting=0, prefill_budget_ms=12.5)),
     ],
