@@ -260,7 +260,7 @@ def test_stopping_fails_what_runs_what_waits_and_what_comes() -> None:
 
     assert asyncio.run(three()) == ["The server is stopping."] * 3
     assert engine.join(5)
-    assert decoder.cancels == 2
+    assert 1 <= decoder.cancels <= 2, "the second may not have come to the batch yet"
 
 
 def test_a_loop_that_is_gone_does_not_hurt_the_engine() -> None:
