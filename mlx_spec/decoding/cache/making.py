@@ -11,14 +11,13 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, QuantizedKVCache, make_prompt_cache
 
+from mlx_spec.decoding.cache.agreement import finite, within_rounding
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.kv_bits import GROUP_SIZES, group_size, replaced
 
 # A prompt, a single step, and several tokens at once: the masks differ.
 _PASSES: Final = ([1, 2, 3, 4, 5], [2], [4, 3, 3])
 _TRIED_BITS: Final = 8
-# What attends to other keys differs by something like what two tokens' rows differ by; rounding by far less.
-_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
 
 _GROUPS: Final[dict[int, "tuple[int, ...] | _Refusal"]] = {}
 
@@ -100,10 +99,10 @@ def _disagreement(model: Any, groups: tuple[int, ...]) -> _Refusal | None:
         # come: ValueError from mlx-lm where attention has sinks, AttributeError or TypeError where it is its own.
         logger.info("%s takes no keys and values in fewer bits.", type(model).__name__, exc_info=True)
         return _Refusal("its attention does not read keys and values in fewer bits", repr(error))
-    share = _LARGEST_SHARE.get(logits.dtype, 0.0)  # of rounding in another precision nothing is known
-    expected, logits = (mx.where(mx.isfinite(rows), rows, 0.0).astype(mx.float32) for rows in (expected, logits))
+    # What attends to other keys differs by something like what two tokens' rows differ by.
+    dtype, (expected, logits) = logits.dtype, (finite(rows) for rows in (expected, logits))
     off, difference = mx.max(mx.abs(logits - expected)), mx.max(mx.abs(expected[0] - expected[1]))
-    if not (off < share * difference).item():
+    if not within_rounding(off, difference, dtype):
         return _Refusal("its attention makes something else of keys and values in fewer bits")
     return None
 

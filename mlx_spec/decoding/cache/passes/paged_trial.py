@@ -7,11 +7,12 @@ answers keep caches of their own.
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
 from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.passes.forward import run
@@ -28,8 +29,6 @@ _PLACEMENT: Final = Placement(
     key_depths=mx.array([0, 0, 1, 1]),
     seen=mx.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]]) > 0,
 )
-# Another text differs by something like what two rows do; rounding by far less.
-_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
 
 _AGREE: Final[dict[int, bool]] = {}
 
@@ -93,18 +92,9 @@ def _try(model: Any) -> bool:
         # them than there is (deepseek_v3).
         logger.info("%s keeps caches of its own.", type(model).__name__, exc_info=True)
         return False
-    share = _LARGEST_SHARE.get(found[0].dtype)
-    if share is None:
-        return False  # of rounding in another precision nothing is known
-    ours, theirs = (mx.concatenate([_numbers(rows) for rows in every]) for every in (found, expected))
-    differences = mx.max(mx.abs(theirs[1:] - theirs[:-1]), axis=-1)
-    return cast(bool, (mx.max(mx.abs(ours - theirs)) < share * mx.min(differences)).item())
+    return rows_agree(found, expected)
 
 
 def _over_blocks(caches: Sequence[Any]) -> list[Any]:
     layers = [LayerBlocks(8, _BLOCK_TOKENS) for _ in range(num_block_layers(caches))]
     return block_caches(caches, BlockTable(NewBlocks([5, 1, 2, 7, 0]), layers, _BLOCK_TOKENS), layers)
-
-
-def _numbers(rows: mx.array) -> mx.array:
-    return mx.where(mx.isfinite(rows), rows, 0.0).astype(mx.float32)

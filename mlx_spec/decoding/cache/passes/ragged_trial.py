@@ -7,11 +7,12 @@ answer's own; whole layers are; all but the head is; nothing is shared, a pass a
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
@@ -20,8 +21,6 @@ _WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer", "body")
 _PROMPTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1, 1, 3, 5, 2, 4, 1])
 # What each reads in two passes: different numbers of rows, so that nothing of a model's own happens to be as many.
 _READ: Final = (([2], [4, 3, 1], [5, 2]), ([1, 4, 3, 5], [3], [4]))
-# A row of another answer, or of another position, differs by something like what two rows do; rounding by far less.
-_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
 
 _FOUND: Final[dict[int, Depth | None]] = {}
 
@@ -69,14 +68,4 @@ def _agrees(model: Any, way: Depth, expected: Sequence[mx.array]) -> bool:
         # come: what it does with keys that are apart, with positions that are many, or with a mask that is none.
         logger.info("%s takes no rows of many answers divided by %s.", type(model).__name__, way, exc_info=True)
         return False
-    share = _LARGEST_SHARE.get(found[0].dtype)
-    if share is None:
-        return False  # of rounding in another precision nothing is known
-    ours, theirs = (mx.concatenate([_numbers(rows) for rows in every_row]) for every_row in (found, expected))
-    differences = mx.max(mx.abs(theirs[1:] - theirs[:-1]), axis=-1)
-    errors = mx.max(mx.abs(ours - theirs))
-    return cast(bool, (errors < share * mx.min(differences)).item())
-
-
-def _numbers(rows: mx.array) -> mx.array:
-    return mx.where(mx.isfinite(rows), rows, 0.0).astype(mx.float32)
+    return rows_agree(found, expected)

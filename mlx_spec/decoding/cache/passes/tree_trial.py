@@ -6,11 +6,12 @@ only chains are exact with it.
 
 import logging
 import weakref
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
 
+from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
@@ -23,8 +24,6 @@ _PLACEMENT: Final = Placement(
     key_depths=mx.array([0, 1, 1, 2, 2]),
     seen=mx.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]) > 0,
 )
-# A wrong tree differs from its path by something like what two paths differ by; rounding by far less.
-_LARGEST_SHARE: Final = {mx.float32: 0.01, mx.float16: 0.1, mx.bfloat16: 0.1}
 
 _AGREE: Final[dict[tuple[int, int | None], bool]] = {}
 
@@ -64,11 +63,5 @@ def _try(model: Any, kv_bits: int | None) -> bool:
         # (ministral3), AttributeError where it looks for more of the cache than there is.
         logger.info("%s takes no trees.", type(model).__name__, exc_info=True)
         return False
-    share = _LARGEST_SHARE.get(rows.dtype)
-    if share is None:
-        return False  # of rounding in another precision nothing is known
-    one, other = (mx.where(mx.isfinite(row), row, 0.0).astype(mx.float32) for row in paths)
-    tree = [mx.where(mx.isfinite(row), row, 0.0).astype(mx.float32) for row in (rows[-2], rows[-1])]
-    difference = mx.max(mx.abs(one - other))
-    error = mx.maximum(mx.max(mx.abs(tree[0] - one)), mx.max(mx.abs(tree[1] - other)))
-    return cast(bool, (error < share * difference).item())
+    # A wrong tree differs from its path by something like what two paths differ by.
+    return rows_agree([rows[-2:]], [mx.stack(paths)])
