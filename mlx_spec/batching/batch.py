@@ -181,6 +181,7 @@ class Batch:
                 seat.step_aside(preempted.how)
                 self._tell(preempted.request_id, Preempted(preempted.how))
         self._share_blocks(plan)
+        ahead_of = self.scheduler.ahead()
         for entry in plan.entries:
             with self._on_its_own(entry.request_id) as seat:
                 if entry.request_id in plan.resumed:
@@ -188,7 +189,7 @@ class Batch:
                     self._tell(entry.request_id, Resumed())
                 if entry.state == "writing":
                     self._tell(entry.request_id, *seat.read(entry.read_tokens, whole=True))
-                if entry.state == "waiting" and seat.ahead != (ahead := self.scheduler.ahead_of(entry.request_id)):
+                if entry.state == "waiting" and seat.ahead != (ahead := ahead_of[entry.request_id]):
                     seat.ahead = ahead
                     self._tell(entry.request_id, Waiting(ahead))
 
@@ -276,13 +277,13 @@ class Batch:
 
     def _listed(self) -> Listing:
         usage = self._pool.usage()
-        on, waits = [], []
+        on, waits, ahead_of = [], [], self.scheduler.ahead()
         for entry in self.scheduler.entries:
             seat = self._seats[entry.request_id]
             if entry.is_on:
                 on.append(running(entry, seat.request.owner, seat.rows))
             else:
-                waits.append(waiting(entry, seat.request.owner, self.scheduler.ahead_of(entry.request_id)))
+                waits.append(waiting(entry, seat.request.owner, ahead_of[entry.request_id]))
         blocks = Blocks(usage.total, usage.used, usage.shared, self._pool.block_tokens, self._block_bytes)
         return Listing(self.settings, blocks, tuple(on), tuple(waits))
 

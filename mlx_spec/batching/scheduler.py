@@ -124,13 +124,11 @@ class Scheduler:
         """The entry of a request that is not done."""
         return next((entry for entry in self.entries if entry.request_id == request_id), None)
 
-    def ahead_of(self, request_id: str) -> int:
-        """How many would be let on before it, as things are; 0 for one who does not wait."""
-        entry = self.find(request_id)
-        if entry is None or not entry.waits:
-            return 0
-        key = order_of(self.settings.policy, self.settings.patience)
-        return sum(other.waits and key(other) < key(entry) for other in self.entries)
+    def ahead(self) -> dict[str, int]:
+        """How many would be let on before each of those who wait, as things are."""
+        waits = [entry for entry in self.entries if entry.waits]
+        in_order = sorted(waits, key=order_of(self.settings.policy, self.settings.patience))
+        return {entry.request_id: number for number, entry in enumerate(in_order)}
 
     def check(self) -> None:
         """Raise AssertionError where what must hold between steps does not."""

@@ -63,7 +63,8 @@ def test_who_waits_is_told_how_many_stand_before_it() -> None:
         keeps.add(name, 4, 9, now_ms=0.0, priority=level)  # type: ignore[arg-type]
         if name == "on":
             keeps.plan(now_ms=0.0)
-    assert [keeps.ahead_of(name) for name in ("on", "a", "b", "c", "d", "nobody")] == [0, 3, 0, 2, 1, 0]
+    assert [keeps.ahead().get(name, 0) for name in ("on", "a", "b", "c", "d", "nobody")] == [0, 3, 0, 2, 1, 0]
+    assert keeps.ahead().keys() == {"a", "b", "c", "d"}
 
 
 def test_retry_after_follows_the_pace() -> None:

@@ -118,6 +118,7 @@ class ScriptedBatch:
 
     def report(self) -> dict[str, Any]:
         """As Batch.report."""
+        ahead_of = self.scheduler.ahead()
         listing = Listing(
             self.scheduler.settings,
             Blocks(self.scheduler.total_blocks, 0, 0, self.scheduler.settings.block_tokens, 1),
@@ -127,7 +128,7 @@ class ScriptedBatch:
                 if one.is_on
             ),
             tuple(
-                waiting(one, self._owners[one.request_id], self.scheduler.ahead_of(one.request_id))
+                waiting(one, self._owners[one.request_id], ahead_of[one.request_id])
                 for one in self.scheduler.entries
                 if one.waits
             ),
@@ -160,8 +161,9 @@ class ScriptedBatch:
         return [event for event in events if not isinstance(event, PrefillProgress)]
 
     def _waiting(self) -> Told:
+        ahead_of = self.scheduler.ahead()
         ahead = {
-            entry.request_id: self.scheduler.ahead_of(entry.request_id)
+            entry.request_id: ahead_of[entry.request_id]
             for entry in self.scheduler.entries
             if entry.state == "waiting"
         }
