@@ -1,26 +1,17 @@
 """Rollback of caches that only append: what lies behind the kept tokens is cut off, or no longer looked at."""
 
-from typing import Any, ClassVar
-
 import mlx.core as mx
-from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
+from mlx_spec.decoding.cache.kinds.policy import Unmarked
+from mlx_spec.decoding.cache.passes.slots import empty, held, hold
 
-class AppendOnly:
+
+class AppendOnly(Unmarked):
     """`KVCache`, `QuantizedKVCache`: they write and read at their offset, so lowering it is all there is to do."""
-
-    marks: ClassVar[bool] = False
 
     def __init__(self, cache: KVCache | QuantizedKVCache) -> None:
         self._cache = cache
-
-    def mark(self, count: int) -> Any:
-        """Nothing is destroyed by a pass."""
-
-    def take_back(self, mark: Any, count: int) -> None:
-        """Forget all `count` tokens of the newest pass."""
-        self.drop(count)
 
     def drop(self, count: int) -> None:
         """Lower the offset; the next pass overwrites what lies behind it."""
@@ -33,12 +24,12 @@ class AppendOnly:
 
     def arrays(self) -> list[mx.array]:
         """See `num_arrays`."""
-        return [array for _, array in tree_flatten([self._cache.keys, self._cache.values]) if array is not None]
+        return [] if self._cache.keys is None else list(held(self._cache))
 
     def hold(self, arrays: list[mx.array]) -> None:
         """Compiled passes look at all of the arrays, so their size is what reading would have made it."""
         length, step = arrays[0].shape[2], self._cache.step
-        self._set([_padded(array, -length % step) for array in arrays])
+        hold(self._cache, [_padded(array, -length % step) for array in arrays])
         self._cache.offset = length
 
     def clear(self) -> None:
@@ -52,31 +43,15 @@ class AppendOnly:
 
     def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
         """Lower the offset behind what stays."""
-        self._set(arrays)
+        hold(self._cache, arrays)
         self._cache.trim(count - kept)
 
-    def _set(self, arrays: list[mx.array]) -> None:
-        cache, half = self._cache, len(arrays) // 2
-        if isinstance(cache, QuantizedKVCache):
-            cache.keys, cache.values = tuple(arrays[:half]), tuple(arrays[half:])
-        else:
-            cache.keys, cache.values = arrays
 
-
-class Concatenated:
+class Concatenated(Unmarked):
     """`ConcatenateKVCache`: it goes on behind whatever its arrays hold, so its own `trim` would not be enough."""
-
-    marks: ClassVar[bool] = False
 
     def __init__(self, cache: ConcatenateKVCache) -> None:
         self._cache = cache
-
-    def mark(self, count: int) -> Any:
-        """Nothing is destroyed by a pass."""
-
-    def take_back(self, mark: Any, count: int) -> None:
-        """Forget all `count` tokens of the newest pass."""
-        self.drop(count)
 
     def drop(self, count: int) -> None:
         """Cut the newest `count` keys and values off."""
@@ -118,7 +93,4 @@ class Concatenated:
 
 def _padded(array: mx.array, count: int) -> mx.array:
     """With room for `count` tokens more."""
-    if not count:
-        return array
-    room = mx.zeros((*array.shape[:2], count, array.shape[3]), dtype=array.dtype)
-    return mx.concatenate([array, room], axis=2)
+    return mx.concatenate([array, empty(array, count)], axis=2) if count else array

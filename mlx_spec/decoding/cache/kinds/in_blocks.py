@@ -1,32 +1,21 @@
 """Rollback of caches whose text lies in blocks: what lies behind the kept tokens is overwritten."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import mlx.core as mx
 
+from mlx_spec.decoding.cache.kinds.policy import Unmarked
 
-class InBlocks:
+
+class InBlocks(Unmarked):
     """`BlockCache`: as `KVCache`, it writes and reads at its offset."""
-
-    marks: ClassVar[bool] = False
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
 
-    def mark(self, count: int) -> Any:
-        """Nothing is destroyed by a pass."""
-
-    def take_back(self, mark: Any, count: int) -> None:
-        """Forget all `count` tokens of the newest pass."""
-        self.drop(count)
-
     def drop(self, count: int) -> None:
         """Lower the offset."""
         self._cache.trim(count)
-
-    def cut(self, length: int) -> None:
-        """Lower the offset to `length`, and give back the blocks behind it."""
-        self._cache.cut(length)
 
     @property
     def num_arrays(self) -> int:

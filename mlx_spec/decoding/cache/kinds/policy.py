@@ -1,5 +1,6 @@
 """What rolling back asks of one layer's cache. Each kind that mlx-lm makes answers it in a file of its own."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import mlx.core as mx
@@ -57,3 +58,21 @@ class TreePolicy(PartPolicy, Protocol):
 
     def keep(self, arrays: list[mx.array], count: int, kept: int) -> None:
         """Of the newest `count` tokens keep `kept`, which `arrays` hold in order from that row on; forget the rest."""
+
+
+class Unmarked(ABC):
+    """Of caches that lose nothing by a pass, which may be taken back whole as well as in part."""
+
+    marks: ClassVar[bool] = False
+
+    def mark(self, count: int) -> Any:
+        """Nothing is destroyed by a pass."""
+        return None
+
+    def take_back(self, mark: Any, count: int) -> None:
+        """Forget all `count` tokens of the newest pass."""
+        self.drop(count)
+
+    @abstractmethod
+    def drop(self, count: int) -> None:
+        """Forget the newest `count` tokens."""

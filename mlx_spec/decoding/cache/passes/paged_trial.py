@@ -46,8 +46,8 @@ class NewBlocks:
         return self._free.pop(0)
 
     def share(self, block: int) -> None:
-        """Never asked for."""
-        raise NotImplementedError
+        """Never asked for: a text that is tried shares nothing."""
+        raise AssertionError(f"block {block} is shared")
 
     def release(self, block: int) -> None:
         """To be taken again."""
