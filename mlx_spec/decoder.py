@@ -11,13 +11,13 @@ answer ends. Token ids in, events out; knows no HTTP, no terminal and no window.
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from types import EllipsisType
-from typing import Final
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
@@ -37,9 +37,6 @@ from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import memory_info
-
-# A model that holds no keys and values still takes something for a text.
-_LEAST_BLOCK_BYTES: Final = 1024
 
 
 def step(answers: Sequence[Answer]) -> list[RoundFinished]:
@@ -202,11 +199,12 @@ class SpeculativeDecoder:
 
     def keep(self, answer: Answer) -> None:
         """Keep what an answer has read for those to come, and give its blocks back. It is over."""
-        answer.give_up()
-        if self._prefixes is not None:
-            self._prefixes.count(answer.num_cached)
-            self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
-            answer.leave(self._prefixes)
+        if self._prefixes is None:
+            answer.give_up()
+            return
+        self._prefixes.count(answer.num_cached)
+        self._newest, self._to_read = answer.request, [answer.text_ids[: answer.num_read]]
+        answer.leave(self._prefixes)
 
     def expect(self, *texts: Sequence[int], owner: str | EllipsisType | None = ...) -> None:
         """Tell what prompts to come will begin with, the likeliest first; they are the newest request's owner's, unless
@@ -290,12 +288,12 @@ class SpeculativeDecoder:
             self._pool = BlockPool(memory_info().available_bytes // self.block_bytes)
         return self._pool
 
-    @property
+    @cached_property
     def block_bytes(self) -> int:
         """What a block of the pool holds."""
         if self._prefixes is not None:
             return self._prefixes.stats.block_bytes
-        return max(_LEAST_BLOCK_BYTES, BLOCK_TOKENS * self._token_bytes())
+        return max(LEAST_BLOCK_BYTES, BLOCK_TOKENS * self._token_bytes())
 
     def _token_bytes(self) -> int:
         """What keys and values of a token take, the draft's included."""

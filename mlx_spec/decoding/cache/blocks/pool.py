@@ -8,6 +8,9 @@ from typing import Final
 BLOCK_TOKENS: Final = 64
 """Of a text, in one block: as many as the smallest chunk in which prompts are read."""
 
+LEAST_BLOCK_BYTES: Final = 1024
+"""Of a model that holds no keys and values: a text of its still takes something."""
+
 
 class OutOfBlocksError(Exception):
     """Nothing is free: who asked makes room first, or does without."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlx_spec.decoding.cache.blocks.chain import Block, chained
 from mlx_spec.decoding.cache.blocks.lease import Lease
-from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, BlockPool, Usage
+from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool, Usage
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
 from mlx_spec.decoding.cache.blocks.stored import Ids
 from mlx_spec.decoding.cache.blocks.text import Text
@@ -25,7 +25,6 @@ RECENT_S: Final = 300.0
 
 # So large a share of the machine's memory stays free for others.
 _SPARE: Final = 10
-_LEAST_BLOCK_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Prefixes:
         self._kept_bytes = 0
         self.stats = PrefixStats(block_tokens=block_tokens)
         self.pool = BlockPool(0, block_tokens)
-        self.size_blocks(_LEAST_BLOCK_BYTES)
+        self.size_blocks(LEAST_BLOCK_BYTES)
 
     @property
     def block_tokens(self) -> int:
@@ -90,7 +89,7 @@ class Prefixes:
 
     def size_blocks(self, block_bytes: int) -> None:
         """Have a pool of as many blocks as there is memory for, when one takes so many bytes."""
-        block_bytes = max(block_bytes, _LEAST_BLOCK_BYTES)
+        block_bytes = max(block_bytes, LEAST_BLOCK_BYTES)
         self.pool.resize(self.capacity_bytes // block_bytes)
         self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
