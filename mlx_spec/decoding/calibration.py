@@ -7,8 +7,6 @@ what was measured while other programs had much of the machine is doubted, and m
 """
 
 import contextlib
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -24,7 +22,7 @@ from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
 from mlx_spec.machine.disturbance import Disturbance
-from mlx_spec.machine.kept import keep, read_kept
+from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import few_rows_matmul
 from mlx_spec.machine.kernels.matmul_times import MatmulTimes
 from mlx_spec.machine.resources import data_folder
@@ -247,8 +245,7 @@ def _path(pair: ModelPair, widths: Sequence[int], kv_bits: int | None) -> Path:
     facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
     facts += [] if kv_bits is None else [kv_bits]
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return data_folder() / "calibration" / f"{digest}.json"
+    return kept_path("calibration", facts)
 
 
 def _calibration_of(kept: dict[str, Any], widest: int) -> Calibration | None:

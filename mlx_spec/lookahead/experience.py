@@ -3,16 +3,14 @@
 Rates of acceptance and times only; nothing of anybody's words.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from mlx_spec.lookahead.odds import Acceptance, Rate
-from mlx_spec.machine.kept import keep, read_kept
-from mlx_spec.machine.resources import data_folder, resources_folder
+from mlx_spec.machine.kept import keep, kept_path, read_kept
+from mlx_spec.machine.resources import resources_folder
 
 _VERSION: Final = 1
 # What other processes saw weighs no more than so many texts of this one.
@@ -51,8 +49,7 @@ class ExperienceFile:
 
     def __init__(self, target: str, draft: str | None, *, shipped: Path | None = None) -> None:
         """`shipped` is read where nothing was kept yet."""
-        digest = hashlib.sha256(json.dumps([_VERSION, target, draft]).encode()).hexdigest()[:16]
-        self._path = data_folder() / "experience" / f"{digest}.json"
+        self._path = kept_path("experience", [_VERSION, target, draft])
         self._shipped = shipped
 
     def read(self, *, greedy: bool) -> Experience:

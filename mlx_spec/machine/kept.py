@@ -2,10 +2,21 @@
 again, so nothing here raises for a file that is lost, damaged or cannot be written."""
 
 import contextlib
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from mlx_spec.machine.resources import data_folder
+
+
+def kept_path(folder: str, facts: Sequence[Any]) -> Path:
+    """Where in a folder of the data folder is kept what depends on these facts, which JSON can write. Raises
+    StorageError as `data_folder`."""
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return data_folder() / folder / f"{digest}.json"
 
 
 def read_kept(path: Path) -> dict[str, Any]:

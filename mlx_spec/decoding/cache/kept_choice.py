@@ -5,8 +5,6 @@ what was measured while others had much of the machine is not kept. Until it is,
 """
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +22,8 @@ from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED
 from mlx_spec.machine.disturbance import Disturbance
-from mlx_spec.machine.kept import keep, read_kept
+from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
-from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import rows_are_independent, serving_blas, weights_bytes
 
 _VERSION: Final = 1
@@ -82,5 +79,4 @@ def _path(model: nn.Module, name: str) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), version("mlx-lm"), str(mx.default_device())]
     facts += [sorted(map(str, device.items())), serving_blas(), dispatch.serves(), name, weights_bytes(model)]
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return data_folder() / "blocks" / f"{digest}.json"
+    return kept_path("blocks", facts)
