@@ -1,8 +1,10 @@
 """Fixtures for all tests: a data folder of their own, and the CPU."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 from hypothesis import settings
 
@@ -32,6 +34,14 @@ def starter_pair(starter_home: Path) -> ModelPair:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOKAHEAD_HOME", str(starter_home))
         return load_pair("starter")
+
+
+@pytest.fixture(scope="module")
+def uncompiled() -> Iterator[None]:
+    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that most tests ask."""
+    mx.disable_compile()
+    yield
+    mx.enable_compile()
 
 
 @pytest.fixture(autouse=True)

@@ -22,17 +22,11 @@ from tests import oracle
 from tests.tiny import pair_of
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, ScriptedDraft, mixed, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 ANSWER = 4 * WINDOW
 PROMPT = random.Random(7).choices(range(VOCAB), k=75)
 SETTINGS = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A day in an app: many turns of many chats, with edits and branches, over a pool that holds a third of them."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import mlx.core as mx
@@ -15,15 +14,10 @@ from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.events import GenerationFinished
 from tests.tiny import tiny_pair
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 TURNS, CHATS, CHUNK = 200, 10, 8
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
-
-
-@pytest.fixture(autouse=True)
-def _uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def test_no_wrong_word_no_lost_block_and_memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:

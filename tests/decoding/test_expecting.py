@@ -14,6 +14,8 @@ from mlx_spec.events import GenerationFinished
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK = 8
 PARAMS = SamplingParams(temperature=0.8, seed=2)
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
@@ -22,14 +24,6 @@ FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_thre
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, CHUNK)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def drawn(seed: int, count: int, vocab: int = 200) -> list[int]:

@@ -1,7 +1,6 @@
 """What an earlier process has read is found on the disk, and no word is another for it: of every kind of cache."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -17,6 +16,8 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, mixed, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK, TURNS, TOKENS = 8, 3, 8
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 SETTINGS = {0.0: SamplingParams(temperature=0.0, seed=1), 0.8: SamplingParams(temperature=0.8, seed=2)}
@@ -25,14 +26,6 @@ SETTINGS = {0.0: SamplingParams(temperature=0.0, seed=1), 0.8: SamplingParams(te
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, CHUNK)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 class Processes:

@@ -2,7 +2,6 @@
 that takes them, and the others are refused in a sentence."""
 
 import random
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -27,6 +26,8 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, mixed, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 NOTHING_TO_KEEP = "keeps windows, chunks or states only"
 OWN_ATTENTION = "its attention does not read keys and values in fewer bits"
 REFUSED = {
@@ -50,14 +51,6 @@ TOKENS = 14
 SETTINGS = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}
 CHAIN = {"lookahead": 4, "adaptive_lookahead": False, "acceptance_threshold": 0.0}
 TREE = CHAIN | {"tree_speculation": True}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @cache

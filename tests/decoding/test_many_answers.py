@@ -1,7 +1,6 @@
 """Answers of all kinds in one step share the target's pass, and each has the words that it has alone."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,17 +26,11 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, mixed, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 TREES = SpeculativeConfig(tree_speculation=True, acceptance_threshold=0.0)
 SHARE = 0.97
 PROMPT = random.Random(3).choices(range(VOCAB), k=2 * WINDOW)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ with white space.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,8 @@ from tests.models.text.families import FAMILIES, THINKING, Family
 from tests.tiny import pair_of, tiny_llama
 from tests.two_tokenizers import SENTENCES, byte_level, llama_like
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK = 16
 VOCAB = 448
 GREEDY = SamplingParams(temperature=0, seed=1)
@@ -51,14 +52,6 @@ PROMISED = promised()
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, CHUNK)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 class Saying(nn.Module):

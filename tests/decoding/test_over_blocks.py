@@ -1,7 +1,7 @@
 """Answers whose target goes over blocks, forced here: the same words, nothing copied, the same left behind."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,18 +34,12 @@ from tests.decoding.test_many_answers import ASKED, SHARE, Asked, together
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import VOCAB, WINDOW, mixed, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK: Final = 8
 SETTINGS: Final = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}
 FIXED: Final = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 PAYS: Final = PagedChoice(((1, 1, 0.5),))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK = 8
 KEPT = ("keys", "values")
 ROOMY = 1 << 30
@@ -45,14 +46,6 @@ FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_thre
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, CHUNK)
     monkeypatch.setattr(eagle, "BLOCK_TOKENS", CHUNK)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def prefixes(capacity: int = ROOMY, **settings: Any) -> Prefixes:

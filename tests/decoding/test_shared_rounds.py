@@ -1,9 +1,8 @@
 """Rounds that answers share: whose times they are, what is learnt from them, and who plans them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import mlx.core as mx
 import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
@@ -25,17 +24,12 @@ from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting
 from mlx_spec.models.loading import ModelPair
 from tests.tiny import tiny_pair
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 PROMPTS = ([5, 6, 7], list(range(60, 100)), [9, 9, 9, 9, 9], [3, 1, 4, 1, 5])
 FLAT = Calibration(tuple(30.0 + 0.1 * rows for rows in range(32)), 0.5, 0.05)
 STEEP = Calibration(tuple(30.0 * rows for rows in range(1, 33)), 0.5, 0.05)
 RIGHT = Experience({"model/0": ((0.9, 1.0, 16.0),) * 8})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")

@@ -163,9 +163,7 @@ class ScriptedBatch:
     def _waiting(self) -> Told:
         ahead_of = self.scheduler.ahead()
         ahead = {
-            entry.request_id: ahead_of[entry.request_id]
-            for entry in self.scheduler.entries
-            if entry.state == "waiting"
+            entry.request_id: ahead_of[entry.request_id] for entry in self.scheduler.entries if entry.state == "waiting"
         }
         new = {request_id: count for request_id, count in ahead.items() if self._ahead.get(request_id) != count}
         self._ahead = ahead

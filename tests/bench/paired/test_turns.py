@@ -2,11 +2,10 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import mlx.core as mx
 import pytest
 from rich.console import Console
 
@@ -23,16 +22,10 @@ from mlx_spec.cli.commands.bench.paired_tables import paired_tables
 from mlx_spec.errors import PromptError
 from tests.tiny import tiny_pair
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 MACHINE = {"device": "a chip", "cores": 2, "blas": "openblas", "mlx": "0.0", "date": "today", "load_1min": 0.1}
 SCOPE = Scope(kinds=("chat",), temperatures=(0.0,), prompts=2, repeats=1, answer_tokens=12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that these tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def a_report(mode: ModeName = "turns", scope: Scope = SCOPE) -> PairedReport:

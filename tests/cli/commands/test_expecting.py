@@ -25,19 +25,14 @@ from tests.tiny import TINY_VOCAB, pair_of, tiny_pair
 from tests.zoo import zoo_model
 from tests.zoo_configs import CONFIGS
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 CHUNK = 16
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, CHUNK)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 class Noted(SpeculativeDecoder):

@@ -1,7 +1,5 @@
 """Caches that have gone over to blocks: what they hold of a text, and how much memory that takes."""
 
-from collections.abc import Iterator
-
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
@@ -17,13 +15,7 @@ from tests.decoding.test_over_blocks import FIXED, SETTINGS, cached_of, ended, f
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import WINDOW, zoo_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
+pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "falcon_h1"])

@@ -1,7 +1,6 @@
 """Tokens of many answers are scored in one pass, and each answer gets the bits that it gets alone."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -21,15 +20,9 @@ from mlx_spec.models.taps import LAST
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 TREE = tree_of((0, 0, 1, 1, 2))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def same(one: mx.array, other: mx.array) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,8 @@ from mlx_spec.decoding.drafters.self_draft import without_layers
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, zoo_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 WAYS: dict[str, str | None] = dict.fromkeys(ARCHITECTURES, "attention") | {
     # Attention of their own making (soft caps, latent keys), and parts of a recurrent block that keep states.
     **dict.fromkeys(["gemma2", "deepseek_v3", "longcat_flash", "afm7", "recurrent_gemma"], "mixer"),
@@ -27,14 +28,6 @@ WAYS: dict[str, str | None] = dict.fromkeys(ARCHITECTURES, "attention") | {
     # These count positions, or make masks, before their first layer.
     **dict.fromkeys(["ministral3", "llama4", "deepseek_v41"], "body"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uncompiled() -> Iterator[None]:
-    """On a CPU, MLX has the C++ compiler make each fused kernel."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
