@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlx_spec.batching.entry import PRIORITIES, Entry, Priority
+from mlx_spec.batching.pace import whole_seconds
 from mlx_spec.batching.policies import reserves_all
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.errors import ConfigError
@@ -87,7 +88,7 @@ def refusal(
     # step.
     if waiting < settings.max_waiting + max(0, settings.max_batch - on):
         return None
-    seconds = max(1, math.ceil(pace_ms / 1000.0))
+    seconds = whole_seconds(pace_ms)
     return Refusal(
         entry.request_id,
         "full",

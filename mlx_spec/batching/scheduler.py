@@ -1,12 +1,11 @@
 """Keeps the entries between the steps: what arrives, goes on, is cancelled and ends. Decides nothing itself."""
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
 
 from mlx_spec.batching.admission import Refusal, arriving, refusal
 from mlx_spec.batching.entry import Entry, Priority
 from mlx_spec.batching.invariants import check_entries
+from mlx_spec.batching.pace import Pace
 from mlx_spec.batching.policies import order_of
 from mlx_spec.batching.preemption import lost
 from mlx_spec.batching.progress import advance
@@ -14,10 +13,6 @@ from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
 from mlx_spec.batching.step_plan import StepPlan
 from mlx_spec.errors import ConfigError
-
-# Of so many that were let on the pace is told to those who are refused; before there are two, this.
-_PACED: Final = 17
-_FIRST_PACE_MS: Final = 5_000.0
 
 
 class Scheduler:
@@ -32,7 +27,7 @@ class Scheduler:
         self.entries: tuple[Entry, ...] = ()
         """Those who are not done, in the order of arrival."""
         self._arrivals = 0
-        self._let_on_ms: deque[float] = deque(maxlen=_PACED)
+        self._pace = Pace()  # of those who are let on
 
     @property
     def free_blocks(self) -> int:
@@ -73,7 +68,7 @@ class Scheduler:
             priority=priority,
             deadline_ms=deadline_ms,
         )
-        refused = refusal(entry, self.entries, self.settings, self.total_blocks, now_ms, self._pace_ms())
+        refused = refusal(entry, self.entries, self.settings, self.total_blocks, now_ms, self._pace.interval_ms)
         if refused is None:
             self._arrivals += 1
             self.entries = (*self.entries, entry)
@@ -97,7 +92,8 @@ class Scheduler:
             found_tokens=found_tokens,
         )
         self.entries = plan.entries
-        self._let_on_ms.extend(now_ms for _ in plan.admitted)
+        for _ in plan.admitted:
+            self._pace.note(now_ms)
         return plan
 
     def finish(self, plan: StepPlan, written: Mapping[str, int], ended: Collection[str] = ()) -> tuple[Entry, ...]:
@@ -133,8 +129,3 @@ class Scheduler:
     def check(self) -> None:
         """Raise AssertionError where what must hold between steps does not."""
         check_entries(self.entries, self.settings, self.total_blocks, self.free_blocks, self.swap_blocks)
-
-    def _pace_ms(self) -> float:
-        """The usual time between two that are let on."""
-        times = self._let_on_ms
-        return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else _FIRST_PACE_MS

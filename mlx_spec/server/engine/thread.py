@@ -7,14 +7,13 @@ should it end all the same, `status` and every job say so.
 """
 
 import logging
-import math
 import queue
 import threading
 import time
-from collections import deque
 from typing import Any, Final
 
 from mlx_spec.batching.metrics import Metrics
+from mlx_spec.batching.pace import Pace, whole_seconds
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
@@ -29,9 +28,6 @@ from mlx_spec.server.engine.unloading import Unloading, end_streams
 _STOPPING: Final = Failure("engine", "The server is stopping.")
 # Templates and tokenizers take their time, too: beside answers under way so much of it between two steps.
 _TAKING_S: Final = 0.03
-# Of so many that ended the pace is told to those who are refused; before there are two, this.
-_PACED: Final = 17
-_FIRST_PACE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +71,7 @@ class EngineThread:
         self._stopping = False
         self._over: Failure | None = None
         """Why no job is taken any more."""
-        self._ends_s: deque[float] = deque(maxlen=_PACED)
+        self._pace = Pace()  # of those who end
         # A daemon: who forgets to stop it must not wait for ever. `join` it before the process ends.
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -254,16 +250,14 @@ class EngineThread:
     def _ended(self, job: Job) -> None:
         with self._lock:
             self._unfinished.pop(job.batch_id, None)
-            self._ends_s.append(time.monotonic())
+            self._pace.note(time.monotonic() * 1e3)
 
     def _full_for(self, request: GenerationRequest) -> Failure | None:
         """Why a request cannot even wait, if so. A request that is let in has all of its choices answered."""
         most = self.settings.max_batch + self.settings.max_waiting
         if request.choice or (count := sum(not job.cancelled() for job in self._unfinished.values())) < most:
             return None
-        ends_s = self._ends_s
-        pace_s = (ends_s[-1] - ends_s[0]) / (len(ends_s) - 1) if len(ends_s) > 1 else _FIRST_PACE_S
-        seconds = max(1, math.ceil(pace_s))
+        seconds = whole_seconds(self._pace.interval_ms)
         message = f"{count} requests are under way or wait, as many as may: try again in {seconds} s."
         return Failure("busy", message, retry_after_s=seconds)
 
