@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
+from mlx_spec.decoding.cache.passes.ragged import RaggedPart, leave_alone, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 
 
@@ -45,6 +45,7 @@ def _scored(parts: Sequence[Part], compiled: bool | None) -> list[mx.array]:
     layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
     way = ragged_way(model) if len(parts) > 1 and compiled is not None else None
     if way is None or (way == "body" and layers):  # there what is listened to would be called for each answer
+        leave_alone(model)
         return [part.cached.score(part.token_ids, kept=part.kept, placement=part.placement) for part in parts]
     begun = [part.cached.begin(part.token_ids, part.kept, part.placement) for part in parts]
     ragged = [

@@ -22,11 +22,12 @@ from mlx_spec.decoding.cache.passes.attention import attend
 from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, attend_together
 from mlx_spec.decoding.cache.passes.placement import PlacedCache
+from mlx_spec.decoding.cache.passes.shared_slots import SharedLayer
 from mlx_spec.decoding.cache.passes.slots import Slots
 
 ATTENDED: Final = (
     *(KVCache, QuantizedKVCache, ConcatenateKVCache, RotatingKVCache),
-    *(PlacedCache, Slots, BlockCache),
+    *(PlacedCache, Slots, SharedLayer, BlockCache),
 )
 """The kinds whose keys and values a model does nothing with but attend to them, as a rule."""
 
@@ -44,6 +45,8 @@ class Rows:
 
     def split(self, array: mx.array, axis: int) -> list[mx.array]:
         """Each answer's part of an array that has all rows along `axis`."""
+        if len(self.counts) == 1 and array.shape[axis] == self.total:
+            return [array]
         if array.shape[axis] != self.total:
             raise ValueError(f"{array.shape[axis]} rows where the answers have {self.total}")
         return list(mx.split(array, self._cuts, axis=axis))
@@ -119,6 +122,8 @@ class ApartKeys(Apart):
             return attend_together(
                 self.parts, queries, self._rows.counts, values=values.parts, scale=scale, masks=masks, sinks=sinks
             )
+        if len(self.parts) == 1:
+            return attend(queries, self.parts[0], values.parts[0], caches[0], scale, masks[0], sinks)
         queried = self._rows.split(queries, axis=2)
         each = zip(queried, self.parts, values.parts, caches, masks, strict=True)
         found = [attend(q, k, v, c, scale, m, sinks) for q, k, v, c, m in each]

@@ -7,7 +7,7 @@ tokens is the same graph, with other arrays in it, which `mx.compile` replays fr
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, Final, cast
 
@@ -16,7 +16,7 @@ from mlx_lm.models.cache import KVCache, QuantizedKVCache
 
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.passes.slots import Few, PlacedSlots, Slots, empty, few_of, growth, held, hold, make_room
+from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
@@ -128,7 +128,7 @@ class CompiledPasses:
 
     def _traced(self, token_ids: mx.array, offset: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         self._traced_now = True
-        slots = [Slots(part, offset, few) for part, few in self._by_cache(arrays)]
+        slots = self._slots(arrays, offset, None)
         with StandIns(self._living_model()).few_operations(rotations=True):
             return self._run(token_ids, slots)
 
@@ -142,18 +142,15 @@ class CompiledPasses:
         *arrays: mx.array,
     ) -> tuple[mx.array, ...]:
         self._traced_now = True
-        placement = Placement(depths, key_depths, seen)
-        at = depths + (offset - placement.earlier)
-        slots = [PlacedSlots(part, offset, few, placement, at) for part, few in self._by_cache(arrays)]
+        slots = self._slots(arrays, offset, Placement(depths, key_depths, seen))
         stand_ins = StandIns(self._living_model())
         with stand_ins.few_operations(rotations=True), stand_ins.rotating_by_token():
             return self._run(token_ids, slots)
 
-    def _by_cache(self, arrays: Sequence[mx.array]) -> Iterator[tuple[Sequence[mx.array], Few | None]]:
-        """The arrays of each cache, and how it keeps its numbers."""
-        size = len(arrays) // len(self._few)
-        for i, few in enumerate(self._few):
-            yield arrays[i * size : (i + 1) * size], few
+    def _slots(self, arrays: Sequence[mx.array], offset: mx.array, placement: Placement | None) -> list[Slots]:
+        """What the model sees of each cache."""
+        places, size = places_of(arrays[0].shape[2], offset, placement), len(arrays) // len(self._few)
+        return [Slots(arrays[i * size : (i + 1) * size], places, few) for i, few in enumerate(self._few)]
 
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()

@@ -4,8 +4,9 @@ All rows are laid side by side as one sequence: embeddings, norms, projections, 
 that weights are read once. What an answer has for itself is told apart again where it is used; see `apart`.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +18,15 @@ from mlx_spec.decoding.cache.passes.attention import AttentionSeam
 from mlx_spec.decoding.cache.passes.dividing import Depth, Divisions
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
-from mlx_spec.decoding.cache.passes.slots import PlacedSlots, Slots, few_of, held, make_room
+from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots
+from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.models.taps import Taps
 
 _NAME: Final = "_lookahead_ragged_passes"
+_LENGTHS: Final = 64
+"""Rows attend to so many keys, or a multiple, of which the last are masked: whole numbers of a processor's vectors, so
+that a row's sums are those of a pass over all slots, which end in zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,9 @@ class RaggedPasses:
         self._divisions = Divisions(model)
         self._stand_ins = StandIns(model)
         self._taps: dict[tuple[int, ...], Taps] = {}
+        self._shared: dict[int, SharedSlots] = {}
+        self.shares = False
+        """Whether answers may keep their keys in the same arrays, where all but the attention is shared."""
 
     def run(
         self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...] = (), *, in_slots: bool = False
@@ -53,21 +61,43 @@ class RaggedPasses:
         """
         if layers and layers not in self._taps:
             self._taps[layers] = Taps(self.model, layers)
+        if in_slots:
+            return self._run_in_slots(parts, depth, layers)
         counts = [part.token_ids.shape[0] for part in parts]
         token_ids = mx.concatenate([part.token_ids for part in parts])
-        if not in_slots:
-            every = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
-            by_token = any(part.placement for part in parts)
-            return self._run(token_ids, every, Rows(counts), depth, layers, by_token=by_token)
-        slots = [_slots(part) for part in parts]
-        positions = mx.concatenate([_positions(part, seen[0]) for part, seen in zip(parts, slots, strict=True)])
-        with self._stand_ins.few_operations(rotations=True):
-            scored = self._run(token_ids, slots, Rows(counts, positions), depth, layers, by_token=True)
-        for part, seen in zip(parts, slots, strict=True):
-            for cache, slot in zip(part.caches, seen, strict=True):
-                cache.keys, cache.values = slot.keys, slot.values
-                cache.offset += part.token_ids.shape[0]
-        return scored
+        every = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
+        by_token = any(part.placement for part in parts)
+        rows = Rows(counts)
+        return _split(self._run(token_ids, every, rows, depth, layers, by_token=by_token), rows)
+
+    def leave_alone(self) -> None:
+        """Have each answer's keys and values be its own again."""
+        self._shared.clear()
+
+    def _run_in_slots(self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...]) -> list[PassOutput]:
+        places = [_places(part) for part in parts]
+        groups = self._groups(parts, depth)
+        ordered = [number for group in groups for number in group]
+        counts = [part.token_ids.shape[0] for part in parts]
+        positions = mx.concatenate([places[number].of(counts[number]) for number in ordered])
+        rows = Rows([sum(counts[number] for number in group) for group in groups], positions)
+        token_ids = mx.concatenate([parts[number].token_ids for number in ordered])
+        with ExitStack() as built:
+            seen = [
+                built.enter_context(
+                    self._seen([parts[number] for number in group], [places[number] for number in group])
+                )
+                for group in groups
+            ]
+            built.enter_context(self._stand_ins.few_operations(rotations=True))
+            scored = self._run(token_ids, seen, rows, depth, layers, by_token=True)
+        found: list[PassOutput | None] = [None] * len(parts)
+        each = Rows([counts[number] for number in ordered])
+        for number, output in zip(ordered, _split(scored, each), strict=True):
+            found[number] = output
+            for cache in parts[number].caches:
+                cache.offset += counts[number]
+        return [output for output in found if output is not None]
 
     def _run(
         self,
@@ -78,7 +108,7 @@ class RaggedPasses:
         layers: tuple[int, ...],
         *,
         by_token: bool,
-    ) -> list[PassOutput]:
+    ) -> PassOutput:
         with ExitStack() as built:
             built.enter_context(self._seam.opened())  # at every depth: an answer's keys may lie in blocks
             if depth == "attention" or by_token:
@@ -86,26 +116,52 @@ class RaggedPasses:
             built.enter_context(self._divisions.divided(depth, rows))
             states = built.enter_context(self._taps[layers].listening()) if layers else []
             logits = self.model(token_ids[None], cache=_apart(caches, rows))
-        every = rows.split(logits[0], 0)
-        if not layers:
-            return [PassOutput(one) for one in every]
-        heard = rows.split(mx.concatenate([state[0] for state in states], axis=-1), 0)
-        return [PassOutput(one, features) for one, features in zip(every, heard, strict=True)]
+        features = mx.concatenate([state[0] for state in states], axis=-1) if layers else None
+        return PassOutput(logits[0], features)
+
+    def _groups(self, parts: Sequence[RaggedPart], depth: Depth) -> list[list[int]]:
+        """Which answers' keys lie in the same arrays: those of one length, where all but the attention is shared."""
+        alike: dict[Any, list[int]] = defaultdict(list)
+        for number, part in enumerate(parts):
+            is_shared = self.shares and depth == "attention" and few_of(part.caches[0]) is None
+            alike[held(part.caches[0])[0].shape[2] if is_shared else (number,)].append(number)
+        for size in self._shared.keys() - alike.keys():
+            del self._shared[size]  # those who were in them are not written any more, or have grown
+        return list(alike.values())
+
+    @contextmanager
+    def _seen(self, parts: Sequence[RaggedPart], places: Sequence[Places]) -> Iterator[Sequence[Any]]:
+        """What the model sees of the caches of one group, which hold what it wrote there afterwards."""
+        if len(parts) == 1:
+            caches = parts[0].caches
+            slots = [Slots(held(cache), places[0], few_of(cache)) for cache in caches]
+            yield slots
+            for cache, slot in zip(caches, slots, strict=True):
+                cache.keys, cache.values = slot.keys, slot.values
+            return
+        shared = self._shared.setdefault(places[0].size, SharedSlots())
+        rows = shared.seat([part.caches for part in parts])
+        counts = [part.token_ids.shape[0] for part in parts]
+        ends = [part.caches[0].offset + count for part, count in zip(parts, counts, strict=True)]
+        length = min(-(-max(ends) // _LENGTHS) * _LENGTHS, places[0].size)
+        with shared.lent(Seating(rows, counts, shared.size, places, length)) as layers:
+            yield layers
 
 
-def _slots(part: RaggedPart) -> list[Slots]:
-    """What the model sees of an answer's KVCaches, which have room for its tokens then."""
+def _places(part: RaggedPart) -> Places:
+    """Where an answer's tokens stand in its KVCaches, which have room for them then."""
     for cache in part.caches:
         make_room(cache, part.token_ids.shape[0])
-    offset = mx.array(part.caches[0].offset, dtype=mx.int32)
-    if part.placement is None:
-        return [Slots(held(cache), offset, few_of(cache)) for cache in part.caches]
-    at = part.placement.depths + (offset - part.placement.earlier)
-    return [PlacedSlots(held(cache), offset, few_of(cache), part.placement, at) for cache in part.caches]
+    first = part.caches[0]
+    return places_of(held(first)[0].shape[2], mx.array(first.offset, dtype=mx.int32), part.placement)
 
 
-def _positions(part: RaggedPart, slot: Slots) -> mx.array:
-    return slot.offset if part.placement else mx.arange(part.token_ids.shape[0]) + slot.offset
+def _split(scored: PassOutput, rows: Rows) -> list[PassOutput]:
+    """What each answer has of a pass."""
+    logits = rows.split(scored.logits, 0)
+    if scored.features is None:
+        return [PassOutput(one) for one in logits]
+    return [PassOutput(one, heard) for one, heard in zip(logits, rows.split(scored.features, 0), strict=True)]
 
 
 def _apart(caches: Sequence[Sequence[Any]], rows: Rows) -> list[Any]:
@@ -122,3 +178,10 @@ def ragged_passes(model: Any) -> RaggedPasses:
     if found is None or found.model is not model:  # a copy of a model has the attributes of the first
         found = vars(model)[_NAME] = RaggedPasses(model)
     return found
+
+
+def leave_alone(model: Any) -> None:
+    """Have what a model's answers share be each one's own again: it would stay in memory for one that goes on alone."""
+    found: RaggedPasses | None = vars(model).get(_NAME)
+    if found is not None:
+        found.leave_alone()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.passes.dividing import Depth
@@ -31,12 +31,23 @@ def ragged_way(model: Any) -> Depth | None:
     """How deep a pass over the rows of many answers is divided by answer; None where it has to be a pass for each."""
     key = id(model)
     if key not in _FOUND:
-        _FOUND[key] = next((way for way, rows in _tried(model) if rows), None)
+        _FOUND[key] = _find(model)
         weakref.finalize(model, _FOUND.pop, key, None)
     return _FOUND[key]
 
 
-def _tried(model: Any) -> Any:
+def _find(model: Any) -> Depth | None:
+    expected = _expected(model)
+    way = next((way for way in _WAYS if _agrees(model, way, expected)), None)
+    if way == "attention" and all(type(cache) is KVCache for cache in make_prompt_cache(model)):
+        passes = ragged_passes(model)
+        passes.shares = True
+        passes.shares = _agrees(model, way, expected, in_slots=True)
+    return way
+
+
+def _expected(model: Any) -> list[mx.array]:
+    """The logits of each answer's passes by itself."""
     # Ordinary passes: what they raise is a fault of the model, which answers would meet too.
     alone = [
         [run(model, mx.array(read), held, None).logits for read in reads]
@@ -44,8 +55,7 @@ def _tried(model: Any) -> Any:
     ]
     expected = [rows for one in zip(*alone, strict=True) for rows in one]
     mx.eval(expected)
-    for way in _WAYS:
-        yield way, _agrees(model, way, expected)
+    return expected
 
 
 def _begun(model: Any) -> list[list[Any]]:
@@ -56,12 +66,12 @@ def _begun(model: Any) -> list[list[Any]]:
     return every
 
 
-def _agrees(model: Any, way: Depth, expected: Sequence[mx.array]) -> bool:
+def _agrees(model: Any, way: Depth, expected: Sequence[mx.array], *, in_slots: bool = False) -> bool:
     every, found = _begun(model), []
     try:
         for reads in _READ:
             parts = [RaggedPart(mx.array(read), held) for read, held in zip(reads, every, strict=True)]
-            found += [scored.logits for scored in ragged_passes(model).run(parts, way)]
+            found += [scored.logits for scored in ragged_passes(model).run(parts, way, in_slots=in_slots)]
         mx.eval(found)
     except Exception:
         # The model's own code, which is not ours, runs over stand-ins for its cache and its modules. So anything may

@@ -18,16 +18,72 @@ _GROWS_BY: Final = 4
 _DRAWN: Final = 256
 
 
-class Slots:
-    """All of a cache's arrays, with what is not written masked. `few` is None where they hold keys and values as they
-    are."""
+class Places:
+    """Where the tokens of a pass stand that are written from `begins` on into arrays with room for `size`: at `offset`
+    and behind it. What is not written is masked."""
 
-    def __init__(self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None) -> None:
+    def __init__(self, size: int, begins: mx.array) -> None:
+        self.size, self.begins = size, begins
+
+    @property
+    def offset(self) -> mx.array:
+        """The position of the first token; of each, where they do not follow one another."""
+        return self.begins
+
+    def of(self, count: int) -> mx.array:
+        """The position `[count]` of each token."""
+        return mx.arange(count) + self.begins
+
+    def mask(self, count: int, window_size: int | None) -> mx.array:
+        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
+        places = mx.arange(self.size)[None]
+        rows = (mx.arange(count) + self.begins)[:, None]
+        mask = places <= rows
+        return mask if window_size is None else mask & (places > rows - window_size)
+
+
+class TreePlaces(Places):
+    """The same in a pass over a tree, whose tokens stand where `placement` says."""
+
+    def __init__(self, size: int, begins: mx.array, placement: Placement) -> None:
+        super().__init__(size, begins)
+        self._placement, self._prefix = placement, begins - placement.earlier
+        self._at = placement.depths + self._prefix
+
+    @property
+    def offset(self) -> mx.array:
+        """The position of each token."""
+        return self._at
+
+    def of(self, count: int) -> mx.array:
+        """The position of each token."""
+        return self._at
+
+    def mask(self, count: int, window_size: int | None) -> mx.array:
+        """`[count, size]`: the text, and of the tree what each token may see."""
+        text = prefix_mask(mx.arange(self.size), self._at, self._prefix, window_size)
+        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
+
+
+def places_of(size: int, begins: mx.array, placement: Placement | None) -> Places:
+    """Those of a chain, or of a tree."""
+    return Places(size, begins) if placement is None else TreePlaces(size, begins, placement)
+
+
+class Slots:
+    """All of a cache's arrays, in which the tokens of a pass have their `places`. `few` is None where they hold keys
+    and values as they are."""
+
+    def __init__(self, arrays: Sequence[mx.array], places: Places, few: Few | None) -> None:
         self.keys, self.values = _halves(arrays)
-        self.offset = offset
-        self._written = offset
+        self.places = places
         if few is not None:
             self.group_size, self.bits = few  # mlx-lm's attention asks for them, and takes triplets where they are
+
+    @property
+    def offset(self) -> mx.array:
+        """See `Places`."""
+        return self.places.offset
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[Held, Held]:
         """Write behind what is written; give everything."""
@@ -35,39 +91,15 @@ class Slots:
         return self.keys, self.values
 
     def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: each token sees those before it and itself, as far as a window lets it."""
-        places = mx.arange(self._size)[None]
-        rows = (mx.arange(count) + self.offset)[:, None]
-        mask = places <= rows
-        return mask if window_size is None else mask & (places > rows - window_size)
+        """See `Places`."""
+        return self.places.mask(count, window_size)
 
     def _with(self, held: Held, new: mx.array) -> Held:
         if isinstance(held, mx.array):
-            return mx.slice_update(held, new, self._written, axes=(2,))
+            return mx.slice_update(held, new, self.places.begins, axes=(2,))
         parts = mx.quantize(new, group_size=self.group_size, bits=self.bits)
         pairs = zip(held, parts, strict=True)
-        return tuple(mx.slice_update(array, part, self._written, axes=(2,)) for array, part in pairs)
-
-    @property
-    def _size(self) -> int:
-        first = self.keys if isinstance(self.keys, mx.array) else self.keys[0]
-        return int(first.shape[2])
-
-
-class PlacedSlots(Slots):
-    """The same in a pass over a tree, whose tokens stand where `placement` says: `at` these positions."""
-
-    def __init__(
-        self, arrays: Sequence[mx.array], offset: mx.array, few: Few | None, placement: Placement, at: mx.array
-    ) -> None:
-        super().__init__(arrays, offset, few)
-        self._placement, self._prefix = placement, offset - placement.earlier
-        self.offset = at
-
-    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
-        """`[count, size]`: the text, and of the tree what each token may see."""
-        text = prefix_mask(mx.arange(self._size), self.offset, self._prefix, window_size)
-        return mx.slice_update(text, self._placement.within(window_size), self._prefix, axes=(1,))
+        return tuple(mx.slice_update(array, part, self.places.begins, axes=(2,)) for array, part in pairs)
 
 
 def held(cache: Any) -> tuple[mx.array, ...]:

@@ -14,6 +14,7 @@ from mlx_spec.decoding.cache.passes.apart import ApartCache, Rows
 from mlx_spec.decoding.cache.passes.dividing import Divisions
 from mlx_spec.decoding.cache.passes.ragged import ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
+from mlx_spec.decoding.cache.passes.shared_slots import SharedLayer
 from mlx_spec.decoding.drafters.self_draft import without_layers
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, zoo_model
@@ -57,6 +58,15 @@ class _Stumbles(_Wrapper):
         return self.inner(inputs, cache)
 
 
+class _LooksAtMasks(_Wrapper):
+    """As a model whose attention is its own, and takes masks of one answer."""
+
+    def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
+        if isinstance(cache[0], ApartCache) and isinstance(cache[0].parts[0], SharedLayer):
+            raise ValueError("a mask of four dimensions")
+        return self.inner(inputs, cache)
+
+
 class _CountsItself(_Wrapper):
     """Adds to its logits what it makes of its own position: right for one sequence only."""
 
@@ -94,10 +104,16 @@ def test_a_way_that_mixes_answers_up_is_noticed(monkeypatch: pytest.MonkeyPatch)
     assert ragged_way(tiny_llama(1)) is None
 
 
+def test_whether_answers_may_keep_their_keys_in_the_same_arrays_is_tried_too() -> None:
+    model, other = tiny_llama(1), _LooksAtMasks(tiny_llama(1))
+    assert ragged_way(model) == ragged_way(other) == "attention"
+    assert ragged_passes(model).shares and not ragged_passes(other).shares
+
+
 def test_it_is_tried_once_for_a_model_and_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_llama(1)
     assert ragged_way(model) == "attention"
-    monkeypatch.setattr(ragged_trial, "_tried", lambda _: pytest.fail("it was tried again"))
+    monkeypatch.setattr(ragged_trial, "_find", lambda _: pytest.fail("it was tried again"))
     assert ragged_way(model) == "attention"
 
 

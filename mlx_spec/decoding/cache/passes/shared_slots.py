@@ -1,0 +1,213 @@
+"""Keys and values of many answers in one array a layer, so that all their rows attend to them in one operation.
+
+Each of the answers' caches holds a view of its row, as if it had arrays of its own: whoever reads or replaces them need
+not know. The views go before a pass writes, and come anew behind it: so nobody else holds what it writes into, and it
+is written in place. A cache whose arrays were replaced meanwhile is copied in again.
+"""
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache
+
+from mlx_spec.decoding.cache.passes.attention import attend
+from mlx_spec.decoding.cache.passes.slots import Places
+
+Arrays = list[tuple[mx.array, mx.array]]
+"""Keys and values, a layer each."""
+
+
+class Seating:
+    """Where the rows of a pass belong: `counts` of them for each answer, whose caches are in row `rows` of `size`.
+
+    `places` are each answer's own, by which its rows are written and see. Behind `length` there is nothing to see.
+    """
+
+    def __init__(
+        self, rows: Sequence[int], counts: Sequence[int], size: int, places: Sequence[Places], length: int
+    ) -> None:
+        self.length = length
+        self.total, self.widest, self.size = sum(counts), max(counts), size
+        self._counts, self._places = tuple(counts), places
+        self.row_of = mx.array([row for row, count in zip(rows, counts, strict=True) for _ in range(count)])
+        each = list(zip(places, counts, strict=True))
+        self.written = mx.concatenate([mx.arange(count) + one.begins for one, count in each])
+        """`[total]`: where the keys of each row are written."""
+        back = [row * self.widest + at for row, count in zip(rows, counts, strict=True) for at in range(count)]
+        self._is_even = back == list(range(size * self.widest))
+        spread = [0] * (size * self.widest)
+        for at, place in enumerate(back):
+            spread[place] = at
+        self._back, self._spread = mx.array(back), mx.array(spread)
+        self._masks: dict[int | None, mx.array] = {}
+
+    def spread(self, array: mx.array) -> mx.array:
+        """`[1, heads, total, width]` as `[size, heads, widest, width]`; what nobody asked for is anything."""
+        _, heads, _, width = array.shape
+        laid = array[0] if self._is_even else mx.take(array[0], self._spread, axis=1)
+        return laid.reshape(heads, self.size, self.widest, width).transpose(1, 0, 2, 3)
+
+    def gathered(self, array: mx.array) -> mx.array:
+        """The inverse of `spread`, without what nobody asked for."""
+        _, heads, _, width = array.shape
+        laid = array.transpose(1, 0, 2, 3).reshape(heads, self.size * self.widest, width)
+        return (laid if self._is_even else mx.take(laid, self._back, axis=1))[None]
+
+    def mask(self, window_size: int | None) -> mx.array:
+        """`[size, 1, widest, length]`: what each row may see of its own answer's keys. Made once for all layers."""
+        if window_size not in self._masks:
+            each = zip(self._places, self._counts, strict=True)
+            mask = mx.concatenate([places.mask(count, window_size) for places, count in each])
+            mask = mask[:, : self.length]
+            laid = mask if self._is_even else mx.take(mask, self._spread, axis=0)
+            self._masks[window_size] = laid.reshape(self.size, 1, self.widest, -1)
+        return self._masks[window_size]
+
+
+class SharedLayer:
+    """What a model sees of the arrays of one layer, in the place of a cache, in a pass over the rows of `seating`."""
+
+    def __init__(self, keys: mx.array, values: mx.array, seating: Seating) -> None:
+        self.keys, self.values, self._seating = keys, values, seating
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[SharedKeys, mx.array]":
+        """Write each row behind what its answer has; give everything."""
+        self.keys, self.values = self._written(self.keys, keys), self._written(self.values, values)
+        return self.keys_and_values()
+
+    def make_mask(self, count: int, return_array: bool = False, window_size: int | None = None) -> mx.array:
+        """See `Seating.mask`."""
+        if count != self._seating.total:
+            raise ValueError(f"a mask for {count} rows where there are {self._seating.total}")
+        return self._seating.mask(window_size)
+
+    def keys_and_values(self) -> "tuple[SharedKeys, mx.array]":
+        """What is there, for layers that attend to the keys of another too."""
+        length = self._seating.length
+        return SharedKeys(self.keys[:, :, :length], self._seating), self.values[:, :, :length]
+
+    def _written(self, held: mx.array, new: mx.array) -> mx.array:
+        held[self._seating.row_of, :, self._seating.written] = new[0].transpose(1, 0, 2)
+        return held
+
+
+class SharedKeys:
+    """The keys of all answers: each row attends to those of its own."""
+
+    def __init__(self, keys: mx.array, seating: Seating) -> None:
+        self._keys, self._seating = keys, seating
+
+    def attend(
+        self, queries: mx.array, values: Any, *, cache: Any, scale: float, mask: Any, sinks: mx.array | None
+    ) -> mx.array:
+        """See `Fetched`."""
+        if not isinstance(mask, mx.array):
+            raise TypeError("a mask that is not of the cache")
+        found = attend(self._seating.spread(queries), self._keys, values, None, scale, mask, sinks)
+        return self._seating.gathered(found)
+
+
+class SharedSlots:
+    """The arrays `[answers, heads, length, width]` of one length, a layer each, and whose the rows are."""
+
+    def __init__(self) -> None:
+        self._arrays: Arrays = []
+        self._owners: list[list[weakref.ref[KVCache]]] = []
+        self._views: list[Arrays] = []
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self._owners)
+
+    def seat(self, every: Sequence[Sequence[KVCache]]) -> list[int]:
+        """The row of each answer's caches, which are copied in where they are not; lazily.
+
+        Rows of answers that are not among them stay, unless most would be idle.
+        """
+        held = {id(caches[0]): row for row, caches in self._held().items()}
+        rows = [held.get(id(caches[0])) for caches in every]
+        free = [row for row in range(self.size) if row not in held.values()]
+        missing = [number for number, row in enumerate(rows) if row is None]
+        if len(missing) > len(free) or self.size > 2 * len(every):
+            self._build(every)
+            return list(range(len(every)))
+        if missing:
+            self._put(dict(zip(free, (every[number] for number in missing), strict=False)))
+            for number, row in zip(missing, free, strict=False):
+                rows[number] = row
+        return [row for row in rows if row is not None]
+
+    @contextmanager
+    def lent(self, seating: Seating) -> Iterator[list[SharedLayer]]:
+        """What a pass sees inside, after which the caches hold what it wrote. Their offsets are not touched."""
+        with self._unseen():
+            layers = [SharedLayer(keys, values, seating) for keys, values in self._arrays]
+            self._arrays = []
+            try:
+                yield layers
+            finally:
+                self._arrays = [(layer.keys, layer.values) for layer in layers]
+
+    def let_go(self) -> None:
+        """Leave each cache alone with what it holds."""
+        self._arrays, self._owners, self._views = [], [], []
+
+    def _build(self, every: Sequence[Sequence[KVCache]]) -> None:
+        self._arrays = [
+            (mx.concatenate([cache.keys for cache in layer]), mx.concatenate([cache.values for cache in layer]))
+            for layer in zip(*every, strict=True)
+        ]
+        self._owners = [self._owner(caches) for caches in every]
+        self._show(dict(enumerate(every)))
+
+    def _put(self, new: Mapping[int, Sequence[KVCache]]) -> None:
+        with self._unseen() as held:
+            for row, caches in new.items():
+                for (keys, values), cache in zip(self._arrays, caches, strict=True):
+                    keys[row], values[row] = cache.keys[0], cache.values[0]
+                self._owners[row] = self._owner(caches)
+                held[row] = caches
+
+    @contextmanager
+    def _unseen(self) -> "Iterator[dict[int, Sequence[KVCache]]]":
+        """Without any view of the arrays inside, so that they are written in place. Gives the caches of each row, which
+        hold views again behind it."""
+        held = self._held()
+        for caches in held.values():
+            for cache in caches:
+                cache.keys = cache.values = None
+        self._views = []
+        try:
+            yield held
+        finally:
+            self._show(held)
+
+    def _show(self, held: Mapping[int, Sequence[KVCache]]) -> None:
+        """Make a view of each row anew, and have these caches hold theirs."""
+        split = [(mx.split(keys, self.size), mx.split(values, self.size)) for keys, values in self._arrays]
+        self._views = [[(keys[row], values[row]) for keys, values in split] for row in range(self.size)]
+        for row, caches in held.items():
+            for cache, (keys, values) in zip(caches, self._views[row], strict=True):
+                cache.keys, cache.values = keys, values
+
+    def _held(self) -> dict[int, Sequence[KVCache]]:
+        """The caches of the rows that still hold what they were shown."""
+        held: dict[int, Sequence[KVCache]] = {}
+        for row, views in enumerate(self._views):
+            caches = [owner() for owner in self._owners[row]]
+            each = zip(caches, views, strict=True)
+            if all(c is not None and c.keys is keys and c.values is values for c, (keys, values) in each):
+                held[row] = caches
+        return held
+
+    def _owner(self, caches: Sequence[KVCache]) -> "list[weakref.ref[KVCache]]":
+        return [weakref.ref(caches[0], self._ended), *map(weakref.ref, caches[1:])]
+
+    def _ended(self, _: object) -> None:
+        """Hold nothing any more where all answers have ended."""
+        if all(owner[0]() is None for owner in self._owners):
+            self.let_go()
