@@ -107,7 +107,8 @@ def test_a_way_that_mixes_answers_up_is_noticed(monkeypatch: pytest.MonkeyPatch)
 def test_whether_answers_may_keep_their_keys_in_the_same_arrays_is_tried_too() -> None:
     model, other = tiny_llama(1), _LooksAtMasks(tiny_llama(1))
     assert ragged_way(model) == ragged_way(other) == "attention"
-    assert ragged_passes(model).shares and not ragged_passes(other).shares
+    assert ragged_passes(model).shares
+    assert not ragged_passes(other).shares
 
 
 def test_it_is_tried_once_for_a_model_and_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
