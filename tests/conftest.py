@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.models.starter import ensure_starter_target
+from tests.unfused import unfused
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -39,9 +40,8 @@ def starter_pair(starter_home: Path) -> ModelPair:
 @pytest.fixture(scope="module")
 def uncompiled() -> Iterator[None]:
     """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that most tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
+    with unfused():
+        yield
 
 
 @pytest.fixture(autouse=True)
