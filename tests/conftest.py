@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlx.core as mx
 import pytest
 from hypothesis import settings
 
