@@ -34,7 +34,7 @@ from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import rows_are_independent
 from tests.batching.asked import BLOCK, Asked, Run, batch_of, run, some
 from tests.tiny import pair_of
-from tests.unfused import unfused
+from tests.unfused import fusing
 from tests.zoo import ARCHITECTURES, VOCAB, mixed, zoo_model
 
 Numbers = Literal["float32", "bfloat16", "4bit"]
@@ -162,7 +162,7 @@ def main() -> None:
     total: Counter[str] = Counter()
     failed = 0
     for number, case in enumerate(chosen, 1):
-        with unfused():
+        with fusing(False):
             one = found(case)
         total += one.seen
         failed += bool(one.different)
