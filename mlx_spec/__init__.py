@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mlx_spec.machine.transformers_import import read_once
+
 if TYPE_CHECKING:
     from mlx_spec.config import SamplingParams, SpeculativeConfig
     from mlx_spec.decoder import SpeculativeDecoder
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from mlx_spec.models.loading import ModelPair, load_pair
 
 __all__ = ["ModelPair", "SamplingParams", "SpeculativeConfig", "SpeculativeDecoder", "SpeculativeStats", "load_pair"]
+
+read_once()
 
 _HOMES = {
     "ModelPair": "models.loading",

@@ -1,21 +1,29 @@
 """Fixtures for all tests: a data folder of their own, and the CPU."""
 
+import gc
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlx.core as mx
 import pytest
 from hypothesis import settings
 
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.models.starter import ensure_starter_target
+from tests.unfused import fusing
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 # The same examples every time, and no clock: a slow machine must not fail a test.
 settings.register_profile("lookahead", deadline=None, derandomize=True)
 settings.load_profile("lookahead")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: each look for garbage through all of it takes a quarter of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -36,18 +44,32 @@ def starter_pair(starter_home: Path) -> ModelPair:
         return load_pair("starter")
 
 
-@pytest.fixture(scope="module")
-def uncompiled() -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_fused() -> Iterator[None]:
     """On a CPU, MLX has the C++ compiler make each fused kernel: minutes, for nothing that most tests ask."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
+    with fusing(False):
+        yield
+
+
+@pytest.fixture
+def fused() -> Iterator[None]:
+    """As users have it."""
+    with fusing(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new folder each time: pytest's own look through all there are for the next number."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def lookahead_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def lookahead_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test touches the user's own data: `$LOOKAHEAD_HOME` is a new folder for each."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = next(homes)
+    folder.mkdir()
     monkeypatch.setenv("LOOKAHEAD_HOME", str(folder))
     # Nor their models, their tokens or their keychain; and no test asks the real Hub.
     monkeypatch.setenv("HF_HUB_CACHE", str(folder / "hub"))

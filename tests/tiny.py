@@ -11,6 +11,7 @@ from mlx_lm.models.llama import Model, ModelArgs
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from mlx_spec.models.loading import ModelPair
@@ -28,6 +29,20 @@ def byte_tokenizer() -> TokenizerWrapper:
     backend = Tokenizer(BPE({symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
+    return _chatting(backend)
+
+
+def learned_tokenizer(text: str, size: int = 1_024) -> TokenizerWrapper:
+    """Tokens that are frequent in `text`, of several bytes most of them: a long prompt is a few thousand, not tens."""
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator([text], BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
+    return _chatting(backend)
+
+
+def _chatting(backend: Tokenizer) -> TokenizerWrapper:
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     backend.add_special_tokens([AddedToken(name, special=True) for name in specials])
     fast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", bos_token="<|im_start|>")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import shiboken6
 from pytestqt.qtbot import QtBot
 
 from app.engine.process import EngineProcess, EngineState
@@ -17,6 +18,7 @@ from app.window.application import Application
 from app.window.frame import MainWindow
 from app.window.memory import WindowMemory
 from app.window.workspace import build_window
+from tests.app.closing import close_for_good
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 EngineFactory = Callable[..., EngineProcess]
@@ -55,7 +57,8 @@ def make_engine(qtbot: QtBot) -> Iterator[EngineFactory]:
 
     yield make
     for engine in engines:
-        engine.stop()
+        if shiboken6.isValid(engine):
+            engine.stop()
 
 
 @pytest.fixture
@@ -79,5 +82,4 @@ def window(make_engine: EngineFactory, qtbot: QtBot, tmp_path: Path) -> Iterator
     window.engine.start()
     qtbot.waitUntil(lambda: window.engine.state is EngineState.READY and bool(window.chat.model), timeout=10_000)
     yield window
-    window.close()
-    window.deleteLater()
+    close_for_good(window)

@@ -27,7 +27,7 @@ from tests.batching.asked import BLOCK, Asked, Run, batch_of, check, run, some
 from tests.tiny import TINY_VOCAB, pair_of, tiny_llama, tiny_pair
 from tests.zoo import VOCAB, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("small_chunks", "uncompiled")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 KINDS = ("llama", "gemma3", "mamba2", "qwen3_next", "llama4")
 """Keys and values, windows, recurrent states, both, chunks."""

@@ -14,7 +14,7 @@ from tests.batching.asked import BLOCK, Asked, batch_of, run
 from tests.batching.invariance import NUMBERS, TEMPERATURES, Case, Numbers, cases, found, pair_for, takes_half
 from tests.zoo import ARCHITECTURES, VOCAB
 
-pytestmark = pytest.mark.usefixtures("small_chunks", "uncompiled")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 ROOMY = 1_000
 

@@ -14,7 +14,7 @@ from mlx_spec.models.loading import ModelPair
 from tests.batching.asked import Asked, Run, batch_of, run, some
 from tests.tiny import TINY_VOCAB, tiny_pair
 
-pytestmark = pytest.mark.usefixtures("small_chunks", "uncompiled")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 ROUNDS, COUNT = 3, 20
 BLOCKS = 25

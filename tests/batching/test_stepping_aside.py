@@ -22,7 +22,7 @@ from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import TINY_VOCAB, pair_of, tiny_llama, tiny_pair
 from tests.zoo import VOCAB, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("small_chunks", "uncompiled")
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 KINDS = ("llama", "gemma3", "mamba2", "qwen3_next", "llama4")
 WAYS: tuple[PreemptionName, ...] = ("swap", "recompute")

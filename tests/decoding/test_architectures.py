@@ -22,8 +22,6 @@ from tests import oracle
 from tests.tiny import pair_of
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, ScriptedDraft, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 ANSWER = 4 * WINDOW
 PROMPT = random.Random(7).choices(range(VOCAB), k=75)
 SETTINGS = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}

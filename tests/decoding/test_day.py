@@ -14,8 +14,6 @@ from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.events import GenerationFinished
 from tests.tiny import tiny_pair
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 TURNS, CHATS, CHUNK = 200, 10, 8
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 

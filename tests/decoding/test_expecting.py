@@ -14,8 +14,6 @@ from mlx_spec.events import GenerationFinished
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK = 8
 PARAMS = SamplingParams(temperature=0.8, seed=2)
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)

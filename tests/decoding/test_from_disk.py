@@ -16,8 +16,6 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK, TURNS, TOKENS = 8, 3, 8
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 SETTINGS = {0.0: SamplingParams(temperature=0.0, seed=1), 0.8: SamplingParams(temperature=0.8, seed=2)}

@@ -26,8 +26,6 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 NOTHING_TO_KEEP = "keeps windows, chunks or states only"
 OWN_ATTENTION = "its attention does not read keys and values in fewer bits"
 REFUSED = {

@@ -26,8 +26,6 @@ from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 TREES = SpeculativeConfig(tree_speculation=True, acceptance_threshold=0.0)
 SHARE = 0.97
 PROMPT = random.Random(3).choices(range(VOCAB), k=2 * WINDOW)

@@ -28,8 +28,6 @@ from tests.models.text.families import FAMILIES, THINKING, Family
 from tests.tiny import pair_of, tiny_llama
 from tests.two_tokenizers import SENTENCES, byte_level, llama_like
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK = 16
 VOCAB = 448
 GREEDY = SamplingParams(temperature=0, seed=1)

@@ -34,8 +34,6 @@ from tests.decoding.test_many_answers import ASKED, SHARE, Asked, together
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import VOCAB, WINDOW, mixed, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK: Final = 8
 SETTINGS: Final = {"greedy": SamplingParams(temperature=0, seed=1), "sampled": SamplingParams(temperature=0.8, seed=2)}
 FIXED: Final = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)

@@ -33,8 +33,6 @@ from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK = 8
 KEPT = ("keys", "values")
 ROOMY = 1 << 30

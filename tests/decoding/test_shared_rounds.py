@@ -24,8 +24,6 @@ from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting
 from mlx_spec.models.loading import ModelPair
 from tests.tiny import tiny_pair
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 PROMPTS = ([5, 6, 7], list(range(60, 100)), [9, 9, 9, 9, 9], [3, 1, 4, 1, 5])
 FLAT = Calibration(tuple(30.0 + 0.1 * rows for rows in range(32)), 0.5, 0.05)
 STEEP = Calibration(tuple(30.0 * rows for rows in range(1, 33)), 0.5, 0.05)

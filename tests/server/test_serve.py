@@ -28,9 +28,11 @@ def server_process(
     parent_pid: int = 0,
     step_s: float = 0.01,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A scripted server process, and its address."""
+    """A scripted server process, and its address. It hears a closed terminal also where these tests run under nohup."""
     command = [sys.executable, *program, "0", str(parent_pid), str(step_s), *more]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what is ignored is handed down
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGHUP, before)
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -14,6 +14,7 @@ from app.window.frame import MainWindow
 from app.window.memory import WindowMemory
 from app.window.workspace import build_window
 from mlx_spec.models.gguf.importing import import_gguf
+from tests.app.closing import close_for_good
 from tests.hub.contents import HubFile, HubModel, folder_model, heavy_model, hub_file
 from tests.hub.loopback import LoopbackHub, serving
 from tests.models.gguf.tiny import tiny_gguf
@@ -84,5 +85,4 @@ def window_with_hub(folder: Path) -> Iterator[tuple[MainWindow, LoopbackHub]]:
         try:
             yield window, hub
         finally:
-            window.close()
-            window.deleteLater()
+            close_for_good(window)

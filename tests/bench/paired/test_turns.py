@@ -22,8 +22,6 @@ from mlx_spec.cli.commands.bench.paired_tables import paired_tables
 from mlx_spec.errors import PromptError
 from tests.tiny import tiny_pair
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 MACHINE = {"device": "a chip", "cores": 2, "blas": "openblas", "mlx": "0.0", "date": "today", "load_1min": 0.1}
 SCOPE = Scope(kinds=("chat",), temperatures=(0.0,), prompts=2, repeats=1, answer_tokens=12)
 

@@ -25,8 +25,6 @@ from tests.tiny import TINY_VOCAB, pair_of, tiny_pair
 from tests.zoo import zoo_model
 from tests.zoo_configs import CONFIGS
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 CHUNK = 16
 
 

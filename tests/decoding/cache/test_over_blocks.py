@@ -15,8 +15,6 @@ from tests.decoding.test_over_blocks import FIXED, SETTINGS, cached_of, ended, f
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 from tests.zoo import WINDOW, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3_next", "falcon_h1"])
 def test_spans_and_points_are_those_of_its_own_caches(name: str) -> None:

@@ -20,8 +20,6 @@ from mlx_spec.models.taps import LAST
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, WINDOW, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 TREE = tree_of((0, 0, 1, 1, 2))
 
 

@@ -11,9 +11,10 @@ import pytest
 from mlx_spec.bench.paired.chat_client import ChatClient
 from mlx_spec.bench.paired.models import ModelChoice
 from mlx_spec.bench.paired.own_server import own_server
+from mlx_spec.bench.prompts import prompts_of
 from mlx_spec.errors import LookaheadError, ServerError
 from tests.cli.calling import mlx_spec
-from tests.cli.folders import pair_folders
+from tests.cli.folders import long_pair_folders, pair_folders
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +69,9 @@ def test_our_server_beside_another_of_ours_says_the_same_words(models: ModelChoi
 
 @pytest.fixture(scope="module")
 def long_models(tmp_path_factory: pytest.TempPathFactory) -> ModelChoice:
-    """With room for a chat, whose every byte is a token."""
-    folders = pair_folders(tmp_path_factory.mktemp("long"))
-    for folder in folders:
-        config = Path(folder) / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 16_384}))
-    return ModelChoice(*folders)
+    """With room for a chat, and tokens in which it is not four times as long as it is to anybody."""
+    text = prompts_of("long")[0].text
+    return ModelChoice(*long_pair_folders(tmp_path_factory.mktemp("long"), text))
 
 
 @pytest.mark.slow

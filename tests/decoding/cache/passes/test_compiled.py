@@ -35,6 +35,15 @@ def test_most_architectures_with_plain_caches_are_there() -> None:
 
 @pytest.mark.parametrize("name", PLAIN_CACHES)
 def test_passes_of_all_widths_give_the_ordinary_logits(name: str) -> None:
+    check_all_widths(name)
+
+
+@pytest.mark.usefixtures("fused")
+def test_they_do_in_kernels_that_are_fused_too() -> None:
+    check_all_widths("llama")
+
+
+def check_all_widths(name: str) -> None:
     model = zoo_model(name)
     cached = CachedModel(model, name, speculative=True)
     text: list[int] = []
@@ -190,6 +199,7 @@ class _Fuses(_Watched):
         return mx.arctan(mx.sinh(mx.tanh(logits) * 0.37) - mx.cos(logits)) * mx.arctan(logits)
 
 
+@pytest.mark.usefixtures("fused")
 @pytest.mark.skipif(ON_GPU or not shutil.which("g++"), reason="breaks the compiler that MLX uses on a CPU")
 def test_a_machine_whose_compiler_fails_builds_passes_in_the_ordinary_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -19,8 +19,6 @@ from mlx_spec.decoding.drafters.self_draft import without_layers
 from tests.tiny import tiny_llama
 from tests.zoo import ARCHITECTURES, zoo_model
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 WAYS: dict[str, str | None] = dict.fromkeys(ARCHITECTURES, "attention") | {
     # Attention of their own making (soft caps, latent keys), and parts of a recurrent block that keep states.
     **dict.fromkeys(["gemma2", "deepseek_v3", "longcat_flash", "afm7", "recurrent_gemma"], "mixer"),
