@@ -5,16 +5,14 @@ looks like a call and cannot be read as one is text after all, with its markers,
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 from mlx_spec.models.text.json_call import JsonCall
+from mlx_spec.models.text.options import Tool
 from mlx_spec.models.text.reasoning import CLOSE, OPEN
-
-Tool = Mapping[str, Any]
-"""A tool as OpenAI has it: `{"type": "function", "function": {"name", "description", "parameters"}}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,17 @@ Part = Content | Reasoning | ToolCallBegun | ToolArguments
 class CallFormat:
     """How a model writes calls: between `begin` and `end` (which may be empty: until the answer ends), in what `parse`
     reads into one call or a list of calls, each `{"name", "arguments"}`, perhaps with an "id". `parse` raises what it
-    likes. A call that `is_json` is one JSON object, whose arguments can be told while they are written."""
+    likes. `kind` is the family's name at mlx-lm; calls of "json_tools" are told while they are written."""
 
     begin: str
     end: str
     parse: Callable[[str, Sequence[Tool]], Any]
-    is_json: bool = False
+    kind: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a call is one JSON object."""
+        return self.kind == "json_tools"
 
 
 def new_call_id() -> str:
