@@ -130,6 +130,16 @@ def opening_of(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
     return OPEN + tail[len(bare) :] if bare.endswith(start) else ""
 
 
+def reasoning_ends_with(tokenizer: Any, prompt_ids: Sequence[int]) -> tuple[int, ...]:
+    """The tokens behind which the answer itself begins, where a model reasons first: it has opened a tag, or speaks in
+    channels; none where the answer begins at once."""
+    if _channel_ids(tokenizer):
+        return tuple(tokenizer.encode("<|channel|>final<|message|>", add_special_tokens=False))
+    if opening_of(tokenizer, prompt_ids):
+        return tuple(getattr(tokenizer, "think_end_tokens", None) or tokenizer.encode(CLOSE, add_special_tokens=False))
+    return ()
+
+
 def split(text: str) -> tuple[str, str]:
     """The reasoning that `text` begins with, and what is said after it."""
     begun = text.lstrip()
