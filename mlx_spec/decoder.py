@@ -102,6 +102,7 @@ class SpeculativeDecoder:
         goes_on: bool = False,
         owner: str | None = None,
         constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
@@ -110,9 +111,10 @@ class SpeculativeDecoder:
         What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
         `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
         `owner`, the name of a chat: see `forget_prefixes`. What the answer must look like is its `constraint`: no other
-        token has a chance then, and `max_tokens` ends it all the same. Raises PromptError, ConfigError, GrammarError or
-        UnsupportedModelError before the first event, NumericalError when the model's logits are not numbers, and
-        GrammarError when the grammar grows too complex on the way.
+        token has a chance then, and `max_tokens` ends it all the same. A model that thinks first does so for
+        `thinking_tokens` at most: then the end of its reasoning is all that may come. Raises PromptError, ConfigError,
+        GrammarError or UnsupportedModelError before the first event, NumericalError when the model's logits are not
+        numbers, and GrammarError when the grammar grows too complex on the way.
         """
         request = self.request(
             prompt_ids,
@@ -125,6 +127,7 @@ class SpeculativeDecoder:
             goes_on=goes_on,
             owner=owner,
             constraint=constraint,
+            thinking_tokens=thinking_tokens,
         )
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
@@ -141,6 +144,7 @@ class SpeculativeDecoder:
         goes_on: bool = False,
         owner: str | None = None,
         constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
@@ -158,6 +162,7 @@ class SpeculativeDecoder:
             goes_on=goes_on,
             owner=owner,
             constraint=constraint,
+            thinking_tokens=thinking_tokens,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
         expected, self._expected = self._expected, ()

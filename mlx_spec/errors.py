@@ -4,6 +4,7 @@ LookaheadError
 ├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
 ├── PromptError            the prompt is empty, or names unknown token ids
 │   └── PromptTooLongError     the context has no room for it and an answer
+├── ToolsError             a call of a tool is asked for, and the model cannot make one
 ├── GrammarError           a schema, an expression or a grammar cannot be followed; `field` names what asked for it
 ├── ModelError             a model cannot be used
 │   ├── ModelNotFoundError     no such pair, folder or file
@@ -74,6 +75,10 @@ class PromptTooLongError(PromptError):
             f"The prompt is too long: this model's maximum context length is {context_length} tokens ({model_name}), "
             f"and the prompt has {prompt_tokens:,}; shorten it or use a model with a longer context."
         )
+
+
+class ToolsError(LookaheadError):
+    """A call of a tool must come, and the model knows of none."""
 
 
 class GrammarError(LookaheadError):

@@ -108,6 +108,7 @@ class Batch:
         goes_on: bool = False,
         owner: str | None = None,
         constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -127,6 +128,7 @@ class Batch:
             goes_on=goes_on,
             owner=owner,
             constraint=constraint,
+            thinking_tokens=thinking_tokens,
         )
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens

@@ -37,6 +37,7 @@ def admit(
     owner: str | None = None,
     kv_tokens: int | None = None,
     constraint: Constraint | None = None,
+    thinking_tokens: int | None = None,
 ) -> Request:
     """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
     Of keys and values there is room for `kv_tokens`, where that is limited. A `constraint` is compiled, if it is not.
@@ -57,7 +58,8 @@ def admit(
         GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
         names = with_grammar(names, drafter, pair)
     ids = tuple(int(token_id) for token_id in prompt_ids)
-    return Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner, constraint=constraint)
+    request = Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner, constraint=constraint)
+    return replace(request, thinking_tokens=thinking_tokens)
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:

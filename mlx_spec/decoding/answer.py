@@ -13,6 +13,7 @@ from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.constraints.following import matcher_of
+from mlx_spec.decoding.constraints.thinking import limited
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.request import Request
@@ -50,7 +51,8 @@ class Answer:
         self._matcher = matcher_of(
             pair, request.constraint, request.prompt_ids, goes_on=request.goes_on, banned=params.banned_token_ids
         )
-        self.penalties = Penalties(params, pair.vocab_size, self._matcher)
+        masks = limited(self._matcher, pair.tokenizer, request.prompt_ids, request.thinking_tokens, pair.vocab_size)
+        self.penalties = Penalties(params, pair.vocab_size, masks)
         self._read_by_new_readers()
         self._choose = choose
         self.controller = choose(request.config, request.drafters)
@@ -59,7 +61,9 @@ class Answer:
         self._asked: str = request.drafter
         self.roster.steer(self._asked, self.config)
         self.follow_steering()
-        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens)
+        calls = pair.chat_manner.calls
+        marks = (calls.begin, calls.end) if calls is not None else None
+        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens, marks)
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
         self.tally = AnswerTally(stats)
         self._eos_token_ids = pair.eos_token_ids

@@ -15,7 +15,7 @@ class Request:
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
     `parts_at` is how much of its prompt those share that are expected to come. What the answer must look like is its
-    `constraint`, if any.
+    `constraint`, if any; it thinks for `thinking_tokens` at most, where that is not None.
     """
 
     prompt_ids: tuple[int, ...]
@@ -29,6 +29,7 @@ class Request:
     owner: str | None = None
     parts_at: frozenset[int] = frozenset()
     constraint: Constraint | None = None
+    thinking_tokens: int | None = None
 
     @property
     def seed(self) -> int:

@@ -56,7 +56,7 @@ class Matcher:
     def apply(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """Scores or logits `[n, vocab]` with all that the grammar does not allow at -inf. What `drafted` `[m]` and
         `seen` `[n, m]` say of the rows is as `Penalties.apply` has it. Reads the drafts."""
-        masks = np.stack([self._full if mask is None else mask for mask in map(self.mask, _paths(rows, drafted, seen))])
+        masks = np.stack([self._full if mask is None else mask for mask in map(self.mask, paths(rows, drafted, seen))])
         masked = mx.where(mx.array(masks), rows, -mx.inf)
         # A draft may lack all the words that are allowed, and a row of nothing is no distribution: its guess is wrong
         # then, and rejected.
@@ -165,7 +165,7 @@ class Matcher:
             )
 
 
-def _paths(rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> list[Path]:
+def paths(rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> list[Path]:
     """The drafts that each row comes after, in their order."""
     count = rows.shape[0]
     if drafted is None:

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from mlx_lm.tokenizer_utils import _infer_tool_parser
 
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.parts import CallFormat
 from mlx_spec.models.text.reasoning import has_channels
+
+_PLACE: Final = "_lookahead_manner"  # where a tokenizer keeps its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,16 @@ class ChatManner:
 
 
 def manner_of(tokenizer: Any) -> ChatManner:
-    """The manner of a tokenizer's model."""
-    chat = chat_of(tokenizer)
-    thinks = getattr(tokenizer, "think_start", None) is not None or has_channels(tokenizer)
-    calls = call_format_of(tokenizer) if chat.takes_tools else None
-    return ChatManner(calls, chat.takes_tools, thinks, chat.names)
+    """The manner of a tokenizer's model, found out once."""
+    # Not through getattr, which a tokenizer hands on to the one inside it.
+    manner: ChatManner | None = vars(tokenizer).get(_PLACE)
+    if manner is None:
+        chat = chat_of(tokenizer)
+        thinks = getattr(tokenizer, "think_start", None) is not None or has_channels(tokenizer)
+        calls = call_format_of(tokenizer) if chat.takes_tools else None
+        manner = ChatManner(calls, chat.takes_tools, thinks, chat.names)
+        setattr(tokenizer, _PLACE, manner)
+    return manner
 
 
 def call_format_of(tokenizer: Any) -> CallFormat | None:

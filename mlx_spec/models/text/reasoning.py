@@ -6,6 +6,7 @@ prompt has opened the reasoning already. All of them come out alike.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mlx_spec.models.text.detokenize import TokenText
@@ -128,6 +129,31 @@ def opening_of(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
     tail = str(tokenizer.decode(list(prompt_ids[-_TAIL:]), skip_special_tokens=False))
     bare = tail.rstrip()
     return OPEN + tail[len(bare) :] if bare.endswith(start) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningMarks:
+    """The tokens that `begin` and `end` a model's reasoning. It `is_open` where the prompt has begun it."""
+
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    is_open: bool
+
+
+def reasoning_marks(tokenizer: Any, prompt_ids: Sequence[int]) -> ReasoningMarks | None:
+    """The marks of an answer behind this prompt; None for a model that has none."""
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+    if _channel_ids(tokenizer):
+        final = "<|end|><|start|>assistant<|channel|>final<|message|>"
+        return ReasoningMarks(ids("<|channel|>analysis<|message|>"), ids(final), is_open=False)
+    begin, end = (getattr(tokenizer, name, None) for name in ("think_start_tokens", "think_end_tokens"))
+    is_open = bool(opening_of(tokenizer, prompt_ids))
+    if not is_open and not (begin and end):
+        return None
+    return ReasoningMarks(tuple(begin or ids(OPEN)), tuple(end or ids(CLOSE)), is_open)
 
 
 def reasoning_ends_with(tokenizer: Any, prompt_ids: Sequence[int]) -> tuple[int, ...]:

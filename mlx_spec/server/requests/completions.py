@@ -164,7 +164,8 @@ class ChatRequest(AnswerRequest):
         turns = turns_of(self.messages)
         told = {"messages": turns, "continues": bool(self.continue_final_message), "tools": self._tool_use()}
         thinking = {"effort": self.reasoning_effort, "thinking_tokens": self.thinking_token_budget}
-        return [told | thinking | {"template": self.chat_template_kwargs}]
+        apart = self.reasoning_format != "none"
+        return [told | thinking | {"template": self.chat_template_kwargs, "reasoning_apart": apart}]
 
     def _tool_use(self) -> ToolUse:
         if self.tools is None and self.functions is not None:  # as it was before there were tools

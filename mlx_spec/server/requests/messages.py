@@ -126,6 +126,8 @@ def turns_of(messages: Sequence[ChatMessage]) -> tuple[dict[str, Any], ...]:
         call_id = turn.get("tool_call_id")
         if not num_calls or (call_id is not None and made and call_id not in made):
             what = "a call" if call_id is None else f"the call {shown(call_id)}"
-            message = f"messages[{place}] tells what came of {what}, which no message of the assistant's before it made."
+            message = (
+                f"messages[{place}] tells what came of {what}, which no message of the assistant's before it made."
+            )
             raise RequestError(message, f"messages[{place}]")
     return turns
