@@ -38,7 +38,7 @@ class ScriptedPair:
     context_length = 1000
     drafters = ("ngram",)
     sampling: Mapping[str, float] = {}
-    chat_manner = ChatManner(JSON_CALLS, True, True, {"tools", "enable_thinking"}.__contains__)
+    chat_manner = ChatManner(JSON_CALLS, True, ("<think>", "</think>"), {"tools", "enable_thinking"}.__contains__)
 
     def encode(self, text: str) -> list[int]:
         """The characters."""

@@ -12,7 +12,7 @@ from mlx_spec.errors import GrammarError
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
 
-Kind = Literal["json_object", "json_schema", "regex", "grammar"]
+Kind = Literal["json_object", "json_schema", "regex", "grammar", "tools"]
 Spacing = Literal["free", "one_space", "compact"]
 SPACINGS: Final[tuple[Spacing, ...]] = ("one_space", "compact", "free")
 LONGEST_TEXT: Final = 1 << 20
@@ -33,7 +33,7 @@ _NEVER_LENIENT: Final["JsonCompileOptions"] = {"lenient": False, "coerce_one_of"
 class Constraint:
     """A JSON object, a JSON schema, a regular expression or a Lark grammar (llguidance's, with `%json {...}` in it).
 
-    Made by its four class methods. `source` is what llguidance compiles; two of the same source are the same.
+    Made by its class methods. `source` is what llguidance compiles; two of the same source are the same.
     """
 
     kind: Kind
@@ -71,6 +71,12 @@ class Constraint:
         """A Lark grammar, whose first rule is `start`. Raises GrammarError."""
         _check_length("grammar", lark)
         return cls("grammar", LLMatcher.grammar_from_lark(lark))
+
+    @classmethod
+    def calls(cls, lark: str) -> "Constraint":
+        """Calls of tools, as a Lark grammar. Raises GrammarError."""
+        _check_length("tools", lark)
+        return cls("tools", LLMatcher.grammar_from_lark(lark))
 
 
 def styled(schema: Mapping[str, Any], spacing: Spacing) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class Chat:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         template = getattr(tokenizer, "chat_template", None)
-        self._source = template if isinstance(template, str) else ""
-        self.has_template = bool(self._source) or getattr(tokenizer, "_chat_template", None) is not None
-        self._control = ControlTokens(tokenizer, self._source)
+        self.template = template if isinstance(template, str) else ""
+        self.has_template = bool(self.template) or getattr(tokenizer, "_chat_template", None) is not None
+        self._control = ControlTokens(tokenizer, self.template)
         self._parts: dict[str, bool] = {}
         self._placing = Placing(self._says)
 
@@ -87,7 +87,7 @@ class Chat:
 
     def names(self, option: str) -> bool:
         """Whether the template asks for an option of this name."""
-        return bool(re.search(rf"\b{re.escape(option)}\b", self._source))
+        return bool(re.search(rf"\b{re.escape(option)}\b", self.template))
 
     def _says_tool(self, messages: list[dict[str, Any]]) -> bool:
         try:
@@ -166,7 +166,7 @@ class Chat:
 
     @property
     def _has_channels(self) -> bool:
-        return "<|channel|>" in self._source and "<|message|>" in self._source
+        return "<|channel|>" in self.template and "<|message|>" in self.template
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text))
@@ -193,10 +193,10 @@ class Chat:
 
     @property
     def _wants_reasoning_apart(self) -> bool:
-        if CLOSE in self._source:
+        if CLOSE in self.template:
             return False  # it looks for the reasoning in the content itself
         has_own_tags = getattr(self._tokenizer, "think_start", None) not in (None, OPEN)
-        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self._source))
+        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self.template))
 
     def _wants_parts(self, role: str) -> bool:
         wants = self._parts.get(role)

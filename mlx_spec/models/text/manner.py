@@ -1,7 +1,7 @@
 """What a model's family does in conversations: how it calls tools and thinks, and what its template can be told."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ from mlx_lm.tokenizer_utils import _infer_tool_parser
 
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.parts import CallFormat
-from mlx_spec.models.text.reasoning import has_channels
 
 _PLACE: Final = "_lookahead_manner"  # where a tokenizer keeps its own
 
@@ -17,13 +16,16 @@ _PLACE: Final = "_lookahead_manner"  # where a tokenizer keeps its own
 @dataclass(frozen=True, slots=True)
 class ChatManner:
     """`calls`: how calls of tools are written, None where the template shows no tools or mlx-lm knows no parser for
-    the family. `takes_tools`: whether the template shows tools. `thinks`: whether mlx-lm knows the family's marks of
-    reasoning. `names` tells whether the template asks for a setting of that name."""
+    the family. `takes_tools`: whether the template shows tools. `thinking`: the marks around reasoning, as far as
+    mlx-lm knows them. `names` tells whether the template asks for a setting of that name. `special` are tokens that
+    are no text, by their names; `template` is the template itself."""
 
     calls: CallFormat | None
     takes_tools: bool
-    thinks: bool
+    thinking: tuple[str, str] | None
     names: Callable[[str], bool]
+    special: Mapping[str, int] = field(default_factory=dict)
+    template: str = ""
 
 
 def manner_of(tokenizer: Any) -> ChatManner:
@@ -32,9 +34,12 @@ def manner_of(tokenizer: Any) -> ChatManner:
     manner: ChatManner | None = vars(tokenizer).get(_PLACE)
     if manner is None:
         chat = chat_of(tokenizer)
-        thinks = getattr(tokenizer, "think_start", None) is not None or has_channels(tokenizer)
+        begin, end = (getattr(tokenizer, name, None) for name in ("think_start", "think_end"))
         calls = call_format_of(tokenizer) if chat.takes_tools else None
-        manner = ChatManner(calls, chat.takes_tools, thinks, chat.names)
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        special = {token.content: token_id for token_id, token in added.items() if token.special}
+        thinking = (begin, end) if begin and end else None
+        manner = ChatManner(calls, chat.takes_tools, thinking, chat.names, special, chat.template)
         setattr(tokenizer, _PLACE, manner)
     return manner
 

@@ -175,11 +175,6 @@ def split(text: str) -> tuple[str, str]:
     return reasoning.strip(), answer.lstrip()
 
 
-def has_channels(tokenizer: Any) -> bool:
-    """Whether the model thinks in a channel of its own."""
-    return bool(_channel_ids(tokenizer))
-
-
 def _special_tags(tokenizer: Any) -> dict[tuple[int, ...], str]:
     """Special tokens around reasoning, or around parts of it, which would have no text."""
     marks = {getattr(tokenizer, "think_start_tokens", None): OPEN, getattr(tokenizer, "think_end_tokens", None): CLOSE}

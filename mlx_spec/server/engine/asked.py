@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mlx_spec.decoding.constraints.calls import calls_constraint
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.errors import ToolsError
 from mlx_spec.models.text.manner import ChatManner
@@ -44,7 +45,10 @@ def asked_of(pair: Pair, request: GenerationRequest) -> Asked:
                 f"{why.partition(':')[0]}: it cannot be made to call one; leave tool_choice out, or take another model."
             )
         notes.append(why)
-    return Asked(ChatOptions(use.tools if calls is not None else (), settings), calls, tuple(notes))
+    constraint = None
+    if calls is not None:
+        constraint = calls_constraint(use, calls, manner.special, manner.thinking, manner.template)
+    return Asked(ChatOptions(use.tools if calls is not None else (), settings), calls, tuple(notes), constraint)
 
 
 def _settings(manner: ChatManner, request: GenerationRequest, notes: list[str]) -> dict[str, Any]:
