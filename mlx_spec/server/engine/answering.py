@@ -14,7 +14,7 @@ from mlx_spec.errors import (
     PromptTooLongError,
     ToolsError,
 )
-from mlx_spec.models.text.options import ChatOptions
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.asked import asked_of
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job
 from mlx_spec.server.engine.served import Batch, Decoder, Pair
@@ -53,7 +53,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
     )
 
 
-def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions) -> list[int]:
+def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions = PLAIN) -> list[int]:
     """The ids of the prompt. Raises PromptError."""
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
