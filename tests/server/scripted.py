@@ -7,6 +7,7 @@ from typing import Any
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
@@ -122,12 +123,19 @@ class ScriptedDecoder:
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        constraint: Constraint | None,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
-            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
+            | {
+                "alternatives": alternatives,
+                "steering": steering,
+                "goes_on": goes_on,
+                "owner": owner,
+                "constraint": constraint,
+            }
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

@@ -2,12 +2,15 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Final
 
+from mlx_spec.decoding.constraints.compiling import GRAMMARS
 from mlx_spec.errors import (
     BusyError,
     ConfigError,
     DeadlineError,
+    GrammarError,
     LookaheadError,
     ModelNotFoundError,
     PromptError,
@@ -41,7 +44,16 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         steering=request.steering,
         goes_on=request.prompt is not None or request.continues,
         owner=request.owner,
+        constraint=request.constraint,
     )
+
+
+def compile_ahead(pair: Pair, requests: Sequence[GenerationRequest]) -> None:
+    """Compile what the answers must look like. From any thread but the engine's, whose answers would wait for it; that
+    then finds it compiled. Raises GrammarError."""
+    for constraint in {request.constraint for request in requests} - {None}:
+        assert constraint is not None
+        GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
 
 
 def encoded(pair: Pair, request: GenerationRequest) -> list[int]:
@@ -72,6 +84,8 @@ def failure_of(error: Exception, request: GenerationRequest) -> Failure:
             return Failure("busy", str(error), retry_after_s=max(1, math.ceil(error.retry_after_s)))
         case DeadlineError():
             return Failure("expired", str(error), "deadline_ms", "deadline_passed")
+        case GrammarError() if error.field is not None:
+            return Failure("invalid", str(error), error.field)
         case LookaheadError():
             return Failure("engine", str(error))
         case _:

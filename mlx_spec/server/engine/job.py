@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from mlx_spec.batching.entry import Priority
 from mlx_spec.config import DrafterName, SamplingParams
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, GenerationFinished, Waiting
 
@@ -32,8 +33,9 @@ class GenerationRequest:
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
-    that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0."""
+    that the client did not give. `deadline_ms` counts from the request's arrival. The answer
+    must look like its `constraint`, if any. The requests of one answer share `answer_id`, and `choice` numbers them
+    from 0."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -48,6 +50,7 @@ class GenerationRequest:
     owner: str | None = None
     priority: Priority = "normal"
     deadline_ms: float | None = None
+    constraint: Constraint | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
 

@@ -10,6 +10,7 @@ from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
@@ -32,6 +33,12 @@ class Pair(Protocol):
 
     @property
     def drafters(self) -> tuple[str, ...]: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def vocab_size(self) -> int: ...
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -92,6 +99,7 @@ class Batch(Protocol):
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        constraint: Constraint | None,
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...
