@@ -14,7 +14,7 @@ def thing(required: list[str] | None = None, **properties: Any) -> dict[str, Any
 SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "flat": thing(city=_SHORT, count={"type": "integer", "minimum": 0, "maximum": 99}),
     "choice": thing(kind={"enum": ["alpha", "alphabet", "beta"]}, sure={"type": "boolean"}),
-    "nested": thing(person=thing(first_name=_SHORT, last_name=_SHORT), active={"const": True}),
+    "nested": thing(person=thing(name=_SHORT), active={"const": True}),
     "list": thing(tags={"type": "array", "items": {"enum": ["red", "green"]}, "minItems": 1, "maxItems": 3}),
     "optional": thing(["id"], id={"type": "integer", "minimum": 1, "maximum": 9}, note=_SHORT, level={"enum": [1, 2]}),
     "either": {"anyOf": [thing(ok={"const": True}), thing(error=_SHORT)]},
