@@ -21,6 +21,7 @@ from mlx_spec.server.answers.metrics import METRICS_TYPE, metrics_text
 from mlx_spec.server.answers.stream import USUAL_PATIENCE, JobStream, Patience, cancel, cancel_when_gone
 from mlx_spec.server.answers.tokenize import tokenize
 from mlx_spec.server.doorway import Doorway
+from mlx_spec.server.engine.answering import compile_ahead
 from mlx_spec.server.engine.job import Failure, JobFailed
 from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
@@ -167,15 +168,18 @@ class _Api:
     ) -> Response:
         if chat.model is not None:
             self._check_model(chat.model)
-        jobs = [self._engine.submit(one) for one in chat.generations()]
+        asked = chat.generations()
+        if any(one.constraint or one.tools.strict for one in asked) and (pair := self._engine.pair) is not None:
+            await run_in_threadpool(compile_ahead, pair, asked)
+        jobs = [self._engine.submit(one) for one in asked]
         watch = asyncio.create_task(cancel_when_gone(request, jobs))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
             writer = writer_kind(
                 self._model_name,
+                jobs,
                 events=chat.wants_events,
                 usage=usage,
-                request_id=jobs[0].id,
                 choices_each=chat.n or 1,
             )
             if not chat.stream:
