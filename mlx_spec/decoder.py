@@ -100,6 +100,9 @@ class SpeculativeDecoder:
         steering: Steering | None = None,
         goes_on: bool = False,
         owner: str | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        predicted_ids: Sequence[int] = (),
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
@@ -107,8 +110,11 @@ class SpeculativeDecoder:
         for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
         What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
         `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
-        `owner`, the name of a chat: see `forget_prefixes`. Raises PromptError, ConfigError or UnsupportedModelError
-        before the first event, NumericalError when the model's logits are not numbers.
+        `owner`, the name of a chat: see `forget_prefixes`. With `logprobs` each token tells its log-probability in the
+        target's own distribution, and so many of the likeliest in its place; with `prompt_logprobs` so do those of the
+        prompt, which is then read anew, and `max_tokens` may be 0. `predicted_ids` are what the answer will mostly be,
+        where somebody knows: they are drafted as long as they are right. Raises PromptError, ConfigError or
+        UnsupportedModelError before the first event, NumericalError when the model's logits are not numbers.
         """
         request = self.request(
             prompt_ids,
@@ -120,6 +126,9 @@ class SpeculativeDecoder:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            predicted_ids=predicted_ids,
         )
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
@@ -135,6 +144,9 @@ class SpeculativeDecoder:
         alternatives: int = 0,
         goes_on: bool = False,
         owner: str | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        predicted_ids: Sequence[int] = (),
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
@@ -151,6 +163,9 @@ class SpeculativeDecoder:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            predicted_ids=predicted_ids,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
         expected, self._expected = self._expected, ()

@@ -23,6 +23,7 @@ from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
 from mlx_spec.sampling.penalties import Penalties
@@ -57,6 +58,8 @@ class Answer:
         self.follow_steering()
         self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens)
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
+        asks_logprobs = request.logprobs is not None or request.prompt_logprobs
+        self.token_names = TokenNames(pair.tokenizer) if asks_logprobs else None
         self.tally = AnswerTally(stats)
         self._eos_token_ids = pair.eos_token_ids
         self.context_length = pair.context_length

@@ -13,7 +13,9 @@ class Request:
     preferred one first: none for plain decoding. `max_tokens` is what the context leaves at most. With
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
-    `parts_at` is how much of its prompt those share that are expected to come.
+    `parts_at` is how much of its prompt those share that are expected to come. With `logprobs` each token tells its
+    log-probability, and so many of the likeliest in its place; None: not asked. With `prompt_logprobs` so do the
+    tokens of the prompt, and `max_tokens` may be 0. `predicted_ids` are what the client takes the answer to be, mostly.
     """
 
     prompt_ids: tuple[int, ...]
@@ -26,6 +28,9 @@ class Request:
     goes_on: bool = False
     owner: str | None = None
     parts_at: frozenset[int] = frozenset()
+    logprobs: int | None = None
+    prompt_logprobs: bool = False
+    predicted_ids: tuple[int, ...] = ()
 
     @property
     def seed(self) -> int:

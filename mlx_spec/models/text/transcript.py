@@ -15,6 +15,8 @@ class Transcript:
         self.token_ids: list[int] = []
         self.text = ""
         self.finish_reason: FinishReason | None = None
+        self.is_ended_by_token = False
+        """Whether it was an end-of-sequence token that ended it."""
         self._token_text = ReasonedText(tokenizer)
         self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
@@ -35,6 +37,7 @@ class Transcript:
         if self.finish_reason is not None:
             return None
         if token_id in self._eos_token_ids:
+            self.is_ended_by_token = True
             self.finish("stop")
             return None
         self.token_ids.append(token_id)
