@@ -225,11 +225,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionUse:
+    """How many tokens of what was predicted are `accepted`, which stand in the answer, and how many are `rejected`,
+    which do not."""
+
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationFinished:
     """Sent once, last. `token_ids` leaves out the end-of-sequence token, `text` what a stop string cut off.
 
     The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
-    `cached_tokens` of the prompt an earlier answer had read.
+    `cached_tokens` of the prompt an earlier answer had read. `prediction` is what came of what was predicted, None
+    where nothing was.
     """
 
     finish_reason: FinishReason
@@ -240,6 +250,7 @@ class GenerationFinished:
     prefill_ms: float
     stats: SpeculativeStats
     cached_tokens: int = 0
+    prediction: PredictionUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ class ModelPair:
         check_text(text)
         return list(self.tokenizer.encode(text))
 
+    def encode_part(self, text: str) -> list[int]:
+        """Return the ids of `text` as a part of a longer one, with nothing in front. Raises PromptError."""
+        check_text(text)
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False) -> list[int]:
         """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`, those
         of tools and calls of them also what `template_turns` knows.

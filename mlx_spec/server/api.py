@@ -167,7 +167,8 @@ class _Api:
     ) -> Response:
         if chat.model is not None:
             self._check_model(chat.model)
-        jobs = [self._engine.submit(one) for one in chat.generations()]
+        asked = chat.generations()
+        jobs = [self._engine.submit(one) for one in asked]
         watch = asyncio.create_task(cancel_when_gone(request, jobs))
         try:
             usage = bool(chat.stream and chat.wants_usage_chunk)
@@ -177,6 +178,7 @@ class _Api:
                 usage=usage,
                 request_id=jobs[0].id,
                 choices_each=chat.n or 1,
+                asked=asked,
             )
             if not chat.stream:
                 for job in jobs:

@@ -36,6 +36,10 @@ class ScriptedPair:
         """The characters."""
         return [ord(character) for character in text]
 
+    def encode_part(self, text: str) -> list[int]:
+        """As `encode`."""
+        return self.encode(text)
+
     def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
         """The characters of all messages; a template that refuses `refuse me`."""
         text = "".join(message["content"] for message in messages)
@@ -122,12 +126,14 @@ class ScriptedDecoder:
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        **more: Any,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
             | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
+            | more
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

@@ -32,7 +32,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         job.batch_id,
         token_ids,
         request.params_with(pair.sampling),
-        request.max_tokens or pair.context_length or _LONGEST_ANSWER,
+        pair.context_length or _LONGEST_ANSWER if request.max_tokens is None else request.max_tokens,
         priority=request.priority,
         deadline_ms=job.deadline_left_ms,
         drafter=request.drafter,
@@ -41,6 +41,9 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         steering=request.steering,
         goes_on=request.prompt is not None or request.continues,
         owner=request.owner,
+        logprobs=request.logprobs,
+        prompt_logprobs=request.scores_prompt,
+        predicted_ids=pair.encode_part(request.prediction) if request.prediction else (),
     )
 
 

@@ -33,7 +33,9 @@ class GenerationRequest:
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
     that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0."""
+    `answer_id`, and `choice` numbers them from 0. With `logprobs` each token tells its log-probability, and so many of
+    the likeliest in its place; None: not asked. An answer that shall `echo` begins with the prompt, and may be of no
+    tokens itself. `prediction` is the text that it will mostly be, as far as the client knows."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -48,8 +50,17 @@ class GenerationRequest:
     owner: str | None = None
     priority: Priority = "normal"
     deadline_ms: float | None = None
+    logprobs: int | None = None
+    echo: bool = False
+    prediction: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the engine has to tell the prompt's tokens: they are asked for, or what they say is, or that is all
+        that is asked."""
+        return self.echo and (self.logprobs is not None or isinstance(self.prompt, tuple) or self.max_tokens == 0)
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""

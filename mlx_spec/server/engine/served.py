@@ -1,6 +1,6 @@
 """What the engine serves: a pair of models with its decoder, and the batch of its answers, as far as it knows them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mlx_spec.batching.entry import Priority
@@ -37,6 +37,8 @@ class Pair(Protocol):
 
     @property
     def sampling(self) -> Mapping[str, float]: ...
+
+    def encode_part(self, text: str) -> list[int]: ...
 
     def encode_chat(self, messages: list[dict[str, Any]], *, continues: bool = False) -> list[int]: ...
 
@@ -92,6 +94,9 @@ class Batch(Protocol):
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        logprobs: int | None,
+        prompt_logprobs: bool,
+        predicted_ids: Sequence[int],
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...

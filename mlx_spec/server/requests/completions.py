@@ -14,7 +14,9 @@ from mlx_spec.errors import ConfigError
 from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.requests.fields import biases, cache_key, deadline, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
+from mlx_spec.server.requests.logprobs import CompletionLogprobs, NoEcho, NoTopLogprobs, TopLogprobs, chat_logprobs
 from mlx_spec.server.requests.messages import ChatMessage
+from mlx_spec.server.requests.prediction import Prediction
 from mlx_spec.server.requests.speculation import SpeculationOptions
 from mlx_spec.server.requests.validation import Body, RequestError, object_of, shown, validated
 
@@ -72,6 +74,7 @@ class AnswerRequest(_Request):
     prompt_cache_key: Annotated[str | None, BeforeValidator(cache_key)] = None
     priority: Annotated[Priority | None, unless(0)] = None  # vLLM's, where 0 is the usual one
     deadline_ms: Annotated[float | None, BeforeValidator(deadline)] = None
+    prediction: Prediction = None
     speculation: SpeculationOptions | None = None
 
     _id_prefix: ClassVar[str]
@@ -127,17 +130,24 @@ class AnswerRequest(_Request):
             owner=self.prompt_cache_key,
             priority=self.priority or "normal",
             deadline_ms=self.deadline_ms,
+            prediction=self.prediction,
             answer_id=answer_id,
             choice=choice,
             **told,
         )
 
+    @property
+    def _fewest_tokens(self) -> int:
+        """That an answer may be limited to."""
+        return 1
+
     def _token_limit(self) -> int | None:
         """None where there is no limit but the context."""
         for name in ("max_completion_tokens", "max_tokens"):
             limit: int | None = getattr(self, name)
-            if limit is not None and limit < 1 and limit != _NO_LIMIT:
-                raise ConfigError(name, limit, f"a whole number of at least 1, or {_NO_LIMIT} for no limit")
+            if limit is not None and limit < self._fewest_tokens and limit != _NO_LIMIT:
+                least = self._fewest_tokens
+                raise ConfigError(name, limit, f"a whole number of at least {least}, or {_NO_LIMIT} for no limit")
         asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         return self._unasked_tokens if asked is None else None if asked == _NO_LIMIT else asked
 
@@ -149,12 +159,16 @@ class ChatRequest(AnswerRequest):
 
     messages: list[ChatMessage]
     continue_final_message: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs = None
+    echo: NoEcho = None
 
     def _told(self) -> list[dict[str, Any]]:
         if not self.messages:
             raise RequestError("messages is empty: it must hold at least one message.", "messages")
         turns = tuple(message.as_turn() for message in self.messages)
-        return [{"messages": turns, "continues": bool(self.continue_final_message)}]
+        told = {"messages": turns, "continues": bool(self.continue_final_message)}
+        return [told | {"logprobs": chat_logprobs(self.logprobs, self.top_logprobs)}]
 
 
 class CompletionRequest(AnswerRequest):
@@ -164,9 +178,17 @@ class CompletionRequest(AnswerRequest):
     _unasked_tokens: ClassVar = _COMPLETION_TOKENS
 
     prompt: Annotated[tuple[str | tuple[int, ...], ...], BeforeValidator(prompts_of)]
+    logprobs: CompletionLogprobs = None
+    top_logprobs: NoTopLogprobs = None
+    echo: bool | None = None
+
+    @property
+    def _fewest_tokens(self) -> int:
+        return 0 if self.echo else 1
 
     def _told(self) -> list[dict[str, Any]]:
-        return [{"messages": (), "prompt": prompt} for prompt in self.prompt]
+        told = {"messages": (), "logprobs": self.logprobs, "echo": bool(self.echo)}
+        return [told | {"prompt": prompt} for prompt in self.prompt]
 
 
 def parse_chat(body: object) -> ChatRequest:
