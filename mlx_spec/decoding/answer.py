@@ -12,6 +12,7 @@ from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.request import Request
@@ -48,6 +49,7 @@ class Answer:
         self.noise = NoiseTable(request.seed, pair.vocab_size)
         self.judge = Judge(params, self.noise)
         self.penalties = Penalties(params, pair.vocab_size)
+        self.prediction = Prediction(request.predicted_ids) if request.predicted_ids else None
         self._read_by_new_readers()
         self._choose = choose
         self.controller = choose(request.config, request.drafters)
@@ -125,6 +127,8 @@ class Answer:
             read = [self.last_token, *outcome.token_ids[:-1]]
             self.roster.read(self.target.features[mx.array([0, *outcome.path])], read)
         self.target.commit(outcome.path)
+        if self.prediction is not None:
+            self.prediction.push(outcome.token_ids)
         self.roster.commit(outcome.token_ids, outcome.path)
         self.room -= len(outcome.token_ids)
         self.position += len(outcome.token_ids)
@@ -199,7 +203,15 @@ class Answer:
     def _read_by_new_readers(self) -> None:
         """Target and drafters that have read nothing."""
         request, pair = self.request, self._pair
-        self.roster = make_roster(request.drafters, pair, request.config, request.params, self.noise, self.penalties)
+        self.roster = make_roster(
+            request.drafters,
+            pair,
+            request.config,
+            request.params,
+            self.noise,
+            self.penalties,
+            prediction=self.prediction,
+        )
         self.target = Target(
             pair.target,
             pair.target_name,
@@ -227,4 +239,5 @@ class Answer:
             prefill_ms=self.prefill_ms,
             stats=self.tally.close(),
             cached_tokens=self.num_cached,
+            prediction=self.prediction.use(len(self.transcript.token_ids)) if self.prediction is not None else None,
         )

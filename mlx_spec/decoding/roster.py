@@ -14,6 +14,7 @@ from mlx_spec.decoding.cache.stretches import Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.levels import Levels
 from mlx_spec.decoding.drafters.making import make_drafter
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -116,17 +117,18 @@ class Roster:
                 reader.read(features, token_ids)
 
     def options(self, longest: int, *, trees: bool = False) -> list[Option]:
-        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch."""
+        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch. What a client predicts
+        comes first: it takes no pass, and is seldom wrong."""
         options = []
         self._shadows = []
         for name, drafter in self._drafters.items():
-            option = Option(name, drafter.limit(longest), drafter.trust, drafter.behind)
+            option = Option(name, drafter.limit(longest), drafter.trust, drafter.behind, guess=drafter.guess)
             if shadow := drafter.shadow(longest):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
                 branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
                 options.append(replace(option, trees=branches))
-        return options
+        return sorted(options, key=lambda option: option.guess is None)
 
     def proposing(self, plan: Plan, position: int, round_index: int) -> Levels[Draft | None]:
         """Ask the drafter that the plan names, level by level."""
@@ -175,6 +177,7 @@ def make_roster(
     params: SamplingParams,
     noise: NoiseTable,
     penalties: Penalties,
+    prediction: Prediction | None = None,
 ) -> Roster:
     """The drafters of one request. `params` have a seed, as `noise` has."""
     temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
@@ -182,7 +185,14 @@ def make_roster(
     drawn = replace(params, temperature=temperature, top_p=top_p)
     assert params.seed is not None
     draw = DrawSettings(
-        drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold, config.kv_bits
+        drawn,
+        config.acceptance,
+        params.seed,
+        noise,
+        penalties,
+        config.acceptance_threshold,
+        config.kv_bits,
+        prediction=prediction,
     )
     drafters: dict[str, Drafter] = {}
     for name in names:

@@ -13,7 +13,8 @@ class Option:
     """What one drafter could do in the next round: propose up to `limit` tokens.
 
     `trust` tells apart situations in which its proposals fare differently (a longer match of an n-gram), `behind` is
-    how many tokens of the text it has yet to read, `trees` whether it may branch.
+    how many tokens of the text it has yet to read, `trees` whether it may branch. `guess` is the chance that each of
+    its tokens is right, where a client predicts them: such a chain may be as long as `limit`, whatever is usual.
     """
 
     drafter: str
@@ -21,6 +22,7 @@ class Option:
     trust: int = 0
     behind: int = 0
     trees: bool = False
+    guess: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
