@@ -101,6 +101,8 @@ class Ours(Contender):
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
         self._chooses = config.adaptive_lookahead
+        self.predicted_ids: Sequence[int] = ()
+        """What the answers to come are predicted to be."""
 
     def warm_up(self, prompt_ids: Sequence[int], temperatures: Iterable[float], max_tokens: int) -> None:
         """As of any contender; where lengths are chosen also all that may be, as the server does when it is idle."""
@@ -114,7 +116,8 @@ class Ours(Contender):
         drafters: set[str | None] = set()
         given = 0
         clock = _Clock()
-        for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
+        params = SamplingParams(temperature=temperature, seed=seed)
+        for event in self._decoder.stream(prompt_ids, params, max_tokens, predicted_ids=self.predicted_ids):
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
                 drafters.add(event.drafter)

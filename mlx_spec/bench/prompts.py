@@ -9,6 +9,8 @@ from mlx_spec.machine.resources import resources_folder
 
 KINDS: Final = ("chat", "code", "copy-edit", "translation", "list", "prose", "long")
 """`long` is a context of about 4,000 tokens."""
+EDITS: Final = "edit"
+"""A file of 60 lines to be written again with three changes: for `bench --predicted` alone."""
 _SHORT_KINDS: Final = ("chat", "code", "list", "prose")
 
 
@@ -22,7 +24,7 @@ class BenchPrompt:
 
 
 def prompts_of(kind: str, count: int | None = None) -> list[BenchPrompt]:
-    """The first `count` prompts of a kind in `KINDS`; None for all."""
+    """The first `count` prompts of a kind in `KINDS`, or of `EDITS`; None for all."""
     texts = tomllib.loads((resources_folder() / "bench" / f"{kind}.toml").read_text(encoding="utf-8"))["prompts"]
     return [BenchPrompt(kind, index, str(text).strip()) for index, text in enumerate(texts[:count])]
 
