@@ -2,12 +2,12 @@
 
 import pytest
 
-from mlx_spec.bench.paired import predicted
 from mlx_spec.bench.paired.modes import MODES, PLAIN, RIGHT, UNPREDICTED, WRONG
 from mlx_spec.bench.paired.predicted import measure_predicted, with_changes
 from mlx_spec.bench.paired.report import PairedReport, comparisons, sameness
 from mlx_spec.bench.plan import Scope
 from mlx_spec.bench.prompts import EDITS, prompts_of
+from mlx_spec.bench.session import Encoded
 from tests.tiny import pair_of, tiny_llama
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
@@ -26,14 +26,16 @@ def test_three_lines_of_a_right_prediction_are_others() -> None:
     assert [at for at in range(20) if changed[at] != lines[at]] == [5, 10, 15]
     assert changed[10] == "line 10 says another2"
     assert with_changes("") == ""
-    assert with_changes("one") == "another3"
+    assert with_changes("one") == "another1"
 
 
 def test_all_sides_say_the_same_and_a_right_prediction_takes_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = pair_of(tiny_llama(0), None)
-    scope = Scope(kinds=(EDITS,), temperatures=(0.8,), prompts=2, repeats=1, answer_tokens=48, slices=16)
-    monkeypatch.setattr(predicted, "encoded_prompts", lambda *told: short(encoded(*told)))
     encoded = predicted.encoded_prompts
+    monkeypatch.setattr(
+        predicted, "encoded_prompts", lambda *told: [Encoded(one.prompt, one.ids[:60]) for one in encoded(*told)]
+    )
+    pair = pair_of(tiny_llama(0), None, context=8192)
+    scope = Scope(kinds=(EDITS,), temperatures=(0.8,), prompts=2, repeats=1, answer_tokens=48, slices=16)
     report = PairedReport("predicted", {}, "tiny", None, scope)
     measure_predicted(report, pair)
     assert report.complete
