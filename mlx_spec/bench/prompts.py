@@ -29,6 +29,26 @@ def prompts_of(kind: str, count: int | None = None) -> list[BenchPrompt]:
     return [BenchPrompt(kind, index, str(text).strip()) for index, text in enumerate(texts[:count])]
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a prompt of `EDITS` is about: a file, and the same with its changes."""
+
+    file: str
+    changed: str
+
+
+def edits() -> list[Edit]:
+    """Those of all prompts of `EDITS`, by their index."""
+    known = tomllib.loads((resources_folder() / "bench" / f"{EDITS}.toml").read_text(encoding="utf-8"))
+    found = []
+    for prompt, changes in zip(known["prompts"], known["changes"], strict=True):
+        file = changed = str(prompt).strip().partition("\n\n")[2]
+        for before, after in changes:
+            changed = changed.replace(before, after)
+        found.append(Edit(file, changed))
+    return found
+
+
 def bench_prompts(count: int) -> list[str]:
     """`count` short prompts of several kinds, in turns; fewer where there are not so many."""
     turns = zip_longest(*(prompts_of(kind) for kind in _SHORT_KINDS))

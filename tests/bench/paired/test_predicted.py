@@ -2,31 +2,27 @@
 
 import pytest
 
+from mlx_spec.bench.paired import predicted
 from mlx_spec.bench.paired.modes import MODES, PLAIN, RIGHT, UNPREDICTED, WRONG
-from mlx_spec.bench.paired.predicted import measure_predicted, with_changes
+from mlx_spec.bench.paired.predicted import measure_predicted
 from mlx_spec.bench.paired.report import PairedReport, comparisons, sameness
 from mlx_spec.bench.plan import Scope
-from mlx_spec.bench.prompts import EDITS, prompts_of
+from mlx_spec.bench.prompts import EDITS, edits, prompts_of
 from mlx_spec.bench.session import Encoded
 from tests.tiny import pair_of, tiny_llama
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
-def test_the_files_have_sixty_lines() -> None:
-    for prompt in prompts_of(EDITS):
-        asked, _, file = prompt.text.partition("\n\n")
-        assert "three changes" in asked
-        assert len(file.splitlines()) == 60
-
-
-def test_three_lines_of_a_right_prediction_are_others() -> None:
-    lines = [f"line {at} says something" for at in range(20)]
-    changed = with_changes("\n".join(lines)).split("\n")
-    assert [at for at in range(20) if changed[at] != lines[at]] == [5, 10, 15]
-    assert changed[10] == "line 10 says another2"
-    assert with_changes("") == ""
-    assert with_changes("one") == "another1"
+def test_the_files_have_sixty_lines_and_three_of_them_change() -> None:
+    prompts, known = prompts_of(EDITS), edits()
+    assert len(prompts) == len(known) == 2
+    for prompt, edit in zip(prompts, known, strict=True):
+        assert "three changes" in prompt.text
+        assert prompt.text.endswith(edit.file)
+        lines = list(zip(edit.file.splitlines(), edit.changed.splitlines(), strict=True))
+        assert len(lines) == 60
+        assert sum(before != after for before, after in lines) == 3
 
 
 def test_all_sides_say_the_same_and_a_right_prediction_takes_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +37,8 @@ def test_all_sides_say_the_same_and_a_right_prediction_takes_fewer_rounds(monkey
     assert report.complete
     assert [(one.same, one.blocks) for one in sameness(report.runs, MODES["predicted"])] == [(2, 2)]
     assert {run.side for run in report.runs} == {PLAIN, UNPREDICTED, RIGHT, WRONG}
+    for run in report.runs:
+        assert run.token_ids == tuple(pair.encode_part(edits()[run.prompt].changed)[:48])
     headings = [one.heading for one in comparisons(report.runs, MODES["predicted"])]
     assert "right\n/ plain" in headings
     rounds = {
