@@ -28,6 +28,8 @@ TREE_LIMIT: Final = 128
 SEED_LIMIT: Final = 2**63
 ALTERNATIVES_LIMIT: Final = 8
 """So many of the likeliest tokens may be asked for beside each one."""
+LOGPROBS_LIMIT: Final = 20
+"""So many of the likeliest tokens may be told with each one's log-probability."""
 GREEDY_BELOW: Final = 1e-6
 _TREE: Final = re.compile(r"(?P<depth>[0-9]+)x(?P<branching>[0-9]+)(:(?P<nodes>[0-9]+))?")
 

@@ -103,6 +103,9 @@ class SpeculativeDecoder:
         owner: str | None = None,
         constraint: Constraint | None = None,
         thinking_tokens: int | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        predicted_ids: Sequence[int] = (),
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
@@ -112,9 +115,12 @@ class SpeculativeDecoder:
         `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
         `owner`, the name of a chat: see `forget_prefixes`. What the answer must look like is its `constraint`: no other
         token has a chance then, and `max_tokens` ends it all the same. A model that thinks first does so for
-        `thinking_tokens` at most: then the end of its reasoning is all that may come. Raises PromptError, ConfigError,
-        GrammarError or UnsupportedModelError before the first event, NumericalError when the model's logits are not
-        numbers, and GrammarError when the grammar grows too complex on the way.
+        `thinking_tokens` at most: then the end of its reasoning is all that may come. With `logprobs` each token tells
+        its log-probability in the target's own distribution, and so many of the likeliest in its place; with
+        `prompt_logprobs` so do those of the prompt, which is then read anew, and `max_tokens` may be 0. `predicted_ids`
+        are what the answer will mostly be, where somebody knows: they are drafted as long as they are right. Raises
+        PromptError, ConfigError, GrammarError or UnsupportedModelError before the first event, NumericalError when the
+        model's logits are not numbers, and GrammarError when the grammar grows too complex on the way.
         """
         request = self.request(
             prompt_ids,
@@ -128,6 +134,9 @@ class SpeculativeDecoder:
             owner=owner,
             constraint=constraint,
             thinking_tokens=thinking_tokens,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            predicted_ids=predicted_ids,
         )
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
@@ -145,6 +154,9 @@ class SpeculativeDecoder:
         owner: str | None = None,
         constraint: Constraint | None = None,
         thinking_tokens: int | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        predicted_ids: Sequence[int] = (),
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
@@ -163,6 +175,9 @@ class SpeculativeDecoder:
             owner=owner,
             constraint=constraint,
             thinking_tokens=thinking_tokens,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            predicted_ids=predicted_ids,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
         expected, self._expected = self._expected, ()

@@ -1,8 +1,9 @@
 """What a decoder tells while it works: one small frozen class an event, and the counters that add them up.
 
-The order of one answer is: PrefillProgress (one or more), then for every round one RoundFinished and, when text
-became final, one TextDelta, and at last exactly one GenerationFinished. Among many answers there may be Waiting before
-all of that, Preempted and later Resumed in between, and AnswerFailed in the place of all that would follow.
+The order of one answer is: PrefillProgress (one or more), PromptScored where that was asked, then for every round one
+RoundFinished and, when text became final, one TextDelta, and at last exactly one GenerationFinished. Among many answers
+there may be Waiting before all of that, Preempted and later Resumed in between, and AnswerFailed in the place of all
+that would follow.
 """
 
 from dataclasses import dataclass
@@ -106,6 +107,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class LikelyToken:
+    """A token by itself: its own text, the bytes that it `spelled` (None for one that is no text), and the logarithm of
+    its probability in the target's own distribution, before biases, penalties, temperature and filters. None where
+    nothing comes before it."""
+
+    token_id: int
+    text: str
+    spelled: bytes | None
+    logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob(LikelyToken):
+    """A token that was said, with the likeliest in its place, as many as were asked for and the likeliest first."""
+
+    top: tuple[LikelyToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DraftedToken:
     """One proposed token. `p` and `q` are the target's and the draft's probability of it; `p` is None when untested.
 
@@ -127,7 +147,8 @@ class EmittedToken:
     Joined, these texts are the answer, but for a stop string
     and for the replacement character of a character that the end of the answer cut in two.
     `position` counts from the first token of the prompt. `q` is None where nothing was drafted. `target_top` and
-    `draft_top` are what the target and the draft found likeliest in its place, where the request asked for that.
+    `draft_top` are what the target and the draft found likeliest in its place, where the request asked for that;
+    likewise its `logprob`.
     """
 
     token_id: int
@@ -138,6 +159,7 @@ class EmittedToken:
     position: int
     target_top: tuple[Alternative, ...] = ()
     draft_top: tuple[Alternative, ...] = ()
+    logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +174,13 @@ class PrefillProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScored:
+    """Sent when a prompt was read whose tokens' log-probabilities were asked for: all of them, in order."""
+
+    tokens: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoundFinished:
     """Sent when a round (one draft, one verify) is over. `emitted` are the tokens it added to the answer.
 
@@ -159,7 +188,8 @@ class RoundFinished:
     may have proposed fewer, where it grew unsure. `parked`: it could have drafted, and expected no gain of that.
     `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured. Where the round
     was shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, `draft_ms` and `verify_ms`
-    this one's share: see `SpeculativeStats`.
+    this one's share: see `SpeculativeStats`. `end` is the end-of-sequence token that the round ended the answer with,
+    where log-probabilities were asked for; it is no part of the answer.
     """
 
     index: int
@@ -174,6 +204,7 @@ class RoundFinished:
     round_ms: float
     parked: bool = False
     plain_step_ms: float | None = None
+    end: TokenLogprob | None = None
 
     @property
     def branched(self) -> bool:
@@ -194,11 +225,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionUse:
+    """How many tokens of what was predicted are `accepted`, which stand in the answer, and how many are `rejected`,
+    which do not."""
+
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationFinished:
     """Sent once, last. `token_ids` leaves out the end-of-sequence token, `text` what a stop string cut off.
 
     The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
-    `cached_tokens` of the prompt an earlier answer had read.
+    `cached_tokens` of the prompt an earlier answer had read. `prediction` is what came of what was predicted, None
+    where nothing was.
     """
 
     finish_reason: FinishReason
@@ -209,6 +250,7 @@ class GenerationFinished:
     prefill_ms: float
     stats: SpeculativeStats
     cached_tokens: int = 0
+    prediction: PredictionUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,4 +280,14 @@ class AnswerFailed:
     error: LookaheadError
 
 
-Event = PrefillProgress | RoundFinished | TextDelta | GenerationFinished | Waiting | Preempted | Resumed | AnswerFailed
+Event = (
+    PrefillProgress
+    | PromptScored
+    | RoundFinished
+    | TextDelta
+    | GenerationFinished
+    | Waiting
+    | Preempted
+    | Resumed
+    | AnswerFailed
+)

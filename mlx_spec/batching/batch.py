@@ -109,6 +109,9 @@ class Batch:
         owner: str | None = None,
         constraint: Constraint | None = None,
         thinking_tokens: int | None = None,
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        predicted_ids: Sequence[int] = (),
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -129,13 +132,16 @@ class Batch:
             owner=owner,
             constraint=constraint,
             thinking_tokens=thinking_tokens,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            predicted_ids=predicted_ids,
         )
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens
-        request = replace(request, max_tokens=max(1, min(request.max_tokens, room + 1 - count)))
+        request = replace(request, max_tokens=min(request.max_tokens, max(1, room + 1 - count)))
         now_ms = self._now_ms()
         refused = self.scheduler.add(
-            request_id, count, request.max_tokens, now_ms=now_ms, priority=priority, deadline_ms=deadline_ms
+            request_id, count, max(1, request.max_tokens), now_ms=now_ms, priority=priority, deadline_ms=deadline_ms
         )
         if refused is not None:
             self.metrics.refused(refused)
@@ -224,6 +230,9 @@ class Batch:
         blocks = {entry.request_id: entry.blocks for entry in plan.entries}
         writers = [(one.request_id, self._seats[one.request_id]) for one in plan.writings]
         writers = [(request_id, seat) for request_id, seat in writers if request_id not in self._ended]
+        # Who was to have no tokens is done with the prompt.
+        self._ended |= {request_id: "done" for request_id, seat in writers if seat.is_finished}
+        writers = [(request_id, seat) for request_id, seat in writers if not seat.is_finished]
         rooms, rows = {one.request_id: one.room for one in plan.writings}, plan.draft_rows
         for request_id, seat in writers:
             places = blocks[request_id] * self.settings.block_tokens

@@ -16,7 +16,7 @@ from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import LookaheadError
-from mlx_spec.events import Event, GenerationFinished, PrefillProgress, SpeculativeStats, TextDelta
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, PromptScored, SpeculativeStats, TextDelta
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Seat:
         """What it had of the newest step."""
         self._decoder, self._steering = decoder, steering
         self._answer: Answer | None = None
-        self._reading: Iterator[PrefillProgress | int] | None = None
+        self._reading: Iterator[PrefillProgress | PromptScored | int] | None = None
         self._found = Found()
         self._begins_at: int | None = None  # until its first pass
         self._told_tokens = -1  # of the prompt, that were read
@@ -52,6 +52,11 @@ class Seat:
     def is_begun(self) -> bool:
         """Whether there is an answer."""
         return self._answer is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its answer has no more to say."""
+        return self._answer is not None and self._answer.is_finished
 
     @property
     def held_blocks(self) -> list[int]:
@@ -134,6 +139,8 @@ class Seat:
             progress = next(self._reading, None)
             if progress is None:
                 self._reading = None
+            elif isinstance(progress, PromptScored):
+                told.append(progress)
             elif isinstance(progress, PrefillProgress) and progress.processed_tokens > self._told_tokens:
                 self._told_tokens = progress.processed_tokens
                 told.append(progress)

@@ -95,21 +95,24 @@ class Ours(Contender):
         rule: AcceptanceRule = "coupled",
         tell: Callable[[str, float], None] = lambda stage, fraction: None,
         kv_bits: int | None = None,
+        kind: type[SpeculativeDecoder] = SpeculativeDecoder,
     ) -> None:
         shape = way.length or way.tree
         config = fixed_rounds(shape, rule) if shape else SpeculativeConfig(tree_speculation=way.trees)
         config = replace(config, kv_bits=kv_bits)
-        self._decoder = SpeculativeDecoder(pair, config, drafter=cast(DrafterName, way.drafter))
+        self.decoder = kind(pair, config, drafter=cast(DrafterName, way.drafter))
         if config.adaptive_lookahead and way.drafter != "none":
-            self._decoder.calibrate(tell)
+            self.decoder.calibrate(tell)
         self._chooses = config.adaptive_lookahead
         self.constraint: Constraint | None = None
         """What the next answers must look like."""
+        self.predicted_ids: Sequence[int] = ()
+        """What the answers to come are predicted to be."""
 
     def warm_up(self, prompt_ids: Sequence[int], temperatures: Iterable[float], max_tokens: int) -> None:
         """As of any contender; where lengths are chosen also all that may be, as the server does when it is idle."""
         super().warm_up(prompt_ids, temperatures, max_tokens)
-        for _ in self._decoder.warm_up() if self._chooses else ():
+        for _ in self.decoder.warm_up() if self._chooses else ():
             pass
 
     def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
@@ -119,7 +122,9 @@ class Ours(Contender):
         given = 0
         clock = _Clock()
         params = SamplingParams(temperature=temperature, seed=seed)
-        for event in self._decoder.stream(prompt_ids, params, max_tokens, constraint=self.constraint):
+        stream = self.decoder.stream
+        told = stream(prompt_ids, params, max_tokens, constraint=self.constraint, predicted_ids=self.predicted_ids)
+        for event in told:
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
                 drafters.add(event.drafter)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from mlx_spec.bench.prompts import KINDS
+from mlx_spec.bench.prompts import EDITS, KINDS
 from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams, SpeculativeConfig
 from mlx_spec.errors import ConfigError
 
@@ -48,7 +48,7 @@ class Scope:
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
-            if kind not in KINDS:
+            if kind not in (*KINDS, EDITS):
                 raise ConfigError("kinds", kind, f"of these: {', '.join(KINDS)}")
         if not self.kinds:
             raise ConfigError("kinds", "", "at least one name")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
+import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.config import DRAFTERS, DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import DRAFTERS, LOGPROBS_LIMIT, DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rollback import check_rollback
 from mlx_spec.decoding.constraints.compiling import GRAMMARS
 from mlx_spec.decoding.constraints.wanted import Constraint
@@ -35,6 +36,9 @@ def admit(
     alternatives: int = 0,
     goes_on: bool = False,
     owner: str | None = None,
+    logprobs: int | None = None,
+    prompt_logprobs: bool = False,
+    predicted_ids: Sequence[int] = (),
     kv_tokens: int | None = None,
     constraint: Constraint | None = None,
     thinking_tokens: int | None = None,
@@ -46,7 +50,8 @@ def admit(
     """
     check_drafter(drafter, pair)
     config = with_lookahead(config, lookahead)
-    limit = answer_limit(pair, config, prompt_ids, max_tokens)
+    check_logprobs(logprobs)
+    limit = answer_limit(pair, config, prompt_ids, max_tokens, least=0 if prompt_logprobs else 1)
     if kv_tokens is not None:
         limit = min(limit, _kv_limit(len(prompt_ids), kv_tokens))
     if params.seed is None:
@@ -57,9 +62,39 @@ def admit(
     if constraint is not None:
         GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
         names = with_grammar(names, drafter, pair)
-    ids = tuple(int(token_id) for token_id in prompt_ids)
-    request = Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner, constraint=constraint)
-    return replace(request, thinking_tokens=thinking_tokens)
+    return Request(
+        prompt_ids=tuple(int(token_id) for token_id in prompt_ids),
+        config=config,
+        params=params,
+        drafter=drafter,
+        drafters=names,
+        max_tokens=limit,
+        alternatives=alternatives,
+        goes_on=goes_on,
+        owner=owner,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+        predicted_ids=predicted(pair, predicted_ids),
+        constraint=constraint,
+        thinking_tokens=thinking_tokens,
+    )
+
+
+def check_logprobs(count: object) -> None:
+    """Raise ConfigError for a number of likeliest tokens that cannot be told with each token; None asks for nothing."""
+    if count is None:
+        return
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= LOGPROBS_LIMIT:
+        raise ConfigError("logprobs", count, f"a whole number from 0 to {LOGPROBS_LIMIT}")
+
+
+def predicted(pair: ModelPair, token_ids: Sequence[int]) -> tuple[int, ...]:
+    """What the answer is said to be, as ids that could be its tokens. Raises ConfigError."""
+    ids = np.asarray(token_ids, dtype=np.int64)
+    if ids.size and not (ids.min() >= 0 and ids.max() < pair.vocab_size):
+        allowed = f"made of token ids from 0 to {pair.vocab_size - 1}: use the target's tokenizer"
+        raise ConfigError("predicted_ids", f"{ids.size} ids", allowed)
+    return tuple(ids.tolist())
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:
@@ -153,13 +188,15 @@ def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> Sp
     return replace(config, lookahead=lookahead, adaptive_lookahead=False)
 
 
-def answer_limit(pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequence[int], max_tokens: object) -> int:
-    """How many tokens the answer may have: `max_tokens`, or what the context leaves.
+def answer_limit(
+    pair: ModelPair, config: SpeculativeConfig, prompt_ids: Sequence[int], max_tokens: object, *, least: int = 1
+) -> int:
+    """How many tokens the answer may have: `max_tokens`, which is `least` or more, or what the context leaves.
 
     Raises PromptError or ConfigError.
     """
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
-        raise ConfigError("max_tokens", max_tokens, "a whole number of at least 1")
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < least:
+        raise ConfigError("max_tokens", max_tokens, f"a whole number of at least {least}")
     if not len(prompt_ids):
         raise PromptError("The prompt is empty: write something to answer.")
     if not all(0 <= token_id < pair.vocab_size for token_id in prompt_ids):

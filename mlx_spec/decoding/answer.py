@@ -14,6 +14,7 @@ from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.constraints.following import matcher_of
 from mlx_spec.decoding.constraints.thinking import limited
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.request import Request
@@ -25,6 +26,7 @@ from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
 from mlx_spec.sampling.penalties import Penalties
@@ -53,6 +55,7 @@ class Answer:
         )
         masks = limited(self._matcher, pair.tokenizer, request.prompt_ids, request.thinking_tokens, pair.vocab_size)
         self.penalties = Penalties(params, pair.vocab_size, masks)
+        self.prediction = Prediction(request.predicted_ids) if request.predicted_ids else None
         self._read_by_new_readers()
         self._choose = choose
         self.controller = choose(request.config, request.drafters)
@@ -65,6 +68,8 @@ class Answer:
         marks = (calls.begin, calls.end) if calls is not None else None
         self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens, marks)
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
+        asks_logprobs = request.logprobs is not None or request.prompt_logprobs
+        self.token_names = TokenNames(pair.tokenizer) if asks_logprobs else None
         self.tally = AnswerTally(stats)
         self._eos_token_ids = pair.eos_token_ids
         self.context_length = pair.context_length
@@ -130,6 +135,8 @@ class Answer:
             read = [self.last_token, *outcome.token_ids[:-1]]
             self.roster.read(self.target.features[mx.array([0, *outcome.path])], read)
         self.target.commit(outcome.path)
+        if self.prediction is not None:
+            self.prediction.push(outcome.token_ids)
         self.roster.commit(outcome.token_ids, outcome.path)
         self.room -= len(outcome.token_ids)
         self.position += len(outcome.token_ids)
@@ -205,7 +212,14 @@ class Answer:
         """Target and drafters that have read nothing."""
         request, pair = self.request, self._pair
         self.roster = make_roster(
-            request.drafters, pair, request.config, request.params, self.noise, self.penalties, self._matcher
+            request.drafters,
+            pair,
+            request.config,
+            request.params,
+            self.noise,
+            self.penalties,
+            self._matcher,
+            prediction=self.prediction,
         )
         self.target = Target(
             pair.target,
@@ -234,4 +248,5 @@ class Answer:
             prefill_ms=self.prefill_ms,
             stats=self.tally.close(),
             cached_tokens=self.num_cached,
+            prediction=self.prediction.use(len(self.transcript.token_ids)) if self.prediction is not None else None,
         )

@@ -8,6 +8,7 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, chain
 from mlx_spec.decoding.alternatives import LazyTops, Tops, likeliest
+from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
 from mlx_spec.errors import NumericalError
 from mlx_spec.machine.kernels.proposal import Proposal, Verified
 from mlx_spec.machine.kernels.row_softmax import row_normalisers
@@ -21,7 +22,7 @@ class Outcome:
     `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. The drafts
     are the nodes of `tree`, of which those of `path` were accepted. `end` is set where the answer ended among the
     accepted drafts, after that many of them. `target_top` and `draft_top` are the likeliest tokens after each node and
-    in the place of each draft, where they were asked for.
+    in the place of each draft, where they were asked for; likewise the `logprobs` of each of `token_ids`.
     """
 
     accepted: int
@@ -35,6 +36,7 @@ class Outcome:
     end: int | None = None
     target_top: Tops = ()
     draft_top: Tops = ()
+    logprobs: tuple[RowLogprobs, ...] = ()
 
     @property
     def tested(self) -> int:
@@ -58,6 +60,12 @@ class Outcome:
                 right = self.path[place] if place < len(self.path) else None
                 hits.append((len(children), children.index(right) + 1 if right else 0))
         return hits
+
+    def with_logprobs(self, logits: mx.array, count: int) -> "Outcome":
+        """The same with the log-probabilities of its tokens, and of the `count` likeliest in their places, by the
+        target's `logits` `[gamma + 1, vocab]` as it gave them."""
+        rows = logits[mx.array([0, *self.path])]
+        return replace(self, logprobs=tuple(row_logprobs(rows, self.token_ids, count)))
 
     def ended_after(self, emitted: int) -> "Outcome":
         """The same round, but where the answer ended among its accepted drafts, those behind the end do not count."""

@@ -17,7 +17,7 @@ from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
-from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit
+from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, ending
 from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
@@ -95,7 +95,7 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
 
 def _emitted(done: Settled) -> Sequence[EmittedToken] | None:
     with _on_its_own(done.answer):
-        return emit(done.answer.transcript, done.outcome, done.round.position)
+        return emit(done.answer.transcript, done.outcome, done.round.position, done.answer.token_names)
     return None
 
 
@@ -119,6 +119,7 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
         round_ms=times.total_ms,
         parked=plan.parked,
         plain_step_ms=answer.tally.plain_step_ms,
+        end=ending(answer.transcript, done.outcome, len(emitted), answer.token_names),
     )
 
 
@@ -146,10 +147,11 @@ def _read(answer: Answer) -> Settled | None:
         return None
     with _on_its_own(answer):
         assert round_.verdict is not None, "a round is verified before it is settled"
-        verdict, tops = round_.verdict, answer.request.alternatives
-        return Settled(
-            answer, round_, read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
-        )
+        verdict, tops, logprobs = round_.verdict, answer.request.alternatives, answer.request.logprobs
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
+        if round_.logits is not None and logprobs is not None:
+            outcome, round_.logits = outcome.with_logprobs(round_.logits, logprobs), None
+        return Settled(answer, round_, outcome)
     return None
 
 
@@ -201,6 +203,7 @@ def _judge(answers: Sequence[Answer]) -> None:
         round_.clock.waited(waited_ms)
         with _on_its_own(answer):
             tree = round_.tree
+            round_.logits = logits if answer.request.logprobs is not None else None
             logits, bias = answer.penalties.parts(logits, round_.draft_ids, tree.seen[:, 1:] if tree else None)
             rows = warped(logits, answer.request.params, bias)
             round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)

@@ -16,7 +16,9 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens
-from mlx_spec.events import PrefillProgress
+from mlx_spec.decoding.logprobs.naming import scored_prompt
+from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
+from mlx_spec.events import PrefillProgress, PromptScored
 from mlx_spec.lookahead.plan import Option
 from mlx_spec.models.memory import rows_are_independent
 
@@ -37,6 +39,8 @@ def found_in(prefixes: Prefixes, answer: Answer) -> Found:
     """Where an earlier answer to a prompt like this one had come, as far as the target and all drafters can begin with
     it. Chunks begin at multiples of a chunk from the first token, whether what stands before them was read now or
     earlier: so the same passes are made."""
+    if answer.request.prompt_logprobs:
+        return Found()  # of what an earlier answer has read nobody knows them
     step = chunk_tokens()
     blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner)
     length, before = len(blocks) * prefixes.block_tokens // step * step, -1
@@ -53,10 +57,11 @@ def read_prompt(
     found: Found | None = None,
     *,
     answered: bool = True,
-) -> Iterator[PrefillProgress]:
+) -> Iterator[PrefillProgress | PromptScored]:
     """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them. What
     earlier answers have read of it is found in `prefixes`, or was `found` already. Where it is `answered` then, the
-    target goes over blocks if that was found to take less time behind such a prompt."""
+    target goes over blocks if that was found to take less time behind such a prompt. At the end its tokens'
+    log-probabilities are told, where that was asked; an answer of no tokens is over then."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
     known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
     answer.penalties.read_prompt(prompt_ids)
@@ -73,13 +78,14 @@ def read_prompt(
         _begin(answer, found)
     answer.num_cached = answer.num_read
     yield progress(answer.num_cached)
-    over_blocks = answered and answer.target.pays_over_blocks(len(prompt_ids))
-    eager, build = _first_rounds(answer, compiled=not over_blocks)
+    over_blocks = answered and answer.room > 0 and answer.target.pays_over_blocks(len(prompt_ids))
+    eager, build = _first_rounds(answer, compiled=not over_blocks) if answer.room else (False, _nothing)
+    rows: list[RowLogprobs] = []
     for begin in range(answer.num_cached, len(known), step):
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
-        _read_chunk(answer, known[begin : begin + step], build, eager=eager)
+        rows += _read_chunk(answer, known[begin : begin + step], build, eager=eager)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
@@ -87,6 +93,10 @@ def read_prompt(
     if over_blocks:
         answer.target.go_over_blocks(answer.room)
     yield progress(len(prompt_ids))
+    if answer.request.prompt_logprobs and answer.token_names is not None:
+        yield scored_prompt(answer.token_names, prompt_ids, rows)
+    if not answer.room:
+        answer.transcript.finish("length")
 
 
 def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
@@ -121,18 +131,27 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     answer.roster.commit([answer.last_token])
 
 
-def _read_chunk(answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool) -> None:
-    """Read a chunk of the prompt, which begins where the last one ended."""
+def _nothing() -> None:
+    """There are no rounds to prepare for."""
+
+
+def _read_chunk(answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool) -> list[RowLogprobs]:
+    """Read a chunk of the prompt, which begins where the last one ended. The log-probabilities of the tokens behind
+    each of it, where they were asked for."""
     step = chunk_tokens()
     if answer.lease is not None:
         answer.lease.grow(answer.num_read + len(chunk))
-    answer.target.prefill(chunk, build)
+    request = answer.request
+    logits = answer.target.prefill(chunk, build, scored=request.prompt_logprobs and not answer.position)
+    following = request.prompt_ids[answer.num_read + 1 : answer.num_read + 1 + len(chunk)]
+    rows = [] if logits is None else row_logprobs(logits, following, request.logprobs or 0)
     answer.roster.read(answer.target.features, chunk)
     answer.roster.prefill(chunk, eager=eager)
     answer.num_read += len(chunk)
     answer.num_canonical = answer.num_read // step * step
     _keep_point(answer, len(answer.request.prompt_ids) - 1, step)
     mx.clear_cache()
+    return rows
 
 
 def _begin(answer: Answer, found: Found) -> None:

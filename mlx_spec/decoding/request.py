@@ -15,7 +15,10 @@ class Request:
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
     `parts_at` is how much of its prompt those share that are expected to come. What the answer must look like is its
-    `constraint`, if any; it thinks for `thinking_tokens` at most, where that is not None.
+    `constraint`, if any; it thinks for `thinking_tokens` at most, where that is not None. With `logprobs` each token
+    tells its log-probability, and so many of the likeliest in its place; None: not asked. With `prompt_logprobs` so do
+    the tokens of the prompt, and `max_tokens` may be 0. `predicted_ids` are what the client takes the answer to be,
+    mostly.
     """
 
     prompt_ids: tuple[int, ...]
@@ -30,6 +33,9 @@ class Request:
     parts_at: frozenset[int] = frozenset()
     constraint: Constraint | None = None
     thinking_tokens: int | None = None
+    logprobs: int | None = None
+    prompt_logprobs: bool = False
+    predicted_ids: tuple[int, ...] = ()
 
     @property
     def seed(self) -> int:

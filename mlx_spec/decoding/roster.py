@@ -15,6 +15,7 @@ from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader
 from mlx_spec.decoding.drafters.grammar import Forcing
 from mlx_spec.decoding.drafters.levels import Levels
 from mlx_spec.decoding.drafters.making import make_drafter
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -118,18 +119,20 @@ class Roster:
                 reader.read(features, token_ids)
 
     def options(self, longest: int, *, trees: bool = False) -> list[Option]:
-        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch."""
+        """What each drafter could do now, up to `longest` tokens; with `trees` some may branch. What a client predicts
+        comes first: it takes no pass, and is seldom wrong."""
         options = []
         self._shadows = []
         for name, drafter in self._drafters.items():
             limit = drafter.limit(longest)
-            option = Option(name, limit, drafter.trust, drafter.behind, forced=min(limit, drafter.forced))
+            forced = min(limit, drafter.forced)
+            option = Option(name, limit, drafter.trust, drafter.behind, forced=forced, guess=drafter.guess)
             if shadow := self._allowed(drafter.shadow(longest)):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
                 branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
                 options.append(replace(option, trees=branches))
-        return options
+        return sorted(options, key=lambda option: option.guess is None)
 
     def proposing(self, plan: Plan, position: int, round_index: int) -> Levels[Draft | None]:
         """Ask the drafter that the plan names, level by level."""
@@ -190,6 +193,7 @@ def make_roster(
     noise: NoiseTable,
     penalties: Penalties,
     forcing: Forcing | None = None,
+    prediction: Prediction | None = None,
 ) -> Roster:
     """The drafters of one request. `params` have a seed, as `noise` has; `forcing` is its grammar, if any."""
     temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
@@ -205,6 +209,7 @@ def make_roster(
         config.acceptance_threshold,
         config.kv_bits,
         None if forcing is None else forcing.forced,
+        prediction=prediction,
     )
     drafters: dict[str, Drafter] = {}
     for name in names:

@@ -35,6 +35,8 @@ class Round:
     """Its part in the target's pass, by rows that are needed."""
     draft_share: float = 1.0
     """Its part in the drafting of all that were launched with it, by forward passes."""
+    logits: mx.array | None = None
+    """The target's, as it gave them, `[gamma + 1, vocab]`; only where log-probabilities were asked for."""
 
     @property
     def draft_ids(self) -> mx.array | None:

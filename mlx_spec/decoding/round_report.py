@@ -3,8 +3,18 @@
 from dataclasses import dataclass
 
 from mlx_spec.decoding.alternatives import Tops
+from mlx_spec.decoding.logprobs.naming import told
 from mlx_spec.decoding.outcome import Outcome
-from mlx_spec.events import Alternative, DraftedToken, DraftState, EmittedToken, SpeculativeStats, TokenKind
+from mlx_spec.events import (
+    Alternative,
+    DraftedToken,
+    DraftState,
+    EmittedToken,
+    SpeculativeStats,
+    TokenKind,
+    TokenLogprob,
+)
+from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 
 
@@ -18,8 +28,11 @@ class RoundTimes:
     total_ms: float
 
 
-def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[EmittedToken]:
-    """Add the round's tokens to the answer, as far as it goes on; the first of them has absolute `position`."""
+def emit(
+    transcript: Transcript, outcome: Outcome, position: int, names: TokenNames | None = None
+) -> list[EmittedToken]:
+    """Add the round's tokens to the answer, as far as it goes on; the first of them has absolute `position`. With their
+    log-probabilities where the outcome has these, by their `names`."""
     emitted = []
     for i, token_id in enumerate(outcome.token_ids):
         text = transcript.push(token_id)
@@ -35,8 +48,18 @@ def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[Emitte
         p = outcome.drafted_p[draft] if accepted else outcome.next_p
         q = outcome.drafted_q[draft] if accepted else None
         tops = _alternatives(transcript, outcome.target_top, node), _alternatives(transcript, outcome.draft_top, draft)
-        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops))
+        logprob = told(names, outcome.logprobs[i]) if names and outcome.logprobs else None
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, logprob))
     return emitted
+
+
+def ending(
+    transcript: Transcript, outcome: Outcome, emitted: int, names: TokenNames | None = None
+) -> TokenLogprob | None:
+    """The end-of-sequence token behind the `emitted` ones, where log-probabilities are told."""
+    if names is None or not transcript.is_ended_by_token or emitted >= len(outcome.logprobs):
+        return None
+    return told(names, outcome.logprobs[emitted])
 
 
 def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...]:

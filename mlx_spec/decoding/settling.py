@@ -30,7 +30,9 @@ def read_ahead(
     while texts and request is not None:
         whole = tuple(texts[0][: len(texts[0]) // step * step])  # what is no whole chunk is read again in any case
         if whole:
-            yield from _read(pair, replace(request, prompt_ids=(*whole, _NEXT)), prefixes)
+            yield from _read(
+                pair, replace(request, prompt_ids=(*whole, _NEXT), prompt_logprobs=False, predicted_ids=()), prefixes
+            )
         del texts[0]
     yield from prefixes.store()
 

@@ -62,9 +62,12 @@ class Target:
         """Whether the newest pass took longer than its like will, as its graph had to be built first."""
         return self._cached.built_anew
 
-    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
-        """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that."""
-        self._cached.prefill(token_ids, meanwhile)
+    def prefill(
+        self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None, *, scored: bool = False
+    ) -> mx.array | None:
+        """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that. Logits (lazy)
+        after each token where they are to be `scored`."""
+        return self._cached.prefill(token_ids, meanwhile, scored=scored)
 
     def read(self, token_ids: Sequence[int]) -> None:
         """Process decided tokens as rounds do, in a pass as rounds make them: what it leaves has the same bits."""

@@ -17,6 +17,9 @@ CHEAP_STEPS: Final = 2.0
 """So many plain steps are little: reading is called cheap up to this, and as much may be saved up for trials."""
 # Of a plain step, for a token.
 _CHEAP_READING: Final = 0.02
+# Beyond the usual lengths not all are weighed: each width of a pass has a graph of its own, and these are widths to
+# which passes are padded.
+_LONG: Final = (11, 15, 23, 31)
 # What it takes to read so many is no part of a trial's price, as long as that is cheap.
 _FEW_TO_READ: Final = CHEAP_STEPS / _CHEAP_READING
 
@@ -128,7 +131,7 @@ class Estimator:
             times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
             beside = 0 if round_.shape is None else _read_beside(round_.shape)
             times.observe(max(1, round_.passes), option.behind + beside, round_.draft_ms)
-        if round_.tested:
+        if round_.tested and option.guess is None:  # what a client predicts says nothing of how hard a text is
             right = round_.accepted > 0 if round_.shape is None else round_.hits[0][1] == 1
             self._discount.observe(option.drafter, right, self._of(option).prior(0))
         acceptance = self._of(option)
@@ -149,7 +152,7 @@ class Estimator:
 
     def offer(self, option: Option, room: int) -> Offer:
         """What chains of up to `room` tokens by this drafter promise in a step that answers share."""
-        longest = min(option.limit, room, self._max_lookahead)
+        longest = self._longest(option, room)
         step_ms, token_ms = self.costs_of(option.drafter)
         unread_ms = self._draft_ms(option, 0.0)
         dear_ms = unread_ms - self.cheap_reading_ms(option)
@@ -166,16 +169,23 @@ class Estimator:
             self._acceptance[key] = self._priors.setdefault(key, Acceptance()).another()
         acceptance = self._acceptance[key]
         acceptance.discount = self._discount.of(option.drafter)
+        if option.guess is not None:
+            acceptance.discount, acceptance.first_guess = 1.0, option.guess
         return acceptance
 
+    def _longest(self, option: Option, room: int) -> int:
+        return min(option.limit, room) if option.guess is not None else min(option.limit, room, self._max_lookahead)
+
     def _drafts_of(self, option: Option, room: int) -> list[Candidate]:
-        longest = min(option.limit, room, self._max_lookahead)
+        longest = self._longest(option, room)
         rates = self._of(option).rates(longest)
         candidates = []
         steps, reached = 0.0, 1.0
         for length in range(1, longest + 1):
             reached *= rates[length - 1][0] if self._stops_early else 1.0
             steps += reached if length > option.forced else 0.0
+            if length > self._max_lookahead and length < longest and length not in _LONG:
+                continue
             draft_ms = self._draft_ms(option, steps)
             candidates.append(Candidate(option, length, *expected_round(self.verify, draft_ms, rates[:length])))
         return candidates + (self._trees_of(option, room) if option.trees else [])

@@ -98,6 +98,8 @@ class Acceptance:
     """For each place, how often it is accepted, a text one trial: what a new text is taken to be like."""
     prior_drafted: list[Rate] = field(default_factory=list)
     """Likewise, how often it is drafted where the one before it is."""
+    first_guess: float = _FIRST_GUESS
+    """What a place is taken to be accepted by of which nothing is known."""
 
     def another(self) -> "Acceptance":
         """How they fare in another text at the same time: it has the same priors, and its part in them."""
@@ -105,7 +107,7 @@ class Acceptance:
 
     def prior(self, place: int) -> float:
         """How often a place, from 0, is expected to be accepted in a text of which nothing is known."""
-        chance = _FIRST_GUESS
+        chance = self.first_guess
         for rate in self.prior_accepted[: place + 1]:
             chance = _shrunk(rate, chance, _FIRST_GUESS_WEIGHT)
         return chance

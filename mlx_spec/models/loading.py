@@ -84,6 +84,11 @@ class ModelPair:
         check_text(text)
         return list(self.tokenizer.encode(text))
 
+    def encode_part(self, text: str) -> list[int]:
+        """Return the ids of `text` as a part of a longer one, with nothing in front. Raises PromptError."""
+        check_text(text)
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False, options: ChatOptions = PLAIN
     ) -> list[int]:

@@ -56,6 +56,10 @@ class ScriptedPair:
         """The characters."""
         return [ord(character) for character in text]
 
+    def encode_part(self, text: str) -> list[int]:
+        """As `encode`."""
+        return self.encode(text)
+
     def encode_chat(
         self, messages: list[dict[str, str]], *, continues: bool = False, options: ChatOptions = PLAIN
     ) -> list[int]:
@@ -146,6 +150,7 @@ class ScriptedDecoder:
         owner: str | None,
         constraint: Constraint | None,
         thinking_tokens: int | None,
+        **more: Any,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
@@ -153,6 +158,7 @@ class ScriptedDecoder:
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
             | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
             | {"constraint": constraint, "thinking_tokens": thinking_tokens}
+            | more
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from mlx_spec.bench.paired.chats import TURNS
 from mlx_spec.bench.paired.runs import PairedRun
 
-ModeName = Literal["cold", "disturbed", "beside", "turns", "turns-beside"]
+ModeName = Literal["cold", "disturbed", "beside", "turns", "turns-beside", "predicted"]
 
 AUTO: Final = "auto"
 NONE: Final = "none"
@@ -21,6 +21,9 @@ OURS: Final = "ours"
 THEIRS: Final = "theirs"
 PREFIXES: Final = "prefixes"
 COLD: Final = "cold"
+UNPREDICTED: Final = "unpredicted"
+RIGHT: Final = "right"
+WRONG: Final = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,22 @@ MODES: Final[dict[ModeName, Mode]] = {
         ),
         _CHAT,
         promises=False,
+    ),
+    "predicted": Mode(
+        "predicted",
+        "a file written again with three changes, predicted rightly but for these, all wrongly, or not at all",
+        (PLAIN, UNPREDICTED, RIGHT, WRONG),
+        (
+            Measure("right\n/ plain", RIGHT, PLAIN, _speed),
+            Measure("unpredicted\n/ plain", UNPREDICTED, PLAIN, _speed),
+            Measure("right\n/ unpredicted", RIGHT, UNPREDICTED, _speed),
+            Measure("wrong\n/ unpredicted", WRONG, UNPREDICTED, _speed),
+            Measure("wrong\n/ plain", WRONG, PLAIN, _speed),
+            Measure("tokens a round,\nright / unpredicted", RIGHT, UNPREDICTED, _tokens_per_round),
+        ),
+        {"temperatures": (0.0,), "prompts": 2, "repeats": 1, "answer_tokens": 640, "slices": 32},
+        promises=True,
+        settled={"kinds": ("edit",)},
     ),
     "turns": _of_turns("turns", "first text of chats, with prefixes kept against cold", PREFIXES, COLD, promises=True),
     "turns-beside": _of_turns(

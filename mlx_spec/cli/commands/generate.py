@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,10 @@ def generate(
     kv_bits: KvBits = None,
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
+    predict: Annotated[
+        Path | None,
+        typer.Option(help="A file that the answer will mostly be: drafted as far as it is right.", metavar="FILE"),
+    ] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
     anyway: Anyway = False,
     as_json: AsJson = False,
@@ -60,6 +65,7 @@ def generate(
     from mlx_spec.decoder import SpeculativeDecoder
 
     asked = _asked(prompt, file, values)
+    predicted = _predicted(predict)
     params = sampling.params(asked.settings, tuple(stop or ()))
     config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits)
     with StageProgress() as progress:
@@ -67,7 +73,10 @@ def generate(
         prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
-        answer = decoder.stream(prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw)
+        predicted_ids = loaded.encode_part(predicted)
+        answer = decoder.stream(
+            prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw, predicted_ids=predicted_ids
+        )
         events = progress.follow_prefill(answer)
         if as_json:
             _print_json(events, kv_bits)
@@ -92,6 +101,18 @@ def _asked(prompt: str | None, file: Path | None, values: list[str] | None) -> "
     return PromptFile(prompt, {})
 
 
+def _predicted(path: Path | None) -> str:
+    """What the answer is said to be: the text of a file, as it is. Raises PromptError."""
+    if path is None:
+        return ""
+    try:
+        return path.read_bytes().decode()  # with the ends of its lines as they are
+    except OSError as error:
+        raise PromptError(f"{path} cannot be read ({error.strerror}): name a text file with --predict.") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path} is no UTF-8 text: name a text file with --predict.") from error
+
+
 def _print_json(events: Iterable["Event"], kv_bits: int | None) -> None:
     from mlx_spec.events import GenerationFinished, RoundFinished
 
@@ -112,6 +133,8 @@ def _print_json(events: Iterable["Event"], kv_bits: int | None) -> None:
                 "rounds": rounds,
                 "stats": event.stats.to_dict(),
             }
+            if event.prediction is not None:
+                answer["prediction"] = asdict(event.prediction)
             write_json(answer)
 
 

@@ -62,6 +62,9 @@ def stats_table(finished: GenerationFinished) -> Table:
         table.add_row(Text(name, "dim"), value)
     read = reading(finished.prompt_tokens, finished.cached_tokens)
     table.add_row(Text("prompt", "dim"), f"{read} in {finished.prefill_ms / 1e3:.2f} s")
+    if (use := finished.prediction) is not None:
+        stands = f"{use.accepted:,} of {use.accepted + use.rejected:,} tokens stand in the answer"
+        table.add_row(Text("prediction", "dim"), stands)
     table.add_row(Text("seed", "dim"), f"{finished.seed}  (repeats this answer)")
     return table
 

@@ -77,16 +77,21 @@ class CachedModel:
             if type(cache) is RotatingKVCache and cache.keep:
                 cache.make_mask = KeptMask(cache)
 
-    def prefill(self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None) -> None:
-        """Add prompt tokens to the cache and wait until that is done. Their logits are never computed. `meanwhile` is
-        what the host may do before it waits."""
-        self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
+    def prefill(
+        self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None, *, scored: bool = False
+    ) -> mx.array | None:
+        """Add prompt tokens to the cache and wait until that is done. `meanwhile` is what the host may do before it
+        waits. Their logits `[n, vocab]` (lazy) where they are to be `scored`; else these are never computed."""
+        logits = self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
+        wanted = logits if scored else None
+        del logits  # else all that they would be computed from stays in memory until the rest is
         states = [cache.state for cache in leaves(self._caches)]
         read = states if self.features is None else [states, self.features]
         if meanwhile is not None:
             mx.async_eval(read)  # type: ignore[no-untyped-call]
             meanwhile()
         mx.eval(read)
+        return wanted
 
     def prepare(self, count: int, length: int) -> None:
         """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done

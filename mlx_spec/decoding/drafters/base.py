@@ -12,6 +12,7 @@ from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.drafters.levels import Levels, at_once
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.row_softmax import sample
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -26,7 +27,8 @@ class DrawSettings:
     `penalties` are the target's own, which the decoder keeps in step with the answer. Between two rounds, `rule` and
     `least_confidence` (behind which a chain ends, see `Confidence`) may change: a draft is drawn for the rule that will
     judge it. `kv_bits` is what the target keeps each of its keys and values in; None as they are. `forced` tells, of an
-    answer with a grammar, which tokens must come behind some drafts; None for all others.
+    answer with a grammar, which tokens must come behind some drafts; None for all others. `prediction` is what the
+    client takes the answer to be, kept in step with it too.
     """
 
     params: SamplingParams
@@ -37,6 +39,7 @@ class DrawSettings:
     least_confidence: float = 0.0
     kv_bits: int | None = None
     forced: Callable[[tuple[int, ...]], Sequence[int]] | None = None
+    prediction: Prediction | None = None
 
     def confidence(self) -> float:
         """`least_confidence` as it is now: see `Confidence`."""
@@ -121,8 +124,13 @@ class Drafter(Protocol):
         """How many tokens a proposal would begin with that take no pass, as a grammar tells them."""
         return 0
 
+    @property
+    def guess(self) -> float | None:
+        """The chance that it gives each of its tokens itself, where it knows of any; see `Option.guess`."""
+        return None
+
     def limit(self, longest: int) -> int:
-        """How many tokens it would propose now, if `longest` were asked for."""
+        """How many tokens it would propose now, if `longest` were asked for; more where it has a `guess`."""
         return longest
 
     def shadow(self, longest: int) -> Sequence[int]:

@@ -49,7 +49,7 @@ def _with_head(name: str, kind: Callable[..., Drafter]) -> Maker:
 
 MAKERS: Final[dict[str, Maker]] = {
     "model": _draft_model,
-    "ngram": lambda pair, draw: NgramDrafter(),
+    "ngram": lambda pair, draw: NgramDrafter(prediction=draw.prediction),
     "self": _half,
     "eagle": _with_head("eagle", EagleDrafter),
     "medusa": _with_head("medusa", MedusaDrafter),

@@ -10,8 +10,10 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, merged
+from mlx_spec.config import LOOKAHEAD_LIMIT
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.drafters.base import Draft, TreeDrafter
+from mlx_spec.decoding.drafters.prediction import Prediction
 from mlx_spec.errors import ConfigError
 
 _KEY_BITS = 32  # a token id fits, so node and token together are one dictionary key
@@ -60,25 +62,27 @@ class SuffixIndex:
 
 # These lengths of a match are judged apart.
 _TRUST_FROM: Final = (3, 5, 8)
+_FIRST_PREDICTED: Final = 4
 
 
 class NgramDrafter(TreeDrafter):
     """Proposes the continuation of the latest earlier occurrence of the text's longest ending.
 
     An ending counts from `min_match` to `max_match` tokens, over prompt and answer alike. A continuation that reaches
-    the end of the text goes on with itself, so that periodic text ("abcabc") goes on for as long as asked.
+    the end of the text goes on with itself, so that periodic text ("abcabc") goes on for as long as asked. Where the
+    client has a `prediction` of the answer, that comes first, as long as the text follows it.
 
     Cost: `max_match` dictionary look-ups (microseconds) and up to 1 kB for each token of the text; no
     model, no device. It has no distribution: a draft is a function of the decided text, exact under every rule.
     Raises ConfigError for a range of lengths that is empty.
     """
 
-    def __init__(self, *, min_match: int = 2, max_match: int = 8) -> None:
+    def __init__(self, *, min_match: int = 2, max_match: int = 8, prediction: Prediction | None = None) -> None:
         if min_match < 1:
             raise ConfigError("min_match", min_match, "a whole number of at least 1")
         if max_match < min_match:
             raise ConfigError("max_match", max_match, f"at least min_match, {min_match}")
-        self._min_match = min_match
+        self._min_match, self._prediction = min_match, prediction
         self._read = SuffixIndex(max_match)
         self._unread: list[int] = []
 
@@ -94,12 +98,26 @@ class NgramDrafter(TreeDrafter):
         return False
 
     @property
+    def _predicted(self) -> Prediction | None:
+        """What the client predicts, where that foretells anything now."""
+        return self._prediction if self._prediction is not None and self._prediction.ahead else None
+
+    @property
     def trust(self) -> int:
-        """Longer matches are surer: 0 to 3."""
+        """Longer matches are surer: 0 to 3; what was predicted is judged by itself, from 4 on."""
+        if (predicted := self._predicted) is not None:
+            return _FIRST_PREDICTED + predicted.sureness
         return bisect_right(_TRUST_FROM, self.match_length)
 
+    @property
+    def guess(self) -> float | None:
+        """See `Drafter.guess`."""
+        return predicted.guess if (predicted := self._predicted) is not None else None
+
     def limit(self, longest: int) -> int:
-        """`longest` where the text repeats itself, else 0."""
+        """`longest` where the text repeats itself, else 0. What was predicted may be longer than is usual."""
+        if (predicted := self._predicted) is not None and longest > 0:
+            return min(max(longest, LOOKAHEAD_LIMIT), predicted.ahead)
         return max(0, longest) if self.match_length else 0
 
     def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
@@ -122,7 +140,10 @@ class NgramDrafter(TreeDrafter):
         self._unread.extend(token_ids)
 
     def shadow(self, longest: int) -> list[int]:
-        """The `longest` tokens that followed last time; none where the text's ending is new."""
+        """What was predicted, as far as `limit` says; else the `longest` tokens that followed last time, none where the
+        text's ending is new."""
+        if (predicted := self._predicted) is not None:
+            return predicted.following(self.limit(longest))
         return self._followed(self._index.match_end, longest) if self.limit(longest) else []
 
     def _followed(self, start: int, gamma: int) -> list[int]:
@@ -137,11 +158,15 @@ class NgramDrafter(TreeDrafter):
         return True
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
-        """What followed the longest ending, and beside it what followed shorter ones since, while there is room."""
-        if not self.match_length:
+        """What was predicted, what followed the longest ending, and beside it what followed shorter ones since, while
+        there is room."""
+        chains = [predicted.following(shape.depth)] if (predicted := self._predicted) is not None else []
+        if self.match_length:
+            ends = dict.fromkeys(reversed(self._index.match_ends[self._min_match - 1 :]))
+            chains += [self._followed(end, shape.depth) for end in ends]
+        if not chains:
             return None
-        ends = list(dict.fromkeys(reversed(self._index.match_ends[self._min_match - 1 :])))[: shape.branching[0]]
-        tree, token_ids = merged([self._followed(end, shape.depth) for end in ends], shape.size)
+        tree, token_ids = merged(chains[: shape.branching[0]], shape.size)
         drafted = mx.array(token_ids, dtype=mx.int32)
         return Draft(drafted, None, greedy=True, tree=None if tree.is_chain else tree)
 
@@ -150,8 +175,8 @@ class NgramDrafter(TreeDrafter):
         self.prefill(token_ids)
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
-        """The `gamma` tokens that followed last time; None where the text's ending is new."""
-        token_ids = self.shadow(gamma)
+        """The `gamma` tokens that were predicted, or that followed last time; None where the text's ending is new."""
+        token_ids = self.shadow(gamma)[:gamma]
         return Draft(mx.array(token_ids, dtype=mx.int32), None, greedy=True) if token_ids else None
 
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:

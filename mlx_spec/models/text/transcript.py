@@ -24,6 +24,8 @@ class Transcript:
         self.text = ""
         self.finish_reason: FinishReason | None = None
         self._token_text = ReasonedText(tokenizer, calls)
+        self.is_ended_by_token = False
+        """Whether it was an end-of-sequence token that ended it."""
         self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens
@@ -43,6 +45,7 @@ class Transcript:
         if self.finish_reason is not None:
             return None
         if token_id in self._eos_token_ids:
+            self.is_ended_by_token = True
             self.finish("stop")
             return None
         self.token_ids.append(token_id)

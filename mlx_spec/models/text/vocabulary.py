@@ -105,7 +105,7 @@ def vocabulary_of(tokenizer: Any, model_name: str, rows: int, *, weights_bytes: 
         model_name=model_name,
         ids=ids,
         rows=rows,
-        kind=_kind(tokenizer, ids),
+        kind=kind_of(tokenizer),
         special_ids=frozenset(special | set(tokenizer.all_special_ids)),
         bos_id=tokenizer.bos_token_id if begins == [tokenizer.bos_token_id] else None,
         eos_id=tokenizer.eos_token_id,
@@ -113,7 +113,7 @@ def vocabulary_of(tokenizer: Any, model_name: str, rows: int, *, weights_bytes: 
     )
 
 
-def _kind(tokenizer: Any, ids: dict[str, int]) -> Kind:
+def kind_of(tokenizer: Any) -> Kind:
     """How tokens are written: by the tokenizer's own decoder, and where it has none, by what its tokens look like."""
     decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
     state = decoder.__getstate__().decode() if decoder is not None else ""
@@ -121,6 +121,7 @@ def _kind(tokenizer: Any, ids: dict[str, int]) -> Kind:
         return "byte-level"
     if _SPACE in state or '"ByteFallback"' in state:
         return "sentencepiece"
+    ids = tokenizer.get_vocab()
     if "<0x0A>" in ids or _SPACE in ids:
         return "sentencepiece"
     return "byte-level" if "Ġ" in ids and "Ċ" in ids else "plain"

@@ -41,7 +41,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         job.batch_id,
         token_ids,
         request.params_with(pair.sampling),
-        request.max_tokens or pair.context_length or _LONGEST_ANSWER,
+        pair.context_length or _LONGEST_ANSWER if request.max_tokens is None else request.max_tokens,
         priority=request.priority,
         deadline_ms=job.deadline_left_ms,
         drafter=request.drafter,
@@ -52,6 +52,9 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         owner=request.owner,
         constraint=asked.constraint,
         thinking_tokens=request.thinking_tokens,
+        logprobs=request.logprobs,
+        prompt_logprobs=request.scores_prompt,
+        predicted_ids=pair.encode_part(request.prediction) if request.prediction else (),
     )
 
 

@@ -39,8 +39,10 @@ class GenerationRequest:
     that the client did not give. `deadline_ms` counts from the request's arrival. The answer must look like its
     `constraint`, if any. `tools` are shown to the model and called, `template` holds settings of its chat template,
     `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may think at most; what it
-    thought is told apart from the answer, unless `reasoning_apart` is false. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0."""
+    thought is told apart from the answer, unless `reasoning_apart` is false. With `logprobs` each token tells its
+    log-probability, and so many of the likeliest in its place; None: not asked. An answer that shall `echo` begins with
+    the prompt, and may be of no tokens itself. `prediction` is the text that it will mostly be, as far as the client
+    knows. The requests of one answer share `answer_id`, and `choice` numbers them from 0."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -61,8 +63,17 @@ class GenerationRequest:
     effort: str | None = None
     thinking_tokens: int | None = None
     reasoning_apart: bool = True
+    logprobs: int | None = None
+    echo: bool = False
+    prediction: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the engine has to tell the prompt's tokens: they are asked for, or what they say is, or that is all
+        that is asked."""
+        return self.echo and (self.logprobs is not None or isinstance(self.prompt, tuple) or self.max_tokens == 0)
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""

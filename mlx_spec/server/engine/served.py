@@ -1,6 +1,6 @@
 """What the engine serves: a pair of models with its decoder, and the batch of its answers, as far as it knows them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mlx_spec.batching.entry import Priority
@@ -50,6 +50,8 @@ class Pair(Protocol):
     def encode_chat(
         self, messages: list[dict[str, Any]], *, continues: bool = False, options: ChatOptions = PLAIN
     ) -> list[int]: ...
+
+    def encode_part(self, text: str) -> list[int]: ...
 
     def encode_next(self, messages: list[dict[str, Any]], reply: str, options: ChatOptions = PLAIN) -> list[int]: ...
 
@@ -108,6 +110,9 @@ class Batch(Protocol):
         owner: str | None,
         constraint: Constraint | None,
         thinking_tokens: int | None,
+        logprobs: int | None,
+        prompt_logprobs: bool,
+        predicted_ids: Sequence[int],
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...

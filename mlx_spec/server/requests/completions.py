@@ -16,7 +16,9 @@ from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.requests.fields import biases, cache_key, deadline, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
 from mlx_spec.server.requests.formats import ConstrainedRequest
+from mlx_spec.server.requests.logprobs import CompletionLogprobs, NoEcho, NoTopLogprobs, TopLogprobs, chat_logprobs
 from mlx_spec.server.requests.messages import ChatMessage, turns_of
+from mlx_spec.server.requests.prediction import Prediction
 from mlx_spec.server.requests.speculation import SpeculationOptions
 from mlx_spec.server.requests.thinking import Budget, Effort, ReasoningFormat, TemplateSettings
 from mlx_spec.server.requests.tools import Choice, Function, FunctionCall, ToolGiven, tool_use
@@ -74,6 +76,7 @@ class AnswerRequest(ConstrainedRequest, _Request):
     prompt_cache_key: Annotated[str | None, BeforeValidator(cache_key)] = None
     priority: Annotated[Priority | None, unless(0)] = None  # vLLM's, where 0 is the usual one
     deadline_ms: Annotated[float | None, BeforeValidator(deadline)] = None
+    prediction: Prediction = None
     speculation: SpeculationOptions | None = None
 
     _id_prefix: ClassVar[str]
@@ -129,17 +132,24 @@ class AnswerRequest(ConstrainedRequest, _Request):
             owner=self.prompt_cache_key,
             priority=self.priority or "normal",
             deadline_ms=self.deadline_ms,
+            prediction=self.prediction,
             answer_id=answer_id,
             choice=choice,
             **told,
         )
 
+    @property
+    def _fewest_tokens(self) -> int:
+        """That an answer may be limited to."""
+        return 1
+
     def _token_limit(self) -> int | None:
         """None where there is no limit but the context."""
         for name in ("max_completion_tokens", "max_tokens"):
             limit: int | None = getattr(self, name)
-            if limit is not None and limit < 1 and limit != _NO_LIMIT:
-                raise ConfigError(name, limit, f"a whole number of at least 1, or {_NO_LIMIT} for no limit")
+            if limit is not None and limit < self._fewest_tokens and limit != _NO_LIMIT:
+                least = self._fewest_tokens
+                raise ConfigError(name, limit, f"a whole number of at least {least}, or {_NO_LIMIT} for no limit")
         asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         return self._unasked_tokens if asked is None else None if asked == _NO_LIMIT else asked
 
@@ -160,13 +170,17 @@ class ChatRequest(AnswerRequest):
     reasoning_effort: Effort = None
     reasoning_format: ReasoningFormat | None = None
     thinking_token_budget: Budget = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs = None
+    echo: NoEcho = None
 
     def _told(self) -> list[dict[str, Any]]:
         turns = turns_of(self.messages)
         told = {"messages": turns, "continues": bool(self.continue_final_message), "tools": self._tool_use()}
         thinking = {"effort": self.reasoning_effort, "thinking_tokens": self.thinking_token_budget}
         apart = self.reasoning_format != "none"
-        return [told | thinking | {"template": self.chat_template_kwargs, "reasoning_apart": apart}]
+        told |= thinking | {"template": self.chat_template_kwargs, "reasoning_apart": apart}
+        return [told | {"logprobs": chat_logprobs(self.logprobs, self.top_logprobs)}]
 
     def _tool_use(self) -> ToolUse:
         if self.tools is None and self.functions is not None:  # as it was before there were tools
@@ -182,9 +196,17 @@ class CompletionRequest(AnswerRequest):
     _unasked_tokens: ClassVar = _COMPLETION_TOKENS
 
     prompt: Annotated[tuple[str | tuple[int, ...], ...], BeforeValidator(prompts_of)]
+    logprobs: CompletionLogprobs = None
+    top_logprobs: NoTopLogprobs = None
+    echo: bool | None = None
+
+    @property
+    def _fewest_tokens(self) -> int:
+        return 0 if self.echo else 1
 
     def _told(self) -> list[dict[str, Any]]:
-        return [{"messages": (), "prompt": prompt} for prompt in self.prompt]
+        told = {"messages": (), "logprobs": self.logprobs, "echo": bool(self.echo)}
+        return [told | {"prompt": prompt} for prompt in self.prompt]
 
 
 def parse_chat(body: object) -> ChatRequest:

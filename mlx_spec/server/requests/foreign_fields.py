@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _NO_NUMBER: Final[dict[str, tuple[float, ...]]] = {
-    "top_logprobs": (0,),
     # vLLM
     "min_tokens": (0,),
     "length_penalty": (1,),
@@ -48,8 +47,6 @@ _NO_NUMBER: Final[dict[str, tuple[float, ...]]] = {
     "encoder_repetition_penalty": (1,),
 }
 _OFF: Final = (
-    "logprobs",
-    "echo",
     "use_beam_search",
     "early_stopping",
     "include_stop_str_in_output",

@@ -27,7 +27,6 @@ WAYS: list[tuple[DrafterName, int | str, str]] = [
     ("model", 3, "2x2"),
     ("model", 3, "3x3:6"),
 ]
-pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 def answered(

@@ -29,7 +29,6 @@ TEMPLATE = (
     "{# <tool_call> tool_call.name #}"
 )
 WAYS: list[tuple[DrafterName, int | None, str]] = [("model", 4, "off"), ("ngram", 3, "off"), ("model", 3, "2x2")]
-pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 @pytest.fixture(scope="module")

@@ -78,10 +78,18 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("reasoning_effort", 3, "reasoning_effort", "one of none, minimal, low"),
     ("thinking_token_budget", -2, "thinking_token_budget", "a whole number of tokens"),
     ("thinking_token_budget", True, "thinking_token_budget", "a whole number of tokens"),
-    ("logprobs", True, "logprobs", "does not support"),
-    ("logprobs", 0, "logprobs", "logprobs is 0: this server does not support it"),
-    ("top_logprobs", False, "top_logprobs", "top_logprobs is false"),
-    ("echo", 0, "echo", "echo is 0"),
+    ("logprobs", 0, "logprobs", "logprobs is 0: it must be true or false"),
+    ("top_logprobs", False, "top_logprobs", "top_logprobs is false: it must be a whole number from 0 to 20"),
+    ("top_logprobs", 21, "top_logprobs", "top_logprobs is 21: it must be a whole number from 0 to 20"),
+    ("top_logprobs", 3, "top_logprobs", "it must go together with logprobs"),
+    ("echo", True, "echo", "echo is true: it must be left out"),
+    ("prediction", "text", "prediction", 'prediction is "text": it must be an object like'),
+    ("prediction", {"type": "image", "content": "x"}, "prediction", "an object like"),
+    ("prediction", {"type": "content"}, "prediction", "an object like"),
+    ("prediction", {"type": "content", "content": None}, "prediction", "an object like"),
+    ("prediction", {"type": "content", "content": [{"type": "image_url"}]}, "prediction", "text parts"),
+    ("prediction", {"type": "content", "content": "\ud800"}, "prediction", "surrogate"),
+    ("prediction", {"type": "content", "content": "x" * 4_194_305}, "prediction", "at most 4,194,304 characters"),
     ("ignore_eos", True, "ignore_eos", "does not support"),
     ("min_tokens", 5, "min_tokens", "does not support"),
     ("min_tokens", False, "min_tokens", "does not support"),
@@ -123,6 +131,9 @@ def test_harmless_fields_are_taken(scripted: Live, script: ScriptedDecoder) -> N
         "tools": [],
         "tool_choice": "none",
         "logprobs": False,
+        "top_logprobs": 0,
+        "echo": False,
+        "prediction": {"type": "content", "content": ""},
         "user": "me",
         "metadata": {"a": 1},
         "store": None,
@@ -207,6 +218,16 @@ def test_settings_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> 
     assert {name: getattr(call["params"], name) for name in sampling} == expected
     assert (call["max_tokens"], call["drafter"], call["lookahead"]) == (5, "none", 7)
     assert call["thread"] == "engine"
+    assert (call["logprobs"], call["prompt_logprobs"], call["predicted_ids"]) == (None, False, ())
+
+
+def test_what_is_predicted_and_what_is_to_be_told_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
+    parts = [{"type": "text", "text": "All is "}, {"type": "text", "text": "well"}]
+    prediction = {"type": "content", "content": parts}
+    ask(scripted, logprobs=True, top_logprobs=20, prediction=prediction)
+    ask(scripted, logprobs=True, prediction=prediction | {"content": "well"})
+    told = [(call["logprobs"], "".join(map(chr, call["predicted_ids"]))) for call in script.calls]
+    assert told == [(20, "All is well"), (0, "well")]
 
 
 def test_content_may_be_text_parts_and_an_assistant_may_have_none() -> None:

@@ -64,6 +64,9 @@ def bench(
     turns: Annotated[
         bool, typer.Option("--turns", help="Chats of three turns, about 2,000 tokens: the wait for the first text.")
     ] = False,
+    predicted: Annotated[
+        bool, typer.Option("--predicted", help="A file written again with three changes, which was predicted.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(help="With --turns and --serve: ours against the one at this address.", metavar="URL")
     ] = None,
@@ -120,7 +123,7 @@ def bench(
         return
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
     paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None and not serve, "--turns": turns}
-    paired["--serve"] = serve
+    paired |= {"--serve": serve, "--predicted": predicted}
     mode = asked_mode(given | paired)
     if first_start and mode != "--cold":
         raise ConfigError("first_start", True, "together with --cold")

@@ -31,6 +31,7 @@ PAIRED: Final[dict[str, ModeName]] = {
     "--disturbed": "disturbed",
     "--beside": "beside",
     "--turns": "turns",
+    "--predicted": "predicted",
 }
 """The modes of two sides, by their options."""
 

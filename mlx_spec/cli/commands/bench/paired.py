@@ -15,6 +15,7 @@ from mlx_spec.bench.paired.disturbed import measure_disturbed
 from mlx_spec.bench.paired.models import ModelChoice, kept_calibrations
 from mlx_spec.bench.paired.modes import ModeName
 from mlx_spec.bench.paired.own_server import own_server, wait_until_idle
+from mlx_spec.bench.paired.predicted import measure_predicted
 from mlx_spec.bench.paired.report import PairedReport
 from mlx_spec.bench.paired.turns import measure_turns, measure_turns_beside
 from mlx_spec.bench.plan import Scope
@@ -58,6 +59,9 @@ def measure_paired(
         elif mode == "turns":
             pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway)
             measure_turns(report, pair, tell=progress.tell, save=save)
+        elif mode == "predicted":
+            pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway)
+            measure_predicted(report, pair, tell=progress.tell, save=save)
         else:
             assert peer is not None, "beside whom?"
             _measure_beside(report, models, peer, progress, save)
