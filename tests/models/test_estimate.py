@@ -89,8 +89,8 @@ def test_the_starter_pairs_estimate_is_within_a_tenth(starter_home: Path, monkey
         config = json.loads((folders[side] / "config.json").read_text())
         size = sum(file.stat().st_size for file in folders[side].glob("model*.safetensors"))
         on_cpu = side == "draft" and mx.default_device().type == mx.DeviceType.cpu
-        told = estimate(config, size, 200, in_float32=on_cpu)
-        assert told.resident_bytes == pytest.approx(resident_bytes(model, 200), rel=0.1)
+        told = estimate(config, size, 72, in_float32=on_cpu)
+        assert told.resident_bytes == pytest.approx(resident_bytes(model, 72), rel=0.1)
 
 
 def test_nothing_is_computed_for_an_estimate() -> None:

@@ -42,8 +42,7 @@ def server_process(
             process.kill()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("presses", [1, 3])
+@pytest.mark.parametrize(("number", "presses"), [*((number, 1) for number in SIGNALS), (signal.SIGINT, 3)])
 def test_a_signal_while_it_answers_ends_it_with_0_and_its_stream_with_a_message(number: int, presses: int) -> None:
     body = {"messages": HELLO, "stream": True}
     with server_process() as (process, url):

@@ -1,4 +1,4 @@
-"""Two hundred answers in one chat: what the window holds does not grow with what was said."""
+"""A hundred answers in one chat: what the window holds does not grow with what was said."""
 
 import gc
 import json
@@ -15,7 +15,7 @@ from app.store.conversation import Answer, Question
 from app.window.frame import MainWindow
 from tests.app.stand_in import rounds
 
-NUM_ANSWERS = 200
+NUM_ANSWERS = 100
 TEXT = "Two **bold** words, `code`, and a list:\n\n1. one\n2. two\n\n```python\nx = 1\n```\n"
 OBJECTS_PER_ANSWER = 60  # a question, an answer, their places in the tree, what QtCore keeps of their names
 

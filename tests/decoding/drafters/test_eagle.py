@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mlx_spec.acceptance.tree import Shape
+from mlx_spec.decoding.drafters import eagle
 from mlx_spec.decoding.drafters.base import Draft, Reader
-from mlx_spec.decoding.drafters.eagle import PASS_TOKENS, WAITING_TOKENS, EagleDrafter
+from mlx_spec.decoding.drafters.eagle import EagleDrafter
 from mlx_spec.models.heads.loading import load_head
 from tests.decoding.drafters.published import HIDDEN, SIZES, eagle1, eagle3, ends_of, target
 from tests.decoding.drafters.reference import eagle1_chain, eagle3_chain
@@ -42,8 +43,12 @@ def test_eagle_3_drafts_what_the_paper_says_whatever_was_rejected(tmp_path: Path
     Text(3 * HIDDEN).run(drafter, drafter.check, eager=eager)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("prompt", [PASS_TOKENS + 40, WAITING_TOKENS + 40])
-def test_eagle_3_reads_a_prompt_that_is_longer_than_a_pass_or_than_what_may_wait(tmp_path: Path, prompt: int) -> None:
+@pytest.mark.parametrize("prompt", [32 + 40, 256 + 40])
+def test_eagle_3_reads_a_prompt_that_is_longer_than_a_pass_or_than_what_may_wait(
+    tmp_path: Path, prompt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eagle, "PASS_TOKENS", 32)
+    monkeypatch.setattr(eagle, "WAITING_TOKENS", 256)
     drafter = expect_eagle3(*eagle3(tmp_path))
     Text(3 * HIDDEN).run(drafter, drafter.check, prompt=prompt, chunk=70, accepted=(2, 0), eager=False)  # type: ignore[attr-defined]
 

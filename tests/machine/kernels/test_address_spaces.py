@@ -50,6 +50,7 @@ def complaints(traced: Traced) -> list[str]:
 
 
 def texts(emulator: Emulator, what: str, gamma: int) -> list[Traced]:
+    emulator.runs = False
     with emulated(emulator):
         EVERY[what](gamma)
     return emulator.traced

@@ -12,7 +12,7 @@ import pytest
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.metal import MetalKernel
 from tests.machine.kernels.emulator.build import Build
-from tests.machine.kernels.emulator.run import FORWARD, poison, run
+from tests.machine.kernels.emulator.run import FORWARD, Ran, poison, run
 from tests.machine.kernels.emulator.source import Traced, trace
 
 _REAL = MetalKernel.__call__
@@ -24,13 +24,15 @@ _BYTES = {mx.bfloat16: 2, mx.float16: 2, mx.float32: 4, mx.int32: 4, mx.uint32: 
 class Emulator:
     """How launches run, and what they did: `launched` names them in order, `bytes_read` sums up over counted inputs.
 
-    `rewrite` may change a kernel's text before it is compiled, as a mutation test does.
+    `rewrite` may change a kernel's text before it is compiled, as a mutation test does. Without `runs` launches are
+    traced alone: outputs are what nobody wrote.
     """
 
     order: int = FORWARD
     build: Build = "plain"
     counted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rewrite: Any = None
+    runs: bool = True
     launched: list[str] = field(default_factory=list)
     traced: list[Traced] = field(default_factory=list)
     bytes_read: int = 0
@@ -43,7 +45,9 @@ class Emulator:
             traced = self.rewrite(kernel, traced)
         buffers = _buffers(kernel, traced, arrays, shapes)
         counted = self.counted.get(kernel.name, ())
-        ran = run(traced, buffers, order=self.order, build=self.build, counted=counted)
+        ran = Ran(buffers, 0)
+        if self.runs:
+            ran = run(traced, buffers, order=self.order, build=self.build, counted=counted)
         self.launched.append(kernel.name)
         self.traced.append(traced)
         self.bytes_read += ran.bytes_read
