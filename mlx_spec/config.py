@@ -13,7 +13,7 @@ from mlx_spec.errors import ConfigError
 
 AcceptanceRule = Literal["coupled", "token", "block", "typical"]
 ACCEPTANCE_RULES: Final = get_args(AcceptanceRule)
-DrafterName = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
+DrafterName = Literal["auto", "eagle", "medusa", "dflash", "model", "grammar", "ngram", "self", "none"]
 DRAFTERS: Final[tuple[DrafterName, ...]] = get_args(DrafterName)
 LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
 """The rules that change the distribution of the words."""

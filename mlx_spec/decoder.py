@@ -23,6 +23,7 @@ from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prompt import read_prompt
@@ -100,6 +101,8 @@ class SpeculativeDecoder:
         steering: Steering | None = None,
         goes_on: bool = False,
         owner: str | None = None,
+        constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
@@ -107,8 +110,11 @@ class SpeculativeDecoder:
         for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
         What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
         `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
-        `owner`, the name of a chat: see `forget_prefixes`. Raises PromptError, ConfigError or UnsupportedModelError
-        before the first event, NumericalError when the model's logits are not numbers.
+        `owner`, the name of a chat: see `forget_prefixes`. What the answer must look like is its `constraint`: no other
+        token has a chance then, and `max_tokens` ends it all the same. A model that thinks first does so for
+        `thinking_tokens` at most: then the end of its reasoning is all that may come. Raises PromptError, ConfigError,
+        GrammarError or UnsupportedModelError before the first event, NumericalError when the model's logits are not
+        numbers, and GrammarError when the grammar grows too complex on the way.
         """
         request = self.request(
             prompt_ids,
@@ -120,6 +126,8 @@ class SpeculativeDecoder:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            constraint=constraint,
+            thinking_tokens=thinking_tokens,
         )
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
@@ -135,6 +143,8 @@ class SpeculativeDecoder:
         alternatives: int = 0,
         goes_on: bool = False,
         owner: str | None = None,
+        constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
@@ -151,6 +161,8 @@ class SpeculativeDecoder:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            constraint=constraint,
+            thinking_tokens=thinking_tokens,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
         expected, self._expected = self._expected, ()

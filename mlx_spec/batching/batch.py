@@ -26,6 +26,7 @@ from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.admission import Lookahead
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
 from mlx_spec.events import AnswerFailed, Event, Preempted, Resumed, RoundFinished, Waiting
@@ -106,6 +107,8 @@ class Batch:
         steering: Steering | None = None,
         goes_on: bool = False,
         owner: str | None = None,
+        constraint: Constraint | None = None,
+        thinking_tokens: int | None = None,
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -124,6 +127,8 @@ class Batch:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            constraint=constraint,
+            thinking_tokens=thinking_tokens,
         )
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens

@@ -9,6 +9,8 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.config import DRAFTERS, DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rollback import check_rollback
+from mlx_spec.decoding.constraints.compiling import GRAMMARS
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.drafters.self_draft import half_of
 from mlx_spec.decoding.request import Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
@@ -34,11 +36,13 @@ def admit(
     goes_on: bool = False,
     owner: str | None = None,
     kv_tokens: int | None = None,
+    constraint: Constraint | None = None,
+    thinking_tokens: int | None = None,
 ) -> Request:
     """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
-    Of keys and values there is room for `kv_tokens`, where that is limited.
+    Of keys and values there is room for `kv_tokens`, where that is limited. A `constraint` is compiled, if it is not.
 
-    Raises PromptError, ConfigError or UnsupportedModelError.
+    Raises PromptError, ConfigError, GrammarError or UnsupportedModelError.
     """
     check_drafter(drafter, pair)
     config = with_lookahead(config, lookahead)
@@ -50,8 +54,12 @@ def admit(
     names = drafting(drafter, pair)
     if names and steered:
         names = steerable(names, pair)
+    if constraint is not None:
+        GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
+        names = with_grammar(names, drafter, pair)
     ids = tuple(int(token_id) for token_id in prompt_ids)
-    return Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner)
+    request = Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner, constraint=constraint)
+    return replace(request, thinking_tokens=thinking_tokens)
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:
@@ -104,6 +112,8 @@ def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
         if asked:
             raise
         return ()
+    if drafter == "grammar":
+        return ()  # what is forced is drafted where something is; see `with_grammar`
     if drafter != "auto":
         return (drafter,)
     return _loaded(pair)
@@ -112,6 +122,17 @@ def drafting(drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
 def _loaded(pair: ModelPair) -> tuple[str, ...]:
     """What can draft for a pair with what was loaded, the preferred one first."""
     return (*pair.heads, *(("model",) if pair.draft is not None else ()), "ngram")
+
+
+def with_grammar(names: tuple[str, ...], drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
+    """What drafts an answer that has a grammar: what is forced, too, where something may draft. A draft model drafts
+    that as it goes, and goes on behind it, so it stays the preferred one."""
+    if drafter == "grammar":
+        return ("grammar", *names)
+    if drafter != "auto" or not names or "grammar" in names:
+        return names
+    at = 1 if names[0] == "model" and pair.token_map is None else 0
+    return (*names[:at], "grammar", *names[at:])
 
 
 def steerable(names: tuple[str, ...], pair: ModelPair) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
+from mlx_spec.decoding.constraints.following import matcher_of
+from mlx_spec.decoding.constraints.thinking import limited
 from mlx_spec.decoding.judge import Judge
 from mlx_spec.decoding.outcome import Outcome
 from mlx_spec.decoding.request import Request
@@ -46,7 +48,11 @@ class Answer:
         """The request's, as it was steered so far."""
         self.noise = NoiseTable(request.seed, pair.vocab_size)
         self.judge = Judge(params, self.noise)
-        self.penalties = Penalties(params, pair.vocab_size)
+        self._matcher = matcher_of(
+            pair, request.constraint, request.prompt_ids, goes_on=request.goes_on, banned=params.banned_token_ids
+        )
+        masks = limited(self._matcher, pair.tokenizer, request.prompt_ids, request.thinking_tokens, pair.vocab_size)
+        self.penalties = Penalties(params, pair.vocab_size, masks)
         self._read_by_new_readers()
         self._choose = choose
         self.controller = choose(request.config, request.drafters)
@@ -55,7 +61,9 @@ class Answer:
         self._asked: str = request.drafter
         self.roster.steer(self._asked, self.config)
         self.follow_steering()
-        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens)
+        calls = pair.chat_manner.calls
+        marks = (calls.begin, calls.end) if calls is not None else None
+        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens, marks)
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
         self.tally = AnswerTally(stats)
         self._eos_token_ids = pair.eos_token_ids
@@ -196,7 +204,9 @@ class Answer:
     def _read_by_new_readers(self) -> None:
         """Target and drafters that have read nothing."""
         request, pair = self.request, self._pair
-        self.roster = make_roster(request.drafters, pair, request.config, request.params, self.noise, self.penalties)
+        self.roster = make_roster(
+            request.drafters, pair, request.config, request.params, self.noise, self.penalties, self._matcher
+        )
         self.target = Target(
             pair.target,
             pair.target_name,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.constraints.wanted import Constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class Request:
     preferred one first: none for plain decoding. `max_tokens` is what the context leaves at most. With
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
-    `parts_at` is how much of its prompt those share that are expected to come.
+    `parts_at` is how much of its prompt those share that are expected to come. What the answer must look like is its
+    `constraint`, if any; it thinks for `thinking_tokens` at most, where that is not None.
     """
 
     prompt_ids: tuple[int, ...]
@@ -26,6 +28,8 @@ class Request:
     goes_on: bool = False
     owner: str | None = None
     parts_at: frozenset[int] = frozenset()
+    constraint: Constraint | None = None
+    thinking_tokens: int | None = None
 
     @property
     def seed(self) -> int:

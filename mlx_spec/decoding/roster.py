@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import mlx.core as mx
 
@@ -12,6 +12,7 @@ from mlx_spec.decoding.cache.blocks.chain import Block, beginning_of, fill
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings, Reader, TreeDrafter
+from mlx_spec.decoding.drafters.grammar import Forcing
 from mlx_spec.decoding.drafters.levels import Levels
 from mlx_spec.decoding.drafters.making import make_drafter
 from mlx_spec.lookahead.plan import LookaheadController, Option, Plan
@@ -29,12 +30,13 @@ class ShadowProposal:
 
 
 class Roster:
-    """The drafters by name, the preferred one first."""
+    """The drafters by name, the preferred one first. Of an answer with a grammar, `forcing` cuts off what that does not
+    allow."""
 
     held_in: ClassVar = ("_drafters",)
 
-    def __init__(self, drafters: dict[str, Drafter], draw: DrawSettings) -> None:
-        self._drafters = drafters
+    def __init__(self, drafters: dict[str, Drafter], draw: DrawSettings, forcing: Forcing | None = None) -> None:
+        self._drafters, self._forcing = drafters, forcing
         self._draw = draw
         self._asked = tuple(drafters)
         self._active: str | None = None
@@ -120,8 +122,9 @@ class Roster:
         options = []
         self._shadows = []
         for name, drafter in self._drafters.items():
-            option = Option(name, drafter.limit(longest), drafter.trust, drafter.behind)
-            if shadow := drafter.shadow(longest):
+            limit = drafter.limit(longest)
+            option = Option(name, limit, drafter.trust, drafter.behind, forced=min(limit, drafter.forced))
+            if shadow := self._allowed(drafter.shadow(longest)):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
                 branches = trees and isinstance(drafter, TreeDrafter) and drafter.takes_trees
@@ -138,7 +141,18 @@ class Roster:
             assert isinstance(drafter, TreeDrafter), f"{plan.drafter} drafts chains"
             draft = yield from drafter.proposing_tree(position, plan.shape, round_index)
         self._branched = draft is not None and draft.tree is not None
-        return draft
+        return self._trimmed(draft)
+
+    def _allowed(self, token_ids: Sequence[int]) -> Sequence[int]:
+        return token_ids[: self._forcing.allowed(token_ids)] if self._forcing is not None else token_ids
+
+    def _trimmed(self, draft: Draft | None) -> Draft | None:
+        """A chain that was not drawn without what no row of the target's could accept; who drew his tokens did so from
+        what is allowed."""
+        if self._forcing is None or draft is None or draft.scores is not None or draft.tree is not None:
+            return draft
+        count = self._forcing.allowed(cast(list[int], draft.token_ids.tolist()))
+        return draft.first(count) if count else None
 
     def commit(self, token_ids: Sequence[int], path: Sequence[int] = ()) -> None:
         """Tell all of them the newest tokens, the first of which are the nodes of `path` in the active one's draft."""
@@ -175,16 +189,24 @@ def make_roster(
     params: SamplingParams,
     noise: NoiseTable,
     penalties: Penalties,
+    forcing: Forcing | None = None,
 ) -> Roster:
-    """The drafters of one request. `params` have a seed, as `noise` has."""
+    """The drafters of one request. `params` have a seed, as `noise` has; `forcing` is its grammar, if any."""
     temperature = params.temperature if config.draft_temperature is None else config.draft_temperature
     top_p = params.top_p if config.draft_top_p == 1.0 else config.draft_top_p
     drawn = replace(params, temperature=temperature, top_p=top_p)
     assert params.seed is not None
     draw = DrawSettings(
-        drawn, config.acceptance, params.seed, noise, penalties, config.acceptance_threshold, config.kv_bits
+        drawn,
+        config.acceptance,
+        params.seed,
+        noise,
+        penalties,
+        config.acceptance_threshold,
+        config.kv_bits,
+        None if forcing is None else forcing.forced,
     )
     drafters: dict[str, Drafter] = {}
     for name in names:
-        drafters[name] = make_drafter(name, pair, draw)
-    return Roster(drafters, draw)
+        drafters[name] = make_drafter(name, pair, draw, forcing)
+    return Roster(drafters, draw, forcing)

@@ -123,7 +123,8 @@ class Estimator:
 
     def observe(self, option: Option, round_: Observation) -> None:
         """Learn from a round that `option` drafted for; what its pass took, `verify` is told by itself."""
-        if round_.drafted and not round_.shared:  # one that had nothing to propose took no time worth learning
+        # One that had nothing to propose took no time worth learning, and so did one that took all from a grammar.
+        if round_.drafted and not round_.shared and (round_.passes or not option.forced):
             times = self._draft_times.setdefault(option.drafter, DraftTimes(0.0))
             beside = 0 if round_.shape is None else _read_beside(round_.shape)
             times.observe(max(1, round_.passes), option.behind + beside, round_.draft_ms)
@@ -132,7 +133,7 @@ class Estimator:
             self._discount.observe(option.drafter, right, self._of(option).prior(0))
         acceptance = self._of(option)
         if round_.shape is None:
-            self._stops_early |= 0 < round_.passes < round_.asked
+            self._stops_early |= 0 < round_.passes < round_.asked and round_.drafted < round_.asked
             acceptance.observe(round_.asked, round_.drafted, round_.tested, round_.accepted)
         else:
             if round_.shape.nodes is not None:
@@ -174,7 +175,7 @@ class Estimator:
         steps, reached = 0.0, 1.0
         for length in range(1, longest + 1):
             reached *= rates[length - 1][0] if self._stops_early else 1.0
-            steps += reached
+            steps += reached if length > option.forced else 0.0
             draft_ms = self._draft_ms(option, steps)
             candidates.append(Candidate(option, length, *expected_round(self.verify, draft_ms, rates[:length])))
         return candidates + (self._trees_of(option, room) if option.trees else [])

@@ -13,7 +13,8 @@ class Option:
     """What one drafter could do in the next round: propose up to `limit` tokens.
 
     `trust` tells apart situations in which its proposals fare differently (a longer match of an n-gram), `behind` is
-    how many tokens of the text it has yet to read, `trees` whether it may branch.
+    how many tokens of the text it has yet to read, `trees` whether it may branch. The first `forced` tokens take it no
+    pass, as a grammar tells them.
     """
 
     drafter: str
@@ -21,6 +22,7 @@ class Option:
     trust: int = 0
     behind: int = 0
     trees: bool = False
+    forced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import mlx.nn as nn
@@ -21,8 +22,10 @@ from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
 from mlx_spec.models.progress import Progress, silent
 from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.text.chat import chat_of
+from mlx_spec.models.text.manner import ChatManner, manner_of
 from mlx_spec.models.text.messages import texts_of
 from mlx_spec.models.text.next_turn import next_beginning, opening
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.models.text.tool_turns import template_turns
 from mlx_spec.models.text.vocabulary import Vocabulary, vocabulary_of
@@ -81,34 +84,42 @@ class ModelPair:
         check_text(text)
         return list(self.tokenizer.encode(text))
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, continues: bool = False, options: ChatOptions = PLAIN
+    ) -> list[int]:
         """Return the ids of a conversation up to where the answer begins; each message has `role` and `content`, those
         of tools and calls of them also what `template_turns` knows.
 
         Where the answer `continues`, the last message is its beginning: its ids end the prompt, as if the model had
         just said them. Without a chat template the contents are encoded as plain text, with blank lines between them.
-        What somebody wrote is text, also where it spells a control token.
+        What somebody wrote is text, also where it spells a control token. `options` are for the template.
 
         Raises PromptError when there is no message, one holds what is no text, or the template refuses them.
         """
         chat = chat_of(self.tokenizer)
         for message in messages:
             check_text("".join(texts_of(message)))
-        turns = template_turns(messages, chat.render if chat.has_template else None)
-        return chat.encode(turns, continues=continues)
+        check_text("".join(texts_of(options.values)))
+        turns = template_turns(messages, partial(chat.render, options=options) if chat.has_template else None)
+        return chat.encode(turns, continues=continues, options=options)
 
-    def encode_next(self, messages: Sequence[Mapping[str, Any]], reply: str) -> list[int]:
+    def encode_next(self, messages: Sequence[Mapping[str, Any]], reply: str, options: ChatOptions = PLAIN) -> list[int]:
         """Return the ids that every next turn begins with, where `messages` were answered by `reply`, as a client sends
         it back: what the chat template writes of all that, up to the next question. `messages` are as for
         `encode_chat`. Where the template lets nothing follow, the ids of `messages` alone.
 
         Raises PromptError where `encode_chat` refuses the messages.
         """
-        return next_beginning(self.encode_chat, messages, reply)
+        return next_beginning(partial(self.encode_chat, options=options), messages, reply)
 
-    def encode_opening(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def encode_opening(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions = PLAIN) -> list[int]:
         """Return the ids that every chat with the system messages of `messages` begins with; none without such."""
-        return opening(self.encode_chat, messages)
+        return opening(partial(self.encode_chat, options=options), messages)
+
+    @property
+    def chat_manner(self) -> ChatManner:
+        """What the model's family does in conversations."""
+        return manner_of(self.tokenizer)
 
     def chat_note(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         """One sentence where a conversation cannot be written as it was asked for, None where it can."""

@@ -6,7 +6,7 @@ when it gets there. That keeps speculation exact under every setting.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -17,16 +17,31 @@ from mlx_spec.errors import ConfigError
 _BANNED: Final = -np.inf
 
 
+class Masks(Protocol):
+    """What a grammar allows, asked as penalties are."""
+
+    def apply(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
+        """Rows `[n, vocab]` with all that is not allowed at -inf; see `Penalties.apply`. May read the drafts."""
+        ...
+
+    def push(self, token_ids: Sequence[int]) -> None:
+        """Follow decided tokens."""
+        ...
+
+
 class Penalties:
     """The penalties of one request, with the history that they look back on. Costs nothing where none is set.
+
+    `masks` are a grammar's, and come last: what they do not allow has no chance, whatever its bias. They need the
+    drafts on the host, so rows that are masked wait for these.
 
     Order and meaning are those of vLLM and mlx-lm: biases and bans; then the repetition penalty, over prompt and
     answer; then presence and frequency penalty, over the answer alone. Raises ConfigError for a token id that the
     vocabulary lacks, and where every token is banned.
     """
 
-    def __init__(self, params: SamplingParams, vocab_size: int) -> None:
-        self._params = params
+    def __init__(self, params: SamplingParams, vocab_size: int, masks: Masks | None = None) -> None:
+        self._params, self._masks = params, masks
         self._bias = _bias(params, vocab_size)
         off = (1.0, 0.0, 0.0)
         self._looks_back = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != off
@@ -43,6 +58,8 @@ class Penalties:
         """Add decided tokens to the answer."""
         if self._looks_back:
             self._counts = self._counts.at[mx.array(list(token_ids), dtype=mx.int32)].add(1.0)
+        if self._masks is not None:
+            self._masks.push(token_ids)
 
     def apply(self, logits: mx.array, drafted: mx.array | None = None, seen: mx.array | None = None) -> mx.array:
         """Penalised logits `[n, vocab]` (float32) of logits `[n, vocab]`, lazily.
@@ -55,14 +72,17 @@ class Penalties:
         rows = logits
         if self._bias is not None:
             rows = rows.astype(mx.float32) + self._bias
-        return self._repelled(rows.astype(mx.float32), drafted, seen) if self._looks_back else rows
+        rows = self._repelled(rows.astype(mx.float32), drafted, seen) if self._looks_back else rows
+        return rows if self._masks is None else self._masks.apply(rows, drafted, seen)
 
     def parts(
         self, logits: mx.array, drafted: mx.array | None = None, seen: mx.array | None = None
     ) -> tuple[mx.array, mx.array | None]:
         """As `apply`, but a bias `[vocab]` that is all there is to add comes back by itself, for who adds it as it
         reads."""
-        return (self.apply(logits, drafted, seen), None) if self._looks_back else (logits, self._bias)
+        if self._looks_back:
+            return self.apply(logits, drafted, seen), None
+        return (logits if self._masks is None else self._masks.apply(logits, drafted, seen)), self._bias
 
     def _repelled(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """The rows with what their history takes away."""

@@ -173,9 +173,9 @@ class _Api:
             usage = bool(chat.stream and chat.wants_usage_chunk)
             writer = writer_kind(
                 self._model_name,
+                jobs,
                 events=chat.wants_events,
                 usage=usage,
-                request_id=jobs[0].id,
                 choices_each=chat.n or 1,
             )
             if not chat.stream:

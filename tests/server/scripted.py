@@ -1,5 +1,6 @@
 """A decoder that says what it is told, as slowly as it is told, and fails where it is told: for fault injection."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
@@ -21,6 +23,11 @@ from mlx_spec.events import (
     SpeculativeStats,
     TextDelta,
 )
+from mlx_spec.models.text.manner import ChatManner
+from mlx_spec.models.text.options import PLAIN, ChatOptions
+from mlx_spec.models.text.parts import CallFormat
+
+JSON_CALLS = CallFormat("<tool_call>", "</tool_call>", lambda text, tools: json.loads(text), "json_tools")
 
 
 class ScriptedPair:
@@ -31,23 +38,26 @@ class ScriptedPair:
     context_length = 1000
     drafters = ("ngram",)
     sampling: Mapping[str, float] = {}
+    chat_manner = ChatManner(JSON_CALLS, True, ("<think>", "</think>"), {"tools", "enable_thinking"}.__contains__)
 
     def encode(self, text: str) -> list[int]:
         """The characters."""
         return [ord(character) for character in text]
 
-    def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
+    def encode_chat(
+        self, messages: list[dict[str, str]], *, continues: bool = False, options: ChatOptions = PLAIN
+    ) -> list[int]:
         """The characters of all messages; a template that refuses `refuse me`."""
         text = "".join(message["content"] for message in messages)
         if text == "refuse me":
             raise PromptError("The model's chat template refuses these messages (roles must alternate).")
         return [ord(character) for character in text] or [0]
 
-    def encode_next(self, messages: list[dict[str, str]], reply: str) -> list[int]:
+    def encode_next(self, messages: list[dict[str, str]], reply: str, options: ChatOptions = PLAIN) -> list[int]:
         """The characters of all that was said."""
         return [*self.encode_chat(messages), *map(ord, reply)]
 
-    def encode_opening(self, messages: list[dict[str, str]]) -> list[int]:
+    def encode_opening(self, messages: list[dict[str, str]], options: ChatOptions = PLAIN) -> list[int]:
         """Nothing that chats share."""
         return []
 
@@ -122,12 +132,15 @@ class ScriptedDecoder:
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        constraint: Constraint | None,
+        thinking_tokens: int | None,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
             | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
+            | {"constraint": constraint, "thinking_tokens": thinking_tokens}
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:

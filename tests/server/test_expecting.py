@@ -17,6 +17,7 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.errors import PromptError
 from mlx_spec.events import FinishReason, GenerationFinished, SpeculativeStats
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.expecting import expected
 from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.engine.served import Decoder, Pair, Progress
@@ -175,7 +176,7 @@ def test_a_completion_is_expected_as_text_or_as_ids() -> None:
 
 
 class Refusing(ScriptedPair):
-    def encode_next(self, messages: list[dict[str, str]], reply: str) -> list[int]:
+    def encode_next(self, messages: list[dict[str, str]], reply: str, options: ChatOptions = PLAIN) -> list[int]:
         raise PromptError("The model's chat template refuses these messages.")
 
 

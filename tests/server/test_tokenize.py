@@ -9,6 +9,7 @@ import pytest
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.answering import encoded
 from mlx_spec.server.engine.job import GenerationRequest
 from tests.server.live import Live
@@ -122,7 +123,9 @@ def test_a_fault_of_our_own_is_not_blamed_on_the_template(error: Exception) -> N
     from mlx_spec.server.requests.tokenize import parse_tokenize
 
     class Faulty(ScriptedPair):
-        def encode_chat(self, messages: list[dict[str, str]], *, continues: bool = False) -> list[int]:
+        def encode_chat(
+            self, messages: list[dict[str, str]], *, continues: bool = False, options: ChatOptions = PLAIN
+        ) -> list[int]:
             raise error
 
     pair: Any = Faulty()

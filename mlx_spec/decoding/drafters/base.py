@@ -1,6 +1,6 @@
 """What every drafter is: something that proposes tokens, and is told which of the answer's tokens stand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -25,7 +25,8 @@ class DrawSettings:
 
     `penalties` are the target's own, which the decoder keeps in step with the answer. Between two rounds, `rule` and
     `least_confidence` (behind which a chain ends, see `Confidence`) may change: a draft is drawn for the rule that will
-    judge it. `kv_bits` is what the target keeps each of its keys and values in; None as they are.
+    judge it. `kv_bits` is what the target keeps each of its keys and values in; None as they are. `forced` tells, of an
+    answer with a grammar, which tokens must come behind some drafts; None for all others.
     """
 
     params: SamplingParams
@@ -35,6 +36,7 @@ class DrawSettings:
     penalties: Penalties
     least_confidence: float = 0.0
     kv_bits: int | None = None
+    forced: Callable[[tuple[int, ...]], Sequence[int]] | None = None
 
     def confidence(self) -> float:
         """`least_confidence` as it is now: see `Confidence`."""
@@ -112,6 +114,11 @@ class Drafter(Protocol):
     @property
     def trust(self) -> int:
         """Tells apart situations in which its proposals fare differently; see `Option.trust`."""
+        return 0
+
+    @property
+    def forced(self) -> int:
+        """How many tokens a proposal would begin with that take no pass, as a grammar tells them."""
         return 0
 
     def limit(self, longest: int) -> int:

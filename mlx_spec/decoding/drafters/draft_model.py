@@ -26,6 +26,7 @@ class DraftModel(TreeDrafter):
     values were never computed, and all tokens of rounds that drafted nothing.
 
     A chain ends where the draft has less than `least_confidence`; see `Confidence`. `kv_bits`: see `CachedModel`.
+    What a grammar forces stands in its chains as it is, and is read with the next token that it draws.
     """
 
     held_in = ("_model",)
@@ -46,6 +47,18 @@ class DraftModel(TreeDrafter):
         self._held = 0  # tokens of the text in the cache
         self._fed = 0
         self._grown: Grown | None = None
+
+    @property
+    def trust(self) -> int:
+        """Under a grammar it fares differently: 1, and 2 where a chain begins with forced text; else 0."""
+        if self._draw.forced is None:
+            return 0
+        return 2 if self.forced else 1
+
+    @property
+    def forced(self) -> int:
+        """See `Drafter.forced`."""
+        return len(self._draw.forced(())) if self._draw.forced is not None else 0
 
     @property
     def behind(self) -> int:
@@ -81,24 +94,39 @@ class DraftModel(TreeDrafter):
         return alone(self.proposing(position, gamma, round_index))
 
     def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft]:
-        """`propose`, a token a level."""
-        self._held += len(self._pending)
-        self._pending = self._model.catch_up(self._pending)
-        known = mx.array(self._pending, dtype=mx.int32)
+        """`propose`, a token a level; what is forced needs none."""
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
+        passes = 0
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            kept = 0 if drawn else len(self._pending)  # those are the answer's; only drafts are ever forgotten
-            logits = self._fitted((yield Part(self._model, known, kept))[-1:])
             drafted = mx.concatenate(drawn) if drawn else None
+            if forced := self._forced_behind(drafted, gamma - len(drawn)):
+                rows += [self._point_mass(token_id) for token_id in forced]
+                drawn += [mx.array([token_id], dtype=mx.int32) for token_id in forced]
+                continue
+            if not passes:  # those are the answer's; only drafts are ever forgotten
+                self._held += len(self._pending)
+                self._pending = self._model.catch_up(self._pending)
+            kept = 0 if passes else len(self._pending)
+            known = [mx.array(self._pending, dtype=mx.int32), *drawn[self._fed :]]
+            self._pending, self._fed, passes = [], len(drawn), passes + 1
+            logits = self._fitted((yield Part(self._model, mx.concatenate(known), kept))[-1:])
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
-            known = self._draw.choose(row, position + len(drawn), round_index)[None]
             rows.append(row)
-            drawn.append(known)
-        self._pending = []
-        self._fed = len(drawn) - 1
-        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
+            drawn.append(self._draw.choose(row, position + len(drawn), round_index)[None])
+        draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=passes)
         return draft.first(self._confidence.length(rows))
+
+    def _forced_behind(self, drafted: mx.array | None, most: int) -> Sequence[int]:
+        """What a grammar forces behind these drafts, up to `most` tokens."""
+        if self._draw.forced is None:
+            return ()
+        path = () if drafted is None else tuple(cast(list[int], drafted.tolist()))
+        return self._draw.forced(path)[:most]
+
+    def _point_mass(self, token_id: int) -> mx.array:
+        """The scores `[vocab]` of a token that has all the probability."""
+        return mx.where(mx.arange(self._draw.noise.vocab_size) == token_id, 0.0, -mx.inf)
 
     @property
     def takes_trees(self) -> bool:

@@ -7,6 +7,7 @@ from mlx_spec.decoding.drafters.base import Drafter, DrawSettings
 from mlx_spec.decoding.drafters.dflash import DFlashDrafter
 from mlx_spec.decoding.drafters.draft_model import DraftModel
 from mlx_spec.decoding.drafters.eagle import EagleDrafter
+from mlx_spec.decoding.drafters.grammar import Forcing, GrammarDrafter
 from mlx_spec.decoding.drafters.medusa import MedusaDrafter
 from mlx_spec.decoding.drafters.ngram import NgramDrafter
 from mlx_spec.decoding.drafters.self_draft import half_of
@@ -16,11 +17,15 @@ from mlx_spec.models.loading import ModelPair
 Maker = Callable[[ModelPair, DrawSettings], Drafter]
 
 
-def make_drafter(name: str, pair: ModelPair, draw: DrawSettings) -> Drafter:
-    """The drafter called `name`, which the pair must have (see `mlx_spec.decoding.admission`).
+def make_drafter(name: str, pair: ModelPair, draw: DrawSettings, forcing: Forcing | None = None) -> Drafter:
+    """The drafter called `name`, which the pair must have (see `mlx_spec.decoding.admission`); `grammar` proposes what
+    `forcing` tells.
 
     Raises UnsupportedModelError for a target that cannot draft for itself.
     """
+    if name == "grammar":
+        assert forcing is not None, "a grammar drafts where there is one"
+        return GrammarDrafter(forcing)
     return MAKERS[name](pair, draw)
 
 
@@ -50,4 +55,4 @@ MAKERS: Final[dict[str, Maker]] = {
     "medusa": _with_head("medusa", MedusaDrafter),
     "dflash": _with_head("dflash", DFlashDrafter),
 }
-"""By the names of `mlx_spec.config.DrafterName`, but `auto` and `none`."""
+"""By the names of `mlx_spec.config.DrafterName`, but `auto`, `none`, and `grammar`, which needs no pair."""

@@ -1,5 +1,6 @@
 """A conversation as the ids that its model reads: through the model's chat template, where it has one."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -7,16 +8,17 @@ from typing import Any, Final
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.text.control_tokens import THINKING, ControlTokens, unused_mark
-from mlx_spec.models.text.messages import texts_of, with_texts
+from mlx_spec.models.text.messages import contents_of, texts_of, with_contents, with_texts
+from mlx_spec.models.text.options import PLAIN, ChatOptions
+from mlx_spec.models.text.placing import PROBE, Placing, around, in_every_shape
 from mlx_spec.models.text.reasoning import CLOSE, OPEN, opening_of, split
 
 Message = Mapping[str, Any]
 
-MOVED_SYSTEM: Final = (
-    "The model's chat template has no place for a system message: it stands before the first question."
-)
-_PROBE: Final = "Probe7Q"
 _PLACE: Final = "_lookahead_chat"  # where a tokenizer keeps its own
+_PROBE_TOOLS: Final = ChatOptions(
+    tools=({"type": "function", "function": {"name": PROBE, "description": "a", "parameters": {"type": "object"}}},)
+)
 _CHANNEL: Final = "<|channel|>{}<|message|>"
 
 
@@ -26,47 +28,78 @@ class Chat:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         template = getattr(tokenizer, "chat_template", None)
-        self._source = template if isinstance(template, str) else ""
-        self.has_template = bool(self._source) or getattr(tokenizer, "_chat_template", None) is not None
-        self._control = ControlTokens(tokenizer, self._source)
+        self.template = template if isinstance(template, str) else ""
+        self.has_template = bool(self.template) or getattr(tokenizer, "_chat_template", None) is not None
+        self._control = ControlTokens(tokenizer, self.template)
         self._parts: dict[str, bool] = {}
+        self._placing = Placing(self._says)
 
-    def encode(self, messages: Sequence[Message], *, continues: bool = False) -> list[int]:
+    def encode(
+        self, messages: Sequence[Message], *, continues: bool = False, options: ChatOptions = PLAIN
+    ) -> list[int]:
         """As `ModelPair.encode_chat`."""
         if not messages:
             raise PromptError("There is no message to answer.")
         if continues:
             if messages[-1]["role"] != "assistant":
                 raise PromptError("There is nothing to continue: the last message must be the assistant's.")
-            return self._continued(messages)
-        texts = [text for message in messages for text in texts_of(message)]
+            return self._continued(messages, options)
+        texts = [text for written in (*messages, options.values) for text in texts_of(written)]
         mark = unused_mark(texts)
-        is_plain = not any(self._is_spelled_in(message) for message in messages)
-        written = messages if is_plain else [self._marked(message, mark) for message in messages]
+        if any(map(self._is_spelled_in, (*messages, options.values))):
+            messages = [self._marked(message, mark) for message in messages]
+            options = options.with_values(self._marked(options.values, mark))
         if not self.has_template:
-            text = "\n\n".join(str(message.get("content") or "") for message in written)
-            return self._ids(text) if is_plain else self._control.encode(text, mark, add_special_tokens=True)
-        rendered = self.render(written)
-        if is_plain:
-            return list(self._tokenizer.encode(rendered, add_special_tokens=False))
-        return self._control.encode(rendered, mark)
+            text = "\n\n".join(str(message.get("content") or "") for message in messages)
+            return self._control.encode(text, mark, add_special_tokens=True) if mark in text else self._ids(text)
+        rendered = self._kept_apart(messages, self.render(messages, options=options), mark, options)
+        if json.dumps(mark)[1:-1] in rendered or mark in rendered:
+            return self._control.encode(rendered, mark)
+        return list(self._tokenizer.encode(rendered, add_special_tokens=False))
 
-    def render(self, messages: Sequence[Message], *, is_over: bool = False) -> str:
+    def _kept_apart(self, messages: Sequence[Message], rendered: str, mark: str, options: ChatOptions) -> str:
+        """`rendered`, of these messages, with marks where two texts side by side spell a control token."""
+        if not self._control.may_meet(text for message in messages for text in contents_of(message)):
+            return rendered
+        edged = [with_contents(message, partial(self._control.edged, mark=mark)) for message in messages]
+        try:
+            apart = self.render(edged, options=options)
+        except PromptError:
+            return rendered
+        is_same = apart.replace(json.dumps(mark)[1:-1], mark).replace(mark, "") == rendered.replace(mark, "")
+        return apart if is_same and self._control.named_in(apart) != self._control.named_in(rendered) else rendered
+
+    def render(self, messages: Sequence[Message], *, is_over: bool = False, options: ChatOptions = PLAIN) -> str:
         """The text up to where the answer begins, or of a conversation that `is_over`. Raises PromptError where the
         template refuses the messages."""
-        shaped = [self._shaped(message) for message in self._with_place_for_system(messages)]
-        return self._rendered(shaped, is_over=is_over)
+        shaped = [self._shaped(message) for message in self._placing.placed(messages)[0]]
+        return self._rendered(shaped, is_over=is_over, options=options)
 
     def note(self, messages: Sequence[Message]) -> str | None:
-        """One sentence about what is not written as it was asked for; None where all is."""
-        if self.has_template and any(message["role"] == "system" for message in messages) and not self._takes_system:
-            return MOVED_SYSTEM
-        return None
+        """What is not written as it was asked for, a sentence each; None where all is."""
+        notes = self._placing.placed(messages)[1] if self.has_template else []
+        return " ".join(notes) or None
 
-    def _rendered(self, messages: list[dict[str, Any]], *, is_over: bool = False) -> str:
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the template shows the model which tools there are."""
+        return self.has_template and any(self._says_tool(messages) for messages in in_every_shape(around("user", "a")))
+
+    def names(self, option: str) -> bool:
+        """Whether the template asks for an option of this name."""
+        return bool(re.search(rf"\b{re.escape(option)}\b", self.template))
+
+    def _says_tool(self, messages: list[dict[str, Any]]) -> bool:
+        try:
+            return PROBE in self._rendered(messages, options=_PROBE_TOOLS)
+        except PromptError:
+            return False
+
+    def _rendered(self, messages: list[dict[str, Any]], *, is_over: bool = False, options: ChatOptions = PLAIN) -> str:
+        given: dict[str, Any] = {**self._handed_over, **options.told}
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=not is_over, **self._handed_over
+                messages, tokenize=False, add_generation_prompt=not is_over, **given
             )
         except Exception as error:  # a template raises what it likes; the messages are what it objects to
             raise PromptError(f"The model's chat template refuses these messages ({error}).") from error
@@ -81,14 +114,16 @@ class Chat:
         listed = getattr(inner, "additional_special_tokens", None) or getattr(inner, "extra_special_tokens", None) or []
         return {"additional_special_tokens": [str(token) for token in listed]}
 
-    def _continued(self, messages: Sequence[Message]) -> list[int]:
+    def _continued(self, messages: Sequence[Message], options: ChatOptions) -> list[int]:
         """The ids of a prompt, and of an answer that is begun, as if the model had just said it."""
-        before, begun = self.encode(messages[:-1]), str(messages[-1].get("content") or "")
+        before, begun = self.encode(messages[:-1], options=options), str(messages[-1].get("content") or "")
         mark = unused_mark([begun])
         begun = self._as_said(begun, opening_of(self._tokenizer, before), mark)
         if mark in begun:
             return [*before, *self._control.encode(begun, mark)]
-        begun_ids = self._glued(messages, before, begun) or self._tokenizer.encode(begun, add_special_tokens=False)
+        begun_ids = self._glued(messages, before, begun, options) or self._tokenizer.encode(
+            begun, add_special_tokens=False
+        )
         return [*before, *begun_ids]
 
     def _as_said(self, begun: str, opening: str, mark: str) -> str:
@@ -111,7 +146,7 @@ class Chat:
     def _before_answer(self) -> str:
         return _CHANNEL.format("final") if self._has_channels else ""
 
-    def _glued(self, messages: Sequence[Message], before: list[int], begun: str) -> list[int]:
+    def _glued(self, messages: Sequence[Message], before: list[int], begun: str, options: ChatOptions) -> list[int]:
         """The ids of a begun answer that the template writes right behind the prompt; nothing where it does not.
 
         Encoded by itself it would begin with the space that sentencepiece puts in front of every text. A template that
@@ -120,7 +155,8 @@ class Chat:
         if not self.has_template:
             return []
         try:
-            prompt, whole = self.render(messages[:-1]), self.render(messages, is_over=True)
+            prompt = self.render(messages[:-1], options=options)
+            whole = self.render(messages, is_over=True, options=options)
         except PromptError:
             return []
         if not whole.startswith(prompt + begun):
@@ -130,7 +166,7 @@ class Chat:
 
     @property
     def _has_channels(self) -> bool:
-        return "<|channel|>" in self._source and "<|message|>" in self._source
+        return "<|channel|>" in self.template and "<|message|>" in self.template
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text))
@@ -139,7 +175,7 @@ class Chat:
         allowed = _allowed(message)
         return any(self._control.are_spelled_in(text, allowed=allowed) for text in texts_of(message))
 
-    def _marked(self, message: Message, mark: str) -> Message:
+    def _marked(self, message: Message, mark: str) -> dict[str, Any]:
         allowed = _allowed(message)
         return with_texts(message, lambda text: self._control.marked(text, mark, allowed=allowed))
 
@@ -157,49 +193,24 @@ class Chat:
 
     @property
     def _wants_reasoning_apart(self) -> bool:
-        if CLOSE in self._source:
+        if CLOSE in self.template:
             return False  # it looks for the reasoning in the content itself
         has_own_tags = getattr(self._tokenizer, "think_start", None) not in (None, OPEN)
-        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self._source))
-
-    def _with_place_for_system(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages, with those of the system before the first question where the template drops or refuses them."""
-        if self.note(messages) is None:
-            return list(messages)
-        system = "\n\n".join(str(message["content"]) for message in messages if message["role"] == "system")
-        others: list[dict[str, Any]] = [dict(message) for message in messages if message["role"] != "system"]
-        first = next((message for message in others if message["role"] == "user"), None)
-        if first is None:
-            return [{"role": "user", "content": system}, *others]
-        asked = first["content"]
-        before = f"{system}\n\n"
-        first["content"] = before + asked if isinstance(asked, str) else [{"type": "text", "text": before}, *asked]
-        return [*others]
-
-    @cached_property
-    def _takes_system(self) -> bool:
-        told = self._probe_says("system")
-        return told or not self._probe_says("user")  # one that says nothing of a question cannot be judged
+        return has_own_tags or bool(re.search(r"reasoning_content|\bthinking\b", self.template))
 
     def _wants_parts(self, role: str) -> bool:
         wants = self._parts.get(role)
         if wants is None:
             # Kept only when known: another thread may ask meanwhile, and then finds out by itself.
-            parts = [{"type": "text", "text": _PROBE}]
-            wants = not self._says(_around(role, _PROBE)) and (
-                self._says(_around(role, parts)) or self._says(_around(role, parts, in_parts=True))
-            )
+            as_text, *in_parts = in_every_shape(around(role, PROBE))
+            wants = not self._says(as_text) and any(map(self._says, in_parts))
             self._parts[role] = wants
         return wants
 
-    def _probe_says(self, role: str) -> bool:
-        parts = [{"type": "text", "text": _PROBE}]
-        probes = (_around(role, _PROBE), _around(role, parts), _around(role, parts, in_parts=True))
-        return any(self._says(probe) for probe in probes)
-
     def _says(self, messages: list[dict[str, Any]]) -> bool:
+        said = sum(PROBE in str(message["content"]) for message in messages)
         try:
-            return _PROBE in self._rendered(messages)
+            return self._rendered(messages).count(PROBE) >= said
         except PromptError:
             return False
 
@@ -214,19 +225,5 @@ def chat_of(tokenizer: Any) -> Chat:
     return chat
 
 
-def _around(role: str, content: Any, *, in_parts: bool = False) -> list[dict[str, Any]]:
-    """A conversation with a message of `role`, as templates expect one."""
-
-    def said(text: str) -> Any:
-        return [{"type": "text", "text": text}] if in_parts else text
-
-    message = {"role": role, "content": content}
-    if role == "system":
-        return [message, {"role": "user", "content": said("a")}]
-    if role == "assistant":
-        return [{"role": "user", "content": said("a")}, message, {"role": "user", "content": said("b")}]
-    return [message]
-
-
 def _allowed(message: Message) -> frozenset[str]:
-    return THINKING if message["role"] == "assistant" else frozenset()
+    return THINKING if message.get("role") == "assistant" else frozenset()

@@ -38,6 +38,9 @@ class ControlTokens:
         }
         self._names = sorted(names, key=lambda name: (-len(name), name))  # the longest that fits, as tokenizers do
         self._renamed: Tokenizer | None = None
+        self._begun = frozenset(name[:at] for name in names for at in range(1, len(name)))
+        self._ended = frozenset(name[at:] for name in names for at in range(1, len(name)))
+        self._longest = max(map(len, names), default=0)
 
     def are_spelled_in(self, text: str, *, allowed: frozenset[str] = frozenset()) -> bool:
         """Whether `text` spells a control token other than those `allowed`."""
@@ -52,6 +55,27 @@ class ControlTokens:
 
         pattern = self._pattern(text)
         return pattern.sub(apart, text) if pattern is not None else text
+
+    def may_meet(self, texts: Iterable[str]) -> bool:
+        """Whether a text ends, begins or is as a control token does in part, so that one may come about where a
+        template writes it right beside another text."""
+        return any(self._may_meet(text.strip()) for text in texts)
+
+    def _may_meet(self, text: str) -> bool:
+        lengths = range(1, min(self._longest, len(text) + 1))
+        if any(text[-length:] in self._begun or text[:length] in self._ended for length in lengths):
+            return True
+        return 0 < len(text) < self._longest and any(text in name[1:-1] for name in self._names)
+
+    def named_in(self, text: str) -> list[str]:
+        """The control tokens that `text` spells, in their order."""
+        pattern = self._pattern(text)
+        return pattern.findall(text) if pattern is not None else []
+
+    def edged(self, text: str, mark: str) -> str:
+        """`text` with `mark` at both its ends; not beyond white space, which templates may trim."""
+        bare = text.strip()
+        return text.replace(bare, f"{mark}{bare}{mark}", 1) if bare else text
 
     def encode(self, rendered: str, mark: str, *, add_special_tokens: bool = False) -> list[int]:
         """The ids of a rendering with marks: what is marked as text, the other names as tokens."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 _ITEM: Final = 0  # any place in a list; no name in a message is a number
 # Where a message is told what it is: the only texts that nobody wrote. Templates compare them.
 _FIXED: Final = frozenset({("role",), ("content", _ITEM, "type"), ("tool_calls", _ITEM, "type")})
+_SAID: Final = ("content", "reasoning_content", "name")
 
 
 def texts_of(message: Mapping[str, Any]) -> list[str]:
@@ -23,6 +24,23 @@ def texts_of(message: Mapping[str, Any]) -> list[str]:
 def with_texts(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
     """`message` with `change` made to every text that somebody wrote in it."""
     return {name: _changed(value, (name,), change) for name, value in message.items()}
+
+
+def contents_of(message: Mapping[str, Any]) -> list[str]:
+    """What is said in `message` itself, calls apart: each of the texts that a template writes out."""
+    texts: list[str] = []
+
+    def noted(text: str) -> str:
+        texts.append(text)
+        return text
+
+    with_contents(message, noted)
+    return texts
+
+
+def with_contents(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """`message` with `change` made to every text of `contents_of`."""
+    return {name: _changed(value, (name,), change) if name in _SAID else value for name, value in message.items()}
 
 
 def _changed(value: Any, place: tuple[object, ...], change: Callable[[str], str]) -> Any:

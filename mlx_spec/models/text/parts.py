@@ -5,16 +5,14 @@ looks like a call and cannot be read as one is text after all, with its markers,
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 from mlx_spec.models.text.json_call import JsonCall
+from mlx_spec.models.text.options import Tool
 from mlx_spec.models.text.reasoning import CLOSE, OPEN
-
-Tool = Mapping[str, Any]
-"""A tool as OpenAI has it: `{"type": "function", "function": {"name", "description", "parameters"}}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,17 @@ Part = Content | Reasoning | ToolCallBegun | ToolArguments
 class CallFormat:
     """How a model writes calls: between `begin` and `end` (which may be empty: until the answer ends), in what `parse`
     reads into one call or a list of calls, each `{"name", "arguments"}`, perhaps with an "id". `parse` raises what it
-    likes. A call that `is_json` is one JSON object, whose arguments can be told while they are written."""
+    likes. `kind` is the family's name at mlx-lm; calls of "json_tools" are told while they are written."""
 
     begin: str
     end: str
     parse: Callable[[str, Sequence[Tool]], Any]
-    is_json: bool = False
+    kind: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a call is one JSON object."""
+        return self.kind == "json_tools"
 
 
 def new_call_id() -> str:
@@ -77,7 +80,7 @@ class AnswerParts:
 
     Calls of `tools` are looked for where `calls` says how they are written, and no more than `most_calls` are told.
     An answer that goes on a begun one `is_begun`, and perhaps `is_thinking` there. White space around reasoning and
-    calls is left out.
+    calls is left out. Without `reasoning_apart`, reasoning is content, in its tags.
     """
 
     def __init__(
@@ -88,11 +91,15 @@ class AnswerParts:
         most_calls: int | None = None,
         is_thinking: bool = False,
         is_begun: bool = False,
+        reasoning_apart: bool = True,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
         self._calls = calls if tools else None
         self._tools, self._most_calls, self._new_id = tuple(tools), most_calls, new_id
-        self._place: _Place = "reasoning" if is_thinking else "content" if is_begun else "opening"
+        self._opens: _Place = "opening" if reasoning_apart else "content"  # where an answer begins, or goes on
+        self._place: _Place = "content" if is_begun else self._opens
+        if is_thinking and reasoning_apart:
+            self._place = "reasoning"
         self._held = ""
         self._trims = is_thinking and not is_begun
         """Whether white space that comes next is left out."""
@@ -172,7 +179,7 @@ class AnswerParts:
         text, closed, rest = self._held.partition(self._calls.end) if self._calls.end else (self._held, "", "")
         if not closed and not ended:
             return False
-        self._held, self._place, self._trims = rest, "opening", True
+        self._held, self._place, self._trims = rest, self._opens, True
         try:
             found = _calls_of(self._calls.parse(text, self._tools))
         except Exception:  # noqa: BLE001  # parsers raise what they like
@@ -196,7 +203,7 @@ class AnswerParts:
         assert self._calls is not None, "without a format nothing is a call"
         _, closed, rest = self._held.partition(self._calls.end)
         if closed:
-            self._held, self._place, self._trims = rest, "opening", True
+            self._held, self._place, self._trims = rest, self._opens, True
         return bool(closed)
 
     def _begin(self, parts: list[Part], name: str, own_id: str | None = None) -> None:

@@ -6,6 +6,7 @@ prompt has opened the reasoning already. All of them come out alike.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mlx_spec.models.text.detokenize import TokenText
@@ -16,9 +17,13 @@ _Place = Literal["text", "channel", "role"]
 
 
 class ReasonedText:
-    """Streams one answer's text, as `TokenText` does, with its reasoning in tags."""
+    """Streams one answer's text, as `TokenText` does, with its reasoning in tags.
 
-    def __init__(self, tokenizer: Any) -> None:
+    With `calls`, the markers around calls of tools, these are in the text too, and so is every special token between
+    them: elsewhere such have no text.
+    """
+
+    def __init__(self, tokenizer: Any, calls: tuple[str, str] | None = None) -> None:
         self._tokenizer = tokenizer
         self._text = TokenText(tokenizer)
         self._tags = _special_tags(tokenizer)
@@ -29,6 +34,11 @@ class ReasonedText:
         self._header = TokenText(tokenizer)
         self._channel = ""
         self._is_thinking = False
+        self._call_begins = _special_marker(tokenizer, calls[0]) if calls is not None else ()
+        self._call_end = calls[1] if calls is not None else ""
+        if self._call_begins and calls is not None:
+            self._tags = self._tags | {self._call_begins: calls[0]}
+        self._call: str | None = None  # what is written of a call so far; None outside of calls
 
     def begin(self, prompt_ids: Sequence[int], *, goes_on: bool) -> None:
         """The answer follows these ids: with a text of its own, or one that `goes_on` theirs."""
@@ -41,9 +51,13 @@ class ReasonedText:
     def push(self, token_id: int) -> str:
         """Add one token; return the text that became final with it."""
         opening, self._opening = self._opening, ""
+        if self._call is not None:
+            return opening + self._written_in_call(token_id)
         begun = (*self._tag_begun, token_id)
         if begun in self._tags:
             self._tag_begun = []
+            if begun == self._call_begins:
+                self._call = ""
             return opening + self._text.finish() + self._tags[begun]
         if any(tag[: len(begun)] == begun for tag in self._tags):
             self._tag_begun = list(begun)
@@ -66,6 +80,16 @@ class ReasonedText:
     def peek(self, token_id: int) -> str:
         """The text of a token in a text."""
         return self._text.peek(token_id)
+
+    def _written_in_call(self, token_id: int) -> str:
+        """What a token says inside of a call, where special ones say their names."""
+        if _is_special(self._tokenizer, token_id):
+            text = self._text.finish() + str(self._tokenizer.convert_ids_to_tokens(token_id))
+        else:
+            text = self._text.push(token_id)
+        call = f"{self._call}{text}"
+        self._call = None if self._call_end and call.endswith(self._call_end) else call[-len(self._call_end) - 1 :]
+        return text
 
     def _no_tag(self) -> str:
         """What seemed to become a tag is text."""
@@ -107,6 +131,41 @@ def opening_of(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
     return OPEN + tail[len(bare) :] if bare.endswith(start) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class ReasoningMarks:
+    """The tokens that `begin` and `end` a model's reasoning. It `is_open` where the prompt has begun it."""
+
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    is_open: bool
+
+
+def reasoning_marks(tokenizer: Any, prompt_ids: Sequence[int]) -> ReasoningMarks | None:
+    """The marks of an answer behind this prompt; None for a model that has none."""
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+    if _channel_ids(tokenizer):
+        final = "<|end|><|start|>assistant<|channel|>final<|message|>"
+        return ReasoningMarks(ids("<|channel|>analysis<|message|>"), ids(final), is_open=False)
+    begin, end = (getattr(tokenizer, name, None) for name in ("think_start_tokens", "think_end_tokens"))
+    is_open = bool(opening_of(tokenizer, prompt_ids))
+    if not is_open and not (begin and end):
+        return None
+    return ReasoningMarks(tuple(begin or ids(OPEN)), tuple(end or ids(CLOSE)), is_open)
+
+
+def reasoning_ends_with(tokenizer: Any, prompt_ids: Sequence[int]) -> tuple[int, ...]:
+    """The tokens behind which the answer itself begins, where a model reasons first: it has opened a tag, or speaks in
+    channels; none where the answer begins at once."""
+    if _channel_ids(tokenizer):
+        return tuple(tokenizer.encode("<|channel|>final<|message|>", add_special_tokens=False))
+    if opening_of(tokenizer, prompt_ids):
+        return tuple(getattr(tokenizer, "think_end_tokens", None) or tokenizer.encode(CLOSE, add_special_tokens=False))
+    return ()
+
+
 def split(text: str) -> tuple[str, str]:
     """The reasoning that `text` begins with, and what is said after it."""
     begun = text.lstrip()
@@ -118,9 +177,19 @@ def split(text: str) -> tuple[str, str]:
 
 def _special_tags(tokenizer: Any) -> dict[tuple[int, ...], str]:
     """Special tokens around reasoning, or around parts of it, which would have no text."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
     marks = {getattr(tokenizer, "think_start_tokens", None): OPEN, getattr(tokenizer, "think_end_tokens", None): CLOSE}
-    return {ids: tag for ids, tag in marks.items() if ids and ids[0] in added and added[ids[0]].special}
+    return {ids: tag for ids, tag in marks.items() if ids and _is_special(tokenizer, ids[0])}
+
+
+def _special_marker(tokenizer: Any, marker: str) -> tuple[int, ...]:
+    """The ids of a marker that begins with a special token; none for one that has text anyway."""
+    ids = tuple(tokenizer.encode(marker, add_special_tokens=False))
+    return ids if ids and _is_special(tokenizer, ids[0]) else ()
+
+
+def _is_special(tokenizer: Any, token_id: int) -> bool:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return token_id in added and bool(added[token_id].special)
 
 
 def _channel_ids(tokenizer: Any) -> dict[int, str]:

@@ -11,11 +11,19 @@ from mlx_spec.models.text.stopping import StopStrings
 class Transcript:
     """Takes tokens in order until it is `finished`. Text becomes final when no stop string can begin in it."""
 
-    def __init__(self, tokenizer: Any, eos_token_ids: frozenset[int], stop: tuple[str, ...], max_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        eos_token_ids: frozenset[int],
+        stop: tuple[str, ...],
+        max_tokens: int,
+        calls: tuple[str, str] | None = None,
+    ) -> None:
+        """Special tokens of calls between the markers `calls` are part of the text."""
         self.token_ids: list[int] = []
         self.text = ""
         self.finish_reason: FinishReason | None = None
-        self._token_text = ReasonedText(tokenizer)
+        self._token_text = ReasonedText(tokenizer, calls)
         self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens

@@ -1,10 +1,14 @@
 """The answers of /v1/chat/completions and /v1/completions: events as chunks, or gathered into the whole."""
 
 import time
+from collections.abc import Sequence
 
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
+from mlx_spec.models.text.parts import AnswerParts, Content, Part
 from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.message import delta_of, message_of, reason_of
 from mlx_spec.server.answers.speculation import speculation_of
+from mlx_spec.server.engine.job import Job
 
 
 class AnswerWriter:
@@ -17,9 +21,10 @@ class AnswerWriter:
     _chunk_kind = "chat.completion.chunk"
 
     def __init__(
-        self, model: str, *, events: bool, usage: bool = False, request_id: str, choices_each: int = 1
+        self, model: str, jobs: Sequence[Job], *, events: bool, usage: bool = False, choices_each: int = 1
     ) -> None:
-        self._id = request_id
+        self._id, self._jobs = jobs[0].id, jobs
+        self._parts: AnswerParts | None = None  # of the choice under way, once its first text came
         self._choices_each = choices_each
         self._created = int(time.time())
         self._model = model
@@ -38,8 +43,7 @@ class AnswerWriter:
         """The chunks that `event` completes: a round waits for the text that it made final, to go with it."""
         match event:
             case TextDelta():
-                held, self._round = self._round, None
-                return [self._chunk({"content": event.text}, event=held)]
+                return self._told(self._parts_of(event.text))
             case RoundFinished():
                 chunks = self._held()
                 if self._events:
@@ -50,10 +54,10 @@ class AnswerWriter:
             case PrefillProgress():
                 return [self._chunk({}, event=event)] if self._events else []
             case GenerationFinished():
-                chunks = self._held()
+                chunks = self._told(self._parts_of("", ended=True))
                 told = event if self._events else None
-                chunks.append(self._chunk({}, event=told, finish_reason=event.finish_reason))
-                self._finished.append(event)
+                chunks.append(self._noted(self._chunk({}, event=told, finish_reason=self._reason(event))))
+                self._end(event)
                 return chunks
             case _:  # of the line and the batch, not of the answer
                 return []
@@ -65,12 +69,11 @@ class AnswerWriter:
     def add(self, event: Event) -> None:
         """Take an event of an answer that is not streamed."""
         if isinstance(event, GenerationFinished):
-            choice = self._whole(event.text) | {"logprobs": None, "finish_reason": event.finish_reason}
+            choice = self._whole(event.text) | {"logprobs": None, "finish_reason": self._reason(event)}
             if self._events:
                 choice["speculation"] = speculation_of(event) | {"rounds": self._rounds}
-            self._choices.append(choice)
-            self._finished.append(event)
-            self._rounds = []
+            self._choices.append(self._noted(choice))
+            self._end(event)
         elif isinstance(event, RoundFinished) and self._events:
             self._rounds.append(speculation_of(event))
 
@@ -84,6 +87,32 @@ class AnswerWriter:
     def _held(self) -> list[Json]:
         held, self._round = self._round, None
         return [self._chunk({}, event=held)] if held else []
+
+    def _told(self, parts: list[Part]) -> list[Json]:
+        """The chunks of these parts, the first with the round that waited for its text."""
+        if not parts:
+            return self._held()
+        held, self._round = self._round, None
+        first, *further = map(delta_of, parts)
+        return [self._chunk(first, event=held), *map(self._chunk, further)]
+
+    def _parts_of(self, text: str, *, ended: bool = False) -> list[Part]:
+        if self._parts is None:
+            self._parts = self._jobs[self._index].parts()
+        return self._parts.feed(text, ended=ended)
+
+    def _reason(self, event: GenerationFinished) -> str:
+        return reason_of(event.finish_reason, self._parts.num_calls if self._parts is not None else 0)
+
+    def _noted(self, told: Json) -> Json:
+        """With what was not done as it was asked for."""
+        notes = self._jobs[self._index].notes
+        return told | {"notes": list(notes)} if notes else told
+
+    def _end(self, event: GenerationFinished) -> None:
+        """The choice under way is over."""
+        self._finished.append(event)
+        self._parts, self._rounds = None, []
 
     def _head(self, kind: str) -> Json:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
@@ -102,7 +131,7 @@ class AnswerWriter:
         return chunk | {"speculation": speculation_of(event)} if event else chunk
 
     def _whole(self, text: str) -> Json:
-        return {"index": self._index, "message": {"role": "assistant", "content": text, "refusal": None}}
+        return {"index": self._index, "message": message_of(self._parts_of(text, ended=True))}
 
     def _part(self, delta: Json) -> Json:
         return {"index": self._index, "delta": delta}
@@ -133,6 +162,9 @@ class CompletionWriter(AnswerWriter):
     def opening(self) -> list[Json]:
         """A completion has no role to tell."""
         return []
+
+    def _parts_of(self, text: str, *, ended: bool = False) -> list[Part]:
+        return [Content(text)] if text else []  # which is gone on with as it is
 
     def _whole(self, text: str) -> Json:
         return {"index": self._index, "text": text}

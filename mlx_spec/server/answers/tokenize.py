@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from mlx_spec.errors import LookaheadError
+from mlx_spec.models.text.options import ChatOptions
 from mlx_spec.server.engine.served import Pair
 from mlx_spec.server.requests.tokenize import TokenizeRequest
 from mlx_spec.server.requests.validation import RequestError
@@ -32,7 +33,10 @@ def _count(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
         token_ids = pair.encode(request.text or "")
     else:
         messages = [message.as_turn() for message in request.messages]
-        token_ids, note = pair.encode_chat(messages), pair.chat_note(messages)
+        tools = tuple(tool.function.as_tool() for tool in request.tools or ())
+        shown = tools if tools and pair.chat_manner.calls is not None else ()
+        options = ChatOptions(shown, request.chat_template_kwargs)
+        token_ids, note = pair.encode_chat(messages, options=options), pair.chat_note(messages)
     counts: dict[str, Any] = {"num_tokens": len(token_ids), "context_length": pair.context_length}
     if note is not None:
         counts["note"] = note

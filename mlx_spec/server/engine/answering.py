@@ -12,7 +12,10 @@ from mlx_spec.errors import (
     ModelNotFoundError,
     PromptError,
     PromptTooLongError,
+    ToolsError,
 )
+from mlx_spec.models.text.options import ChatOptions
+from mlx_spec.server.engine.asked import asked_of
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job
 from mlx_spec.server.engine.served import Batch, Decoder, Pair
 
@@ -25,9 +28,13 @@ logger = logging.getLogger(__name__)
 def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
     """Add what `job` asks for to the batch. Raises what encoding raises, and what `Batch.add` does."""
     request = job.request
-    token_ids = encoded(pair, request)
+    asked = asked_of(pair, request)
+    token_ids = encoded(pair, request, asked.options)
+    job.calls, job.notes = asked.calls, (*asked.notes, *notes_of(pair, request))
+    for note in job.notes:
+        logger.warning(note)
     # Other chats have the same system prompt, and part from this one behind it.
-    decoder.expect(pair.encode_opening(list(request.messages)), owner=request.owner)
+    decoder.expect(pair.encode_opening(list(request.messages), asked.options), owner=request.owner)
     batch.add(
         job.batch_id,
         token_ids,
@@ -41,18 +48,23 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         steering=request.steering,
         goes_on=request.prompt is not None or request.continues,
         owner=request.owner,
+        constraint=asked.constraint,
+        thinking_tokens=request.thinking_tokens,
     )
 
 
-def encoded(pair: Pair, request: GenerationRequest) -> list[int]:
-    """The ids of the prompt. What the model's template cannot say is told in the log. Raises PromptError."""
+def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions) -> list[int]:
+    """The ids of the prompt. Raises PromptError."""
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
     messages = [dict(message) for message in request.messages]
-    token_ids = pair.encode_chat(messages, continues=request.continues)
-    if note := pair.chat_note(messages):
-        logger.warning(note)
-    return token_ids
+    return pair.encode_chat(messages, continues=request.continues, options=options)
+
+
+def notes_of(pair: Pair, request: GenerationRequest) -> tuple[str, ...]:
+    """What the model's template cannot say as it was asked for, in a sentence or more."""
+    note = pair.chat_note([dict(message) for message in request.messages]) if request.messages else None
+    return () if note is None else (note,)
 
 
 def failure_of(error: Exception, request: GenerationRequest) -> Failure:
@@ -62,6 +74,8 @@ def failure_of(error: Exception, request: GenerationRequest) -> Failure:
         case ConfigError():
             inside = "speculation." if error.field in ("drafter", "lookahead") else ""
             return Failure("invalid", str(error), f"{inside}{error.field}")
+        case ToolsError():
+            return Failure("invalid", str(error), "tool_choice")
         case PromptTooLongError():
             return Failure("invalid", str(error), prompt_field, "context_length_exceeded")
         case PromptError():

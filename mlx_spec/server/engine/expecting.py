@@ -6,6 +6,7 @@ from typing import Any
 
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.text.reasoning import OPEN, split
+from mlx_spec.server.engine.asked import asked_of
 from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.engine.served import Pair
 
@@ -35,13 +36,13 @@ def expected(pair: Pair, request: GenerationRequest, finished: GenerationFinishe
 
 
 def _next_turns(pair: Pair, request: GenerationRequest, finished: GenerationFinished) -> Iterator[list[int]]:
-    messages, reply = list(request.messages), finished.text
+    messages, reply, options = list(request.messages), finished.text, asked_of(pair, request).options
     if request.continues:
         reply = str(messages.pop()["content"]) + reply
     for sent_back in _as_sent_back(messages, reply):
-        yield pair.encode_next(messages, sent_back)
+        yield pair.encode_next(messages, sent_back, options)
     if finished.finish_reason != "stop":  # it may be asked to go on
-        yield pair.encode_chat([*messages, {"role": "assistant", "content": reply}], continues=True)
+        yield pair.encode_chat([*messages, {"role": "assistant", "content": reply}], continues=True, options=options)
 
 
 def _as_sent_back(messages: list[Message], reply: str) -> Iterator[str]:

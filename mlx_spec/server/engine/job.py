@@ -13,6 +13,9 @@ from mlx_spec.batching.entry import Priority
 from mlx_spec.config import DrafterName, SamplingParams
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, GenerationFinished, Waiting
+from mlx_spec.models.text.parts import AnswerParts, CallFormat
+from mlx_spec.models.text.reasoning import CLOSE, OPEN
+from mlx_spec.models.text.tool_use import NO_TOOLS, ToolUse
 
 DrafterChoice = DrafterName
 LookaheadChoice = int | Literal["auto"]
@@ -33,7 +36,9 @@ class GenerationRequest:
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
     that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0."""
+    `answer_id`, and `choice` numbers them from 0. `tools` are shown to the model and called, `template` holds settings
+    of its chat template, `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may
+    think at most; what it thought is told apart from the answer, unless `reasoning_apart` is false."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -48,6 +53,11 @@ class GenerationRequest:
     owner: str | None = None
     priority: Priority = "normal"
     deadline_ms: float | None = None
+    tools: ToolUse = NO_TOOLS
+    template: Mapping[str, Any] = field(default_factory=dict)
+    effort: str | None = None
+    thinking_tokens: int | None = None
+    reasoning_apart: bool = True
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
 
@@ -100,6 +110,10 @@ class Job:
         self.arrived_s = time.monotonic()
         self.is_taken = False
         """Whether the batch has it, which looks after its deadline from then on. For the engine thread to set."""
+        self.calls: CallFormat | None = None
+        """How the model that answers calls tools. For the engine thread to set, before the first event."""
+        self.notes: tuple[str, ...] = ()
+        """What is not done as it was asked for, a sentence each. Set as `calls` is."""
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Event | Failure] = asyncio.Queue()
         self._begun = asyncio.Event()
@@ -122,6 +136,19 @@ class Job:
         """End the job without an answer. Safe from any thread."""
         self._cancelled.set()
         self._send(failure)
+
+    def parts(self) -> AnswerParts:
+        """What takes the answer's text apart. For the reader, once the first event has come."""
+        request = self.request
+        begun = str(request.messages[-1]["content"]) if request.continues and request.messages else ""
+        return AnswerParts(
+            self.calls,
+            request.tools.callable,
+            most_calls=None if request.tools.is_parallel else 1,
+            is_begun=bool(begun),
+            reasoning_apart=request.reasoning_apart,
+            is_thinking=begun.lstrip().startswith(OPEN) and CLOSE not in begun,
+        )
 
     @property
     def deadline_left_ms(self) -> float | None:

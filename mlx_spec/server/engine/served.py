@@ -10,8 +10,11 @@ from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats
+from mlx_spec.models.text.manner import ChatManner
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
 
 Progress = Callable[[str, float], None]
@@ -38,11 +41,16 @@ class Pair(Protocol):
     @property
     def sampling(self) -> Mapping[str, float]: ...
 
-    def encode_chat(self, messages: list[dict[str, Any]], *, continues: bool = False) -> list[int]: ...
+    def encode_chat(
+        self, messages: list[dict[str, Any]], *, continues: bool = False, options: ChatOptions = PLAIN
+    ) -> list[int]: ...
 
-    def encode_next(self, messages: list[dict[str, Any]], reply: str) -> list[int]: ...
+    def encode_next(self, messages: list[dict[str, Any]], reply: str, options: ChatOptions = PLAIN) -> list[int]: ...
 
-    def encode_opening(self, messages: list[dict[str, Any]]) -> list[int]: ...
+    def encode_opening(self, messages: list[dict[str, Any]], options: ChatOptions = PLAIN) -> list[int]: ...
+
+    @property
+    def chat_manner(self) -> ChatManner: ...
 
     def chat_note(self, messages: list[dict[str, str]]) -> str | None: ...
 
@@ -92,6 +100,8 @@ class Batch(Protocol):
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        constraint: Constraint | None,
+        thinking_tokens: int | None,
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...

@@ -11,11 +11,14 @@ from mlx_spec.batching.entry import Priority
 from mlx_spec.config import SEED_LIMIT, SamplingParams
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import ConfigError
+from mlx_spec.models.text.tool_use import ToolUse
 from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.requests.fields import biases, cache_key, deadline, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
-from mlx_spec.server.requests.messages import ChatMessage
+from mlx_spec.server.requests.messages import ChatMessage, turns_of
 from mlx_spec.server.requests.speculation import SpeculationOptions
+from mlx_spec.server.requests.thinking import Budget, Effort, ReasoningFormat, TemplateSettings
+from mlx_spec.server.requests.tools import Choice, Function, FunctionCall, ToolGiven, tool_use
 from mlx_spec.server.requests.validation import Body, RequestError, object_of, shown, validated
 
 DEFAULT_TEMPERATURE: Final = 1.0
@@ -67,8 +70,6 @@ class AnswerRequest(_Request):
     stop: Annotated[tuple[str, ...], BeforeValidator(stop_strings)] = ()
     n: int | None = None
     best_of: int | None = None
-    tools: list[dict[str, Any]] | None = None
-    functions: list[dict[str, Any]] | None = None
     prompt_cache_key: Annotated[str | None, BeforeValidator(cache_key)] = None
     priority: Annotated[Priority | None, unless(0)] = None  # vLLM's, where 0 is the usual one
     deadline_ms: Annotated[float | None, BeforeValidator(deadline)] = None
@@ -149,12 +150,28 @@ class ChatRequest(AnswerRequest):
 
     messages: list[ChatMessage]
     continue_final_message: bool | None = None
+    tools: list[ToolGiven] | None = None
+    tool_choice: Choice = None
+    parallel_tool_calls: bool | None = None
+    functions: list[Function] | None = None
+    function_call: FunctionCall = None
+    chat_template_kwargs: TemplateSettings = {}
+    reasoning_effort: Effort = None
+    reasoning_format: ReasoningFormat | None = None
+    thinking_token_budget: Budget = None
 
     def _told(self) -> list[dict[str, Any]]:
-        if not self.messages:
-            raise RequestError("messages is empty: it must hold at least one message.", "messages")
-        turns = tuple(message.as_turn() for message in self.messages)
-        return [{"messages": turns, "continues": bool(self.continue_final_message)}]
+        turns = turns_of(self.messages)
+        told = {"messages": turns, "continues": bool(self.continue_final_message), "tools": self._tool_use()}
+        thinking = {"effort": self.reasoning_effort, "thinking_tokens": self.thinking_token_budget}
+        apart = self.reasoning_format != "none"
+        return [told | thinking | {"template": self.chat_template_kwargs, "reasoning_apart": apart}]
+
+    def _tool_use(self) -> ToolUse:
+        if self.tools is None and self.functions is not None:  # as it was before there were tools
+            given = [ToolGiven(function=function) for function in self.functions]
+            return tool_use(given, self.function_call, is_parallel=False)
+        return tool_use(self.tools, self.tool_choice, self.parallel_tool_calls)
 
 
 class CompletionRequest(AnswerRequest):
@@ -183,8 +200,4 @@ def _asked(kind: type[Body], body: object) -> Body:
     said = object_of(body)
     if (name := asked_foreign(said)) is not None:
         raise RequestError(f"{name} is {shown(said[name])}: this server does not support it; leave it out.", name)
-    for name in ("tool_choice", "function_call"):
-        if said.get(name) not in (None, "auto", "none"):
-            message = 'this server answers in text and calls no tools yet; say "auto", or leave it out.'
-            raise RequestError(f"{name} is {shown(said[name])}: {message}", name)
     return validated(kind, said)

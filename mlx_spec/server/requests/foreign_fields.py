@@ -2,7 +2,7 @@
 
 They are refused by name, as an answer that leaves out what was asked for is a wrong one. Many clients send them with
 the value that asks for nothing, and those are let through. What changes no word (`user`, `store`, `cache_prompt`,
-`ttl`), and what only hints at how long to think (`reasoning_effort`, `think`), is not in these lists.
+`ttl`), and what only hints at how long to think (`think`), is not in these lists.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,6 @@ _NO_NUMBER: Final[dict[str, tuple[float, ...]]] = {
     "length_penalty": (1,),
     "prompt_logprobs": (),
     "truncate_prompt_tokens": (),
-    "thinking_token_budget": (),
     # llama.cpp, and what grew around it
     "n_predict": (-1,),
     "num_predict": (-1,),
@@ -93,7 +92,7 @@ _NO_LIST: Final = (
     "sampler_order",
     "sampler_priority",
 )
-_NO_OBJECT: Final = ("chat_template_kwargs", "structured_outputs", "options", "vllm_xargs", "role_mapping")
+_NO_OBJECT: Final = ("structured_outputs", "options", "vllm_xargs", "role_mapping")
 _NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "json_schema", "guided_json")  # {} is a schema: any JSON
 
 ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {

@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mlx_spec.server.requests.messages import ChatMessage, whole_text
+from mlx_spec.server.requests.thinking import TemplateSettings
+from mlx_spec.server.requests.tools import ToolGiven
 from mlx_spec.server.requests.validation import RequestError, validated
 
 
@@ -17,6 +19,8 @@ class TokenizeRequest(BaseModel):
     text: Annotated[str | None, BeforeValidator(lambda value: None if value is None else whole_text(value))] = None
     model: str | None = None
     prompt: bool = False
+    tools: list[ToolGiven] | None = None
+    chat_template_kwargs: TemplateSettings = {}
 
 
 def parse_tokenize(body: object) -> TokenizeRequest:

@@ -13,7 +13,8 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.errors import PromptError
 from mlx_spec.models.loading import load_pair
-from mlx_spec.models.text.chat import MOVED_SYSTEM, chat_of
+from mlx_spec.models.text.chat import chat_of
+from mlx_spec.models.text.placing import MOVED_SYSTEM
 from tests.models.text.control_tokens import EVIL, control_ids, conversation, specials, with_template
 from tests.models.text.templates import TEMPLATES
 from tests.tiny import byte_tokenizer

@@ -15,7 +15,7 @@ from mlx_spec.models.text.parts import (
     ToolCallBegun,
 )
 
-JSON = CallFormat("<tool_call>", "</tool_call>", lambda text, tools: json.loads(text), is_json=True)
+JSON = CallFormat("<tool_call>", "</tool_call>", lambda text, tools: json.loads(text), "json_tools")
 ENDLESS = CallFormat("[TOOL_CALLS]", "", lambda text, tools: json.loads(text))
 TOOLS = ({"type": "function", "function": {"name": "look"}},)
 

@@ -1,0 +1,72 @@
+"""Calls of tools as a grammar: as the model's family writes them, with arguments by the tools' schemas."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlx_spec.decoding.constraints.call_writing import WRITERS
+from mlx_spec.decoding.constraints.lark import Lark
+from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.errors import ToolsError
+from mlx_spec.models.text.options import Tool
+from mlx_spec.models.text.parts import CallFormat
+from mlx_spec.models.text.tool_use import ToolUse
+
+MOST_CALLS: Final = 16
+"""Calls in one answer that must call."""
+
+
+def calls_constraint(
+    use: ToolUse, calls: CallFormat, special: Mapping[str, int], thinking: tuple[str, str] | None, template: str = ""
+) -> Constraint | None:
+    """The grammar of an answer that must call a tool, or may call one that is strict; None where nothing is certain.
+
+    `special` are tokens that are no text, `thinking` the marks around reasoning, which may stand first. By the chat
+    `template` families are told apart that one parser reads. Raises ToolsError for a family that has no grammar here,
+    and GrammarError for schemas that cannot be read.
+    """
+    if not use.strict:
+        return None
+    writer = WRITERS.get(calls.kind)
+    if writer is None:
+        raise ToolsError(
+            f"Calls of tools as this model writes them ({calls.kind}) cannot be made certain: leave out tool_choice "
+            "and strict, or take another model."
+        )
+    lark = Lark(special)
+    shape = writer(lark, calls, template)
+    bodies = [shape.call(name_of(tool), _arguments(tool, is_certain=tool in use.strict)) for tool in use.callable]
+    one = lark.rule(" | ".join(map(lark.rule, bodies)))
+    several = f"{one} ({shape.between} {one}){{0,{MOST_CALLS - 1}}}" if use.is_parallel else one
+    opened = _thought(lark, thinking)
+    if use.mode == "required":
+        lark.start(f"{opened} {lark.text(calls.begin)} {shape.head} {several} {shape.tail}")
+    else:
+        called = f"{lark.up_to(calls.begin)} {shape.head} {several} {shape.tail}"
+        lark.start(f"{opened} ({lark.without(calls.begin)} | {called})")
+    return Constraint.calls(str(lark))
+
+
+def name_of(tool: Tool) -> str:
+    """The name that a tool is called by."""
+    return str(tool["function"]["name"])
+
+
+def _arguments(tool: Tool, *, is_certain: bool) -> dict[str, Any]:
+    """The schema of a tool's arguments. What it does not name is not given, where it names any, or none on purpose;
+    one that need not be kept to is any object."""
+    schema = dict(tool["function"].get("parameters") or {})
+    if not is_certain:
+        return {"type": "object"}
+    schema["type"] = "object"
+    if "properties" in schema and "patternProperties" not in schema:
+        schema.setdefault("additionalProperties", False)
+    return schema
+
+
+def _thought(lark: Lark, thinking: tuple[str, str] | None) -> str:
+    """Reasoning, if there is any, and the white space behind it: where the prompt has opened it, that alone is left."""
+    space = lark.terminal(r"/[ \t\n]{0,4}/")
+    if thinking is None:
+        return space
+    begin, end = thinking
+    return f"({lark.text(begin)} {lark.up_to(end)})? {space}"

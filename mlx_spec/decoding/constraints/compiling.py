@@ -1,0 +1,103 @@
+"""Constraints compiled for a tokenizer: once each, within a second or not at all."""
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llguidance import LLMatcher, LLParserLimits
+
+from mlx_spec.decoding.constraints.lexicon import Lexicon, lexicon_of
+from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.errors import GrammarError
+
+PATIENCE_S: Final = 1.0
+_KEPT: Final = 64
+_LIMITS: Final = LLParserLimits(max_grammar_size=50_000, initial_lexer_fuel=500_000, verbose_errors=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grammar:
+    """A constraint that was compiled: `matcher` has followed nothing, and is copied for each answer."""
+
+    constraint: Constraint
+    lexicon: Lexicon
+    matcher: LLMatcher
+
+
+class Grammars:
+    """The grammars of all tokenizers that were used last. From any thread; llguidance lets other threads go on."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[int, Constraint], Grammar] = OrderedDict()
+
+    def compiled(self, constraint: Constraint, tokenizer: Any, width: int) -> Grammar:
+        """`constraint` for a tokenizer of a target whose logits are `width` wide. Raises GrammarError for one that is
+        wrong, impossible, or takes longer than `PATIENCE_S`."""
+        lexicon = lexicon_of(tokenizer, width)
+        key = id(lexicon), constraint  # which the grammar holds on to, so that no other has its id
+        with self._lock:
+            if (known := self._known.get(key)) is not None:
+                self._known.move_to_end(key)
+                return known
+        grammar = Grammar(constraint, lexicon, _matcher(constraint, lexicon))
+        with self._lock:
+            self._known[key] = grammar
+            while len(self._known) > self._kept:
+                self._known.popitem(last=False)
+        return grammar
+
+
+GRAMMARS: Final = Grammars()
+"""Of this process."""
+
+
+def _matcher(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
+    made: list[LLMatcher] = []
+
+    def make() -> None:
+        matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=_LIMITS)
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # what nothing can follow is found here
+        made.append(matcher)
+
+    # Nothing stops llguidance once it has begun; its own limits end it some seconds later, beside everybody.
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    field = constraint.field
+    if not made:
+        message = f"The {_what(constraint)} takes longer than {PATIENCE_S:g} s to compile: ask for less in it."
+        raise GrammarError(message, field)
+    if error := made[0].get_error():
+        raise GrammarError(f"The {_what(constraint)} cannot be followed: {in_words(error)}.", field)
+    if (stopped := made[0].stop_reason()) not in ("NotStopped", "NoExtension", "NoExtensionBias", "EndOfSentence"):
+        raise GrammarError(f"The {_what(constraint)} is too complex ({stopped}): ask for less in it.", field)
+    return made[0]
+
+
+def _what(constraint: Constraint) -> str:
+    return {"json_object": "JSON object", "json_schema": "schema", "regex": "regex"}.get(constraint.kind, "grammar")
+
+
+_WORDS: Final = (
+    (r"Unimplemented keys: \[(.*)\]", r"it has keywords that are not supported (\1)"),
+    (r"Resource '(.*)' is not present in a registry.*", r"its $ref \1 points to another document, and none is fetched"),
+    (r"NoExtension.*", "nothing can ever match it"),
+    (r"(?:.*regex parse error:.*error: )(.*?)(?: \d+ \|.*)?", r"\1"),
+    (r"at \d+\(\d+\): (.*?)(?: \d+ \|.*)?", r"\1"),
+    (r"schema too large", "it is too large"),
+)
+
+
+def in_words(error: str) -> str:
+    """What llguidance says of a grammar, on one line and without what is for its own developers."""
+    line = " ".join(error.split("<state>")[0].split())
+    for pattern, words in _WORDS:
+        if (found := re.fullmatch(pattern, line)) is not None:
+            line = found.expand(words)
+            break
+    return (line if len(line) <= 300 else line[:299] + "…").rstrip(".")
