@@ -1,4 +1,4 @@
-"""What the models go by that a request may ask for: the one that is served from the start, and those on this machine."""
+"""The names of models that a request may ask for: the one served from the start, and those on this machine."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,8 @@ class Names:
                 raise ModelNotFoundError(f"{name!r} may be {' or '.join(sorted(found))}: give the whole name.")
             return found[0]
         raise ModelNotFoundError(
-            f"There is no model {name!r} here: this server runs {self.own!r}, and loads what `mlx-spec models list` shows."
+            f"There is no model {name!r} here: this server runs {self.own!r}, and loads what `mlx-spec models list`"
+            " shows."
         )
 
 

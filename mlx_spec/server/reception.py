@@ -1,4 +1,4 @@
-"""Where requests of every protocol are let in: their model is found, their answers asked for, and given up with them."""
+"""Where requests of every protocol are let in: their model is found, their answers are asked for."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mlx_spec.errors import ModelNotFoundError
-from mlx_spec.models.text.parts import AnswerParts
 from mlx_spec.server.answers.stream import Patience, cancel, cancel_when_gone
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.served import Pair
@@ -56,10 +55,6 @@ class Reception:
             raise
         finally:
             watch.cancel()
-
-    def parts(self, job: Job) -> AnswerParts:
-        """What takes the answer of `job` apart, once it has begun."""
-        return AnswerParts()
 
     @staticmethod
     def _named(requests: list[GenerationRequest], model: str | None) -> list[GenerationRequest]:

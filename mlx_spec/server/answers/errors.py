@@ -1,7 +1,7 @@
 """Errors, as OpenAI writes them, and with which status each goes out."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -9,10 +9,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from mlx_spec.errors import ConfigError
-from mlx_spec.server.answers.shapes import Json, shaped
+from mlx_spec.server.answers.shapes import shaped
 from mlx_spec.server.engine.job import Failure, FailureKind, JobFailed
 from mlx_spec.server.requests.validation import RequestError
 
+Json = dict[str, Any]
 ErrorType = Literal[
     "invalid_request_error", "authentication_error", "permission_error", "rate_limit_error", "server_error"
 ]

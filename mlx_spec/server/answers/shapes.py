@@ -4,8 +4,6 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-Json = dict[str, Any]
-
 _ANTHROPIC: Final = "/v1/messages"
 _OLLAMA: Final = "/api"
 _TYPES: Final = {
@@ -19,7 +17,7 @@ _TYPES: Final = {
 }
 
 
-def shaped(body: Json, status: int, scope: Scope) -> Json:
+def shaped(body: dict[str, Any], status: int, scope: Scope) -> dict[str, Any]:
     """OpenAI's error object `body` in the shape that the protocol of the request `scope` has for it."""
     path, message = scope["path"], body["error"]["message"]
     if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
@@ -29,7 +27,7 @@ def shaped(body: Json, status: int, scope: Scope) -> Json:
     return body
 
 
-def anthropic_error(message: str, status: int) -> Json:
+def anthropic_error(message: str, status: int) -> dict[str, Any]:
     """Anthropic's error object."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {"type": "error", "error": {"type": kind, "message": message}}

@@ -38,7 +38,8 @@ class GenerationRequest:
     that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
     `answer_id`, and `choice` numbers them from 0. `tools` are shown to the model and called, `template` holds settings
     of its chat template, `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may
-    think at most; what it thought is told apart from the answer, unless `reasoning_apart` is false."""
+    think at most; what it thought is told apart from the answer, unless `reasoning_apart` is false. `model`
+    None is the model that is served from the start."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -58,8 +59,13 @@ class GenerationRequest:
     effort: str | None = None
     thinking_tokens: int | None = None
     reasoning_apart: bool = True
+    model: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
+
+    def of_model(self, model: str) -> "GenerationRequest":
+        """The same, asked of another model than the one that is served from the start."""
+        return replace(self, model=model)
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""
@@ -71,6 +77,32 @@ class Forgetting:
     """What was read for the chat `owner` is to be forgotten; all that was read where that is None."""
 
     owner: str | None = None
+
+
+class Wanting:
+    """A wish that `model` is loaded, or with `keeps` False let go where nobody uses it. Made on the asyncio loop that
+    waits for it, and answered with what was loaded, or the failure, from any thread."""
+
+    def __init__(self, model: str | None, *, keeps: bool = True) -> None:
+        self.model, self.keeps = model, keeps
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Any] = self._loop.create_future()
+
+    def give(self, answer: Any) -> None:
+        """It is done."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._set, answer)
+
+    async def answer(self) -> Any:
+        """What was loaded. Raises JobFailed."""
+        answer = await self._answer
+        if isinstance(answer, Failure):
+            raise JobFailed(answer)
+        return answer
+
+    def _set(self, answer: Any) -> None:
+        if not self._answer.done():
+            self._answer.set_result(answer)
 
 
 @dataclass(frozen=True, slots=True)

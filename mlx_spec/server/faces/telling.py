@@ -1,7 +1,7 @@
 """An answer on its way out: the events of a job as parts, told by a face's writer, whole or as it comes."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -32,40 +32,40 @@ class Writer(Protocol):
     def answer(self) -> Json: ...
 
 
-async def told(job: Job, parts: AnswerParts, writer: Writer) -> AsyncIterator[Json]:
+async def told(job: Job, writer: Writer) -> AsyncIterator[Json]:
     """All that `writer` tells of the answer of `job`. Raises JobFailed."""
-    is_begun = False
+    parts: AnswerParts | None = None
     async for event in job.events():
         match event:
-            case PrefillProgress() if not is_begun:
-                is_begun = True
-                for one in writer.begun(event.total_tokens, event.cached_tokens):
-                    yield one
-            case TextDelta():
-                for part in parts.feed(event.text):
-                    for one in writer.part(part):
-                        yield one
+            case PrefillProgress() if parts is None:
+                parts, said = job.parts(), writer.begun(event.total_tokens, event.cached_tokens)
+            case TextDelta() if parts is not None:
+                said = _parted(writer, parts.feed(event.text))
             case GenerationFinished():
-                if not is_begun:
-                    for one in writer.begun(event.prompt_tokens, event.cached_tokens):
-                        yield one
-                for part in parts.feed("", ended=True):
-                    for one in writer.part(part):
-                        yield one
-                for one in writer.finished(event):
-                    yield one
+                said = []
+                if parts is None:  # it ended before it was begun
+                    parts, said = job.parts(), writer.begun(event.prompt_tokens, event.cached_tokens)
+                said += [*_parted(writer, parts.feed("", ended=True)), *writer.finished(event)]
+            case _:
+                said = []
+        for one in said:
+            yield one
 
 
-async def whole(job: Job, parts: AnswerParts, writer: Writer) -> Json:
+def _parted(writer: Writer, parts: Sequence[Part]) -> list[Json]:
+    return [one for part in parts for one in writer.part(part)]
+
+
+async def whole(job: Job, writer: Writer) -> Json:
     """The answer as one object. Raises JobFailed."""
-    async for _ in told(job, parts, writer):
+    async for _ in told(job, writer):
         pass
     return writer.answer()
 
 
-async def _all(job: Job, parts: AnswerParts, writer: Writer) -> AsyncIterator[Json]:
+async def _all(job: Job, writer: Writer) -> AsyncIterator[Json]:
     try:
-        async for one in told(job, parts, writer):
+        async for one in told(job, writer):
             yield one
     except JobFailed as failed:
         for one in writer.failed(failed.failure):
@@ -75,11 +75,9 @@ async def _all(job: Job, parts: AnswerParts, writer: Writer) -> AsyncIterator[Js
 class EventStream(EventSourceResponse):
     """Server-sent events, each named by its `type`; the job ends with the response, however that ends."""
 
-    def __init__(
-        self, job: Job, parts: AnswerParts, writer: Writer, *, ping: bool, ping_s: float, last: str | None = None
-    ) -> None:
+    def __init__(self, job: Job, writer: Writer, *, ping: bool, ping_s: float, last: str | None = None) -> None:
         super().__init__(
-            _named_events(job, parts, writer, ping=ping, last=last),
+            _named_events(job, writer, ping=ping, last=last),
             ping=ping_s,
             sep="\n",
             shutdown_grace_period=SHUTDOWN_GRACE_S,
@@ -93,12 +91,10 @@ class EventStream(EventSourceResponse):
             self._job.cancel()
 
 
-async def _named_events(
-    job: Job, parts: AnswerParts, writer: Writer, *, ping: bool, last: str | None
-) -> AsyncIterator[ServerSentEvent]:
+async def _named_events(job: Job, writer: Writer, *, ping: bool, last: str | None) -> AsyncIterator[ServerSentEvent]:
     if ping:
         yield ServerSentEvent(comment="ping")
-    async for one in _all(job, parts, writer):
+    async for one in _all(job, writer):
         yield ServerSentEvent(json.dumps(one), event=one["type"])
     if last is not None:
         yield ServerSentEvent(last)
@@ -107,8 +103,8 @@ async def _named_events(
 class LineStream(StreamingResponse):
     """JSON objects, a line each; the job ends with the response, however that ends."""
 
-    def __init__(self, job: Job, parts: AnswerParts, writer: Writer) -> None:
-        super().__init__(_lines(job, parts, writer), media_type=_NDJSON)
+    def __init__(self, job: Job, writer: Writer) -> None:
+        super().__init__(_lines(job, writer), media_type=_NDJSON)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +114,6 @@ class LineStream(StreamingResponse):
             self._job.cancel()
 
 
-async def _lines(job: Job, parts: AnswerParts, writer: Writer) -> AsyncIterator[str]:
-    async for one in _all(job, parts, writer):
+async def _lines(job: Job, writer: Writer) -> AsyncIterator[str]:
+    async for one in _all(job, writer):
         yield json.dumps(one) + "\n"
-

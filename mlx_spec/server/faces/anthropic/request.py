@@ -14,7 +14,7 @@ RENAMED: Final = {
     "stop": "stop_sequences",
     "reasoning_effort": "output_config.effort",
     "response_format": "output_config.format",
-    "chat_template_kwargs": "thinking",
+    "thinking_token_budget": "thinking.budget_tokens",
 }
 """Fields of the chat by the names that they have here."""
 _TRANSLATED: Final = frozenset(
@@ -106,9 +106,9 @@ def _thinking(said: Json) -> tuple[bool, Json]:
             budget = asked.get("budget_tokens")
             if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 1):
                 raise refused("thinking.budget_tokens", budget, "a whole number of at least 1")
-            return True, {}
+            return True, {} if budget is None else {"thinking_token_budget": budget}
         case "disabled":
-            return False, {}
+            return False, {"reasoning_effort": "none"}
         case kind:
             raise refused("thinking.type", kind, "one of 'enabled', 'adaptive', 'disabled'")
 

@@ -34,12 +34,11 @@ class AnthropicRoutes:
                 job = jobs[0]
                 name = asked.chat.model or self._reception.names.own
                 writer = MessageWriter(f"msg_{job.id.rpartition('-')[2]}", name, thinks=asked.thinks)
-                parts = self._reception.parts(job)
                 if not asked.chat.stream:
-                    return JSONResponse(await whole(job, parts, writer))
+                    return JSONResponse(await whole(job, writer))
                 patience = self._reception.patience
                 begun = await job.begun(patience.begun_s)
-                return EventStream(job, parts, writer, ping=not begun, ping_s=patience.ping_s)
+                return EventStream(job, writer, ping=not begun, ping_s=patience.ping_s)
 
     async def count(self, request: Request) -> Response:
         """How many tokens the messages would take."""

@@ -8,13 +8,10 @@ from mlx_spec.server.faces.said import list_at, nothing_of, object_at, refused, 
 from mlx_spec.server.requests.completions import ChatRequest, CompletionRequest, parse_chat, parse_completion
 from mlx_spec.server.requests.validation import RequestError, object_of, shown
 
-_OPTIONS: Final = (
-    ("temperature", "top_p", "top_k", "min_p", "seed", "stop") + ("presence_penalty", "frequency_penalty")
-)
+_OPTIONS: Final = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty")
 RENAMED: Final = {
     "max_tokens": "options.num_predict",
     "reasoning_effort": "think",
-    "chat_template_kwargs": "think",
     "response_format": "format",
     **{name: f"options.{name}" for name in _OPTIONS},
 }
@@ -101,7 +98,9 @@ def _shared(said: Json) -> Json:
         elif name == "num_predict":
             body["max_tokens"] = -1 if value == -2 else value  # -2 is: as many as the context has room for
         elif name == "repeat_penalty" and value != 1:
-            message = f"options.{name} is {shown(value)}: this server knows none over the last tokens only; leave it out."
+            message = (
+                f"options.{name} is {shown(value)}: this server knows none over the last tokens only; leave it out."
+            )
             raise RequestError(message, f"options.{name}")
         else:
             body[name] = value  # refused by name, unless it is unknown or asks for nothing
@@ -126,7 +125,7 @@ def _think(wanted: object) -> Json:
         case None | True:
             return {}
         case False:
-            return {"chat_template_kwargs": {"enable_thinking": False}}
+            return {"reasoning_effort": "none"}
         case str() if wanted in _EFFORTS:
             return {"reasoning_effort": wanted}
         case _:
@@ -198,4 +197,3 @@ def _tools(value: object) -> list[Json]:
 def _check_images(value: object, path: str) -> None:
     if list_at(value, path):
         raise RequestError(f"{path} holds images: the model here reads text only; send what they show as text.", path)
-

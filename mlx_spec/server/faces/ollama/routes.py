@@ -94,11 +94,10 @@ class OllamaRoutes:
         if asked.asked is None:
             return await self._only_load(asked, writer)
         async with self._reception.answering(request, asked.asked) as jobs:
-            parts = self._reception.parts(jobs[0])
             if not asked.streams:
-                return JSONResponse(await whole(jobs[0], parts, writer))
+                return JSONResponse(await whole(jobs[0], writer))
             await jobs[0].begun(self._reception.patience.begun_s)
-            return LineStream(jobs[0], parts, writer)
+            return LineStream(jobs[0], writer)
 
     async def _only_load(self, asked: OllamaRequest, writer: ChatWriter) -> Response:
         """A request without a question loads the model, or lets it go."""

@@ -35,7 +35,7 @@ def _item(value: object, path: str, known: Mapping[str, Json]) -> Json:
 
 
 def messages_of(items: Sequence[Json], first: int = 0) -> list[Json]:
-    """The messages that `items` stand for: what an assistant thinks, says and calls, one after the other, is one. Errors
+    """The messages that `items` stand for: what an assistant thinks, says and calls in a row is one. Errors
     count from the item `first`, with which the request's own begin. Raises RequestError."""
     turns = _Turns()
     for i, item in enumerate(items):

@@ -46,7 +46,9 @@ class KeptResponses:
         """The response of that id. Raises JobFailed."""
         if isinstance(response_id, str) and (kept := self._kept.get(response_id)) is not None:
             return kept
-        message = f"There is no response {response_id!r} here: it was not kept, or is too long ago; send its items again."
+        message = (
+            f"There is no response {response_id!r} here: it was not kept, or is too long ago; send its items again."
+        )
         raise JobFailed(Failure("not_found", message, param, code or "response_not_found"))
 
     def items(self) -> dict[str, Json]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from mlx_spec.server.answers.errors import Json
 from mlx_spec.server.faces.responses.items import items_of, messages_of
@@ -117,12 +117,13 @@ def _chosen(functions: list[Json], choice: object) -> tuple[list[Json], object]:
             return functions, {"type": "function", "function": {"name": name}}
         case {"type": "allowed_tools", "tools": list(allowed)}:
             names = [one.get("name") for one in allowed if isinstance(one, dict)]
-            for i, name in enumerate(names):
-                _check_is_given(name, functions, f"tool_choice.tools[{i}].name")
+            for i, allowed_name in enumerate(names):
+                _check_is_given(allowed_name, functions, f"tool_choice.tools[{i}].name")
             mode = choice.get("mode", "auto") if isinstance(choice, dict) else "auto"
             if mode not in ("auto", "required"):
                 raise refused("tool_choice.mode", mode, "one of 'auto', 'required'")
-            return [one for one in functions if one["function"]["name"] in names], mode
+            chosen = [{"type": "function", "function": {"name": one}} for one in names]
+            return functions, {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": chosen}}
         case _:
             raise refused("tool_choice", choice, "'auto', 'none', 'required', one function, or allowed_tools")
 
@@ -173,7 +174,8 @@ def _told(said: Json) -> Json:
         "tool_choice": given("tool_choice", "auto"),
         "truncation": given("truncation", "disabled"),
         "parallel_tool_calls": given("parallel_tool_calls", True),
-        "text": {"format": _told_format(text.get("format"))} | {k: v for k, v in text.items() if k == "verbosity" and v},
+        "text": {"format": _told_format(text.get("format"))}
+        | {k: v for k, v in text.items() if k == "verbosity" and v},
         "presence_penalty": given("presence_penalty", 0),
         "frequency_penalty": given("frequency_penalty", 0),
         "top_logprobs": 0,
@@ -196,9 +198,8 @@ def _told_tool(tool: Json) -> Json:
 
 
 def _told_format(wanted: Json | None) -> Json:
-    usual: dict[Literal["type"], str] = {"type": "text"}
     if wanted is None:
-        return dict(usual)
+        return {"type": "text"}
     if wanted.get("type") == "json_schema":
         return {"description": None, "strict": False} | wanted
     return wanted

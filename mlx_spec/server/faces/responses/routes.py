@@ -44,12 +44,11 @@ class ResponsesRoutes:
             async with self._reception.answering(request, asked.chat) as jobs:
                 job = jobs[0]
                 writer = self._writer(asked, job)
-                parts = self._reception.parts(job)
                 if not asked.chat.stream:
-                    return JSONResponse(await whole(job, parts, writer))
+                    return JSONResponse(await whole(job, writer))
                 patience = self._reception.patience
                 begun = await job.begun(patience.begun_s)
-                return EventStream(job, parts, writer, ping=not begun, ping_s=patience.ping_s, last="[DONE]")
+                return EventStream(job, writer, ping=not begun, ping_s=patience.ping_s, last="[DONE]")
 
     async def count(self, request: Request) -> Response:
         """How many tokens the input would take."""

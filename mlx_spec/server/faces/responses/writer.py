@@ -33,9 +33,7 @@ class ResponseWriter:
 
     def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
         """The response has begun."""
-        return [self._event("response.created", response=self.answer())] + [
-            self._event("response.in_progress", response=self.answer())
-        ]
+        return [self._event(f"response.{name}", response=self.answer()) for name in ("created", "in_progress")]
 
     def part(self, part: Part) -> list[Json]:
         """What one more part brings: an item that begins or goes on, and perhaps the end of the one before."""
@@ -94,14 +92,12 @@ class ResponseWriter:
 
     def _begin(self, kind: Literal["message", "reasoning", "function_call"], **about: str) -> list[Json]:
         self._open = _Open(kind, about)
-        return [
-            self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.beginning()
-        ]
+        return [self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.beginning()]
 
     def _grow(self, text: str) -> Json:
         assert self._open is not None, "an item was begun"
         self._open.text += text
-        extra = {"logprobs": []} if self._open.kind == "message" else {}
+        extra: Json = {"logprobs": []} if self._open.kind == "message" else {}
         return self._event(f"response.{self._open.growing}.delta", **self._place("delta"), delta=text, **extra)
 
     def _close(self, status: Literal["completed", "incomplete"] = "completed") -> list[Json]:
@@ -145,7 +141,7 @@ class _Open:
 
     def __init__(self, kind: Literal["message", "reasoning", "function_call"], about: Json) -> None:
         self.kind, self._about, self.text = kind, about, ""
-        self.id = f"{ {'message': 'msg', 'reasoning': 'rs', 'function_call': 'fc'}[kind]}_{uuid4().hex}"
+        self.id = f"{ {'message': 'msg', 'reasoning': 'rs', 'function_call': 'fc'}[kind] }_{uuid4().hex}"
         self.growing = {
             "message": "output_text",
             "reasoning": "reasoning_text",
