@@ -4,8 +4,8 @@ LookaheadError
 ├── ConfigError            a field of SpeculativeConfig or SamplingParams is out of range (also a ValueError)
 ├── PromptError            the prompt is empty, or names unknown token ids
 │   └── PromptTooLongError     the context has no room for it and an answer
-├── ToolsError             a call of a tool is asked for, and the model cannot make one
 ├── GrammarError           a schema, an expression or a grammar cannot be followed; `field` names what asked for it
+│   └── ToolsError             a call of a tool is asked for, and the model cannot make one
 ├── ModelError             a model cannot be used
 │   ├── ModelNotFoundError     no such pair, folder or file
 │   │   └── DownloadError          the Hub does not give a model; `kind` tells the reasons apart
@@ -77,10 +77,6 @@ class PromptTooLongError(PromptError):
         )
 
 
-class ToolsError(LookaheadError):
-    """A call of a tool must come, and the model knows of none."""
-
-
 class GrammarError(LookaheadError):
     """What an answer is to look like cannot be followed: it is wrong, impossible, not supported or too complex.
     `field` names what a request says it in, None where the request is not to blame."""
@@ -88,6 +84,13 @@ class GrammarError(LookaheadError):
     def __init__(self, message: str, field: str | None = None, *, details: str = "") -> None:
         super().__init__(message, details=details)
         self.field = field
+
+
+class ToolsError(GrammarError):
+    """A call of a tool must come, and the model knows of none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "tool_choice")
 
 
 class ModelError(LookaheadError):

@@ -16,12 +16,15 @@ from app.engine.protocol import (
     Prefill,
     ProtocolError,
     Round,
+    TaggedText,
     Text,
+    Thought,
     parse_chunk,
     parse_comment,
     parse_failure,
     parse_request_id,
 )
+from app.engine.request import begun_in
 from app.engine.sse import Comment, SseParser
 
 READ_BYTES = 65_536  # at a time: a fast engine waits for the window instead of holding it up
@@ -39,7 +42,7 @@ class EngineClient(QObject):
         drafters_told: what it can draft by, as a tuple of names; empty where it does not say.
         prefill_progressed: a Prefill.
         round_finished: a Round.
-        text_arrived: text that became final.
+        text_arrived: text that became final, with what was thought before it in tags.
         standing_told: a Standing: the answer waits, or is set aside, or goes on.
         generation_finished: a Finished, once, last.
         completed: sent when the answer arrived whole, after generation_finished.
@@ -64,7 +67,7 @@ class EngineClient(QObject):
         self._network = EngineNetwork(self)
         self._models: QNetworkReply | None = None
         self._reply: QNetworkReply | None = None
-        self._parser = SseParser()
+        self._parser, self._tagged = SseParser(), TaggedText()
         self._refusal = b""
         self.request_id: str | None = None
         """The engine's name of the answer under way, or of the last one; None until its first chunk."""
@@ -82,7 +85,7 @@ class EngineClient(QObject):
         """Post a chat completion; the answer comes in signals. An earlier one is cancelled."""
         self.cancel()
         self.request_id = None
-        self._parser = SseParser()
+        self._parser, self._tagged = SseParser(), TaggedText(begun_in(body))
         self._refusal = b""
         self._reply = self._network.send_json("/v1/chat/completions", body, timeout_ms=self._silence_ms)
         self._reply.setReadBufferSize(READ_BYTES)
@@ -161,7 +164,9 @@ class EngineClient(QObject):
             case Round():
                 self.round_finished.emit(event)
             case Text(text):
-                self.text_arrived.emit(text)
+                self.text_arrived.emit(self._tagged.said(text))
+            case Thought(text):
+                self.text_arrived.emit(self._tagged.thought(text))
             case Finished():
                 self.generation_finished.emit(event)
             case Failure():

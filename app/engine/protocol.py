@@ -146,6 +146,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """As Text, of what the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An `error` object, from an HTTP answer or from a chunk."""
 
@@ -162,7 +169,7 @@ class Standing:
     ahead: int = 0
 
 
-Event = Prefill | Round | Finished | Text | Failure
+Event = Prefill | Round | Finished | Text | Thought | Failure
 _STANDINGS = {"preempted": Standing("aside"), "resumed": Standing("on")}
 
 
@@ -186,7 +193,10 @@ def parse_chunk(data: str) -> list[Event]:
         if speculation := chunk.get("speculation"):
             events += _parse_speculation(speculation)
         for choice in chunk.get("choices", ())[:1]:
-            if text := choice.get("delta", {}).get("content"):
+            delta = choice.get("delta", {})
+            if thought := delta.get("reasoning_content"):
+                events.append(Thought(str(thought)))
+            if text := delta.get("content"):
                 events.append(Text(str(text)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"{type(error).__name__}: {error} in {data[:400]}") from error
@@ -303,3 +313,25 @@ def _kind(token: Mapping[str, Any]) -> TokenKind:
     if token["kind"] not in TOKEN_KINDS:
         raise ValueError(f"kind {token['kind']!r}")
     return cast(TokenKind, token["kind"])
+
+
+_OPEN, _CLOSE = "<think>", "</think>"  # as chats keep what was thought
+
+
+class TaggedText:
+    """Writes one answer, with its reasoning first, in tags. One that goes on an answer that `begun` is in it."""
+
+    def __init__(self, begun: str = "") -> None:
+        self._is_thinking = begun.lstrip().startswith(_OPEN) and _CLOSE not in begun
+
+    def thought(self, text: str) -> str:
+        """What the next text of the reasoning adds."""
+        opened = "" if self._is_thinking else f"{_OPEN}\n"
+        self._is_thinking = True
+        return opened + text
+
+    def said(self, text: str) -> str:
+        """What the next text of the answer itself adds."""
+        closed = f"\n{_CLOSE}\n\n" if self._is_thinking else ""
+        self._is_thinking = False
+        return closed + text

@@ -1,6 +1,6 @@
 """What the window asks of the engine: how an answer is made, and the request that says so. Knows no Qt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,3 +62,9 @@ def build_request(
         "speculation": speculation,
         **({"prompt_cache_key": chat_key} if chat_key is not None else {}),
     }
+
+
+def begun_in(body: Mapping[str, Any]) -> str:
+    """The text of the answer that a request has go on; empty where it begins one."""
+    messages = body.get("messages") or ()
+    return str(messages[-1]["content"]) if body.get("continue_final_message") and messages else ""

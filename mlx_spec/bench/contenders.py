@@ -32,6 +32,8 @@ from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.admission import HEADS
 from mlx_spec.decoding.cache.chunks import chunk_tokens
 from mlx_spec.decoding.cache.making import make_caches
+from mlx_spec.decoding.constraints.following import matcher_of
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.errors import ModelError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.models.loading import ModelPair
@@ -101,6 +103,8 @@ class Ours(Contender):
         if config.adaptive_lookahead and way.drafter != "none":
             self._decoder.calibrate(tell)
         self._chooses = config.adaptive_lookahead
+        self.constraint: Constraint | None = None
+        """What the next answers must look like."""
 
     def warm_up(self, prompt_ids: Sequence[int], temperatures: Iterable[float], max_tokens: int) -> None:
         """As of any contender; where lengths are chosen also all that may be, as the server does when it is idle."""
@@ -114,7 +118,8 @@ class Ours(Contender):
         drafters: set[str | None] = set()
         given = 0
         clock = _Clock()
-        for event in self._decoder.stream(prompt_ids, SamplingParams(temperature=temperature, seed=seed), max_tokens):
+        params = SamplingParams(temperature=temperature, seed=seed)
+        for event in self._decoder.stream(prompt_ids, params, max_tokens, constraint=self.constraint):
             if isinstance(event, RoundFinished):
                 rounds[len(event.drafted)] += 1
                 drafters.add(event.drafter)
@@ -144,6 +149,8 @@ class MlxLm(Contender):
 
     def __init__(self, pair: ModelPair, length: int = 0, kv_bits: int | None = None) -> None:
         self._pair, self._length, self._kv_bits = pair, length, kv_bits
+        self.constraint: Constraint | None = None
+        """What the next answers must look like; of plain decoding only."""
 
     def answering(self, prompt_ids: Sequence[int], temperature: float, seed: int, max_tokens: int) -> Answering:
         """The answer of `generate_step` or `speculative_generate_step`."""
@@ -176,6 +183,8 @@ class MlxLm(Contender):
             "sampler": make_sampler(temp=temperature),
             "prompt_cache": cache,
         }
+        if self.constraint is not None:
+            options["logits_processors"] = [_masking(self._pair, self.constraint)]
         if not self._length:
             for token, _ in generate_step(prompt, self._pair.target, **options):
                 yield int(token), False
@@ -185,6 +194,22 @@ class MlxLm(Contender):
             prompt, target, draft, num_draft_tokens=self._length, **options
         ):
             yield int(token), bool(from_draft)
+
+
+def _masking(pair: ModelPair, constraint: Constraint) -> Callable[[mx.array, mx.array], mx.array]:
+    """Our own masks as mlx-lm takes them: it is handed all tokens so far, the prompt's last among them."""
+    matcher = matcher_of(pair, constraint, (), goes_on=True)
+    assert matcher is not None
+    begun = False
+
+    def process(token_ids: mx.array, logits: mx.array) -> mx.array:
+        nonlocal begun
+        if begun:
+            matcher.push([cast(int, token_ids[-1].item())])
+        begun = True
+        return matcher.apply(logits, None, None)
+
+    return process
 
 
 class _Clock:

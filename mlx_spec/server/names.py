@@ -1,7 +1,7 @@
 """The names of models that a request may ask for: the one served from the start, and those on this machine."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mlx_spec.errors import ModelNotFoundError
@@ -38,6 +38,14 @@ class Names:
             return True
         names = self._aliases | ({pair.name, pair.target_name} if pair is not None else set())
         return name in names or name.removesuffix(_TAG) in names
+
+    def own_listed(self, pair: Pair | None) -> Listed:
+        """The model that is served from the start, with what is known of its `pair`'s target. Reads the disk."""
+        name = pair.target_name if pair is not None else self.own
+        for one in self._others() if self._others is not None else ():
+            if name in (one.name, one.name.rpartition("/")[2]):
+                return replace(one, name=self.own)
+        return Listed(name=self.own)
 
     def others(self) -> list[Listed]:
         """What else may be asked for, by name. Reads the disk."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.server.answers.stream import Patience, cancel, cancel_when_gone
+from mlx_spec.server.engine.answering import compile_ahead
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.served import Pair
 from mlx_spec.server.engine.thread import EngineThread
@@ -46,7 +47,13 @@ class Reception:
         """Within the block the jobs of a request are under way, and end with it where it fails or its client leaves.
         Raises RequestError, ConfigError, JobFailed."""
         model = await self.found(chat.model)
-        jobs = [self.engine.submit(one) for one in self._named(chat.generations(), model)]
+        asked = self._named(chat.generations(), model)
+        if (
+            any(one.constraint or one.tools.strict for one in asked)
+            and (pair := self.engine.pair_of(model)) is not None
+        ):
+            await run_in_threadpool(compile_ahead, pair, asked)
+        jobs = [self.engine.submit(one) for one in asked]
         watch = asyncio.create_task(cancel_when_gone(request, jobs))
         try:
             yield jobs

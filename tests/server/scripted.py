@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from mlx_spec.config import SamplingParams
@@ -26,6 +27,7 @@ from mlx_spec.events import (
 from mlx_spec.models.text.manner import ChatManner
 from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.models.text.parts import CallFormat
+from tests.tiny import byte_tokenizer
 
 JSON_CALLS = CallFormat("<tool_call>", "</tool_call>", lambda text, tools: json.loads(text), "json_tools")
 
@@ -39,6 +41,16 @@ class ScriptedPair:
     drafters = ("ngram",)
     sampling: Mapping[str, float] = {}
     chat_manner = ChatManner(JSON_CALLS, True, ("<think>", "</think>"), {"tools", "enable_thinking"}.__contains__)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """For grammars, which nobody follows."""
+        return byte_tokenizer()
+
+    @property
+    def vocab_size(self) -> int:
+        """Of its tokenizer."""
+        return len(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """The characters."""

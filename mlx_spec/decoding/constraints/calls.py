@@ -16,15 +16,21 @@ MOST_CALLS: Final = 16
 
 
 def calls_constraint(
-    use: ToolUse, calls: CallFormat, special: Mapping[str, int], thinking: tuple[str, str] | None, template: str = ""
+    use: ToolUse,
+    calls: CallFormat,
+    special: Mapping[str, int],
+    thinking: tuple[str, str] | None,
+    template: str = "",
+    answer: Constraint | None = None,
 ) -> Constraint | None:
     """The grammar of an answer that must call a tool, or may call one that is strict; None where nothing is certain.
+    Where it may call, and calls none, it must look like `answer`, if that is given: then it says nothing before a call.
 
     `special` are tokens that are no text, `thinking` the marks around reasoning, which may stand first. By the chat
     `template` families are told apart that one parser reads. Raises ToolsError for a family that has no grammar here,
     and GrammarError for schemas that cannot be read.
     """
-    if not use.strict:
+    if not use.strict and answer is None:
         return None
     writer = WRITERS.get(calls.kind)
     if writer is None:
@@ -38,12 +44,14 @@ def calls_constraint(
     one = lark.rule(" | ".join(map(lark.rule, bodies)))
     several = f"{one} ({shape.between} {one}){{0,{MOST_CALLS - 1}}}" if use.is_parallel else one
     opened = _thought(lark, thinking)
+    section = f"{shape.head} {several} {shape.tail}"
     if use.mode == "required":
-        lark.start(f"{opened} {lark.text(calls.begin)} {shape.head} {several} {shape.tail}")
+        lark.start(f"{opened} {lark.text(calls.begin)} {section}")
+    elif answer is None:
+        lark.start(f"{opened} ({lark.without(calls.begin)} | {lark.up_to(calls.begin)} {section})")
     else:
-        called = f"{lark.up_to(calls.begin)} {shape.head} {several} {shape.tail}"
-        lark.start(f"{opened} ({lark.without(calls.begin)} | {called})")
-    return Constraint.calls(str(lark))
+        lark.start(f"{opened} (@answer | {lark.text(calls.begin)} {section})")
+    return Constraint.calls(str(lark), answer if use.mode != "required" else None)
 
 
 def name_of(tool: Tool) -> str:

@@ -56,27 +56,34 @@ GRAMMARS: Final = Grammars()
 
 
 def _matcher(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
-    made: list[LLMatcher] = []
+    made: list[LLMatcher | BaseException] = []
 
     def make() -> None:
-        matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=_LIMITS)
-        if not matcher.is_error():
-            matcher.compute_bitmask()  # what nothing can follow is found here
-        made.append(matcher)
+        try:
+            made.append(_made(constraint, lexicon))
+        except BaseException as error:  # noqa: BLE001 - Rust's panics, too, are told to who waits
+            made.append(error)
 
     # Nothing stops llguidance once it has begun; its own limits end it some seconds later, beside everybody.
     thread = threading.Thread(target=make, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    field = constraint.field
+    what, field = _what(constraint), constraint.field
     if not made:
-        message = f"The {_what(constraint)} takes longer than {PATIENCE_S:g} s to compile: ask for less in it."
-        raise GrammarError(message, field)
-    if error := made[0].get_error():
-        raise GrammarError(f"The {_what(constraint)} cannot be followed: {in_words(error)}.", field)
-    if (stopped := made[0].stop_reason()) not in ("NotStopped", "NoExtension", "NoExtensionBias", "EndOfSentence"):
-        raise GrammarError(f"The {_what(constraint)} is too complex ({stopped}): ask for less in it.", field)
-    return made[0]
+        raise GrammarError(f"The {what} takes longer than {PATIENCE_S:g} s to compile: ask for less in it.", field)
+    matcher = made[0]
+    if isinstance(matcher, BaseException):
+        raise GrammarError(f"The {what} cannot be compiled ({matcher}): write it otherwise.", field) from matcher
+    if error := matcher.get_error():
+        raise GrammarError(f"The {what} cannot be followed: {in_words(error)}.", field)
+    return matcher
+
+
+def _made(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
+    matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=_LIMITS)
+    if not matcher.is_error():
+        matcher.compute_bitmask()  # what nothing can follow is found here
+    return matcher
 
 
 def _what(constraint: Constraint) -> str:

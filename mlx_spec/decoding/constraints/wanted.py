@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
 
+from mlx_spec.decoding.constraints.endings import never_ends, widest_object
 from mlx_spec.errors import GrammarError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ Spacing = Literal["free", "one_space", "compact"]
 SPACINGS: Final[tuple[Spacing, ...]] = ("one_space", "compact", "free")
 LONGEST_TEXT: Final = 1 << 20
 """Characters of a schema, an expression or a grammar."""
+MOST_PROPERTIES: Final = 1000
+"""Of one object."""
 
 # With all white space that JSON allows a model may write blanks for ever. So much is a line's indentation.
 _FREE: Final = r"[\x20\x0A\x0D\x09]{1,64}"
@@ -42,7 +46,7 @@ class Constraint:
     @property
     def field(self) -> str:
         """What a request says it in."""
-        return "response_format" if self.kind in ("json_object", "response_format") else self.kind
+        return "response_format" if self.kind in ("json_object", "json_schema") else self.kind
 
     @classmethod
     def json_object(cls) -> "Constraint":
@@ -68,15 +72,25 @@ class Constraint:
 
     @classmethod
     def grammar(cls, lark: str) -> "Constraint":
-        """A Lark grammar, whose first rule is `start`. Raises GrammarError."""
+        """A Lark grammar, whose first rule is `start`; or one of llama.cpp's (GBNF), whose first is `root`. Raises
+        GrammarError."""
         _check_length("grammar", lark)
+        if "::=" in lark:
+            try:
+                lark = any_to_lark(lark)
+            except (GbnfToLarkError, ValueError, IndexError, RecursionError) as error:
+                raise GrammarError(f"The grammar cannot be read as GBNF: {error}.", "grammar") from None
         return cls("grammar", LLMatcher.grammar_from_lark(lark))
 
     @classmethod
-    def calls(cls, lark: str) -> "Constraint":
-        """Calls of tools, as a Lark grammar. Raises GrammarError."""
+    def calls(cls, lark: str, answer: "Constraint | None" = None) -> "Constraint":
+        """Calls of tools, as a Lark grammar, in which `@answer` is what `answer` says. Raises GrammarError."""
         _check_length("tools", lark)
-        return cls("tools", LLMatcher.grammar_from_lark(lark))
+        if answer is None:
+            return cls("tools", LLMatcher.grammar_from_lark(lark))
+        (inner,) = json.loads(answer.source)["grammars"]
+        grammars = [{"name": "calls", "lark_grammar": lark}, {**inner, "name": "answer"}]
+        return cls("tools", json.dumps({"grammars": grammars}))
 
 
 def styled(schema: Mapping[str, Any], spacing: Spacing) -> dict[str, Any]:
@@ -93,6 +107,12 @@ def _json_source(schema: dict[str, Any], spacing: Spacing) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise GrammarError(f"The schema is no JSON ({error}): send it as JSON.", "response_format") from None
     _check_length("response_format", text)
+    if (width := widest_object(schema)) > MOST_PROPERTIES:
+        message = f"The schema has {width:,} properties in one object: at most {MOST_PROPERTIES:,} are compiled."
+        raise GrammarError(message, "response_format")
+    if never_ends(schema):
+        message = "The schema requires itself again and again: nothing that is valid by it ever ends."
+        raise GrammarError(message, "response_format")
     if not isinstance(schema.get("x-guidance", {}), dict):
         raise GrammarError("The schema's x-guidance must be a JSON object.", "response_format")
     try:

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
-from mlx_spec.errors import ConfigError
+from mlx_spec.errors import ConfigError, GrammarError
 from mlx_spec.server.answers.shapes import shaped
 from mlx_spec.server.engine.job import Failure, FailureKind, JobFailed
 from mlx_spec.server.requests.validation import RequestError
@@ -65,6 +65,10 @@ async def _on_config_error(request: Request, error: Exception) -> Response:
     return _invalid(request, str(error), error.field if isinstance(error, ConfigError) else None)
 
 
+async def _on_grammar_error(request: Request, error: Exception) -> Response:
+    return _invalid(request, str(error), error.field if isinstance(error, GrammarError) else None)
+
+
 async def _on_job_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, JobFailed)
     status, body = failure_body(error.failure)
@@ -92,6 +96,7 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 HANDLERS: Final = {
     RequestError: _on_request_error,
     ConfigError: _on_config_error,
+    GrammarError: _on_grammar_error,
     JobFailed: _on_job_failed,
     HTTPException: _on_http_exception,
     ClientDisconnect: _on_disconnect,

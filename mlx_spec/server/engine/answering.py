@@ -2,19 +2,21 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Final
 
+from mlx_spec.decoding.constraints.compiling import GRAMMARS
 from mlx_spec.errors import (
     BusyError,
     ConfigError,
     DeadlineError,
+    GrammarError,
     LookaheadError,
     ModelNotFoundError,
     PromptError,
     PromptTooLongError,
-    ToolsError,
 )
-from mlx_spec.models.text.options import ChatOptions
+from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.asked import asked_of
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job
 from mlx_spec.server.engine.served import Batch, Decoder, Pair
@@ -53,7 +55,15 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
     )
 
 
-def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions) -> list[int]:
+def compile_ahead(pair: Pair, requests: Sequence[GenerationRequest]) -> None:
+    """Compile what the answers must look like. From any thread but the engine's, whose answers would wait for it; that
+    then finds it compiled. Raises GrammarError, ToolsError."""
+    for constraint in {asked_of(pair, request).constraint for request in requests} - {None}:
+        assert constraint is not None
+        GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
+
+
+def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions = PLAIN) -> list[int]:
     """The ids of the prompt. Raises PromptError."""
     if request.prompt is not None:
         return pair.encode(request.prompt) if isinstance(request.prompt, str) else list(request.prompt)
@@ -74,8 +84,6 @@ def failure_of(error: Exception, request: GenerationRequest) -> Failure:
         case ConfigError():
             inside = "speculation." if error.field in ("drafter", "lookahead") else ""
             return Failure("invalid", str(error), f"{inside}{error.field}")
-        case ToolsError():
-            return Failure("invalid", str(error), "tool_choice")
         case PromptTooLongError():
             return Failure("invalid", str(error), prompt_field, "context_length_exceeded")
         case PromptError():
@@ -86,6 +94,8 @@ def failure_of(error: Exception, request: GenerationRequest) -> Failure:
             return Failure("busy", str(error), retry_after_s=max(1, math.ceil(error.retry_after_s)))
         case DeadlineError():
             return Failure("expired", str(error), "deadline_ms", "deadline_passed")
+        case GrammarError() if error.field is not None:
+            return Failure("invalid", str(error), error.field)
         case LookaheadError():
             return Failure("engine", str(error))
         case _:

@@ -33,7 +33,7 @@ def asked_of(pair: Pair, request: GenerationRequest) -> Asked:
     """What `request` asks of the pair. Raises ToolsError where a call must come, and the model cannot make one."""
     use = request.tools
     if not (use.callable or request.template or request.effort):
-        return Asked()
+        return Asked(constraint=request.constraint)
     manner = pair.chat_manner
     notes: list[str] = []
     settings = _settings(manner, request, notes)
@@ -45,9 +45,9 @@ def asked_of(pair: Pair, request: GenerationRequest) -> Asked:
                 f"{why.partition(':')[0]}: it cannot be made to call one; leave tool_choice out, or take another model."
             )
         notes.append(why)
-    constraint = None
-    if calls is not None:
-        constraint = calls_constraint(use, calls, manner.special, manner.thinking, manner.template)
+    constraint = request.constraint
+    if calls is not None and (use.strict or constraint is not None):
+        constraint = calls_constraint(use, calls, manner.special, manner.thinking, manner.template, constraint)
     return Asked(ChatOptions(use.tools if calls is not None else (), settings), calls, tuple(notes), constraint)
 
 

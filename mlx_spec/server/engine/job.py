@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from mlx_spec.batching.entry import Priority
 from mlx_spec.config import DrafterName, SamplingParams
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, GenerationFinished, Waiting
 from mlx_spec.models.text.parts import AnswerParts, CallFormat
@@ -35,11 +36,11 @@ class GenerationRequest:
     of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
-    that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0. `tools` are shown to the model and called, `template` holds settings
-    of its chat template, `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may
-    think at most; what it thought is told apart from the answer, unless `reasoning_apart` is false. `model`
-    None is the model that is served from the start."""
+    that the client did not give. `deadline_ms` counts from the request's arrival. The answer must look like its
+    `constraint`, if any. `tools` are shown to the model and called, `template` holds settings of its chat template,
+    `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may think at most; what it
+    thought is told apart from the answer, unless `reasoning_apart` is false. The requests of one answer share
+    `answer_id`, and `choice` numbers them from 0. `model` None is the model that is served from the start."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -54,6 +55,7 @@ class GenerationRequest:
     owner: str | None = None
     priority: Priority = "normal"
     deadline_ms: float | None = None
+    constraint: Constraint | None = None
     tools: ToolUse = NO_TOOLS
     template: Mapping[str, Any] = field(default_factory=dict)
     effort: str | None = None

@@ -14,6 +14,7 @@ from mlx_spec.server.answers.errors import Json
 from mlx_spec.server.answers.stream import SHUTDOWN_GRACE_S
 from mlx_spec.server.engine.job import Failure, Job, JobFailed
 
+_SEP: Final = "\n"  # some clients know no other
 _NDJSON: Final = "application/x-ndjson"
 
 
@@ -79,7 +80,7 @@ class EventStream(EventSourceResponse):
         super().__init__(
             _named_events(job, writer, ping=ping, last=last),
             ping=ping_s,
-            sep="\n",
+            sep=_SEP,
             shutdown_grace_period=SHUTDOWN_GRACE_S,
         )
         self._job = job
@@ -93,11 +94,11 @@ class EventStream(EventSourceResponse):
 
 async def _named_events(job: Job, writer: Writer, *, ping: bool, last: str | None) -> AsyncIterator[ServerSentEvent]:
     if ping:
-        yield ServerSentEvent(comment="ping")
+        yield ServerSentEvent(comment="ping", sep=_SEP)
     async for one in _all(job, writer):
-        yield ServerSentEvent(json.dumps(one), event=one["type"])
+        yield ServerSentEvent(json.dumps(one), event=one["type"], sep=_SEP)
     if last is not None:
-        yield ServerSentEvent(last)
+        yield ServerSentEvent(last, sep=_SEP)
 
 
 class LineStream(StreamingResponse):

@@ -15,6 +15,7 @@ from mlx_spec.models.text.tool_use import ToolUse
 from mlx_spec.server.engine.job import GenerationRequest
 from mlx_spec.server.requests.fields import biases, cache_key, deadline, prompts_of, stop_strings, unless
 from mlx_spec.server.requests.foreign_fields import asked_foreign
+from mlx_spec.server.requests.formats import ConstrainedRequest
 from mlx_spec.server.requests.messages import ChatMessage, turns_of
 from mlx_spec.server.requests.speculation import SpeculationOptions
 from mlx_spec.server.requests.thinking import Budget, Effort, ReasoningFormat, TemplateSettings
@@ -50,7 +51,7 @@ class StreamOptions(_Request):
     include_usage: bool | None = None
 
 
-class AnswerRequest(_Request):
+class AnswerRequest(ConstrainedRequest, _Request):
     """What a chat and a completion may both ask for. Null is as good as left out, as OpenAI has it."""
 
     model: str | None = None
@@ -92,7 +93,7 @@ class AnswerRequest(_Request):
     def generations(self) -> list[GenerationRequest]:
         """What the engine is to do, an answer for each choice in the order of their index: `n` for each prompt. With
         a seed, choice i of a prompt is what the seed plus i says alone. Raises RequestError, ConfigError."""
-        told, num = self._told(), self.n or 1
+        told, num, constraint = self._told(), self.n or 1, self.wanted()
         if self.n is not None and not 1 <= self.n <= CHOICES_LIMIT:
             raise ConfigError("n", self.n, f"a whole number from 1 to {CHOICES_LIMIT}")
         if self.best_of not in (None, num):
@@ -104,7 +105,7 @@ class AnswerRequest(_Request):
             )
             raise RequestError(message, "prompt" if num == 1 else "n")
         answer_id = f"{self._id_prefix}-{uuid4().hex}"
-        each = [(one, of_prompt) for one in told for of_prompt in range(num)]
+        each = [(one | {"constraint": constraint}, of_prompt) for one in told for of_prompt in range(num)]
         return [self._generation(answer_id, i, of_prompt, **one) for i, (one, of_prompt) in enumerate(each)]
 
     @abstractmethod

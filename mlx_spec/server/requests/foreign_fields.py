@@ -62,11 +62,9 @@ _OFF: Final = (
 _ON: Final = ("skip_special_tokens", "spaces_between_special_tokens", "add_special_tokens", "add_generation_prompt")
 _NO_TEXT: Final = (
     "suffix",
-    "grammar",
     "grammar_string",
     "guided_regex",
     "guided_grammar",
-    "regex",
     "ebnf",
     "structural_tag",
     "chat_template",
@@ -96,7 +94,6 @@ _NO_OBJECT: Final = ("structured_outputs", "options", "vllm_xargs", "role_mappin
 _NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "json_schema", "guided_json")  # {} is a schema: any JSON
 
 ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     **_NO_NUMBER,
     **dict.fromkeys(_OFF, (False,)),

@@ -17,6 +17,7 @@ from mlx_spec.decoding.constraints.call_writing import WRITERS
 from mlx_spec.decoding.constraints.calls import calls_constraint
 from mlx_spec.decoding.constraints.compiling import Grammars
 from mlx_spec.decoding.constraints.matcher import Matcher
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.errors import ToolsError
 from mlx_spec.models.text.parts import AnswerParts, CallFormat, Content, Part, Reasoning, ToolArguments, ToolCallBegun
 from mlx_spec.models.text.tool_use import ToolUse
@@ -180,6 +181,22 @@ def test_where_nothing_is_strict_nothing_is_forced_and_an_unknown_family_is_told
     other = CallFormat("<c>", "</c>", lambda text, tools: [], "another")
     with pytest.raises(ToolsError, match="another"):
         calls_constraint(ToolUse((WEATHER,), "required"), other, {}, None)
+
+
+def test_where_the_answer_must_look_like_something_it_may_call_instead() -> None:
+    answer = Constraint.json_schema({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
+    constraint = calls_constraint(ToolUse((WEATHER,)), format_of("json_tools"), special(), THINKING, "", answer)
+    assert constraint is not None
+    grammar = Grammars().compiled(constraint, tokenizer(), len(tokenizer()))
+    assert follows(Matcher(grammar), '{"a": 1}')
+    assert follows(Matcher(grammar), CALL)
+    assert not follows(Matcher(grammar), "It is sunny.")
+    assert not follows(Matcher(grammar), f"Well. {CALL}")
+    expression = Constraint.regex("yes|no")
+    constraint = calls_constraint(ToolUse((WEATHER,)), format_of("json_tools"), special(), THINKING, "", expression)
+    assert constraint is not None
+    grammar = Grammars().compiled(constraint, tokenizer(), len(tokenizer()))
+    assert follows(Matcher(grammar), "yes")
 
 
 def test_thinking_of_a_family_is_reasoning() -> None:

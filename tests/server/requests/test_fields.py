@@ -20,6 +20,10 @@ def ask(live: Live, **fields: Any) -> httpx.Response:
     return live.http.post("/v1/chat/completions", content=json.dumps({"messages": HELLO} | fields))
 
 
+def tool(**more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f"} | more}
+
+
 BAD: list[tuple[str, Any, str, str]] = [
     ("temperature", -0.5, "temperature", "temperature is -0.5: it must be a number in [0, 100]"),
     ("temperature", float("nan"), "temperature", "temperature is nan: it must be a number in [0, 100]"),
@@ -57,10 +61,23 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("n", True, "n", "n is true: it must be a whole number"),
     ("best_of", 2, "best_of", "best_of is 2: it must be 1"),
     ("tools", 3, "tools", "a list"),
-    ("tool_choice", "required", "tool_choice", "answers in text and calls no tools yet"),
-    ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice", "answers in text"),
-    ("function_call", {"name": "f"}, "function_call", "answers in text"),
-    ("response_format", {"type": "json_object"}, "response_format", "does not support"),
+    ("tools", [{"type": "web_search"}], "tools[0].type", "it must be one of 'function'"),
+    ("tools", [{"type": "function"}], "tools[0].function", "tools[0].function is missing"),
+    ("tools", [{"type": "function", "function": {"name": ""}}], "tools[0].function.name", "a name of 1 to 256"),
+    ("tools", [tool(parameters=[1])], "tools[0].function.parameters", "a JSON schema of an object"),
+    ("tools", [tool(parameters={"type": "string"})], "tools[0].function.parameters", '"type" is "object"'),
+    ("tools", [tool(), tool()], "tools", 'tools names "f" twice'),
+    ("tool_choice", "required", "tool_choice", "there are no tools: name them in tools"),
+    ("tool_choice", "never", "tool_choice", '"none", "auto", "required"'),
+    ("tool_choice", {"type": "function", "function": {}}, "tool_choice", "an object like"),
+    ("tool_choice", {"type": "function", "function": {"name": "g"}}, "tool_choice", "there are no tools"),
+    ("parallel_tool_calls", "no", "parallel_tool_calls", "true or false"),
+    ("chat_template_kwargs", [], "chat_template_kwargs", "a JSON object of settings"),
+    ("chat_template_kwargs", {"tokenize": True}, "chat_template_kwargs", '"tokenize" is none'),
+    ("reasoning_effort", "much", "reasoning_effort", "one of none, minimal, low"),
+    ("reasoning_effort", 3, "reasoning_effort", "one of none, minimal, low"),
+    ("thinking_token_budget", -2, "thinking_token_budget", "a whole number of tokens"),
+    ("thinking_token_budget", True, "thinking_token_budget", "a whole number of tokens"),
     ("logprobs", True, "logprobs", "does not support"),
     ("logprobs", 0, "logprobs", "logprobs is 0: this server does not support it"),
     ("top_logprobs", False, "top_logprobs", "top_logprobs is false"),
@@ -70,7 +87,6 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("min_tokens", False, "min_tokens", "does not support"),
     ("guided_json", {}, "guided_json", "does not support"),
     ("structured_outputs", {"json": {}}, "structured_outputs", "does not support"),
-    ("grammar", 'root ::= "a"', "grammar", "does not support"),
     ("stop_token_ids", [2], "stop_token_ids", "does not support"),
     ("mirostat", 2, "mirostat", "does not support"),
     ("repeat_penalty", 1.1, "repeat_penalty", "does not support"),

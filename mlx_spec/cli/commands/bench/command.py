@@ -88,6 +88,9 @@ def bench(
     verifying: Annotated[
         bool, typer.Option("--verifying", help="Only verifying by itself, against probabilities at every position.")
     ] = False,
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="Answers by schemas: ours, ours without drafts, mlx-lm's masked.")
+    ] = False,
     anyway: Anyway = False,
     out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
     show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
@@ -109,6 +112,12 @@ def bench(
         "kv_bits": kv_bits,
         "slices": slices,
     }
+    models = ModelChoice(target, draft, pair, anyway)
+    if constrained:
+        from mlx_spec.cli.commands.bench.constrained import tell_constrained
+
+        tell_constrained(models, chosen | {"out": out, "show": show}, as_json=as_json)
+        return
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
     paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None and not serve, "--turns": turns}
     paired["--serve"] = serve
@@ -120,7 +129,6 @@ def bench(
     for name, value in {"at_once": at_once, "ours": ours, "serve_options": serve_options}.items():
         if value is not None and mode != "--serve":
             raise ConfigError(name, value, "together with --serve")
-    models = ModelChoice(target, draft, pair, anyway)
     if show is not None:
         from mlx_spec.bench.report_file import read_report
 

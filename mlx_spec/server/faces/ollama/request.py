@@ -6,9 +6,11 @@ from typing import Final
 from mlx_spec.server.answers.errors import Json
 from mlx_spec.server.faces.said import list_at, nothing_of, object_at, refused, string_at, text_at
 from mlx_spec.server.requests.completions import ChatRequest, CompletionRequest, parse_chat, parse_completion
+from mlx_spec.server.requests.foreign_fields import asked_foreign
 from mlx_spec.server.requests.validation import RequestError, object_of, shown
 
 _OPTIONS: Final = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty")
+_READ: Final = frozenset({*_OPTIONS, "num_predict"})
 RENAMED: Final = {
     "max_tokens": "options.num_predict",
     "reasoning_effort": "think",
@@ -90,6 +92,9 @@ def _shared(said: Json) -> Json:
     nothing_of(said, _NO_LOGPROBS)
     body: Json = {"model": model_of(said)} | {name: said[name] for name in _EXTENSIONS if name in said}
     options = object_at(said.get("options") or {}, "options")
+    if (foreign := asked_foreign({name: value for name, value in options.items() if name not in _READ})) is not None:
+        message = f"options.{foreign} is {shown(options[foreign])}: this server does not support it; leave it out."
+        raise RequestError(message, f"options.{foreign}")
     for name, value in options.items():
         if value is None or name in _NO_WORD:
             continue
@@ -97,13 +102,6 @@ def _shared(said: Json) -> Json:
             body[name] = value
         elif name == "num_predict":
             body["max_tokens"] = -1 if value == -2 else value  # -2 is: as many as the context has room for
-        elif name == "repeat_penalty" and value != 1:
-            message = (
-                f"options.{name} is {shown(value)}: this server knows none over the last tokens only; leave it out."
-            )
-            raise RequestError(message, f"options.{name}")
-        else:
-            body[name] = value  # refused by name, unless it is unknown or asks for nothing
     return body | _format(said.get("format")) | _think(said.get("think"))
 
 

@@ -106,7 +106,7 @@ class OllamaRoutes:
         return JSONResponse(writer.answer() | {"done": True, "done_reason": "load" if asked.keeps else "unload"})
 
     def _own(self) -> Listed:
-        return Listed(name=self._reception.names.own)
+        return self._reception.names.own_listed(self._reception.engine.pair)
 
     def _loaded(self, model: Listed, name: str | None) -> Json:
         pair = self._reception.engine.pair_of(name)

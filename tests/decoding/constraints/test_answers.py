@@ -1,0 +1,150 @@
+"""Answers with a grammar: always of it, and the same ids however they are drafted, alone or among others."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from mlx_spec.batching.batch import Batch
+from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig, tree_settings
+from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.errors import GrammarError
+from mlx_spec.events import AnswerFailed, Event, GenerationFinished, RoundFinished
+from tests.decoding.constraints.shapes import SCHEMAS
+from tests.tiny import tiny_pair
+
+PAIR = tiny_pair()
+PROMPT = PAIR.encode("hello")
+WAYS: list[tuple[DrafterName, int | str, str]] = [
+    ("grammar", 8, "off"),
+    ("model", 4, "off"),
+    ("ngram", 3, "off"),
+    ("auto", 6, "off"),
+    ("auto", "auto", "off"),
+    ("model", 3, "2x2"),
+    ("model", 3, "3x3:6"),
+]
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
+
+def answered(
+    constraint: Constraint | None,
+    drafter: DrafterName = "none",
+    lookahead: Any = None,
+    tree: str = "off",
+    *,
+    max_tokens: int = 120,
+    **params: Any,
+) -> tuple[GenerationFinished, list[RoundFinished]]:
+    """The end of an answer, and its rounds."""
+    config = SpeculativeConfig(acceptance=params.pop("acceptance", "coupled"), **tree_settings(tree))
+    decoder = SpeculativeDecoder(PAIR, config, drafter=drafter)
+    events = list(
+        decoder.stream(PROMPT, SamplingParams(**params), max_tokens, lookahead=lookahead, constraint=constraint)
+    )
+    assert isinstance(events[-1], GenerationFinished)
+    return events[-1], [event for event in events if isinstance(event, RoundFinished)]
+
+
+def check(schema: dict[str, Any], finished: GenerationFinished) -> None:
+    """What is whole is valid; what was cut says so."""
+    if finished.finish_reason == "stop":
+        jsonschema.validate(json.loads(finished.text), schema)
+    else:
+        assert finished.finish_reason == "length"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_ids_are_those_of_plain_constrained_decoding(name: str, temperature: float) -> None:
+    constraint, whole = Constraint.json_schema(SCHEMAS[name]), 0
+    for seed in range(2):
+        plain, _ = answered(constraint, temperature=temperature, seed=seed)
+        check(SCHEMAS[name], plain)
+        whole += plain.finish_reason == "stop"
+        for drafter, lookahead, tree in WAYS[2 * seed + (temperature > 0) :: 4]:
+            how = answered(constraint, drafter, lookahead, tree, temperature=temperature, seed=seed)
+            assert how[0].token_ids == plain.token_ids, (drafter, lookahead, tree, how[0].text, plain.text)
+            assert how[0].finish_reason == plain.finish_reason
+    assert whole, "no answer came to its end, so nothing was shown"
+
+
+@pytest.mark.parametrize("acceptance", ["token", "block", "typical"])
+def test_every_rule_keeps_to_the_grammar(acceptance: str) -> None:
+    for seed in range(3):
+        how = answered(
+            Constraint.json_schema(SCHEMAS["flat"]), "auto", 5, temperature=0.8, seed=seed, acceptance=acceptance
+        )
+        check(SCHEMAS["flat"], how[0])
+
+
+def test_filters_penalties_and_biases_come_with_it() -> None:
+    constraint = Constraint.json_schema(SCHEMAS["nested"])
+    settings: dict[str, Any] = {"temperature": 0.9, "seed": 5, "top_k": 3, "top_p": 0.9, "min_p": 0.05}
+    settings |= {"repetition_penalty": 1.3, "presence_penalty": 0.5, "logit_bias": {65: 5.0, 258: 50.0}}
+    plain, _ = answered(constraint, **settings)
+    check(SCHEMAS["nested"], plain)
+    assert answered(constraint, "auto", 5, **settings)[0].token_ids == plain.token_ids
+
+
+def test_forced_text_is_drafted_and_stands() -> None:
+    constraint = Constraint.json_schema(SCHEMAS["nested"])
+    plain, plain_rounds = answered(constraint, temperature=0.8, seed=1)
+    grammar, grammar_rounds = answered(constraint, "grammar", 8, temperature=0.8, seed=1)
+    model, model_rounds = answered(constraint, "model", 8, temperature=0.8, seed=1)
+    assert grammar.stats.acceptance_rate == 1.0  # one token a byte: the forced text has one tokenisation
+    assert len(grammar_rounds) < 0.6 * len(plain_rounds)
+    assert len(model_rounds) < len(grammar_rounds)
+    assert model.stats.draft_forward_passes < model.stats.draft_tokens / 2, "what is forced takes the draft no pass"
+    assert plain.token_ids == grammar.token_ids == model.token_ids
+
+
+def test_it_ends_at_max_tokens_and_only_where_it_may() -> None:
+    constraint, settings = Constraint.json_object(), {"logit_bias": {258: 100.0}, "temperature": 0.8, "seed": 2}
+    cut, _ = answered(constraint, "auto", 5, max_tokens=7, **settings)
+    assert cut.finish_reason == "length"
+    assert len(cut.token_ids) == 7
+    eager, _ = answered(constraint, "auto", 5, **settings)
+    assert eager.finish_reason == "stop"
+    assert isinstance(json.loads(eager.text), dict)
+
+
+def told(batch: Batch) -> Iterator[tuple[str, Event]]:
+    """All events of a batch until it is idle."""
+    while not batch.is_idle:
+        yield from batch.step()
+
+
+def test_among_others_each_has_the_words_that_it_has_alone_and_a_failure_is_its_own() -> None:
+    decoder = SpeculativeDecoder(PAIR, drafter="auto")
+    decoder.calibrate()
+    batch = Batch(decoder)
+    alone = {}
+    for number, (name, schema) in enumerate(list(SCHEMAS.items())[:3]):
+        settings: dict[str, Any] = {"temperature": 0.8, "seed": number}
+        alone[name], _ = answered(Constraint.json_schema(schema), **settings)
+        batch.add(name, PROMPT, SamplingParams(**settings), 120, constraint=Constraint.json_schema(schema))
+    alone["free"], _ = answered(None, temperature=0.8, seed=9, max_tokens=30)
+    batch.add("free", PROMPT, SamplingParams(temperature=0.8, seed=9), 30)
+    digits = Constraint.regex("[0-9]{3}")
+    banned = tuple(map(PAIR.tokenizer.convert_tokens_to_ids, "0123456789"))
+    batch.add("none left", PROMPT, SamplingParams(seed=1, banned_token_ids=banned), 9, constraint=digits)
+    ends = {name: event for name, event in told(batch) if isinstance(event, GenerationFinished | AnswerFailed)}
+    failed = ends.pop("none left")
+    assert isinstance(failed, AnswerFailed)
+    assert isinstance(failed.error, GrammarError)
+    assert "no token that may come next" in str(failed.error)
+    assert {name: getattr(end, "token_ids", end) for name, end in ends.items()} == {
+        name: end.token_ids for name, end in alone.items()
+    }
+
+
+def test_what_cannot_be_compiled_is_refused_before_anything_is_read() -> None:
+    decoder = SpeculativeDecoder(PAIR)
+    with pytest.raises(GrammarError, match="unclosed group"):
+        decoder.stream(PROMPT, constraint=Constraint.regex("(a"))
+    events = decoder.stream(PROMPT, max_tokens=3)
+    assert sum(isinstance(event, GenerationFinished) for event in events) == 1
