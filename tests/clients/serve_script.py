@@ -1,7 +1,8 @@
 """`python -m tests.clients.serve_script PORT`: a server whose model says what its prompt asks for, for real clients.
 
 The protocol is under test, not the model's wit: a prompt with "think" is answered with a thought before the answer, one
-with "call" with a call of the tool `weather`, one with "fail" breaks off, and any other with three words.
+that ends with "call" with a call of the tool `weather` (and openresponses' question with one of its own tool), one that
+ends with "fail" breaks off, and any other with three words.
 """
 
 import sys
@@ -19,6 +20,7 @@ from tests.server.scripted_batch import any_batch
 PLAIN = ("All ", "is ", "well.")
 THOUGHT = ("<think>", "Let me ", "see.", "</think>", "\n\n")
 CALL = ("<tool_call>", '{"name": "weather", ', '"arguments": {"city": ', '"Paris"}}', "</tool_call>")
+GET = ("<tool_call>", '{"name": "get_weather", "arguments": {"location": "San Francisco, CA"}}', "</tool_call>")
 
 
 class Obedient(ScriptedDecoder):
@@ -26,7 +28,8 @@ class Obedient(ScriptedDecoder):
 
     def _rounds(self, prompt: str, *told: Any) -> Iterator[Event]:
         thought = THOUGHT if "think" in prompt else ()
-        self.words = (*thought, *(CALL if prompt.endswith("call") or "weather like" in prompt else PLAIN))
+        called = CALL if prompt.endswith("call") else GET if "weather like" in prompt else PLAIN
+        self.words = (*thought, *called)
         self.fail_at = 2 if prompt.endswith("fail") else None
         return super()._rounds(prompt, *told)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from mlx_spec.errors import ConfigError
+from mlx_spec.errors import ConfigError, GrammarError
 from mlx_spec.server.answers.errors import Json
 from mlx_spec.server.engine.job import JobFailed
 from mlx_spec.server.requests.messages import checked_text
@@ -21,7 +21,7 @@ def renaming(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except RequestError as error:
         raise RequestError(*_renamed(str(error), error.param, names)) from None
-    except ConfigError as error:
+    except (ConfigError, GrammarError) as error:
         raise RequestError(*_renamed(str(error), error.field, names)) from None
     except JobFailed as failed:
         _, param = _renamed("", failed.failure.param, names)
