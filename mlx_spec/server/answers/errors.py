@@ -79,6 +79,8 @@ async def _on_job_failed(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if request.method == "OPTIONS" and error.status_code == 405:
+        return Response(status_code=204, headers=error.headers)  # what may be done there
     message = f"{request.method} {request.url.path} is not served here: {error.detail}."
     body = error_body(message, "invalid_request_error")
     return error_answer(request.scope, body, error.status_code, error.headers)
