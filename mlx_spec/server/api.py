@@ -1,14 +1,13 @@
 """The server's routes: docs/PROTOCOL.md over one engine thread. Nothing here touches an array."""
 
-import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from mlx_spec.decoding.ceiling import UNKNOWN_CEILING
@@ -18,14 +17,18 @@ from mlx_spec.server.answers.completions import AnswerWriter, CompletionWriter
 from mlx_spec.server.answers.errors import HANDLERS, Json, error_body
 from mlx_spec.server.answers.memory import memory_report
 from mlx_spec.server.answers.metrics import METRICS_TYPE, metrics_text
-from mlx_spec.server.answers.stream import USUAL_PATIENCE, JobStream, Patience, cancel, cancel_when_gone
+from mlx_spec.server.answers.stream import USUAL_PATIENCE, JobStream, Patience
 from mlx_spec.server.answers.tokenize import tokenize
 from mlx_spec.server.doorway import Doorway
-from mlx_spec.server.engine.answering import compile_ahead
 from mlx_spec.server.engine.job import Failure, JobFailed
 from mlx_spec.server.engine.thread import EngineThread
+from mlx_spec.server.faces.anthropic.routes import AnthropicRoutes
+from mlx_spec.server.faces.ollama.routes import OllamaRoutes
+from mlx_spec.server.faces.responses.routes import ResponsesRoutes
 from mlx_spec.server.guard import LOOPBACK_NAMES, Guard, KeyCheck, cross_origin
 from mlx_spec.server.library.routes import LibraryRoutes
+from mlx_spec.server.names import Listed, Names
+from mlx_spec.server.reception import Reception
 from mlx_spec.server.requests.body import read_json
 from mlx_spec.server.requests.completions import ChatRequest, CompletionRequest, parse_chat, parse_completion
 from mlx_spec.server.requests.fields import parse_key
@@ -43,19 +46,23 @@ def create_app(
     allowed_origins: Collection[str] = (),
     model_name: str,
     aliases: Collection[str] = (),
+    others: Callable[[], Sequence[Listed]] | None = None,
     library: LibraryRoutes | None = None,
     patience: Patience = USUAL_PATIENCE,
     kv_bits: int | None = None,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
-    `model_name` is what /v1/models shows; requests may also say one of `aliases`, the loaded pair's or
-    target's name or "default". `allowed_hosts` None allows every Host, which is only safe with an `api_key`.
-    Pages of `allowed_origins` may ask too. `kv_bits` is what /v1/models says of the model's keys and values.
+    `model_name` is what /v1/models shows; requests may also say one of `aliases`, the loaded pair's or target's name or
+    "default", and what `others` lists, which the engine must be able to load. `allowed_hosts` None allows every Host,
+    which is only safe with an `api_key`. Pages of `allowed_origins` may ask too. `kv_bits` is what /v1/models says of
+    the model's keys and values.
     """
-    api = _Api(engine, model_name, aliases, patience, kv_bits)
+    reception = Reception(engine, Names(model_name, aliases, others), patience)
+    api = _Api(reception, kv_bits)
     return Starlette(
         routes=[
+            Route("/", api.greet, methods=["GET"]),
             Route("/health", api.health, methods=["GET"]),
             Route("/v1/models", api.models, methods=["GET"]),
             Route("/v1/models/memory", api.memory, methods=["GET", "PUT"]),
@@ -63,6 +70,9 @@ def create_app(
             Route("/v1/models/{name:path}", api.model, methods=["GET"]),
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
             Route("/v1/completions", api.completion, methods=["POST"]),
+            *ResponsesRoutes(reception).routes(),
+            *AnthropicRoutes(reception).routes(),
+            *OllamaRoutes(reception).routes(),
             Route("/v1/prefixes", api.forget, methods=["DELETE"]),
             Route("/v1/prefixes/{key:path}", api.forget, methods=["DELETE"]),
             Route("/v1/batch", api.batch, methods=["GET"]),
@@ -85,30 +95,25 @@ def create_app(
 
 
 class _Api:
-    def __init__(
-        self,
-        engine: EngineThread,
-        model_name: str,
-        aliases: Collection[str],
-        patience: Patience,
-        kv_bits: int | None,
-    ) -> None:
-        self._patience, self._kv_bits = patience, kv_bits
-        self._engine = engine
-        self._model_name = model_name
-        self._names = {model_name, "default", *aliases}
+    def __init__(self, reception: Reception, kv_bits: int | None) -> None:
+        self._reception, self._engine, self._kv_bits = reception, reception.engine, kv_bits
         self._created = int(time.time())
+
+    async def greet(self, request: Request) -> Response:
+        return PlainTextResponse("Lookahead is running")
 
     async def health(self, request: Request) -> Response:
         status = self._engine.status()
         return JSONResponse({"status": status.state, "message": status.message})
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._card()]})
+        others = await run_in_threadpool(self._reception.names.others)
+        cards = [self._card(None), *(self._card(one.name) for one in others)]
+        edges = {"has_more": False, "first_id": cards[0]["id"], "last_id": cards[-1]["id"]}
+        return JSONResponse({"object": "list", "data": cards} | edges)
 
     async def model(self, request: Request) -> Response:
-        self._check_model(request.path_params["name"])
-        return JSONResponse(self._card())
+        return JSONResponse(self._card(await self._reception.found(request.path_params["name"])))
 
     async def memory(self, request: Request) -> Response:
         if request.method == "PUT":
@@ -120,9 +125,9 @@ class _Api:
 
     async def tokenize(self, request: Request) -> Response:
         asked = parse_tokenize(await read_json(request))
-        if asked.model is not None:
-            self._check_model(asked.model)
-        if (pair := self._engine.pair) is None:
+        model = await self._reception.found(asked.model)
+        pair = self._engine.pair if model is None else await self._reception.pair(asked.model)
+        if pair is None:
             return JSONResponse(error_body(self._engine.status().message, "server_error"), 503)
         return JSONResponse(await tokenize(pair, asked))
 
@@ -166,17 +171,10 @@ class _Api:
     async def _answer(
         self, request: Request, chat: ChatRequest | CompletionRequest, writer_kind: type[AnswerWriter]
     ) -> Response:
-        if chat.model is not None:
-            self._check_model(chat.model)
-        asked = chat.generations()
-        if any(one.constraint or one.tools.strict for one in asked) and (pair := self._engine.pair) is not None:
-            await run_in_threadpool(compile_ahead, pair, asked)
-        jobs = [self._engine.submit(one) for one in asked]
-        watch = asyncio.create_task(cancel_when_gone(request, jobs))
-        try:
+        async with self._reception.answering(request, chat) as jobs:
             usage = bool(chat.stream and chat.wants_usage_chunk)
             writer = writer_kind(
-                self._model_name,
+                jobs[0].request.model or self._reception.names.own,
                 jobs,
                 events=chat.wants_events,
                 usage=usage,
@@ -187,26 +185,17 @@ class _Api:
                     async for event in job.events():
                         writer.add(event)
                 return JSONResponse(writer.answer())
-            begun = await jobs[0].begun(self._patience.begun_s)
-            return JobStream(jobs, writer, usage=usage, ping=not begun, ping_s=self._patience.ping_s)
-        except BaseException:
-            cancel(jobs)
-            raise
-        finally:
-            watch.cancel()
+            patience = self._reception.patience
+            begun = await jobs[0].begun(patience.begun_s)
+            return JobStream(jobs, writer, usage=usage, ping=not begun, ping_s=patience.ping_s)
 
-    def _card(self) -> Json:
-        pair = self._engine.pair
+    def _card(self, model: str | None) -> Json:
+        """Of a model that is in memory, or not."""
+        pair = self._engine.pair_of(model)
         return model_card(
-            self._model_name,
+            model or self._reception.names.own,
             self._created,
             pair.context_length if pair else None,
             pair.drafters if pair else None,
             self._kv_bits,
         )
-
-    def _check_model(self, name: str) -> None:
-        pair = self._engine.pair
-        if name not in self._names and not (pair and name in (pair.name, pair.target_name)):
-            message = f"There is no model {name!r} here: this server runs {self._model_name!r}."
-            raise JobFailed(Failure("not_found", message, "model"))

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID: Final = "x-request-id"
 _ID: Final = re.compile(r"[!-~]{1,200}")
-_UNDER_V1: Final = frozenset({"chat", "completions", "models"})
+_UNDER_V1: Final = frozenset({"chat", "completions", "models", "responses", "messages"})
 
 
 class Doorway:

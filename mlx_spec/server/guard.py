@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlx_spec.errors import ServerError
 from mlx_spec.server.address import is_loopback
-from mlx_spec.server.answers.errors import error_body
+from mlx_spec.server.answers.errors import error_answer, error_body
 
 KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -47,10 +47,10 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_own(hosts[0]):
             shown = ", ".join(hosts) or "missing"
-            return _refuse(403, f"The Host header is {shown!r}, which is not this server (see --allow-host).")
+            return _refuse(scope, 403, f"The Host header is {shown!r}, which is not this server (see --allow-host).")
         origin = headers.get("origin")
         if origin is not None and not self._may_ask(origin, hosts[0]):
-            return _refuse(403, f"Requests from the web page {origin!r} are not allowed (see --allow-origin).")
+            return _refuse(scope, 403, f"Requests from the web page {origin!r} are not allowed (see --allow-origin).")
         return None
 
     def _may_ask(self, origin: str, host: str) -> bool:
@@ -84,12 +84,16 @@ class KeyCheck:
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["path"] in _OPEN_PATHS or scope.get("method") == "OPTIONS" or self._authorization is None:
             return None
-        given = Headers(scope=scope).get("authorization", "")
+        headers = Headers(scope=scope)
+        # Anthropic's clients have a header of their own for it.
+        given = headers.get("authorization", "")
+        if not given and "x-api-key" in headers:
+            given = f"Bearer {headers['x-api-key']}"
         scheme, _, key = given.partition(" ")
         sent = f"{'Bearer' if scheme.lower() == 'bearer' else scheme} {key.strip()}"
         if not hmac.compare_digest(sent.encode(), self._authorization):
             what = "The API key is wrong" if given else "The API key is missing"
-            return _refuse(401, f"{what}: send it as 'Authorization: Bearer KEY'.")
+            return _refuse(scope, 401, f"{what}: send it as 'Authorization: Bearer KEY'.")
         return None
 
 
@@ -177,8 +181,8 @@ def _origin(origin: str, *, has_key: bool) -> str:
     raise ServerError(f"--allow-origin {origin!r} is no origin: write it as in http://localhost:3000.")
 
 
-def _refuse(status: int, message: str) -> Response:
+def _refuse(scope: Scope, status: int, message: str) -> Response:
     if status == 401:
         body = error_body(message, "authentication_error", code="invalid_api_key")
-        return JSONResponse(body, 401, {"WWW-Authenticate": "Bearer"})
-    return JSONResponse(error_body(message, "permission_error"), status)
+        return error_answer(scope, body, 401, {"WWW-Authenticate": "Bearer"})
+    return error_answer(scope, error_body(message, "permission_error"), status)

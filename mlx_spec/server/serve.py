@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Collection, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ from mlx_spec.models.gguf.parts import is_gguf, model_name
 from mlx_spec.server.address import bind, url_of
 from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
+from mlx_spec.server.engine.fleet import LoaderOf
 from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import BatchMaker, Decoder, Loader, Pair, Progress
 from mlx_spec.server.engine.thread import EngineThread, usual_batch
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.guard import checked_access
 from mlx_spec.server.library.routes import LibraryRoutes
+from mlx_spec.server.names import on_this_machine
 
 DEFAULT_PORT: Final = 8765
 _GRACE_S: Final = 1
@@ -47,6 +50,7 @@ def serve(
     unload_after_s: float | None = None,
     keeping: Keeping = _KEEPING,
     settings: BatchSettings | None = None,
+    models_loaded: int = 1,
     report: bool = False,
     parent_pid: int | None = None,
 ) -> None:
@@ -61,6 +65,8 @@ def serve(
     `unload_after_s` are let go until the next request, and so they are when the machine is short of memory. What
     answers have read is kept for the next ones as `keeping` says. So many requests are answered at once, and wait, as
     `settings` say; with a `report` stdout tells at the end what became of them.
+    A request may name any model on this machine, too: it is loaded for it, and at most `models_loaded` are in memory
+    together.
     With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
@@ -68,7 +74,7 @@ def serve(
 
     kv_bits = config.kv_bits if config is not None else None
 
-    def load(progress: Progress) -> tuple[Pair, Decoder]:
+    def load(target: str, draft: str | None, drafter: DrafterChoice, progress: Progress) -> tuple[Pair, Decoder]:
         # Imported here, as it takes seconds: the port is bound without waiting for it.
         from mlx_spec.decoder import SpeculativeDecoder
         from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
@@ -81,10 +87,16 @@ def serve(
         decoder.measure_ceiling(progress)
         return pair, decoder
 
+    def load_named(name: str) -> Loader:
+        # What it can draft by is its own: the drafter that the server was started with may be the first pair's.
+        return partial(load, name, None, drafter if drafter in ("none", "ngram") else "auto")
+
     path = Path(target).expanduser()
     name = model_name(path) if is_gguf(path) else path.resolve().name
     run_server(
-        load,
+        partial(load, target, draft, drafter),
+        load_named=load_named,
+        models_loaded=models_loaded,
         model_name=name,
         aliases=(target,),
         host=host,
@@ -104,6 +116,8 @@ def run_server(
     load: Loader,
     *,
     model_name: str,
+    load_named: LoaderOf | None = None,
+    models_loaded: int = 1,
     aliases: tuple[str, ...] = (),
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
@@ -118,11 +132,18 @@ def run_server(
     make_batch: BatchMaker = usual_batch,
     report: bool = False,
 ) -> None:
-    """As `serve`, over any loader, whose decoder has `kv_bits`, and any batch of it. Asked to end, it is left after
-    `limit_s` seconds, whatever it does."""
+    """As `serve`, over any loader, whose decoder has `kv_bits`, and any batch of it. Without `load_named` it serves no
+    other model. Asked to end, it is left after `limit_s` seconds, whatever it does."""
     access = checked_access(host, api_key, allow_hosts, allow_origins)
     with bind(host, port) as listener:
-        engine = EngineThread(load, unloading, settings=settings, make_batch=make_batch)
+        engine = EngineThread(
+            load,
+            unloading,
+            settings=settings,
+            make_batch=make_batch,
+            load_named=load_named,
+            models_loaded=models_loaded,
+        )
         library = LibraryRoutes()
         app = create_app(
             engine,
@@ -131,6 +152,7 @@ def run_server(
             allowed_origins=access.origins,
             model_name=model_name,
             aliases=aliases,
+            others=on_this_machine if load_named is not None else None,
             library=library,
             kv_bits=kv_bits,
         )

@@ -14,6 +14,7 @@ from openai import OpenAI
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.server.address import bind
 from mlx_spec.server.api import create_app
+from mlx_spec.server.engine.fleet import LoaderOf
 from mlx_spec.server.engine.served import Loader
 from mlx_spec.server.engine.thread import EngineThread
 from mlx_spec.server.engine.unloading import Unloading
@@ -40,10 +41,14 @@ def live_server(
     model_name: str = "scripted",
     unloading: Unloading[Any] | None = None,
     settings: BatchSettings | None = None,
+    load_named: LoaderOf | None = None,
+    models_loaded: int = 1,
     **access: Any,
 ) -> Iterator[Live]:
     """Serve until the block ends; the models may still be loading when it begins. `access` is for create_app."""
-    engine = EngineThread(load, unloading, settings=settings, make_batch=any_batch)
+    engine = EngineThread(
+        load, unloading, settings=settings, make_batch=any_batch, load_named=load_named, models_loaded=models_loaded
+    )
     engine.start()
     app = create_app(engine, api_key=api_key, model_name=model_name, **access)
     server = uvicorn.Server(

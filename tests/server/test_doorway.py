@@ -29,7 +29,20 @@ def test_completions_are_answered_without_the_v1(scripted: Live) -> None:
     assert scripted.http.post("/completions", json={"prompt": "a"}).json()["object"] == "text_completion"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/tokenize", "//", "/v1/v1/models"])
+@pytest.mark.parametrize("path", ["/v1/models", "/health", "/api/tags", "/v1/responses/x"])
+def test_head_and_options_tell_of_an_address_without_its_body(scripted: Live, path: str) -> None:
+    told = scripted.http.options(path)
+    assert (told.status_code, told.content) == (204, b"")
+    assert "GET" in told.headers["allow"]
+    head, whole = scripted.http.head(path), scripted.http.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+
+
+def test_a_greeting_stands_at_the_root(scripted: Live) -> None:
+    assert scripted.http.get("/").text == "Lookahead is running"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/tokenize", "/v1/v1/models"])
 def test_other_addresses_stay_unknown(scripted: Live, path: str) -> None:
     assert scripted.http.get(path).status_code == 404
 

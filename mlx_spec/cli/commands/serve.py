@@ -49,6 +49,9 @@ def serve(
     unload_after: Annotated[
         float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
     ] = 0,
+    models_loaded: Annotated[
+        int, typer.Option(help="So many models are in memory together; requests may name any that is installed.", min=1)
+    ] = 1,
     prefix_memory: PrefixMemory = None,
     kv_memory: KvMemory = None,
     prefix_disk: ServedPrefixDisk = None,
@@ -82,6 +85,7 @@ def serve(
             unload_after_s=60 * unload_after or None,
             keeping=kept,
             settings=settings,
+            models_loaded=models_loaded,
             report=report,
             parent_pid=parent_pid,
         )

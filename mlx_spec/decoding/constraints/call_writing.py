@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mlx_spec.decoding.constraints.bare_values import BareValues
 from mlx_spec.decoding.constraints.lark import Lark
 from mlx_spec.models.text.parts import CallFormat
 
@@ -79,6 +80,14 @@ def _pythonic(lark: Lark, calls: CallFormat, template: str) -> Shape:
         return f"{lark.text(f'{name}(')} {_separated(lark, schema, argument, ', ')} {lark.text(')')}"
 
     return Shape(lark.text("["), lark.text(", "), lark.text(f"]{calls.end}"), call)
+
+
+def _gemma4(lark: Lark, calls: CallFormat, template: str) -> Shape:
+    def call(name: str, schema: Schema) -> str:
+        values = BareValues(lark, schema, lambda inner, argument: _separated(lark, inner, argument, ","))
+        return f"{lark.text(f'call:{name}{{')} {_separated(lark, schema, values.argument, ',')} {lark.text('}')}"
+
+    return Shape(lark.text(""), lark.text(f"{calls.end}{calls.begin}"), lark.text(calls.end), call)
 
 
 def _tagged(
@@ -157,6 +166,7 @@ WRITERS: Final[dict[str, Writer]] = {
     "kimi_k2": _kimi_k2,
     "kimi_k3": _kimi_k3,
     "pythonic": _pythonic,
+    "gemma4": _gemma4,
     "glm47": _GLM,
     "laguna": _GLM,
     "longcat": _tagged(

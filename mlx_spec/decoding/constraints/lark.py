@@ -34,6 +34,15 @@ class Lark:
         self._lines.append(f"{name}: {body}")
         return name
 
+    def rule_to_come(self) -> str:
+        """The name of a rule that is defined later, and may be in what defines it."""
+        self._lines.append("")
+        return f"r{len(self._lines) - 1}"
+
+    def define(self, name: str, body: str) -> None:
+        """Say what a rule is that was to come."""
+        self._lines[int(name[1:])] = f"{name}: {body}"
+
     def terminal(self, body: str) -> str:
         """The name of a new terminal."""
         name = f"T{len(self._lines)}"

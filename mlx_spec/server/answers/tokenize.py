@@ -11,7 +11,8 @@ from mlx_spec.server.requests.tokenize import TokenizeRequest
 from mlx_spec.server.requests.validation import RequestError
 
 # One at a time: counting is for a person who types, and must leave the processor to the answers.
-_COUNTER: Final = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+COUNTER: Final = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+"""Where texts are counted."""
 
 
 async def tokenize(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
@@ -21,7 +22,7 @@ async def tokenize(pair: Pair, request: TokenizeRequest) -> dict[str, Any]:
     Counts on a worker thread: a tokenizer holds no array. Raises RequestError.
     """
     try:
-        return await asyncio.get_running_loop().run_in_executor(_COUNTER, _count, pair, request)
+        return await asyncio.get_running_loop().run_in_executor(COUNTER, _count, pair, request)
     except LookaheadError as error:
         raise RequestError(str(error), "messages" if request.messages is not None else "text") from None
 

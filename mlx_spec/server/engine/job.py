@@ -42,7 +42,8 @@ class GenerationRequest:
     thought is told apart from the answer, unless `reasoning_apart` is false. With `logprobs` each token tells its
     log-probability, and so many of the likeliest in its place; None: not asked. An answer that shall `echo` begins with
     the prompt, and may be of no tokens itself. `prediction` is the text that it will mostly be, as far as the client
-    knows. The requests of one answer share `answer_id`, and `choice` numbers them from 0."""
+    knows. The requests of one answer share `answer_id`, and `choice` numbers them from 0. `model` None is
+    the model that is served from the start."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -66,6 +67,7 @@ class GenerationRequest:
     logprobs: int | None = None
     echo: bool = False
     prediction: str | None = None
+    model: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
 
@@ -74,6 +76,10 @@ class GenerationRequest:
         """Whether the engine has to tell the prompt's tokens: they are asked for, or what they say is, or that is all
         that is asked."""
         return self.echo and (self.logprobs is not None or isinstance(self.prompt, tuple) or self.max_tokens == 0)
+
+    def of_model(self, model: str) -> "GenerationRequest":
+        """The same, asked of another model than the one that is served from the start."""
+        return replace(self, model=model)
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""
@@ -85,6 +91,32 @@ class Forgetting:
     """What was read for the chat `owner` is to be forgotten; all that was read where that is None."""
 
     owner: str | None = None
+
+
+class Wanting:
+    """A wish that `model` is loaded, or with `keeps` False let go where nobody uses it. Made on the asyncio loop that
+    waits for it, and answered with what was loaded, or the failure, from any thread."""
+
+    def __init__(self, model: str | None, *, keeps: bool = True) -> None:
+        self.model, self.keeps = model, keeps
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Any] = self._loop.create_future()
+
+    def give(self, answer: Any) -> None:
+        """It is done."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._set, answer)
+
+    async def answer(self) -> Any:
+        """What was loaded. Raises JobFailed."""
+        answer = await self._answer
+        if isinstance(answer, Failure):
+            raise JobFailed(answer)
+        return answer
+
+    def _set(self, answer: Any) -> None:
+        if not self._answer.done():
+            self._answer.set_result(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ class EngineStatus:
 
 
 class Models:
-    """A pair, its decoder and the batch of its answers, and what is told of them. `load`, `let_go_where_due`, `expect`,
-    `forget_prefixes`, `renew_batch`, `warm_up` and `let_go_of_warming` are for the thread that owns their arrays; the
-    rest may be read by any thread, plain values only."""
+    """A pair, its decoder and the batch of its answers, and what is told of them. `load`, `let_go_where_due`, `let_go`,
+    `expect`, `forget_prefixes`, `renew_batch`, `warm_up` and `let_go_of_warming` are for the thread that owns their
+    arrays; the rest may be read by any thread, plain values only."""
 
     def __init__(
         self, load: Loader, unloading: Unloading[Any] | None, make_batch: BatchMaker, settings: BatchSettings
@@ -62,6 +62,11 @@ class Models:
     def are_loaded(self) -> bool:
         """Whether they are in memory."""
         return self.pair is not None and not self._unloaded
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether they were in memory and are no more."""
+        return self._unloaded
 
     @property
     def check_s(self) -> float | None:
@@ -114,11 +119,6 @@ class Models:
         self.are_used()
         self.status = EngineStatus("ready", f"{pair.name} is ready.")
 
-    def load_again(self, check: Callable[[], None]) -> None:
-        """As `load`, where they were let go."""
-        if self._unloaded:
-            self.load(check)
-
     def renew_batch(self) -> None:
         """Another batch in the place of one that failed as a whole; what answers have read may be what it failed of."""
         self.drop_prefixes()
@@ -141,6 +141,12 @@ class Models:
             logger.info("What answers had read was forgotten, as this machine is short of memory.")
             return
         if (reason := self.unloading.reason(time.monotonic() - self._idle_since)) is None:
+            return
+        self.let_go(reason)
+
+    def let_go(self, reason: str) -> None:
+        """Free their memory now; the `reason` is a part of a sentence."""
+        if self.unloading is None or self.pair is None or self.decoder is None:
             return
         self._kept_stats, self._kept_ceiling = self.decoder.stats(), self.decoder.ceiling
         self.let_go_of_warming()

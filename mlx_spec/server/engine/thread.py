@@ -19,8 +19,8 @@ from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.steering import Change
 from mlx_spec.events import SpeculativeStats
-from mlx_spec.server.engine.desk import Desk
-from mlx_spec.server.engine.job import Failure, Forgetting, GenerationRequest, Job, JobFailed
+from mlx_spec.server.engine.fleet import Fleet, LoaderOf
+from mlx_spec.server.engine.job import Failure, Forgetting, GenerationRequest, Job, JobFailed, Wanting
 from mlx_spec.server.engine.models import EngineStatus, Models
 from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair
 from mlx_spec.server.engine.unloading import Unloading, end_streams
@@ -47,7 +47,9 @@ class EngineThread:
     once, `stop` it once.
 
     With `unloading` it lets the models go when nobody uses them, and loads them again for the next job. `make_batch`
-    makes the batch of what was loaded.
+    makes the batch of what was loaded. With `load_named` jobs may ask for other models, which are loaded for them; at
+    most `models_loaded` are in memory together. What is told of the engine is of the one that was used last, `pair` and
+    `is_loaded` of the one that is served from the start.
 
     `status`, `stats`, `reset_stats`, `submit`, `forget_prefixes` and `stop` return at once and may be called from any
     thread (`submit`: from one that runs an asyncio loop).
@@ -60,13 +62,21 @@ class EngineThread:
         *,
         settings: BatchSettings | None = None,
         make_batch: BatchMaker = usual_batch,
+        load_named: LoaderOf | None = None,
+        models_loaded: int = 1,
     ) -> None:
         self.settings = settings or BatchSettings()
-        self._models = Models(load, unloading, make_batch, self.settings)
-        self._desk = Desk(self._models, self._ended)
+        self.unloading = unloading
+        """When the models are let go; None where they are kept."""
+        self._fleet = Fleet(
+            load, unloading, make_batch, self.settings, self._ended, load_named=load_named, most=models_loaded
+        )
         # A SimpleQueue, as its put may interrupt its own put: a signal handler can stop the engine.
-        self._jobs: queue.SimpleQueue[Job | Forgetting | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Forgetting | Wanting | None] = queue.SimpleQueue()
+        self._line: Job | Wanting | None = None
+        """Who waits for a model that has no room yet, and holds up all who come behind."""
         self._unfinished: dict[str, Job] = {}  # in the order of arrival
+        self._wishes: set[Wanting] = set()
         self._lock = threading.Lock()
         self._stopping = False
         self._over: Failure | None = None
@@ -86,19 +96,47 @@ class EngineThread:
         return self._models.status
 
     @property
+    def _models(self) -> Models:
+        return self._fleet.newest.models
+
+    @property
     def pair(self) -> Pair | None:
         """The loaded pair, None before that. Other threads may read its plain values, not its arrays."""
-        return self._models.pair
+        return self._fleet.own.models.pair
+
+    def pair_of(self, model: str | None) -> Pair | None:
+        """As `pair`, of any model; None where nothing of it is in memory."""
+        place = self._fleet.find(model)
+        return place.models.pair if place is not None else None
 
     @property
     def is_loaded(self) -> bool:
         """Whether the models are in memory."""
-        return self._models.are_loaded
+        return self._fleet.own.models.are_loaded
 
-    @property
-    def unloading(self) -> Unloading[Any] | None:
-        """When the models are let go; None where they are kept."""
-        return self._models.unloading
+    def loaded(self) -> list[str | None]:
+        """The names of all models in memory, the newest used first; None is the one that is served from the start."""
+        return self._fleet.loaded()
+
+    async def wanted(self, model: str | None) -> Pair:
+        """The pair of `model`, loaded where it must be. Raises JobFailed."""
+        pair: Pair = await self._asked(Wanting(model))
+        return pair
+
+    async def let_go(self, model: str | None) -> None:
+        """Let go of a model where nobody is answered by it. Raises JobFailed."""
+        await self._asked(Wanting(model, keeps=False))
+
+    async def _asked(self, wanting: Wanting) -> Any:
+        with self._lock:
+            if self._over is not None:
+                raise JobFailed(self._over)
+            self._wishes.add(wanting)
+            self._jobs.put(wanting)
+        try:
+            return await wanting.answer()
+        finally:
+            self._wishes.discard(wanting)
 
     def stats(self) -> SpeculativeStats:
         """The counters since the models were loaded or the last reset; all zero while loading."""
@@ -196,9 +234,9 @@ class EngineThread:
 
     def _run(self) -> None:
         try:
-            self._models.load(self._check_stopping)
+            self._fleet.own.models.load(self._check_stopping)
             while self._take_in():
-                self._desk.step()
+                self._fleet.step()
         except _Stopping:
             pass
         except BaseException as error:  # a bug outside of any step, or what no except clause is meant to catch
@@ -206,45 +244,66 @@ class EngineThread:
             message = f"The engine has ended ({type(error).__name__}: {error}): start the server again."
             self._give_up(Failure("engine", message))
         finally:
-            self._desk.close()
-            self._models.let_go_of_warming()
+            self._fleet.close()
             end_streams()
 
     def _give_up(self, failure: Failure) -> None:
         """Fail every job that is not finished, and all to come."""
         with self._lock:
             self._over = failure
-            jobs = list(self._unfinished.values())
+            jobs, wishes = list(self._unfinished.values()), list(self._wishes)
         for job in jobs:
             job.fail(failure)
+        for wish in wishes:
+            wish.give(failure)
 
     def _take_in(self) -> bool:
         """Take what came, and wait for it where there is nothing else to do. False when it is time to stop."""
         until_s: float | None = None
         while until_s is None or time.monotonic() < until_s:
-            try:
-                item = self._next_item() if self._desk.is_idle else self._jobs.get_nowait()
-            except queue.Empty:
-                break
+            item: Job | Forgetting | Wanting | None = self._line
             if item is None:
-                return False
+                try:
+                    item = self._next_item() if self._fleet.is_idle else self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    return False
             if isinstance(item, Forgetting):
-                self._desk.forget(item.owner)
-            else:
-                if not item.cancelled():
-                    self._models.load_again(self._check_stopping)
-                self._desk.take(item)
+                self._fleet.forget(item.owner)
+            elif not self._take(item):
+                self._line = item
+                break
+            self._line = None
             until_s = until_s or time.monotonic() + _TAKING_S
         return True
 
-    def _next_item(self) -> Job | Forgetting | None:
+    def _take(self, item: Job | Wanting) -> bool:
+        """Hand a job to the desk of its model, or a model to who wants it. False where that has no room yet."""
+        if isinstance(item, Wanting) and not item.keeps:
+            self._fleet.let_go(item.model, "that was asked for")
+            item.give(None)
+            return True
+        if isinstance(item, Job) and item.cancelled():
+            self._fleet.own.desk.take(item)
+            return True
+        place = self._fleet.ready(item.request.model if isinstance(item, Job) else item.model, self._check_stopping)
+        if place is None:
+            return False
+        if isinstance(item, Job):
+            place.desk.take(item)
+        else:
+            item.give(place.models.pair or Failure("engine", place.models.status.message))
+        return True
+
+    def _next_item(self) -> Job | Forgetting | Wanting | None:
         """Wait for what comes; meanwhile warm up, and let the models go where that is due."""
         self._models.warm_up(self._jobs.empty)
-        while (check_s := self._models.check_s) is not None:
+        while (check_s := self._fleet.check_s) is not None:
             try:
                 return self._jobs.get(timeout=check_s)
             except queue.Empty:
-                self._models.let_go_where_due()
+                self._fleet.let_go_where_due()
         return self._jobs.get()
 
     def _ended(self, job: Job) -> None:

@@ -30,6 +30,12 @@ SCHEMA: dict[str, Any] = {
         "unit": {"type": "string", "enum": ["C", "F"]},
         "days": {"type": "integer", "minimum": 1, "maximum": 9},
         "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}, "maxItems": 2},
+        "place": {
+            "type": "object",
+            "properties": {"x": {"type": "integer", "minimum": 0, "maximum": 9}, "at": {"type": ["string", "null"]}},
+            "required": ["x"],
+            "additionalProperties": False,
+        },
     },
     "required": ["city", "days"],
     "$defs": {"tag": {"enum": ["a", "b"]}},
@@ -43,12 +49,14 @@ SPECIAL = (
     "<|tool_call_start|>",
     "<|tool_call_end|>",
     *(f"<|tool_call{name}|>" for name in ("s_section_begin", "s_section_end", "_begin", "_argument_begin")),
+    *("<|tool_call>", "<tool_call|>", '<|"|>'),
     *("<|open|>", "<|close|>", "<|sep|>"),
 )
 THINKING = ("<think>", "</think>")
 # Where mlx-lm's parser finds no name in a call without arguments.
 NEEDS_ARGUMENTS = {"longcat"}
 CLOSES = {
+    "gemma4": '<|"|>',
     "glm47": "</arg_value>\n",
     "laguna": "</arg_value>\n",
     "longcat": "</longcat_arg_value>\n",

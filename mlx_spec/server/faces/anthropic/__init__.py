@@ -1,0 +1,1 @@
+"""`/v1/messages`: Anthropic's protocol, of messages that are made of blocks."""

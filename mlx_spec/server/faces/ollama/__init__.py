@@ -1,0 +1,1 @@
+"""`/api/…`: Ollama's protocol, of JSON objects a line each."""

@@ -1,0 +1,106 @@
+"""An answer as Ollama tells it: objects with a piece of it each, and the counts in the last."""
+
+import time
+from datetime import UTC, datetime
+
+from mlx_spec.events import GenerationFinished
+from mlx_spec.models.text.parts import Content, Part, Reasoning, ToolArguments, ToolCallBegun
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.engine.job import Failure
+from mlx_spec.server.faces.arguments import read_arguments
+
+
+class ChatWriter:
+    """As /api/chat tells it. Times are nanoseconds."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._arrived_ns = self._begun_ns = time.monotonic_ns()
+        self._content = self._thinking = ""
+        self._calls: list[Json] = []
+        self._call: tuple[ToolCallBegun, str] | None = None  # Ollama tells a call when it is whole
+        self._last: Json = {}
+
+    def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
+        """Nothing to tell."""
+        self._begun_ns = time.monotonic_ns()
+        return []
+
+    def part(self, part: Part) -> list[Json]:
+        """What one more part brings."""
+        match part:
+            case Reasoning():
+                self._thinking += part.text
+                return [self._piece(thinking=part.text)]
+            case Content():
+                self._content += part.text
+                return [*self._called(), self._piece(content=part.text)]
+            case ToolCallBegun():
+                told = self._called()
+                self._call = part, ""
+                return told
+            case ToolArguments():
+                assert self._call is not None, "a call was begun"
+                self._call = self._call[0], self._call[1] + part.text
+                return []
+
+    def finished(self, event: GenerationFinished) -> list[Json]:
+        """The counts, and how long it took."""
+        now_ns, read_ns = time.monotonic_ns(), int(event.prefill_ms * 1e6)
+        total_ns = now_ns - self._arrived_ns
+        called = self._called()
+        self._last = {
+            "done": True,
+            "done_reason": "length" if event.finish_reason == "length" else "stop",
+            "total_duration": total_ns,
+            "load_duration": 0,
+            "prompt_eval_count": event.prompt_tokens,
+            "prompt_eval_duration": read_ns,
+            "eval_count": len(event.token_ids),
+            "eval_duration": max(0, now_ns - self._begun_ns - read_ns),
+        }
+        return [*called, self._piece() | self._last]
+
+    def failed(self, failure: Failure) -> list[Json]:
+        """The engine could not go on."""
+        return [{"error": failure.message.encode(errors="backslashreplace").decode()}]
+
+    def answer(self) -> Json:
+        """The whole, once finished."""
+        return self._piece(self._content, self._thinking, self._calls) | self._last
+
+    def _called(self) -> list[Json]:
+        """The call that is whole now."""
+        if self._call is None:
+            return []
+        (begun, text), self._call = self._call, None
+        function = {"index": begun.index, "name": begun.name, "arguments": read_arguments(text)}
+        self._calls.append({"id": begun.id, "function": function})
+        return [self._piece(calls=self._calls[-1:])]
+
+    def _piece(self, content: str = "", thinking: str = "", calls: list[Json] | None = None) -> Json:
+        message: Json = {"role": "assistant", "content": content}
+        message |= {"thinking": thinking} if thinking else {}
+        message |= {"tool_calls": calls} if calls else {}
+        return self._head() | {"message": message, "done": False}
+
+    def _head(self) -> Json:
+        return {"model": self._model, "created_at": now()}
+
+
+class GenerateWriter(ChatWriter):
+    """As /api/generate tells it."""
+
+    def _piece(self, content: str = "", thinking: str = "", calls: list[Json] | None = None) -> Json:
+        thought = {"thinking": thinking} if thinking else {}
+        return self._head() | {"response": content} | thought | {"done": False}
+
+
+def now() -> str:
+    """The time, as Ollama writes it."""
+    return written(datetime.now(UTC))
+
+
+def written(moment: datetime) -> str:
+    """A time as Ollama writes it."""
+    return moment.isoformat().replace("+00:00", "Z")

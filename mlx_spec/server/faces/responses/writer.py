@@ -1,0 +1,187 @@
+"""A response as it is made: its items, and the events that tell of them one by one."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+from uuid import uuid4
+
+from mlx_spec.events import GenerationFinished
+from mlx_spec.models.text.parts import Content, Part, Reasoning, ToolArguments, ToolCallBegun
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.engine.job import Failure
+
+Status = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+class ResponseWriter:
+    """`told` are the fields that the request says, and the response repeats. `keep` is called with the response when it
+    is whole."""
+
+    def __init__(self, response_id: str, model: str, told: Json, keep: Callable[[Json], None]) -> None:
+        self._id, self._model, self._told, self._keep = response_id, model, told, keep
+        self._created = int(time.time())
+        self._completed: int | None = None
+        self._status: Status = "in_progress"
+        self._error: Json | None = None
+        self._usage: Json | None = None
+        self._sequence = 0
+        self.items: list[Json] = []
+        """What was said, thought and called."""
+        self._open: _Open | None = None
+        self._thought = 0  # characters
+        self._said = 0
+
+    def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
+        """The response has begun."""
+        return [self._event(f"response.{name}", response=self.answer()) for name in ("created", "in_progress")]
+
+    def part(self, part: Part) -> list[Json]:
+        """What one more part brings: an item that begins or goes on, and perhaps the end of the one before."""
+        match part:
+            case Reasoning():
+                self._thought += len(part.text)
+                return [*self._turn_to("reasoning"), self._grow(part.text)]
+            case Content():
+                self._said += len(part.text)
+                return [*self._turn_to("message"), self._grow(part.text)]
+            case ToolCallBegun():
+                return [*self._close(), *self._begin("function_call", call_id=part.id, name=part.name)]
+            case ToolArguments():
+                self._said += len(part.text)
+                return [self._grow(part.text)]
+
+    def finished(self, event: GenerationFinished) -> list[Json]:
+        """The end, and the whole response with it."""
+        is_cut = event.finish_reason == "length"
+        events = [] if self._open or self.items else self._turn_to("message")
+        events += self._close("incomplete" if is_cut else "completed")
+        self._status = "incomplete" if is_cut else "completed"
+        self._completed = int(time.time())
+        self._usage = self._counted(event)
+        self._keep(self.answer())
+        return [*events, self._event(f"response.{self._status}", response=self.answer())]
+
+    def failed(self, failure: Failure) -> list[Json]:
+        """The engine could not go on."""
+        self._status = "failed"
+        code = {"busy": "rate_limit_exceeded", "invalid": "invalid_prompt"}.get(failure.kind, "server_error")
+        self._error = {"code": code, "message": failure.message.encode(errors="backslashreplace").decode()}
+        return [self._event("response.failed", response=self.answer())]
+
+    def answer(self) -> Json:
+        """The response as it stands."""
+        is_cut = self._status == "incomplete"
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "completed_at": self._completed,
+            "status": self._status,
+            "error": self._error,
+            "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+            "model": self._model,
+            "output": [*self.items],
+            "usage": self._usage,
+            "user": None,
+        } | self._told
+
+    def _turn_to(self, kind: Literal["message", "reasoning"]) -> list[Json]:
+        if self._open is not None and self._open.kind == kind:
+            return []
+        return [*self._close(), *self._begin(kind)]
+
+    def _begin(self, kind: Literal["message", "reasoning", "function_call"], **about: str) -> list[Json]:
+        self._open = _Open(kind, about)
+        return [self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.beginning()]
+
+    def _grow(self, text: str) -> Json:
+        assert self._open is not None, "an item was begun"
+        self._open.text += text
+        extra: Json = {"logprobs": []} if self._open.kind == "message" else {}
+        return self._event(f"response.{self._open.growing}.delta", **self._place("delta"), delta=text, **extra)
+
+    def _close(self, status: Literal["completed", "incomplete"] = "completed") -> list[Json]:
+        if self._open is None:
+            return []
+        events = [
+            self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.ending(status)
+        ]
+        self.items.append(self._open.item(status))
+        self._open = None
+        return events
+
+    def _place(self, name: str) -> Json:
+        """Where an event belongs: the item, and the part of its content."""
+        assert self._open is not None, "an item was begun"
+        place: Json = {"output_index": len(self.items)}
+        if name.startswith("output_item."):
+            return place
+        place["item_id"] = self._open.id
+        return place if self._open.kind == "function_call" else place | {"content_index": 0}
+
+    def _event(self, kind: str, **fields: Any) -> Json:
+        self._sequence += 1
+        return {"type": kind, "sequence_number": self._sequence - 1} | fields
+
+    def _counted(self, event: GenerationFinished) -> Json:
+        # Nobody counts the tokens of what is thought apart: by characters, they have their share of all.
+        count = len(event.token_ids)
+        thought = round(count * self._thought / (self._thought + self._said)) if self._thought else 0
+        return {
+            "input_tokens": event.prompt_tokens,
+            "input_tokens_details": {"cached_tokens": event.cached_tokens},
+            "output_tokens": count,
+            "output_tokens_details": {"reasoning_tokens": thought},
+            "total_tokens": event.prompt_tokens + count,
+        }
+
+
+class _Open:
+    """An item that goes on."""
+
+    def __init__(self, kind: Literal["message", "reasoning", "function_call"], about: Json) -> None:
+        self.kind, self._about, self.text = kind, about, ""
+        self.id = f"{ {'message': 'msg', 'reasoning': 'rs', 'function_call': 'fc'}[kind] }_{uuid4().hex}"
+        self.growing = {
+            "message": "output_text",
+            "reasoning": "reasoning_text",
+            "function_call": "function_call_arguments",
+        }[kind]
+
+    def item(self, status: Status) -> Json:
+        """The item as it stands."""
+        is_begun = status == "in_progress"
+        match self.kind:
+            case "message":
+                content = [] if is_begun else [self._content()]
+                return self._head(status) | {"role": "assistant", "content": content}
+            case "reasoning":
+                return self._head(status) | {"summary": [], "content": [] if is_begun else [self._content()]}
+            case "function_call":
+                return self._head(status) | self._about | {"arguments": self.text}
+
+    def beginning(self) -> list[tuple[str, Json]]:
+        """The names of the events that tell of it, and what they say."""
+        added: list[tuple[str, Json]] = [("output_item.added", {"item": self.item("in_progress")})]
+        return added if self.kind == "function_call" else [*added, ("content_part.added", {"part": self._content()})]
+
+    def ending(self, status: Status) -> list[tuple[str, Json]]:
+        """As `beginning`, of its end."""
+        done: tuple[str, Json] = ("output_item.done", {"item": self.item(status)})
+        match self.kind:
+            case "function_call":
+                return [(f"{self.growing}.done", {"arguments": self.text, "name": self._about["name"]}), done]
+            case "message":
+                said: Json = {"text": self.text, "logprobs": []}
+                return [(f"{self.growing}.done", said), ("content_part.done", {"part": self._content()}), done]
+            case "reasoning":
+                thought = {"text": self.text}
+                return [(f"{self.growing}.done", thought), ("content_part.done", {"part": self._content()}), done]
+
+    def _head(self, status: Status) -> Json:
+        return {"id": self.id, "type": self.kind, "status": status}
+
+    def _content(self) -> Json:
+        if self.kind == "reasoning":
+            return {"type": "reasoning_text", "text": self.text}
+        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}

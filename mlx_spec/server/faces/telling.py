@@ -1,0 +1,120 @@
+"""An answer on its way out: the events of a job as parts, told by a face's writer, whole or as it comes."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from mlx_spec.events import GenerationFinished, PrefillProgress, TextDelta
+from mlx_spec.models.text.parts import AnswerParts, Part
+from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.stream import SHUTDOWN_GRACE_S
+from mlx_spec.server.engine.job import Failure, Job, JobFailed
+
+_SEP: Final = "\n"  # some clients know no other
+_NDJSON: Final = "application/x-ndjson"
+
+
+class Writer(Protocol):
+    """Tells an answer in the words of a protocol. What it gives is what a stream carries next; `answer` is the whole,
+    once `finished`."""
+
+    def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]: ...
+
+    def part(self, part: Part) -> list[Json]: ...
+
+    def finished(self, event: GenerationFinished) -> list[Json]: ...
+
+    def failed(self, failure: Failure) -> list[Json]: ...
+
+    def answer(self) -> Json: ...
+
+
+async def told(job: Job, writer: Writer) -> AsyncIterator[Json]:
+    """All that `writer` tells of the answer of `job`. Raises JobFailed."""
+    parts: AnswerParts | None = None
+    async for event in job.events():
+        match event:
+            case PrefillProgress() if parts is None:
+                parts, said = job.parts(), writer.begun(event.total_tokens, event.cached_tokens)
+            case TextDelta() if parts is not None:
+                said = _parted(writer, parts.feed(event.text))
+            case GenerationFinished():
+                said = []
+                if parts is None:  # it ended before it was begun
+                    parts, said = job.parts(), writer.begun(event.prompt_tokens, event.cached_tokens)
+                said += [*_parted(writer, parts.feed("", ended=True)), *writer.finished(event)]
+            case _:
+                said = []
+        for one in said:
+            yield one
+
+
+def _parted(writer: Writer, parts: Sequence[Part]) -> list[Json]:
+    return [one for part in parts for one in writer.part(part)]
+
+
+async def whole(job: Job, writer: Writer) -> Json:
+    """The answer as one object. Raises JobFailed."""
+    async for _ in told(job, writer):
+        pass
+    return writer.answer()
+
+
+async def _all(job: Job, writer: Writer) -> AsyncIterator[Json]:
+    try:
+        async for one in told(job, writer):
+            yield one
+    except JobFailed as failed:
+        for one in writer.failed(failed.failure):
+            yield one
+
+
+class EventStream(EventSourceResponse):
+    """Server-sent events, each named by its `type`; the job ends with the response, however that ends."""
+
+    def __init__(self, job: Job, writer: Writer, *, ping: bool, ping_s: float, last: str | None = None) -> None:
+        super().__init__(
+            _named_events(job, writer, ping=ping, last=last),
+            ping=ping_s,
+            sep=_SEP,
+            shutdown_grace_period=SHUTDOWN_GRACE_S,
+        )
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._job.cancel()
+
+
+async def _named_events(job: Job, writer: Writer, *, ping: bool, last: str | None) -> AsyncIterator[ServerSentEvent]:
+    if ping:
+        yield ServerSentEvent(comment="ping", sep=_SEP)
+    async for one in _all(job, writer):
+        yield ServerSentEvent(json.dumps(one), event=one["type"], sep=_SEP)
+    if last is not None:
+        yield ServerSentEvent(last, sep=_SEP)
+
+
+class LineStream(StreamingResponse):
+    """JSON objects, a line each; the job ends with the response, however that ends."""
+
+    def __init__(self, job: Job, writer: Writer) -> None:
+        super().__init__(_lines(job, writer), media_type=_NDJSON)
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._job.cancel()
+
+
+async def _lines(job: Job, writer: Writer) -> AsyncIterator[str]:
+    async for one in _all(job, writer):
+        yield json.dumps(one) + "\n"
