@@ -6,8 +6,10 @@ and exit code 130. A reader of the output who goes away (`| head -1`) ends it wi
 
 import contextlib
 import os
+import platform
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -22,6 +24,7 @@ from mlx_spec.errors import InterruptedWork, LookaheadError
 from mlx_spec.machine import blas
 from mlx_spec.machine.interruption import Interruption
 from mlx_spec.machine.parent import PARENT_VARIABLE, watch_parent
+from mlx_spec.machine.program import unsupported_system
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
 
@@ -35,6 +38,22 @@ for _name, _help in (
     app.add_typer(later(f"mlx_spec.cli.commands.{_name}.app", _help), name=_name)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"mlx-spec {version('lookahead-spec')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
     """Entry point of `mlx-spec`."""
     with Interruption() as interruption:
@@ -46,6 +65,8 @@ def main() -> None:
 
 def _called() -> int:
     """Do what the command line says; the exit code."""
+    if unsuited := unsupported_system(sys.platform, platform.machine()):
+        return _failed(unsuited, 2)
     try:
         blas.ensure_preloaded()
         _follow_parent()

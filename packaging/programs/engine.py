@@ -1,0 +1,3 @@
+from mlx_spec.cli.main import main
+
+main()
