@@ -1,3 +1,5 @@
+"""The program that a person starts: the window."""
+
 import sys
 
 from app.main import main
