@@ -70,10 +70,10 @@ sign() { # FILE [OPTION...]: with the hardened runtime and a time stamp, or for 
 
 sign_app() { # From the inside out: what is signed later seals what lies in it.
     libraries=build/libraries-to-sign
-    find "$APP/Contents" -type f \( -name '*.dylib' -o -name '*.so' \) | LC_ALL=C sort >"$libraries"
+    "$PY" packaging/macos/machos.py "$APP" >"$libraries"
     while IFS= read -r library; do sign "$library"; done <"$libraries"
     frameworks=build/frameworks-to-sign
-    # The deepest first; a framework's own binary has no suffix and is sealed with it.
+    # A framework is signed as one, with its own binary in it.
     find "$APP/Contents" -type d -name '*.framework' -prune | LC_ALL=C sort -r >"$frameworks"
     while IFS= read -r framework; do sign "$framework"; done <"$frameworks"
     sign "$APP/Contents/MacOS/mlx-spec" --entitlements "$ENTITLEMENTS"

@@ -1,5 +1,6 @@
 """`mlx-spec` out of the app: version, doctor, generate, serve, import."""
 
+import functools
 import json
 import os
 import signal
@@ -17,9 +18,10 @@ from sandbox import Sandbox
 
 QUESTION = "What is the capital of France?"
 STARTUP_S = 0.3
-_SETTINGS = ("--temperature", "0.8", "--seed", "7", "--max-tokens", "40")
+_SETTINGS = ("--temperature", "0.8", "--seed", "7", "--max-tokens", "24")
 
 
+@functools.cache
 def plain_answer(box: Sandbox, *arguments: str) -> dict[str, object]:
     """What the checkout says by plain decoding: `generate --json`'s object."""
     home = box.home.parent / "checkout"
@@ -88,10 +90,10 @@ def serve_answers_and_ends_when_asked(box: Sandbox) -> str:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().removeprefix("Listening on ").strip()
-        wait_until(lambda: _get(f"{url}/health").get("status") == "ready", 120, "the server does not get ready")
+        wait_until(lambda: _get(f"{url}/health").get("status") == "ready", 300, "the server does not get ready")
         body = {
             "messages": [{"role": "user", "content": QUESTION}],
-            "temperature": 0.8, "seed": 7, "max_tokens": 40, "repetition_penalty": 1.0,
+            "temperature": 0.8, "seed": 7, "max_tokens": 24, "repetition_penalty": 1.0,
         }  # fmt: skip
         answer = _get(f"{url}/v1/chat/completions", body)["choices"][0]["message"]["content"]
         plain = plain_answer(box, QUESTION, *_SETTINGS)
