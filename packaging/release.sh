@@ -135,5 +135,6 @@ if [ "$SIGNED" = yes ]; then
 fi
 
 step "checksums"
-(cd "$OUT" && shasum -a 256 "$(basename "$IMAGE")" | tee SHA256SUMS)
+(cd "$OUT" && shasum -a 256 "$(basename "$IMAGE")" >SHA256SUMS) # no pipe: its failure would be lost
+cat "$OUT/SHA256SUMS"
 say "$IMAGE is done; its checksum belongs into packaging/homebrew/lookahead.rb"

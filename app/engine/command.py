@@ -11,7 +11,6 @@ TERMINATE_MS = 2_500
 """So long a process may take to sweep up what it has half done, before it is killed."""
 
 
-
 def mlx_spec_command(*arguments: str) -> list[str]:
     """`mlx-spec` with these arguments: under this interpreter, or the program beside this one in the frozen app."""
     if getattr(sys, "frozen", False):

@@ -1,6 +1,6 @@
 """Builds the app into `dist`: the starter target imported, PyInstaller by lookahead.spec, and a look at what came in.
 
-    python packaging/bundle/build.py
+python packaging/bundle/build.py
 """
 
 import os
@@ -42,7 +42,9 @@ def main() -> int:
     if done.returncode:
         return done.returncode
     print(f"bundle: built in {time.monotonic() - began:.0f} s", flush=True)
-    return subprocess.run([sys.executable, str(ROOT / "packaging/bundle/contents.py"), str(DIST)], check=False).returncode
+    return subprocess.run(
+        [sys.executable, str(ROOT / "packaging/bundle/contents.py"), str(DIST)], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What lies inside a built bundle, against what `contents.toml` allows: packages, Qt's libraries and plugins, bytes.
 
-    python packaging/bundle/contents.py DIST          fails where something came in, or it has grown
-    python packaging/bundle/contents.py DIST --list   prints the packages of both programs, for contents.toml
+python packaging/bundle/contents.py DIST          fails where something came in, or it has grown
+python packaging/bundle/contents.py DIST --list   prints the packages of both programs, for contents.toml
 """
 
 import os
@@ -36,7 +36,9 @@ def looked_at(bundle: Path, programs: Path) -> dict[str, Any]:
         "packages": {kind: packages_of(programs / name) for kind, name in PROGRAMS.items()},
         "libraries": {_library(path) for path in files} - {""},
         "plugins": {path.as_posix().partition("/plugins/")[2] for path in files if "/Qt/plugins/" in path.as_posix()},
-        "bindings": {path.name.partition(".")[0] for path in files if path.parent.name == "PySide6" and path.suffix == ".so"},
+        "bindings": {
+            path.name.partition(".")[0] for path in files if path.parent.name == "PySide6" and path.suffix == ".so"
+        },
         "libmlx": [path.as_posix() for path in files if path.name.startswith("libmlx.")],
         "bytes": sum(os.path.getsize(bundle / path) for path in files if path not in starter),
         "starter": sorted(path.name for path in starter),

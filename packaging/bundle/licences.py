@@ -1,4 +1,4 @@
-"""The licences of everything inside the app, as its owners wrote them: each package's files, in a folder with its name."""
+"""The licences of everything inside the app, as its owners wrote them: a folder with its name for each package."""
 
 import importlib.metadata
 import re

@@ -7,6 +7,12 @@ as it lies; lookahead.spec sees to it that no second `libmlx` comes to lie elsew
 
 from PyInstaller.utils.hooks import collect_data_files, collect_dynamic_libs, collect_submodules, copy_metadata
 
-hiddenimports = ["mlx._reprlib_fix", "mlx.__array_api_info", "mlx.optimizers", "mlx.utils", *collect_submodules("mlx.nn")]
+hiddenimports = [
+    "mlx._reprlib_fix",
+    "mlx.__array_api_info",
+    "mlx.optimizers",
+    "mlx.utils",
+    *collect_submodules("mlx.nn"),
+]
 datas = collect_data_files("mlx", includes=["lib/**"]) + copy_metadata("mlx")
 binaries = collect_dynamic_libs("mlx")

@@ -1,4 +1,4 @@
-"""mlx-lm in a frozen program: models, tool parsers and chat templates are found by the names that a model's files give."""
+"""mlx-lm in a frozen program: models, tool parsers and chat templates are found by names in a model's files."""
 
 from PyInstaller.utils.hooks import collect_submodules, copy_metadata
 

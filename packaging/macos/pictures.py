@@ -1,6 +1,6 @@
-"""What macOS shows of the app before it runs: the icon in all sizes, and the disk image's background. No display needed.
+"""What macOS shows of the app before it runs: the icon in all sizes, and the disk image's background. Needs no display.
 
-    python packaging/macos/pictures.py OUT    writes OUT/Lookahead.icns, OUT/background.png and OUT/background@2x.png
+python packaging/macos/pictures.py OUT    writes OUT/Lookahead.icns, OUT/background.png and OUT/background@2x.png
 """
 
 import os
@@ -20,8 +20,8 @@ KINDS = (
     (b"icp4", 16), (b"ic11", 32), (b"icp5", 32), (b"ic12", 64), (b"ic07", 128),
     (b"ic13", 256), (b"ic08", 256), (b"ic14", 512), (b"ic09", 512), (b"ic10", 1024),
 )  # fmt: skip
-# A disk image has one background for light and dark, and Finder writes names on it in black or in white. This grey keeps
-# 4.5:1 with both.
+# A disk image has one background for light and dark, and Finder writes names on it in black or in white. This grey
+# keeps 4.5:1 with both.
 BACKGROUND = "#757575"
 WINDOW = (600, 400)
 APP_AT, APPLICATIONS_AT = (150, 190), (450, 190)

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def plain_answer(box: Sandbox, *arguments: str) -> dict[str, object]:
     for model in (box.bundle / "_internal" / "resources" / "models").iterdir():
         if not (home / "models" / model.name).exists():
             (home / "models" / model.name).symlink_to(model)
+            _take_measurements(box, home)
     done = subprocess.run(
         [sys.executable, "-m", "mlx_spec.cli", "generate", *arguments, "--drafter", "none", "--json"],
         cwd=box.root, env=os.environ | {"LOOKAHEAD_HOME": str(home)}, capture_output=True, text=True, check=False,
@@ -36,6 +38,14 @@ def plain_answer(box: Sandbox, *arguments: str) -> dict[str, object]:
     if done.returncode:
         raise AssertionError(f"the checkout does not answer: {done.stderr.strip()}")
     return dict(json.loads(done.stdout))
+
+
+def _take_measurements(box: Sandbox, home: Path) -> None:
+    """What passes cost on this machine was measured by the app: measuring it once more would tell nothing here."""
+    for own in box.home.rglob("Lookahead"):
+        for folder in own.iterdir() if own.is_dir() else ():
+            if folder.is_dir() and folder.name not in ("models", "prefixes", "logs"):
+                shutil.copytree(folder, home / folder.name, dirs_exist_ok=True)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:
@@ -57,7 +67,9 @@ def versions_are_told_at_once(box: Sandbox) -> str:
             assert good(box.run(program, "--version")) == words
             after = os.times()
             wall = min(wall, time.monotonic() - began)
-            best = min(best, after.children_user + after.children_system - before.children_user - before.children_system)
+            best = min(
+                best, after.children_user + after.children_system - before.children_user - before.children_system
+            )
         told.append(f"{program} {best:.2f} s of a processor, {wall:.2f} s in all")
         if program == "lookahead":
             assert best < STARTUP_S, f"lookahead --version takes {best:.2f} s, {STARTUP_S} are allowed"
@@ -90,7 +102,7 @@ def serve_answers_and_ends_when_asked(box: Sandbox) -> str:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().removeprefix("Listening on ").strip()
-        wait_until(lambda: _get(f"{url}/health").get("status") == "ready", 300, "the server does not get ready")
+        wait_until(lambda: _get(f"{url}/health").get("status") == "ready", 480, "the server does not get ready")
         body = {
             "messages": [{"role": "user", "content": QUESTION}],
             "temperature": 0.8, "seed": 7, "max_tokens": 24, "repetition_penalty": 1.0,

@@ -43,15 +43,19 @@ def pythons(root: Path) -> list[str]:
     folders = {sys.prefix, sys.base_prefix, str(root)} - {"/usr", "/usr/local"}
     for place in ("/usr/lib", "/usr/local/lib"):
         folders |= {str(path) for path in Path(place).glob("python3*")}
-    programs = {str(path.resolve()) for place in ("/usr/bin", "/usr/local/bin") for path in Path(place).glob("python3*")}
+    programs = {
+        str(path.resolve()) for place in ("/usr/bin", "/usr/local/bin") for path in Path(place).glob("python3*")
+    }
     kept = sorted(folders, key=len)
     inner = [one for one in kept if any(one != other and one.startswith(f"{other}/") for other in kept)]
-    return [one for one in kept if one not in inner] + sorted(program for program in programs if os.path.isfile(program))
+    return [one for one in kept if one not in inner] + sorted(
+        program for program in programs if os.path.isfile(program)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Starts the app's two programs from `bundle` with the home `home`; `root` is the checkout that they must not see."""
+    """Starts the app's two programs from `bundle` with the home `home`; they must not see `root`, the checkout."""
 
     bundle: Path
     home: Path

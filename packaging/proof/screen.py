@@ -44,7 +44,7 @@ class Screen:
                 time.sleep(0.01)
 
     def look(self, *, changed: bool = False) -> bytearray:
-        """The picture as it is now, `[height × width]` pixels of four bytes; or, `changed`, once something of it does."""
+        """The picture now, `[height × width]` pixels of four bytes; or, `changed`, once something of it does."""
         self._connection.sendall(struct.pack(">BBHHHH", 3, changed, 0, 0, self.width, self.height))
         while (kind := self._read(1)[0]) != 0:
             if kind == 3:  # somebody copied a text

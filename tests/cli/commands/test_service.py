@@ -19,7 +19,16 @@ from mlx_spec.errors import LookaheadError, ServerError
 from tests.cli.calling import mlx_spec
 
 ODD = Service(
-    ("/Users/Ä Ö/Look ahead/mlx-spec", "serve", "--host", "127.0.0.1", "--port", "8765", "--target", '50% of "it" $HOME\\'),
+    (
+        "/Users/Ä Ö/Look ahead/mlx-spec",
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8765",
+        "--target",
+        '50% of "it" $HOME\\',
+    ),
     {"LOOKAHEAD_API_KEY": "a b%c"},
 )
 KINDS = pytest.mark.parametrize("kind", [LaunchAgent, UserUnit])

@@ -27,7 +27,16 @@ Tell = Callable[[str, float], None]
 def peer_server(folder: Path, tell: Tell = lambda stage, fraction: None) -> Iterator[tuple[str, int]]:
     """The address and the process id of a server with the target in `folder`. Raises ServerError."""
     port = _free_port()
-    command = [interpreter("Measuring beside mlx-lm's server"), "-m", "mlx_lm", "server", "--model", str(folder), "--port", str(port)]
+    command = [
+        interpreter("Measuring beside mlx-lm's server"),
+        "-m",
+        "mlx_lm",
+        "server",
+        "--model",
+        str(folder),
+        "--port",
+        str(port),
+    ]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [*command, "--log-level", "WARNING"],

@@ -1,5 +1,6 @@
 """`mlx-spec service install | uninstall | status`."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -98,7 +99,7 @@ def served_address(agent: Agent) -> str | None:
         words = agent.command()
     except (OSError, ValueError):
         return None
-    told = dict(zip(words, words[1:], strict=False))
+    told = dict(itertools.pairwise(words))
     return f"{told['--host']}:{told['--port']}" if {"--host", "--port"} <= told.keys() else None
 
 
