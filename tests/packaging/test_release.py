@@ -88,7 +88,7 @@ def release(tmp_path: Path) -> Release:
         (checkout / folder).mkdir()
     (checkout / "macho").write_bytes(MACHO)
     tools.mkdir()
-    for name in "sed grep mkdir mktemp rm cat cp ln find sort dirname basename".split():
+    for name in ["sed", "grep", "mkdir", "mktemp", "rm", "cat", "cp", "ln", "find", "sort", "dirname", "basename"]:
         (tools / name).symlink_to(str(shutil.which(name)))
     more = {
         "uname": 'case "$1" in -m) echo "${MACHINE:-arm64}";; *) echo "${SYSTEM:-Darwin}";; esac',
