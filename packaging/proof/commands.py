@@ -117,14 +117,18 @@ def serve_answers_and_ends_when_asked(box: Sandbox) -> str:
     return repr(answer[:40])
 
 
-def a_gguf_file_is_imported(box: Sandbox) -> str:
-    """A small file, at a path with a space and an umlaut."""
+def tiny_file(box: Sandbox) -> Path:
+    """A small GGUF file, at a path with a space and an umlaut."""
     from tests.models.gguf.tiny import tiny_gguf
 
     file = box.home / "Mödelle" / "tiny model.gguf"
     file.parent.mkdir(parents=True, exist_ok=True)
-    tiny_gguf().write(file)
-    good(box.run("mlx-spec", "models", "import", str(file)))
+    return Path(tiny_gguf().write(file))
+
+
+def a_gguf_file_is_imported(box: Sandbox) -> str:
+    """`models import`, by an odd path."""
+    good(box.run("mlx-spec", "models", "import", str(tiny_file(box))))
     imported = list(box.home.rglob("import.json"))
     assert imported, "nothing was imported"
     return imported[0].parent.name

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from commands import QUESTION, good
+from commands import QUESTION, good, tiny_file
 from sandbox import Sandbox, mounted
 from windows import shown
 
@@ -45,7 +45,7 @@ def a_read_only_home(box: Sandbox) -> str:
 
 
 def a_full_disk_at_first_launch(box: Sandbox) -> str:
-    """Not a byte is free: one line, and a window that opens."""
+    """Not a byte is free: one line from what has to write, and a window that opens."""
     poor = at_home(box, "voll")
     mounted(poor.home, ["size=64k"])
     (poor.home / "bin").mkdir()
@@ -55,9 +55,10 @@ def a_full_disk_at_first_launch(box: Sandbox) -> str:
             filler.write(b"x" * 4096)
     except OSError:
         filler.close()
-    done = poor.run("mlx-spec", "generate", QUESTION, timeout_s=60)
+    # Questions need no disk, as the starter lies inside; what does is told what is missing.
+    done = poor.run("mlx-spec", "models", "import", str(tiny_file(box)), timeout_s=60)
     assert done.returncode == 2, f"{done.returncode}: {done.stdout} {done.stderr}"
-    said = one_sentence(done.stderr, "no space")
+    said = one_sentence(done.stderr, "disk space", "free")
     with shown(poor):
         pass
     return said

@@ -9,6 +9,7 @@ compared with what the checkout answers by plain decoding.
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,7 +57,7 @@ def main(words: list[str], dist: Path = ROOT / "dist") -> int:
             name = check.__name__.replace("_", " ")
             try:
                 what = check(box)
-            except (AssertionError, OSError, ValueError) as error:
+            except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
                 print(f"proof: FAILED  {name}: {error}", flush=True)
                 return 1
             told[name] = what
