@@ -127,6 +127,9 @@ dev)
     ;;
 bundle)
     system_packages binutils # objdump, by which PyInstaller sees what a library asks for
+    # The system's own Python keeps its library, which goes into the app, in a package of its own.
+    system_packages "$("$VENV/bin/python" -c 'import sys
+if sys.base_prefix == "/usr": print("libpython%d.%d" % sys.version_info[:2])')"
     say "installing what freezes the app into $VENV"
     install_project ".[bundle]"
     ;;

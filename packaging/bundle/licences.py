@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ def licence_files(packages: Iterable[str], texts: Path) -> list[tuple[str, str]]
     """
     owners = importlib.metadata.packages_distributions()
     names = sorted({name for package in packages for name in owners.get(package, ())})
-    found = [(str(Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"), "resources/LICENSES/libraries/Python")]
+    found = [(str(_of_python()), "resources/LICENSES/libraries/Python")]
     for name in names:
         own = [
             file
@@ -35,3 +36,13 @@ def licence_files(packages: Iterable[str], texts: Path) -> list[tuple[str, str]]
             raise LookupError(f"{name} comes with no licence: name its text in packaging/bundle/licences.py")
         found += [(file, f"resources/LICENSES/libraries/{name}") for file in files]
     return found
+
+
+def _of_python() -> Path:
+    """The interpreter's own, which Debian keeps elsewhere. Raises LookupError."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    places = (Path(sysconfig.get_path("stdlib")) / "LICENSE.txt", Path(f"/usr/share/doc/{version}/copyright"))
+    for place in places:
+        if place.is_file():
+            return place
+    raise LookupError(f"{version} comes with no licence in {places[0].parent}: use one that does")
