@@ -128,8 +128,8 @@ dev)
 bundle)
     system_packages binutils # objdump, by which PyInstaller sees what a library asks for
     # The system's own Python keeps its library, which goes into the app, in a package of its own.
-    system_packages "$("$VENV/bin/python" -c 'import sys
-if sys.base_prefix == "/usr": print("libpython%d.%d" % sys.version_info[:2])')"
+    library=$("$VENV/bin/python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2] * (sys.base_prefix == "/usr"))')
+    [ -z "$library" ] || system_packages "$library"
     say "installing what freezes the app into $VENV"
     install_project ".[bundle]"
     ;;
