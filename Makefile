@@ -12,7 +12,7 @@ INVARIANCE_ARGS =
 # `make bench BENCH_ARGS="--full --out report.json"`
 BENCH_ARGS =
 
-.PHONY: help run test invariance check bench screenshots clean
+.PHONY: help run test invariance check bench screenshots bundle clean
 
 help:
 	@echo "make run          install what is missing, then open the window (without a display: answer in the terminal)"
@@ -21,6 +21,7 @@ help:
 	@echo "make check        ruff, mypy --strict, import-linter"
 	@echo "make bench        speculation against plain decoding, on this machine   BENCH_ARGS='--full'"
 	@echo "make screenshots  draw the window into docs/screenshots, no display needed"
+	@echo "make bundle       freeze the app into dist/ and, on Linux, prove it: no network, no Python, an empty home"
 	@echo "make clean        remove caches and build outputs (.venv stays: rm -r .venv to start over)"
 
 run: .venv/.installed-run
@@ -46,12 +47,22 @@ screenshots: .venv/.installed-run
 	@sh packaging/environment.sh fonts
 	@QT_QPA_PLATFORM=offscreen $(PY) mlx_spec/machine/blas.py -m app.scenes.screenshots docs/screenshots
 
+# On a Mac packaging/release.sh signs what this builds.
+bundle: .venv/.installed-bundle
+	@$(PY) packaging/macos/pictures.py build/pictures
+	@OPENBLAS_NUM_THREADS=1 $(PY) packaging/bundle/build.py
+	@test "$$(uname -s)" != Linux || $(PY) packaging/proof/run.py
+
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find mlx_spec app prompt_files tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed-run: $(INPUTS)
 	@sh packaging/environment.sh run
+	@touch $@
+
+.venv/.installed-bundle: .venv/.installed-run
+	@sh packaging/environment.sh bundle
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed-run

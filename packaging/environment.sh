@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv and what it needs of the system. Called by the Makefile: packaging/environment.sh run|dev|fonts
+# Makes .venv and what it needs of the system. Called by the Makefile: packaging/environment.sh run|dev|bundle|fonts
 #
 # Plain sh: Debian's dash and macOS's bash 3.2 both run it. Every step looks first and does nothing when done.
 set -eu
@@ -125,9 +125,17 @@ dev)
     say "installing the development tools into $VENV"
     install_project ".[dev]"
     ;;
+bundle)
+    system_packages binutils # objdump, by which PyInstaller sees what a library asks for
+    # The system's own Python keeps its library, which goes into the app, in a package of its own.
+    library=$("$VENV/bin/python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2] * (sys.base_prefix == "/usr"))')
+    [ -z "$library" ] || system_packages "$library"
+    say "installing what freezes the app into $VENV"
+    install_project ".[bundle]"
+    ;;
 fonts)
     # shellcheck disable=SC2086  # a list of words
     system_packages $FONT_PACKAGES
     ;;
-*) fail "usage: packaging/environment.sh run|dev|fonts" ;;
+*) fail "usage: packaging/environment.sh run|dev|bundle|fonts" ;;
 esac

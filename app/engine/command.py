@@ -1,12 +1,21 @@
 """`mlx-spec` as a child process that is not the engine: an import, a race."""
 
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
 TERMINATE_MS = 2_500
 """So long a process may take to sweep up what it has half done, before it is killed."""
+
+
+def mlx_spec_command(*arguments: str) -> list[str]:
+    """`mlx-spec` with these arguments: under this interpreter, or the program beside this one in the frozen app."""
+    if getattr(sys, "frozen", False):
+        return [str(Path(sys.executable).with_name("mlx-spec")), *arguments]
+    return [sys.executable, "-m", "mlx_spec.cli", *arguments]
 
 
 class CommandProcess(QObject):

@@ -4,7 +4,6 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
-from app.engine.command import end
+from app.engine.command import end, mlx_spec_command
 from app.engine.health import EngineHealth, Health
 from app.engine.network import EngineAddress
 from app.engine.problem import Problem
@@ -45,12 +44,12 @@ class EngineState(Enum):
 
 
 def engine_command(port: int, parent_pid: int) -> list[str]:
-    """`mlx-spec serve` under this interpreter; it ends by itself when `parent_pid` is gone.
+    """`mlx-spec serve`; it ends by itself when `parent_pid` is gone.
 
     It loads what does not fit too: whoever chose that in the window was asked there.
     """
     arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--parent-pid", str(parent_pid), "--anyway"]
-    return [sys.executable, "-m", "mlx_spec.cli", *arguments]
+    return mlx_spec_command(*arguments)
 
 
 def free_port() -> int:

@@ -1,19 +1,18 @@
 """A .gguf file or a model's folder becomes a model of Lookahead: `mlx-spec models import` as a child process."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from app.engine.command import CommandProcess
+from app.engine.command import CommandProcess, mlx_spec_command
 
 Command = Callable[[str], Sequence[str]]
 
 
 def import_command(path: str) -> list[str]:
-    """`mlx-spec models import PATH` under this interpreter."""
-    return [sys.executable, "-m", "mlx_spec.cli", "models", "import", path]
+    """`mlx-spec models import PATH`."""
+    return mlx_spec_command("models", "import", path)
 
 
 def is_model_path(path: Path) -> bool:

@@ -1,21 +1,20 @@
 """Is a pair worth having here? `mlx-spec models try` as a child process: plain decoding against speculation."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, Signal
 
-from app.engine.command import CommandProcess
+from app.engine.command import CommandProcess, mlx_spec_command
 from app.models.choice import Choice
 
 Command = Callable[[Choice], Sequence[str]]
 
 
 def race_command(choice: Choice) -> list[str]:
-    """`mlx-spec models try` of a choice under this interpreter."""
+    """`mlx-spec models try` of a choice."""
     named = [choice.pair] if choice.pair else [choice.target, "--draft", choice.draft or "none"]
-    return [sys.executable, "-m", "mlx_spec.cli", "models", "try", *named, "--json"]
+    return mlx_spec_command("models", "try", *named, "--json")
 
 
 class PairRace(QObject):

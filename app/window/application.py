@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, Signal
+from PySide6.QtCore import QEvent, QUrl, Signal
 from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtWidgets import QApplication
+
+from app.window.links import is_link
 
 
 class Application(QApplication):
@@ -14,12 +16,17 @@ class Application(QApplication):
 
     Signals:
         file_opened: the Path of a file.
+        link_opened: a link of ours, as text.
     """
 
     file_opened = Signal(object)
+    link_opened = Signal(str)
 
     def event(self, event: QEvent) -> bool:
         """macOS asks to open a file."""
+        if isinstance(event, QFileOpenEvent) and is_link(event.url().toString()):
+            self.link_opened.emit(event.url().toString(QUrl.ComponentFormattingOption.FullyEncoded))
+            return True
         if isinstance(event, QFileOpenEvent) and event.file():
             self.file_opened.emit(Path(event.file()))
             return True

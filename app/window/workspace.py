@@ -28,6 +28,7 @@ from app.window.controllers.prompts import PromptsController
 from app.window.controllers.requests import RequestsController
 from app.window.controllers.speculation import SpeculationController
 from app.window.frame import MainWindow
+from app.window.links import LinkError, asked_text
 from app.window.memory import WindowMemory, engine_options
 
 GATHER_MS = 60
@@ -92,6 +93,7 @@ class Workspace(QObject):
         self._opened: list[Path] = []
         if isinstance(app := QApplication.instance(), Application):
             app.file_opened.connect(self.open_path)
+            app.link_opened.connect(self.open_link)
 
     def new_window(self) -> MainWindow:
         """Open another window with an empty chat."""
@@ -121,6 +123,23 @@ class Workspace(QObject):
         """
         self._opened.append(path)
         QTimer.singleShot(GATHER_MS, self, self._take_opened)
+
+    def open_link(self, link: str) -> None:
+        """Follow a `lookahead://` link in the window that is in front; what it may not do is told there."""
+        if not self.windows:
+            return
+        window = self._front()
+        try:
+            text, composer = asked_text(link), window.composer
+            composer.field.history.remember(composer.text)  # the up key brings back what was being written
+            composer.set_text(text)
+        except LinkError as error:
+            window.banner.show_problem(Problem(self.tr("The link was not followed."), str(error)))
+
+    def tell_version(self, own: str, other: str) -> None:
+        """Another version was started beside this one, and ended again: one program holds the chats."""
+        title = self.tr("Lookahead {0} was started while {1} is open.").format(other or "?", own)
+        self.tell(Problem(title, self.tr("Quit this one first to use the other.")))
 
     def reopen_chat(self) -> None:
         """Open the chat that was open last in the first window."""
@@ -169,8 +188,10 @@ class Workspace(QObject):
     def _take_opened(self) -> None:
         paths, self._opened = self._opened, []
         if paths and self.windows:
-            window = next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
-            window.prompts.attachments.add_paths(paths)
+            self._front().prompts.attachments.add_paths(paths)
+
+    def _front(self) -> MainWindow:
+        return next((window for window in self.windows if window.isActiveWindow()), self.windows[-1])
 
     def _show_new_window(self) -> None:
         window = self.new_window()

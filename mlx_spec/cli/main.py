@@ -1,4 +1,4 @@
-"""The command line: `mlx-spec generate | run | chat | serve | bench | train | models | doctor`.
+"""The command line: `mlx-spec generate | run | chat | serve | service | bench | train | models | doctor`.
 
 Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2, Ctrl-C is one line
 and exit code 130. A reader of the output who goes away (`| head -1`) ends it without a word, with exit code 1.
@@ -6,8 +6,10 @@ and exit code 130. A reader of the output who goes away (`| head -1`) ends it wi
 
 import contextlib
 import os
+import platform
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -22,6 +24,7 @@ from mlx_spec.errors import InterruptedWork, LookaheadError
 from mlx_spec.machine import blas
 from mlx_spec.machine.interruption import Interruption
 from mlx_spec.machine.parent import PARENT_VARIABLE, watch_parent
+from mlx_spec.machine.program import unsupported_system
 
 # MLX and the models are imported inside the commands: `--help` and a mistyped option answer at once.
 
@@ -31,8 +34,25 @@ for _command in (generate, chat, serve, bench, run, doctor):
 for _name, _help in (
     ("models", "The models on this machine, and which of them fit together."),
     ("train", "Make a draft for a target."),
+    ("service", "The server as a service that starts when you log in."),
 ):
     app.add_typer(later(f"mlx_spec.cli.commands.{_name}.app", _help), name=_name)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"mlx-spec {version('lookahead-spec')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:
@@ -46,6 +66,8 @@ def main() -> None:
 
 def _called() -> int:
     """Do what the command line says; the exit code."""
+    if unsuited := unsupported_system(sys.platform, platform.machine()):
+        return _failed(unsuited, 2)
     try:
         blas.ensure_preloaded()
         _follow_parent()

@@ -60,7 +60,8 @@ def ensure_preloaded() -> None:
     """
     change = blas_environment()
     if change:
-        _replace_process(sys.orig_argv[1:], change)
+        # A frozen program is its own interpreter, and has no options of one.
+        _replace_process(sys.argv[1:] if getattr(sys, "frozen", False) else sys.orig_argv[1:], change)
 
 
 def _replace_process(arguments: list[str], change: dict[str, str]) -> None:

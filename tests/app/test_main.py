@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.main import NO_DISPLAY, has_display, main
+from app.main import NO_DISPLAY, UNSUITED, has_display, main, unsupported_system
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,25 @@ from app.main import NO_DISPLAY, has_display, main
 )
 def test_displays(platform: str, environment: dict[str, str], expected: bool) -> None:
     assert has_display(platform, environment) is expected
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "words"),
+    [("win32", "AMD64", "win32"), ("darwin", "x86_64", "Apple silicon"), ("freebsd14", "arm64", "freebsd14")],
+)
+def test_a_machine_on_which_mlx_does_not_run(
+    system: str, machine: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert main([]) == UNSUITED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_machine_on_which_it_does() -> None:
+    assert unsupported_system("darwin", "arm64") is None
+    assert unsupported_system("linux", "aarch64") is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")

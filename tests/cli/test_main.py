@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -66,3 +67,8 @@ def test_help_and_pairs_answer_without_loading_a_model() -> None:
     assert "Answer one prompt" in mlx_spec("generate", "--help").stdout
     pairs = json.loads(mlx_spec("models", "pairs", "--json").stdout)
     assert "starter" in pairs
+
+
+def test_the_version() -> None:
+    done = mlx_spec("--version")
+    assert (done.returncode, done.stdout) == (0, f"mlx-spec {version('lookahead-spec')}\n")

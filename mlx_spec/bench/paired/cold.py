@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from mlx_spec.bench.prompts import BenchPrompt, prompts_of
 from mlx_spec.bench.runs import Block
 from mlx_spec.errors import LookaheadError
 from mlx_spec.machine.blas import DONE, LIBRARY, SWITCH
+from mlx_spec.machine.program import own_command
 from mlx_spec.machine.resources import HOME_VARIABLE, data_folder
 
 _PREPARING: Final = "Say hello."
@@ -49,7 +49,7 @@ def run_process(arguments: list[str], environment: dict[str, str]) -> Ended:
     """A `Start`: a process of its own, which nobody asks anything."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "mlx_spec.cli", *arguments],
+        own_command(*arguments),
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

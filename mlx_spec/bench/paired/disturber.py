@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Self
 
 from mlx_spec.bench.paired import bursts
 from mlx_spec.bench.paired.crowd import process_seconds
+from mlx_spec.machine.program import interpreter
 
 
 class Disturber(AbstractContextManager["Disturber"]):
@@ -38,7 +38,7 @@ class Disturber(AbstractContextManager["Disturber"]):
         # Without OpenBLAS, whose threads it has no use for.
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(Path(bursts.__file__))],
+            [interpreter("Measuring beside another program"), "-I", str(Path(bursts.__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # Ctrl-C reaches it too, and ends it with a traceback

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from mlx_spec.bench.paired.chat_client import ChatClient
 from mlx_spec.bench.paired.crowd import process_seconds
 from mlx_spec.bench.paired.models import ModelChoice
 from mlx_spec.errors import LookaheadError, ServerError
+from mlx_spec.machine.program import own_command
 
 _LISTENING: Final = "Listening on "
 _KEY_VARIABLE: Final = "LOOKAHEAD_API_KEY"
@@ -43,7 +43,7 @@ def own_server(
     if checkout is not None:
         check_checkout(checkout)
         environment["PYTHONPATH"] = str(checkout.resolve())  # before what is installed
-    command = [sys.executable, "-m", "mlx_spec.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())]
+    command = own_command("serve", "--port", "0", "--parent-pid", str(os.getpid()))
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [*command, *models.arguments(), *options],

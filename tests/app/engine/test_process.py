@@ -91,6 +91,12 @@ def test_the_command_names_loopback_and_the_parent() -> None:
     assert command[3:] == ["serve", "--host", "127.0.0.1", "--port", "4711", "--parent-pid", "42", "--anyway"]
 
 
+def test_the_frozen_app_starts_the_program_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", "/Applications/Lookahead.app/Contents/MacOS/lookahead")
+    assert engine_command(4711, 42)[:2] == ["/Applications/Lookahead.app/Contents/MacOS/mlx-spec", "serve"]
+
+
 WINDOW = f"""
 import signal, sys
 from PySide6.QtCore import QTimer

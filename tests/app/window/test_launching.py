@@ -20,7 +20,9 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication
 from app.window.single_instance import SingleInstance
 app = QCoreApplication([])
-print(SingleInstance(sys.argv[1]).hand_over([Path(name) for name in sys.argv[2:]]))
+links = [word for word in sys.argv[2:] if "://" in word]
+instance = SingleInstance(sys.argv[1], "0.2.0")
+print(instance.hand_over([Path(name) for name in sys.argv[2:] if name not in links], links), instance.earlier_version)
 """
 
 
@@ -30,17 +32,30 @@ def launch(name: str, *paths: str) -> subprocess.Popen[str]:
 
 def test_a_second_launch_hands_its_files_to_the_first(qtbot: QtBot, tmp_path: Path) -> None:
     name = f"lookahead-test-{tmp_path.name}"
-    first = SingleInstance(name)
+    first = SingleInstance(name, "0.2.0")
+    first.differed.connect(pytest.fail)
     assert not first.hand_over()
     assert first.listen()
     with qtbot.waitSignal(first.launched, timeout=30_000) as launched:
         second = launch(name, str(tmp_path / "ä b.txt"), "relative.md")
     assert launched.args[0] == (tmp_path / "ä b.txt", Path.cwd() / "relative.md")
-    assert second.communicate(timeout=30)[0].strip() == "True"
+    assert second.communicate(timeout=30)[0].strip() == "True 0.2.0"
     with qtbot.waitSignal(first.launched, timeout=30_000) as launched:
         second = launch(name)
     assert launched.args[0] == ()
     second.communicate(timeout=30)
+
+
+def test_links_are_told_from_paths_and_another_version_is_told_to_both(qtbot: QtBot, tmp_path: Path) -> None:
+    first = SingleInstance(f"lookahead-test-{tmp_path.name}", "0.1.0")
+    assert first.listen()
+    told: list[object] = []
+    for signal in (first.linked, first.launched, first.differed):
+        signal.connect(told.append)
+    second = launch(f"lookahead-test-{tmp_path.name}", "lookahead://ask?text=a", str(tmp_path))
+    qtbot.waitUntil(lambda: len(told) == 3, timeout=30_000)
+    assert told == [(tmp_path,), "lookahead://ask?text=a", "0.2.0"]
+    assert second.communicate(timeout=30)[0].strip() == "True 0.1.0"
 
 
 def test_another_data_folder_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Final
 from mlx_spec.bench.paired.chat_client import ChatClient
 from mlx_spec.bench.paired.own_server import end, last_line
 from mlx_spec.errors import LookaheadError, ServerError
+from mlx_spec.machine.program import interpreter
 
 PEER_MODEL: Final = "default_model"
 """What it calls the model that it was started with."""
@@ -27,7 +27,16 @@ Tell = Callable[[str, float], None]
 def peer_server(folder: Path, tell: Tell = lambda stage, fraction: None) -> Iterator[tuple[str, int]]:
     """The address and the process id of a server with the target in `folder`. Raises ServerError."""
     port = _free_port()
-    command = [sys.executable, "-m", "mlx_lm", "server", "--model", str(folder), "--port", str(port)]
+    command = [
+        interpreter("Measuring beside mlx-lm's server"),
+        "-m",
+        "mlx_lm",
+        "server",
+        "--model",
+        str(folder),
+        "--port",
+        str(port),
+    ]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [*command, "--log-level", "WARNING"],

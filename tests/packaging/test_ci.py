@@ -1,0 +1,63 @@
+"""`.ci/run`: when it builds the app, and when not."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone of a small project with this `.ci/run`; `make` writes down what it is told."""
+    folder = tmp_path / "clone"
+    for name in ("packaging/part.sh", "pyproject.toml", "constraints.txt", "README.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, "utf-8")
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
+    (tmp_path / "bin").mkdir()
+    make = tmp_path / "bin" / "make"
+    make.write_text('#!/bin/sh\necho "$*" >>"$LOG"\n[ "$*" != "${FAIL:-}" ]\n', "utf-8")
+    make.chmod(0o755)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    return folder
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+
+
+def run(clone: Path, **more: str) -> list[str]:
+    """What make was told by one run, and at the end the run's exit code."""
+    log = clone.parent / "log"
+    log.unlink(missing_ok=True)
+    own = {"PATH": f"{clone.parent / 'bin'}:{os.environ['PATH']}", "HOME": str(clone.parent), "LOG": str(log)}
+    done = subprocess.run(["bash", ".ci/run"], cwd=clone, env=own | more, check=False, timeout=60)
+    return [*log.read_text("utf-8").splitlines(), str(done.returncode)]
+
+
+def test_the_app_is_built_once_for_each_content(clone: Path) -> None:
+    assert run(clone) == ["check", "test", "bundle", "0"], "a machine that has proven nothing yet"
+    assert run(clone) == ["check", "test", "0"]
+    (clone / "README.md").write_text("other words", "utf-8")
+    git(clone, "add", "-A")
+    assert run(clone) == ["check", "test", "0"]
+    for name in ("packaging/part.sh", "pyproject.toml", "constraints.txt"):
+        (clone / name).write_text("changed", "utf-8")
+        git(clone, "add", "-A")
+        assert run(clone) == ["check", "test", "bundle", "0"], name
+    assert run(clone) == ["check", "test", "0"]
+
+
+def test_an_app_that_was_not_proven_is_built_again(clone: Path) -> None:
+    assert run(clone, FAIL="bundle") == ["check", "test", "bundle", "1"]
+    assert run(clone) == ["check", "test", "bundle", "0"]
+
+
+def test_what_fails_before_it_ends_the_run(clone: Path) -> None:
+    assert run(clone, FAIL="test") == ["check", "test", "1"]
