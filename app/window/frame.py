@@ -65,6 +65,8 @@ class MainWindow(QMainWindow):
         self.panel = TracePanel(trace, palette)
         self.footer = Footer(trace, palette)
         self._pages = QStackedWidget()
+        self.first_page: QWidget | None = None
+        """What an empty chat shows in place of the examples."""
         self._build()
         self.menus = Menus(self)
         self._connect()
@@ -91,6 +93,16 @@ class MainWindow(QMainWindow):
         if self.chat_view.answers:
             switch = self.chat_view.answers[-1].switch
             switch.choose(1 - switch.index)
+
+    def set_first_page(self, page: QWidget | None) -> None:
+        """Show `page` where nothing has been asked, None for the examples."""
+        if self.first_page is not None:
+            self._pages.removeWidget(self.first_page)
+        self.first_page = page
+        if page is not None:
+            self._pages.addWidget(page)
+        if not self.chat.conversation.turns:
+            self._pages.setCurrentWidget(page or self.welcome)
 
     def choose_appearance(self, choice: Appearance) -> None:
         """Show light or dark, or follow the system, now and from now on."""
@@ -178,7 +190,7 @@ class MainWindow(QMainWindow):
     def _on_path_changed(self) -> None:
         turns = self.chat.conversation.turns
         self.chat_view.show_path(turns)
-        self._pages.setCurrentWidget(self.chat_view if turns else self.welcome)
+        self._pages.setCurrentWidget(self.chat_view if turns else self.first_page or self.welcome)
         if not turns:
             self.composer.field.setFocus()
 

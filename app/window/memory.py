@@ -53,6 +53,15 @@ class WindowMemory:
         self._settings.setValue("sidebar", "true" if value else "false")
 
     @property
+    def has_begun(self) -> bool:
+        """Whether somebody has begun to chat: until then the first page shows."""
+        return str(self._settings.value("begun", "no")) == "yes"
+
+    @has_begun.setter
+    def has_begun(self, value: bool) -> None:
+        self._settings.setValue("begun", "yes" if value else "no")
+
+    @property
     def open_chat(self) -> int | None:
         """The chat that was open last."""
         value = str(self._settings.value("chat", ""))

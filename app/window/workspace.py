@@ -23,6 +23,7 @@ from app.speculation import TraceViewModel
 from app.store import Store, StoreError
 from app.window.application import Application
 from app.window.commands import WindowCommands
+from app.window.controllers.first_run import FirstRunController
 from app.window.controllers.models import ModelsController
 from app.window.controllers.prompts import PromptsController
 from app.window.controllers.requests import RequestsController
@@ -106,6 +107,7 @@ class Workspace(QObject):
         window.prompts = PromptsController(window, self.engine, chat)
         window.requests = RequestsController(window, self.engine, self._own_requests)
         window.models = ModelsController(window, self.engine, self.models, self.loaded)
+        window.first_run = FirstRunController(window, self.engine, self.models)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
             window.banner.show_problem(problem)
@@ -159,7 +161,7 @@ class Workspace(QObject):
     def _own_requests(self) -> Iterator[OwnRequest]:
         """The requests of all windows that are under way."""
         for window in self.windows:
-            for asker in (window.chat.sessions, window.prompts.queue, window.speculation.race):
+            for asker in (window.chat.sessions, window.prompts.queue, window.speculation.race, window.first_run.race):
                 yield from asker.own_requests()
 
     def _on_engine_state(self, state: EngineState) -> None:
