@@ -52,7 +52,7 @@ def _run(files: Sequence[Path]) -> int:
     start_logging()
     workspace = Workspace()
     workspace.setParent(app)
-    catch_errors(workspace.tell)
+    catch_errors(workspace.tell, workspace.reports)
     instance.launched.connect(workspace.on_launched)
     # Python sees a signal only while Python runs: the timer gives it the chance, so that Ctrl-C ends the engine too.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -66,6 +66,7 @@ def _run(files: Sequence[Path]) -> int:
     workspace.reopen_chat()
     workspace.engine.start()
     workspace.open_files(files)
+    workspace.watch()
     return app.exec()
 
 

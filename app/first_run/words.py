@@ -57,10 +57,12 @@ def minute_words(minute: Minute) -> tuple[str, str]:
         told += [translate("FirstRun", "By kind: {0}.").format(_by_kind(minute))]
     elif ratio > 1 / WORTH:
         headline = translate("FirstRun", "About as fast as without")
-        told += [translate("FirstRun", "Drafts do not pay for these texts with this model and machine: the engine notices, and mostly answers plainly.")]  # fmt: skip
+        told += [translate("FirstRun", "Drafts do not pay here for these texts with this model.")]
+        told += [translate("FirstRun", "The engine notices, and mostly answers plainly.")]
     else:
         headline = translate("FirstRun", "{0:.2f}×: slower than without").format(ratio)
-        told += [translate("FirstRun", "Other work on this machine may have come between: measure again, or choose plain decoding in the panel's page “Control”.")]  # fmt: skip
+        told += [translate("FirstRun", "Other work on this machine may have come between: measure again.")]
+        told += [translate("FirstRun", "The panel's page “Control” can switch drafts off.")]
     if (difference := minute.difference) is not None:
         told += [difference.words]
     else:

@@ -104,6 +104,10 @@ class MainWindow(QMainWindow):
         if not self.chat.conversation.turns:
             self._pages.setCurrentWidget(page or self.welcome)
 
+    def add_notice(self, notice: QWidget) -> None:
+        """Give a quiet line its place, below what went wrong and above the conversation."""
+        self._column.insertLayout(1, _centred(notice, (24, 0, 24, 0)))
+
     def choose_appearance(self, choice: Appearance) -> None:
         """Show light or dark, or follow the system, now and from now on."""
         self.memory.appearance = choice
@@ -119,6 +123,7 @@ class MainWindow(QMainWindow):
         # The space above these two is their own, in the style sheet: a layout keeps its margins for what is hidden.
         column.addLayout(_centred(self.banner, (24, 0, 24, 0)))
         column.addLayout(_centred(self.find_bar, (24, 0, 24, 0)))
+        self._column = column
         column.addWidget(self._pages, 1)
         column.addLayout(_centred(self.composer, (24, 6, 24, 16)))
         middle = QHBoxLayout()

@@ -131,6 +131,36 @@ class WindowMemory:
         self._settings.setValue("models", value)
 
     @property
+    def looks_for_updates(self) -> bool:
+        """Whether somebody agreed to have newer versions looked for."""
+        return str(self._settings.value("updates", "no")) == "yes"
+
+    @looks_for_updates.setter
+    def looks_for_updates(self, value: bool) -> None:
+        self._settings.setValue("updates", "yes" if value else "no")
+
+    @property
+    def update_asked_s(self) -> float:
+        """When that was done last, in seconds since 1970; 0 for never."""
+        try:
+            return float(str(self._settings.value("update_asked", "0")))
+        except ValueError:
+            return 0.0
+
+    @update_asked_s.setter
+    def update_asked_s(self, value: float) -> None:
+        self._settings.setValue("update_asked", str(value))
+
+    @property
+    def update_skipped(self) -> str:
+        """The version that is not to be told of again."""
+        return str(self._settings.value("update_skipped", ""))
+
+    @update_skipped.setter
+    def update_skipped(self, value: str) -> None:
+        self._settings.setValue("update_skipped", value)
+
+    @property
     def races(self) -> dict[str, Any]:
         """The last race with each choice of models, by what the engine was told to load."""
         try:

@@ -49,10 +49,9 @@ class Measuring(QWidget):
         self.button.setEnabled(bench.is_running or self._can_start)
         self.bar.setVisible(bench.is_running)
         self.bar.setValue(round(100 * bench.share))
-        headline, told = "", self.tr(
-            "Three answers of the loaded model, each without a draft and then with one, from the same seed. "
-            "Ask nothing meanwhile."
-        )  # fmt: skip
+        rest = self.tr("Ask nothing meanwhile.")
+        told = self.tr("Three answers of the loaded model, each without a draft and then with one, from the same seed.")
+        headline, told = "", f"{told} {rest}"
         if bench.is_running:
             kind = translate("FirstRun", KIND_NAMES.get(bench.kind, bench.kind))
             told = self.tr("Now: {0}.").format(kind) if kind else self.tr("Warming up.")

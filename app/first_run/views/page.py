@@ -13,6 +13,7 @@ from app.look.theme import Palette
 from app.models import format_bytes
 
 COLUMN_PX = 640
+STARTER_TARGET = "SmolLM2-135M"
 
 
 class FirstPage(QScrollArea):
@@ -47,8 +48,7 @@ class FirstPage(QScrollArea):
         self._card_rows = QVBoxLayout()
         self._card_rows.setSpacing(8)
         self.measuring = Measuring(bench)
-        self.closing = QVBoxLayout()
-        """What others have to say on this page, below all else."""
+        self._closing = QVBoxLayout()
         self._build()
         self.start.clicked.connect(self.start_chosen)
         self.measuring.button.clicked.connect(self.measure_chosen)
@@ -60,14 +60,24 @@ class FirstPage(QScrollArea):
         """Put on other colours."""
         self._mark.setPixmap(icons.pixmap("mark", palette.accent, 44))
 
+    def add_closing(self, widget: QWidget) -> None:
+        """Show what others have to say on this page, below all else."""
+        if self._closing.isEmpty():
+            self._closing.addSpacing(14)
+            self._closing.addWidget(QFrame(objectName="separator"))
+            self._closing.addSpacing(10)
+        self._closing.addWidget(widget)
+
     def show_engine(self, state: EngineState, message: str, model: str) -> None:
         """Say whether it can be asked."""
         is_ready = state is EngineState.READY and bool(model)
         if is_ready:
-            words = self.tr("✓ {0} is loaded. It came with Lookahead and needs no network; it is small, so ask it short and simple questions.")  # fmt: skip
-            if "SmolLM2-135M" not in model:
-                words = self.tr("✓ {0} is loaded, and can be asked.")
-            self.standing.setText(words.format(model))
+            words = self.tr("✓ {0} is loaded, and can be asked.").format(model)
+            if STARTER_TARGET in model:
+                words += " " + self.tr(
+                    "It came with Lookahead and needs no network; it is small: keep questions short."
+                )
+            self.standing.setText(words)
         elif state is EngineState.STOPPED:
             self.standing.setText(self.tr("The engine does not run."))
         else:
@@ -105,10 +115,14 @@ class FirstPage(QScrollArea):
 
     def _build(self) -> None:
         title = _text(self.tr("Welcome to Lookahead"), "title")
-        about = _text(
-            self.tr("Language models on your own computer. A small draft model guesses ahead, and the target model checks the guesses: the same words, sooner. What you write stays here."),
-            "advice",
-        )  # fmt: skip
+        about = " ".join(
+            (
+                self.tr("Language models on your own computer."),
+                self.tr("A small draft model guesses ahead, and the target model checks: the same words, sooner."),
+                self.tr("What you write stays here."),
+            )
+        )
+        about = _text(about, "advice")
         for label in (title, about):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         column = QWidget(objectName="column")
@@ -127,8 +141,7 @@ class FirstPage(QScrollArea):
         self._section(layout, self.tr("Models for this machine"), self.models_words)
         layout.addLayout(self._card_rows)
         self._section(layout, self.tr("What does looking ahead bring here?"), self.measuring)
-        self.closing.setSpacing(4)
-        layout.addLayout(self.closing)
+        layout.addLayout(self._closing)
         layout.addStretch()
         page = QWidget(objectName="column")
         whole = QHBoxLayout(page)

@@ -47,6 +47,7 @@ class FirstRunController(QObject):
             self.page.start_chosen.connect(self._begin)
             self.page.pair_chosen.connect(self._on_pair)
             self.page.measure_chosen.connect(self._measure)
+            self._window.upkeep.add_consent(self.page)
         self._window.set_first_page(self.page)
         self._show_state()
         if self._engine.state is EngineState.READY:
