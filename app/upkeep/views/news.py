@@ -37,8 +37,7 @@ class NewsDialog(QDialog):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.notes = FlowText()
         self.notes.setAccessibleName(self.tr("What is new"))
-        # As an answer is shown: signed or not, notes load nothing and bring no markup of their own.
-        DocumentWriter(self.notes.document(), palette).write(parse(release.notes))
+        self.apply_palette(palette)
         scroll = QScrollArea(widgetResizable=True)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         page = QWidget(objectName="column")
@@ -71,6 +70,12 @@ class NewsDialog(QDialog):
         self.download.clicked.connect(lambda: self._end(self.download_chosen))
         self.skip.clicked.connect(lambda: self._end(self.skip_chosen))
         self.later.clicked.connect(self.reject)
+
+    def apply_palette(self, palette: Palette) -> None:
+        """Write the notes in other colours. As an answer is shown: they load nothing and bring no markup of their own."""
+        document = self.notes.document()
+        document.clear()
+        DocumentWriter(document, palette).write(parse(self._release.notes))
 
     def _end(self, chosen: Signal) -> None:
         chosen.emit(self._release)

@@ -44,6 +44,7 @@ class UpkeepController(QObject):
         dialog = NewsDialog(release, self.updates.current, self._window.theme.palette, self._window)
         dialog.download_chosen.connect(self._open_download)
         dialog.skip_chosen.connect(self._skip)
+        self._window.theme.changed.connect(dialog.apply_palette)
         dialog.open()
 
     def show_reports(self) -> None:
