@@ -18,6 +18,7 @@ SEED = 1
 WARM_TOKENS, LEAST_TOKENS, MOST_TOKENS = 24, 24, 160
 RACING_S = 45.0
 """What the races are sized for: with the warming and the prompts' reading they fill a minute."""
+STEADY = 1.5
 LIMIT_S = 100.0
 """A machine that is so slow has said enough."""
 
@@ -43,6 +44,13 @@ class Minute:
         """How much sooner it all came with drafts."""
         plain, ours = self.plain_rate, self.rate
         return ours / plain if ours and plain else None
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether plain decoding was about as fast each time. Where it was not, other work on the machine came between,
+        and one figure says little; nor does a single answer."""
+        rates = [verdict.plain_rate for _, verdict in self.verdicts if verdict.plain_rate]
+        return len(rates) > 1 and max(rates) <= STEADY * min(rates)
 
     @property
     def difference(self) -> Verdict | None:

@@ -63,6 +63,8 @@ def minute_words(minute: Minute) -> tuple[str, str]:
         headline = translate("FirstRun", "{0:.2f}×: slower than without").format(ratio)
         told += [translate("FirstRun", "Other work on this machine may have come between: measure again.")]
         told += [translate("FirstRun", "The panel's page “Control” can switch drafts off.")]
+    if not minute.is_steady:
+        told += [translate("FirstRun", "The machine was busy meanwhile, or slow: take the figure lightly.")]
     if (difference := minute.difference) is not None:
         told += [difference.words]
     else:

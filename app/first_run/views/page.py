@@ -13,7 +13,7 @@ from app.look.theme import Palette
 from app.models import format_bytes
 
 COLUMN_PX = 640
-STARTER_TARGET = "SmolLM2-135M"
+STARTER = "starter"  # what the engine calls it
 
 
 class FirstPage(QScrollArea):
@@ -73,10 +73,9 @@ class FirstPage(QScrollArea):
         is_ready = state is EngineState.READY and bool(model)
         if is_ready:
             words = self.tr("✓ {0} is loaded, and can be asked.").format(model)
-            if STARTER_TARGET in model:
-                words += " " + self.tr(
-                    "It came with Lookahead and needs no network; it is small: keep questions short."
-                )
+            if model == STARTER:
+                words = self.tr("✓ The starter is loaded: SmolLM2-135M-Instruct, with drafts made for it.")
+                words += " " + self.tr("It came with Lookahead and needs no network. Ask it short questions.")
             self.standing.setText(words)
         elif state is EngineState.STOPPED:
             self.standing.setText(self.tr("The engine does not run."))

@@ -72,7 +72,7 @@ class NewsDialog(QDialog):
         self.later.clicked.connect(self.reject)
 
     def apply_palette(self, palette: Palette) -> None:
-        """Write the notes in other colours. As an answer is shown: they load nothing and bring no markup of their own."""
+        """Write the notes in other colours. Like an answer, they load nothing and bring no markup of their own."""
         document = self.notes.document()
         document.clear()
         DocumentWriter(document, palette).write(parse(self._release.notes))

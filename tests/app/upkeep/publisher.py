@@ -14,9 +14,7 @@ KEY = SigningKey(bytes(range(32)))
 PUBLIC_KEY = bytes(KEY.verify_key)
 
 
-def feed(
-    version: str, *, notes: str = "", page: str = "https://example.org/lookahead", key: SigningKey = KEY
-) -> bytes:
+def feed(version: str, *, notes: str = "", page: str = "https://example.org/lookahead", key: SigningKey = KEY) -> bytes:
     """A feed that announces `version`."""
     payload = json.dumps({"version": version, "notes": notes, "page": page, "published": "2026-12-01"})
     return envelope(payload, key.sign(CONTEXT + payload.encode()).signature).encode()
