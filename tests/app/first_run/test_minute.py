@@ -1,7 +1,5 @@
 """A bench of a minute: sized by a warming race, fair, and told in words."""
 
-from collections.abc import Iterator
-
 import pytest
 from PySide6.QtCore import QObject, Signal
 from pytestqt.qtbot import QtBot
@@ -39,8 +37,8 @@ class Race(QObject):
 
 
 @pytest.fixture
-def race(qtbot: QtBot) -> Iterator[Race]:
-    yield Race()
+def race(qtbot: QtBot) -> Race:
+    return Race()
 
 
 def run(bench: MinuteBench, race: Race, qtbot: QtBot, *rates: tuple[float, float]) -> None:
@@ -106,8 +104,8 @@ def minute(*rates: tuple[float, float], difference: Difference | None = None) ->
     ("found", "headline", "words"),
     [
         (minute((20, 30), (20, 30), (20, 60)), "1.80× as fast",
-         "36 tokens a second instead of 20. By kind: explaining 1.50×, writing code 1.50×, changing a given text 3.00×. "
-         "Every word was the same, as it has to be."),
+         "36 tokens a second instead of 20. By kind: explaining 1.50×, writing code 1.50×, changing a given text "
+         "3.00×. Every word was the same, as it has to be."),
         (minute((20, 20.1), (20, 20)), "About as fast as without", "the engine notices"),
         (minute((20, 10), (20, 10)), "0.50×: slower than without", "Other work"),
         (minute((20, 30), (5, 30)), "3.75× as fast", "take the figure lightly"),

@@ -23,7 +23,7 @@ def advised(window: MainWindow, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: window.first_run.advice.suggestions is not None, timeout=5_000)
 
 
-def test_it_is_what_a_new_user_sees_with_three_pairs(window: MainWindow, qtbot: QtBot) -> None:
+def test_it_is_what_a_new_user_sees_and_a_pair_leads_to_the_models_window(window: MainWindow, qtbot: QtBot) -> None:
     advised(window, qtbot)
     page = window.first_run.page
     assert shown(window) is page
@@ -35,6 +35,21 @@ def test_it_is_what_a_new_user_sees_with_three_pairs(window: MainWindow, qtbot: 
     assert "1.43×, measured here" in told[1]
     assert "up to 42 tokens/s. without a draft" in told[2]
     assert "200 GB/s as measured here" in page.models_words.text()
+    (consent,) = window.upkeep._consents
+    assert not consent.box.isChecked()
+    assert not consent.box.isEnabled()
+    assert "built without" in consent.words.text()
+    page.cards[0].click()
+    models = window.models.models_window
+    assert models.isVisible()
+    assert models.models.choice.pair == "qwen3-8b"
+    models.close()
+    window.choose_appearance("dark")
+    window.resize(520, 420)
+    assert window.theme.palette is DARK
+    assert page.widget().width() <= page.viewport().width(), "nothing is cut off at the right"
+    for card in page.cards:
+        assert card.height() >= card.heightForWidth(card.width())
 
 
 def test_starting_to_chat_ends_it_for_good(window: MainWindow, qtbot: QtBot) -> None:
@@ -64,15 +79,6 @@ def test_who_has_chats_needs_no_introduction(make_engine, qtbot: QtBot, tmp_path
     assert shown(window) is window.welcome
 
 
-def test_a_pair_opens_in_the_models_window(window: MainWindow, qtbot: QtBot) -> None:
-    advised(window, qtbot)
-    window.first_run.page.cards[0].click()
-    models = window.models.models_window
-    assert models.isVisible()
-    assert models.models.choice.pair == "qwen3-8b"
-    models.close()
-
-
 def test_the_minute_runs_and_is_remembered(window: MainWindow, qtbot: QtBot) -> None:
     measuring = window.first_run.page.measuring
     assert measuring.button.isEnabled()
@@ -83,24 +89,6 @@ def test_the_minute_runs_and_is_remembered(window: MainWindow, qtbot: QtBot) -> 
     assert measuring.verdict.text() == "About as fast as without", "the script is as fast with and without"
     assert measuring.button.text() == "Measure Again"
     assert "1.00× plain decoding" in window.models.loaded.measured(window.models.loaded.choice)
-
-
-def test_it_follows_the_colours_and_a_small_window(window: MainWindow, qtbot: QtBot) -> None:
-    advised(window, qtbot)
-    window.choose_appearance("dark")
-    window.resize(520, 420)
-    page = window.first_run.page
-    assert window.theme.palette is DARK
-    assert page.widget().width() <= page.viewport().width(), "nothing is cut off at the right"
-    for card in page.cards:
-        assert card.height() >= card.heightForWidth(card.width())
-
-
-def test_the_box_of_versions_is_off_and_says_why_it_cannot_be_ticked(window: MainWindow) -> None:
-    (consent,) = window.upkeep._consents
-    assert not consent.box.isChecked()
-    assert not consent.box.isEnabled()
-    assert "built without" in consent.words.text()
 
 
 @pytest.mark.parametrize(
