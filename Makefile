@@ -12,16 +12,17 @@ INVARIANCE_ARGS =
 # `make bench BENCH_ARGS="--full --out report.json"`
 BENCH_ARGS =
 
-.PHONY: help run test invariance check bench screenshots bundle clean
+.PHONY: help run test invariance check bench screenshots site bundle clean
 
 help:
 	@echo "make run          install what is missing, then open the window (without a display: answer in the terminal)"
 	@echo "make test         install what is missing, then run the tests      PYTEST_ARGS='-k tree -x'"
 	@echo "make invariance   each of a crowd has the ids that it has alone: all families of models      INVARIANCE_ARGS='--part 1/4'"
-	@echo "make check        ruff, mypy --strict, import-linter"
+	@echo "make check        ruff, mypy --strict, import-linter, and whether the documentation's site builds"
 	@echo "make bench        speculation against plain decoding, on this machine   BENCH_ARGS='--full'"
 	@echo "make screenshots  draw the window into docs/screenshots, no display needed"
 	@echo "make bundle       freeze the app into dist/ and, on Linux, prove it: no network, no Python, an empty home"
+	@echo "make site         the documentation as pages to read, in build/site"
 	@echo "make clean        remove caches and build outputs (.venv stays: rm -r .venv to start over)"
 
 run: .venv/.installed-run
@@ -39,6 +40,7 @@ check: .venv/.installed-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 bench: .venv/.installed-run
 	@$(PY) -m mlx_spec.cli bench $(BENCH_ARGS)
@@ -52,6 +54,10 @@ bundle: .venv/.installed-bundle
 	@$(PY) packaging/macos/pictures.py build/pictures
 	@OPENBLAS_NUM_THREADS=1 $(PY) packaging/bundle/build.py
 	@test "$$(uname -s)" != Linux || $(PY) packaging/proof/run.py
+
+site: .venv/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -75,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
     start_logging()
     workspace = Workspace()
     workspace.setParent(app)
-    catch_errors(workspace.tell)
+    catch_errors(workspace.tell, workspace.reports)
     instance.launched.connect(workspace.on_launched)
     instance.linked.connect(workspace.open_link)
     instance.differed.connect(lambda other: workspace.tell_version(own, other))
@@ -95,6 +95,7 @@ def _run(words: Sequence[str]) -> int:
     workspace.open_files(files)
     for link in links:
         workspace.open_link(link)
+    workspace.watch()
     return app.exec()
 
 

@@ -23,6 +23,29 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A pair that fits the engine's machine. Sizes in bytes and speeds in tokens a second, reckoned by the engine; a
+    speed is None where it cannot tell. `raced` is the last race's speed-up on that machine."""
+
+    pair: Pair
+    role: str
+    weights_bytes: int
+    needed_bytes: int
+    plain_rate: float | None
+    drafted_rate: float | None
+    raced: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Pairs for a machine with so much memory, and at so much of its memory's speed, in bytes a second."""
+
+    found: tuple[Suggestion, ...]
+    available_bytes: int
+    bandwidth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstalledModel:
     """A model on the engine's machine. `problem` says what is missing where it is not `usable`."""
 
@@ -132,18 +155,24 @@ class Refusal:
 
 def parse_pairs(body: Json) -> tuple[Pair, ...]:
     """The known pairs of `body`."""
-    return tuple(
-        Pair(
-            str(one["name"]),
-            str(one["target"]),
-            str(one["draft"]),
-            text_of(one.get("note")),
-            text_of(one.get("kind")) or "same",
-            one.get("verified") is True,
-            text_of(one.get("published")),
+    return tuple(_pair(one) for one in body["pairs"])
+
+
+def parse_suggestions(body: Json) -> Suggestions:
+    """The answer of /v1/models/suggestions."""
+    found = tuple(
+        Suggestion(
+            pair=_pair(one["pair"]),
+            role=text_of(one.get("role")),
+            weights_bytes=int(one["weights_bytes"]),
+            needed_bytes=int(one["needed_bytes"]),
+            plain_rate=number_of(one.get("plain_rate")),
+            drafted_rate=number_of(one.get("drafted_rate")),
+            raced=number_of((one["pair"].get("measured") or {}).get("ratio")),
         )
-        for one in body["pairs"]
+        for one in body["suggestions"]
     )
+    return Suggestions(found, int(body["available_bytes"]), number_of(body.get("bandwidth_bytes_per_s")))
 
 
 def parse_findings(body: Json) -> Findings:
@@ -205,6 +234,18 @@ def parse_refusal(body: Json) -> Refusal:
     """The `error` object of `body`."""
     error = body["error"]
     return Refusal(str(error["message"]), text_of(error.get("code")), text_of(error.get("page")))
+
+
+def _pair(one: Json) -> Pair:
+    return Pair(
+        str(one["name"]),
+        str(one["target"]),
+        str(one["draft"]),
+        text_of(one.get("note")),
+        text_of(one.get("kind")) or "same",
+        one.get("verified") is True,
+        text_of(one.get("published")),
+    )
 
 
 def _installed(models: Sequence[Json]) -> tuple[InstalledModel, ...]:

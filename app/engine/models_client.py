@@ -19,6 +19,7 @@ from app.engine.model_records import (
     parse_place,
     parse_refusal,
     parse_stock,
+    parse_suggestions,
 )
 from app.engine.network import EngineAddress, EngineNetwork, body_of, status_of
 from app.engine.sse import Comment, SseParser
@@ -35,6 +36,7 @@ _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "search": parse_findings,
     "judge": parse_judgement,
     "drafts": parse_pairs,
+    "suggestions": parse_suggestions,
     "installed": parse_stock,
     "downloads": parse_downloads,
     "download": parse_download,
@@ -105,6 +107,10 @@ class ModelsClient(QObject):
     def fetch_drafts(self, target: str) -> None:
         """ "drafts" brings the Pairs known for a target, the better first."""
         self._ask("drafts", target, "GET", f"pairs?{urlencode({'target': target})}")
+
+    def fetch_suggestions(self) -> None:
+        """ "suggestions" brings the Suggestions: pairs that fit the engine's machine."""
+        self._ask("suggestions", "", "GET", "suggestions")
 
     def fetch_installed(self) -> None:
         """ "installed" brings the Stock."""

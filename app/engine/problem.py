@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Remedy = Literal["none", "retry", "restart"]
+Remedy = Literal["none", "retry", "restart", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What happened, what to do about it, and the details for those who want them.
 
-    `remedy` names the one action that the banner offers: asking again, starting the engine again, or none.
+    `remedy` names the one action that the banner offers: asking again, starting the engine again, showing
+    the reports of what went wrong, or none.
     """
 
     title: str

@@ -4,6 +4,16 @@ from app.models.choice import Choice, Entry
 from app.models.importing import ModelImport, is_model_path
 from app.models.library import ModelsViewModel
 from app.models.loaded import LoadedModels
+from app.models.sizes import format_bytes
 from app.models.trial import PairRace
 
-__all__ = ["Choice", "Entry", "LoadedModels", "ModelImport", "ModelsViewModel", "PairRace", "is_model_path"]
+__all__ = [
+    "Choice",
+    "Entry",
+    "LoadedModels",
+    "ModelImport",
+    "ModelsViewModel",
+    "PairRace",
+    "format_bytes",
+    "is_model_path",
+]

@@ -17,6 +17,7 @@ _SILENT = (
     "place",
     "move",
     "mirror",
+    "suggestions",
 )  # what they refuse is told where it was asked for
 
 

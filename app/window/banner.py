@@ -12,6 +12,7 @@ REMEDY_NAMES: dict[Remedy, str] = {
     "none": "",
     "retry": QT_TRANSLATE_NOOP("Banner", "Ask again"),
     "restart": QT_TRANSLATE_NOOP("Banner", "Start again"),
+    "report": QT_TRANSLATE_NOOP("Banner", "Show the report"),
 }
 DETAILS_PX = 120
 

@@ -168,7 +168,8 @@ class WindowCommands:
     def show_preferences(self) -> None:
         """Show the settings of the application."""
         window = self._window
-        Preferences(window.theme, window.memory, window.engine, window.models.loaded, window).exec()
+        updates = window.upkeep.updates
+        Preferences(window.theme, window.memory, window.engine, window.models.loaded, window, updates=updates).exec()
 
     def _quit(self) -> None:
         for window in QGuiApplication.topLevelWindows():

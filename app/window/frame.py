@@ -65,6 +65,8 @@ class MainWindow(QMainWindow):
         self.panel = TracePanel(trace, palette)
         self.footer = Footer(trace, palette)
         self._pages = QStackedWidget()
+        self.first_page: QWidget | None = None
+        """What an empty chat shows in place of the examples."""
         self._build()
         self.menus = Menus(self)
         self._connect()
@@ -92,6 +94,20 @@ class MainWindow(QMainWindow):
             switch = self.chat_view.answers[-1].switch
             switch.choose(1 - switch.index)
 
+    def set_first_page(self, page: QWidget | None) -> None:
+        """Show `page` where nothing has been asked, None for the examples."""
+        if self.first_page is not None:
+            self._pages.removeWidget(self.first_page)
+        self.first_page = page
+        if page is not None:
+            self._pages.addWidget(page)
+        if not self.chat.conversation.turns:
+            self._pages.setCurrentWidget(page or self.welcome)
+
+    def add_notice(self, notice: QWidget) -> None:
+        """Give a quiet line its place, below what went wrong and above the conversation."""
+        self._column.insertLayout(1, _centred(notice, (24, 0, 24, 0)))
+
     def choose_appearance(self, choice: Appearance) -> None:
         """Show light or dark, or follow the system, now and from now on."""
         self.memory.appearance = choice
@@ -107,6 +123,7 @@ class MainWindow(QMainWindow):
         # The space above these two is their own, in the style sheet: a layout keeps its margins for what is hidden.
         column.addLayout(_centred(self.banner, (24, 0, 24, 0)))
         column.addLayout(_centred(self.find_bar, (24, 0, 24, 0)))
+        self._column = column
         column.addWidget(self._pages, 1)
         column.addLayout(_centred(self.composer, (24, 6, 24, 16)))
         middle = QHBoxLayout()
@@ -178,7 +195,7 @@ class MainWindow(QMainWindow):
     def _on_path_changed(self) -> None:
         turns = self.chat.conversation.turns
         self.chat_view.show_path(turns)
-        self._pages.setCurrentWidget(self.chat_view if turns else self.welcome)
+        self._pages.setCurrentWidget(self.chat_view if turns else self.first_page or self.welcome)
         if not turns:
             self.composer.field.setFocus()
 

@@ -13,6 +13,7 @@ from platformdirs import user_log_path
 from PySide6.QtCore import QCoreApplication
 
 from app.engine.problem import Problem
+from app.upkeep import ReportFolder
 
 MAX_BYTES = 1_000_000
 NUM_OLD = 3
@@ -40,8 +41,9 @@ def start_logging(path: Path | None = None) -> logging.Handler | None:
     return handler
 
 
-def catch_errors(tell: Callable[[Problem], object]) -> None:
-    """Log errors that nobody caught, and tell them: a window goes on after one, and must not hide it."""
+def catch_errors(tell: Callable[[Problem], object], reports: ReportFolder | None = None) -> None:
+    """Log errors that nobody caught, write a report of each, and tell them: a window goes on after one, and must not
+    hide it."""
 
     def on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -49,12 +51,15 @@ def catch_errors(tell: Callable[[Problem], object]) -> None:
             return
         details = "".join(traceback.format_exception(kind, error, trace))
         logging.getLogger("app").error("Nobody caught this:\n%s", details)
+        title = QCoreApplication.translate("Logs", "Something went wrong inside Lookahead.")
         advice = QCoreApplication.translate("Logs", "What you wrote is kept. Please report it with the details.")
+        report = reports.write(title, details) if reports is not None else None
         tell(
             Problem(
-                QCoreApplication.translate("Logs", "Something went wrong inside Lookahead."),
+                title,
                 advice,
-                f"{log_file()}\n{details}",
+                f"{report or log_file()}\n{details}",
+                "none" if report is None else "report",
             )
         )
 

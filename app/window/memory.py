@@ -53,6 +53,15 @@ class WindowMemory:
         self._settings.setValue("sidebar", "true" if value else "false")
 
     @property
+    def has_begun(self) -> bool:
+        """Whether somebody has begun to chat: until then the first page shows."""
+        return str(self._settings.value("begun", "no")) == "yes"
+
+    @has_begun.setter
+    def has_begun(self, value: bool) -> None:
+        self._settings.setValue("begun", "yes" if value else "no")
+
+    @property
     def open_chat(self) -> int | None:
         """The chat that was open last."""
         value = str(self._settings.value("chat", ""))
@@ -120,6 +129,36 @@ class WindowMemory:
     @models.setter
     def models(self, value: str) -> None:
         self._settings.setValue("models", value)
+
+    @property
+    def looks_for_updates(self) -> bool:
+        """Whether somebody agreed to have newer versions looked for."""
+        return str(self._settings.value("updates", "no")) == "yes"
+
+    @looks_for_updates.setter
+    def looks_for_updates(self, value: bool) -> None:
+        self._settings.setValue("updates", "yes" if value else "no")
+
+    @property
+    def update_asked_s(self) -> float:
+        """When that was done last, in seconds since 1970; 0 for never."""
+        try:
+            return float(str(self._settings.value("update_asked", "0")))
+        except ValueError:
+            return 0.0
+
+    @update_asked_s.setter
+    def update_asked_s(self, value: float) -> None:
+        self._settings.setValue("update_asked", str(value))
+
+    @property
+    def update_skipped(self) -> str:
+        """The version that is not to be told of again."""
+        return str(self._settings.value("update_skipped", ""))
+
+    @update_skipped.setter
+    def update_skipped(self, value: str) -> None:
+        self._settings.setValue("update_skipped", value)
 
     @property
     def races(self) -> dict[str, Any]:

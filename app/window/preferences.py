@@ -21,6 +21,8 @@ from app.look.widgets.choice_box import ChoiceBox
 from app.look.widgets.dialog_buttons import ok_and_cancel
 from app.look.widgets.tick_box import TickBox
 from app.models import LoadedModels
+from app.upkeep import UpdatesViewModel
+from app.upkeep.views import UpdateConsent
 from app.window.memory import WindowMemory, engine_options
 
 UNLOAD_MINUTES = (0, 10, 30, 120)
@@ -36,6 +38,8 @@ class Preferences(QDialog):
         engine: EngineProcess,
         loaded: LoadedModels,
         parent: QWidget | None = None,
+        *,
+        updates: UpdatesViewModel | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Settings"))
@@ -48,6 +52,7 @@ class Preferences(QDialog):
         self._keeping_words.setProperty("role", "muted")
         self.local = QRadioButton(self.tr("On this computer"))
         self.remote = QRadioButton(self.tr("On another computer"))
+        self.consent = UpdateConsent(updates, theme.palette) if updates is not None else None
         self.url = QLineEdit(placeholderText="http://big-mac.local:8080")
         self.token = QLineEdit(echoMode=QLineEdit.EchoMode.Password)
         self.wrong = QLabel(wordWrap=True)
@@ -127,6 +132,8 @@ class Preferences(QDialog):
         )
         for name, field in rows:
             form.addRow(name, field)
+            if field is self._keeping_words and self.consent is not None:
+                form.addRow("", self.consent)
             if name and field is not self.local:
                 field.setAccessibleName(name)
         return form

@@ -16,19 +16,24 @@ from app.engine.prefixes_client import PrefixesClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.engine.remote import read_token
+from app.look.resources import resources_folder
 from app.look.theme import Theme
 from app.models import LoadedModels, ModelsViewModel
 from app.prompts import prompts_folder, read_examples
 from app.speculation import TraceViewModel
 from app.store import Store, StoreError
+from app.upkeep import ReportFolder, UpdatesViewModel, program_version, read_source
 from app.window.application import Application
 from app.window.commands import WindowCommands
+from app.window.controllers.first_run import FirstRunController
 from app.window.controllers.models import ModelsController
 from app.window.controllers.prompts import PromptsController
 from app.window.controllers.requests import RequestsController
 from app.window.controllers.speculation import SpeculationController
+from app.window.controllers.upkeep import UpkeepController
 from app.window.frame import MainWindow
 from app.window.links import LinkError, asked_text
+from app.window.logs import log_file
 from app.window.memory import WindowMemory, engine_options
 
 GATHER_MS = 60
@@ -89,6 +94,10 @@ class Workspace(QObject):
         self.theme = Theme(
             self.memory.appearance, self, is_high=self.memory.high_contrast, scale=self.memory.font_scale
         )
+        self.reports = ReportFolder(log_file().parent / "reports", log_file())
+        for failure in (self.engine.crashed, self.engine.gave_up):
+            failure.connect(self._on_engine_failure)
+        self.updates = UpdatesViewModel(self.memory, read_source(resources_folder()), program_version(), parent=self)
         self.windows: list[MainWindow] = []
         self._opened: list[Path] = []
         if isinstance(app := QApplication.instance(), Application):
@@ -108,6 +117,8 @@ class Workspace(QObject):
         window.prompts = PromptsController(window, self.engine, chat)
         window.requests = RequestsController(window, self.engine, self._own_requests)
         window.models = ModelsController(window, self.engine, self.models, self.loaded)
+        window.upkeep = UpkeepController(window, self.updates, self.reports)
+        window.first_run = FirstRunController(window, self.engine, self.models)
         window.closing.connect(lambda: self._on_closing(window))
         for problem in self._problems:
             window.banner.show_problem(problem)
@@ -154,6 +165,15 @@ class Workspace(QObject):
         window.raise_()
         window.activateWindow()
 
+    def watch(self) -> None:
+        """What only a program that a person started does: leave reports of its end, and look for newer versions."""
+        ended = self.reports.watch_for_the_end()
+        if ended is not None:
+            title = self.tr("Lookahead ended unexpectedly the last time.")
+            advice = self.tr("What you wrote is kept. The report is yours to read: nothing is sent by itself.")
+            self.tell(Problem(title, advice, str(ended), "report"))
+        self.updates.begin()
+
     def tell(self, problem: Problem) -> None:
         """Show a problem in the newest window."""
         if self.windows:
@@ -178,8 +198,13 @@ class Workspace(QObject):
     def _own_requests(self) -> Iterator[OwnRequest]:
         """The requests of all windows that are under way."""
         for window in self.windows:
-            for asker in (window.chat.sessions, window.prompts.queue, window.speculation.race):
+            for asker in (window.chat.sessions, window.prompts.queue, window.speculation.race, window.first_run.race):
                 yield from asker.own_requests()
+
+    def _on_engine_failure(self, problem: Problem) -> None:
+        """A remote engine that is out of reach is no fault of the program."""
+        if self.engine.remote is None:
+            self.reports.write(problem.title, f"{problem.advice}\n{problem.details}")
 
     def _on_engine_state(self, state: EngineState) -> None:
         if state is EngineState.READY:

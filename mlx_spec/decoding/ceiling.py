@@ -20,7 +20,7 @@ from mlx_lm.models import switch_layers
 
 from mlx_spec.machine.kept import keep, read_kept
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.memory import device_info, weights_bytes
+from mlx_spec.models.memory import DeviceInfo, device_info, weights_bytes
 
 _BUFFER_BYTES: Final = 512 * 2**20  # the largest caches of today's processors hold a quarter of it
 _MEMORY_SHARE: Final = 8  # no more than an eighth of what is free
@@ -63,8 +63,7 @@ UNKNOWN_CEILING: Final = Ceiling(None, None, None)
 
 def measured_ceiling(target: nn.Module, tell: Tell, plain_step_ms: float | None = None) -> Ceiling:
     """The ceiling of `target` on this machine; `plain_step_ms` is what a plain step was measured to take."""
-    device = device_info()
-    facts = {"device": device.name, "kind": device.kind, "mlx": version("mlx"), "blas": device.blas}
+    facts = _facts(device := device_info())
     tell("measuring the memory's speed", 0.0)
     known, read = _read(facts), step_bytes(target)
     by_step = read * 1e3 / plain_step_ms if read and plain_step_ms else 0.0
@@ -72,6 +71,11 @@ def measured_ceiling(target: nn.Module, tell: Tell, plain_step_ms: float | None 
     if bandwidth != known:
         _write(facts, bandwidth)
     return Ceiling(bandwidth, read, weights_bytes(target), device.name)
+
+
+def known_bandwidth() -> float | None:
+    """What earlier starts have measured of this device, in bytes a second; None where none has."""
+    return _read(_facts(device_info()))
 
 
 def measure_bandwidth(readings: int = _READINGS, buffer_bytes: int = _BUFFER_BYTES) -> float:
@@ -118,6 +122,11 @@ def _best_seconds(matrix: mx.array, vector: mx.array, readings: int) -> float:
         mx.eval(way())
         best = min(best, time.perf_counter() - started)
     return best
+
+
+def _facts(device: DeviceInfo) -> dict[str, str]:
+    """What a memory's speed belongs to."""
+    return {"device": device.name, "kind": device.kind, "mlx": version("mlx"), "blas": device.blas}
 
 
 def _read(facts: dict[str, str]) -> float | None:

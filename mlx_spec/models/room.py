@@ -16,7 +16,7 @@ from mlx_spec.models.staging import human_bytes
 Room = Literal["fits", "tight", "no", "unknown"]
 USUAL_CONTEXT: Final = 8192
 # Beyond this part of the memory there is, other programs begin to suffer.
-_COMFORTABLE: Final = 0.8
+COMFORTABLE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def weigh(name: str, needed: int, available: int, *, sure: bool = True) -> tuple
         return "no", f"{name} does not fit on this machine: {numbers}."
     if not sure:
         return "unknown", f"Whether {name} fits cannot be told: its weights need {human_bytes(needed)}."
-    if needed > _COMFORTABLE * available:
+    if needed > COMFORTABLE * available:
         return "tight", f"{name} fits tightly: {numbers}, so close other programs first."
     return "fits", f"{name} fits: {numbers}."
 

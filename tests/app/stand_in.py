@@ -85,6 +85,23 @@ def rounds(text: str, parks: bool = False) -> list[dict]:
     return out
 
 
+def suggestions() -> dict:
+    """Three pairs for a machine of 16 GB; the second was raced, of the third nobody can tell the draft's worth."""
+    found = []
+    for role, name, size, drafted, raced in (
+        ("largest", "qwen3-8b", "8B", 89.7, None),
+        ("code", "qwen2.5-coder-7b", "7B", 103.8, 1.43),
+        ("quick", "llama-3.2-3b", "3B", None, None),
+    ):
+        pair = {"name": name, "target": f"org/{size}-4bit", "draft": "org/0.6B-4bit", "kind": "same", "verified": True,
+                "note": "For 8 GB, thinking or not.", "published": "",
+                "measured": None if raced is None else {"ratio": raced}}  # fmt: skip
+        found.append({"pair": pair, "role": role, "weights_bytes": 5_127_750_000, "needed_bytes": 6_477_150_000,
+                      "plain_rate": 41.93, "drafted_rate": drafted})  # fmt: skip
+    return {"available_bytes": 11_450_000_000, "bandwidth_bytes_per_s": 200e9, "device": "stand-in",
+            "suggestions": found}  # fmt: skip
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
@@ -110,6 +127,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/speculation/machine":
             self._send(200, {"bandwidth_bytes_per_s": 20e9, "step_bytes": 400_000_000, "weights_bytes": 500_000_000,
                              "device": "stand-in", "tokens_per_second": 50.0})  # fmt: skip
+        elif self.path == "/v1/models/suggestions":
+            self._send(200, suggestions())
         elif self.path == "/v1/batch" and self.max_batch:
             self._send(200, self._batch())
         elif self.path == "/v1/batch":

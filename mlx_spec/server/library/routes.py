@@ -48,6 +48,7 @@ class LibraryRoutes:
             Route("/v1/models/installed/{name:path}/verify", self.verify, methods=["POST"]),
             Route("/v1/models/installed/{name:path}", self.remove, methods=["DELETE"]),
             Route("/v1/models/pairs", self.pairs, methods=["GET"]),
+            Route("/v1/models/suggestions", self.suggestions, methods=["GET"]),
             Route("/v1/models/search", self.search, methods=["GET"]),
             Route("/v1/models/judge", self.judge, methods=["GET"]),
             Route("/v1/models/downloads", self.downloads, methods=["GET"]),
@@ -108,6 +109,12 @@ class LibraryRoutes:
             return {"pairs": [facts_of(pair) for pair in chosen]}
 
         return await answered(look)
+
+    async def suggestions(self, request: Request) -> Response:
+        """Known pairs that fit this machine, and how fast they ought to be."""
+        from mlx_spec.server.library.suggested import suggested
+
+        return await answered(suggested)
 
     async def search(self, request: Request) -> Response:
         """Models for `?q=`."""

@@ -248,3 +248,12 @@ class TestPlace:
         assert get(server, "place")["endpoint"] == hub.endpoint
         assert server.http.put("/v1/models/place/mirror", json={"address": ""}).status_code == 200
         assert get(server, "place")["endpoint"] == "https://huggingface.co"
+
+
+def test_pairs_for_this_machine(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlx_spec.server.library.suggested.available_bytes", lambda: 11 * 10**9)
+    monkeypatch.setattr("mlx_spec.server.library.suggested.known_bandwidth", lambda: 100e9)
+    told = server.http.get("/v1/models/suggestions").json()
+    assert (told["available_bytes"], told["bandwidth_bytes_per_s"]) == (11 * 10**9, 100e9)
+    assert [one["role"] for one in told["suggestions"]] == ["largest", "code", "quick"]
+    assert all(one["pair"]["measured"] is None and one["plain_rate"] > 2 for one in told["suggestions"])

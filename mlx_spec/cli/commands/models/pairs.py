@@ -17,9 +17,15 @@ verified: both ids stand in public code that loads them. `mlx-spec models try PA
 
 def pairs(
     target: Annotated[str | None, typer.Argument(help="Only the drafts known for this target, the best first.")] = None,
+    only_fitting: Annotated[
+        bool, typer.Option("--suggest", help="Up to three that fit this machine, with the speed to be expected.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the known pairs, or those of one target."""
+    if only_fitting:
+        _suggest(as_json)
+        return
     from mlx_spec.errors import ModelNotFoundError
     from mlx_spec.models.pairs import PAIRS, recommend
     from mlx_spec.models.races import facts_of
@@ -37,6 +43,30 @@ def pairs(
     from rich.console import Console
 
     Console(highlight=False).print(_table(chosen))
+
+
+def _suggest(as_json: bool) -> None:
+    """What fits, a few lines each; a sentence where nothing does."""
+    from mlx_spec.decoding.ceiling import known_bandwidth
+    from mlx_spec.lookahead.theory import expected_speedup
+    from mlx_spec.models.memory import device_info
+    from mlx_spec.models.pairs import PAIRS
+    from mlx_spec.models.room import available_bytes
+    from mlx_spec.models.staging import human_bytes
+    from mlx_spec.models.suggestions import suggest
+
+    available, pays = available_bytes(), device_info().kind == "gpu"
+    found = suggest(list(PAIRS.values()), available, known_bandwidth(), expected_speedup, drafts_pay=pays)
+    if as_json:
+        write_json({one.pair.name: one.to_dict() for one in found})
+        return
+    if not found:
+        typer.echo(f"No known pair fits into {human_bytes(available)} with room to spare: the starter does.")
+    for one in found:
+        speed = "" if one.plain_rate is None else f", plain decoding at most {one.plain_rate:.3g} tokens/s"
+        drafted = "" if one.drafted_rate is None else f", with its draft about {one.drafted_rate:.3g}"
+        needs = f"needs about {human_bytes(one.needed_bytes)} of {human_bytes(available)}"
+        typer.echo(f"{one.pair.name} ({one.role}): {needs}{speed}{drafted}. {one.pair.note}")
 
 
 def _table(chosen: "list[Pair]") -> "Table":

@@ -82,3 +82,16 @@ def test_a_missing_model_is_one_line_and_exit_code_2(folders: tuple[str, str], p
     done = mlx_spec("models", "fit", *names)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_pairs_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlx_spec.models.room.available_bytes", lambda: 11 * 10**9)
+    monkeypatch.setattr("mlx_spec.decoding.ceiling.known_bandwidth", lambda: 100e9)
+    found = json.loads(CliRunner().invoke(app, ["pairs", "--suggest", "--json"]).stdout)
+    assert [one["role"] for one in found.values()] == ["largest", "code", "quick"]
+    told = CliRunner().invoke(app, ["pairs", "--suggest"]).stdout.splitlines()
+    for line, (name, one) in zip(told, found.items(), strict=True):
+        assert line.startswith(f"{name} ({one['role']}): needs about ")
+        assert f"at most {one['plain_rate']:.3g} tokens/s" in line
+    monkeypatch.setattr("mlx_spec.models.room.available_bytes", lambda: 10**8)
+    assert "the starter does" in CliRunner().invoke(app, ["pairs", "--suggest"]).stdout
