@@ -7,11 +7,13 @@ from typing import Final, Literal
 
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.config import DRAFTERS, DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import DRAFTERS, DrafterName, Exactness, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rollback import check_rollback
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.drafters.self_draft import half_of
 from mlx_spec.decoding.request import Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
+from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
 
@@ -52,6 +54,13 @@ def admit(
         names = steerable(names, pair)
     ids = tuple(int(token_id) for token_id in prompt_ids)
     return Request(ids, config, params, drafter, names, limit, alternatives, goes_on, owner)
+
+
+def within(request: Request, exactness: Exactness, widths: RowWidths) -> Request:
+    """The request with passes of its target that are no wider than `widths` has it, where it is strict."""
+    widest, trees = (widths.width, widths.trees) if exactness == "strict" else (None, True)
+    config = confined(request.config, widest, trees=trees)
+    return replace(request, config=config, exactness=exactness, widest=widest, branches=trees)
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:

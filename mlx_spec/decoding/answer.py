@@ -22,6 +22,7 @@ from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -100,8 +101,15 @@ class Answer:
         """How many tokens may be drafted: as there is room for, as a round writes one more. None in the first pass of
         all, behind a prompt of one token: it is never compiled, and over several tokens it has other bits then in half
         precision."""
-        most = self.room - 1 if self.num_read else 0
+        most = self.most_in_a_pass if self.num_read else 0
         return most if self.places is None else max(0, min(most, self.places - self.position))
+
+    @property
+    def most_in_a_pass(self) -> int:
+        """How many drafts there is room for beside the known token, by the tokens that are left and by how wide a pass
+        may be."""
+        widest = self.request.widest
+        return self.room - 1 if widest is None else min(self.room, widest) - 1
 
     def goes_on_after(self, outcome: Outcome) -> bool:
         """Whether there will be another round, as far as can be told before the text is known."""
@@ -110,7 +118,8 @@ class Answer:
     def follow_steering(self) -> None:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
         if (change := self._steering.take()) is not None:
-            self.config = self._steering.config = change.applied_to(self.config)
+            config = confined(change.applied_to(self.config), self.request.widest, trees=self.request.branches)
+            self.config = self._steering.config = config
             self._asked = change.drafter or self._asked
             self.roster.steer(change.drafter, self.config)
             self.controller.end()
@@ -203,6 +212,7 @@ class Answer:
             speculative=bool(request.drafters),
             listen_to=self.roster.taps,
             kv_bits=request.config.kv_bits,
+            widest=request.widest,
         )
 
     def give_up(self) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import DrafterName, Exactness, SamplingParams, SpeculativeConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,9 @@ class Request:
     `alternatives` each token tells so many of the likeliest in its place. An answer that `goes_on` continues the
     prompt's own text, and keeps a space that it begins with. `owner` names the chat that it belongs to, if any.
     `parts_at` is how much of its prompt those share that are expected to come.
+
+    `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
+    where that is None, and those of trees only where it `branches`.
     """
 
     prompt_ids: tuple[int, ...]
@@ -26,6 +29,9 @@ class Request:
     goes_on: bool = False
     owner: str | None = None
     parts_at: frozenset[int] = frozenset()
+    exactness: Exactness = "fast"
+    widest: int | None = None
+    branches: bool = True
 
     @property
     def seed(self) -> int:

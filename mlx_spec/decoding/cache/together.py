@@ -22,21 +22,46 @@ class Part:
     kept: int = 0
     placement: Placement | None = None
 
+    @property
+    def rows(self) -> int:
+        """Of the pass, that it takes: with what waits to be fed again."""
+        return self.cached.rows_of(self.token_ids.shape[0])
+
 
 def score_together(parts: Sequence[Part]) -> list[mx.array]:
     """Logits `[n, vocab]` (lazy) of each part, as its own `score` gives them, which adds its tokens to its cache.
 
-    Parts of one model are one pass, where there are several and the model was found to take them. One alone is scored
-    as ever. No two may be of the same cache.
+    Parts of one model are one pass, where there are several and the model was found to take them, or several passes
+    where one may not be as wide as that. One alone is scored as ever. No two may be of the same cache.
     """
     logits: list[mx.array | None] = [None] * len(parts)
-    alike: dict[tuple[int, bool | None], list[int]] = defaultdict(list)
+    alike: dict[tuple[int, bool | None, int | None], list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
-        alike[id(part.cached.model), part.cached.is_compiled(part.token_ids.shape[0])].append(number)
-    for (_, compiled), numbers in alike.items():
-        for number, scored in zip(numbers, _scored([parts[number] for number in numbers], compiled), strict=True):
-            logits[number] = scored
+        compiled = part.cached.is_compiled(part.token_ids.shape[0])
+        alike[id(part.cached.model), compiled, part.cached.widest].append(number)
+    for (_, compiled, widest), every in alike.items():
+        for numbers in in_passes([parts[number].rows for number in every], widest):
+            chosen = [every[number] for number in numbers]
+            for number, scored in zip(chosen, _scored([parts[at] for at in chosen], compiled), strict=True):
+                logits[number] = scored
     return [scored for scored in logits if scored is not None]
+
+
+def in_passes(rows: Sequence[int], widest: int | None) -> list[list[int]]:
+    """Which parts, of so many `rows` each, share a pass of at most `widest` rows (None: any number). The widest parts
+    come first, each into the first pass that has room: few passes, if not always the fewest."""
+    if widest is None:
+        return [list(range(len(rows)))]
+    passes: list[list[int]] = []
+    left: list[int] = []
+    for number in sorted(range(len(rows)), key=lambda number: -rows[number]):
+        at = next((at for at, room in enumerate(left) if rows[number] <= room), len(passes))
+        if at == len(passes):
+            passes.append([])
+            left.append(widest)
+        passes[at].append(number)
+        left[at] -= rows[number]
+    return [sorted(numbers) for numbers in passes]
 
 
 def _scored(parts: Sequence[Part], compiled: bool | None) -> list[mx.array]:
