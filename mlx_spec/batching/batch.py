@@ -21,7 +21,7 @@ from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan
-from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, ExactnessChoice, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.admission import Lookahead
 from mlx_spec.decoding.cache.blocks.lease import Lease
@@ -106,6 +106,7 @@ class Batch:
         steering: Steering | None = None,
         goes_on: bool = False,
         owner: str | None = None,
+        exactness: ExactnessChoice | None = None,
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -124,6 +125,7 @@ class Batch:
             alternatives=alternatives,
             goes_on=goes_on,
             owner=owner,
+            exactness=exactness,
         )
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens

@@ -46,7 +46,7 @@ class Answer:
         self.config = request.config
         """The request's, as it was steered so far."""
         self.noise = NoiseTable(request.seed, pair.vocab_size)
-        self.judge = Judge(params, self.noise)
+        self.judge = Judge(params, self.noise, tells_margins=request.exactness == "fast")
         self.penalties = Penalties(params, pair.vocab_size)
         self._read_by_new_readers()
         self._choose = choose

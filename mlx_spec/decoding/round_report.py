@@ -1,5 +1,7 @@
 """What is told of a round: its tokens as events have them, and its counters."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlx_spec.decoding.alternatives import Tops
@@ -35,8 +37,14 @@ def emit(transcript: Transcript, outcome: Outcome, position: int) -> list[Emitte
         p = outcome.drafted_p[draft] if accepted else outcome.next_p
         q = outcome.drafted_q[draft] if accepted else None
         tops = _alternatives(transcript, outcome.target_top, node), _alternatives(transcript, outcome.draft_top, draft)
-        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops))
+        margin = outcome.margins[i] if i < len(outcome.margins) and math.isfinite(outcome.margins[i]) else None
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, margin))
     return emitted
+
+
+def nearest_tie(emitted: Sequence[EmittedToken]) -> float | None:
+    """The least margin of some tokens; None where none is told."""
+    return min((token.margin for token in emitted if token.margin is not None), default=None)
 
 
 def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...]:

@@ -199,6 +199,7 @@ class _Api:
             pair.context_length if pair else None,
             pair.drafters if pair else None,
             self._kv_bits,
+            self._engine.exactness,
         )
 
     def _check_model(self, name: str) -> None:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import Exactness, SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError, PromptTooLongError
@@ -86,6 +87,15 @@ class ScriptedDecoder:
         self.gate = threading.Event()
         self.gate.set()
         self._stats = StatsCounter()
+
+    def exactness(self) -> tuple[Exactness, RowWidths]:
+        """As SpeculativeDecoder.exactness."""
+        return "strict", self.row_widths
+
+    @property
+    def row_widths(self) -> RowWidths:
+        """As SpeculativeDecoder.row_widths."""
+        return RowWidths(6, tried=16)
 
     def expect(self, *texts: list[int], owner: str | None = None) -> None:
         """As SpeculativeDecoder.expect."""

@@ -41,6 +41,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         steering=request.steering,
         goes_on=request.prompt is not None or request.continues,
         owner=request.owner,
+        exactness=request.exactness,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from mlx_spec.batching.entry import Priority
-from mlx_spec.config import DrafterName, SamplingParams
+from mlx_spec.config import DrafterName, ExactnessChoice, SamplingParams
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, GenerationFinished, Waiting
 
@@ -27,13 +27,13 @@ _LONGEST_TIMER_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
-    decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
-    of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
-    beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
-    `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
-    that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one answer share
-    `answer_id`, and `choice` numbers them from 0."""
+    """What to generate. `max_tokens` None: as many as the context has room for. `drafter`, `lookahead` and `exactness`
+    None: the decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else
+    was asked of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is
+    its beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat
+    template. `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields
+    of `params` that the client did not give. `deadline_ms` counts from the request's arrival. The requests of one
+    answer share `answer_id`, and `choice` numbers them from 0."""
 
     messages: tuple[dict[str, Any], ...]
     params: SamplingParams
@@ -50,6 +50,7 @@ class GenerationRequest:
     deadline_ms: float | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
+    exactness: ExactnessChoice | None = None
 
     def params_with(self, own: Mapping[str, Any]) -> SamplingParams:
         """The parameters, with what the model's `own` are in the place of those that the client left out."""
