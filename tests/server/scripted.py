@@ -132,12 +132,19 @@ class ScriptedDecoder:
         steering: Steering,
         goes_on: bool,
         owner: str | None,
+        exactness: str | None = None,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
         self.calls.append(
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
-            | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
+            | {
+                "alternatives": alternatives,
+                "steering": steering,
+                "goes_on": goes_on,
+                "owner": owner,
+                "exactness": exactness,
+            }
         )
         steering.drafters = ("model", "ngram")
         if len(prompt_ids) >= ScriptedPair.context_length:
