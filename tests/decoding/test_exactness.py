@@ -126,6 +126,26 @@ def test_strict_words_are_those_that_an_answer_has_alone_bit_for_bit() -> None:
     assert same == rows_are_independent(), "or the comparison shows nothing"
 
 
+@pytest.mark.parametrize("numbers", ["float32", "bfloat16"])
+def test_a_strict_answer_has_the_same_bits_alone_and_in_a_crowd(numbers: str) -> None:
+    """Told probabilities are made of all logits of a row; with OpenBLAS those of fast answers are others."""
+    target, draft = tiny_llama(3, hidden=128), tiny_llama(4, hidden=128)
+    if numbers == "bfloat16":
+        target.set_dtype(mx.bfloat16)
+    pair, every = pair_of(target, draft), asked(10)
+
+    def told(config: SpeculativeConfig, only: int | None = None) -> list[list[tuple[int, float]]]:
+        chosen = every if only is None else [every[only]]
+        done = run(batch_of(pair, ROOMY, BatchSettings(), config=config, keeps=False), chosen)
+        rounds = [[one for one in done.told[str(at)] if isinstance(one, RoundFinished)] for at in range(len(chosen))]
+        return [[(token.token_id, token.p) for one in each for token in one.emitted] for each in rounds]
+
+    crowd = told(STRICT)
+    assert crowd == [told(STRICT, number)[0] for number in range(len(every))]
+    fast = told(SpeculativeConfig(exactness="fast", acceptance_threshold=0.0, adaptive_lookahead=False))
+    assert (fast == crowd) == (numbers == "bfloat16" or rows_are_independent()), "or the comparison shows nothing"
+
+
 def _logits(pair: ModelPair, numbers: Any, *, strict: bool) -> list[mx.array]:
     """Rows of two tokens each, of answers that are scored together."""
     widths = known.row_widths(pair.target, pair.target_name)
