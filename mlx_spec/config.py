@@ -18,6 +18,9 @@ DRAFTERS: Final[tuple[DrafterName, ...]] = get_args(DrafterName)
 LOSSY_RULES: Final[frozenset[AcceptanceRule]] = frozenset({"typical"})
 """The rules that change the distribution of the words."""
 Controller = Literal["cost", "threshold"]
+Exactness = Literal["strict", "fast"]
+ExactnessChoice = Literal["auto", "strict", "fast"]
+EXACTNESS: Final[tuple[ExactnessChoice, ...]] = get_args(ExactnessChoice)
 LogitBias = Mapping[int, float] | tuple[tuple[int, float], ...]
 LOOKAHEAD_LIMIT: Final = 32
 KV_BITS: Final = (4, 8)
@@ -75,6 +78,12 @@ def fixed_rounds(shape: int | str, acceptance: AcceptanceRule = "coupled") -> "S
     """
     settings = {"lookahead": shape} if isinstance(shape, int) else tree_settings(shape)
     return SpeculativeConfig(adaptive_lookahead=False, acceptance_threshold=0.0, acceptance=acceptance, **settings)
+
+
+def check_exactness(value: object) -> None:
+    """Raise ConfigError for what is none."""
+    if value not in EXACTNESS:
+        raise ConfigError("exactness", value, f"one of {', '.join(EXACTNESS)}")
 
 
 def _check_biases(biases: object) -> None:
@@ -171,6 +180,11 @@ class SpeculativeConfig:
     tokens the likeliest so many are kept. The cost controller weighs them against chains; without `adaptive_lookahead`
     every round drafts the largest tree. `block` and `threshold` know chains only.
 
+    `exactness` says how wide the target's passes may be. `strict`: no wider than was measured to leave each row the
+    bits that it has alone, so that the words of `coupled` are plain decoding's bit for bit, whoever else is answered;
+    `fast`: as wide as brings most, where rounding may decide between tokens that are nearly tied; `auto`: strict
+    where that allows passes of four rows.
+
     `kv_bits` 4 or 8 keeps each of the target's keys and values in so many bits, from the first token on; None as the
     model computes them. The words are then those of plain decoding over the same keys and values.
 
@@ -193,6 +207,7 @@ class SpeculativeConfig:
     max_seq_len: int | None = None
     acceptance: AcceptanceRule = "coupled"
     kv_bits: int | None = None
+    exactness: ExactnessChoice = "auto"
 
     def __post_init__(self) -> None:
         self.validate()
@@ -213,6 +228,7 @@ class SpeculativeConfig:
             raise ConfigError("controller", self.controller, f"one of {', '.join(get_args(Controller))}")
         if self.acceptance not in ACCEPTANCE_RULES:
             raise ConfigError("acceptance", self.acceptance, f"one of {', '.join(ACCEPTANCE_RULES)}")
+        check_exactness(self.exactness)
         if self.kv_bits is not None and (type(self.kv_bits) is not int or self.kv_bits not in KV_BITS):
             raise ConfigError("kv_bits", self.kv_bits, "4, 8 or left out")
         self._validate_trees()

@@ -14,13 +14,21 @@ from dataclasses import replace
 from functools import cached_property
 from types import EllipsisType
 
-from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
-from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt
+from mlx_spec.config import (
+    DrafterName,
+    Exactness,
+    ExactnessChoice,
+    SamplingParams,
+    SpeculativeConfig,
+    check_exactness,
+)
+from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt, within
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.constraints.wanted import Constraint
@@ -106,11 +114,13 @@ class SpeculativeDecoder:
         logprobs: int | None = None,
         prompt_logprobs: bool = False,
         predicted_ids: Sequence[int] = (),
+        exactness: ExactnessChoice | None = None,
     ) -> Iterator[Event]:
         """Answer `prompt_ids`, telling each event as it happens.
 
         `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
-        for the decoder's own settings. With `alternatives` each token tells so many of the likeliest in its place.
+        for the decoder's own settings, and so does `exactness`. With `alternatives` each token tells so many of the
+        likeliest in its place.
         What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
         `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
         `owner`, the name of a chat: see `forget_prefixes`. What the answer must look like is its `constraint`: no other
@@ -137,6 +147,7 @@ class SpeculativeDecoder:
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
             predicted_ids=predicted_ids,
+            exactness=exactness,
         )
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
@@ -157,13 +168,15 @@ class SpeculativeDecoder:
         logprobs: int | None = None,
         prompt_logprobs: bool = False,
         predicted_ids: Sequence[int] = (),
+        exactness: ExactnessChoice | None = None,
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
         self._to_read = []
+        exact, widths = self.exactness(exactness)
         request = admit(
             self._pair,
-            self._config,
+            replace(self._config, exactness=exact),
             prompt_ids,
             params or SamplingParams(),
             max_tokens,
@@ -180,6 +193,7 @@ class SpeculativeDecoder:
             predicted_ids=predicted_ids,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
         )
+        request = within(request, exact, widths)
         expected, self._expected = self._expected, ()
         return replace(request, parts_at=frozenset(shared_length(request.prompt_ids, ids) for ids in expected))
 
@@ -188,8 +202,8 @@ class SpeculativeDecoder:
 
         def choose(config: SpeculativeConfig, drafters: Sequence[str]) -> LookaheadController:
             if not drafters:
-                return FixedLookahead(0, shared=self._knowledge.shared)
-            return self._knowledge.controller(config, request.params)
+                return FixedLookahead(0, shared=self._knowledge.shared(request.widest))
+            return self._knowledge.controller(config, request.params, request.widest)
 
         return Answer(self._pair, request, choose, self._stats, steering)
 
@@ -291,6 +305,18 @@ class SpeculativeDecoder:
                 pass
             step([answer])
             yield
+
+    def exactness(self, choice: ExactnessChoice | None = None) -> tuple[Exactness, RowWidths]:
+        """What comes of a choice, the decoder's own where there is none, and how wide the target's passes may be so
+        that it does. Where strict is asked for and nobody has measured that, it is measured now. Raises ConfigError."""
+        check_exactness(choice or "auto")
+        return self._knowledge.exactness(self._config, choice or self._config.exactness)
+
+    @property
+    def row_widths(self) -> RowWidths | None:
+        """Up to how many rows a pass of the target may have so that each has the bits that it has alone; None where
+        that was not measured, which `calibrate` does."""
+        return self._knowledge.widths(self._config)
 
     def measure_wide(self) -> Iterator[None]:
         """Measure what passes cost that are as wide as many answers make them, a pass a step, or read it from the disk.

@@ -22,7 +22,11 @@ class SpeculativeStats:
 
     `draft_tokens` were proposed, `tested_tokens` reached the acceptance test (a token after a rejection never
     does), `accepted_tokens` passed. `lossless` is False once a lossy acceptance rule (`typical`) has judged a draft:
-    from then on the words are not the target's own. `prompt_tokens` are those of the prompts that were read,
+    from then on the words are not the target's own. `exactness` is strict where no pass of the target was wider than
+    was measured to leave each row the bits that it has alone, None where there was none; where any was `fast`, a word
+    may differ from plain decoding's, though only where two tokens are nearly tied: `nearest_tie` is the least by which
+    a token beat the next best one, in logits with their noise (where the words follow `coupled` or temperature 0).
+    `prompt_tokens` are those of the prompts that were read,
     `cached_tokens` how many of them earlier answers had read. Times are wall-clock milliseconds of the rounds, prompt
     processing excluded.
 
@@ -49,6 +53,8 @@ class SpeculativeStats:
     lossless: bool = True
     shared_tokens: int = 0
     shared_plain_time_ms: float = 0.0
+    exactness: Literal["strict", "fast"] | None = None
+    nearest_tie: float | None = None
 
     @property
     def acceptance_rate(self) -> float:
@@ -84,7 +90,7 @@ class SpeculativeStats:
         alone = self.total_tokens_generated - self.shared_tokens
         return (alone * self.plain_step_ms + self.shared_plain_time_ms) / self.total_time_ms
 
-    def to_dict(self) -> dict[str, float | int | None]:
+    def to_dict(self) -> dict[str, float | int | str | None]:
         """Every counter and every derived rate, ready for JSON."""
         counters = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return counters | {
@@ -148,7 +154,8 @@ class EmittedToken:
     and for the replacement character of a character that the end of the answer cut in two.
     `position` counts from the first token of the prompt. `q` is None where nothing was drafted. `target_top` and
     `draft_top` are what the target and the draft found likeliest in its place, where the request asked for that;
-    likewise its `logprob`.
+    likewise its `logprob`. `margin` is by how much it beat the next best token, in logits with their noise: told in
+    fast answers.
     """
 
     token_id: int
@@ -160,6 +167,7 @@ class EmittedToken:
     target_top: tuple[Alternative, ...] = ()
     draft_top: tuple[Alternative, ...] = ()
     logprob: TokenLogprob | None = None
+    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

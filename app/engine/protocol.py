@@ -133,6 +133,11 @@ class Finished:
     cached_tokens: int = 0
 
     @property
+    def is_strict(self) -> bool:
+        """Whether the engine says that its words are plain decoding's bit for bit, whoever else was answered."""
+        return self.stats.get("exactness") == "strict"
+
+    @property
     def read_tokens(self) -> int:
         """How many tokens of the prompt were read for this answer."""
         return self.prompt_tokens - self.cached_tokens

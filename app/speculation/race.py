@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from app.engine.batch_records import OwnRequest
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
-from app.engine.protocol import Round
+from app.engine.protocol import Finished, Round
 from app.speculation.tally import Tally
 from app.speculation.trace import REPAINT_MS
 from app.speculation.verdict import Verdict, judge
@@ -24,6 +24,7 @@ class Lane:
         self.text = ""
         self.rounds: list[Round] = []
         self.tally = Tally()
+        self.is_strict = False
 
     def add(self, one: Round) -> None:
         """Count a round."""
@@ -54,6 +55,7 @@ class RaceViewModel(QObject):
         self._repaint.timeout.connect(self.changed)
         client.round_finished.connect(self._on_round)
         client.text_arrived.connect(self._on_text)
+        client.generation_finished.connect(self._on_finished)
         client.completed.connect(self._on_completed)
         client.failed.connect(self._on_failed)
 
@@ -110,12 +112,18 @@ class RaceViewModel(QObject):
             self.lanes[self.running].text += text
             self._soon()
 
+    def _on_finished(self, final: Finished) -> None:
+        if self.running is not None:
+            self.lanes[self.running].is_strict = final.is_strict
+
     def _on_completed(self) -> None:
         if self.running == "plain":
             self._ask("speculative")
         elif self.running == "speculative":
             self.running = None
-            self.verdict = judge(self.lanes["plain"].rounds, self.lanes["speculative"].rounds, self.rule)
+            plain, ours = self.lanes["plain"], self.lanes["speculative"]
+            is_strict = plain.is_strict and ours.is_strict
+            self.verdict = judge(plain.rounds, ours.rounds, self.rule, is_strict=is_strict)
             self.changed.emit()
             self.decided.emit(self.verdict)
 

@@ -160,6 +160,17 @@ class TraceViewModel(QObject):
         """Whether the engine says that its words are not the target's own."""
         return self.final is not None and self.final.stats.get("lossless") is False
 
+    @property
+    def exactness(self) -> str | None:
+        """What the engine says of its words: strict or fast; None where it has not, or an older one does not."""
+        said = self.final.stats.get("exactness") if self.final else None
+        return said if said in ("strict", "fast") else None
+
+    @property
+    def nearest_tie(self) -> float | None:
+        """The least by which a word of a fast answer beat the next best one."""
+        return self._final("nearest_tie")
+
     def _final(self, name: str) -> float | None:
         """One of the engine's own numbers of the whole answer, once it has told them and the whole answer shows."""
         value = self.final.stats.get(name) if self.final and self._playhead is None else None

@@ -40,6 +40,8 @@ class Verdict:
     plain_rate: float | None
     speculative_rate: float | None
     rule: str = "coupled"
+    is_strict: bool = False
+    """Whether the engine made no pass so wide that rounding could have decided between near-ties."""
 
     @property
     def is_equal(self) -> bool:
@@ -49,6 +51,10 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict on the words, in a sentence."""
+        if self.difference is None and self.is_strict:
+            return QCoreApplication.translate("Verdict", "The same words, bit for bit: all {0:,} tokens.").format(
+                self.num_tokens
+            )
         if self.difference is None:
             return QCoreApplication.translate("Verdict", "The same words, token for token: all {0:,} of them.").format(
                 self.num_tokens
@@ -64,22 +70,26 @@ class Verdict:
             return QCoreApplication.translate(
                 "Verdict", "{0}, as the {1} rule allows: it keeps the distribution, not the words of a seed."
             ).format(where, self.rule)
-        if self.difference.is_near_tie:
+        if self.difference.is_near_tie and not self.is_strict:
             return QCoreApplication.translate(
                 "Verdict", "{0}, at a near-tie that rounding decided: the target found both about as likely."
+            ).format(where)
+        if self.is_strict:
+            return QCoreApplication.translate(
+                "Verdict", "{0}. That should not happen with strict passes: please export both and report it."
             ).format(where)
         return QCoreApplication.translate(
             "Verdict", "{0}. That should not happen with the coupled rule: please export both and report it."
         ).format(where)
 
 
-def judge(plain: Sequence[Round], speculative: Sequence[Round], rule: str) -> Verdict:
-    """Compare two answers to the same prompt with the same seed."""
+def judge(plain: Sequence[Round], speculative: Sequence[Round], rule: str, *, is_strict: bool = False) -> Verdict:
+    """Compare two answers to the same prompt with the same seed; `is_strict` where the engine says so of both."""
     speculative_tally, plain_tally = Tally.of(speculative), Tally.of(plain)
     speculative_rate, plain_rate = speculative_tally.tokens_per_second, plain_tally.tokens_per_second
     ratio = speculative_rate / plain_rate if speculative_rate and plain_rate else None
     difference = first_difference(tokens_of(plain), tokens_of(speculative))
-    return Verdict(speculative_tally.num_emitted, difference, ratio, plain_rate, speculative_rate, rule)
+    return Verdict(speculative_tally.num_emitted, difference, ratio, plain_rate, speculative_rate, rule, is_strict)
 
 
 def tokens_of(rounds: Sequence[Round]) -> list[EmittedToken]:

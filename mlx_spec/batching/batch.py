@@ -21,7 +21,7 @@ from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan
-from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, ExactnessChoice, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.admission import Lookahead
 from mlx_spec.decoding.cache.blocks.lease import Lease
@@ -112,6 +112,7 @@ class Batch:
         logprobs: int | None = None,
         prompt_logprobs: bool = False,
         predicted_ids: Sequence[int] = (),
+        exactness: ExactnessChoice | None = None,
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -135,6 +136,7 @@ class Batch:
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
             predicted_ids=predicted_ids,
+            exactness=exactness,
         )
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens

@@ -8,13 +8,15 @@ from typing import Final, Literal
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.config import DRAFTERS, LOGPROBS_LIMIT, DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import DRAFTERS, LOGPROBS_LIMIT, DrafterName, Exactness, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rollback import check_rollback
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.constraints.compiling import GRAMMARS
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.drafters.self_draft import half_of
 from mlx_spec.decoding.request import Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
+from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.heads.loading import DRAFTER_OF
 from mlx_spec.models.loading import ModelPair
 
@@ -95,6 +97,13 @@ def predicted(pair: ModelPair, token_ids: Sequence[int]) -> tuple[int, ...]:
         allowed = f"made of token ids from 0 to {pair.vocab_size - 1}: use the target's tokenizer"
         raise ConfigError("predicted_ids", f"{ids.size} ids", allowed)
     return tuple(ids.tolist())
+
+
+def within(request: Request, exactness: Exactness, widths: RowWidths) -> Request:
+    """The request with passes of its target that are no wider than `widths` has it, where it is strict."""
+    widest, trees = (widths.width, widths.trees) if exactness == "strict" else (None, True)
+    config = confined(request.config, widest, trees=trees)
+    return replace(request, config=config, exactness=exactness, widest=widest, branches=trees)
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:

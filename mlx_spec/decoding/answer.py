@@ -25,6 +25,7 @@ from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
@@ -49,7 +50,7 @@ class Answer:
         self.config = request.config
         """The request's, as it was steered so far."""
         self.noise = NoiseTable(request.seed, pair.vocab_size)
-        self.judge = Judge(params, self.noise)
+        self.judge = Judge(params, self.noise, tells_margins=request.exactness == "fast")
         self._matcher = matcher_of(
             pair, request.constraint, request.prompt_ids, goes_on=request.goes_on, banned=params.banned_token_ids
         )
@@ -113,8 +114,15 @@ class Answer:
         """How many tokens may be drafted: as there is room for, as a round writes one more. None in the first pass of
         all, behind a prompt of one token: it is never compiled, and over several tokens it has other bits then in half
         precision."""
-        most = self.room - 1 if self.num_read else 0
+        most = self.most_in_a_pass if self.num_read else 0
         return most if self.places is None else max(0, min(most, self.places - self.position))
+
+    @property
+    def most_in_a_pass(self) -> int:
+        """How many drafts there is room for beside the known token, by the tokens that are left and by how wide a pass
+        may be."""
+        widest = self.request.widest
+        return self.room - 1 if widest is None else min(self.room, widest) - 1
 
     def goes_on_after(self, outcome: Outcome) -> bool:
         """Whether there will be another round, as far as can be told before the text is known."""
@@ -123,7 +131,8 @@ class Answer:
     def follow_steering(self) -> None:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
         if (change := self._steering.take()) is not None:
-            self.config = self._steering.config = change.applied_to(self.config)
+            config = confined(change.applied_to(self.config), self.request.widest, trees=self.request.branches)
+            self.config = self._steering.config = config
             self._asked = change.drafter or self._asked
             self.roster.steer(change.drafter, self.config)
             self.controller.end()
@@ -227,6 +236,7 @@ class Answer:
             speculative=bool(request.drafters),
             listen_to=self.roster.taps,
             kv_bits=request.config.kv_bits,
+            widest=request.widest,
         )
 
     def give_up(self) -> None:

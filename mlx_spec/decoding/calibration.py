@@ -10,6 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
+from mlx_spec.decoding.cache.rows.known import row_widths
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
 from mlx_spec.machine.disturbance import Disturbance
@@ -61,20 +63,22 @@ def calibrated(
     times = MatmulTimes()
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
+    tell("comparing rows of wider passes", 0.0)
+    adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
+    exact = row_widths(pair.target, pair.target_name, kv_bits).width or math.inf
     widest = max(widths)
     path = _path(pair, widths, kv_bits)
     kept = read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
-        adopt_choice(pair.target, choice_of(kept.get(_WAYS)))
+        adopt_choice(pair.target, replace(choice_of(kept.get(_WAYS)), exact_rows=exact))
         choose_blocks(pair.target, pair.target_name, tell, kv_bits)
         tell("checking the speed of a step", 0.0)
         return known.scaled(_plain_step_ms(pair, listen_to, kv_bits) / known.plain_step_ms)
     choice = PassChoice()
-    adopt_choice(pair.target, choice)  # else one of the two ways that are compared would be the other
     with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
-    adopt_choice(pair.target, choice)
+    adopt_choice(pair.target, replace(choice, exact_rows=exact))
     choose_blocks(pair.target, pair.target_name, tell, kv_bits)
     measured = measure(pair, widths, tell, listen_to, kv_bits)
     if known is not None and known.disturbance < measured.disturbance:

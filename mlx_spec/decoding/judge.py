@@ -7,6 +7,7 @@ import mlx.core as mx
 from mlx_spec.config import AcceptanceRule, SamplingParams
 from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.machine.kernels import dispatch, tree_verify, verify
+from mlx_spec.machine.kernels.nearest_tie import margins
 from mlx_spec.machine.kernels.proposal import Proposal, Verified
 from mlx_spec.machine.kernels.row_softmax import row_normalisers
 from mlx_spec.machine.kernels.warp import UNWARPED, WarpedRows
@@ -30,14 +31,19 @@ class Verdict:
     rows: WarpedRows
     proposal: Proposal
     verified: Verified
+    margins: mx.array | None = None
+    """By how much each row's token beats the next best `[rows]`; None where nobody asks, or where that decides
+    nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """The rules of one request. `params` have a seed, as `noise` has."""
+    """The rules of one request. `params` have a seed, as `noise` has. With `tells_margins` a verdict says how near each
+    row came to another token."""
 
     params: SamplingParams
     noise: NoiseTable
+    tells_margins: bool = False
 
     def verdict(
         self,
@@ -52,7 +58,19 @@ class Judge:
         A rule that cannot judge trees gets none: see `TREE_RULES`.
         """
         proposal = proposal_of(draft)
-        return Verdict(rows, proposal, self._verified(rule, rows, draft, proposal, position, round_index))
+        if dispatch.serves(rows.rows) and rule != "typical":
+            rows = rows.with_thresholds()  # once, for all that look at them
+        verified = self._verified(rule, rows, draft, proposal, position, round_index)
+        return Verdict(rows, proposal, verified, self._margins(rule, rows, draft, position))
+
+    def _margins(self, rule: AcceptanceRule, rows: WarpedRows, draft: Draft | None, position: int) -> mx.array | None:
+        if not self.tells_margins or not (self.params.greedy or rule == "coupled"):
+            return None
+        if self.params.greedy:
+            return margins(rows, None)
+        tree = draft.tree if draft else None
+        count = tree.depth + 1 if tree else rows.rows
+        return margins(rows, self.noise.rows(position, count), tree.depths if tree else None)
 
     def _verified(
         self,

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.config import Exactness, ExactnessChoice, SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.cache.rows.known import known_widths, row_widths
+from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths
 from mlx_spec.decoding.calibration import calibrated, wide_ratios
 from mlx_spec.decoding.roster import taps_of
 from mlx_spec.lookahead.controllers import controller
@@ -26,8 +28,8 @@ class Knowledge:
         self._pair = pair
         self._calibration: Calibration | None = None
         self._experience: ExperienceFile | None = None
-        self.shared = SharedCosts()
-        """What passes cost that several answers share."""
+        self._shared: dict[int | None, SharedCosts] = {}
+        self._wide: dict[int, float] = {}
         self._controllers: dict[tuple[SpeculativeConfig, bool], list[CostLookahead]] = {}
 
     def calibrate(
@@ -41,24 +43,50 @@ class Knowledge:
         self._experience = ExperienceFile(
             self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
         )
-        self.shared = SharedCosts(self._calibration)
+        self._shared.clear()
         self._controllers.clear()
         return self._calibration
 
     def measure_wide(self, config: SpeculativeConfig, drafters: tuple[str, ...]) -> Iterator[None]:
         """Measure passes as wide as answers share them, or read it from the disk: a pass a step."""
-        ratios = yield from wide_ratios(self._pair, taps_of(self._pair, drafters), config.kv_bits)
-        self.shared.passes.widen(ratios)
+        self._wide = yield from wide_ratios(self._pair, taps_of(self._pair, drafters), config.kv_bits)
+        for shared in self._shared.values():
+            shared.passes.widen(self._wide)
 
-    def controller(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
+    def widths(self, config: SpeculativeConfig, *, measure: bool = False) -> RowWidths | None:
+        """How wide a pass of the target may be so that its rows have the bits that they have alone; None where that was
+        not measured, unless it shall be now."""
+        find = row_widths if measure else known_widths
+        return find(self._pair.target, self._pair.target_name, config.kv_bits)
+
+    def exactness(self, config: SpeculativeConfig, choice: ExactnessChoice) -> tuple[Exactness, RowWidths]:
+        """What comes of a choice, and how wide passes are then. That a choice of `auto` is fast where nothing was
+        measured is for those who never calibrate."""
+        if choice == "fast":
+            return "fast", ANY
+        widths = self.widths(config, measure=choice == "strict")
+        if widths is None or (choice == "auto" and not widths.allows_strict):
+            return "fast", ANY
+        return "strict", widths
+
+    def shared(self, widest: int | None = None) -> SharedCosts:
+        """What passes cost that several answers share, where none has more than `widest` rows."""
+        if widest not in self._shared:
+            self._shared[widest] = SharedCosts(self._calibration, widest)
+            self._shared[widest].passes.widen(self._wide)
+        return self._shared[widest]
+
+    def controller(
+        self, config: SpeculativeConfig, params: SamplingParams, widest: int | None = None
+    ) -> LookaheadController:
         """The controller of earlier answers where it may have learnt something, until its `end`. Greedy drafts fare
-        differently."""
+        differently. Of more than `widest` rows there are no passes."""
         if not config.adaptive_lookahead or config.controller != "cost":
-            return controller(config, None, None, self.shared)
+            return controller(config, None, None, self.shared(widest))
         every = self._controllers.setdefault((config, params.greedy), [])
         free = next((one for one in every if not one.in_use), None)
         if free is None:
-            made = every[0].another() if every else self._first(config, params)
+            made = every[0].another() if every else self._first(config, params, widest)
             if not isinstance(made, CostLookahead):
                 return made
             free = made
@@ -66,9 +94,10 @@ class Knowledge:
         free.begin()
         return free
 
-    def _first(self, config: SpeculativeConfig, params: SamplingParams) -> LookaheadController:
+    def _first(self, config: SpeculativeConfig, params: SamplingParams, widest: int | None) -> LookaheadController:
         known = self._experience.read(greedy=params.greedy) if self._experience else None
-        return controller(config, self._calibration, known, self.shared)
+        calibration = self._calibration.within(widest) if self._calibration else None
+        return controller(config, calibration, known, self.shared(widest))
 
     def keep(self, config: SpeculativeConfig, params: SamplingParams) -> None:
         """Write down what the answers of this configuration have shown."""

@@ -22,7 +22,8 @@ class Outcome:
     `token_ids` are the accepted drafts and the target's own token after them, whose probability is `next_p`. The drafts
     are the nodes of `tree`, of which those of `path` were accepted. `end` is set where the answer ended among the
     accepted drafts, after that many of them. `target_top` and `draft_top` are the likeliest tokens after each node and
-    in the place of each draft, where they were asked for; likewise the `logprobs` of each of `token_ids`.
+    in the place of each draft, where they were asked for; likewise the `logprobs` of each of `token_ids`, and by how
+    much each beat the next best one: its `margins`.
     """
 
     accepted: int
@@ -37,6 +38,7 @@ class Outcome:
     target_top: Tops = ()
     draft_top: Tops = ()
     logprobs: tuple[RowLogprobs, ...] = ()
+    margins: tuple[float, ...] = ()
 
     @property
     def tested(self) -> int:
@@ -80,10 +82,16 @@ class Outcome:
 
 
 def read_outcome(
-    verified: Verified, rows: WarpedRows, proposal: Proposal, tree: TokenTree | None, alternatives: int = 0
+    verified: Verified,
+    rows: WarpedRows,
+    proposal: Proposal,
+    tree: TokenTree | None,
+    alternatives: int = 0,
+    margins: mx.array | None = None,
 ) -> Outcome:
     """Evaluate the round's graph and read it. `rows` are the target's, gamma + 1 of them; a `tree` of None is a chain.
-    `alternatives` is how many of the likeliest tokens of each row to tell besides.
+    `alternatives` is how many of the likeliest tokens of each row to tell besides, `margins` `[rows]` what
+    `Outcome.margins` are.
 
     Raises NumericalError when the rows that decided are not numbers.
     """
@@ -98,7 +106,7 @@ def read_outcome(
         tops.append(_likeliest(rows, verified.normalisers, alternatives))
         if proposal.rows is not None:
             tops.append(_likeliest(proposal.rows, proposal.normalisers, alternatives))
-    mx.eval(arrays, [top.arrays for top in tops])
+    mx.eval(arrays, [top.arrays for top in tops], [] if margins is None else margins)
     accepted = cast(int, arrays[0].item())
     nodes = cast(list[int], arrays[1].tolist())
     token_ids, chosen_p, *drafted = (cast(list[float], array.tolist()) for array in arrays[2:])
@@ -115,6 +123,7 @@ def read_outcome(
         path=tuple(nodes[1 : accepted + 1]),
         target_top=tops[0].read() if tops else (),
         draft_top=tops[1].read() if len(tops) > 1 else (),
+        margins=() if margins is None else tuple(cast(list[float], margins[arrays[1]].tolist())[: accepted + 1]),
     )
 
 

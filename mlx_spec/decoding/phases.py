@@ -5,7 +5,7 @@ Drafting, scoring and verifying are one lazy graph, which the host reads once, i
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -17,7 +17,7 @@ from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
-from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, ending
+from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, ending, nearest_tie
 from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
@@ -105,6 +105,7 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
     times = RoundTimes(round_.draft_ms, round_.verify_ms - round_.pass_share * away_ms(answer, round_), spent_ms)
     lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
     change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
+    change = replace(change, exactness=answer.request.exactness, nearest_tie=nearest_tie(emitted))
     answer.tally.add(change, plain_step_ms(answer, round_, shared), shared=round_.is_shared)
     return RoundFinished(
         index=round_.index,
@@ -148,7 +149,7 @@ def _read(answer: Answer) -> Settled | None:
     with _on_its_own(answer):
         assert round_.verdict is not None, "a round is verified before it is settled"
         verdict, tops, logprobs = round_.verdict, answer.request.alternatives, answer.request.logprobs
-        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops)
+        outcome = read_outcome(verdict.verified, verdict.rows, verdict.proposal, round_.tree, tops, verdict.margins)
         if round_.logits is not None and logprobs is not None:
             outcome, round_.logits = outcome.with_logprobs(round_.logits, logprobs), None
         return Settled(answer, round_, outcome)

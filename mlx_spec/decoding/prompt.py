@@ -103,9 +103,9 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     """Read the text of an answer that has given up what it had read, telling how much is read after each pass: its
     prompt as ever, then its own words in passes of their own. Then its next round may be launched.
 
-    Where rows are independent of each other, what is read has the bits that it had. Elsewhere the words are read one by
-    one, as plain rounds read them: those bits differ from what drafts were verified with by the rounding of a wider
-    pass, which tells only where two tokens were nearly tied.
+    Where rows are independent of each other, and in strict passes, what is read has the bits that it had. Elsewhere the
+    words are read one by one, as plain rounds read them: those bits differ from what drafts were verified with by the
+    rounding of a wider pass, which tells only where two tokens were nearly tied.
     """
     step, known = chunk_tokens(), answer.text_ids[:-1]
     prompt_end = len(answer.request.prompt_ids) - 1
@@ -119,7 +119,8 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
-    width = answer.config.max_lookahead + 1 if rows_are_independent() else 1
+    exact = answer.request.widest or (answer.config.max_lookahead + 1 if rows_are_independent() else 1)
+    width = min(answer.config.max_lookahead + 1, exact)
     while answer.num_read < len(known):
         # The first pass of all is never compiled, and in half precision that has other bits.
         words = known[answer.num_read : answer.num_read + (width if answer.num_read else 1)]
@@ -175,7 +176,7 @@ def _first_rounds(answer: Answer, *, compiled: bool) -> tuple[bool, Callable[[],
     """Whether the first rounds will draft: a model that is parked from the beginning reads the prompt only when it is
     tried. And what the host can do for their passes, a part at a time, while the device reads; graphs of the target's
     where they are `compiled`."""
-    longest, room = answer.config.max_lookahead, answer.room - 1
+    longest, room = answer.config.max_lookahead, answer.most_in_a_pass
     everybody = [Option(name, longest) for name in answer.roster.names]
     # What those will propose that only look at the text is not known yet.
     models = [option for option in everybody if answer.roster.is_model(option.drafter)]

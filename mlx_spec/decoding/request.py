@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
+from mlx_spec.config import DrafterName, Exactness, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.constraints.wanted import Constraint
 
 
@@ -19,6 +19,9 @@ class Request:
     tells its log-probability, and so many of the likeliest in its place; None: not asked. With `prompt_logprobs` so do
     the tokens of the prompt, and `max_tokens` may be 0. `predicted_ids` are what the client takes the answer to be,
     mostly.
+
+    `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
+    where that is None, and those of trees only where it `branches`.
     """
 
     prompt_ids: tuple[int, ...]
@@ -36,6 +39,9 @@ class Request:
     logprobs: int | None = None
     prompt_logprobs: bool = False
     predicted_ids: tuple[int, ...] = ()
+    exactness: Exactness = "fast"
+    widest: int | None = None
+    branches: bool = True
 
     @property
     def seed(self) -> int:

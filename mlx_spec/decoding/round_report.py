@@ -1,5 +1,7 @@
 """What is told of a round: its tokens as events have them, and its counters."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlx_spec.decoding.alternatives import Tops
@@ -49,7 +51,8 @@ def emit(
         q = outcome.drafted_q[draft] if accepted else None
         tops = _alternatives(transcript, outcome.target_top, node), _alternatives(transcript, outcome.draft_top, draft)
         logprob = told(names, outcome.logprobs[i]) if names and outcome.logprobs else None
-        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, logprob))
+        margin = outcome.margins[i] if i < len(outcome.margins) and math.isfinite(outcome.margins[i]) else None
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, logprob, margin))
     return emitted
 
 
@@ -60,6 +63,11 @@ def ending(
     if names is None or not transcript.is_ended_by_token or emitted >= len(outcome.logprobs):
         return None
     return told(names, outcome.logprobs[emitted])
+
+
+def nearest_tie(emitted: Sequence[EmittedToken]) -> float | None:
+    """The least margin of some tokens; None where none is told."""
+    return min((token.margin for token in emitted if token.margin is not None), default=None)
 
 
 def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...]:

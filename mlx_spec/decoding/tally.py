@@ -40,10 +40,18 @@ def _sum(left: SpeculativeStats, right: SpeculativeStats) -> SpeculativeStats:
     sums = {
         name: getattr(left, name) + getattr(right, name)
         for name in SpeculativeStats.__dataclass_fields__
-        if name not in ("plain_step_ms", "lossless")
+        if name not in ("plain_step_ms", "lossless", "exactness", "nearest_tie")
     }
+    exactness = "fast" if "fast" in (left.exactness, right.exactness) else left.exactness or right.exactness
+    ties = [tie for tie in (left.nearest_tie, right.nearest_tie) if tie is not None]
     step = right.plain_step_ms if right.plain_step_ms is not None else left.plain_step_ms
-    return SpeculativeStats(**sums, plain_step_ms=step, lossless=left.lossless and right.lossless)
+    return SpeculativeStats(
+        **sums,
+        plain_step_ms=step,
+        lossless=left.lossless and right.lossless,
+        exactness=exactness,
+        nearest_tie=min(ties, default=None),
+    )
 
 
 class AnswerTally:

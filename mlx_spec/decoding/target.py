@@ -33,7 +33,7 @@ class Target:
     """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
 
     `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
-    `kv_bits`: see `CachedModel`.
+    `kv_bits` and `widest`: see `CachedModel`.
     """
 
     held_in: ClassVar = ("_cached",)
@@ -46,8 +46,11 @@ class Target:
         speculative: bool,
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
+        widest: int | None = None,
     ) -> None:
-        self._cached = CachedModel(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits)
+        self._cached = CachedModel(
+            model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
+        )
         self._scored = 0
         self.padding = 0
         """Rows of the newest pass that nobody asked for."""
@@ -101,7 +104,8 @@ class Target:
 
     def pays_over_blocks(self, prompt_tokens: int) -> bool:
         """Whether an answer to a prompt of so many tokens is sooner there when its target goes over blocks."""
-        return self._cached.pays_over_blocks(prompt_tokens)
+        # How wide passes over blocks may be is not measured.
+        return self._cached.widest is None and self._cached.pays_over_blocks(prompt_tokens)
 
     def go_over_blocks(self, room: int) -> None:
         """Have the prompt, which was read, in blocks from now on, with memory for `room` tokens more, up to a limit."""
@@ -121,6 +125,10 @@ class Target:
     def takes_padding(self) -> bool:
         """Whether a pass may have rows that nobody asked for. Not where rows are dear to take back."""
         return self._cached.forgets_freely
+
+    def has_room_for(self, rows: int) -> bool:
+        """Whether a pass of its own, or one that it shares, may have so many rows."""
+        return self._cached.widest is None or rows <= self._cached.widest
 
     def pads_alike(self, count: int, padding: int) -> bool:
         """Whether so many rows beside `count` leave it a pass that others' rows may be part of."""

@@ -59,6 +59,13 @@ class Calibration:
         """Whether too much else ran while it was measured: its ratios are a first guess, and the rounds tell."""
         return self.disturbance > DISTURBED
 
+    def within(self, widest: int | None) -> "Calibration":
+        """What is known of passes of at most so many rows; of all of them where that is None."""
+        if widest is None:
+            return self
+        measured = tuple(width for width in self.measured if width <= widest)
+        return replace(self, verify_ms=self.verify_ms[:widest], measured=measured)
+
     def scaled(self, factor: float) -> "Calibration":
         """The same ratios on a machine whose passes take `factor` times as long."""
         return replace(

@@ -1,5 +1,6 @@
 """What a configuration allows: the trees that are weighed, and the widths that a pass may have. Pure functions."""
 
+from dataclasses import replace
 from typing import Final
 
 from mlx_spec.acceptance.tree import Shape
@@ -30,6 +31,19 @@ def largest_tree(config: SpeculativeConfig) -> Shape:
     whole = Shape((config.tree_branching_factor,) * config.max_tree_depth)
     most = config.max_tree_nodes
     return whole if most is None or most >= whole.size else Shape(whole.branching, most)
+
+
+def confined(config: SpeculativeConfig, widest: int | None, *, trees: bool) -> SpeculativeConfig:
+    """A configuration whose trees fit into passes of `widest` rows (None: any number), or that has none. Chains are as
+    long as a round has room for."""
+    if not config.tree_speculation or (widest is None and trees):
+        return config
+    most = widest - 1 if widest is not None and trees else 0
+    if most < 2:
+        return replace(config, tree_speculation=False)
+    if largest_tree(config).size <= most:
+        return config
+    return replace(config, max_tree_depth=min(config.max_tree_depth, most), max_tree_nodes=most)
 
 
 def pass_widths(config: SpeculativeConfig) -> list[int]:

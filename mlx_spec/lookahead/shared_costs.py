@@ -37,7 +37,10 @@ class SharedPassTimes:
     rows costs what the cheapest measured one of at least as many does, and `rows` says how many that has.
     """
 
-    def __init__(self, calibration: Calibration | None) -> None:
+    def __init__(self, calibration: Calibration | None, limit: int | None = None) -> None:
+        """Of more than `limit` rows there are several passes."""
+        self._limit = limit
+        calibration = calibration.within(limit) if calibration else None
         self._curve = list(calibration.verify_ms) if calibration else []
         self._measured = set(calibration.measured or range(1, len(self._curve) + 1)) if calibration else set()
         doubtful = calibration is None or calibration.doubtful
@@ -56,11 +59,12 @@ class SharedPassTimes:
     @property
     def widest(self) -> int:
         """So many rows a pass may have because of drafts: beyond what was measured the next step may be a steep one."""
-        return max(self._measured, default=_WIDEST)
+        return max(self._measured, default=_WIDEST) if self._limit is None else _WIDEST
 
     def widen(self, ratios: Mapping[int, float]) -> None:
         """Be told what wider passes take, in plain steps, by rows: those beyond what was measured before count."""
-        if len(self._curve) < 2:
+        ratios = {width: ratio for width, ratio in ratios.items() if self._limit is None or width <= self._limit}
+        if len(self._curve) < 2 or not ratios:
             return
         unit, widest = self._curve[0], self.widest
         del self._curve[widest:]
@@ -120,7 +124,10 @@ class SharedPassTimes:
         return self._base(rows), answers - 1.0, float(rows - answers)
 
     def _base(self, rows: int) -> float:
-        """The curve in plain steps, drawn on in a straight line beyond its end."""
+        """The curve in plain steps, drawn on in a straight line beyond its end; of several passes, all of them."""
+        if self._limit is not None and rows > self._limit:
+            full, left = divmod(rows, self._limit)
+            return full * self._base(self._limit) + (self._base(left) if left else 0.0)
         known = len(self._curve)
         if known < 2:
             return 1.0 + _FIRST_SLOPE * (rows - 1)
@@ -146,8 +153,9 @@ class SharedDrafting:
 class SharedCosts:
     """What the passes that answers share cost, and what may be spent on finding out more."""
 
-    def __init__(self, calibration: Calibration | None = None) -> None:
-        self.passes = SharedPassTimes(calibration)
+    def __init__(self, calibration: Calibration | None = None, limit: int | None = None) -> None:
+        """No pass of the target has more than `limit` rows, where there is one: of more there are several passes."""
+        self.passes = SharedPassTimes(calibration, limit)
         """What a pass of the target takes."""
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()

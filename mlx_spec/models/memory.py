@@ -1,5 +1,6 @@
 """What this machine offers a model: device, memory, and the BLAS that serves MLX. For `mlx-spec doctor`."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,16 @@ def rows_are_independent() -> bool:
     """
     info = device_info()
     return info.kind == "cpu" and info.blas == "the MLX wheel's own"
+
+
+def blas_threads() -> int | None:
+    """How many threads OpenBLAS multiplies matrices with: the bits of a row depend on it. None with another BLAS."""
+    if serving_blas() != "openblas":
+        return None
+    for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):  # as it reads them itself
+        if (said := os.environ.get(name, "")).isdecimal() and int(said) > 0:
+            return int(said)
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def serving_blas() -> Blas:

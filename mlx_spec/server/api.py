@@ -198,4 +198,5 @@ class _Api:
             pair.context_length if pair else None,
             pair.drafters if pair else None,
             self._kv_bits,
+            self._engine.exactness,
         )

@@ -144,7 +144,7 @@ def test_answers_at_the_same_time_have_a_controller_each(pair: ModelPair) -> Non
     first = knowledge.controller(config, params)
     second = knowledge.controller(config, params)
     assert first is not second
-    assert first.shared is second.shared is knowledge.shared
+    assert first.shared is second.shared is knowledge.shared()
     first.end()
     assert knowledge.controller(config, params) is first
     assert knowledge.controller(config, params) not in (first, second)
@@ -166,11 +166,11 @@ def test_an_answer_that_is_over_gives_its_controller_back(pair: ModelPair) -> No
 def test_wide_passes_are_measured_once(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
-    shared = decoder._knowledge.shared
+    shared = decoder._knowledge.shared()
     assert shared.passes.widest < 48
     assert len(list(decoder.measure_wide())) > 10
     assert shared.passes.widest == 48
     again = SpeculativeDecoder(pair)
     again.calibrate()
     assert list(again.measure_wide()) == [], "it was kept"
-    assert again._knowledge.shared.passes.widest == 48
+    assert again._knowledge.shared().passes.widest == 48

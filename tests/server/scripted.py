@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import Exactness, SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter
@@ -113,6 +114,15 @@ class ScriptedDecoder:
         self.gate.set()
         self._stats = StatsCounter()
 
+    def exactness(self) -> tuple[Exactness, RowWidths]:
+        """As SpeculativeDecoder.exactness."""
+        return "strict", self.row_widths
+
+    @property
+    def row_widths(self) -> RowWidths:
+        """As SpeculativeDecoder.row_widths."""
+        return RowWidths(6, tried=16)
+
     def expect(self, *texts: list[int], owner: str | None = None) -> None:
         """As SpeculativeDecoder.expect."""
         self.expected.append(texts)
@@ -150,6 +160,7 @@ class ScriptedDecoder:
         owner: str | None,
         constraint: Constraint | None,
         thinking_tokens: int | None,
+        exactness: str | None = None,
         **more: Any,
     ) -> Iterator[Event]:
         """As SpeculativeDecoder.stream."""
@@ -157,7 +168,7 @@ class ScriptedDecoder:
             {"prompt_ids": prompt_ids, "params": params, "max_tokens": max_tokens}
             | {"drafter": drafter, "lookahead": lookahead, "thread": threading.current_thread().name}
             | {"alternatives": alternatives, "steering": steering, "goes_on": goes_on, "owner": owner}
-            | {"constraint": constraint, "thinking_tokens": thinking_tokens}
+            | {"constraint": constraint, "thinking_tokens": thinking_tokens, "exactness": exactness}
             | more
         )
         steering.drafters = ("model", "ngram")

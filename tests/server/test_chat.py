@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError
 
-from tests.server.live import Live, live_server
+from tests.server.live import Live, live_server, wait_until
 from tests.server.scripted import ScriptedDecoder, ScriptedPair
 
 EVENTS = {"speculation": {"events": True}}
@@ -125,6 +125,26 @@ def test_too_long_a_prompt_is_400_and_the_next_is_served(tiny: Live) -> None:
 def test_the_bits_of_keys_and_values_are_told(tiny: Live) -> None:
     with live_server(lambda progress: (ScriptedPair(), ScriptedDecoder()), kv_bits=4) as few:
         assert [live.http.get("/v1/models").json()["data"][0]["kv_bits"] for live in (tiny, few)] == [None, 4]
+
+
+def test_how_exact_answers_are_is_told() -> None:
+    with live_server(lambda progress: (ScriptedPair(), ScriptedDecoder())) as scripted:
+        assert wait_until(lambda: scripted.engine.is_loaded)
+        card = scripted.http.get("/v1/models").json()["data"][0]
+    assert (card["exactness"], card["row_invariant_width"]) == ("strict", 6)
+
+
+@pytest.mark.parametrize("asked", ["strict", "fast"])
+def test_an_answer_tells_how_exact_it_was(tiny: Live, asked: str) -> None:
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 6, "seed": 1, "temperature": 1}
+    told = tiny.http.post("/v1/chat/completions", json=body | {"speculation": {"events": True, "exactness": asked}})
+    speculation = told.json()["speculation"]
+    assert speculation["stats"]["exactness"] == asked
+    margins = [token.get("margin") for one in speculation["rounds"] for token in one["emitted"]]
+    if asked == "fast":
+        assert speculation["stats"]["nearest_tie"] == min(margins) > 0
+    else:
+        assert set(margins) == {speculation["stats"]["nearest_tie"]} == {None}
 
 
 def test_models_and_counters(tiny: Live) -> None:

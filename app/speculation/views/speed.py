@@ -26,6 +26,14 @@ _ROWS = {
         QT_TRANSLATE_NOOP("TraceSpeed", "Drafts accepted"),
         QT_TRANSLATE_NOOP("TraceSpeed", "Of the drafted tokens the target looked at, how many it accepted"),
     ),
+    "words": (
+        QT_TRANSLATE_NOOP("TraceSpeed", "Words"),
+        QT_TRANSLATE_NOOP(
+            "TraceSpeed",
+            "Strict: bit for bit what plain decoding says, whoever else is answered. Fast: rounding may decide where "
+            "two words are nearly tied; the figure is how near that came, in logits",
+        ),
+    ),
     "read": (
         QT_TRANSLATE_NOOP("TraceSpeed", "Prompt tokens read"),
         QT_TRANSLATE_NOOP("TraceSpeed", "The rest, mostly the chat so far, was still in memory and was not read again"),
@@ -97,11 +105,22 @@ class TraceSpeed(Page):
         self._set("round", trace.tokens_per_round, "{:.2f}")
         self._set("saved", trace.passes_saved, "{:,}")
         self._set("accepted", trace.acceptance_rate, "{:.0%}")
+        self._show_words()
         self._show_reading()
 
     def figures(self) -> dict[str, str]:
         """The figures as they show."""
         return {key: label.text() for key, label in self._figures.items() if not label.isHidden()}
+
+    def _show_words(self) -> None:
+        """Whether rounding could have decided any of them, and how near that came; nothing where it is not told."""
+        exactness, tie = self._trace.exactness, self._trace.nearest_tie
+        words = self.tr("strict, bit for bit") if exactness == "strict" else self.tr("fast")
+        if exactness == "fast" and tie is not None:
+            words = self.tr("fast, nearest tie {0:.2g}").format(tie)
+        self._figures["words"].setText(words)
+        for label in (self._names["words"], self._figures["words"]):
+            label.setVisible(exactness is not None)
 
     def _show_reading(self) -> None:
         """How much of the prompt was read, where that was not all of it."""

@@ -14,6 +14,7 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    ExactnessOption,
     FilePair,
     KvBits,
     LookaheadOption,
@@ -48,6 +49,7 @@ def generate(
     acceptance: Rule = "coupled",
     tree: TreeOption = "off",
     kv_bits: KvBits = None,
+    exactness: ExactnessOption = "auto",
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     predict: Annotated[
@@ -67,7 +69,7 @@ def generate(
     asked = _asked(prompt, file, values)
     predicted = _predicted(predict)
     params = sampling.params(asked.settings, tuple(stop or ()))
-    config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits)
+    config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits, exactness)
     with StageProgress() as progress:
         loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway, kv_bits=kv_bits)
         prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)

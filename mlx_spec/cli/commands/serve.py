@@ -8,6 +8,7 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    ExactnessOption,
     KvBits,
     KvMemory,
     LookaheadOption,
@@ -35,6 +36,7 @@ def serve(
     lookahead: LookaheadOption = None,
     tree: TreeOption = "off",
     kv_bits: KvBits = None,
+    exactness: ExactnessOption = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
     api_key: Annotated[str | None, typer.Option(help="Ask clients for this key.", envvar="LOOKAHEAD_API_KEY")] = None,
@@ -64,7 +66,7 @@ def serve(
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
-    config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits)
+    config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits, exactness)
     settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)
     try:

@@ -90,6 +90,10 @@ def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:
         ]
     if not stats.lossless:
         lines.append(("exactness", "lossy: the acceptance rule changes what the target would say"))
+    elif stats.exactness == "strict":
+        lines.append(("exactness", "strict: no pass was wider than what keeps rows apart"))
+    elif stats.nearest_tie is not None:
+        lines.append(("exactness", f"fast: the nearest tie was {stats.nearest_tie:.2g}"))
     if stats.speedup is not None:
         lines.append(("against plain", f"{stats.speedup:.2f}x (measured step {stats.plain_step_ms:.0f} ms)"))
     return lines

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Final
 import typer
 
 from mlx_spec.batching.settings import BatchSettings, PolicyName, PreemptionName
-from mlx_spec.config import LOOKAHEAD_LIMIT, AcceptanceRule, DrafterName, Keeping, SpeculativeConfig, tree_settings
+from mlx_spec.config import (
+    LOOKAHEAD_LIMIT,
+    AcceptanceRule,
+    DrafterName,
+    ExactnessChoice,
+    Keeping,
+    SpeculativeConfig,
+    tree_settings,
+)
 from mlx_spec.errors import ConfigError, PromptError
 
 DEFAULT_PAIR: Final = "starter"
@@ -51,6 +59,15 @@ KvBits = Annotated[
         help="Keep the target's keys and values in 8 or 4 bits each: less memory, other words. Speculation gives plain "
         "decoding's words over the same ones.",
         show_default="as the model computes them",
+    ),
+]
+ExactnessOption = Annotated[
+    ExactnessChoice,
+    typer.Option(
+        "--exactness",
+        help="strict: plain decoding's words bit for bit, whoever else is answered, by passes no wider than was "
+        "measured to keep rows apart (see doctor); fast: passes of any width, where rounding may decide a near-tie; "
+        "auto: strict where it leaves room for drafts.",
     ),
 ]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Load also what needs more memory than there is.")]
@@ -113,10 +130,16 @@ Values = Annotated[
 
 
 def speculative_config(
-    lookahead: str, acceptance: AcceptanceRule, tree: str = "off", kv_bits: int | None = None
+    lookahead: str,
+    acceptance: AcceptanceRule,
+    tree: str = "off",
+    kv_bits: int | None = None,
+    exactness: ExactnessChoice = "auto",
 ) -> SpeculativeConfig:
-    """The decoder's settings from `--lookahead`, `--acceptance`, `--tree` and `--kv-bits`. Raises ConfigError."""
-    settings: dict[str, Any] = {"acceptance": acceptance, "kv_bits": kv_bits, **tree_settings(tree)}
+    """The decoder's settings from `--lookahead`, `--acceptance`, `--tree`, `--kv-bits` and `--exactness`. Raises
+    ConfigError."""
+    settings: dict[str, Any] = {"acceptance": acceptance, "kv_bits": kv_bits, "exactness": exactness}
+    settings |= tree_settings(tree)
     if lookahead == "auto":
         return SpeculativeConfig(**settings)
     if not lookahead.isdecimal() or not 1 <= int(lookahead) <= LOOKAHEAD_LIMIT:

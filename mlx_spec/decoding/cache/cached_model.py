@@ -46,7 +46,8 @@ class CachedModel:
     *behind*: the next pass has them in front of its own, so that a round stays one forward pass.
 
     `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
-    kept in so many bits; UnsupportedModelError where the model cannot attend to such.
+    kept in so many bits; UnsupportedModelError where the model cannot attend to such. No pass that scores has more than
+    `widest` rows, as long as no more are asked for; None is any number.
     """
 
     held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
@@ -59,7 +60,9 @@ class CachedModel:
         speculative: bool,
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
+        widest: int | None = None,
     ) -> None:
+        self.widest = widest
         self._model, self._name, self._kv_bits = model, name, kv_bits
         self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
@@ -144,8 +147,10 @@ class CachedModel:
         """What a pass that scores `token_ids` has to read, and a promise that it is made: `end` follows. See `score`,
         which is both; several models' passes can be made as one between them (`together`)."""
         behind, self._behind = self._behind, None
-        if behind is not None and behind.shape[0] > MAX_BEHIND:
-            self._forward(behind)
+        if behind is not None and not self._takes_along(behind.shape[0], token_ids.shape[0]):
+            step = self.widest or behind.shape[0]
+            for part in mx.split(behind, list(range(step, behind.shape[0], step))):
+                self._forward(part)
             behind = None
         in_front = 0 if behind is None else behind.shape[0]
         if behind is not None:
@@ -248,6 +253,15 @@ class CachedModel:
         if in_passes and RotatingKVCache in kinds:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model, self._kv_bits)
+
+    def rows_of(self, count: int) -> int:
+        """How many rows a pass over `count` tokens has, with those that go along."""
+        behind = 0 if self._behind is None else self._behind.shape[0]
+        return count + (behind if self._takes_along(behind, count) else 0)
+
+    def _takes_along(self, behind: int, count: int) -> bool:
+        """Whether tokens that wait to be fed again go with a pass over `count` others."""
+        return behind <= MAX_BEHIND and (self.widest is None or behind + count <= self.widest)
 
     def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
         if self._compiled is not None and again:

@@ -26,13 +26,16 @@ Ratio = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class PassChoice:
-    """The ratios that were measured, in any order; where there are none, compiled passes are taken."""
+    """The ratios that were measured, in any order; where there are none, compiled passes are taken. Passes of up to
+    `exact_rows` have the bits of a plain step, and so are never built in another way than that."""
 
     ratios: tuple[Ratio, ...] = ()
+    exact_rows: float = 1
 
     def compiled_pays(self, rows: int, context: int) -> bool:
         """By the measured number of rows that is nearest, and in a straight line between two contexts."""
-        if not self.ratios:
+        ways_agree = any(measured == 1 for measured, _, _ in self.ratios)
+        if not self.ratios or (rows <= self.exact_rows and not ways_agree):
             return True
         nearest = min({1, *(measured for measured, _, _ in self.ratios)}, key=lambda measured: abs(measured - rows))
         points = sorted((tokens, ratio) for measured, tokens, ratio in self.ratios if measured == nearest)

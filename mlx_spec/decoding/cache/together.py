@@ -22,36 +22,68 @@ class Part:
     kept: int = 0
     placement: Placement | None = None
 
+    @property
+    def rows(self) -> int:
+        """Of the pass, that it takes: with what waits to be fed again."""
+        return self.cached.rows_of(self.token_ids.shape[0])
+
 
 def score_together(parts: Sequence[Part]) -> list[mx.array]:
     """Logits `[n, vocab]` (lazy) of each part, as its own `score` gives them, which adds its tokens to its cache.
 
-    Parts of one model are one pass, where there are several and the model was found to take them. One alone is scored
-    as ever. No two may be of the same cache.
+    Parts of one model are one pass, where there are several and the model was found to take them, or several passes
+    where one may not be as wide as that. One alone is scored as ever. No two may be of the same cache.
     """
     logits: list[mx.array | None] = [None] * len(parts)
-    alike: dict[tuple[int, bool | None], list[int]] = defaultdict(list)
+    alike: dict[tuple[int, bool | None, int | None], list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
-        alike[id(part.cached.model), part.cached.is_compiled(part.token_ids.shape[0])].append(number)
-    for (_, compiled), numbers in alike.items():
-        for number, scored in zip(numbers, _scored([parts[number] for number in numbers], compiled), strict=True):
-            logits[number] = scored
+        compiled = part.cached.is_compiled(part.token_ids.shape[0])
+        alike[id(part.cached.model), compiled, part.cached.widest].append(number)
+    passes: dict[int, list[tuple[bool | None, list[int]]]] = defaultdict(list)
+    for (model, compiled, widest), every in alike.items():
+        for numbers in in_passes([parts[number].rows for number in every], widest):
+            passes[model].append((compiled, [every[number] for number in numbers]))
+    for of_model in passes.values():
+        # Who shares a pass now and not the next time would be copied together and apart again.
+        shares = sum(len(numbers) > 1 for _, numbers in of_model) == 1
+        if not shares:
+            leave_alone(parts[of_model[0][1][0]].cached.model)
+        for compiled, numbers in of_model:
+            for number, scored in zip(numbers, _scored([parts[at] for at in numbers], compiled, shares), strict=True):
+                logits[number] = scored
     return [scored for scored in logits if scored is not None]
 
 
-def _scored(parts: Sequence[Part], compiled: bool | None) -> list[mx.array]:
-    """Those of one model whose own passes have the same bits."""
+def in_passes(rows: Sequence[int], widest: int | None) -> list[list[int]]:
+    """Which parts, of so many `rows` each, share a pass of at most `widest` rows (None: any number). The widest parts
+    come first, each into the first pass that has room: few passes, if not always the fewest."""
+    if widest is None:
+        return [list(range(len(rows)))]
+    passes: list[list[int]] = []
+    left: list[int] = []
+    for number in sorted(range(len(rows)), key=lambda number: -rows[number]):
+        at = next((at for at, room in enumerate(left) if rows[number] <= room), len(passes))
+        if at == len(passes):
+            passes.append([])
+            left.append(widest)
+        passes[at].append(number)
+        left[at] -= rows[number]
+    return [sorted(numbers) for numbers in passes]
+
+
+def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[mx.array]:
+    """Those of one model whose own passes have the same bits; they may keep their keys and values together where it
+    `shares`."""
     model = parts[0].cached.model
     layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
     way = ragged_way(model) if len(parts) > 1 and compiled is not None else None
     if way is None or (way == "body" and layers):  # there what is listened to would be called for each answer
-        leave_alone(model)
         return [part.cached.score(part.token_ids, kept=part.kept, placement=part.placement) for part in parts]
     begun = [part.cached.begin(part.token_ids, part.kept, part.placement) for part in parts]
     ragged = [
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
-    scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled))
+    scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled), shares=shares)
     each = zip(parts, begun, scored, strict=True)
     return [part.cached.end(one, _heard(output, layers, part.cached.listens_to)) for part, one, output in each]
 

@@ -71,7 +71,8 @@ def _observe_shared(rounds: Sequence[Read]) -> None:
     """What one pass took, and the drafting before it, where all were launched together and scored together."""
     (_, first, _), clocks = rounds[0], {id(round_.clock) for _, round_, _ in rounds}
     shared = shared_costs([answer.controller for answer, _, _ in rounds])
-    one_pass = len(clocks) == 1 and first.answers == len(rounds)
+    alike = all(shared_costs([answer.controller]) in (shared, None) for answer, _, _ in rounds)
+    one_pass = alike and len(clocks) == 1 and first.answers == len(rounds)
     if shared is None or not one_pass or not all(_is_telling(answer, round_) for answer, round_, _ in rounds):
         return
     clock = first.clock

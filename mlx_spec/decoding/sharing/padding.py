@@ -19,6 +19,8 @@ def paddings(rounds: Sequence[tuple[Answer, Round]]) -> list[int]:
     elif (shared := shared_costs([answer.controller for answer, _ in rounds])) is not None:
         wanted = shared.passes.rows(len(rounds), sum(needed)) - sum(needed)
         for at, (answer, _) in enumerate(rounds):
+            if not answer.target.has_room_for(sum(needed) + wanted):
+                continue
             if _allowed(answer, needed[at], wanted) == wanted and answer.target.pads_alike(needed[at], wanted):
                 padding[at] = wanted
                 break
@@ -31,5 +33,7 @@ def paddings(rounds: Sequence[tuple[Answer, Round]]) -> list[int]:
 def _allowed(answer: Answer, count: int, padding: int) -> int:
     """As many of these rows as may stand behind `count` others: none beyond the end of the context."""
     if answer.context_length is None or not answer.target.takes_padding:
+        return 0
+    if not answer.target.has_room_for(count + padding):  # fewer of them would pay for nothing
         return 0
     return max(0, min(count + padding, answer.context_length - answer.position + 1) - count)

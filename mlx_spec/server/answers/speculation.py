@@ -70,7 +70,9 @@ def _drafted(token: DraftedToken, *, branched: bool) -> Json:
 
 def _emitted(token: EmittedToken) -> Json:
     tops = {"target_top": token.target_top, "draft_top": token.draft_top}
-    asked = {name: [_alternative(one) for one in top] for name, top in tops.items() if top}
+    asked: Json = {name: [_alternative(one) for one in top] for name, top in tops.items() if top}
+    if token.margin is not None:
+        asked["margin"] = token.margin
     return asked | {
         "id": token.token_id,
         "text": token.text,

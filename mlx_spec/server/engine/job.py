@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from uuid import uuid4
 
 from mlx_spec.batching.entry import Priority
-from mlx_spec.config import DrafterName, SamplingParams
+from mlx_spec.config import DrafterName, ExactnessChoice, SamplingParams
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, GenerationFinished, Waiting
@@ -31,9 +31,9 @@ _LONGEST_TIMER_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """What to generate. `max_tokens` None: as many as the context has room for. `drafter` and `lookahead` None: the
-    decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else was asked
-    of the speculation, and takes what is asked of it later. Where the answer `continues`, the last message is its
+    """What to generate. `max_tokens` None: as many as the context has room for. `drafter`, `lookahead` and `exactness`
+    None: the decoder's own. `alternatives` of the likeliest tokens are told with each token. `steering` holds what else
+    was asked of the speculation, and takes what is asked later. Where the answer `continues`, the last message is its
     beginning. Instead of messages, `prompt`, a text or token ids, is gone on with as it is, without a chat template.
     `owner` names the chat that it belongs to, None where the client does not say. `left_out` are the fields of `params`
     that the client did not give. `deadline_ms` counts from the request's arrival. The answer must look like its
@@ -70,6 +70,7 @@ class GenerationRequest:
     model: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0
+    exactness: ExactnessChoice | None = None
 
     @property
     def scores_prompt(self) -> bool:

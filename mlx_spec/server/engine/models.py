@@ -9,8 +9,10 @@ from typing import Any, Final, Literal
 
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.settings import BatchSettings
+from mlx_spec.config import Exactness
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import SpeculativeStats
@@ -55,6 +57,9 @@ class Models:
         self._idle_since = time.monotonic()
         self._kept_stats = SpeculativeStats()
         self._kept_ceiling: Ceiling | None = None
+        self.exactness: tuple[Exactness, RowWidths | None] | None = None
+        """What the words of an answer that asks for nothing else are, and how wide passes may be for that, as it was
+        measured; None before they are loaded."""
         self._warming: Iterator[None] = iter(())
         self._expectations: list[Expectation] = []  # the newest at the end
 
@@ -114,6 +119,7 @@ class Models:
             self.status = EngineStatus("failed", f"The models could not be loaded: {type(error).__name__}: {error}")
             return
         self.pair, self.decoder, self.batch, self.metrics = pair, decoder, batch, batch.metrics
+        self.exactness = decoder.exactness()[0], decoder.row_widths
         self._warming = _first_work(decoder)
         self._unloaded = False
         self.are_used()

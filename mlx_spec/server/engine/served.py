@@ -7,8 +7,9 @@ from mlx_spec.batching.entry import Priority
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.settings import BatchSettings
-from mlx_spec.config import SamplingParams
+from mlx_spec.config import Exactness, ExactnessChoice, SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.steering import Steering
@@ -89,6 +90,11 @@ class Decoder(Protocol):
     @property
     def ceiling(self) -> Ceiling | None: ...
 
+    def exactness(self) -> tuple[Exactness, RowWidths]: ...
+
+    @property
+    def row_widths(self) -> RowWidths | None: ...
+
 
 class Batch(Protocol):
     """What the engine asks of a batch; `mlx_spec.batching.batch.Batch` is the real one."""
@@ -113,6 +119,7 @@ class Batch(Protocol):
         logprobs: int | None,
         prompt_logprobs: bool,
         predicted_ids: Sequence[int],
+        exactness: ExactnessChoice | None,
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...

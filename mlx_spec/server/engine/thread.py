@@ -15,7 +15,9 @@ from typing import Any, Final
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.pace import Pace, whole_seconds
 from mlx_spec.batching.settings import BatchSettings
+from mlx_spec.config import Exactness
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
+from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.ceiling import Ceiling
 from mlx_spec.decoding.steering import Change
 from mlx_spec.events import SpeculativeStats
@@ -154,6 +156,11 @@ class EngineThread:
     def ceiling(self) -> Ceiling | None:
         """How fast plain decoding could be here at the most; None where that was not measured, or not yet."""
         return self._models.ceiling
+
+    @property
+    def exactness(self) -> tuple[Exactness, RowWidths | None] | None:
+        """See `Models.exactness`."""
+        return self._models.exactness
 
     @property
     def metrics(self) -> Metrics:

@@ -128,6 +128,7 @@ class AnswerRequest(ConstrainedRequest, _Request):
             drafter=self.speculation.drafter if self.speculation else None,
             lookahead=self.speculation.lookahead if self.speculation else None,
             alternatives=(self.speculation.alternatives or 0) if self.wants_events and self.speculation else 0,
+            exactness=self.speculation.exactness if self.speculation else None,
             steering=self.speculation.steering() if self.speculation else Steering(),
             owner=self.prompt_cache_key,
             priority=self.priority or "normal",

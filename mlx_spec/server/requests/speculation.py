@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mlx_spec.config import ALTERNATIVES_LIMIT, LOOKAHEAD_LIMIT, AcceptanceRule
+from mlx_spec.config import ALTERNATIVES_LIMIT, LOOKAHEAD_LIMIT, AcceptanceRule, ExactnessChoice
 from mlx_spec.decoding.steering import Change, Steering
 from mlx_spec.errors import ConfigError
 from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
@@ -45,6 +45,7 @@ class SpeculationOptions(_Steered):
 
     events: bool | None = None
     alternatives: Annotated[int | None, BeforeValidator(_alternatives)] = None
+    exactness: ExactnessChoice | None = None
 
     def steering(self) -> Steering:
         """What a request asks for besides its drafter and lookahead. Raises RequestError."""

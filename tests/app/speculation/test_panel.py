@@ -13,7 +13,7 @@ from PySide6.QtSvg import QSvgRenderer
 from pytestqt.qtbot import QtBot
 
 from app.engine.machine import Machine, parse_machine
-from app.engine.protocol import Round
+from app.engine.protocol import Finished, Round
 from app.look.theme import DARK, LIGHT, Palette
 from app.speculation.trace import TraceViewModel
 from app.speculation.views.charts.acceptance import length_bars, place_bars
@@ -283,6 +283,24 @@ def test_the_speed_page_compares_with_plain_decoding_and_with_the_machine(answer
     assert speed.bars.values[2].rate == pytest.approx(50.0)
     assert "400 MB" in speed.ceiling_text.text()
     assert "20.0 GB/s" in speed.ceiling_text.text()
+
+
+@pytest.mark.parametrize(
+    ("stats", "words"),
+    [
+        ({}, None),
+        ({"exactness": "strict", "nearest_tie": None}, "strict, bit for bit"),
+        ({"exactness": "fast", "nearest_tie": 0.00321}, "fast, nearest tie 0.0032"),
+        ({"exactness": "fast"}, "fast"),
+    ],
+)
+def test_the_speed_page_tells_whether_rounding_could_decide_a_word(
+    answered: MainWindow, stats: dict[str, object], words: str | None
+) -> None:
+    answered.panel.switch.choose(1)
+    assert "words" not in answered.panel.speed.figures(), "an older engine does not say"
+    answered.panel.speed._trace.finish(Finished("stop", 1, 1, 1, 0.0, stats))
+    assert answered.panel.speed.figures().get("words") == words
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"error": {}}', b'{"bandwidth_bytes_per_s": null, "step_bytes": 5}'])

@@ -6,7 +6,7 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.client import EngineClient
 from app.engine.process import EngineProcess
-from app.engine.protocol import EmittedToken, Round
+from app.engine.protocol import EmittedToken, Finished, Round
 from app.engine.request import build_request
 from app.speculation.race import RaceViewModel
 from app.speculation.verdict import judge
@@ -26,6 +26,29 @@ def test_equal_words_are_told_with_the_ratio() -> None:
     assert verdict.is_equal
     assert verdict.ratio == pytest.approx(2.0)
     assert verdict.words == "The same words, token for token: all 3 of them."
+
+
+def test_bit_for_bit_is_said_of_strict_answers_only() -> None:
+    verdict = judge(answer_of(1, 2, 3), answer_of(1, 2, 3), "coupled", is_strict=True)
+    assert verdict.words == "The same words, bit for bit: all 3 tokens."
+    near = judge(answer_of(1, 2, 3), answer_of(1, 9, 3), "coupled", is_strict=True)
+    assert "should not happen with strict passes" in near.words, "no near-tie excuses them"
+
+
+@pytest.mark.usefixtures("qapp")
+@pytest.mark.parametrize(
+    ("strict", "words"), [(("plain", "speculative"), "bit for bit"), (("plain",), "token for token")]
+)
+def test_both_sides_must_be_strict(strict: tuple[str, ...], words: str) -> None:
+    race = RaceViewModel(EngineClient())
+    race._client.ask = lambda body: None
+    race.start({})
+    for side in ("plain", "speculative"):
+        race._on_round(answer_of(1)[0])
+        race._on_finished(Finished("stop", 1, 1, 1, 0.0, {"exactness": "strict" if side in strict else "fast"}))
+        race._on_completed()
+    assert race.verdict is not None
+    assert words in race.verdict.words
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from rich.console import Console
 
 from mlx_spec.cli.commands.doctor import report as doctor
 from mlx_spec.cli.commands.doctor.command import show
+from mlx_spec.decoding.cache.rows.widths import PartWidth, RowWidths
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.machine import blas
 from mlx_spec.models import memory
 
 SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "calibration", "data_folder"}
-SECTIONS |= {"resources", "keys_and_values"}
+SECTIONS |= {"resources", "keys_and_values", "row_widths"}
 
 
 def test_every_section_says_what_and_why_and_is_json() -> None:
@@ -28,6 +29,23 @@ def test_every_section_says_what_and_why_and_is_json() -> None:
         assert section["status"] in ("ok", "warning", "error")
         assert section["what"]
         assert section["why"].endswith(".")
+
+
+def test_how_wide_passes_may_be_is_a_table_of_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = (PartWidth("product 64 to 32, float32", 3), PartWidth("attention of 4 heads", 16))
+    stored = [("mine", RowWidths(3, trees=False, parts=parts, tried=16))]
+    monkeypatch.setattr("mlx_spec.decoding.cache.rows.known.stored_widths", lambda: stored)
+    monkeypatch.setattr(memory, "rows_are_independent", lambda: False)
+    found = doctor.report()
+    assert found["row_widths"]["what"] == "mine: 3 of 16 tried"
+    assert json.loads(json.dumps(found))["row_widths"]["models"][0]["width"] == 3
+    console = Console(file=(out := io.StringIO()), width=120)
+    show(found, console)
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert "product 64 to 32, float32 3" in lines
+    assert "attention of 4 heads 16, as many as were tried" in lines
+    assert "the whole pass 3" in lines
+    assert "trees in it no" in lines
 
 
 def test_a_fresh_machine_has_the_draft_but_not_yet_the_target(lookahead_home: Path) -> None:

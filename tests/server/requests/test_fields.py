@@ -42,6 +42,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("stop", ["a", 3], "stop", 'stop is ["a", 3]'),
     ("stream", "yes", "stream", 'stream is "yes": it must be true or false'),
     ("stream_options", [], "stream_options", "a JSON object"),
+    ("speculation", {"exactness": "exact"}, "speculation.exactness", "strict"),
     ("speculation", {"lookahead": 33}, "speculation.lookahead", '"auto" or a whole number from 1 to 32'),
     ("speculation", {"lookahead": 0}, "speculation.lookahead", "speculation.lookahead is 0"),
     ("speculation", {"lookahead": True}, "speculation.lookahead", "speculation.lookahead is true"),
@@ -212,11 +213,17 @@ def test_tools_that_may_be_left_alone_are_answered_in_text(scripted: Live) -> No
 def test_settings_reach_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
     sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "seed": 3, "stop": ["a", "b"]}
     sampling |= {"repetition_penalty": 1.1, "presence_penalty": -2, "frequency_penalty": 0.5, "logit_bias": {"7": -100}}
-    ask(scripted, **sampling, max_tokens=9, max_completion_tokens=5, speculation={"drafter": "none", "lookahead": 7})
+    ask(
+        scripted,
+        **sampling,
+        max_tokens=9,
+        max_completion_tokens=5,
+        speculation={"drafter": "none", "lookahead": 7, "exactness": "strict"},
+    )
     call = script.calls[0]
     expected = sampling | {"stop": ("a", "b"), "logit_bias": ((7, -100.0),)}
     assert {name: getattr(call["params"], name) for name in sampling} == expected
-    assert (call["max_tokens"], call["drafter"], call["lookahead"]) == (5, "none", 7)
+    assert (call["max_tokens"], call["drafter"], call["lookahead"], call["exactness"]) == (5, "none", 7, "strict")
     assert call["thread"] == "engine"
     assert (call["logprobs"], call["prompt_logprobs"], call["predicted_ids"]) == (None, False, ())
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlx_spec.bench.report_file import AnyReport
 
 _FILE_WIDTH: Final = 120
+_TIE_TOKENS: Final = 64
 
 
 def bench(
@@ -94,6 +95,15 @@ def bench(
     constrained: Annotated[
         bool, typer.Option("--constrained", help="Answers by schemas: ours, ours without drafts, mlx-lm's masked.")
     ] = False,
+    ties: Annotated[
+        int | None,
+        typer.Option(
+            "--ties",
+            metavar="ANSWERS",
+            help="Only how many tokens fast passes change against plain decoding, and how near a tie that was.",
+            min=1,
+        ),
+    ] = None,
     anyway: Anyway = False,
     out: Annotated[Path | None, typer.Option(help="Keep everything as JSON here, after each prompt.")] = None,
     show: Annotated[Path | None, typer.Option(help="Measure nothing: print what --out kept.")] = None,
@@ -102,6 +112,9 @@ def bench(
     """Measure plain decoding, mlx-lm, its speculation and ours in turns in this process; `make bench` is --quick."""
     if verifying:
         _tell_verifying(as_json=as_json)
+        return
+    if ties is not None:
+        _tell_ties(ModelChoice(target, draft, pair, anyway), ties, answer_tokens or _TIE_TOKENS, as_json=as_json)
         return
     chosen: dict[str, Any] = {
         "contenders": plans.names_in(contenders) if contenders is not None else None,
@@ -172,6 +185,16 @@ def _tell_verifying(*, as_json: bool) -> None:
         write_json([row.to_dict() for row in rows])
     else:
         sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")
+
+
+def _tell_ties(models: ModelChoice, answers: int, tokens: int, *, as_json: bool) -> None:
+    from mlx_spec.cli.commands.bench.ties import measured_ties, tie_lines
+
+    report = measured_ties(models, answers, tokens)
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        sys.stdout.write("\n".join(tie_lines(report)) + "\n")
 
 
 def _tell(report: "AnyReport", *, as_json: bool) -> None:

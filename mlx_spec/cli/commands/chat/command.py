@@ -9,6 +9,7 @@ from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
     DraftOption,
+    ExactnessOption,
     KvBits,
     KvMemory,
     LookaheadOption,
@@ -38,6 +39,7 @@ def chat(
     acceptance: Rule = "coupled",
     tree: TreeOption = "off",
     kv_bits: KvBits = None,
+    exactness: ExactnessOption = "auto",
     max_tokens: Annotated[
         int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(_MAX_TOKENS))
     ] = None,
@@ -56,7 +58,7 @@ def chat(
     from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
 
     params = sampling.params({})
-    config = speculative_config(lookahead or "auto", acceptance, tree, kv_bits)
+    config = speculative_config(lookahead or "auto", acceptance, tree, kv_bits, exactness)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)
     with StageProgress() as progress:
         loaded = load_with_consent(target or pair, draft, progress, anyway=anyway, kv_bits=kv_bits)

@@ -6,6 +6,7 @@ from mlx_spec.cli.terminal.json_output import AsJson, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _STYLES: Final = {"ok": "green", "warning": "yellow", "error": "red bold"}
 
@@ -41,3 +42,26 @@ def show(findings: dict[str, Any], console: "Console") -> None:
                 f"{escape(section['what'])}\n[dim]{escape(section['why'])}[/]",
             )
     console.print(table)
+    for model in findings["row_widths"].get("models", ()) if "row_widths" in findings else ():
+        console.print(_widths_table(model))
+
+
+def _widths_table(model: dict[str, Any]) -> "Table":
+    """How wide each part of a model's passes may be."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"rows a pass of {escape(model['target'])} may have, each with the bits that it has alone"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
+    for part, width in model["parts"]:
+        table.add_row(escape(part), _rows(width, model["tried"]))
+    table.add_row("[bold]the whole pass[/]", f"[bold]{_rows(model['width'], model['tried'])}[/]")
+    if model["width"] > 1:
+        table.add_row("trees in it", "yes" if model["trees"] else "no")
+    return table
+
+
+def _rows(width: int, tried: int) -> str:
+    if width == tried:
+        return f"{width}, as many as were tried"
+    return f"{width}" if width > 1 else "1: a second row changes its bits"

@@ -201,6 +201,27 @@ def _pays_above(known: "Calibration") -> float | None:
     return None
 
 
+def _row_widths() -> Section:
+    """Up to how many rows each part of a pass may have so that none changes another's bits, for each model."""
+    from mlx_spec.decoding.cache.rows.known import stored_widths
+    from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT
+
+    stored = stored_widths()
+    models = [{"target": target} | widths.to_dict() for target, widths in stored]
+    if memory.rows_are_independent():
+        why = "The MLX wheel's own BLAS computes each row by itself, so that in float32 passes of any width are strict."
+        return _section("ok", "any number in float32", why, models=models, any_in_float32=True)
+    if not stored:
+        why = "The first start with a model measures how wide its passes may be so that rows keep their bits."
+        return _section("ok", "not measured yet", why, models=models, any_in_float32=False)
+    what = "; ".join(f"{target}: {widths.width} of {widths.tried} tried" for target, widths in stored)
+    why = (
+        f"Where it is {LEAST_STRICT} or more answers are strict, bit for bit plain decoding's words whoever else is "
+        "answered; elsewhere they are fast, and say how near a tie they came; see serve --exactness."
+    )
+    return _section("ok", what, why, models=models, any_in_float32=False)
+
+
 def _data_folder() -> Section:
     folder = data_folder()
     free = shutil.disk_usage(folder).free
@@ -253,6 +274,7 @@ _SECTIONS: Final[dict[str, Callable[[], Section]]] = {
     "starter_target": _starter_target,
     "starter_draft": _starter_draft,
     "calibration": _calibration,
+    "row_widths": _row_widths,
     "data_folder": _data_folder,
     "keys_and_values": _keys_and_values,
     "resources": _resources,

@@ -52,17 +52,24 @@ class RaggedPasses:
         """Whether answers may keep their keys in the same arrays, where all but the attention is shared."""
 
     def run(
-        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...] = (), *, in_slots: bool = False
+        self,
+        parts: Sequence[RaggedPart],
+        depth: Depth,
+        layers: tuple[int, ...] = (),
+        *,
+        in_slots: bool = False,
+        shares: bool = True,
     ) -> list[PassOutput]:
         """One pass, lazily; what it gives each answer. `layers` are listened to, for all of them.
 
         `in_slots` it has the operations, and so the bits, of compiled passes. What the model's own code raises comes
-        through: `depth` is a way that was tried with it.
+        through: `depth` is a way that was tried with it. Where it `shares`, and they may, the answers' keys and values
+        come to lie together, which pays if the same ones go on together.
         """
         if layers and layers not in self._taps:
             self._taps[layers] = Taps(self.model, layers)
         if in_slots:
-            return self._run_in_slots(parts, depth, layers)
+            return self._run_in_slots(parts, depth, layers, shares=shares and self.shares)
         counts = [part.token_ids.shape[0] for part in parts]
         token_ids = mx.concatenate([part.token_ids for part in parts])
         every = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
@@ -74,9 +81,11 @@ class RaggedPasses:
         """Have each answer's keys and values be its own again."""
         self._shared.clear()
 
-    def _run_in_slots(self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...]) -> list[PassOutput]:
+    def _run_in_slots(
+        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool
+    ) -> list[PassOutput]:
         places = [_places(part) for part in parts]
-        groups = self._groups(parts, depth)
+        groups = self._groups(parts, shares=shares and depth == "attention")
         ordered = [number for group in groups for number in group]
         counts = [part.token_ids.shape[0] for part in parts]
         positions = mx.concatenate([places[number].of(counts[number]) for number in ordered])
@@ -119,11 +128,11 @@ class RaggedPasses:
         features = mx.concatenate([state[0] for state in states], axis=-1) if layers else None
         return PassOutput(logits[0], features)
 
-    def _groups(self, parts: Sequence[RaggedPart], depth: Depth) -> list[list[int]]:
-        """Which answers' keys lie in the same arrays: those of one length, where all but the attention is shared."""
+    def _groups(self, parts: Sequence[RaggedPart], *, shares: bool) -> list[list[int]]:
+        """Which answers' keys lie in the same arrays: those of one length, if any."""
         alike: dict[Any, list[int]] = defaultdict(list)
         for number, part in enumerate(parts):
-            is_shared = self.shares and depth == "attention" and few_of(part.caches[0]) is None
+            is_shared = shares and few_of(part.caches[0]) is None
             alike[held(part.caches[0])[0].shape[2] if is_shared else (number,)].append(number)
         for size in self._shared.keys() - alike.keys():
             del self._shared[size]  # those who were in them are not written any more, or have grown

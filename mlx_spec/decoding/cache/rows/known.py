@@ -1,0 +1,112 @@
+"""The row widths of each model: measured once on a machine, kept with its calibration, read again by later processes.
+
+What is known of them without looking: on a CPU the MLX wheel's own BLAS, and MLX's own products, have a loop for each
+row, so in float32 a pass may have any number.
+"""
+
+import platform
+import weakref
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
+from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
+from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
+from mlx_spec.machine.kept import keep, kept_path, read_kept
+from mlx_spec.machine.kernels import dispatch
+from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.resources import data_folder
+from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
+
+_VERSION: Final = 1
+_FOLDER: Final = "rows"
+MOST: Final = {mx.cpu: 8, mx.gpu: 16}
+"""So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""
+
+_KNOWN: Final[dict[tuple[int, int | None], RowWidths]] = {}
+
+
+def known_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths | None:
+    """What is known of a model without computing anything: by how this device computes, or as it was measured here
+    before; None where nothing is."""
+    key = id(model), kv_bits
+    if key not in _KNOWN:
+        found = ANY if _is_plain(model) else widths_of(read_kept(_path(model, name, kv_bits)))
+        if found is None:
+            return None
+        _remember(model, kv_bits, found)
+    return _KNOWN[key]
+
+
+def row_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths:
+    """What is known of a model; else it is measured, which takes about as long as thirty plain steps at the most, and
+    kept."""
+    if (known := known_widths(model, name, kv_bits)) is None:
+        known = measure_widths(model, name, kv_bits)
+        keep(_path(model, name, kv_bits), _circumstances(name, kv_bits) | known.to_dict())
+        _remember(model, kv_bits, known)
+    return known
+
+
+def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths:
+    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them."""
+    most = MOST[mx.default_device().type]
+    parts = tuple(part_widths(model, most))
+    narrowest = min((one.width for one in parts), default=most)
+    on_gpu = mx.default_device().type == mx.gpu
+    width, trees = whole_widths(model, name, kv_bits, list(steps_to(narrowest, every=on_gpu)))
+    return RowWidths(width, trees, parts, most)
+
+
+def stored_widths() -> list[tuple[str, RowWidths]]:
+    """By the names of the targets, what is kept under today's device, versions and BLAS, the newest first. Loads no
+    model: for showing."""
+    wanted, found = _circumstances("", None), []
+    for path in _newest_first(data_folder() / _FOLDER):
+        kept = read_kept(path)
+        alike = all(kept.get(key) == value for key, value in wanted.items() if key not in ("target", "kv_bits"))
+        if alike and (widths := widths_of(kept)) is not None:
+            bits = kept.get("kv_bits")
+            found.append((f"{kept['target']}, {bits} bits a key" if bits else str(kept["target"]), widths))
+    return found
+
+
+def _is_plain(model: nn.Module) -> bool:
+    return rows_are_independent() and activation_dtype(model) == mx.float32
+
+
+def _remember(model: nn.Module, kv_bits: int | None, widths: RowWidths) -> None:
+    _KNOWN[id(model), kv_bits] = widths
+    weakref.finalize(model, _KNOWN.pop, (id(model), kv_bits), None)
+
+
+def _circumstances(name: str, kv_bits: int | None) -> dict[str, Any]:
+    return {
+        "target": name,
+        "kv_bits": kv_bits,
+        "device": str(mx.default_device()),
+        "mlx": version("mlx"),
+        "mlx_lm": version("mlx-lm"),
+        "blas": serving_blas(),
+        "threads": blas_threads(),
+    }
+
+
+def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
+    device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
+    facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
+    facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
+    if dispatch.serves():  # a product has other bits with a kernel of ours, for as many rows as that was found faster
+        facts.append([str(shape) for shape, taken in MatmulTimes().rows() if taken.faster])
+    return kept_path(_FOLDER, facts)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return []

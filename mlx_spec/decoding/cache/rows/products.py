@@ -1,0 +1,107 @@
+"""How wide the parts of a pass may be: each shape and type of product that a model has, and its attention, by
+themselves, with made-up activations."""
+
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from typing import Any, Final, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+
+from mlx_spec.decoding.cache.rows.widths import PartWidth
+
+# Keys in reach, a long text's too: other kernels serve those. Compiled passes hold them in as many slots.
+_CONTEXTS: Final = ((60, 256), (1500, 1536))
+
+Rows = Callable[[int, int], mx.array]
+"""`[count, …]`: so many rows from a place on, made in one go."""
+
+
+def part_widths(model: nn.Module, most: int) -> Iterator[PartWidth]:
+    """Of every part the greatest width up to `most` at which, and at all lesser ones, each row has the bits that it
+    has alone; one by one."""
+    dtype = activation_dtype(model)
+    for part, (inputs, call) in _products(model).items():
+        yield PartWidth(part, _widest(_product(call, _made_up(inputs, dtype, most)), most))
+    if (heads := _heads(model)) is not None:
+        for context, slots in _CONTEXTS:
+            part = f"attention of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
+            yield PartWidth(part, _widest(_attention(heads, dtype, context, slots, most), most))
+
+
+def activation_dtype(model: nn.Module) -> mx.Dtype:
+    """In what a model computes: the type of its norms and scales, the widest of them."""
+    found = {array.dtype for _, array in _floats(model)}
+    return next((dtype for dtype in (mx.float32, mx.bfloat16, mx.float16) if dtype in found), mx.float32)
+
+
+def _floats(model: nn.Module) -> Iterator[tuple[str, mx.array]]:
+    every = tree_flatten(model.parameters())
+    return ((name, array) for name, array in every if mx.issubdtype(array.dtype, mx.floating))
+
+
+def _products(model: nn.Module) -> dict[str, tuple[int, Callable[[mx.array], mx.array]]]:
+    """One layer of each shape and type: its inputs, and what it does with them. An embedding is a product where the
+    head is tied to it."""
+    found: dict[str, tuple[int, Callable[[mx.array], mx.array]]] = {}
+    for _, module in model.named_modules():
+        if isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding):
+            outputs, words = module.weight.shape
+            inputs = words * 32 // module.bits
+            mode = getattr(module, "mode", "affine")
+            kind = f"{module.bits} bit {mode}, groups of {module.group_size}"
+        elif type(module) in (nn.Linear, nn.Embedding):
+            (outputs, inputs), kind = module.weight.shape, str(module.weight.dtype).rsplit(".", 1)[-1]
+        else:
+            continue
+        call = module.as_linear if isinstance(module, nn.Embedding | nn.QuantizedEmbedding) else module
+        found.setdefault(f"product {inputs} to {outputs}, {kind}", (inputs, call))
+    return found
+
+
+def _product(call: Callable[[mx.array], mx.array], inputs: mx.array) -> Rows:
+    return lambda at, count: call(inputs[:, at : at + count])[0]
+
+
+def _made_up(inputs: int, dtype: mx.Dtype, count: int) -> mx.array:
+    """`[1, count, inputs]`: two rows that take turns, so that no row is beside its like."""
+    two = mx.random.normal((2, inputs), key=mx.random.key(inputs)).astype(dtype)
+    return mx.stack(list(islice(cycle(two), count)))[None]
+
+
+def _heads(model: Any) -> tuple[int, int, int] | None:
+    """Query heads, heads of keys and values, and their size, where the model says so in the usual words."""
+    args = getattr(model, "args", None)
+    heads = getattr(args, "num_attention_heads", None)
+    size = getattr(args, "head_dim", None) or (getattr(args, "hidden_size", 0) or 0) // (heads or 1)
+    groups = getattr(args, "num_key_value_heads", None) or heads
+    usual = all(isinstance(number, int) and number > 0 for number in (heads, groups, size))
+    return cast(tuple[int, int, int], (heads, groups, size)) if usual else None
+
+
+def _attention(heads: tuple[int, int, int], dtype: mx.Dtype, context: int, slots: int, most: int) -> Rows:
+    many, few, size = heads
+    queries, keys, values = (
+        mx.random.normal((1, number, count, size), key=mx.random.key(seed)).astype(dtype)
+        for seed, (number, count) in enumerate([(many, most), (few, slots), (few, slots)])
+    )
+
+    def rows(at: int, count: int) -> mx.array:
+        mask = mx.arange(slots)[None] <= (mx.arange(count) + context + at)[:, None]
+        found = mx.fast.scaled_dot_product_attention(
+            queries[:, :, at : at + count], keys, values, scale=size**-0.5, mask=mask
+        )
+        return found[0].swapaxes(0, 1)
+
+    return rows
+
+
+def _widest(rows: Rows, most: int) -> int:
+    alone: list[mx.array] = []
+    for width in range(1, most + 1):
+        # Two rows take turns in products, but attention has another context in each: all are computed alone.
+        alone.append(rows(width - 1, 1)[0])
+        if width > 1 and not mx.array_equal(rows(0, width), mx.stack(alone)).item():
+            return width - 1
+    return most

@@ -1,0 +1,60 @@
+"""Up to how many rows a pass may have so that each row has the bits that it has alone. Values; knows no model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+LEAST_STRICT: Final = 4
+"""Passes of fewer rows leave too little to draft, so that strict is the default only from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartWidth:
+    """A `part` of a pass, in words, and the widest that was found to leave each row its bits."""
+
+    part: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowWidths:
+    """What was found of one model on one machine.
+
+    `width` is that of whole passes, of one answer or of several, and no less than 1: a plain step. None: any number.
+    `trees`: whether the rows of a tree have the bits of its paths, too. `parts` were tried one by one, up to `tried`
+    rows; none where it is known how they are computed.
+    """
+
+    width: int | None
+    trees: bool = True
+    parts: tuple[PartWidth, ...] = ()
+    tried: int | None = None
+
+    @property
+    def allows_strict(self) -> bool:
+        """Whether strict passes are wide enough to be the default."""
+        return self.allows(LEAST_STRICT)
+
+    def allows(self, rows: int) -> bool:
+        """Whether a pass over so many rows leaves each its bits."""
+        return self.width is None or rows <= self.width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        parts = [[one.part, one.width] for one in self.parts]
+        return {"width": self.width, "trees": self.trees, "parts": parts, "tried": self.tried}
+
+
+ANY: Final = RowWidths(None)
+"""Rows are computed one by one, so that they cannot know of each other."""
+
+
+def widths_of(kept: Mapping[str, Any]) -> RowWidths | None:
+    """From what a file holds; None where that makes no sense."""
+    try:
+        width, tried = kept["width"], kept["tried"]
+        parts = tuple(PartWidth(str(part), int(most)) for part, most in kept["parts"])
+        sound = type(width) is int and type(tried) is int and 1 <= width <= tried
+        return RowWidths(width, bool(kept["trees"]), parts, tried) if sound else None
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,115 @@
+"""How many rows a pass may have is measured, not assumed; and kept, by what it depends on."""
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from mlx_spec.decoding.cache.rows import known, products
+from mlx_spec.decoding.cache.rows.known import known_widths, measure_widths, row_widths, stored_widths
+from mlx_spec.decoding.cache.rows.products import part_widths
+from mlx_spec.decoding.cache.rows.whole_passes import WholePasses, steps_to
+from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
+from mlx_spec.models.memory import rows_are_independent
+from tests.tiny import tiny_llama
+
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
+WIDE = 128
+
+
+def test_in_float32_rows_depend_on_openblas_and_on_nothing_else() -> None:
+    """Wide enough shapes that OpenBLAS takes them apart otherwise for more rows."""
+    found = measure_widths(tiny_llama(0, hidden=WIDE), "tiny")
+    assert found.tried == known.MOST[mx.cpu]
+    assert found.width is not None
+    if rows_are_independent():
+        assert (found.width, found.trees) == (found.tried, True)
+    else:
+        assert found.width < 5, "DESIGN.md has it"
+        assert found.width == min(part.width for part in found.parts)
+        assert not found.allows_strict
+        assert not found.trees
+
+
+def test_half_types_are_mlx_own_loops_a_row_each() -> None:
+    model = tiny_llama(0)
+    model.set_dtype(mx.bfloat16)
+    found = measure_widths(model, "tiny")
+    assert {part.width for part in found.parts} == {found.tried} == {found.width}
+    assert found.allows_strict
+
+
+def test_every_shape_is_tried_once_and_attention_at_a_short_and_a_long_text() -> None:
+    parts = [part.part for part in part_widths(tiny_llama(0), 2)]
+    assert len(parts) == len(set(parts))
+    assert [part for part in parts if part.startswith("attention")] == [
+        "attention of 4 heads over 2, each 8, 60 tokens",
+        "attention of 4 heads over 2, each 8, 1,500 tokens",
+    ]
+    assert "product 32 to 259, float32" in parts  # the head
+    assert len(parts) == 7
+
+
+def test_the_width_is_where_the_first_row_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product that adds its number of rows from the fourth on."""
+    monkeypatch.setattr(products, "_heads", lambda model: None)
+    widest = products._widest(lambda at, count: mx.arange(at, at + count) + (count if count > 3 else 0), 8)
+    assert widest == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1, 1), (2, 2), (5, 4), (8, 8)], ids=["no second row", "two", "five", "all"]
+)
+def test_whole_passes_have_the_last_say(limit: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies between products and attention may see other rows too: here a model that adds how many there are."""
+    model = tiny_llama(0)
+    model.set_dtype(mx.bfloat16)
+    head = model.lm_head
+    monkeypatch.setattr(model, "lm_head", lambda x: head(x) + (x.shape[1] if x.shape[1] > limit else 0), raising=False)
+    assert WholePasses(model, "tiny", None).widest(list(steps_to(8, every=False))) == expected
+
+
+def test_steps_reach_the_most() -> None:
+    assert list(steps_to(8, every=False)) == [2, 4, 8]
+    assert list(steps_to(11, every=False)) == [2, 4, 8, 11]
+    assert list(steps_to(5, every=True)) == [2, 3, 4, 5]
+    assert list(steps_to(1, every=True)) == []
+
+
+def test_what_was_measured_is_kept(lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = RowWidths(6, parts=(PartWidth("a product", 6),), tried=16)
+    monkeypatch.setattr(known, "rows_are_independent", lambda: False)
+    monkeypatch.setattr(known, "measure_widths", lambda *_: widths)
+    first, again, other = tiny_llama(0), tiny_llama(1), tiny_llama(0, layers=3)
+    assert known_widths(first, "tiny") is None
+    assert row_widths(first, "tiny") is widths
+    assert known_widths(again, "tiny") == widths, "another process finds it"
+    assert known_widths(again, "tiny", kv_bits=8) is None
+    assert known_widths(other, "tiny") is None
+    assert stored_widths() == [("tiny", widths)]
+    monkeypatch.setattr(known, "blas_threads", lambda: 64)
+    assert known_widths(tiny_llama(0), "tiny") is None, "how OpenBLAS divides its work is among what it depends on"
+    assert stored_widths() == []
+    next((lookahead_home / "rows").glob("*.json")).write_text('{"width": 0}', encoding="utf-8")
+
+
+def test_where_each_row_has_its_loop_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "rows_are_independent", lambda: True)
+    assert known_widths(tiny_llama(0), "tiny") == ANY
+    half = tiny_llama(0)
+    half.set_dtype(mx.bfloat16)
+    assert known_widths(half, "tiny") is None, "in half precision trees and states round otherwise"
+
+
+@pytest.mark.parametrize(
+    "kept", [{}, {"width": 0}, {"width": 9, "tried": 8, "trees": True, "parts": []}, {"width": "4", "tried": 8}]
+)
+def test_a_file_that_makes_no_sense_counts_as_none(kept: dict[str, object]) -> None:
+    assert widths_of(kept) is None
+
+
+def test_what_is_kept_comes_back() -> None:
+    widths = RowWidths(6, trees=False, parts=(PartWidth("a product", 6),), tried=16)
+    assert widths_of(widths.to_dict()) == widths
+    assert (ANY.allows(10_000), widths.allows(6), widths.allows(7)) == (True, True, False)
