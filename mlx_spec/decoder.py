@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import EllipsisType
+from typing import Unpack
 
 from mlx_spec.config import (
     DrafterName,
@@ -22,7 +23,7 @@ from mlx_spec.config import (
     SpeculativeConfig,
     check_exactness,
 )
-from mlx_spec.decoding.admission import Lookahead, admit, check_drafter, drafting, is_prompt, within
+from mlx_spec.decoding.admission import admit, check_drafter, drafting, is_prompt, within
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
@@ -31,8 +32,8 @@ from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
-from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.knowledge import Knowledge
+from mlx_spec.decoding.options import AnswerOptions
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.request import Request
@@ -103,52 +104,17 @@ class SpeculativeDecoder:
         max_tokens: int = 256,
         *,
         should_cancel: Callable[[], bool] | None = None,
-        drafter: DrafterName | None = None,
-        lookahead: Lookahead | None = None,
-        alternatives: int = 0,
         steering: Steering | None = None,
-        goes_on: bool = False,
-        owner: str | None = None,
-        constraint: Constraint | None = None,
-        thinking_tokens: int | None = None,
-        logprobs: int | None = None,
-        prompt_logprobs: bool = False,
-        predicted_ids: Sequence[int] = (),
-        exactness: ExactnessChoice | None = None,
+        **options: Unpack[AnswerOptions],
     ) -> Iterator[Event]:
-        """Answer `prompt_ids`, telling each event as it happens.
+        """Answer `prompt_ids` in at most `max_tokens` tokens, telling each event as it happens.
 
-        `should_cancel` is asked between rounds and between chunks of the prompt. `drafter` and `lookahead` stand in
-        for the decoder's own settings, and so does `exactness`. With `alternatives` each token tells so many of the
-        likeliest in its place.
-        What `steering` holds counts from the start, what it is told later from the round after that. Where the answer
-        `goes_on`, its text goes on the prompt's, and keeps a space that it begins with. What is read is kept for its
-        `owner`, the name of a chat: see `forget_prefixes`. What the answer must look like is its `constraint`: no other
-        token has a chance then, and `max_tokens` ends it all the same. A model that thinks first does so for
-        `thinking_tokens` at most: then the end of its reasoning is all that may come. With `logprobs` each token tells
-        its log-probability in the target's own distribution, and so many of the likeliest in its place; with
-        `prompt_logprobs` so do those of the prompt, which is then read anew, and `max_tokens` may be 0. `predicted_ids`
-        are what the answer will mostly be, where somebody knows: they are drafted as long as they are right. Raises
+        `should_cancel` is asked between rounds and between chunks of the prompt. What `steering` holds counts from the
+        start, what it is told later from the round after that. `options` are those of `AnswerOptions`. Raises
         PromptError, ConfigError, GrammarError or UnsupportedModelError before the first event, NumericalError when the
-        model's logits are not numbers, and GrammarError when the grammar grows too complex on the way.
+        model's logits are not numbers, and GrammarError when a grammar grows too complex on the way.
         """
-        request = self.request(
-            prompt_ids,
-            params,
-            max_tokens,
-            drafter=drafter,
-            lookahead=lookahead,
-            steered=steering is not None,
-            alternatives=alternatives,
-            goes_on=goes_on,
-            owner=owner,
-            constraint=constraint,
-            thinking_tokens=thinking_tokens,
-            logprobs=logprobs,
-            prompt_logprobs=prompt_logprobs,
-            predicted_ids=predicted_ids,
-            exactness=exactness,
-        )
+        request = self.request(prompt_ids, params, max_tokens, steered=steering is not None, **options)
         return self._answered(self.begin(request, steering), should_cancel or (lambda: False))
 
     def request(
@@ -157,41 +123,23 @@ class SpeculativeDecoder:
         params: SamplingParams | None = None,
         max_tokens: int = 256,
         *,
-        drafter: DrafterName | None = None,
-        lookahead: Lookahead | None = None,
         steered: bool = False,
-        alternatives: int = 0,
-        goes_on: bool = False,
-        owner: str | None = None,
-        constraint: Constraint | None = None,
-        thinking_tokens: int | None = None,
-        logprobs: int | None = None,
-        prompt_logprobs: bool = False,
-        predicted_ids: Sequence[int] = (),
-        exactness: ExactnessChoice | None = None,
+        **options: Unpack[AnswerOptions],
     ) -> Request:
         """What `stream` is asked, checked: for those who have answers of their own under way. Raises what it raises."""
         self._settling.close()
         self._to_read = []
-        exact, widths = self.exactness(exactness)
+        exact, widths = self.exactness(options.get("exactness"))
+        options["drafter"] = options.get("drafter") or self._drafter
         request = admit(
             self._pair,
             replace(self._config, exactness=exact),
             prompt_ids,
             params or SamplingParams(),
             max_tokens,
-            drafter=drafter or self._drafter,
-            lookahead=lookahead,
             steered=steered,
-            alternatives=alternatives,
-            goes_on=goes_on,
-            owner=owner,
-            constraint=constraint,
-            thinking_tokens=thinking_tokens,
-            logprobs=logprobs,
-            prompt_logprobs=prompt_logprobs,
-            predicted_ids=predicted_ids,
             kv_tokens=self._prefixes.capacity_tokens if self._prefixes is not None else None,
+            **options,
         )
         request = within(request, exact, widths)
         expected, self._expected = self._expected, ()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from mlx_spec.batching.admission import Refusal
 from mlx_spec.batching.entry import Entry, Priority
@@ -21,12 +21,11 @@ from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan
-from mlx_spec.config import LOOKAHEAD_LIMIT, DrafterName, ExactnessChoice, SamplingParams
+from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
-from mlx_spec.decoding.admission import Lookahead
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.chunks import chunk_tokens
-from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.decoding.options import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
 from mlx_spec.events import AnswerFailed, Event, Preempted, Resumed, RoundFinished, Waiting
@@ -101,18 +100,8 @@ class Batch:
         *,
         priority: Priority = "normal",
         deadline_ms: float | None = None,
-        drafter: DrafterName | None = None,
-        lookahead: Lookahead | None = None,
-        alternatives: int = 0,
         steering: Steering | None = None,
-        goes_on: bool = False,
-        owner: str | None = None,
-        constraint: Constraint | None = None,
-        thinking_tokens: int | None = None,
-        logprobs: int | None = None,
-        prompt_logprobs: bool = False,
-        predicted_ids: Sequence[int] = (),
-        exactness: ExactnessChoice | None = None,
+        **options: Unpack[AnswerOptions],
     ) -> None:
         """Have a request wait for its answer, whose events come from `step`.
 
@@ -121,23 +110,7 @@ class Batch:
         what that raises, PromptError where the pool has no room for the prompt, BusyError where as many wait as may,
         and DeadlineError for a deadline that has passed.
         """
-        request = self._decoder.request(
-            prompt_ids,
-            params,
-            max_tokens,
-            drafter=drafter,
-            lookahead=lookahead,
-            steered=steering is not None,
-            alternatives=alternatives,
-            goes_on=goes_on,
-            owner=owner,
-            constraint=constraint,
-            thinking_tokens=thinking_tokens,
-            logprobs=logprobs,
-            prompt_logprobs=prompt_logprobs,
-            predicted_ids=predicted_ids,
-            exactness=exactness,
-        )
+        request = self._decoder.request(prompt_ids, params, max_tokens, steered=steering is not None, **options)
         Penalties(request.params, self._decoder.vocab_size)  # what it refuses, it refuses now
         count, room = len(request.prompt_ids), self.scheduler.total_blocks * self.settings.block_tokens
         request = replace(request, max_tokens=min(request.max_tokens, max(1, room + 1 - count)))

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final, Unpack
 
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
@@ -12,8 +12,8 @@ from mlx_spec.config import DRAFTERS, LOGPROBS_LIMIT, DrafterName, Exactness, Sa
 from mlx_spec.decoding.cache.rollback import check_rollback
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.constraints.compiling import GRAMMARS
-from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.drafters.self_draft import half_of
+from mlx_spec.decoding.options import AnswerOptions, Lookahead
 from mlx_spec.decoding.request import Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
 from mlx_spec.lookahead.shapes import confined
@@ -22,7 +22,6 @@ from mlx_spec.models.loading import ModelPair
 
 HEADS: Final = frozenset(DRAFTER_OF.values())
 """The drafters that a checkpoint of their own makes."""
-Lookahead = int | Literal["auto"]
 
 
 def admit(
@@ -32,28 +31,22 @@ def admit(
     params: SamplingParams,
     max_tokens: int,
     *,
-    drafter: DrafterName,
-    lookahead: Lookahead | None = None,
     steered: bool = False,
-    alternatives: int = 0,
-    goes_on: bool = False,
-    owner: str | None = None,
-    logprobs: int | None = None,
-    prompt_logprobs: bool = False,
-    predicted_ids: Sequence[int] = (),
     kv_tokens: int | None = None,
-    constraint: Constraint | None = None,
-    thinking_tokens: int | None = None,
+    **options: Unpack[AnswerOptions],
 ) -> Request:
     """What is asked of a pair, as a request that can be answered. One that may be `steered` keeps all drafters in step.
     Of keys and values there is room for `kv_tokens`, where that is limited. A `constraint` is compiled, if it is not.
+    How exact its passes are, `within` says.
 
     Raises PromptError, ConfigError, GrammarError or UnsupportedModelError.
     """
+    drafter, constraint = options.get("drafter") or "auto", options.get("constraint")
+    logprobs, scores_prompt = options.get("logprobs"), options.get("prompt_logprobs", False)
     check_drafter(drafter, pair)
-    config = with_lookahead(config, lookahead)
+    config = with_lookahead(config, options.get("lookahead"))
     check_logprobs(logprobs)
-    limit = answer_limit(pair, config, prompt_ids, max_tokens, least=0 if prompt_logprobs else 1)
+    limit = answer_limit(pair, config, prompt_ids, max_tokens, least=0 if scores_prompt else 1)
     if kv_tokens is not None:
         limit = min(limit, _kv_limit(len(prompt_ids), kv_tokens))
     if params.seed is None:
@@ -71,14 +64,14 @@ def admit(
         drafter=drafter,
         drafters=names,
         max_tokens=limit,
-        alternatives=alternatives,
-        goes_on=goes_on,
-        owner=owner,
+        alternatives=options.get("alternatives", 0),
+        goes_on=options.get("goes_on", False),
+        owner=options.get("owner"),
         logprobs=logprobs,
-        prompt_logprobs=prompt_logprobs,
-        predicted_ids=predicted(pair, predicted_ids),
+        prompt_logprobs=scores_prompt,
+        predicted_ids=predicted(pair, options.get("predicted_ids", ())),
         constraint=constraint,
-        thinking_tokens=thinking_tokens,
+        thinking_tokens=options.get("thinking_tokens"),
     )
 
 

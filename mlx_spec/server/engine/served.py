@@ -1,22 +1,21 @@
 """What the engine serves: a pair of models with its decoder, and the batch of its answers, as far as it knows them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Unpack
 
 from mlx_spec.batching.entry import Priority
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.settings import BatchSettings
-from mlx_spec.config import Exactness, ExactnessChoice, SamplingParams
+from mlx_spec.config import Exactness, SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.ceiling import Ceiling
-from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.decoding.options import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats
 from mlx_spec.models.text.manner import ChatManner
 from mlx_spec.models.text.options import PLAIN, ChatOptions
-from mlx_spec.server.engine.job import DrafterChoice, LookaheadChoice
 
 Progress = Callable[[str, float], None]
 """Hears of a stage, and how much of it is done (0..1)."""
@@ -108,18 +107,8 @@ class Batch(Protocol):
         *,
         priority: Priority,
         deadline_ms: float | None,
-        drafter: DrafterChoice | None,
-        lookahead: LookaheadChoice | None,
-        alternatives: int,
         steering: Steering,
-        goes_on: bool,
-        owner: str | None,
-        constraint: Constraint | None,
-        thinking_tokens: int | None,
-        logprobs: int | None,
-        prompt_logprobs: bool,
-        predicted_ids: Sequence[int],
-        exactness: ExactnessChoice | None,
+        **options: Unpack[AnswerOptions],
     ) -> None: ...
 
     def step(self) -> list[tuple[str, Event]]: ...
