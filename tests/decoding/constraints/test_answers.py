@@ -1,7 +1,10 @@
 """Answers with a grammar: always of it, and the same ids however they are drafted, alone or among others."""
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,7 +17,10 @@ from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.errors import GrammarError
 from mlx_spec.events import AnswerFailed, Event, GenerationFinished, RoundFinished
 from tests.decoding.constraints.shapes import SCHEMAS
-from tests.tiny import tiny_pair
+from tests.decoding.drafters.published import HIDDEN, LAYERS
+from tests.decoding.drafters.test_bridge_decoder import bridged_pair
+from tests.decoding.drafters.test_decoding import heads_for
+from tests.tiny import pair_of, tiny_llama, tiny_pair
 
 PAIR = tiny_pair()
 PROMPT = PAIR.encode("hello")
@@ -148,3 +154,36 @@ def test_what_cannot_be_compiled_is_refused_before_anything_is_read() -> None:
         decoder.stream(PROMPT, constraint=Constraint.regex("(a"))
     events = decoder.stream(PROMPT, max_tokens=3)
     assert sum(isinstance(event, GenerationFinished) for event in events) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_draft_with_other_words_keeps_to_the_grammar_too(temperature: float) -> None:
+    pair = bridged_pair()
+    decoder = SpeculativeDecoder(pair)
+    constraint = Constraint.regex("(the|quick|lazy|dog|fox|sleeps|,| ){12}")
+    found = []
+    for drafter, lookahead in (("none", None), ("model", 4), ("auto", 5)):
+        params = SamplingParams(temperature=temperature, seed=2)
+        events = decoder.stream(
+            pair.encode("The fox"), params, 60, drafter=drafter, lookahead=lookahead, constraint=constraint
+        )
+        *_, end = events
+        assert isinstance(end, GenerationFinished)
+        found.append((end.token_ids, end.finish_reason))
+        assert re.fullmatch("(the|quick|lazy|dog|fox|sleeps|,| ){12}", end.text)
+    assert found[0] == found[1] == found[2]
+
+
+def test_heads_keep_to_the_grammar_too(tmp_path: Path) -> None:
+    target = tiny_llama(0, layers=LAYERS, hidden=HIDDEN, scale=0.5)
+    pair = replace(pair_of(target, None), heads=heads_for(target, tmp_path))
+    constraint = Constraint.json_schema(SCHEMAS["flat"])
+    found = []
+    for drafter, tree in (("none", "off"), ("eagle", "off"), ("medusa", "off"), ("eagle", "3x2"), ("dflash", "off")):
+        decoder = SpeculativeDecoder(pair, SpeculativeConfig(adaptive_lookahead=False, **tree_settings(tree)))
+        params = SamplingParams(temperature=0.8, seed=4)
+        *_, end = decoder.stream(PROMPT, params, 120, drafter=drafter, constraint=constraint)
+        assert isinstance(end, GenerationFinished)
+        found.append(end.token_ids)
+        assert found[-1] == found[0], drafter
+        assert (end.stats.draft_tokens > 0) == (drafter != "none")
