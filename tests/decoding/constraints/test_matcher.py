@@ -10,12 +10,13 @@ import regex
 
 from mlx_spec.decoding.constraints.compiling import GRAMMARS, Grammars
 from mlx_spec.decoding.constraints.endings import never_ends
+from mlx_spec.decoding.constraints.following import matcher_of
 from mlx_spec.decoding.constraints.matcher import Matcher
 from mlx_spec.decoding.constraints.wanted import Constraint, styled
 from mlx_spec.errors import GrammarError
 from mlx_spec.models.text.vocabulary import vocabulary_of
 from tests.decoding.constraints.shapes import thing
-from tests.tiny import TINY_VOCAB, byte_tokenizer
+from tests.tiny import TINY_VOCAB, byte_tokenizer, pair_of, tiny_llama
 from tests.two_tokenizers import byte_level, llama_like
 
 BYTES = byte_tokenizer()
@@ -129,6 +130,19 @@ def test_the_grammar_begins_behind_what_is_thought() -> None:
     assert following.forced(ids(">y")) == [*ids("es"), END]
     following.push(ids(">ye"))
     assert following.forced() == [*ids("s"), END]
+
+
+def test_a_prompt_that_opens_the_reasoning_leaves_it_free() -> None:
+    pair = pair_of(tiny_llama(0), None)
+    for prompt, goes_on, first in (("so <think>\n", False, 258), ("so <think>", True, 1), ("so", False, 1)):
+        following = matcher_of(pair, Constraint.regex("yes"), pair.encode(prompt), goes_on=goes_on)
+        assert following is not None
+        mask = following.mask()
+        assert mask is not None
+        assert mask.sum() == first
+        behind = following.mask(ids("hm</think>")) if first > 1 else mask
+        assert behind is not None
+        assert list(np.nonzero(behind)[0]) == list(ids("y"))
 
 
 def test_a_token_that_the_grammar_refuses_and_one_that_nothing_is_left_of_are_told() -> None:
