@@ -116,7 +116,7 @@ class Matcher:
                 return None
             words = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
             self._check()
-            mask = np.unpackbits(words, count=None, bitorder="little")[: self._lexicon.width].astype(np.bool_)
+            mask = np.unpackbits(words, bitorder="little")[: self._lexicon.width].view(np.bool_)
             mask[self._lexicon.ends] = self._matcher.is_accepting()
         finally:
             self._return()

@@ -42,7 +42,7 @@ def answered(
     lookahead: Any = None,
     tree: str = "off",
     *,
-    max_tokens: int = 120,
+    max_tokens: int = 80,
     **params: Any,
 ) -> tuple[GenerationFinished, list[RoundFinished]]:
     """The end of an answer, and its rounds."""
@@ -67,11 +67,11 @@ def check(schema: dict[str, Any], finished: GenerationFinished) -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_ids_are_those_of_plain_constrained_decoding(name: str, temperature: float) -> None:
     constraint, whole = Constraint.json_schema(SCHEMAS[name]), 0
-    for seed in range(2):
+    for seed in range(2 if temperature else 1):
         plain, _ = answered(constraint, temperature=temperature, seed=seed)
         check(SCHEMAS[name], plain)
         whole += plain.finish_reason == "stop"
-        for drafter, lookahead, tree in WAYS[2 * seed + (temperature > 0) :: 4]:
+        for drafter, lookahead, tree in WAYS[2 * seed + (temperature > 0) :: 3]:
             how = answered(constraint, drafter, lookahead, tree, temperature=temperature, seed=seed)
             assert how[0].token_ids == plain.token_ids, (drafter, lookahead, tree, how[0].text, plain.text)
             assert how[0].finish_reason == plain.finish_reason
@@ -132,7 +132,7 @@ def test_among_others_each_has_the_words_that_it_has_alone_and_a_failure_is_its_
     for number, (name, schema) in enumerate(list(SCHEMAS.items())[:3]):
         settings: dict[str, Any] = {"temperature": 0.8, "seed": number}
         alone[name], _ = answered(Constraint.json_schema(schema), **settings)
-        batch.add(name, PROMPT, SamplingParams(**settings), 120, constraint=Constraint.json_schema(schema))
+        batch.add(name, PROMPT, SamplingParams(**settings), 80, constraint=Constraint.json_schema(schema))
     alone["free"], _ = answered(None, temperature=0.8, seed=9, max_tokens=30)
     batch.add("free", PROMPT, SamplingParams(temperature=0.8, seed=9), 30)
     digits = Constraint.regex("[0-9]{3}")
@@ -182,7 +182,7 @@ def test_heads_keep_to_the_grammar_too(tmp_path: Path) -> None:
     for drafter, tree in (("none", "off"), ("eagle", "off"), ("medusa", "off"), ("eagle", "3x2"), ("dflash", "off")):
         decoder = SpeculativeDecoder(pair, SpeculativeConfig(adaptive_lookahead=False, **tree_settings(tree)))
         params = SamplingParams(temperature=0.8, seed=4)
-        *_, end = decoder.stream(PROMPT, params, 120, drafter=drafter, constraint=constraint)
+        *_, end = decoder.stream(PROMPT, params, 40, drafter=drafter, constraint=constraint)
         assert isinstance(end, GenerationFinished)
         found.append(end.token_ids)
         assert found[-1] == found[0], drafter
