@@ -80,7 +80,7 @@ def test_ids_are_those_of_plain_constrained_decoding(name: str, temperature: flo
 
 @pytest.mark.parametrize("acceptance", ["token", "block", "typical"])
 def test_every_rule_keeps_to_the_grammar(acceptance: str) -> None:
-    for seed in range(3):
+    for seed in range(2):
         how = answered(
             Constraint.json_schema(SCHEMAS["flat"]), "auto", 5, temperature=0.8, seed=seed, acceptance=acceptance
         )
@@ -106,6 +106,19 @@ def test_forced_text_is_drafted_and_stands() -> None:
     assert len(model_rounds) < len(grammar_rounds)
     assert model.stats.draft_forward_passes < model.stats.draft_tokens / 2, "what is forced takes the draft no pass"
     assert plain.token_ids == grammar.token_ids == model.token_ids
+
+
+def test_a_draft_that_is_the_target_is_always_right() -> None:
+    """So it has read all that was forced, once, and nothing that was rejected: whatever the rounds were."""
+    pair = pair_of(tiny_llama(0), tiny_llama(0))
+    decoder = SpeculativeDecoder(pair, drafter="model")
+    for lookahead in (2, 5):
+        params = SamplingParams(temperature=0.8, seed=3)
+        *_, end = decoder.stream(
+            PROMPT, params, 80, lookahead=lookahead, constraint=Constraint.json_schema(SCHEMAS["nested"])
+        )
+        assert isinstance(end, GenerationFinished)
+        assert end.stats.tested_tokens == end.stats.accepted_tokens > 10
 
 
 def test_it_ends_at_max_tokens_and_only_where_it_may() -> None:
