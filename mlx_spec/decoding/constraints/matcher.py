@@ -177,9 +177,7 @@ class Matcher:
     def _check_time(self, begun: float) -> None:
         """llguidance limits what it does in a step, but not how long an ambiguous grammar takes it."""
         if time.thread_time() - begun > _LONGEST_LOOK_S:
-            raise GrammarError(
-                "The answer's grammar takes too long to follow: it is too ambiguous."
-            )
+            raise GrammarError("The answer's grammar takes too long to follow: it is too ambiguous.")
 
     def _check(self) -> None:
         if self._matcher.is_error():
