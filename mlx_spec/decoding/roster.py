@@ -125,8 +125,8 @@ class Roster:
         self._shadows = []
         for name, drafter in self._drafters.items():
             limit = drafter.limit(longest)
-            forced = min(limit, drafter.forced)
-            option = Option(name, limit, drafter.trust, drafter.behind, forced=forced, guess=drafter.guess)
+            trust, forced = self._trust(drafter), min(limit, drafter.forced)
+            option = Option(name, limit, trust, drafter.behind, forced=forced, guess=drafter.guess)
             if shadow := self._allowed(drafter.shadow(longest)):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
@@ -145,6 +145,12 @@ class Roster:
             draft = yield from drafter.proposing_tree(position, plan.shape, round_index)
         self._branched = draft is not None and draft.tree is not None
         return self._trimmed(draft)
+
+    def _trust(self, drafter: Drafter) -> int:
+        """Under a grammar a model fares differently: 1, and 2 where forced text comes first."""
+        if self._forcing is None or not drafter.is_model:
+            return drafter.trust
+        return 2 if self._forcing.forced() else 1
 
     def _allowed(self, token_ids: Sequence[int]) -> Sequence[int]:
         return token_ids[: self._forcing.allowed(token_ids)] if self._forcing is not None else token_ids

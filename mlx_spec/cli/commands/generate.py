@@ -56,6 +56,10 @@ def generate(
         Path | None,
         typer.Option(help="A file that the answer will mostly be: drafted as far as it is right.", metavar="FILE"),
     ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="The answer is JSON by the schema in this file, on one line.")
+    ] = None,
+    regex: Annotated[str | None, typer.Option(help="The whole answer matches this expression.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
     anyway: Anyway = False,
     as_json: AsJson = False,
@@ -63,6 +67,7 @@ def generate(
     sampling: SamplingOptions,
 ) -> None:
     """Answer one prompt."""
+    from mlx_spec.cli.terminal.constraint import constraint_of
     from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.decoder import SpeculativeDecoder
 
@@ -70,14 +75,19 @@ def generate(
     predicted = _predicted(predict)
     params = sampling.params(asked.settings, tuple(stop or ()))
     config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits, exactness)
+    constraint = constraint_of(schema, regex)
     with StageProgress() as progress:
         loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway, kv_bits=kv_bits)
         prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
-        predicted_ids = loaded.encode_part(predicted)
         answer = decoder.stream(
-            prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw, predicted_ids=predicted_ids
+            prompt_ids,
+            params,
+            asked.max_tokens(max_tokens),
+            goes_on=raw,
+            predicted_ids=loaded.encode_part(predicted),
+            constraint=constraint,
         )
         events = progress.follow_prefill(answer)
         if as_json:
