@@ -198,7 +198,8 @@ class GenerationFinished:
     """Sent once, last. `token_ids` leaves out the end-of-sequence token, `text` what a stop string cut off.
 
     The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
-    `cached_tokens` of the prompt an earlier answer had read.
+    `cached_tokens` of the prompt an earlier answer had read. `stop_string` is the one that ended it, None where none
+    did.
     """
 
     finish_reason: FinishReason
@@ -209,6 +210,7 @@ class GenerationFinished:
     prefill_ms: float
     stats: SpeculativeStats
     cached_tokens: int = 0
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,4 +234,5 @@ class Answer:
             prefill_ms=self.prefill_ms,
             stats=self.tally.close(),
             cached_tokens=self.num_cached,
+            stop_string=self.transcript.stop_string,
         )
