@@ -247,7 +247,7 @@ class GenerationFinished:
 
     The tokens that spelled a stop string are in `token_ids`: a string can begin inside a token, the ids cannot.
     `cached_tokens` of the prompt an earlier answer had read. `prediction` is what came of what was predicted, None
-    where nothing was.
+    where nothing was. `stop_string` is the one that ended it, None where none did.
     """
 
     finish_reason: FinishReason
@@ -259,6 +259,7 @@ class GenerationFinished:
     stats: SpeculativeStats
     cached_tokens: int = 0
     prediction: PredictionUse | None = None
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,4 +259,5 @@ class Answer:
             stats=self.tally.close(),
             cached_tokens=self.num_cached,
             prediction=self.prediction.use(len(self.transcript.token_ids)) if self.prediction is not None else None,
+            stop_string=self.transcript.stop_string,
         )

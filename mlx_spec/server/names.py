@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.server.engine.served import Pair
@@ -19,6 +19,12 @@ class Listed:
     size_bytes: int | None = None
     used_s: float | None = None
     folder: str | None = None
+    source: Literal["hub", "imported", "pair"] = "hub"
+
+    @property
+    def target(self) -> str:
+        """What `load_pair` knows it by: what was imported has no name there."""
+        return self.folder if self.source == "imported" and self.folder is not None else self.name
 
 
 class Names:
@@ -78,12 +84,21 @@ def on_this_machine() -> list[Listed]:
 
     installed = {model.name: model for model in installed_models(hub_access()) if model.usable}
     models = [
-        Listed(name=one.name, size_bytes=one.size_bytes, used_s=one.last_used_s, folder=one.folder)
+        Listed(name=one.name, size_bytes=one.size_bytes, used_s=one.last_used_s, folder=one.folder, source=one.source)
         for one in installed.values()
     ]
     pairs = [
-        Listed(name=pair.name, size_bytes=sum(installed[one].size_bytes for one in (pair.target, pair.draft)))
+        Listed(
+            name=pair.name,
+            size_bytes=sum(installed[one].size_bytes for one in (pair.target, pair.draft)),
+            source="pair",
+        )
         for pair in PAIRS.values()
         if pair.target in installed and pair.draft in installed
     ]
     return sorted([*models, *pairs], key=lambda one: one.name.lower())
+
+
+def target_of(name: str) -> str:
+    """What `load_pair` knows the model `name` by. Reads the disk."""
+    return next((one.target for one in on_this_machine() if one.name == name), name)

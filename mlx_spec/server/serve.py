@@ -26,7 +26,7 @@ from mlx_spec.server.engine.thread import EngineThread, usual_batch
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.guard import checked_access
 from mlx_spec.server.library.routes import LibraryRoutes
-from mlx_spec.server.names import on_this_machine
+from mlx_spec.server.names import on_this_machine, target_of
 
 DEFAULT_PORT: Final = 8765
 _GRACE_S: Final = 1
@@ -89,7 +89,8 @@ def serve(
 
     def load_named(name: str) -> Loader:
         # What it can draft by is its own: the drafter that the server was started with may be the first pair's.
-        return partial(load, name, None, drafter if drafter in ("none", "ngram") else "auto")
+        own = drafter if drafter in ("none", "ngram") else "auto"
+        return lambda progress: load(target_of(name), None, own, progress)
 
     path = Path(target).expanduser()
     name = model_name(path) if is_gguf(path) else path.resolve().name

@@ -7,6 +7,7 @@ ends with "fail" breaks off, and any other with three words.
 
 import sys
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from mlx_spec.events import Event
@@ -27,11 +28,11 @@ class Obedient(ScriptedDecoder):
     """Says what the newest question in the prompt asks for."""
 
     def _rounds(self, prompt: str, *told: Any) -> Iterator[Event]:
-        thought = THOUGHT if "think" in prompt else ()
+        own = copy(self)  # each of those who are answered at once has words of its own
         called = CALL if prompt.endswith("call") else GET if "weather like" in prompt else PLAIN
-        self.words = (*thought, *called)
-        self.fail_at = 2 if prompt.endswith("fail") else None
-        return super()._rounds(prompt, *told)
+        own.words = (*(THOUGHT if "think" in prompt else ()), *called)
+        own.fail_at = 2 if prompt.endswith("fail") else None
+        return ScriptedDecoder._rounds(own, prompt, *told)
 
 
 class Named(ScriptedPair):

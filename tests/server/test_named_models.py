@@ -166,6 +166,11 @@ def test_a_server_that_stops_tells_those_who_wait_for_a_model() -> None:
     assert told == ["The server is stopping."] * 2
 
 
+def test_what_was_imported_is_loaded_from_its_folder() -> None:
+    assert Listed(name="mine", folder="/models/mine", source="imported").target == "/models/mine"
+    assert Listed(name="org/model", folder="/cache/x", source="hub").target == "org/model"
+
+
 def test_a_name_that_may_be_two_models_is_refused() -> None:
     names = Names("own", (), lambda: [Listed(name="a/model"), Listed(name="b/model"), Listed(name="b/other")])
     assert names.find("Other") == "b/other"

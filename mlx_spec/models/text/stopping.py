@@ -23,20 +23,28 @@ class StopStrings:
         }
         self._silent = {ord(stand_in): None for stand_in in stand_ins.values()}
         # What a model spells out, letter by letter, stops it as well.
+        self._asked_as = {_with(stand_ins, one): one for one in reversed(stop)} | {one: one for one in stop}
         self._stop = tuple(dict.fromkeys([*stop, *(_with(stand_ins, one) for one in stop)]))
         self._held = ""
-        self.found = False
+        self.which: str | None = None
+        """The stop string that was found, as it was asked for."""
+
+    @property
+    def found(self) -> bool:
+        """Whether a stop string is complete."""
+        return self.which is not None
 
     def push(self, text: str, token_id: int | None = None) -> str:
-        """Take the next piece, and the token that it came with; return what is now final. Sets `found` once a stop
-        string is complete."""
+        """Take the next piece, and the token that it came with; return what is now final. It is `found`
+        once a stop string is complete."""
         if self.found:
             return ""
         self._held += text + self._stand_in_of.get(token_id, "")
-        starts = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        starts = [(at, stop) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if starts:
-            self.found = True
-            final, self._held = self._held[: min(starts)], ""
+            at, which = min(starts, key=lambda start: start[0])
+            self.which = self._asked_as[which]
+            final, self._held = self._held[:at], ""
             return final.translate(self._silent)
         return self._release(len(self._held) - self._longest_beginning())
 

@@ -36,6 +36,11 @@ class Transcript:
         self._token_text.begin(prompt_ids, goes_on=goes_on)
 
     @property
+    def stop_string(self) -> str | None:
+        """What ended the answer, where that was a stop string."""
+        return self._stop_strings.which
+
+    @property
     def remaining(self) -> int:
         """How many more tokens there is room for."""
         return self._max_tokens - len(self.token_ids)

@@ -31,6 +31,15 @@ def test_the_earliest_of_several_wins() -> None:
     assert pushed(["cd", "b"], ["abcd"]) == ("a", True)
 
 
+def test_which_it_was_is_told_as_it_was_asked_for() -> None:
+    for stop, pieces, which in ((["cd", "b"], ["abcd"], "b"), (["x", "<|eot_id|>"], ["a", 258], "<|eot_id|>")):
+        strings = StopStrings(stop, {"<|eot_id|>": 258})
+        for piece in pieces:
+            strings.push(*(("", piece) if isinstance(piece, int) else (str(piece),)))
+        assert strings.which == which
+    assert StopStrings(["b"]).which is None
+
+
 @given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3), st.data())
 def test_pieces_do_not_matter(text: str, stop: list[str], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))

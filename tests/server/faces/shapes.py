@@ -6,7 +6,9 @@ from typing import Any
 
 from tests.server.live import Live
 
-TIMES = frozenset({"created_at", "completed_at", "total_duration", "prompt_eval_duration", "eval_duration"})
+TIMES = frozenset(
+    {"created_at", "completed_at", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration"}
+)
 _ID = re.compile(r"^(resp|msg|rs|fc|call)_[0-9a-f]{8,}$")
 THOUGHT = ("<think>", "Let me ", "see.", "</think>", "\n\n")
 CALL = ("<tool_call>", '{"name": "weather", ', '"arguments": {"city": ', '"Paris"}}', "</tool_call>")

@@ -157,3 +157,12 @@ def test_its_header_for_the_key_is_as_good_as_the_other(scripted: Live) -> None:
         told = httpx.get(f"{scripted.url}/v1/models", headers={"x-api-key": key, "anthropic-version": "2023-06-01"})
         assert told.status_code == status
     assert scripted.http.get("/v1/models").json()["first_id"] == "scripted"
+
+
+def test_a_stop_sequence_is_told(tiny: Live) -> None:
+    asked = HELLO | {"model": "tiny", "temperature": 0, "max_tokens": 24}
+    text = tiny.http.post(PATH, json=asked).json()["content"][0]["text"]
+    stop = next(character for character in text[3:] if character.isascii() and not character.isspace())
+    told = tiny.http.post(PATH, json=asked | {"stop_sequences": ["nowhere", stop]}).json()
+    assert (told["stop_reason"], told["stop_sequence"]) == ("stop_sequence", stop)
+    assert "".join(block["text"] for block in told["content"]) == text[: text.index(stop)].rstrip()

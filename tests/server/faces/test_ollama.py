@@ -11,7 +11,7 @@ from tests.server.scripted import ScriptedDecoder
 
 HELLO: dict[str, Any] = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-COUNTS = {"load_duration": 0, "prompt_eval_count": 5}
+COUNTS = {"prompt_eval_count": 5}
 
 
 def lines_of(live: Live, path: str, body: dict[str, Any]) -> list[Any]:

@@ -60,6 +60,8 @@ class MessageWriter:
         self._usage["output_tokens"] = len(event.token_ids)
         if event.finish_reason == "length":
             self._stop_reason = "max_tokens"
+        elif event.stop_string is not None:
+            self._stop_reason, self._stop_sequence = "stop_sequence", event.stop_string
         else:
             self._stop_reason = self._stop_reason or "end_turn"
         delta = {"stop_reason": self._stop_reason, "stop_sequence": self._stop_sequence}

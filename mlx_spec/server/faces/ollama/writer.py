@@ -15,7 +15,8 @@ class ChatWriter:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._arrived_ns = self._begun_ns = time.monotonic_ns()
+        self._arrived_ns = time.monotonic_ns()
+        self._first_ns: int | None = None  # when the first part came
         self._content = self._thinking = ""
         self._calls: list[Json] = []
         self._call: tuple[ToolCallBegun, str] | None = None  # Ollama tells a call when it is whole
@@ -23,11 +24,11 @@ class ChatWriter:
 
     def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
         """Nothing to tell."""
-        self._begun_ns = time.monotonic_ns()
         return []
 
     def part(self, part: Part) -> list[Json]:
         """What one more part brings."""
+        self._first_ns = self._first_ns or time.monotonic_ns()
         match part:
             case Reasoning():
                 self._thinking += part.text
@@ -47,17 +48,17 @@ class ChatWriter:
     def finished(self, event: GenerationFinished) -> list[Json]:
         """The counts, and how long it took."""
         now_ns, read_ns = time.monotonic_ns(), int(event.prefill_ms * 1e6)
-        total_ns = now_ns - self._arrived_ns
+        total_ns, first_ns = now_ns - self._arrived_ns, self._first_ns or now_ns
         called = self._called()
         self._last = {
             "done": True,
             "done_reason": "length" if event.finish_reason == "length" else "stop",
             "total_duration": total_ns,
-            "load_duration": 0,
+            "load_duration": max(0, first_ns - self._arrived_ns - read_ns),  # and waiting for its turn
             "prompt_eval_count": event.prompt_tokens,
             "prompt_eval_duration": read_ns,
             "eval_count": len(event.token_ids),
-            "eval_duration": max(0, now_ns - self._begun_ns - read_ns),
+            "eval_duration": now_ns - first_ns,
         }
         return [*called, self._piece() | self._last]
 
