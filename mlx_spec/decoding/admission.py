@@ -125,13 +125,15 @@ def _loaded(pair: ModelPair) -> tuple[str, ...]:
 
 
 def with_grammar(names: tuple[str, ...], drafter: DrafterName, pair: ModelPair) -> tuple[str, ...]:
-    """What drafts an answer that has a grammar: what is forced, too, where something may draft. A draft model drafts
-    that as it goes, and goes on behind it, so it stays the preferred one."""
+    """What drafts an answer that has a grammar: what is forced, too, where something may draft. Heads and a draft model
+    begin with that themselves and go on behind it, so they stay the preferred ones; only a draft with words of its own
+    does not."""
     if drafter == "grammar":
         return ("grammar", *names)
     if drafter != "auto" or not names or "grammar" in names:
         return names
-    at = 1 if names[0] == "model" and pair.token_map is None else 0
+    bridged = names[0] == "model" and pair.token_map is not None
+    at = 0 if bridged else names.index("ngram")
     return (*names[:at], "grammar", *names[at:])
 
 

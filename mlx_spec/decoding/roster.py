@@ -123,7 +123,7 @@ class Roster:
         self._shadows = []
         for name, drafter in self._drafters.items():
             limit = drafter.limit(longest)
-            option = Option(name, limit, drafter.trust, drafter.behind, forced=min(limit, drafter.forced))
+            option = Option(name, limit, self._trust(drafter), drafter.behind, forced=min(limit, drafter.forced))
             if shadow := self._allowed(drafter.shadow(longest)):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:
@@ -142,6 +142,12 @@ class Roster:
             draft = yield from drafter.proposing_tree(position, plan.shape, round_index)
         self._branched = draft is not None and draft.tree is not None
         return self._trimmed(draft)
+
+    def _trust(self, drafter: Drafter) -> int:
+        """Under a grammar a model fares differently: 1, and 2 where forced text comes first."""
+        if self._forcing is None or not drafter.is_model:
+            return drafter.trust
+        return 2 if self._forcing.forced() else 1
 
     def _allowed(self, token_ids: Sequence[int]) -> Sequence[int]:
         return token_ids[: self._forcing.allowed(token_ids)] if self._forcing is not None else token_ids

@@ -31,7 +31,9 @@ class Asked:
 
     def alone(self, pair: ModelPair, config: SpeculativeConfig | None = None) -> GenerationFinished:
         """What it says when nobody else is there, decoded plainly."""
-        *_, end = SpeculativeDecoder(pair, config).stream(self.prompt, self.params, self.tokens, drafter="none")
+        shape = self.how.get("constraint")
+        decoder = SpeculativeDecoder(pair, config)
+        *_, end = decoder.stream(self.prompt, self.params, self.tokens, drafter="none", constraint=shape)
         assert isinstance(end, GenerationFinished)
         return end
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+import regex
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.batching import BatchSettings
@@ -13,6 +14,7 @@ from mlx_spec.batching.settings import PreemptionName
 from mlx_spec.config import DrafterName
 from mlx_spec.decoder import step
 from mlx_spec.decoding.cache import swapping
+from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.events import AnswerFailed, GenerationFinished, Preempted, PrefillProgress, Resumed, RoundFinished
 from mlx_spec.models.loading import ModelPair
@@ -31,6 +33,8 @@ FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_thre
 
 
 BLOCKS = 10
+DATED = regex.compile("(on 20[0-9]{2}-[0-9]{2}; ){1,9}")
+DATES = Constraint.regex(DATED.pattern)
 
 
 def crowd(vocab: int, count: int = 6, **how: Any) -> list[Asked]:
@@ -62,6 +66,19 @@ def test_the_words_are_the_same(name: str, way: PreemptionName) -> None:
     assert done.count(Preempted) == done.count(Resumed)
     assert [done.ids(str(number)) for number in range(6)] == [one.alone(pair).token_ids for one in asked]
     assert batch.metrics.snapshot().preemptions == {way: done.count(Preempted)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_grammar_is_followed_on_from_where_it_was(way: PreemptionName) -> None:
+    pair = tiny_pair(0)
+    asked = [replace(one, how={"constraint": DATES}) for one in crowd(TINY_VOCAB)]
+    done = run(batch_of(pair, BLOCKS, settings(way)), asked)
+    assert done.count(Preempted) >= 1
+    assert [done.ids(str(number)) for number in range(6)] == [one.alone(pair).token_ids for one in asked]
+    for number in range(6):
+        end = done.end(str(number))
+        assert isinstance(end, GenerationFinished)
+        assert DATED.fullmatch(end.text, partial=True)
 
 
 @pytest.mark.parametrize("way", WAYS)

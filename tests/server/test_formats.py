@@ -80,6 +80,10 @@ def test_an_object_that_is_cut_short_says_so_and_any_text_is_free(tiny: Live) ->
 
 
 WIDE = {"type": "object", "properties": {f"k{i}": {"type": "string"} for i in range(4000)}}
+DEEP: dict[str, Any] = {"type": "integer"}
+for _ in range(300):
+    DEEP = {"type": "array", "items": DEEP}
+MANY = [{"required": [f"k{i}"]} for i in range(10_000)]
 ENDLESS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"], "additionalProperties": False}
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": {"type": "xml"}}, "response_format.type", "it must be one of"),
@@ -92,6 +96,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": strict(False)}, "response_format", "nothing is valid"),
     ({"response_format": strict({"type": "strin"})}, "response_format", "Invalid type"),
     ({"response_format": strict({"pattern": "(?=a)b", "type": "string"})}, "response_format", "look-around"),
+    ({"response_format": strict(DEEP)}, "response_format", "recursion limit"),
+    ({"response_format": strict({"anyOf": [{"$ref": "#/0"}] * 10_000 + [DEEP]})}, "response_format", "recursion limit"),
+    ({"response_format": strict({"anyOf": MANY})}, "response_format", "The schema "),  # too large, or too slow
     ({"response_format": strict(WIDE)}, "response_format", "4,000 properties"),
     ({"response_format": strict({"const": "\ud800"})}, "response_format", "surrogate"),
     ({"response_format": strict(SCHEMA, spacing="airy")}, "response_format.json_schema.spacing", "it must be one of"),

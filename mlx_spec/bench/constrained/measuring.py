@@ -1,6 +1,7 @@
 """Three ways to answer by a schema, in turns: A B C, B C A, C A B. A time is that of decoding alone, of answers that
 are whole or cut at the same length."""
 
+import importlib
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
@@ -109,8 +110,7 @@ def _is_valid(text: str, schema: dict[str, Any]) -> bool | None:
     """By `jsonschema`, which judges in tests and need not be here."""
     if importlib.util.find_spec("jsonschema") is None:
         return None
-    import jsonschema
-
+    jsonschema: Any = importlib.import_module("jsonschema")
     try:
         jsonschema.validate(json.loads(text), schema)
     except (ValueError, jsonschema.ValidationError):

@@ -49,6 +49,10 @@ def generate(
     kv_bits: KvBits = None,
     max_tokens: MaxTokens = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="The answer is JSON by the schema in this file, on one line.")
+    ] = None,
+    regex: Annotated[str | None, typer.Option(help="The whole answer matches this expression.")] = None,
     raw: Annotated[bool, typer.Option(help="Continue the text as it is, without the chat template.")] = False,
     anyway: Anyway = False,
     as_json: AsJson = False,
@@ -56,18 +60,21 @@ def generate(
     sampling: SamplingOptions,
 ) -> None:
     """Answer one prompt."""
+    from mlx_spec.cli.terminal.constraint import constraint_of
     from mlx_spec.cli.terminal.progress import StageProgress
     from mlx_spec.decoder import SpeculativeDecoder
 
     asked = _asked(prompt, file, values)
     params = sampling.params(asked.settings, tuple(stop or ()))
+    constraint = constraint_of(schema, regex)
     config = speculative_config(asked.lookahead(lookahead), acceptance, tree, kv_bits)
     with StageProgress() as progress:
         loaded = load_with_consent(asked.pair(target or pair), draft, progress, anyway=anyway, kv_bits=kv_bits)
         prompt_ids = loaded.encode(asked.text) if raw else asked.encoded(loaded)
         decoder = SpeculativeDecoder(loaded, config, drafter=drafter)
         decoder.calibrate(progress.tell)
-        answer = decoder.stream(prompt_ids, params, asked.max_tokens(max_tokens), goes_on=raw)
+        limit = asked.max_tokens(max_tokens)
+        answer = decoder.stream(prompt_ids, params, limit, goes_on=raw, constraint=constraint)
         events = progress.follow_prefill(answer)
         if as_json:
             _print_json(events, kv_bits)

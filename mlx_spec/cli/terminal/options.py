@@ -23,8 +23,9 @@ FilePair = Annotated[
 DrafterOption = Annotated[
     DrafterName,
     typer.Option(
-        help="eagle, medusa, dflash: a head that reads the target's states; model: the draft model; ngram: what stood "
-        "in the text before; self: the target without half of its layers; auto: what pays; none: nothing."
+        help="eagle, medusa, dflash: a head that reads the target's states; model: the draft model; grammar: what a "
+        "schema forces; ngram: what stood in the text before; self: the target without half of its layers; auto: what "
+        "pays; none: nothing."
     ),
 ]
 LookaheadOption = Annotated[

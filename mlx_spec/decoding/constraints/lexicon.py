@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 from llguidance import LLTokenizer, TokenizerWrapper
+from numpy.typing import NDArray
 
 from mlx_spec.errors import GrammarError
 from mlx_spec.models.text.speller import Speller
@@ -32,9 +33,22 @@ class Lexicon:
         wrapped = TokenizerWrapper(_Words(vocabulary, self.speller, self.usual_end))
         self.tokenizer = LLTokenizer(wrapped, eos_token=[self.usual_end, *(self.end_ids - {self.usual_end})])
         """llguidance's own view."""
+        self._longer: dict[bytes, NDArray[np.intp]] = {}
         self.ends = np.zeros(width, dtype=np.bool_)
         """`[width]`, true for what ends an answer."""
         self.ends[ends] = True
+
+    def bytes_of(self, token_id: int) -> bytes:
+        """What it writes; nothing for what is no text."""
+        return self.speller.bytes_of.get(token_id, b"")
+
+    def longer_than(self, text: bytes) -> NDArray[np.intp]:
+        """The ids that write `text` and more."""
+        if text not in self._longer:
+            every = self.speller.bytes_of.items()
+            ids = [token_id for token_id, piece in every if len(piece) > len(text) and piece.startswith(text)]
+            self._longer[text] = np.array(ids, dtype=np.intp)
+        return self._longer[text]
 
 
 class _Words:

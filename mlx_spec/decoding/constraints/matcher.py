@@ -116,7 +116,7 @@ class Matcher:
                 return None
             words = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
             self._check()
-            mask = np.unpackbits(words, count=None, bitorder="little")[: self._lexicon.width].astype(np.bool_)
+            mask = np.unpackbits(words, bitorder="little")[: self._lexicon.width].view(np.bool_)
             mask[self._lexicon.ends] = self._matcher.is_accepting()
         finally:
             self._return()
@@ -151,12 +151,22 @@ class Matcher:
                 self._return()
             token_ids = self._lexicon.speller.spell(text)[:_LONGEST_FORCED]
             token_ids = token_ids[: self.allowed((*path, *token_ids)) - len(path)]
+            if token_ids and self._is_begun(token_ids[-1], (*path, *token_ids[:-1])):
+                token_ids = token_ids[:-1]
         else:
             token_ids = []
         follows = self.mask((*path, *token_ids))
         if follows is not None and follows[self._lexicon.usual_end] and not follows[~self._lexicon.ends].any():
             token_ids = [*token_ids, self._lexicon.usual_end]
         return token_ids
+
+    def _is_begun(self, token_id: int, path: Path) -> bool:
+        """Whether this is a blank that usually begins the next word, of which there are some."""
+        blank = self._lexicon.bytes_of(token_id)
+        if blank.strip():
+            return False
+        mask = self.mask(path)
+        return mask is not None and bool(mask[self._lexicon.longer_than(blank)].any())
 
     def _check(self) -> None:
         if self._matcher.is_error():

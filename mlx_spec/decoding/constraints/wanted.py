@@ -107,18 +107,19 @@ def _json_source(schema: dict[str, Any], spacing: Spacing) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise GrammarError(f"The schema is no JSON ({error}): send it as JSON.", "response_format") from None
     _check_length("response_format", text)
+    if not isinstance(schema.get("x-guidance", {}), dict):
+        raise GrammarError("The schema's x-guidance must be a JSON object.", "response_format")
+    try:
+        source = LLMatcher.grammar_from_json_schema(text, defaults=_STYLES[spacing], overrides=_NEVER_LENIENT)
+    except (ValueError, TypeError) as error:  # what is nested too deeply, too
+        raise GrammarError(f"The schema cannot be read: {error}.", "response_format") from None
     if (width := widest_object(schema)) > MOST_PROPERTIES:
         message = f"The schema has {width:,} properties in one object: at most {MOST_PROPERTIES:,} are compiled."
         raise GrammarError(message, "response_format")
     if never_ends(schema):
         message = "The schema requires itself again and again: nothing that is valid by it ever ends."
         raise GrammarError(message, "response_format")
-    if not isinstance(schema.get("x-guidance", {}), dict):
-        raise GrammarError("The schema's x-guidance must be a JSON object.", "response_format")
-    try:
-        return LLMatcher.grammar_from_json_schema(text, defaults=_STYLES[spacing], overrides=_NEVER_LENIENT)
-    except (ValueError, TypeError) as error:
-        raise GrammarError(f"The schema cannot be read: {error}.", "response_format") from None
+    return source
 
 
 def _check_length(field: str, text: object) -> None:

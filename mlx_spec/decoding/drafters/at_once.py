@@ -18,6 +18,10 @@ def draft_chain(logits: mx.array, draw: DrawSettings, confidence: Confidence, po
     rows: list[mx.array] = []
     drawn: list[mx.array] = []
     for place in range(logits.shape[0]):
+        if forced := draw.forced_behind(drawn, 1):
+            rows.append(draw.point_mass(forced[0]))
+            drawn.append(mx.array([forced[0]], dtype=mx.int32))
+            continue
         drafted = mx.concatenate(drawn) if drawn else None
         rows.append(scores(draw.penalties.apply(logits[place][None], drafted), draw.params)[0])
         drawn.append(draw.choose(rows[-1], position + place, round_index)[None])

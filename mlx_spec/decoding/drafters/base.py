@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import mlx.core as mx
 
@@ -47,6 +47,17 @@ class DrawSettings:
         if not self.params.greedy and dispatch.serves():
             return sample(WarpedRows(row[None], UNWARPED), [self._key(position, round_index)]).token_ids[0]
         return mx.argmax(self.noisy(row, position, round_index)).astype(mx.int32)
+
+    def forced_behind(self, drafted: Sequence[mx.array], most: int) -> Sequence[int]:
+        """What a grammar forces behind these drafts, each `[1]`: up to `most` tokens, nothing without one."""
+        if self.forced is None or most <= 0:
+            return ()
+        path = tuple(cast(list[int], mx.concatenate(list(drafted)).tolist())) if drafted else ()
+        return self.forced(path)[:most]
+
+    def point_mass(self, token_id: int) -> mx.array:
+        """The scores `[vocab]` of a token that has all the probability."""
+        return mx.where(mx.arange(self.noise.vocab_size) == token_id, 0.0, -mx.inf)
 
     def noisy(self, rows: mx.array, position: int, round_index: int) -> mx.array:
         """Scores `[n, vocab]` or `[vocab]` of nodes at one position, by whose order `choose` would take tokens without

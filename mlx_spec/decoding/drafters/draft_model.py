@@ -49,13 +49,6 @@ class DraftModel(TreeDrafter):
         self._grown: Grown | None = None
 
     @property
-    def trust(self) -> int:
-        """Under a grammar it fares differently: 1, and 2 where a chain begins with forced text; else 0."""
-        if self._draw.forced is None:
-            return 0
-        return 2 if self.forced else 1
-
-    @property
     def forced(self) -> int:
         """See `Drafter.forced`."""
         return len(self._draw.forced(())) if self._draw.forced is not None else 0
@@ -99,9 +92,8 @@ class DraftModel(TreeDrafter):
         drawn: list[mx.array] = []
         passes = 0
         while len(drawn) < gamma and not self._confidence.ends_here(rows):
-            drafted = mx.concatenate(drawn) if drawn else None
-            if forced := self._forced_behind(drafted, gamma - len(drawn)):
-                rows += [self._point_mass(token_id) for token_id in forced]
+            if forced := self._draw.forced_behind(drawn, gamma - len(drawn)):
+                rows += map(self._draw.point_mass, forced)
                 drawn += [mx.array([token_id], dtype=mx.int32) for token_id in forced]
                 continue
             if not passes:  # those are the answer's; only drafts are ever forgotten
@@ -111,22 +103,12 @@ class DraftModel(TreeDrafter):
             known = [mx.array(self._pending, dtype=mx.int32), *drawn[self._fed :]]
             self._pending, self._fed, passes = [], len(drawn), passes + 1
             logits = self._fitted((yield Part(self._model, mx.concatenate(known), kept))[-1:])
+            drafted = mx.concatenate(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             rows.append(row)
             drawn.append(self._draw.choose(row, position + len(drawn), round_index)[None])
         draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=passes)
         return draft.first(self._confidence.length(rows))
-
-    def _forced_behind(self, drafted: mx.array | None, most: int) -> Sequence[int]:
-        """What a grammar forces behind these drafts, up to `most` tokens."""
-        if self._draw.forced is None:
-            return ()
-        path = () if drafted is None else tuple(cast(list[int], drafted.tolist()))
-        return self._draw.forced(path)[:most]
-
-    def _point_mass(self, token_id: int) -> mx.array:
-        """The scores `[vocab]` of a token that has all the probability."""
-        return mx.where(mx.arange(self._draw.noise.vocab_size) == token_id, 0.0, -mx.inf)
 
     @property
     def takes_trees(self) -> bool:

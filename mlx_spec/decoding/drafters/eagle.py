@@ -106,11 +106,14 @@ class EagleDrafter(Reader, TreeDrafter):
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while True:
-            drafted = mx.concatenate(drawn) if drawn else None
-            logits = self._draw.penalties.apply(self._head.logits(states), drafted)
-            row = scores(logits, self._draw.params)[0]
-            rows.append(row)
-            drawn.append(self._draw.choose(row, position + len(rows) - 1, round_index)[None])
+            if forced := self._draw.forced_behind(drawn, 1):
+                rows.append(self._draw.point_mass(forced[0]))
+                drawn.append(mx.array([forced[0]], dtype=mx.int32))
+            else:
+                drafted = mx.concatenate(drawn) if drawn else None
+                logits = self._draw.penalties.apply(self._head.logits(states), drafted)
+                rows.append(scores(logits, self._draw.params)[0])
+                drawn.append(self._draw.choose(rows[-1], position + len(drawn), round_index)[None])
             if len(drawn) == gamma or self._confidence.ends_here(rows):
                 break
             states = self._head.step(drawn[-1], states, self._cache, self._cache.offset, None)

@@ -107,3 +107,26 @@ def test_bits_that_cannot_be_are_one_line(models: list[str]) -> None:
     assert done.returncode == 2
     assert "mlx-spec: target cannot be answered with --kv-bits (kv_bits), as its heads are 8 wide" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_answer_by_a_schema_is_valid_and_what_is_no_schema_is_one_line(models: list[str], tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    schema |= {"additionalProperties": False}
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(schema))
+    done = mlx_spec("generate", "hello", *models, "--schema", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert json.loads(answer["text"]) in ({"ok": True}, {"ok": False})
+    assert answer["finish_reason"] == "stop"
+    file.write_text("{")
+    for options, part in (
+        (["--schema", str(file)], "is no JSON"),
+        (["--schema", str(tmp_path / "none")], "cannot be read"),
+        (["--schema", str(file), "--regex", "a"], "give one of them"),
+        (["--regex", " "], "regex is empty"),
+    ):
+        refused = mlx_spec("generate", "hello", *models, *options)
+        assert refused.returncode == 2
+        assert part in refused.stderr
+        assert refused.stderr.count("\n") == 1
