@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mlx_spec.decoding.constraints.call_writing import WRITERS, Shape
 from mlx_spec.decoding.constraints.lark import Lark
-from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.decoding.constraints.wanted import Constraint, check_schema
 from mlx_spec.errors import GrammarError, ToolsError
 from mlx_spec.models.text.options import Tool
 from mlx_spec.models.text.parts import CallFormat
@@ -57,7 +57,9 @@ def calls_constraint(
 def _call(shape: Shape, tool: Tool, *, is_certain: bool) -> str:
     name = str(tool["function"]["name"])
     try:
-        return shape.call(name, _arguments(tool, is_certain=is_certain))
+        schema = _arguments(tool, is_certain=is_certain)
+        check_schema(schema, "tools")
+        return shape.call(name, schema)
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         message = (
             f"The schema of the tool {name} cannot be read ({error or type(error).__name__}): mend its parameters."

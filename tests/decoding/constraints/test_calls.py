@@ -221,6 +221,8 @@ BAD: list[tuple[Any, str]] = [
     ({"properties": {"a": {"$ref": "https://example.org/a.json"}}}, "none is fetched"),
     ({"properties": {"a": {"type": "string", "pattern": "(?=a)b"}}}, "look-around"),
     ({"properties": {"a": {"uniqueItems": True, "type": "array"}}}, "uniqueItems"),
+    ({"properties": {f"p{i}": {} for i in range(1001)}}, "1,001 properties"),
+    ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "ever ends"),
     ({"properties": {"a": {"enum": []}}, "required": ["a"]}, "schema of the tool"),
 ]
 
