@@ -14,7 +14,13 @@ from mlx_spec.errors import GrammarError
 
 PATIENCE_S: Final = 1.0
 _KEPT: Final = 64
-_LIMITS: Final = LLParserLimits(max_grammar_size=50_000, initial_lexer_fuel=500_000, verbose_errors=False)
+_LIMITS: Final = LLParserLimits(
+    max_grammar_size=50_000,
+    initial_lexer_fuel=500_000,
+    step_lexer_fuel=100_000,
+    max_lexer_states=50_000,  # of up to 2 kB
+    verbose_errors=False,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +108,7 @@ _WORDS: Final = (
 
 def in_words(error: str) -> str:
     """What llguidance says of a grammar, on one line and without what is for its own developers."""
-    line = " ".join(error.split("<state>")[0].split())
+    line = " ".join(error.split("<state>")[0].replace("<non-verbose/>", "").split())
     if (inside := re.fullmatch(r"at \d+\(\d+\): (.*?)(?: \d+ \|.*)?", line)) is not None:
         line = inside[1]
     line = line.removeprefix("failed to compile JSON schema: ")

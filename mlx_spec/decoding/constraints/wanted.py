@@ -19,8 +19,8 @@ Spacing = Literal["free", "one_space", "compact"]
 SPACINGS: Final[tuple[Spacing, ...]] = ("one_space", "compact", "free")
 LONGEST_TEXT: Final = 1 << 20
 """Characters of a schema, an expression or a grammar."""
-MOST_PROPERTIES: Final = 1000
-"""Of one object."""
+MOST_PROPERTIES: Final = 400
+"""Of one object: llguidance follows no more alternatives than 2,000 in one place, and this makes four of each."""
 
 # With all white space that JSON allows a model may write blanks for ever. So much is a line's indentation.
 _FREE: Final = r"[\x20\x0A\x0D\x09]{1,64}"

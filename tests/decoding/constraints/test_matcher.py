@@ -1,6 +1,7 @@
 """What a grammar allows and forces, token by token, by an independent judge; and that a look leaves no trace."""
 
 import json
+import time
 from typing import Any
 
 import mlx.core as mx
@@ -155,6 +156,18 @@ def test_a_token_that_the_grammar_refuses_and_one_that_nothing_is_left_of_are_to
     over.push([*ids("ab"), END, 7, 7])
     assert over.mask() is None
     assert over.forced() == []
+
+
+def test_a_grammar_that_takes_long_to_follow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ambiguous = Constraint.grammar('start: x\nx: x x | x x x | "a"')
+    following = matcher(ambiguous)
+    following.push(ids("aa"))
+    assert following.mask() is not None
+    seconds = iter([0.0, 0.1, 1.0, 1.3])
+    monkeypatch.setattr(time, "thread_time", lambda: next(seconds))
+    following.push(ids("a"))
+    with pytest.raises(GrammarError, match="takes too long"):
+        following.mask()
 
 
 def test_a_grammar_is_compiled_once_for_a_tokenizer_and_the_least_used_goes(monkeypatch: pytest.MonkeyPatch) -> None:
