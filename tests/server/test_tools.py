@@ -156,10 +156,15 @@ def test_effort_is_told_to_the_template_as_it_takes_it(
     ]
 
 
-def test_a_limit_of_thinking_reaches_the_decoder(scripted: Live, script: ScriptedDecoder) -> None:
-    create(scripted, extra_body={"thinking_token_budget": 40})
-    create(scripted, extra_body={"thinking_token_budget": -1})
+def test_a_limit_of_thinking_reaches_the_decoder(
+    scripted: Live, script: ScriptedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(scripted, tools=[], extra_body={"thinking_token_budget": 40})
+    create(scripted, tools=[], extra_body={"thinking_token_budget": -1})
     assert [call["thinking_tokens"] for call in script.calls] == [40, None]
+    monkeypatch.setattr(ScriptedPair, "chat_manner", ChatManner(None, False, None, set().__contains__))
+    told = create(scripted, tools=[], extra_body={"thinking_token_budget": 40}).choices[0].model_extra["notes"]
+    assert told == ["No marks of reasoning are known of this model: thinking_token_budget is ignored."]
 
 
 MADE = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function"} | NOW]}

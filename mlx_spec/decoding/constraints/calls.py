@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mlx_spec.decoding.constraints.call_writing import WRITERS
+from mlx_spec.decoding.constraints.call_writing import WRITERS, Shape
 from mlx_spec.decoding.constraints.lark import Lark
-from mlx_spec.decoding.constraints.wanted import Constraint
-from mlx_spec.errors import ToolsError
+from mlx_spec.decoding.constraints.wanted import Constraint, check_schema
+from mlx_spec.errors import GrammarError, ToolsError
 from mlx_spec.models.text.options import Tool
 from mlx_spec.models.text.parts import CallFormat
 from mlx_spec.models.text.tool_use import ToolUse
@@ -40,7 +40,7 @@ def calls_constraint(
         )
     lark = Lark(special)
     shape = writer(lark, calls, template)
-    bodies = [shape.call(name_of(tool), _arguments(tool, is_certain=tool in use.strict)) for tool in use.callable]
+    bodies = [_call(shape, tool, is_certain=tool in use.strict) for tool in use.callable]
     one = lark.rule(" | ".join(map(lark.rule, bodies)))
     several = f"{one} ({shape.between} {one}){{0,{MOST_CALLS - 1}}}" if use.is_parallel else one
     opened = _thought(lark, thinking)
@@ -54,9 +54,17 @@ def calls_constraint(
     return Constraint.calls(str(lark), answer if use.mode != "required" else None)
 
 
-def name_of(tool: Tool) -> str:
-    """The name that a tool is called by."""
-    return str(tool["function"]["name"])
+def _call(shape: Shape, tool: Tool, *, is_certain: bool) -> str:
+    name = str(tool["function"]["name"])
+    try:
+        schema = _arguments(tool, is_certain=is_certain)
+        check_schema(schema, "tools")
+        return shape.call(name, schema)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        message = (
+            f"The schema of the tool {name} cannot be read ({error or type(error).__name__}): mend its parameters."
+        )
+        raise GrammarError(message, "tools") from error
 
 
 def _arguments(tool: Tool, *, is_certain: bool) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _made(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
 
 
 def _what(constraint: Constraint) -> str:
-    return {"json_object": "JSON object", "json_schema": "schema", "regex": "regex"}.get(constraint.kind, "grammar")
+    words = {"json_object": "JSON object", "json_schema": "schema", "regex": "regex", "tools": "schema of the tools"}
+    return words.get(constraint.kind, "grammar")
 
 
 _WORDS: Final = (
@@ -101,7 +102,6 @@ _WORDS: Final = (
     (r"Resource '(.*)' is not present in a registry.*", r"its $ref \1 points to another document, and none is fetched"),
     (r"NoExtension.*", "nothing can ever match it"),
     (r"(?:.*regex parse error:.*error: )(.*?)(?: \d+ \|.*)?", r"\1"),
-    (r"at \d+\(\d+\): (.*?)(?: \d+ \|.*)?", r"\1"),
     (r"schema too large", "it is too large"),
 )
 
@@ -109,6 +109,9 @@ _WORDS: Final = (
 def in_words(error: str) -> str:
     """What llguidance says of a grammar, on one line and without what is for its own developers."""
     line = " ".join(error.split("<state>")[0].replace("<non-verbose/>", "").split())
+    if (inside := re.fullmatch(r"at \d+\(\d+\): (.*?)(?: \d+ \|.*)?", line)) is not None:
+        line = inside[1]
+    line = line.removeprefix("failed to compile JSON schema: ")
     for pattern, words in _WORDS:
         if (found := re.fullmatch(pattern, line)) is not None:
             line = found.expand(words)

@@ -113,13 +113,18 @@ def _json_source(schema: dict[str, Any], spacing: Spacing) -> str:
         source = LLMatcher.grammar_from_json_schema(text, defaults=_STYLES[spacing], overrides=_NEVER_LENIENT)
     except (ValueError, TypeError) as error:  # what is nested too deeply, too
         raise GrammarError(f"The schema cannot be read: {error}.", "response_format") from None
+    check_schema(schema, "response_format")
+    return source
+
+
+def check_schema(schema: Mapping[str, Any], field: str) -> None:
+    """Raise GrammarError for what compiles for very long, or lets nothing end."""
     if (width := widest_object(schema)) > MOST_PROPERTIES:
         message = f"The schema has {width:,} properties in one object: at most {MOST_PROPERTIES:,} are compiled."
-        raise GrammarError(message, "response_format")
+        raise GrammarError(message, field)
     if never_ends(schema):
         message = "The schema requires itself again and again: nothing that is valid by it ever ends."
-        raise GrammarError(message, "response_format")
-    return source
+        raise GrammarError(message, field)
 
 
 def _check_length(field: str, text: object) -> None:

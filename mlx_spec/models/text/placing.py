@@ -65,7 +65,8 @@ class Placing:
         for message in messages:
             role = message["role"]
             if joined and _are_alike(joined[-1], message) and not self._takes(f"two of {role}"):
-                joined[-1] = dict(joined[-1]) | {"content": _together(joined[-1]["content"], message["content"])}
+                together = _together(joined[-1]["content"], message["content"])
+                joined[-1] = {**joined[-1], "content": together}
             else:
                 joined.append(message)
         return joined
@@ -134,7 +135,7 @@ _LIKE: Final[dict[str, list[dict[str, Any]]]] = {
 def _are_alike(one: Message, other: Message) -> bool:
     """Whether two messages are turns of one speaker, and nothing but text."""
     roles = one["role"] == other["role"] and one["role"] in ("user", "assistant")
-    return roles and not (one.get("tool_calls") or other.get("tool_calls")) and one.get("name") == other.get("name")
+    return roles and not (one.get("tool_calls") or other.get("tool_calls"))
 
 
 def _together(one: Any, other: Any) -> Any:

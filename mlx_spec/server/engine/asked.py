@@ -15,6 +15,8 @@ from mlx_spec.server.engine.served import Pair
 NO_TOOLS_SHOWN: Final = "The model's chat template knows no tools: they are left out."
 NO_CALLS_READ: Final = "How this model writes calls of tools is not known here: the tools are left out."
 NO_EFFORT: Final = "The model's chat template takes no reasoning_effort: it is ignored."
+NO_THINKING: Final = "No marks of reasoning are known of this model: thinking_token_budget is ignored."
+_MARKS: Final = ("<think>", "<|channel|>")  # with which templates open reasoning that no token marks
 # The names under which templates ask whether to think.
 _SWITCHES: Final = ("enable_thinking", "thinking")
 
@@ -32,10 +34,13 @@ class Asked:
 def asked_of(pair: Pair, request: GenerationRequest) -> Asked:
     """What `request` asks of the pair. Raises ToolsError where a call must come, and the model cannot make one."""
     use = request.tools
-    if not (use.callable or request.template or request.effort):
+    limits = request.thinking_tokens is not None and request.prompt is None
+    if not (use.callable or request.template or request.effort or limits):
         return Asked(constraint=request.constraint)
     manner = pair.chat_manner
     notes: list[str] = []
+    if limits and manner.thinking is None and not any(mark in manner.template for mark in _MARKS):
+        notes.append(NO_THINKING)
     settings = _settings(manner, request, notes)
     calls = manner.calls if use.callable else None
     if use.callable and calls is None:
