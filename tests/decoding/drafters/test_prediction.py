@@ -99,6 +99,13 @@ def test_an_ending_is_found_at_every_place_where_it_stands() -> None:
         assert sorted(places.tolist()) == (_stands(file, ending[-longest:]) if longest else [])
 
 
+@pytest.mark.parametrize("size", range(12))
+def test_a_short_one_is_followed_too(size: int) -> None:
+    follower = Prediction(FILE[:size])
+    follower.push([900, 901, *FILE[:size], 902, *FILE[:2]])
+    assert follower.use(100) == PredictionUse(size if size > 1 else 0, 0 if size > 1 else size)
+
+
 def _stands(file: list[int], ending: list[int]) -> list[int]:
     size = len(ending)
     return [end for end in range(size, len(file) + 1) if file[end - size : end] == ending]
