@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from mlx_spec.config import LOOKAHEAD_LIMIT
 from mlx_spec.events import PredictionUse
 
 MOST_MATCHED: Final = 8
@@ -28,6 +29,8 @@ _MANY: Final = 8
 _SURE_FROM: Final = (1, 4, 16)
 # The chance that the next token is right, by how many were right before: nothing yet, a few, some, many.
 _GUESSES: Final = (0.8, 0.6, 0.9, 0.97)
+# And how far is drafted by that: what is all wrong is to cost a short answer next to nothing.
+_LONGEST: Final = (15, 15, LOOKAHEAD_LIMIT, LOOKAHEAD_LIMIT)
 
 
 class EndingIndex:
@@ -109,6 +112,11 @@ class Prediction:
     def guess(self) -> float:
         """The chance that the next token is right, as far as can be told without having seen this text."""
         return _GUESSES[self.sureness]
+
+    @property
+    def longest(self) -> int:
+        """How many of them may be drafted at once, where nobody asks for more."""
+        return min(self.ahead, _LONGEST[self.sureness])
 
     def following(self, count: int) -> list[int]:
         """The next `count` tokens, as far as there are any."""
