@@ -184,7 +184,7 @@ class Estimator:
         for length in range(1, longest + 1):
             reached *= rates[length - 1][0] if self._stops_early else 1.0
             steps += reached if length > option.forced else 0.0
-            if length > self._max_lookahead and length < longest and length not in _LONG:
+            if length > self._max_lookahead and length not in _LONG and not length == longest < _LONG[-1]:
                 continue
             draft_ms = self._draft_ms(option, steps)
             candidates.append(Candidate(option, length, *expected_round(self.verify, draft_ms, rates[:length])))

@@ -10,7 +10,6 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import Shape, merged
-from mlx_spec.config import LOOKAHEAD_LIMIT
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.drafters.base import Draft, TreeDrafter
 from mlx_spec.decoding.drafters.prediction import Prediction
@@ -117,7 +116,7 @@ class NgramDrafter(TreeDrafter):
     def limit(self, longest: int) -> int:
         """`longest` where the text repeats itself, else 0. What was predicted may be longer than is usual."""
         if (predicted := self._predicted) is not None and longest > 0:
-            return min(max(longest, LOOKAHEAD_LIMIT), predicted.ahead)
+            return min(max(longest, predicted.longest), predicted.ahead)
         return max(0, longest) if self.match_length else 0
 
     def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:

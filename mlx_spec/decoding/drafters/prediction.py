@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from mlx_spec.config import LOOKAHEAD_LIMIT
 from mlx_spec.events import PredictionUse
 
 MOST_MATCHED: Final = 8
@@ -21,13 +22,15 @@ _NEAR: Final = 24
 _NEAR_BONUS: Final = 2
 _LEAST_NEEDED: Final = 3
 _MOST_NEEDED: Final = MOST_MATCHED + _NEAR_BONUS
-_COMMON: Final = 4096  # places
+_MOST_PLACES: Final = 4096
 # A place was the wrong one where fewer tokens followed than the one, and the right one where as many as the other did.
 _FEW: Final = 3
 _MANY: Final = 8
 _SURE_FROM: Final = (1, 4, 16)
 # The chance that the next token is right, by how many were right before: nothing yet, a few, some, many.
 _GUESSES: Final = (0.8, 0.6, 0.9, 0.97)
+# And how far is drafted by that: what is all wrong is to cost a short answer next to nothing.
+_LONGEST: Final = (15, 15, LOOKAHEAD_LIMIT, LOOKAHEAD_LIMIT)
 
 
 class EndingIndex:
@@ -39,14 +42,14 @@ class EndingIndex:
 
     def __init__(self, token_ids: Sequence[int]) -> None:
         tokens, ranks = np.unique(np.asarray(token_ids, dtype=np.int32), return_inverse=True)
-        order = _order([_shifted(ranks + 1, k) for k in range(MOST_MATCHED)], len(tokens).bit_length())
+        order = _order([_shifted(ranks + 1, k) for k in range(MOST_MATCHED)], max(1, len(tokens).bit_length()))
         self._ends = order.astype(np.int32) + 1
         ids = np.append(np.int32(-1), tokens)
         self._sorted = [ids[_shifted(ranks + 1, k)[order]] for k in range(MOST_MATCHED)]
 
     def find(self, ending: Sequence[int]) -> tuple[int, np.ndarray]:
-        """How many of the last tokens of `ending` stand somewhere, and behind which places all of these do: none where
-        there are so many that they tell nothing."""
+        """How many of the last tokens of `ending` stand somewhere, and behind which places all of these do: some of
+        them where there are thousands."""
         low, high, length = 0, len(self._ends), 0
         for token_id, column in zip(reversed(ending), self._sorted, strict=False):
             here = column[low:high]
@@ -55,12 +58,12 @@ class EndingIndex:
             if first == last:
                 break
             low, high, length = low + int(first), low + int(last), length + 1
-        return length, self._ends[low:high] if length and high - low <= _COMMON else self._ends[:0]
+        return length, self._ends[low : min(high, low + _MOST_PLACES)] if length else self._ends[:0]
 
 
 def _shifted(ranks: np.ndarray, count: int) -> np.ndarray:
     """What stood so many tokens before each; 0 where nothing did."""
-    return np.concatenate([np.zeros(count, dtype=ranks.dtype), ranks[: len(ranks) - count]])
+    return np.concatenate([np.zeros(count, dtype=ranks.dtype), ranks])[: len(ranks)]
 
 
 def _order(columns: Sequence[np.ndarray], bits: int) -> np.ndarray:
@@ -110,6 +113,11 @@ class Prediction:
         """The chance that the next token is right, as far as can be told without having seen this text."""
         return _GUESSES[self.sureness]
 
+    @property
+    def longest(self) -> int:
+        """How many of them may be drafted at once, where nobody asks for more."""
+        return min(self.ahead, _LONGEST[self.sureness])
+
     def following(self, count: int) -> list[int]:
         """The next `count` tokens, as far as there are any."""
         return [] if self._at is None else list(self._ids[self._at : self._at + count])
@@ -154,9 +162,10 @@ class Prediction:
             else:
                 place = self._nearest(places)
         bonus = _NEAR_BONUS if length and place == near else 0
-        if length and length + bonus >= self._needed and place < len(self._ids):
-            self._at, self._run, self._matched = place, 0, length
+        if length and place > 0 and length + bonus >= self._needed:
             self._foretold[-length:] = [True] * min(length, len(self._foretold))
+            if place < len(self._ids):
+                self._at, self._run, self._matched = place, 0, length
 
     def _near(self) -> tuple[int, int]:
         """The longest ending that stands just behind where the text left, and where: the first such place."""

@@ -130,3 +130,24 @@ def test_an_answer_by_a_schema_is_valid_and_what_is_no_schema_is_one_line(models
         assert refused.returncode == 2
         assert part in refused.stderr
         assert refused.stderr.count("\n") == 1
+
+
+def test_what_a_file_predicts_is_drafted_and_changes_nothing(models: list[str], tmp_path: Path) -> None:
+    asked = ["generate", "hello", *models, "--seed", "2", "--max-tokens", "24", "--json", "--drafter", "ngram"]
+    bare = json.loads(mlx_spec(*asked).stdout)
+    file = tmp_path / "file.txt"
+    file.write_text("hello hello hello", encoding="utf-8")
+    told = json.loads(mlx_spec(*asked, "--predict", str(file)).stdout)
+    assert told["token_ids"] == bare["token_ids"]
+    assert "prediction" not in bare
+    assert sum(told["prediction"].values()) == len("hello hello hello")
+    assert "tokens stand in the answer" in mlx_spec(*asked[:-3], "--predict", str(file)).stderr
+
+
+def test_what_is_no_text_predicts_nothing(models: list[str], tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00\x80")
+    for file, part in ((binary, "is no UTF-8 text"), (tmp_path / "missing", "cannot be read")):
+        done = mlx_spec("generate", "hello", *models, "--predict", str(file))
+        assert done.returncode == 2
+        assert part in done.stderr

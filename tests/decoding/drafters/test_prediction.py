@@ -99,6 +99,13 @@ def test_an_ending_is_found_at_every_place_where_it_stands() -> None:
         assert sorted(places.tolist()) == (_stands(file, ending[-longest:]) if longest else [])
 
 
+@pytest.mark.parametrize("size", range(12))
+def test_a_short_one_is_followed_too(size: int) -> None:
+    follower = Prediction(FILE[:size])
+    follower.push([900, 901, *FILE[:size], 902, *FILE[:2]])
+    assert follower.use(100) == PredictionUse(size if size > 1 else 0, 0 if size > 1 else size)
+
+
 def _stands(file: list[int], ending: list[int]) -> list[int]:
     size = len(ending)
     return [end for end in range(size, len(file) + 1) if file[end - size : end] == ending]
@@ -126,10 +133,13 @@ def test_it_comes_before_what_the_text_repeats_and_may_be_long() -> None:
     drafter.prefill([1, 2, 3, 1, 2])
     assert drafter.trust == 4
     assert drafter.guess == Prediction(FILE).guess
-    assert drafter.limit(8) == 32
+    assert [drafter.limit(8), drafter.limit(20)] == [15, 20]
     draft = drafter.propose(5, 12, 0)
     assert draft is not None
     assert draft.token_ids.tolist() == list(FILE[:12])
+    followed = Prediction(FILE)
+    followed.push(FILE[:4])
+    assert NgramDrafter(prediction=followed).limit(8) == 32
     left = NgramDrafter(prediction=Prediction(()))
     left.prefill([1, 2, 3, 1, 2])
     assert (left.guess, left.trust, left.limit(8)) == (None, 0, 8)
@@ -168,7 +178,7 @@ def rounds_of(file: list[int], text: list[int]) -> list[int]:
     controller, follower, rows, at = CostLookahead(SpeculativeConfig(), STEPS), Prediction(tuple(file)), [], 0
     controller.begin()
     while at < len(text):
-        option = Option("ngram", min(32, follower.ahead), 4 + follower.sureness, guess=follower.guess)
+        option = Option("ngram", follower.longest, 4 + follower.sureness, guess=follower.guess)
         plan = controller.plan([option] if follower.ahead else [], len(text) - at - 1)
         drafts = follower.following(plan.length)
         pairs = zip(drafts, text[at:], strict=False)
