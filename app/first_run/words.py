@@ -52,7 +52,13 @@ def minute_words(minute: Minute) -> tuple[str, str]:
     if ratio is None or plain is None or rate is None:
         return translate("FirstRun", "Too slow to say"), translate("FirstRun", "No answer came within the time.")
     told = [translate("FirstRun", "{0} tokens a second instead of {1}.").format(_rate(rate), _rate(plain))]
-    if ratio >= WORTH:
+    if not minute.is_steady:
+        headline = translate("FirstRun", "No clear answer")
+        told += [
+            translate("FirstRun", "That is {0:.2f}×, but the machine was busy meanwhile, or is slow.").format(ratio)
+        ]
+        told += [translate("FirstRun", "Measure again when it has nothing else to do.")]
+    elif ratio >= WORTH:
         headline = translate("FirstRun", "{0:.2f}× as fast").format(ratio)
         told += [translate("FirstRun", "By kind: {0}.").format(_by_kind(minute))]
     elif ratio > 1 / WORTH:
@@ -63,8 +69,6 @@ def minute_words(minute: Minute) -> tuple[str, str]:
         headline = translate("FirstRun", "{0:.2f}×: slower than without").format(ratio)
         told += [translate("FirstRun", "Other work on this machine may have come between: measure again.")]
         told += [translate("FirstRun", "The panel's page “Control” can switch drafts off.")]
-    if not minute.is_steady:
-        told += [translate("FirstRun", "The machine was busy meanwhile, or slow: take the figure lightly.")]
     if (difference := minute.difference) is not None:
         told += [difference.words]
     else:

@@ -98,7 +98,7 @@ class UpdatesViewModel(QObject):
         try:
             release = read_feed(data, self.source.public_key)
         except FeedError as error:
-            logger.warning("No newer version can be known: %s", error)
+            logger.info("No newer version can be known: %s", error)
             if by_hand:
                 self.told.emit(self.tr("What came is not signed by Lookahead's makers: nothing can be said."))
             return

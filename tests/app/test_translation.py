@@ -78,7 +78,9 @@ TRANSLATED = {"tr", "translate", "QT_TRANSLATE_NOOP"}
 WORDS_APART = re.compile(r"[a-zA-Z]{2,} [a-zA-Z]")
 NOT_TOLD = re.compile(
     "<span|<b>|HTTP |exit code|Rounds as|MMMM|<file name|Pasted text|(Noto|DejaVu) Sans|SF Mono|Segoe UI|Cascadia Mono|"
-    "JetBrains Mono|Noto Color|Lookahead engine|starter draft|mlx-spec models login|a command is under way"
+    "JetBrains Mono|Noto Color|Lookahead engine|starter draft|mlx-spec models login|a command is under way|"
+    # A report is for those who mend the program.
+    r"## What happened|## The log|\(there is none\)|\(not installed\)|Lookahead ended without a word"
 )
 """Markup, what only a log or a file has, what the model reads; names of fonts, of a draft, of a command."""
 SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|FROM|WHERE|ORDER BY|BEGIN IMMEDIATE|PRAGMA)\b")

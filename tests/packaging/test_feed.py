@@ -1,21 +1,34 @@
 """`packaging/feed.py`: a key, a feed signed with it, and that the window's own code believes it."""
 
+import importlib.util
 import stat
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / "packaging" / "feed.py"
+Feed = Callable[..., str]
 
 
-def feed(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, str(ROOT / "packaging" / "feed.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == code, done.stderr
-    return (done.stdout if code == 0 else done.stderr).strip()
+@pytest.fixture
+def feed(capsys: pytest.CaptureFixture[str]) -> Feed:
+    """Call it; what it wrote, to stderr where it is to fail."""
+    spec = importlib.util.spec_from_file_location("feed_tool", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(*arguments: object, code: int = 0) -> str:
+        assert module.main([str(argument) for argument in arguments]) == code
+        written = capsys.readouterr()
+        return (written.out if code == 0 else written.err).strip()
+
+    return call
 
 
-def test_a_feed_is_signed_and_checked(tmp_path: Path) -> None:
+def test_a_feed_is_signed_and_checked(feed: Feed, tmp_path: Path) -> None:
     key, notes, out = tmp_path / "release.key", tmp_path / "ä notes.md", tmp_path / "updates.json"
     notes.write_text("## Größer\n", encoding="utf-8")
     public = feed("key", key)

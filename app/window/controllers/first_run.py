@@ -76,7 +76,7 @@ class FirstRunController(QObject):
 
     def _on_bench(self) -> None:
         minute = self.bench.minute
-        if minute is not None and minute.ratio is not None and self._engine.remote is None:
+        if minute is not None and minute.is_steady and minute.ratio is not None and self._engine.remote is None:
             self._window.models.loaded.remember_race(minute.ratio)
 
     def _on_engine_state(self, state: EngineState) -> None:
