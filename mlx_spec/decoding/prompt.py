@@ -180,7 +180,7 @@ def _first_rounds(answer: Answer, *, compiled: bool) -> tuple[bool, Callable[[],
     everybody = [Option(name, longest) for name in answer.roster.names]
     # What those will propose that only look at the text is not known yet.
     models = [option for option in everybody if answer.roster.is_model(option.drafter)]
-    eager = answer.controller.expects_to_draft(everybody, room)
+    eager = room > 0 and answer.controller.expects_to_draft(everybody, room)
     likely = iter(answer.controller.likely_rows(models or everybody, room))
 
     def build() -> None:

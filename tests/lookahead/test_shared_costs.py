@@ -84,3 +84,12 @@ def test_a_drafter_of_which_nothing_is_known_is_looked_at_twice() -> None:
     for _ in range(10):
         costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 8.0))
     assert costs.drafting("eagle", 0.0, 0.0).at(1, 4) == pytest.approx(8.0, rel=0.05)
+
+
+def test_rows_beyond_the_widest_pass_are_passes_more() -> None:
+    times = SharedPassTimes(calibration(), 5)
+    assert times.at(8, 8) == pytest.approx(times.at(1, 5) + times.at(1, 3), rel=0.2)
+    assert times.at(8, 20) == pytest.approx(4 * times.at(1, 5), rel=0.5)
+    assert times.rows(2, 4) <= 5, "none is padded beyond it"
+    times.widen({12: 1.0, 16: 1.0})
+    assert times.at(8, 16) > 2 * times.at(1, 5), "nor is a wider one counted on"

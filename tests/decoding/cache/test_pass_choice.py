@@ -131,3 +131,11 @@ def test_it_is_kept_with_the_calibration(lookahead_home: Path, monkeypatch: pyte
         for drafter in ("none", "model")
     )
     assert plain.token_ids == drafted.token_ids
+
+
+def test_a_pass_that_must_have_the_bits_of_a_plain_step_is_made_as_that_is() -> None:
+    """Where the two ways have other bits, only what is wider than rows keep theirs may be built anew."""
+    differing = tuple(ratio for ratio in RATIOS if ratio[0] > 1)
+    strict = PassChoice(differing, exact_rows=5)
+    assert [strict.compiled_pays(rows, 4000) for rows in (1, 4, 5, 6, 16)] == [True, True, True, False, False]
+    assert not PassChoice(RATIOS, exact_rows=16).compiled_pays(6, 4000), "here both ways have the same"

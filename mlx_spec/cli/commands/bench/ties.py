@@ -33,6 +33,6 @@ def tie_lines(report: "TieReport") -> list[str]:
     if report.least is not None:
         lines.append(f"  The nearest tie of all was {report.least:.2g}.")
     if report.strict_different is not None:
-        rows = "of any number of rows" if width is None else f"of at most {width} rows"
+        rows = "of any number of rows" if width is None else "of one row" if width == 1 else f"of at most {width} rows"
         lines.append(f"  strict, in passes {rows}: {report.strict_different:,} tokens are others.")
     return lines
