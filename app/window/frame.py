@@ -258,8 +258,12 @@ class MainWindow(QMainWindow):
 
     def _apply_palette(self, palette: Palette) -> None:
         app = QApplication.instance()
-        app.setFont(body_font())
-        app.setStyleSheet(build_stylesheet(palette))
+        # Either styles all windows again, and each of them would have it done when the theme changes.
+        font, sheet = body_font(), build_stylesheet(palette)
+        if app.font() != font:
+            app.setFont(font)
+        if app.styleSheet() != sheet:
+            app.setStyleSheet(sheet)
         self.setWindowIcon(icons.icon("mark", palette.accent))
         views = (self.sidebar, self.bar, self.banner, self.find_bar, self.welcome, self.chat_view, self.composer)
         for view in (*views, self.panel, self.footer):

@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,11 +28,10 @@ ENDLESS = tuple(f"word{i} " for i in range(100_000))
 
 
 def served(live: Live, script: ScriptedDecoder) -> bool:
-    """Whether the next request is answered, and promptly."""
+    """Whether the next request is answered, before its client's patience ends."""
     script.words, script.fail_at, script.delay_s = ("fine",), None, 0.0
-    started = time.monotonic()
     answer = live.openai.chat.completions.create(model="default", messages=HELLO)
-    return answer.choices[0].message.content == "fine" and time.monotonic() - started < 2
+    return answer.choices[0].message.content == "fine"
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -250,7 +249,7 @@ def test_a_stream_tells_when_its_answer_steps_aside_and_comes_back() -> None:
 
 def test_who_leaves_makes_room_before_the_next_step() -> None:
     decoder = ScriptedDecoder()
-    decoder.words, decoder.delay_s = ("word ",) * 900, 0.01
+    decoder.words, decoder.delay_s = ("word ",) * 100_000, 0.01  # a quarter of an hour: nobody waits for its end
     with serving(decoder, max_batch=1) as live:
         body = {"messages": [{"role": "user", "content": "a"}], "stream": True}
         with live.http.stream("POST", CHAT, json=body) as stream:
@@ -259,9 +258,7 @@ def test_who_leaves_makes_room_before_the_next_step() -> None:
             [running] = live.http.get("/v1/batch").json()["running"]
             assert running["state"] == "writing"
         decoder.words = ("All ", "is ", "well.")
-        began = time.monotonic()
         assert said(ask(live)) == WELL
-        assert time.monotonic() - began < 5, "it did not wait for the nine seconds of the first"
         assert decoder.cancels == 1
 
 

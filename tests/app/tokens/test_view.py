@@ -1,6 +1,5 @@
 """The tokens view: order, styles and costs."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -84,11 +83,13 @@ def test_what_cannot_be_seen_is_made_visible(text: str, expected: str) -> None:
 
 
 def test_paragraphs_stay_short_and_rounds_cheap(view: TokensView) -> None:
-    started = time.perf_counter()
+    """2,000 tokens took 5 s one by one in one paragraph, and 0.1 s a round at a time in short ones."""
+    changes: list[int] = []
+    view.document().contentsChange.connect(lambda at, removed, added: changes.append(added))
     for index in range(250):
         view.append_round(make_round(index, num_accepted=7, num_drafted=8))
     assert view.document().blockCount() >= 2_000 // (PARAGRAPH_TOKENS + 21)
-    assert time.perf_counter() - started < 4.0, "2,000 tokens took 5 s in one paragraph, 0.1 s in short ones"
+    assert len(changes) <= 250, "a round is one change"
 
 
 def plain_round(index: int, *texts: str) -> Round:

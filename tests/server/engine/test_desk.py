@@ -1,7 +1,6 @@
 """Many jobs on the engine's thread: readers that are slow, and what a job is told while it waits."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -37,6 +36,7 @@ async def text_of(job: Job) -> str:
 
 def test_who_does_not_read_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "EVENT_BUFFER", 8)
+    monkeypatch.setattr(jobs, "READER_PATIENCE_S", 600.0)  # longer than this test may take
     decoder = ScriptedDecoder()
     decoder.words, decoder.delay_s = ("word ",) * 300, 0.002
     engine = engine_of(decoder)
@@ -46,9 +46,7 @@ def test_who_does_not_read_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch)
         text = await text_of(reads)
         return text, stuck.cancelled()
 
-    began = time.monotonic()
     assert asyncio.run(read_one_of_two()) == ("word " * 300, True)
-    assert time.monotonic() - began < jobs.READER_PATIENCE_S
     engine.stop()
     assert engine.join(20)
 
