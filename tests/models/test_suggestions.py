@@ -18,7 +18,7 @@ def offered(gigabytes: float, bandwidth: float | None = 400e9, *, drafts_pay: bo
 @pytest.mark.parametrize(
     ("name", "parameters", "gigabytes", "active"),
     [
-        # What the repositories' listings show of the weights, where they were seen: 8.31 GB for the 14B.
+        # So many parameters in so many bits, with the scales of their groups and all that stays in more bits.
         ("mlx-community/Qwen2.5-14B-Instruct-4bit", 14e9, 8.3, 1.0),
         ("mlx-community/gemma-3-270m-it-4bit", 270e6, 0.16, 1.0),
         ("mlx-community/SmolLM2-1.7B-Instruct", 1.7e9, 3.6, 1.0),
