@@ -97,6 +97,13 @@ def test_its_events_tell_each_item_from_its_beginning_to_its_end(scripted: Live,
     assert [event.get("output_index") for event in events[2:14]] == [0] * 7 + [1] * 5
 
 
+def test_a_thought_ends_where_the_message_begins(scripted: Live, script: ScriptedDecoder) -> None:
+    script.words = (*THOUGHT, "All ", "is ", "well.")
+    told = made(scripted)
+    assert steady(told["output"]) == [REASONING, MESSAGE]
+    assert 0 < told["usage"]["output_tokens_details"]["reasoning_tokens"] < told["usage"]["output_tokens"]
+
+
 def test_streamed_text_adds_up_and_ends_with_done(scripted: Live) -> None:
     events = events_of(scripted, PATH, {"input": "hi"})
     deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
@@ -119,6 +126,7 @@ def test_a_response_goes_on_from_another(scripted: Live, script: ScriptedDecoder
     assert script.prompts[-1] == "one All is well.two", "the instructions are of one response"
     script.words = CALL
     called = made(scripted, previous_response_id=second["id"], tools=[TOOL])["output"][0]
+    assert script.prompts[-1] == "one All is well.twoAll is well.hi"
     script.words = ("Sunny.",)
     result = {"type": "function_call_output", "call_id": called["call_id"], "output": "sun"}
     refused = refusal(scripted, PATH, {"input": [result], "previous_response_id": second["id"]})[1]["error"]
