@@ -31,10 +31,12 @@ def licence_files(packages: Iterable[str], texts: Path) -> list[tuple[str, str]]
             for file in importlib.metadata.files(name) or ()
             if ".dist-info" in str(file) and _FILES.search(file.name)
         ]
-        files = [str(file.locate()) for file in own] or [str(texts / text) for text in _TEXTS.get(name, ())]
+        # Some bring several of one name, in folders.
+        files = [(str(file.locate()), str(file).partition(".dist-info/")[2].rpartition("/")[0]) for file in own]
+        files = files or [(str(texts / text), "") for text in _TEXTS.get(name, ())]
         if not files:
             raise LookupError(f"{name} comes with no licence: name its text in packaging/bundle/licences.py")
-        found += [(file, f"resources/LICENSES/libraries/{name}") for file in files]
+        found += [(file, f"resources/LICENSES/libraries/{name}/{folder}".rstrip("/")) for file, folder in files]
     return found
 
 

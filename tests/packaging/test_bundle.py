@@ -85,9 +85,10 @@ class TestContents:
 def test_every_package_has_its_licence() -> None:
     licences = program("bundle/licences.py")
     texts = ROOT / "resources/LICENSES"
-    files = licences.licence_files({"mlx", "PySide6", "tokenizers", "transformers"}, texts)
+    files = licences.licence_files({"mlx", "numpy", "PySide6", "tokenizers", "transformers"}, texts)
     assert all(Path(file).is_file() for file, _ in files)
-    folders = {folder.rpartition("/")[2] for _, folder in files}
+    folders = {folder.removeprefix("resources/LICENSES/libraries/").partition("/")[0] for _, folder in files}
+    assert len({(folder, Path(file).name) for file, folder in files}) == len(files), "none takes another's place"
     assert {"Python", "mlx", "PySide6_Essentials", "tokenizers", "transformers"} <= folders
     assert {"LGPL-3.0.txt", "GPL-3.0.txt"} <= {Path(file).name for file, folder in files if "PySide6" in folder}
     with pytest.MonkeyPatch.context() as patch:
