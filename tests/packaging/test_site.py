@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,13 @@ def check(line: str, makefile: str) -> None:
         assert ended.value.code == 0
     elif program == "curl":
         assert any(route_matches(word) for word in words if word.startswith("http"))
+    elif line.startswith("export LOOKAHEAD_"):
+        name = words[1].partition("=")[0]
+        assert f"${{{name}" in (ROOT / "packaging" / "release.sh").read_text("utf-8"), f"nobody reads {name}"
+    elif words[0].startswith("packaging/"):
+        assert (ROOT / words[0]).is_file(), f"no {words[0]}"
+    elif words[:3] == ["uv", "tool", "install"]:
+        assert words[3] == tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["name"]
     elif words[:2] == ["python", "packaging/feed.py"]:
         feed_tool().parser().parse_args(words[2:])
     else:
