@@ -63,7 +63,6 @@ def calibrated(
     times = MatmulTimes()
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
-    tell("comparing rows of wider passes", 0.0)
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
     exact = row_widths(pair.target, pair.target_name, kv_bits).width or math.inf
     widest = max(widths)
