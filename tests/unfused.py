@@ -17,9 +17,9 @@ import mlx.core as mx
 
 FUSE_ALL: Final = bool(os.environ.get("LOOKAHEAD_TESTS_FUSE"))
 """Run all tests as users run their models."""
-# mlx::core::set_compile_mode(CompileMode), and two of the modes, in the order of mlx/compile.h.
+# mlx::core::set_compile_mode(CompileMode), and three of its modes, in the order of mlx/compile.h.
 _SYMBOL: Final = "_ZN3mlx4core16set_compile_modeENS0_11CompileModeE"
-_NO_FUSE, _ENABLED = 2, 3
+_DISABLED, _NO_FUSE, _ENABLED = 0, 2, 3
 _LIBRARY: Final = "libmlx.dylib" if sys.platform == "darwin" else "libmlx.so"
 _modes: list[int] = [_ENABLED]
 
@@ -27,8 +27,21 @@ _modes: list[int] = [_ENABLED]
 @contextmanager
 def fusing(is_on: bool) -> Iterator[None]:
     """Within, graphs that are traced are fused, or are not."""
-    _modes.append(_ENABLED if is_on or FUSE_ALL else _NO_FUSE)
-    _set(_modes[-1])
+    with _in(_ENABLED if is_on or FUSE_ALL else _NO_FUSE):
+        yield
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Within, every pass runs the model's own Python: for models that say what they are told to, each time."""
+    with _in(_DISABLED):
+        yield
+
+
+@contextmanager
+def _in(mode: int) -> Iterator[None]:
+    _modes.append(mode)
+    _set(mode)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ with white space.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from mlx_spec.models.loading import ModelPair
 from tests.models.text.families import FAMILIES, THINKING, Family
 from tests.tiny import pair_of, tiny_llama
 from tests.two_tokenizers import SENTENCES, byte_level, llama_like
+from tests.unfused import untraced
 
 CHUNK = 16
 VOCAB = 448
@@ -48,8 +50,10 @@ PROMISED = promised()
 
 
 @pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, CHUNK)
+    with untraced():
+        yield
 
 
 class Saying(nn.Module):
