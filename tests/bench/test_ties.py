@@ -1,7 +1,5 @@
 """What a comparison of fast passes with plain steps counts, and that it can be made."""
 
-import pytest
-
 from mlx_spec.bench.ties import Said, compared, measure_ties
 from mlx_spec.cli.commands.bench.ties import tie_lines
 from tests.tiny import tiny_pair
@@ -17,7 +15,6 @@ def test_tokens_count_up_to_the_first_that_differs() -> None:
     assert "1 tokens are others" in "\n".join(tie_lines(report))
 
 
-@pytest.mark.usefixtures("uncompiled")
 def test_answers_are_compared_plain_fast_and_strict() -> None:
     report = measure_ties(tiny_pair(), 3, 5, lambda stage, fraction: None, strict=True)
     assert (report.answers, report.strict_different) == (3, 0)

@@ -22,8 +22,6 @@ from mlx_spec.models.memory import rows_are_independent
 from tests.batching.asked import Asked, batch_of, run
 from tests.tiny import pair_of, tiny_llama, tiny_pair
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 STRICT = SpeculativeConfig(exactness="strict", acceptance_threshold=0.0)
 PROMPTS = [[1, 2, 3, 4, 5, 6, 7], [9, 8], [5, 5, 3, 1], [7, 1, 7, 1, 7]]
 ROOMY = 1_000

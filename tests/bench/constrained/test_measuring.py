@@ -18,7 +18,6 @@ from mlx_spec.errors import ConfigError
 from tests.tiny import pair_of, tiny_llama
 
 
-@pytest.mark.usefixtures("uncompiled")
 def test_all_three_answer_by_the_schema_and_take_turns() -> None:
     pair = pair_of(tiny_llama(0), None)
     scope = ConstrainedScope(schemas=1, seeds=1, temperatures=(0.0,), answer_tokens=120)

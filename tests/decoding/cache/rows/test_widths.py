@@ -13,8 +13,6 @@ from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, width
 from mlx_spec.models.memory import rows_are_independent
 from tests.tiny import tiny_llama
 
-pytestmark = pytest.mark.usefixtures("uncompiled")
-
 WIDE = 128
 
 
