@@ -54,6 +54,7 @@ bundle: .venv/.installed-bundle
 	@$(PY) packaging/macos/pictures.py build/pictures
 	@OPENBLAS_NUM_THREADS=1 $(PY) packaging/bundle/build.py
 	@test "$$(uname -s)" != Linux || $(PY) packaging/proof/run.py
+	@sh packaging/inputs.sh > packaging/proven
 
 site: .venv/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -12,16 +12,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A fresh clone of a small project with this `.ci/run`; `make` writes down what it is told."""
+    """A fresh clone of a small project with this `.ci/run`; `make` writes down what it is told, and what it proved."""
     folder = tmp_path / "clone"
     for name in ("packaging/part.sh", "pyproject.toml", "constraints.txt", "README.md"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name, "utf-8")
-    (folder / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
+    for name in (".ci/run", "packaging/inputs.sh"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     (tmp_path / "bin").mkdir()
     make = tmp_path / "bin" / "make"
-    make.write_text('#!/bin/sh\necho "$*" >>"$LOG"\n[ "$*" != "${FAIL:-}" ]\n', "utf-8")
+    proves = '[ "$*" != bundle ] || sh packaging/inputs.sh >packaging/proven'
+    make.write_text(f'#!/bin/sh\necho "$*" >>"$LOG"\n[ "$*" != "${{FAIL:-}}" ] || exit 1\n{proves}\n', "utf-8")
     make.chmod(0o755)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
@@ -42,10 +44,10 @@ def run(clone: Path, **more: str) -> list[str]:
 
 
 def test_the_app_is_built_once_for_each_content(clone: Path) -> None:
-    assert run(clone) == ["check", "test", "bundle", "0"], "a machine that has proven nothing yet"
+    assert run(clone) == ["check", "test", "bundle", "0"], "nothing was proven yet"
     assert run(clone) == ["check", "test", "0"]
     (clone / "README.md").write_text("other words", "utf-8")
-    git(clone, "add", "-A")
+    git(clone, "add", "-A")  # and with it what was proven
     assert run(clone) == ["check", "test", "0"]
     for name in ("packaging/part.sh", "pyproject.toml", "constraints.txt"):
         (clone / name).write_text("changed", "utf-8")
