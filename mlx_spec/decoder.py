@@ -33,10 +33,9 @@ from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.stretches import token_bytes
 from mlx_spec.decoding.ceiling import Ceiling, measured_ceiling
 from mlx_spec.decoding.knowledge import Knowledge
-from mlx_spec.decoding.options import AnswerOptions
 from mlx_spec.decoding.phases import launch, settle, tell, verify
 from mlx_spec.decoding.prompt import read_prompt
-from mlx_spec.decoding.request import Request
+from mlx_spec.decoding.request import AnswerOptions, Request
 from mlx_spec.decoding.settling import nothing, read_ahead
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import StatsCounter

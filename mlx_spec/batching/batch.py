@@ -25,7 +25,7 @@ from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.chunks import chunk_tokens
-from mlx_spec.decoding.options import AnswerOptions
+from mlx_spec.decoding.request import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
 from mlx_spec.events import AnswerFailed, Event, Preempted, Resumed, RoundFinished, Waiting

@@ -13,8 +13,7 @@ from mlx_spec.decoding.cache.rollback import check_rollback
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.constraints.compiling import GRAMMARS
 from mlx_spec.decoding.drafters.self_draft import half_of
-from mlx_spec.decoding.options import AnswerOptions, Lookahead
-from mlx_spec.decoding.request import Request
+from mlx_spec.decoding.request import AnswerOptions, Lookahead, Request
 from mlx_spec.errors import ConfigError, PromptError, PromptTooLongError, UnsupportedModelError
 from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.heads.loading import DRAFTER_OF

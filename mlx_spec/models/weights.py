@@ -11,11 +11,11 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
+from mlx_spec.models.files.reasons import lacks_package, reason
 from mlx_spec.models.files.rope import UNSCALED, scaling_kind
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.narrow_head import narrowed
 from mlx_spec.models.progress import Progress
-from mlx_spec.models.reasons import lacks_package, reason
 
 
 def load_weights(folder: ModelFolder, told: Callable[[int], None] = lambda read: None) -> nn.Module:

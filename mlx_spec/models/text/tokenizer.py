@@ -9,7 +9,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import load_tokenizer
 
 from mlx_spec.errors import CorruptModelError
-from mlx_spec.models.reasons import lacks_package, reason
+from mlx_spec.models.files.reasons import lacks_package, reason
 
 # Names of templates for something else than talking.
 _SPECIAL_PURPOSES: Final = ("tool", "rag", "image", "video")

@@ -12,7 +12,7 @@ from mlx_spec.cli.terminal.progress import StageProgress
 from mlx_spec.cli.terminal.prompt_file import PromptFile, fill_prompt
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
-from mlx_spec.decoding.options import Lookahead
+from mlx_spec.decoding.request import Lookahead
 from mlx_spec.errors import LookaheadError
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
