@@ -15,7 +15,7 @@ def test_no_folder_is_read_twice() -> None:
     assert told.maxsize is None, "transformers was imported before mlx_spec, or reads otherwise by now"
     folders = [path for path in MODELS.rglob("*") if path.is_dir() and path.name != "__pycache__"]
     assert len(folders) > 300
-    assert len(folders) <= told.misses <= len(folders) + 8, "the top, and a few, go by other names too"
+    assert len(folders) <= told.misses <= 1.1 * len(folders), "the top, and a few, go by other names too"
 
 
 def test_the_names_found_are_the_same() -> None:

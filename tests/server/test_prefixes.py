@@ -150,7 +150,13 @@ def test_counters_and_memory_tell_of_it(keeping: Live) -> None:
     read = sum(answer.usage.prompt_tokens for answer in answers if answer.usage)
     stats = keeping.http.get("/v1/speculation/stats").json()
     assert (stats["prompt_tokens"], stats["cached_tokens"]) == (read, cached(answers[1]))
-    found, memory = metrics(), keeping.http.get("/v1/models/memory").json()
+
+    def memory_now() -> dict[str, Any]:
+        return dict(keeping.http.get("/v1/models/memory").json())
+
+    # What was said last is read once more when nobody asks for anything.
+    assert wait_until(lambda: memory_now()["prefix_bytes"] == metrics()["prefix_bytes"] == memory_now()["prefix_bytes"])
+    found, memory = metrics(), memory_now()
     assert (found["prompt_tokens_total"], found["cached_prompt_tokens_total"]) == (read, cached(answers[1]))
     assert found["prefix_bytes"] == memory["prefix_bytes"] > 0
     assert (found["prefix_hits_total"], found["prefix_misses_total"]) == (1, 1)

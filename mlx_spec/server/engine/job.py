@@ -164,6 +164,7 @@ class Job:
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Event | Failure] = asyncio.Queue()
         self._begun = asyncio.Event()
+        self._is_told = False  # whether anything of the answer itself has come
         self._cancelled = threading.Event()
         self._is_read = request.choice == 0
         self._unread = self._before_reading = 0
@@ -232,10 +233,10 @@ class Job:
 
     async def begun(self, patience_s: float) -> bool:
         """Wait until the first event of the answer itself, but no longer than `patience_s`; whether it came. Raises
-        JobFailed when the job failed by then."""
+        JobFailed when the job failed before it: a later failure is told where the answer is, whoever was quicker."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), patience_s)
-        if self.failure is not None:
+        if self.failure is not None and not self._is_told:
             raise JobFailed(self.failure)
         return self._begun.is_set()
 
@@ -263,6 +264,7 @@ class Job:
             self.failure = self.failure or item
         if isinstance(item, Failure | GenerationFinished) and self._expiring is not None:
             self._expiring.cancel()
+        self._is_told = self._is_told or not isinstance(item, Waiting | Failure)
         if not isinstance(item, Waiting):
             self._begun.set()
         self._items.put_nowait(item)
