@@ -126,7 +126,9 @@ class Roster:
         for name, drafter in self._drafters.items():
             limit = drafter.limit(longest)
             trust, forced = self._trust(drafter), min(limit, drafter.forced)
-            option = Option(name, limit, trust, drafter.behind, forced=forced, guess=drafter.guess)
+            option = Option(
+                name, limit, trust, drafter.behind, forced=forced, guess=drafter.guess, alone=drafter.is_alone
+            )
             if shadow := self._allowed(drafter.shadow(longest)):
                 self._shadows.append(ShadowProposal(option, shadow))
             if option.limit > 0 and name in self._asked:

@@ -15,7 +15,8 @@ class Option:
     `trust` tells apart situations in which its proposals fare differently (a longer match of an n-gram), `behind` is
     how many tokens of the text it has yet to read, `trees` whether it may branch. The first `forced` tokens take it no
     pass, as a grammar tells them. `guess` is the chance that each of its tokens is right, where a client predicts them:
-    such a chain may be as long as `limit`, whatever is usual.
+    such a chain may be as long as `limit`, whatever is usual. Among other answers each drafts `alone`, unless its
+    passes can be theirs too.
     """
 
     drafter: str
@@ -25,6 +26,7 @@ class Option:
     trees: bool = False
     forced: int = 0
     guess: float | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

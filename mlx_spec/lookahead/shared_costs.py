@@ -140,7 +140,8 @@ class SharedPassTimes:
 @dataclass(frozen=True, slots=True)
 class SharedDrafting:
     """What drafting took in one step: `levels` passes of a drafter, over `rows` tokens in all; `step_ms` and `token_ms`
-    is what was known of it before, of one answer: a pass over one token, and each further token."""
+    is what was known of it before, of one answer: a pass over one token, and each further token. Where each answer
+    drafts `alone`, a level is a pass for each."""
 
     drafter: str
     levels: int
@@ -148,6 +149,7 @@ class SharedDrafting:
     milliseconds: float
     step_ms: float = 0.0
     token_ms: float = 0.0
+    alone: bool = False
 
 
 class SharedCosts:
@@ -162,20 +164,20 @@ class SharedCosts:
         self.budget_ms = 0.0
         """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
 
-    def drafting(self, drafter: str, step_ms: float, token_ms: float) -> DraftCost:
+    def drafting(self, drafter: str, step_ms: float, token_ms: float, *, alone: bool = False) -> DraftCost:
         """What a drafter takes in a step; what is known of it for one answer counts until it was seen. Of one that
         nothing is known of, nothing: so it is tried."""
         if drafter not in self._drafting:
-            return DraftCost(max(0.0, step_ms - token_ms), token_ms)
+            return DraftCost(0.0, step_ms) if alone else DraftCost(max(0.0, step_ms - token_ms), token_ms)
         return DraftCost(*self._drafting[drafter].weights)
 
-    def observe(self, answers: int, rows: int, verify_ms: float, drafting: SharedDrafting | None) -> None:
-        """Learn from one step in which all answers shared each pass. `drafting` is that of the one drafter whose model
-        made passes; None where none did, or several."""
+    def observe(self, answers: int, rows: int, verify_ms: float, *drafting: SharedDrafting) -> None:
+        """Learn from one step in which all answers shared each pass, and from the `drafting` of each drafter whose
+        model made passes in it."""
         self.passes.observe(answers, rows, verify_ms)
-        if drafting is not None:
-            self._observe_drafting(drafting)
-        spent_ms = verify_ms + (drafting.milliseconds if drafting else 0.0)
+        for one in drafting:
+            self._observe_drafting(one)
+        spent_ms = verify_ms + sum(one.milliseconds for one in drafting)
         self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:
@@ -187,6 +189,7 @@ class SharedCosts:
                 return
             step_ms = step_ms or drafting.milliseconds / levels
             # A head may be a pass for each answer: then a row takes what a level was taken to take.
-            self._drafting[name] = Fit((max(0.0, step_ms - token_ms), token_ms), (0.5 * step_ms, step_ms), _WANDER, 0.0)
+            first = (0.0, step_ms) if drafting.alone else (max(0.0, step_ms - token_ms), token_ms)
+            self._drafting[name] = Fit(first, (0.5 * step_ms, step_ms), _WANDER, 0.0)
         fit, terms = self._drafting[name], (levels, rows)
         fit.observe(terms, drafting.milliseconds, 0.15 * max(drafting.milliseconds, fit.at(terms), 1e-3))

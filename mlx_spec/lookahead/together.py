@@ -88,8 +88,11 @@ class _Step:
         return self._shared.passes.at(self._answers, rows + self._taken)
 
     def _costs(self, offers: Sequence[Offer | None]) -> dict[str, DraftCost]:
-        known = {offer.option.drafter: (offer.step_ms, offer.token_ms) for offer in offers if offer}
-        return {name: self._shared.drafting(name, *costs) for name, costs in known.items()}
+        return {offer.option.drafter: self._cost(offer) for offer in offers if offer}
+
+    def _cost(self, offer: Offer) -> DraftCost:
+        option = offer.option
+        return self._shared.drafting(option.drafter, offer.step_ms, offer.token_ms, alone=option.alone)
 
     def _is_soon_read(self, offer: Offer) -> bool:
         return offer.unread_ms <= _CHEAP_TO_READ * self._plain_ms
@@ -102,7 +105,7 @@ class _Step:
         """Tokens that an offer brings beyond what its time is worth, if all drafted as far: which drafter to ask."""
         rate = self._answers / self._plain_ms
         row_ms = max(0.0, self._target_ms(2 * self._answers) - self._none_ms) / self._answers
-        cost = self._shared.drafting(offer.option.drafter, offer.step_ms, offer.token_ms)
+        cost = self._cost(offer)
         token_ms = row_ms + cost.row_ms + cost.level_ms / self._answers
         prospect = _prospect(offer)
         gains = [

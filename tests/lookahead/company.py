@@ -114,13 +114,13 @@ class Company:
             self._behind[at] = 0 if drafted else self._behind[at] + 1
         shared = self.controllers[0].shared
         assert shared is not None
-        drafting = None
+        drafting = []
         if any(lengths):
             first = self.controllers[0]
             assert isinstance(first, CostLookahead)
             known = first.costs_of("model")
-            drafting = SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)
-        shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, drafting)
+            drafting = [SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)]
+        shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, *drafting)
         return lengths
 
     def _accepts(self, at: int, place: int) -> bool:

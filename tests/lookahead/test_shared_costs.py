@@ -93,3 +93,11 @@ def test_rows_beyond_the_widest_pass_are_passes_more() -> None:
     assert times.rows(2, 4) <= 5, "none is padded beyond it"
     times.widen({12: 1.0, 16: 1.0})
     assert times.at(8, 16) > 2 * times.at(1, 5), "nor is a wider one counted on"
+
+
+def test_what_each_answer_drafts_alone_is_a_pass_for_each_from_the_beginning() -> None:
+    costs = SharedCosts(calibration())
+    assert costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) == 48.0
+    assert costs.drafting("model", 6.0, 0.5).at(1, 8) == pytest.approx(9.5)
+    costs.observe(8, 16, 90.0, SharedDrafting("eagle", 1, 8, 40.0, 6.0, 0.5, alone=True))
+    assert 40.0 < costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) < 48.0

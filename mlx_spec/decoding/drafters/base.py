@@ -187,6 +187,11 @@ class Drafter(Protocol):
         """`propose` level by level, for those whose passes can be made together with others'."""
         return at_once(self.propose(position, gamma, round_index))
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether its passes are never made together with others'."""
+        return type(self).proposing is Drafter.proposing
+
     def commit(self, token_ids: Sequence[int], accepted: int) -> None:
         """Be told the newest tokens of the text: the first `accepted` are drafts that stand.
 

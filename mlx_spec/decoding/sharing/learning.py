@@ -1,6 +1,7 @@
 """What the rounds of a step have shown, told to those who plan the next ones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mlx_spec.decoding.answer import Answer
@@ -76,20 +77,35 @@ def _observe_shared(rounds: Sequence[Read]) -> None:
     if shared is None or not one_pass or not all(_is_telling(answer, round_) for answer, round_, _ in rounds):
         return
     clock = first.clock
-    shared.observe(first.answers, first.pass_rows, clock.verify_ms, _drafting(rounds))
+    shared.observe(first.answers, first.pass_rows, clock.verify_ms, *_drafting(rounds, shared))
 
 
-def _drafting(rounds: Sequence[Read]) -> SharedDrafting | None:
-    """The drafting of the one drafter whose model made passes; None where none did, or several, or not just chains."""
+def _drafting(rounds: Sequence[Read], shared: SharedCosts) -> list[SharedDrafting]:
+    """The drafting of each drafter whose model made passes; none where they were not just chains, or read much. Of
+    several each has the share of the time that was expected of it."""
     drafted = [(answer, round_) for answer, round_, _ in rounds if round_.passes]
-    names = {round_.plan.drafter for _, round_ in drafted}
-    passes = [round_.passes for _, round_ in drafted]
     behind = sum(round_.option.behind for _, round_ in drafted if round_.option)
     chains = all(round_.tree is None for _, round_ in drafted)
-    if len(names) != 1 or not chains or behind > _FEW_BEHIND * sum(passes):
-        return None
-    name, answer = names.pop(), drafted[0][0]
+    if not drafted or not chains or behind > _FEW_BEHIND * sum(round_.passes for _, round_ in drafted):
+        return []
+    names = dict.fromkeys(round_.plan.drafter for _, round_ in drafted)
+    each = [_drafting_of([one for one in drafted if one[1].plan.drafter == name]) for name in names]
+    expected = [
+        shared.drafting(one.drafter, one.step_ms, one.token_ms, alone=one.alone).at(one.levels, one.rows)
+        for one in each
+    ]
+    if not all(expected):  # of one nothing is known yet: a token of any takes as long
+        expected = [float(one.rows) for one in each]
+    whole_ms = drafted[0][1].clock.draft_ms
+    return [replace(one, milliseconds=whole_ms * ms / sum(expected)) for one, ms in zip(each, expected, strict=True)]
+
+
+def _drafting_of(drafted: Sequence[tuple[Answer, Round]]) -> SharedDrafting:
+    """That of one drafter, without its time."""
+    (answer, first), passes = drafted[0], [round_.passes for _, round_ in drafted]
+    behind = sum(round_.option.behind for _, round_ in drafted if round_.option)
+    name, controller = first.plan.drafter, answer.controller
     assert name is not None
-    controller = answer.controller
     known = controller.costs_of(name) if isinstance(controller, CostLookahead) else (0.0, 0.0)
-    return SharedDrafting(name, max(passes), sum(passes) + behind, drafted[0][1].clock.draft_ms, *known)
+    alone = first.option is not None and first.option.alone
+    return SharedDrafting(name, max(passes), sum(passes) + behind, 0.0, *known, alone=alone)

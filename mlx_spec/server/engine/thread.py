@@ -6,6 +6,7 @@ asyncio loop that submitted it; nothing that crosses holds an array. A failing j
 should it end all the same, `status` and every job say so.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -30,6 +31,8 @@ from mlx_spec.server.engine.unloading import Unloading, end_streams
 _STOPPING: Final = Failure("engine", "The server is stopping.")
 # Templates and tokenizers take their time, too: beside answers under way so much of it between two steps.
 _TAKING_S: Final = 0.03
+_MOMENT_S: Final = 0.25
+"""The engine has nothing to do when for so long nobody has asked for anything."""
 
 logger = logging.getLogger(__name__)
 
@@ -305,6 +308,9 @@ class EngineThread:
 
     def _next_item(self) -> Job | Forgetting | Wanting | None:
         """Wait for what comes; meanwhile warm up, and let the models go where that is due."""
+        # Whoever asks again at once, as programs do, is not to wait for a step of that.
+        with contextlib.suppress(queue.Empty):
+            return self._jobs.get(timeout=_MOMENT_S)
         self._models.warm_up(self._jobs.empty)
         while (check_s := self._fleet.check_s) is not None:
             try:
