@@ -80,6 +80,7 @@ class _Step:
         self.key = order_of(settings.policy, settings.patience)
         self.budget = TokenBudget(settings.step_tokens)
         self.allowance = 0  # tokens that may still be read in this step
+        self.beside_writers = 0  # and where somebody writes
         self.half_read = False  # whether a prompt is left half read: no other is begun
         self.refused: list[Refusal] = []
         self.preempted: list[Preempted] = []
@@ -128,10 +129,12 @@ class _Step:
         """Say how much is read in this step, and read on where a prompt is half read. A row for each answer that may
         still be let on is left."""
         settings = self.settings
-        self.allowance = settings.step_tokens - settings.max_batch
-        if self.budget.used and settings.prefill_budget_ms is not None and reading_ms is not None:
+        self.allowance = self.beside_writers = settings.step_tokens - settings.max_batch
+        if settings.prefill_budget_ms is not None and reading_ms is not None:
             chunk = settings.chunk_tokens
-            self.allowance = reading_tokens(settings.prefill_budget_ms, reading_ms, chunk, self.allowance)
+            self.beside_writers = reading_tokens(settings.prefill_budget_ms, reading_ms, chunk, self.allowance)
+        if self.budget.used:
+            self.allowance = self.beside_writers
         for entry in self.entries.values():
             if entry.state == "reading":
                 self._read(entry)
@@ -195,6 +198,9 @@ class _Step:
         if stop == start or not self.budget.allocate(entry.request_id, stop - start):
             return False
         self.allowance -= stop - start
+        self.beside_writers -= stop - start
+        if stop == end:  # who was read is a writer, whose first words wait for nobody else's prompt
+            self.allowance = max(0, min(self.allowance, self.beside_writers))
         self.half_read = stop < end
         self.readings.append(Reading(entry.request_id, start, stop, prompt_end, end))
         return True

@@ -80,6 +80,17 @@ def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
     assert unmeasured.rows_read == 149
 
 
+def test_who_was_read_writes_before_others_are_read_beyond_the_time() -> None:
+    settings = BatchSettings(prefill_budget_ms=30.0, chunk_tokens=8, step_tokens=200, block_tokens=16)
+    waiting = [arriving(name, number, 17, 4) for number, name in enumerate("abcd")]
+    plan = plan_step(waiting, 100, settings, reading_ms=float)
+    assert [one.request_id for one in plan.readings] == ["a"], "24 tokens fit, of which it took 16"
+    unbounded = plan_step(
+        waiting, 100, BatchSettings(chunk_tokens=8, step_tokens=200, block_tokens=16), reading_ms=float
+    )
+    assert [one.request_id for one in unbounded.readings] == [*"abcd"]
+
+
 def test_drafts_get_the_rows_that_are_left() -> None:
     """Of 30 rows two are written, 24 read, and of the 16 that might be drafted four remain."""
     engine = TableEngine(BatchSettings(max_batch=6, chunk_tokens=8, step_tokens=30, block_tokens=16), 100)
