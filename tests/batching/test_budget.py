@@ -84,7 +84,7 @@ def test_who_was_read_writes_before_others_are_read_beyond_the_time() -> None:
     settings = BatchSettings(prefill_budget_ms=30.0, chunk_tokens=8, step_tokens=200, block_tokens=16)
     waiting = [arriving(name, number, 17, 4) for number, name in enumerate("abcd")]
     plan = plan_step(waiting, 100, settings, reading_ms=float)
-    assert [one.request_id for one in plan.readings] == ["a"], "24 tokens fit, of which it took 16"
+    assert [(one.request_id, one.rows) for one in plan.readings] == [("a", 16), ("b", 8)], "24 tokens fit"
     unbounded = plan_step(
         waiting, 100, BatchSettings(chunk_tokens=8, step_tokens=200, block_tokens=16), reading_ms=float
     )
