@@ -56,7 +56,7 @@ def plan_step(
         admitted=tuple(step.admitted),
         readings=tuple(step.readings),
         writings=writings,
-        draft_rows=min(step.budget.left, sum(writing.room for writing in writings)),
+        draft_rows=0 if step.is_full_in_time else min(step.budget.left, sum(writing.room for writing in writings)),
         free_blocks=step.free,
         utilisation=step.budget.utilisation,
     )
@@ -87,6 +87,12 @@ class _Step:
         self.resumed: list[str] = []
         self.admitted: list[str] = []
         self.readings: list[Reading] = []
+
+    @property
+    def is_full_in_time(self) -> bool:
+        """Whether reading takes the time that drafts would: who waits for it, and who writes beside it, wait for them
+        too."""
+        return self.settings.prefill_budget_ms is not None and bool(self.readings)
 
     def on(self) -> list[Entry]:
         """Those who are on."""

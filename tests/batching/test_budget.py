@@ -76,6 +76,8 @@ def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
     engine.step()
     beside = plan_step([*engine.scheduler.entries, long], 90, settings, reading_ms=float)
     assert beside.rows_read == 8
+    assert (alone.draft_rows, beside.draft_rows) == (0, 0), "drafts would lengthen the step"
+    assert engine.step().draft_rows > 0
     unmeasured = plan_step([*engine.scheduler.entries, long], 90, settings)
     assert unmeasured.rows_read == 149
 
