@@ -120,9 +120,11 @@ class Warming(ScriptedDecoder):
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__()
         self.may_warm, self.warmed_at_calls, self.warm_up_error = threading.Event(), [], error
+        self.is_warming = threading.Event()
 
     def warm_up(self) -> Iterator[None]:
         for _ in super().warm_up():
+            self.is_warming.set()
             assert self.may_warm.wait(10)
             if self.warm_up_error:
                 raise self.warm_up_error
@@ -136,6 +138,7 @@ class Warming(ScriptedDecoder):
 def test_it_warms_up_while_nobody_asks() -> None:
     decoder = Warming()
     with live_server(lambda progress: (ScriptedPair(), decoder)) as live:
+        assert decoder.is_warming.wait(10)
         client = threading.Thread(target=lambda: live.http.post("/v1/chat/completions", json={"messages": HELLO}))
         client.start()
         assert wait_until(lambda: live.engine.num_unfinished() == 1)
