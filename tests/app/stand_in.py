@@ -214,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self._piece = 3 if wish == "odd cuts" else 10**6
-        pause = 0.02 if wish in ("slow", "die", "long wait", "waits") else 0.0
+        pause = 0.02 if wish in ("slow", "die", "waits") else 0.05 if wish == "long wait" else 0.0
         if wish == "waits":
             for ahead in (3, 1):
                 self._write(f": waiting {ahead} ahead\n\n".encode())
