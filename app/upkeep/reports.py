@@ -89,6 +89,8 @@ def _discreet(text: str) -> str:
 
 
 def _free(folder: Path, stamp: str) -> Path:
-    """A name of which there is no report yet: two errors may fall into one second. Names sort by time."""
-    names = (folder / f"report-{stamp}-{number:02d}.txt" for number in range(100))
-    return next((path for path in names if not path.exists()), folder / f"report-{stamp}-99.txt")
+    """A name behind all that there are: several errors may fall into one second, of which the oldest are gone by then.
+    Names sort by time."""
+    newest = max(folder.glob(f"report-{stamp}-*.txt"), default=None)
+    number = 0 if newest is None else int(newest.stem.rpartition("-")[2]) + 1
+    return folder / f"report-{stamp}-{number:04d}.txt"

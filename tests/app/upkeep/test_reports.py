@@ -39,7 +39,8 @@ def test_a_report_says_what_and_where_and_not_who(tmp_path: Path, monkeypatch: p
         assert secret not in text
 
 
-def test_the_newest_twenty_are_kept(tmp_path: Path) -> None:
+def test_the_newest_twenty_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.upkeep.reports.time.strftime", lambda _: "2026-11-30-120000")  # all in one second
     reports = ReportFolder(tmp_path, tmp_path / "none.log")
     paths = [reports.write(f"Number {number}.", "") for number in range(23)]
     assert len(set(paths)) == 23, "many in one second"
