@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mlx_spec.bench.contenders import Contender, Ours
-from mlx_spec.bench.paired.crowd import Crowd, CrowdWatch
+from mlx_spec.bench.paired.crowd import CrowdWatch
 from mlx_spec.bench.paired.disturber import Disturber
 from mlx_spec.bench.paired.models import kept_calibrations
 from mlx_spec.bench.paired.modes import AUTO, PLAIN
 from mlx_spec.bench.paired.report import PairedReport
-from mlx_spec.bench.paired.runs import PairedRun
+from mlx_spec.bench.paired.runs import in_process
 from mlx_spec.bench.plan import Way
-from mlx_spec.bench.runs import Run
 from mlx_spec.bench.session import blocks_of, encoded_prompts, in_turns, warm_up
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.loading import ModelPair
@@ -54,22 +53,9 @@ def measure_disturbed(
             else:
                 watch = CrowdWatch()
                 runs, crowd = in_turns(turn, block, one.ids, report.scope), watch.read()
-            report.runs += [_paired(run, crowd, disturbed=disturbed) for run in runs]
+            mark = _DISTURBED if disturbed else ""
+            report.runs += [in_process(run, crowd, run.contender + mark) for run in runs]
         report.conditions["share of a core that the disturbing process had"] = round(other.share, 3)
         report.complete = at + 1 == len(blocks)
         tell("measuring", (at + 1) / len(blocks))
         save(report)
-
-
-def _paired(run: Run, crowd: Crowd, *, disturbed: bool) -> PairedRun:
-    return PairedRun(
-        run.contender + (_DISTURBED if disturbed else ""),
-        *run.block,
-        tokens=run.tokens,
-        timed_tokens=run.tokens,
-        seconds=run.seconds,
-        rounds=run.rounds,
-        token_ids=run.token_ids,
-        others=crowd.others,
-        stolen=crowd.stolen,
-    )

@@ -10,7 +10,7 @@ from mlx_spec.bench.paired.models import kept_calibrations
 from mlx_spec.bench.paired.modes import PLAIN, RIGHT, UNPREDICTED, WRONG
 from mlx_spec.bench.paired.recorded import RecordedDecoder
 from mlx_spec.bench.paired.report import PairedReport
-from mlx_spec.bench.paired.runs import PairedRun
+from mlx_spec.bench.paired.runs import in_process
 from mlx_spec.bench.plan import Way
 from mlx_spec.bench.prompts import Edit, edits
 from mlx_spec.bench.session import blocks_of, encoded_prompts, in_turns, warm_up
@@ -50,20 +50,7 @@ def measure_predicted(
         turn = {name: _asked(ways[name], name, pair, edit, other) for name in names}
         watch = CrowdWatch()
         runs, crowd = in_turns(turn, block, one.ids, report.scope), watch.read()
-        report.runs += [
-            PairedRun(
-                run.contender,
-                *block,
-                tokens=run.tokens,
-                timed_tokens=run.tokens,
-                seconds=run.seconds,
-                rounds=run.rounds,
-                token_ids=run.token_ids,
-                others=crowd.others,
-                stolen=crowd.stolen,
-            )
-            for run in runs
-        ]
+        report.runs += [in_process(run, crowd) for run in runs]
         report.complete = at + 1 == len(blocks)
         tell("measuring", (at + 1) / len(blocks))
         save(report)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mlx_spec.bench.runs import Block
+from mlx_spec.bench.paired.crowd import Crowd
+from mlx_spec.bench.runs import Block, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,18 @@ class PairedRun:
     def first_text_rate(self) -> float | None:
         """First texts a second."""
         return 1 / self.first_text_seconds if self.first_text_seconds else None
+
+
+def in_process(run: Run, crowd: Crowd, side: str | None = None) -> PairedRun:
+    """A contender's answer in this process, as that of a `side`: by its own name unless another is given."""
+    return PairedRun(
+        side or run.contender,
+        *run.block,
+        tokens=run.tokens,
+        timed_tokens=run.tokens,
+        seconds=run.seconds,
+        rounds=run.rounds,
+        token_ids=run.token_ids,
+        others=crowd.others,
+        stolen=crowd.stolen,
+    )
