@@ -38,4 +38,4 @@ print(f"Seen: {len(first):,} files of {folders} folders, {size:.0f} MB; of these
 if len(first) < 1500 or set(first.values()) != {1} or twice < 0.95 * len(first):
     sys.exit("Not as stated: the files are not read twice.")
 PY
-"$here/venv/bin/python" "$here/try.py" 2>/dev/null
+"$here/venv/bin/python" "$here/try.py"
