@@ -10,7 +10,6 @@ import pytest
 
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.compact import compact
-from mlx_spec.machine.kernels.products.few_rows import few_rows_matmul
 from mlx_spec.machine.kernels.products.few_rows import (
     expert_matmul,
     few_rows_matmul,
