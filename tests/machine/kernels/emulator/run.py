@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.machine.kernels.emulator.build import Build, compiled
-from tests.machine.kernels.emulator.source import Traced, translate
+from tests.machine.kernels.emulator.source import Traced, translate, translate_together
 
 FORWARD, REVERSE = 0, 1
 _PAD, _CANARY, _POISON = 256, 0x5C, 0x7F
@@ -21,6 +21,10 @@ _ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
     "TSAN_OPTIONS": "halt_on_error=1:report_bugs=1:exitcode=66",
 }
+
+
+_TOGETHER: dict[Traced, tuple[Path, int]] = {}
+"""What was compiled with others: where, and by which number."""
 
 
 class KernelError(AssertionError):
@@ -37,8 +41,19 @@ class Ran:
 
 def run(traced: Traced, buffers: Sequence[bytes], *, order: int, build: Build, counted: Sequence[str] = ()) -> Ran:
     """Run one launch over `buffers`, of which outputs hold what they held before. Raises KernelError."""
+    if build == "plain" and not counted and traced in _TOGETHER:
+        path, number = _TOGETHER[traced]
+        return _inside(path, traced, buffers, order, number)
     path = _compiled(traced, tuple(counted), build)
     return _inside(path, traced, buffers, order) if build == "plain" else _outside(path, traced, buffers, order)
+
+
+def compile_together(every: Sequence[Traced]) -> None:
+    """Compile what many launches will run, at once."""
+    new = [traced for traced in dict.fromkeys(every) if traced not in _TOGETHER]
+    if new:
+        path = compiled(translate_together(new), "quick")
+        _TOGETHER.update({traced: (path, number) for number, traced in enumerate(new)})
 
 
 @lru_cache(maxsize=1024)
@@ -58,8 +73,9 @@ def _library(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _inside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int) -> Ran:
+def _inside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int, number: int = 0) -> Ran:
     library = _library(path)
+    library.emu_choose(ctypes.c_uint(number))
     padded = [np.full(len(data) + 2 * _PAD, _CANARY, dtype=np.uint8) for data in buffers]
     for array, data in zip(padded, buffers, strict=True):
         array[_PAD : _PAD + len(data)] = np.frombuffer(data, dtype=np.uint8)

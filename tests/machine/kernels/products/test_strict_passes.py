@@ -1,0 +1,72 @@
+"""Whole passes whose products are the kernel's, each launch emulated: as wide as it serves, with the bits of plain steps.
+
+Float32 and wide enough that OpenBLAS takes rows apart otherwise for more of them.
+"""
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
+from mlx_spec.decoding.cache.rows import known
+from mlx_spec.decoding.cache.rows.known import measure_widths
+from mlx_spec.decoding.cache.rows.widths import RowWidths
+from mlx_spec.events import GenerationFinished
+from mlx_spec.machine.kernels.products.few_rows import few_rows_matmul
+from mlx_spec.machine.kernels.products.layers import adopt
+from mlx_spec.machine.kernels.products.times import MatmulTimes
+from mlx_spec.machine.kernels.products.weights import Weights
+from mlx_spec.models.memory import rows_are_independent
+from tests.machine.kernels.emulator.launches import Emulator, compile_ahead, emulated
+from tests.tiny import pair_of, tiny_llama
+
+WIDE = 128
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_ahead() -> None:
+    def every() -> None:
+        for width in range(1, known.MOST[mx.cpu] + 1):
+            few_rows_matmul(mx.zeros((width, WIDE)), Weights(mx.zeros((WIDE, WIDE))))
+
+    compile_ahead(every)
+
+
+def test_products_are_as_wide_as_is_tried(emulator: Emulator, tmp_path: Path) -> None:
+    model = tiny_llama(0, hidden=WIDE)
+    stock = measure_widths(model, "tiny")
+    with emulated(emulator):
+        adopt(model, MatmulTimes(tmp_path / "none.json"))
+        ours = measure_widths(model, "tiny")
+    products = [part.width for part in ours.parts if part.part.startswith("product")]
+    assert products == [known.MOST[mx.cpu]] * len(products)
+    assert ours.width == min(part.width for part in ours.parts)
+    before = [part.width for part in stock.parts if part.part.startswith("product")]
+    assert rows_are_independent() or max(before) < 5, "else this shows nothing"
+    assert len(products) == len(before)
+
+
+def test_strict_answers_have_the_words_of_plain_steps(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = pair_of(tiny_llama(0, hidden=WIDE), tiny_llama(0, hidden=WIDE))
+    widths = RowWidths(8, trees=False, tried=8)
+    for name in ("known_widths", "row_widths"):
+        monkeypatch.setattr(f"mlx_spec.decoding.knowledge.{name}", lambda *_: widths)
+    ends = {}
+    with emulated(emulator):
+        adopt(pair.target, MatmulTimes(tmp_path / "none.json"))
+        for exactness in ("strict", "fast"):
+            config = SpeculativeConfig(exactness=exactness, acceptance_threshold=0.0, adaptive_lookahead=False)
+            for drafter in ("none", "model"):
+                decoder = SpeculativeDecoder(pair, config, drafter=drafter)
+                *_, end = decoder.stream([1, 2, 3, 4], SamplingParams(seed=3, temperature=0.8), 16, lookahead=7)
+                assert isinstance(end, GenerationFinished)
+                ends[exactness, drafter] = end, emulator.launched.count("few_rows_matmul")
+                emulator.launched.clear()
+    (plain, steps), (drafted, passes) = ends["strict", "none"], ends["strict", "model"]
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.stats.accepted_tokens > 0
+    assert steps > passes > 0
+    assert ends["fast", "none"][1] == ends["fast", "model"][1] == 0
