@@ -64,7 +64,8 @@ def calibrated(
     few_rows_matmul.measure(pair.target, times, tell=tell)
     few_rows_matmul.adopt(pair.target, times)
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
-    exact = row_widths(pair.target, pair.target_name, kv_bits).width or math.inf
+    rows = row_widths(pair.target, pair.target_name, kv_bits)
+    exact = rows.width or math.inf
     widest = max(widths)
     path = _path(pair, widths, kv_bits)
     kept = read_kept(path)
@@ -79,7 +80,7 @@ def calibrated(
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
     adopt_choice(pair.target, replace(choice, exact_rows=exact))
     choose_blocks(pair.target, pair.target_name, tell, kv_bits)
-    measured = measure(pair, widths, tell, listen_to, kv_bits)
+    measured = measure(pair, widths, tell, listen_to, kv_bits, by_row=rows.by_row and rows.allows_strict)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
@@ -143,15 +144,19 @@ def measure(
     tell: Tell,
     listen_to: tuple[int, ...] = (),
     kv_bits: int | None = None,
+    *,
+    by_row: bool = False,
 ) -> Calibration:
     """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft.
 
-    The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
-    decoded plainly, a plain step is all that is measured.
+    The passes are those that decoding will make, `by_row` where strict answers do, so that their graphs are there for
+    it. Of a target that can only be decoded plainly, a plain step is all that is measured.
     """
     others = Disturbance()
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+        target = CachedModel(
+            pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits, by_row=by_row
+        )
     except UnsupportedModelError:
         return Calibration((_plain_step_ms(pair, listen_to, kv_bits),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)

@@ -19,10 +19,10 @@ _OFF_PATH: Final = 6
 
 
 class WholePasses:
-    """Passes of one model behind short texts, with keys and values in `kv_bits`."""
+    """Passes of one model behind short texts, with keys and values in `kv_bits`, whose attention may go `by_row`."""
 
-    def __init__(self, model: Any, name: str, kv_bits: int | None) -> None:
-        self._model, self._name, self._kv_bits = model, name, kv_bits
+    def __init__(self, model: Any, name: str, kv_bits: int | None, *, by_row: bool = False) -> None:
+        self._model, self._name, self._kv_bits, self._by_row = model, name, kv_bits, by_row
         self._alone: dict[int, tuple[CachedModel, list[mx.array]]] = {}
 
     def widest(self, widths: Sequence[int]) -> int:
@@ -76,16 +76,18 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = CachedModel(self._model, self._name, speculative=True, kv_bits=self._kv_bits)
+        cached = CachedModel(self._model, self._name, speculative=True, kv_bits=self._kv_bits, by_row=self._by_row)
         cached.prefill(_TEXTS[text])
         return cached
 
 
-def whole_widths(model: Any, name: str, kv_bits: int | None, widths: Sequence[int]) -> tuple[int, bool]:
+def whole_widths(
+    model: Any, name: str, kv_bits: int | None, widths: Sequence[int], *, by_row: bool = False
+) -> tuple[int, bool]:
     """The greatest of `widths` that whole passes may have, 1 where none, and whether trees may be among them. A model
     that can only be decoded plainly makes passes of one row."""
     try:
-        passes = WholePasses(model, name, kv_bits)
+        passes = WholePasses(model, name, kv_bits, by_row=by_row)
         widest = passes.widest(widths)
         return widest, widest > len(_PARENTS) and passes.trees_agree()
     except UnsupportedModelError:
