@@ -237,6 +237,7 @@ class Answer:
             listen_to=self.roster.taps,
             kv_bits=request.config.kv_bits,
             widest=request.widest,
+            by_row=request.by_row,
         )
 
     def give_up(self) -> None:

@@ -52,7 +52,8 @@ class Request:
     mostly.
 
     `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
-    where that is None, and those of trees only where it `branches`.
+    where that is None, and those of trees only where it `branches`; attention goes `by_row` where MLX's own would see
+    how many they are.
     """
 
     prompt_ids: tuple[int, ...]
@@ -72,6 +73,7 @@ class Request:
     predicted_ids: tuple[int, ...] = ()
     exactness: Exactness = "fast"
     widest: int | None = None
+    by_row: bool = False
     branches: bool = True
 
     @property

@@ -33,7 +33,7 @@ class Target:
     """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
 
     `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
-    `kv_bits` and `widest`: see `CachedModel`.
+    `kv_bits`, `widest` and `by_row`: see `CachedModel`.
     """
 
     held_in: ClassVar = ("_cached",)
@@ -47,9 +47,16 @@ class Target:
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
         widest: int | None = None,
+        by_row: bool = False,
     ) -> None:
         self._cached = CachedModel(
-            model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
+            model,
+            name,
+            speculative=speculative,
+            listen_to=listen_to,
+            kv_bits=kv_bits,
+            widest=widest,
+            by_row=by_row,
         )
         self._scored = 0
         self.padding = 0

@@ -48,7 +48,8 @@ class CachedModel:
 
     `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
     kept in so many bits; UnsupportedModelError where the model cannot attend to such. No pass that scores has more than
-    `widest` rows, as long as no more are asked for; None is any number.
+    `widest` rows, as long as no more are asked for; None is any number. `by_row`: what attention gives a row in such a
+    pass has the bits that it has alone (`passes/by_row.py`).
     """
 
     held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
@@ -62,15 +63,16 @@ class CachedModel:
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
         widest: int | None = None,
+        by_row: bool = False,
     ) -> None:
-        self.widest = widest
+        self.widest, self.by_row = widest, by_row
         self._model, self._name, self._kv_bits = model, name, kv_bits
         self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
         strict = widest is not None and adopted(model)
-        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict)
+        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict, by_row=by_row)
         self._behind: mx.array | None = None
         self.is_over_blocks = False
         """Whether it has gone over to blocks."""
@@ -276,5 +278,6 @@ class CachedModel:
                 replayed = self._compiled.score(token_ids, self._caches, placement)
                 if replayed is not None:
                     return replayed
-            forward = run_paged if self.is_over_blocks else run
-            return forward(self._model, token_ids, self._caches, self._taps, placement)
+            if self.is_over_blocks:
+                return run_paged(self._model, token_ids, self._caches, self._taps, placement)
+            return run(self._model, token_ids, self._caches, self._taps, placement, by_row=self.by_row and again)

@@ -6,6 +6,7 @@ row, so in float32 a pass may have any number.
 
 import platform
 import weakref
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +14,17 @@ from typing import Any, Final
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
+from mlx_spec.decoding.cache.passes.by_row import serves
+from mlx_spec.decoding.cache.rows.products import ATTENTION, activation_dtype, attention_widths, part_widths
 from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
-from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
+from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _FOLDER: Final = "rows"
 MOST: Final = {mx.cpu: 8, mx.gpu: 16}
 """So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""
@@ -53,13 +55,23 @@ def row_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWi
 
 
 def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths:
-    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them."""
+    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them. Where attention
+    is the narrowest, and a kernel of ours can stand in for MLX's, that is tried in its place."""
     most = MOST[mx.default_device().type]
     parts = tuple(part_widths(model, most))
-    narrowest = min((one.width for one in parts), default=most)
+    products = [one for one in parts if not one.part.startswith(ATTENTION)]
+    attention = min((one.width for one in parts if one not in products), default=most)
+    by_row = attention < _narrowest(products, most) and kv_bits is None and dispatch.serves() and serves(model)
+    if by_row:
+        parts = (*products, *attention_widths(model, most, by_row=True))
     on_gpu = mx.default_device().type == mx.gpu
-    width, trees = whole_widths(model, name, kv_bits, list(steps_to(narrowest, every=on_gpu)))
-    return RowWidths(width, trees, parts, most)
+    widths = list(steps_to(_narrowest(parts, most), every=on_gpu))
+    width, trees = whole_widths(model, name, kv_bits, widths, by_row=by_row)
+    return RowWidths(width, trees, parts, most, by_row)
+
+
+def _narrowest(parts: Sequence[PartWidth], most: int) -> int:
+    return min((one.width for one in parts), default=most)
 
 
 def stored_widths() -> list[tuple[str, RowWidths]]:

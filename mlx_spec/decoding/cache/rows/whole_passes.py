@@ -20,10 +20,13 @@ _OFF_PATH: Final = 6
 
 
 class WholePasses:
-    """Strict passes of one model behind short texts, with keys and values in `kv_bits`."""
+    """Strict passes of one model behind short texts, with keys and values in `kv_bits`, whose attention may go
+    `by_row`."""
 
-    def __init__(self, model: Any, name: str, kv_bits: int | None, most: int = MOST_ROWS) -> None:
-        self._model, self._name, self._kv_bits, self._most = model, name, kv_bits, most
+    def __init__(
+        self, model: Any, name: str, kv_bits: int | None, most: int = MOST_ROWS, *, by_row: bool = False
+    ) -> None:
+        self._model, self._name, self._kv_bits, self._most, self._by_row = model, name, kv_bits, most, by_row
         self._alone: dict[int, tuple[CachedModel, list[mx.array]]] = {}
 
     def widest(self, widths: Sequence[int]) -> int:
@@ -77,16 +80,25 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = CachedModel(self._model, self._name, speculative=True, kv_bits=self._kv_bits, widest=self._most)
+        cached = CachedModel(
+            self._model,
+            self._name,
+            speculative=True,
+            kv_bits=self._kv_bits,
+            widest=self._most,
+            by_row=self._by_row,
+        )
         cached.prefill(_TEXTS[text])
         return cached
 
 
-def whole_widths(model: Any, name: str, kv_bits: int | None, widths: Sequence[int]) -> tuple[int, bool]:
+def whole_widths(
+    model: Any, name: str, kv_bits: int | None, widths: Sequence[int], *, by_row: bool = False
+) -> tuple[int, bool]:
     """The greatest of `widths` that whole passes may have, 1 where none, and whether trees may be among them. A model
     that can only be decoded plainly makes passes of one row."""
     try:
-        passes = WholePasses(model, name, kv_bits, max(widths, default=1))
+        passes = WholePasses(model, name, kv_bits, max(widths, default=1), by_row=by_row)
         widest = passes.widest(widths)
         return widest, widest > len(_PARENTS) and passes.trees_agree()
     except UnsupportedModelError:

@@ -22,13 +22,15 @@ class RowWidths:
 
     `width` is that of whole passes, of one answer or of several, and no less than 1: a plain step. None: any number.
     `trees`: whether the rows of a tree have the bits of its paths, too. `parts` were tried one by one, up to `tried`
-    rows; none where it is known how they are computed.
+    rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), where
+    MLX's own was the narrowest of them.
     """
 
     width: int | None
     trees: bool = True
     parts: tuple[PartWidth, ...] = ()
     tried: int | None = None
+    by_row: bool = False
 
     @property
     def allows_strict(self) -> bool:
@@ -42,7 +44,7 @@ class RowWidths:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         parts = [[one.part, one.width] for one in self.parts]
-        return {"width": self.width, "trees": self.trees, "parts": parts, "tried": self.tried}
+        return {"width": self.width, "trees": self.trees, "parts": parts, "tried": self.tried, "by_row": self.by_row}
 
 
 ANY: Final = RowWidths(None)
@@ -55,6 +57,6 @@ def widths_of(kept: Mapping[str, Any]) -> RowWidths | None:
         width, tried = kept["width"], kept["tried"]
         parts = tuple(PartWidth(str(part), int(most)) for part, most in kept["parts"])
         sound = type(width) is int and type(tried) is int and 1 <= width <= tried
-        return RowWidths(width, bool(kept["trees"]), parts, tried) if sound else None
+        return RowWidths(width, bool(kept["trees"]), parts, tried, kept.get("by_row") is True) if sound else None
     except (KeyError, TypeError, ValueError):
         return None
