@@ -100,7 +100,7 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
-    if dispatch.serves():  # a strict pass's products have the bits of our kernel
+    if dispatch.multiplies():  # a strict pass's products have the bits of our kernel
         facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)
 

@@ -26,7 +26,7 @@ def few_rows_matmul(x: mx.array, weights: Weights) -> mx.array:
 
     More than 16 rows are so many readings of the weights. For weights that `serve` alone. Without Metal, MLX's own.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return stock_matmul(x, weights)
     whole = x.shape[0] // MOST_ROWS * MOST_ROWS
     parts = [part for part in (x[:whole], x[whole:]) if part.shape[0]]
@@ -40,7 +40,7 @@ def expert_matmul(x: mx.array, weights: Weights, experts: mx.array) -> mx.array:
 
     A launch for any number of rows, each product by itself. As `few_rows_matmul`.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return stock_expert_matmul(x, weights, experts)
     rows, share = experts.shape
     flat = experts.astype(mx.uint32).flatten()

@@ -130,7 +130,7 @@ _OURS: Final[dict[type, type]] = {
 def adopt(model: nn.Module, times: MatmulTimes) -> int:
     """Let the products of a model's layers go through the kernel, in strict passes, and where `times` says that it is
     the faster one; gives the number of those layers. 0 without Metal. A layer of any other class stays what it is."""
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return 0
     products = _OF_MODELS.get(id(model))
     if products is None:
@@ -166,7 +166,7 @@ def strictly(model: nn.Module, rows: int | None) -> Iterator[None]:
 
 def adopted(model: nn.Module) -> bool:
     """Whether strict passes of this model make their products with our kernel here."""
-    return id(model) in _OF_MODELS and dispatch.serves()
+    return id(model) in _OF_MODELS and dispatch.multiplies()
 
 
 def weights_of(layer: Any) -> Weights:

@@ -23,7 +23,7 @@ def measure(
 
     `tell(stage, fraction)` hears of progress.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return
     wanted = {
         shape: weights

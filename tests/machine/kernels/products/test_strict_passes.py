@@ -1,4 +1,4 @@
-"""Whole passes whose products are the kernel's, each launch emulated: as wide as it serves, with the bits of plain steps.
+"""Whole passes whose products are the kernel's, each launch emulated: as wide as is tried, with plain steps' words.
 
 Float32 and wide enough that OpenBLAS takes rows apart otherwise for more of them.
 """
