@@ -13,24 +13,16 @@ from mlx_spec.decoding.cache.rows import known
 from mlx_spec.decoding.cache.rows.known import measure_widths
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.events import GenerationFinished
-from mlx_spec.machine.kernels.products.few_rows import few_rows_matmul
 from mlx_spec.machine.kernels.products.layers import adopt
 from mlx_spec.machine.kernels.products.times import MatmulTimes
-from mlx_spec.machine.kernels.products.weights import Weights
 from mlx_spec.models.memory import rows_are_independent
-from tests.machine.kernels.emulator.launches import Emulator, compile_ahead, emulated
+from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.tiny import pair_of, tiny_llama
 
 WIDE = 128
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_ahead() -> None:
-    def every() -> None:
-        for width in range(1, known.MOST[mx.cpu] + 1):
-            few_rows_matmul(mx.zeros((width, WIDE)), Weights(mx.zeros((WIDE, WIDE))))
-
-    compile_ahead(every)
+pytestmark = pytest.mark.usefixtures("dense_ahead")
 
 
 def test_products_are_as_wide_as_is_tried(emulator: Emulator, tmp_path: Path) -> None:
@@ -61,7 +53,7 @@ def test_strict_answers_have_the_words_of_plain_steps(
             config = SpeculativeConfig(exactness=exactness, acceptance_threshold=0.0, adaptive_lookahead=False)
             for drafter in ("none", "model"):
                 decoder = SpeculativeDecoder(pair, config, drafter=drafter)
-                *_, end = decoder.stream([1, 2, 3, 4], SamplingParams(seed=3, temperature=0.8), 16, lookahead=7)
+                *_, end = decoder.stream([1, 2, 3, 4], SamplingParams(seed=3, temperature=0.8), 10, lookahead=7)
                 assert isinstance(end, GenerationFinished)
                 ends[exactness, drafter] = end, emulator.launched.count("few_rows_matmul")
                 emulator.launched.clear()
