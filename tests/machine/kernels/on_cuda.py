@@ -69,7 +69,7 @@ def products(
     dtype = dtype_of(packing)
     for outputs, inputs in shapes:
         weights, x = packed(packing, outputs, inputs, dtype=dtype), rows_of(max(widths), inputs, dtype)
-        mx.eval(x, *weights.arrays())
+        mx.eval(x, *weights.arrays)
         wanted = exact(x, weights)
         found: dict[str, Any] = {"packing": name_of(packing), "outputs": outputs, "inputs": inputs, "dtype": str(dtype)}
         for name, call in PRODUCTS.items():
