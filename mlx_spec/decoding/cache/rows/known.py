@@ -14,7 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
-from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
+from mlx_spec.decoding.cache.rows.whole_passes import steps_to, strict_price, whole_widths
 from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
@@ -22,7 +22,7 @@ from mlx_spec.machine.kernels.products.few_rows import MATMUL
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _FOLDER: Final = "rows"
 MOST: Final = {mx.cpu: 8, mx.gpu: 16}
 """So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""
@@ -59,7 +59,7 @@ def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> R
     narrowest = min((one.width for one in parts), default=most)
     on_gpu = mx.default_device().type == mx.gpu
     width, trees = whole_widths(model, name, kv_bits, list(steps_to(narrowest, every=on_gpu)))
-    return RowWidths(width, trees, parts, most)
+    return RowWidths(width, trees, parts, most, strict_price(model, name, kv_bits))
 
 
 def stored_widths() -> list[tuple[str, RowWidths]]:

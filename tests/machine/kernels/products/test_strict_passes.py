@@ -3,13 +3,14 @@
 Float32 and wide enough that OpenBLAS takes rows apart otherwise for more of them.
 """
 
+from itertools import count
 from pathlib import Path
 
 import mlx.core as mx
 import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
-from mlx_spec.decoding.cache.rows import known
+from mlx_spec.decoding.cache.rows import known, whole_passes
 from mlx_spec.decoding.cache.rows.known import measure_widths
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.events import GenerationFinished
@@ -20,12 +21,18 @@ from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.tiny import pair_of, tiny_llama
 
 WIDE = 128
+LAUNCHES = 2 * 7 + 1  # of two layers and a head
 
 
 pytestmark = pytest.mark.usefixtures("dense_ahead")
 
 
-def test_products_are_as_wide_as_is_tried(emulator: Emulator, tmp_path: Path) -> None:
+def test_products_are_as_wide_as_is_tried_and_their_price_is_known(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on by one a look, and by one a launch."""
+    looks = count()
+    monkeypatch.setattr(whole_passes.time, "perf_counter", lambda: next(looks) + len(emulator.launched))
     model = tiny_llama(0, hidden=WIDE)
     stock = measure_widths(model, "tiny")
     with emulated(emulator):
@@ -34,6 +41,9 @@ def test_products_are_as_wide_as_is_tried(emulator: Emulator, tmp_path: Path) ->
     products = [part.width for part in ours.parts if part.part.startswith("product")]
     assert products == [known.MOST[mx.cpu]] * len(products)
     assert ours.width == min(part.width for part in ours.parts)
+    assert stock.price == 1.0
+    assert ours.price == 1.0 + LAUNCHES, "a strict step launches each product, a fast one none"
+    assert not ours.allows_strict
     before = [part.width for part in stock.parts if part.part.startswith("product")]
     assert rows_are_independent() or max(before) < 5, "else this shows nothing"
     assert len(products) == len(before)
