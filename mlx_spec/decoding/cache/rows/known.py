@@ -16,7 +16,7 @@ import mlx.nn as nn
 
 from mlx_spec.decoding.cache.passes.by_row import serves
 from mlx_spec.decoding.cache.rows.products import ATTENTION, activation_dtype, attention_widths, part_widths
-from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
+from mlx_spec.decoding.cache.rows.whole_passes import steps_to, strict_price, whole_widths
 from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
@@ -67,7 +67,7 @@ def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> R
     on_gpu = mx.default_device().type == mx.gpu
     widths = list(steps_to(_narrowest(parts, most), every=on_gpu))
     width, trees = whole_widths(model, name, kv_bits, widths, by_row=by_row)
-    return RowWidths(width, trees, parts, most, by_row)
+    return RowWidths(width, trees, parts, most, by_row, strict_price(model, name, kv_bits, by_row=by_row))
 
 
 def _narrowest(parts: Sequence[PartWidth], most: int) -> int:
@@ -112,7 +112,7 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
-    if dispatch.serves():  # a strict pass's products have the bits of our kernel
+    if dispatch.multiplies():  # a strict pass's products have the bits of our kernel
         facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)
 

@@ -1,6 +1,8 @@
 """How wide whole passes of a model may be, and whether trees and the rows of several answers may be among them: tried
 with the very passes that answers make."""
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -12,11 +14,15 @@ from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.products.few_rows import MOST_ROWS
+from mlx_spec.machine.kernels.products.layers import adopted
 
 _TEXTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1])
 # A child of the known token that is not on the path stands between it and the next: as drafted trees have it.
 _PARENTS: Final = (0, 0, 2)
 _OFF_PATH: Final = 6
+# Turns that count, and those before, in which graphs are built and kernels compiled.
+_TURNS: Final = 9
+_FIRST: Final = 2
 
 
 class WholePasses:
@@ -103,6 +109,27 @@ def whole_widths(
         return widest, widest > len(_PARENTS) and passes.trees_agree()
     except UnsupportedModelError:
         return 1, False
+
+
+def strict_price(model: Any, name: str, kv_bits: int | None, *, by_row: bool = False) -> float:
+    """What a strict plain step takes, in fast ones: 1 where both are made alike."""
+    if not (adopted(model) or by_row):
+        return 1.0
+    ways = [
+        CachedModel(model, name, speculative=False, kv_bits=kv_bits),
+        CachedModel(model, name, speculative=False, kv_bits=kv_bits, widest=1, by_row=by_row),
+    ]
+    taken: list[list[float]] = [[], []]
+    for cached in ways:
+        cached.prefill(_TEXTS[0])
+    for turn in range(_TURNS + _FIRST):
+        for times, cached in zip(taken, ways, strict=True):
+            started = time.perf_counter()
+            mx.eval(cached.score(mx.array([_TEXTS[0][0]], dtype=mx.int32)))
+            if turn >= _FIRST:
+                times.append(time.perf_counter() - started)
+    fast, strict = (statistics.median(times) for times in taken)
+    return strict / fast
 
 
 def steps_to(most: int, *, every: bool) -> Iterator[int]:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 LEAST_STRICT: Final = 4
 """Passes of fewer rows leave too little to draft, so that strict is the default only from here on."""
+MOST_PRICE: Final = 1.1
+"""And only where a plain strict step takes no longer, in fast ones: bits are not what everybody would pay more for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class RowWidths:
     `width` is that of whole passes, of one answer or of several, and no less than 1: a plain step. None: any number.
     `trees`: whether the rows of a tree have the bits of its paths, too. `parts` were tried one by one, up to `tried`
     rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), where
-    MLX's own was the narrowest of them.
+    MLX's own was the narrowest of them. `price` is what a strict plain step takes, in fast ones: where its products or
+    its attention are made with kernels of ours that may be more than one.
     """
 
     width: int | None
@@ -31,11 +34,12 @@ class RowWidths:
     parts: tuple[PartWidth, ...] = ()
     tried: int | None = None
     by_row: bool = False
+    price: float = 1.0
 
     @property
     def allows_strict(self) -> bool:
-        """Whether strict passes are wide enough to be the default."""
-        return self.allows(LEAST_STRICT)
+        """Whether strict passes are wide enough, and fast enough, to be the default."""
+        return self.allows(LEAST_STRICT) and self.price <= MOST_PRICE
 
     def allows(self, rows: int) -> bool:
         """Whether a pass over so many rows leaves each its bits."""
@@ -44,7 +48,14 @@ class RowWidths:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         parts = [[one.part, one.width] for one in self.parts]
-        return {"width": self.width, "trees": self.trees, "parts": parts, "tried": self.tried, "by_row": self.by_row}
+        return {
+            "width": self.width,
+            "trees": self.trees,
+            "parts": parts,
+            "tried": self.tried,
+            "by_row": self.by_row,
+            "price": self.price,
+        }
 
 
 ANY: Final = RowWidths(None)
@@ -56,7 +67,8 @@ def widths_of(kept: Mapping[str, Any]) -> RowWidths | None:
     try:
         width, tried = kept["width"], kept["tried"]
         parts = tuple(PartWidth(str(part), int(most)) for part, most in kept["parts"])
-        sound = type(width) is int and type(tried) is int and 1 <= width <= tried
-        return RowWidths(width, bool(kept["trees"]), parts, tried, kept.get("by_row") is True) if sound else None
+        by_row, price = kept["by_row"] is True, float(kept["price"])
+        sound = type(width) is int and type(tried) is int and 1 <= width <= tried and 0 < price < 1e3
+        return RowWidths(width, bool(kept["trees"]), parts, tried, by_row, price) if sound else None
     except (KeyError, TypeError, ValueError):
         return None

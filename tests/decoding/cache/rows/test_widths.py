@@ -101,13 +101,26 @@ def test_where_each_row_has_its_loop_nothing_is_measured(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, {"width": 0}, {"width": 9, "tried": 8, "trees": True, "parts": []}, {"width": "4", "tried": 8}]
+    "kept",
+    [
+        {},
+        {"width": 0},
+        {"width": 9, "tried": 8, "trees": True, "parts": [], "price": 1},
+        {"width": "4", "tried": 8},
+        {"width": 4, "tried": 8, "trees": True, "parts": [], "price": 0},
+    ],
 )
 def test_a_file_that_makes_no_sense_counts_as_none(kept: dict[str, object]) -> None:
     assert widths_of(kept) is None
 
 
 def test_what_is_kept_comes_back() -> None:
-    widths = RowWidths(6, trees=False, parts=(PartWidth("a product", 6),), tried=16)
+    widths = RowWidths(6, trees=False, parts=(PartWidth("a product", 6),), tried=16, price=1.25)
     assert widths_of(widths.to_dict()) == widths
     assert (ANY.allows(10_000), widths.allows(6), widths.allows(7)) == (True, True, False)
+
+
+def test_strict_is_for_everybody_only_where_it_costs_little() -> None:
+    assert RowWidths(4, tried=8, price=1.1).allows_strict
+    assert not RowWidths(4, tried=8, price=1.2).allows_strict
+    assert not RowWidths(3, tried=8).allows_strict

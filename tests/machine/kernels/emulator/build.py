@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from tests.machine.kernels.emulator.source import HEADER, STANDALONE
+from tests.machine.kernels.emulator.source import CUDA, HEADER, STANDALONE
 
 Build = Literal["plain", "quick", "address", "thread"]
 COMPILER = shutil.which("g++")
@@ -26,7 +26,7 @@ _FLAGS: dict[Build, list[str]] = {
 def compiled(source: str, build: Build) -> Path:
     """The shared object (`plain`, `quick`) or program (with a sanitizer) of a translation unit, made or cached."""
     assert COMPILER is not None, "the emulator needs g++"
-    facts = [source, build, *_COMMON, *_FLAGS[build], HEADER.read_text(), STANDALONE.read_text()]
+    facts = [source, build, *_COMMON, *_FLAGS[build], HEADER.read_text(), CUDA.read_text(), STANDALONE.read_text()]
     path = CACHE / f"{hashlib.sha256(chr(0).join(facts).encode()).hexdigest()[:24]}.{build}"
     if path.exists():
         return path

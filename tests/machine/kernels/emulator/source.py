@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 HEADER = Path(__file__).with_name("metal.h")
+CUDA = Path(__file__).with_name("cuda.h")
 STANDALONE = Path(__file__).with_name("standalone.h")
 _ARRAY = re.compile(r"^(\s*)threadgroup\s+(\w+)\s+(\w+)\s*\[([^\]]*)\];", re.MULTILINE)
 _DTYPES = {"char": np.int8, "uint8_t": np.uint8, "int": np.int32, "int64_t": np.int64, "uint32_t": np.uint32}
@@ -107,6 +108,7 @@ def _unit(texts: Sequence[str], calls: Sequence[str]) -> str:
     cases = "\n".join(f"    case {number}: {call}; break;" for number, call in enumerate(calls))
     kernels = "\n".join(texts)
     return f"""#include "{HEADER}"
+#include "{CUDA}"
 {kernels}
 static uint emu_chosen = 0;
 static void emu_body(void** buffers, const emu::Thread& at) {{

@@ -129,15 +129,15 @@ def test_without_metal_the_products_are_mlxs(packing: Packing, monkeypatch: pyte
     monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
     x, weights = _case(packing)
     assert mx.array_equal(few_rows_matmul(x, weights), stock_matmul(x, weights))
-    assert weights.serve()
+    assert weights.serve
     x, found, weights = _experts(packing)
     assert mx.array_equal(found, stock_expert_matmul(x, weights, EXPERTS))
 
 
 def test_what_it_was_not_written_for() -> None:
     dense, quantised = packed(DENSE, 3, 64, dtype=mx.float16), packed(FOUR_BITS, 3, 64, dtype=mx.float16)
-    assert not Weights(dense.values[:, :60]).serve()
-    assert not Weights(dense.values.astype(mx.int32)).serve()
+    assert not Weights(dense.values[:, :60]).serve
+    assert not Weights(dense.values.astype(mx.int32)).serve
     for packing in (Packing("affine", 7, 64), Packing("affine", 4, 16), Packing("mxfp4", 4, 64), Packing("new", 4, 64)):
-        assert not Weights(quantised.values, packing, quantised.scales, quantised.biases).serve()
-    assert not Weights(quantised.values, quantised.packing, quantised.scales).serve()
+        assert not Weights(quantised.values, packing, quantised.scales, quantised.biases).serve
+    assert not Weights(quantised.values, quantised.packing, quantised.scales).serve
