@@ -41,10 +41,34 @@ class RowWidths:
         """Whether a pass over so many rows leaves each its bits."""
         return self.width is None or rows <= self.width
 
+    @property
+    def limit(self) -> str:
+        """What keeps whole passes from being wider, in a sentence."""
+        if self.width is None:
+            return "Nothing limits it: rows are computed one by one."
+        ours = " MLX's attention allows fewer, so that it goes row by row through our kernel." if self.by_row else ""
+        if self.width == self.tried:
+            return f"Nothing limits it up to {self.width} rows, as many as were tried.{ours}"
+        least = min((one.width for one in self.parts), default=None)
+        narrowest = [one.part for one in self.parts if one.width == least]
+        if least is None or least > self.width:
+            alone = f", which allow {least} rows each," if least is not None else ""
+            return (
+                f"None of its products and attention limits it to {_rows(self.width)}{alone} but what stands between "
+                f"them, or that the rows are of several answers.{ours}"
+            )
+        others = len(narrowest) - 1
+        also = f", and {others} other part{'s' if others > 1 else ''}" if others else ""
+        return f"Limited to {_rows(self.width)} by {narrowest[0]}{also}.{ours}"
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         parts = [[one.part, one.width] for one in self.parts]
         return {"width": self.width, "trees": self.trees, "parts": parts, "tried": self.tried, "by_row": self.by_row}
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 ANY: Final = RowWidths(None)
