@@ -43,7 +43,7 @@ template <typename T> T simd_shuffle_down(T value, int by, uint line = __builtin
 
 @dataclass(frozen=True, slots=True)
 class StockKernel:
-    """A kernel of MLX's: the `text` of a header, and how it is `called` in C++, of `buffers[i]` and the thread, `at`."""
+    """A kernel of MLX's: the `text` of a header, and how it is `called` in C++, of `buffers[i]` and a thread, `at`."""
 
     name: str
     text: str
