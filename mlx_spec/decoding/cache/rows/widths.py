@@ -22,8 +22,8 @@ class RowWidths:
 
     `width` is that of whole passes, of one answer or of several, and no less than 1: a plain step. None: any number.
     `trees`: whether the rows of a tree have the bits of its paths, too. `parts` were tried one by one, up to `tried`
-    rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), where
-    MLX's own was the narrowest of them.
+    rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), not
+    through MLX's own.
     """
 
     width: int | None
@@ -46,7 +46,7 @@ class RowWidths:
         """What keeps whole passes from being wider, in a sentence."""
         if self.width is None:
             return "Nothing limits it: rows are computed one by one."
-        ours = " MLX's attention allows fewer, so that it goes row by row through our kernel." if self.by_row else ""
+        ours = " Attention goes row by row, through a kernel of ours." if self.by_row else ""
         if self.width == self.tried:
             return f"Nothing limits it up to {self.width} rows, as many as were tried.{ours}"
         least = min((one.width for one in self.parts), default=None)

@@ -118,7 +118,10 @@ SLIM, WIDE_PART, OTHER = PartWidth("a product", 3), PartWidth("another", 8), Par
         (RowWidths(3, parts=(SLIM, WIDE_PART), tried=8), "Limited to 3 rows by a product."),
         (RowWidths(3, parts=(SLIM, OTHER), tried=8), "by a product, and 1 other part."),
         (RowWidths(1, parts=(SLIM, WIDE_PART), tried=8), "limits it to 1 row, which allow 3 rows each, but what"),
-        (RowWidths(8, parts=(WIDE_PART,), tried=8, by_row=True), "goes row by row through our kernel."),
+        (
+            RowWidths(8, parts=(WIDE_PART,), tried=8, by_row=True),
+            "Attention goes row by row, through a kernel of ours.",
+        ),
     ],
 )
 def test_what_limits_a_pass_is_said(widths: RowWidths, sentence: str) -> None:
