@@ -1,9 +1,9 @@
 """Passes whose attention leaves each row the bits that it has alone, over a model's own caches.
 
-On a GPU MLX takes other kernels for more rows, and for more keys. A strict answer's passes go through `row_attention`
-instead, where MLX's own was found to stop short of the rows that a pass may have: at the seam (`attention.py`), so that
-no model's code is copied, by what the cache and its mask say that a row sees. Prompts are read as ever: the chunks of
-one always have the same rows.
+On a GPU MLX takes other kernels for more rows, and for more keys: a wider pass comes to such a number of keys before a
+plain step does. A strict answer's passes go through `row_attention` instead: at the seam (`attention.py`), so that no
+model's code is copied, by what the cache and its mask say that a row sees. Prompts are read as ever: the chunks of one
+always have the same rows.
 """
 
 import logging

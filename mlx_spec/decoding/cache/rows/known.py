@@ -6,7 +6,6 @@ row, so in float32 a pass may have any number.
 
 import platform
 import weakref
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +14,9 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_spec.decoding.cache.passes.by_row import serves
-from mlx_spec.decoding.cache.rows.products import ATTENTION, activation_dtype, attention_widths, part_widths
+from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
 from mlx_spec.decoding.cache.rows.whole_passes import steps_to, strict_price, whole_widths
-from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
+from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
@@ -55,23 +54,19 @@ def row_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWi
 
 
 def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths:
-    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them. Where attention
-    is the narrowest, and a kernel of ours can stand in for MLX's, that is tried in its place."""
+    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them.
+
+    On a GPU attention goes by row wherever that serves, however wide MLX's own may be at the contexts that are tried:
+    from some number of keys on other kernels of its serve, and a wider pass comes to that number before a step does.
+    """
     most = MOST[mx.default_device().type]
-    parts = tuple(part_widths(model, most))
-    products = [one for one in parts if not one.part.startswith(ATTENTION)]
-    attention = min((one.width for one in parts if one not in products), default=most)
-    by_row = attention < _narrowest(products, most) and kv_bits is None and dispatch.serves() and serves(model)
-    if by_row:
-        parts = (*products, *attention_widths(model, most, by_row=True))
+    by_row = kv_bits is None and dispatch.serves() and serves(model)
+    parts = tuple(part_widths(model, most, by_row=by_row))
     on_gpu = mx.default_device().type == mx.gpu
-    widths = list(steps_to(_narrowest(parts, most), every=on_gpu))
+    narrowest = min((one.width for one in parts), default=most)
+    widths = list(steps_to(narrowest, every=on_gpu))
     width, trees = whole_widths(model, name, kv_bits, widths, by_row=by_row)
     return RowWidths(width, trees, parts, most, by_row, strict_price(model, name, kv_bits, by_row=by_row))
-
-
-def _narrowest(parts: Sequence[PartWidth], most: int) -> int:
-    return min((one.width for one in parts), default=most)
 
 
 def stored_widths() -> list[tuple[str, RowWidths]]:

@@ -20,33 +20,23 @@ _CONTEXTS: Final = ((60, 256), (1500, 1536))
 _EXPERTS: Final = (SwitchLinear, QuantizedSwitchLinear)
 _LAYERS: Final = (nn.Linear, nn.QuantizedLinear, nn.Embedding, nn.QuantizedEmbedding, *_EXPERTS)
 
-ATTENTION: Final = "attention"
-"""What the names of those parts begin with."""
-
 Rows = Callable[[int, int], mx.array]
 """`[count, …]`: so many rows from a place on, made in one go."""
 
 
-def part_widths(model: nn.Module, most: int) -> Iterator[PartWidth]:
+def part_widths(model: nn.Module, most: int, *, by_row: bool = False) -> Iterator[PartWidth]:
     """Of every part the greatest width up to `most` at which, and at all lesser ones, each row has the bits that it
-    has alone; one by one, attention last."""
+    has alone; one by one. Attention is MLX's own, or goes `by_row`."""
     dtype = activation_dtype(model)
     for part, (inputs, call) in _products(model).items():
         with strictly(model, most):
             width = _widest(_product(call, _made_up(inputs, dtype, most)), most)
         yield PartWidth(part, width)
-    yield from attention_widths(model, most)
-
-
-def attention_widths(model: nn.Module, most: int, *, by_row: bool = False) -> Iterator[PartWidth]:
-    """The same of its attention alone, as MLX makes it or `by_row`; nothing where the model does not say its heads."""
-    if (heads := _heads(model)) is None:
-        return
-    dtype = activation_dtype(model)
-    for context, slots in _CONTEXTS:
-        way = f"{ATTENTION} by row" if by_row else ATTENTION
-        part = f"{way} of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
-        yield PartWidth(part, _widest(_attention(heads, dtype, context, slots, most, by_row=by_row), most))
+    if (heads := _heads(model)) is not None:
+        for context, slots in _CONTEXTS:
+            way = "attention by row" if by_row else "attention"
+            part = f"{way} of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
+            yield PartWidth(part, _widest(_attention(heads, dtype, context, slots, most, by_row=by_row), most))
 
 
 def activation_dtype(model: nn.Module) -> mx.Dtype:

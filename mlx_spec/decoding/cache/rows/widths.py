@@ -24,9 +24,9 @@ class RowWidths:
 
     `width` is that of whole passes, of one answer or of several, and no less than 1: a plain step. None: any number.
     `trees`: whether the rows of a tree have the bits of its paths, too. `parts` were tried one by one, up to `tried`
-    rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), where
-    MLX's own was the narrowest of them. `price` is what a strict plain step takes, in fast ones: where its products or
-    its attention are made with kernels of ours that may be more than one.
+    rows; none where it is known how they are computed. `by_row`: attention goes row by row (`passes/by_row.py`), not
+    through MLX's own. `price` is what a strict plain step takes, in fast ones: where its products or its attention are
+    made with kernels of ours that may be more than one.
     """
 
     width: int | None
@@ -45,6 +45,26 @@ class RowWidths:
         """Whether a pass over so many rows leaves each its bits."""
         return self.width is None or rows <= self.width
 
+    @property
+    def limit(self) -> str:
+        """What keeps whole passes from being wider, in a sentence."""
+        if self.width is None:
+            return "Nothing limits it: rows are computed one by one."
+        ours = " Attention goes row by row, through a kernel of ours." if self.by_row else ""
+        if self.width == self.tried:
+            return f"Nothing limits it up to {self.width} rows, as many as were tried.{ours}"
+        least = min((one.width for one in self.parts), default=None)
+        narrowest = [one.part for one in self.parts if one.width == least]
+        if least is None or least > self.width:
+            alone = f", which allow {least} rows each," if least is not None else ""
+            return (
+                f"None of its products and attention limits it to {_rows(self.width)}{alone} but what stands between "
+                f"them, or that the rows are of several answers.{ours}"
+            )
+        others = len(narrowest) - 1
+        also = f", and {others} other part{'s' if others > 1 else ''}" if others else ""
+        return f"Limited to {_rows(self.width)} by {narrowest[0]}{also}.{ours}"
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         parts = [[one.part, one.width] for one in self.parts]
@@ -56,6 +76,10 @@ class RowWidths:
             "by_row": self.by_row,
             "price": self.price,
         }
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 ANY: Final = RowWidths(None)

@@ -129,7 +129,7 @@ def test_windows_chunks_sinks_and_what_stands_beside_attention(name: str) -> Non
 
 
 @pytest.mark.usefixtures("sees_rows")
-def test_where_attention_is_the_narrowest_ours_takes_its_place(
+def test_strict_passes_go_by_row_where_a_kernel_runs(
     emulator: Emulator,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -74,20 +74,36 @@ def _library(path: Path) -> ctypes.CDLL:
 
 
 def _inside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int, number: int = 0) -> Ran:
+    found = launched(path, traced.name, traced.grid, traced.threadgroup, buffers, order, number)
+    return Ran(found, _library(path).emu_bytes_read())
+
+
+def launched(
+    path: Path,
+    name: str,
+    grid: tuple[int, int, int],
+    group: tuple[int, int, int],
+    buffers: Sequence[bytes],
+    order: int,
+    number: int = 0,
+) -> list[bytes]:
+    """Run a shared object's kernel of that `number` over `buffers` in this process; what they hold then. Raises
+    KernelError."""
     library = _library(path)
-    library.emu_choose(ctypes.c_uint(number))
+    if hasattr(library, "emu_choose"):  # not where a kernel is MLX's own
+        library.emu_choose(ctypes.c_uint(number))
     padded = [np.full(len(data) + 2 * _PAD, _CANARY, dtype=np.uint8) for data in buffers]
     for array, data in zip(padded, buffers, strict=True):
         array[_PAD : _PAD + len(data)] = np.frombuffer(data, dtype=np.uint8)
     pointers = (ctypes.c_void_p * len(buffers))(*(array.ctypes.data + _PAD for array in padded))
-    sizes = (ctypes.c_uint * 3)(*traced.grid), (ctypes.c_uint * 3)(*traced.threadgroup)
+    sizes = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*group)
     error = ctypes.create_string_buffer(256)
     if library.emu_run(pointers, *sizes, order, error, ctypes.c_size_t(len(error))):
         raise KernelError(error.value.decode())
     for number, array in enumerate(padded):
         if (array[:_PAD] != _CANARY).any() or (array[-_PAD:] != _CANARY).any():
-            raise KernelError(f"{traced.name} wrote outside buffer {number}")
-    return Ran([array[_PAD:-_PAD].tobytes() for array in padded], library.emu_bytes_read())
+            raise KernelError(f"{name} wrote outside buffer {number}")
+    return [array[_PAD:-_PAD].tobytes() for array in padded]
 
 
 def _outside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int) -> Ran:

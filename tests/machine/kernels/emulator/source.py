@@ -87,10 +87,7 @@ def translate_together(every: Sequence[Traced]) -> str:
 
 def _kernel(traced: Traced, counted: Sequence[str] = ()) -> str:
     text = re.sub(r"^template \[\[host_name.*$", "", traced.text, flags=re.MULTILINE)
-    text = _ARRAY.sub(
-        r"\1static \2 \3[\4]; static emu::Shared shared_\3; emu::poison(shared_\3, \3, sizeof(\3));", text
-    )
-    text = re.sub(r"\bthreadgroup\b(?!_)", "", text)
+    text = plain_arrays(text)
     for name in counted:
         text, changed = re.subn(rf"const device (\w+)\* {name}\b", rf"emu::Counted<const \1> {name}", text)
         assert changed == 1, f"{name} is not a device input of {traced.name}"
@@ -129,6 +126,14 @@ extern "C" uint64_t emu_bytes_read() {{ return emu::bytes_read; }}
 #include "{STANDALONE}"
 #endif
 """
+
+
+def plain_arrays(text: str) -> str:
+    """Arrays in threadgroup memory as static ones, which are poisoned when the first thread comes to them."""
+    text = _ARRAY.sub(
+        r"\1static \2 \3[\4]; static emu::Shared shared_\3; emu::poison(shared_\3, \3, sizeof(\3));", text
+    )
+    return re.sub(r"\bthreadgroup\b(?!_)", "", text)
 
 
 def _argument(parameter: Parameter, counted: bool) -> str:
