@@ -220,8 +220,8 @@ def _row_widths() -> Section:
     what = "; ".join(f"{name}: {widths.width} of {widths.tried} tried{prices.get(name, '')}" for name, widths in stored)
     why = (
         f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are "
-        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how near a "
-        "tie they came; see serve --exactness."
+        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how near "
+        "a tie they came; see serve --exactness."
     )
     return _section("ok", what, why, models=models, any_in_float32=False)
 
