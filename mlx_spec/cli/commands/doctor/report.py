@@ -219,8 +219,9 @@ def _row_widths() -> Section:
     prices = {target: f", at {widths.price:.2f} times a fast step" for target, widths in stored if widths.price != 1.0}
     what = "; ".join(f"{name}: {widths.width} of {widths.tried} tried{prices.get(name, '')}" for name, widths in stored)
     why = (
-        f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are strict, bit for bit plain decoding's words whoever else is "
-        "answered; elsewhere they are fast, and say how near a tie they came; see serve --exactness."
+        f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are "
+        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how "
+        "near a tie they came; see serve --exactness."
     )
     return _section("ok", what, why, models=models, any_in_float32=False)
 
