@@ -209,7 +209,7 @@ def _row_widths() -> Section:
     from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT, MOST_PRICE
 
     stored = stored_widths()
-    models = [{"target": target} | widths.to_dict() | {"limit": widths.limit} for target, widths in stored]
+    models = [{"target": target} | widths.to_dict() for target, widths in stored]
     if memory.rows_are_independent():
         why = "The MLX wheel's own BLAS computes each row by itself, so that in float32 passes of any width are strict."
         return _section("ok", "any number in float32", why, models=models, any_in_float32=True)
@@ -220,8 +220,8 @@ def _row_widths() -> Section:
     what = "; ".join(f"{name}: {widths.width} of {widths.tried} tried{prices.get(name, '')}" for name, widths in stored)
     why = (
         f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are "
-        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how near "
-        "a tie they came; see serve --exactness."
+        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how "
+        "near a tie they came; see serve --exactness."
     )
     return _section("ok", what, why, models=models, any_in_float32=False)
 

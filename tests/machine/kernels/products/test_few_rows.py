@@ -57,6 +57,8 @@ def test_a_rows_bits_are_its_own_at_every_width(emulator: Emulator, packing: Pac
         for width in WIDTHS:
             assert mx.array_equal(few_rows_matmul(x[:width], weights), alone[:width]), f"{width} rows"
             assert mx.array_equal(few_rows_matmul(x[-width:], weights), alone[-width:]), f"{width} rows, the last"
+        for emulator.order in (REVERSE, 4):
+            assert mx.array_equal(few_rows_matmul(x, weights), alone), "in another order of threads"
     assert rounding(alone, exact(x, weights)) <= 1
     assert alone.dtype == stock_matmul(x, weights).dtype
 
