@@ -17,7 +17,7 @@ from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import held
-from mlx_spec.decoding.cache.rows import products
+from mlx_spec.decoding.cache.rows import known, products
 from mlx_spec.decoding.cache.rows.known import MOST, measure_widths
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.together import Part, score_together
@@ -148,6 +148,18 @@ def test_strict_passes_go_by_row_where_a_kernel_runs(
             "attention by row of 4 heads over 2, each 8, 300 tokens",
         ]
         assert not measure_widths(half(3), "tiny", kv_bits=8).by_row, "it reads keys as they are"
+
+
+def test_on_a_gpu_mlxs_own_attention_leaves_strict_passes_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was tried: behind a longer text it has other kernels."""
+    monkeypatch.setattr(known, "_on_metal", lambda: True)
+    monkeypatch.setattr(products, "_CONTEXTS", ((20, 64),))
+    found = measure_widths(half(3), "tiny")
+    assert (found.width, found.trees, found.by_row) == (1, False, False)
+    assert found.limit == f"Limited to 1 row by {known.MLXS_ATTENTION}."
+    states = zoo_model("mamba2")
+    states.set_dtype(mx.bfloat16)
+    assert known.MLXS_ATTENTION not in [one.part for one in measure_widths(states, "tiny").parts]
 
 
 @pytest.mark.usefixtures("sees_rows")
