@@ -17,6 +17,7 @@ from mlx_spec.machine.kernels.products.few_rows import (
     stock_matmul,
 )
 from mlx_spec.machine.kernels.products.weights import Packing, Weights
+from mlx_spec.machine.kernels.row_attention import causal, row_attention
 from mlx_spec.machine.kernels.row_softmax import log_softmax, probabilities
 from tests.machine.kernels.conftest import WARPS
 from tests.machine.kernels.paged_cases import Shape, laid
@@ -114,6 +115,23 @@ def test_attention_over_blocks_is_the_fallbacks_and_a_rows_bits_are_its_own(widt
     for row in range(16):
         alone = laid(shape, [newest.only(row)], dtype=dtype).attend(scale=width**-0.5)
         assert mx.array_equal(alone[0], got[40 + row])
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
+@pytest.mark.parametrize("length", [40, 700, 1500, 5000])
+def test_attention_by_row_is_mlxs_and_a_rows_bits_are_its_own(length: int, dtype: mx.Dtype) -> None:
+    """Behind texts for which MLX takes its one kernel, its other one, and both of its numbers of blocks."""
+    queries, keys, values = (
+        mx.random.normal((1, heads, count, 128), key=mx.random.key(seed)).astype(dtype)
+        for seed, (heads, count) in enumerate([(8, 16), (2, length), (2, length)])
+    )
+    got = row_attention(queries, keys, values, causal(1, 16, length), scale=128**-0.5)
+    stock = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=128**-0.5, mask="causal")
+    assert mx.allclose(got, stock, atol=1e-4 if dtype == mx.float32 else 2e-2)
+    for row in range(16):
+        seen = length - 15 + row
+        alone = row_attention(queries[:, :, row : row + 1], keys, values, causal(1, 1, seen), scale=128**-0.5)
+        assert mx.array_equal(alone[:, :, 0], got[:, :, row])
 
 
 @pytest.mark.parametrize("rule", RULES)

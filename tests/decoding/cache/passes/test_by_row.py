@@ -13,13 +13,16 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import tree_of
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.by_row import serves
+from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.rows import products
+from mlx_spec.decoding.cache.passes.slots import held
+from mlx_spec.decoding.cache.rows import known, products
 from mlx_spec.decoding.cache.rows.known import MOST, measure_widths
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.events import GenerationFinished, RoundFinished
+from mlx_spec.machine.kernels import dispatch
 from tests.machine.kernels.conftest import emulator  # noqa: F401
 from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.tiny import pair_of, tiny_llama
@@ -147,6 +150,18 @@ def test_strict_passes_go_by_row_where_a_kernel_runs(
         assert not measure_widths(half(3), "tiny", kv_bits=8).by_row, "it reads keys as they are"
 
 
+def test_on_a_gpu_mlxs_own_attention_leaves_strict_passes_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was tried: behind a longer text it has other kernels."""
+    monkeypatch.setattr(known, "_on_metal", lambda: True)
+    monkeypatch.setattr(products, "_CONTEXTS", ((20, 64),))
+    found = measure_widths(half(3), "tiny")
+    assert (found.width, found.trees, found.by_row) == (1, False, False)
+    assert found.limit == f"Limited to 1 row by {known.MLXS_ATTENTION}."
+    states = zoo_model("mamba2")
+    states.set_dtype(mx.bfloat16)
+    assert known.MLXS_ATTENTION not in [one.part for one in measure_widths(states, "tiny").parts]
+
+
 @pytest.mark.usefixtures("sees_rows")
 def test_strict_words_are_plain_decodings(
     emulator: Emulator,  # noqa: F811
@@ -171,3 +186,26 @@ def test_strict_words_are_plain_decodings(
     with emulated(emulator):
         assert told("model") == told("none")
     assert "paged_partials" in emulator.launched
+
+
+@pytest.mark.parametrize("in_tree", [False, True], ids=["chain", "tree"])
+def test_a_compiled_graph_takes_the_kernel(in_tree: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a Mac would trace it: two launches a layer, and no value is looked at meanwhile."""
+    model = tiny_llama(4)
+    caches = make_prompt_cache(model)
+    run(model, mx.array([1, 2, 3]), caches, None)
+    passes = compiled_passes(model, caches, by_row=True)
+    assert passes is not None
+    arrays = [array for cache in caches for array in held(cache)]
+    placed = [PLACEMENT.depths, PLACEMENT.key_depths, PLACEMENT.seen] if in_tree else []
+    names: list[str] = []
+
+    def keep(node: dict[str, Any]) -> None:
+        names.extend(node["name"] for _ in range(node["type"] == "primitive"))
+
+    monkeypatch.setattr(dispatch, "choice", lambda: dispatch.Choice(True, "traced, and never run."))
+    traced = passes._traced_tree if in_tree else passes._traced
+    given = [mx.array([7, 6, 5, 9, 9, 2]), mx.array(3, dtype=mx.int32), *placed, *arrays]
+    mx.export_function(keep, lambda *inputs: traced(*inputs), *given)
+    assert names.count("CustomKernel") == 2 * len(caches)
+    assert "ScaledDotProductAttention" not in names
