@@ -71,6 +71,7 @@ def admit(
         predicted_ids=predicted(pair, options.get("predicted_ids", ())),
         constraint=constraint,
         thinking_tokens=options.get("thinking_tokens"),
+        one_call_of=tuple(options.get("one_call_of", ())),
     )
 
 
