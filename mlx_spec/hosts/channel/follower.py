@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mlx_spec.errors import RankLostError, ServerError
+from mlx_spec.errors import LookaheadError, RankLostError, ServerError
 from mlx_spec.hosts.channel.framing import Framing
 from mlx_spec.hosts.channel.handshake import HandshakeError, enter
 from mlx_spec.hosts.channel.hello import Hello
@@ -65,7 +65,8 @@ class FollowerChannel:
         **options: Any,
     ) -> "FollowerChannel":
         """Connect to the leader, prove to be of its group, and say hello with what `hello` makes of the address by
-        which this machine reaches it. Raises RankLostError where nobody listens there, or somebody else."""
+        which this machine reaches it. Raises RankLostError where nobody listens there, or somebody else, and what
+        `hello` raises."""
         framing = Framing(_connected(address, limit_s), send_limit_s=pulse.silence_s)
         try:
             enter(framing, secret, rank, _ADMITTED_S)
@@ -76,7 +77,11 @@ class FollowerChannel:
             ) from None
         channel = cls(framing, rank, pulse, **options)
         channel._link.start()
-        channel.say(HELLO, **hello(framing.addresses[0]).to_dict())
+        try:
+            channel.say(HELLO, **hello(framing.addresses[0]).to_dict())
+        except LookaheadError as error:
+            channel.fail(str(error))
+            raise
         return channel
 
     def say(self, what: str, **words: Any) -> None:
