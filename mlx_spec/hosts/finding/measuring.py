@@ -16,6 +16,7 @@ from mlx_spec.errors import LookaheadError
 
 ECHO_S: Final = 20.0
 """So long an echo waits for who measures, and so long one measurement may take."""
+_LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
 _TOKEN_BYTES: Final = 16
 _PING: Final = b"P"
 _BULK: Final = b"B"
@@ -47,9 +48,11 @@ class Echo:
         both = not address and socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both or ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family, dualstack_ipv6=both)
-        self._listener.settimeout(ECHO_S)
+        self._listener.settimeout(_LOOK_S)
         self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._serve, name="echo", daemon=True).start()
+        self._ended = False
+        self._thread = threading.Thread(target=self._serve, name="echo", daemon=True)
+        self._thread.start()
 
     def told(self) -> dict[str, Any]:
         """What the measuring side has to know."""
@@ -57,19 +60,27 @@ class Echo:
 
     def close(self) -> None:
         """Wait for nobody any more."""
-        self._listener.close()
+        self._ended = True
+        self._thread.join(2 * _LOOK_S)
 
     def _serve(self) -> None:
-        with self._listener, contextlib.suppress(OSError):
+        with self._listener:
             ends = time.monotonic() + ECHO_S
-            while time.monotonic() < ends:
-                connection, _ = self._listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    connection.settimeout(ECHO_S)
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    if secrets.compare_digest(_exactly(connection, _TOKEN_BYTES), self.token):
-                        _echo(connection)
-                        return
+            while not self._ended and time.monotonic() < ends:
+                with contextlib.suppress(OSError):
+                    connection, _ = self._listener.accept()
+                    with connection:
+                        if self._is_over(connection):
+                            return
+
+    def _is_over(self, connection: socket.socket) -> bool:
+        """Echo for one who knows the token; whether it was one."""
+        connection.settimeout(ECHO_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not secrets.compare_digest(_exactly(connection, _TOKEN_BYTES), self.token):
+            return False
+        _echo(connection)
+        return True
 
 
 def measure(address: str, port: int, token: bytes) -> WayMeasured:

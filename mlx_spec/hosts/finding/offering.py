@@ -21,6 +21,7 @@ from mlx_spec.hosts.finding.questions import answer
 from mlx_spec.hosts.finding.working import work
 
 _MOST_AT_ONCE: Final = 16
+_LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
 
 
 class Screen(Protocol):
@@ -71,31 +72,32 @@ class Offer:
             raise LookaheadError(
                 f"Port {port} cannot be listened on ({reason}): another offer may run here already, or give --port."
             ) from error
+        self._listener.settimeout(_LOOK_S)
         self.port = int(self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, name="offer", daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._serve, name="offer", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Hang up on everybody; what works for a leader ends."""
         self._ended = True
-        self._listener.close()
+        self._thread.join()
         for channel in tuple(self._open):
             channel.close()
 
     def _serve(self) -> None:
-        while not self._ended:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:  # closed, or somebody hung up before he was heard
-                if self._listener.fileno() < 0:
-                    return
-                continue
-            if not self._seats.acquire(blocking=False):
-                connection.close()
-                continue
-            threading.Thread(target=self._hear, args=(connection,), name="offer", daemon=True).start()
+        with self._listener:
+            while not self._ended:
+                try:
+                    connection, _ = self._listener.accept()
+                except OSError:  # nobody, or one who hung up before he was heard
+                    continue
+                if not self._seats.acquire(blocking=False):
+                    connection.close()
+                    continue
+                threading.Thread(target=self._hear, args=(connection,), name="offer", daemon=True).start()
 
     def _hear(self, connection: socket.socket) -> None:
         # Whoever does not greet, or not as agreed, is not worth a line on the screen.
