@@ -1,1 +1,1 @@
-"""Several machines that answer as one: who they are, how they are started, and the words between them. No MLX."""
+"""Several machines under one target: which they are, how their ranks start, hear of each other, and end."""
