@@ -1,7 +1,7 @@
 """Bonjour: a machine that offers itself says so on the local network, and others hear of it (`_lookahead._tcp`).
 
-What is announced is a name, a fingerprint of the public key, and what the machine is. Nothing of it is believed: it says
-where to knock, and who answers there shows its key.
+What is announced is a name, a fingerprint of the public key, and what the machine is. Nothing of it is believed: it
+says where to knock, and who answers there shows its key.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-from zeroconf import IPVersion, NonUniqueNameException, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 from zeroconf import Error as ZeroconfError
+from zeroconf import IPVersion, NonUniqueNameException, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 
 from mlx_spec.errors import LookaheadError
 from mlx_spec.hosts.finding.facts import MachineFacts
@@ -80,7 +80,9 @@ class Announcement:
             ) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with contextlib.suppress(ZeroconfError, OSError):
             self._zeroconf.unregister_service(self._info)
         self._zeroconf.close()
@@ -134,7 +136,9 @@ class Lookout(ServiceListener):
         self._browser = ServiceBrowser(self._zeroconf, SERVICE, listener=self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._browser.cancel()
         self._zeroconf.close()
 
@@ -167,7 +171,9 @@ def own_addresses() -> list[str]:
         for one in addresses
         if one.family in (socket.AF_INET, socket.AF_INET6) and "%" not in one.address
     ]
-    usable = [one for one in found if not (parsed := ipaddress.ip_address(one)).is_loopback and not parsed.is_link_local]
+    usable = [
+        one for one in found if not (parsed := ipaddress.ip_address(one)).is_loopback and not parsed.is_link_local
+    ]
     links = [one for one in found if ":" not in one and ipaddress.ip_address(one).is_link_local]
     # Two Macs joined by a Thunderbolt cable have link-local addresses for it, and those are the quickest way.
     return sorted({*usable, *links}, key=_rank)

@@ -64,7 +64,9 @@ class SecureChannel:
             opened, _ = crypto_secretstream_xchacha20poly1305_pull(self._in, sealed)
             value = json.loads(opened)
         except TimeoutError as error:
-            raise ChannelError(f"{self.session.name} said nothing for {timeout_s:g} s: look whether it runs.") from error
+            raise ChannelError(
+                f"{self.session.name} said nothing for {timeout_s:g} s: look whether it runs."
+            ) from error
         except OSError as error:
             raise _gone(self.session.name, error) from error
         except (CryptoError, ValueError, RuntimeError) as error:
@@ -94,19 +96,23 @@ class SecureChannel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
-def connect(address: str, port: int, identity: Identity, purpose: Purpose, timeout_s: float = GREETING_S) -> SecureChannel:
+def connect(
+    address: str, port: int, identity: Identity, purpose: Purpose, timeout_s: float = GREETING_S
+) -> SecureChannel:
     """Greet the machine that offers itself there. Raises ChannelError or HandshakeError."""
     try:
         connection = socket.create_connection((address, port), timeout_s)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ChannelError(
-            f"Nobody answers at {address} port {port} ({reason}): run `mlx-spec hosts offer` on that machine, and let its"
-            " firewall take connections for it."
+            f"Nobody answers at {address} port {port} ({reason}): run `mlx-spec hosts offer` on that machine, and let"
+            " its firewall take connections for it."
         ) from error
 
     def greet() -> Session:

@@ -70,7 +70,9 @@ def _facts_of(way: Way | None, problem: str | None) -> tuple[MachineFacts | None
 
 def _pairs(count: int) -> list[tuple[int, int]]:
     """Each way of a ring in both directions, and those between rank 0 and everybody: there the steps go."""
-    near = {frozenset((rank, (rank + 1) % count)) for rank in range(count)} | {frozenset((0, rank)) for rank in range(count)}
+    near = {frozenset((rank, (rank + 1) % count)) for rank in range(count)} | {
+        frozenset((0, rank)) for rank in range(count)
+    }
     both = [tuple(sorted(pair)) for pair in near if len(pair) == 2]
     return sorted([(here, there) for here, there in both] + [(there, here) for here, there in both])
 

@@ -33,7 +33,9 @@ class JoinedFollower:
         started = channel.hear(_START_S)
         if "pid" not in started:
             channel.close()
-            raise LookaheadError(f"{channel.session.name} starts no follower: {started.get('problem', 'it says not why')}.")
+            raise LookaheadError(
+                f"{channel.session.name} starts no follower: {started.get('problem', 'it says not why')}."
+            )
         self.pid = int(started["pid"])
         threading.Thread(target=self._listen, name="joined", daemon=True).start()
 

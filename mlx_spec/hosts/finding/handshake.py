@@ -111,7 +111,9 @@ class _Said:
             raise HandshakeError(
                 f"The other machine greets with version {version!r} and this one with {VERSION}: update the older."
             )
-        return cls(values, _bytes_of(values, "key"), _bytes_of(values, "ephemeral"), shown_name(str(values.get("name"))))
+        return cls(
+            values, _bytes_of(values, "key"), _bytes_of(values, "ephemeral"), shown_name(str(values.get("name")))
+        )
 
     def taken(self, name: str) -> bytes:
         """A value of 32 bytes."""

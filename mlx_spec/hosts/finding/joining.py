@@ -91,7 +91,9 @@ def _as_known(channel: SecureChannel, one: Acquaintance) -> SecureChannel:
     """The same channel, where it is that machine's and the machine agrees to talk."""
     if channel.session.key.hex() != one.key:
         channel.close()
-        raise ChannelError(f"Another machine than {one.name} answers at {one.address}: run `mlx-spec hosts join` again.")
+        raise ChannelError(
+            f"Another machine than {one.name} answers at {one.address}: run `mlx-spec hosts join` again."
+        )
     try:
         channel.tell({"ask": "work"})
         refused = channel.hear(10.0).get("refused")

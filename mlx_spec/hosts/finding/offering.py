@@ -80,7 +80,9 @@ class Offer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Hang up on everybody; what works for a leader ends."""
         self._ended = True
         self._thread.join()
@@ -148,9 +150,8 @@ class Offer:
 
     def _work(self, asked: _Asked) -> None:
         if self._known.of(asked.key, "leader") is None:
-            asked.channel.tell(
-                {"refused": f"{self._identity.name} does not know this machine: run `mlx-spec hosts join` for it again."}
-            )
+            sentence = f"{self._identity.name} does not know this machine: run `mlx-spec hosts join` for it again."
+            asked.channel.tell({"refused": sentence})
             return
         asked.channel.tell({})
         while True:

@@ -80,5 +80,7 @@ def differences(hosts: tuple[HostReport, ...]) -> list[str]:
         pairs = zip(first.facts.versions.items(), one.facts.versions.values(), strict=True)
         other = [f"{title} {theirs or '(none)'} instead of {ours}" for (title, ours), theirs in pairs if ours != theirs]
         if other:
-            found.append(f"{one.name} has {' and '.join(other)}: install the same there, as other versions compute otherwise.")
+            found.append(
+                f"{one.name} has {' and '.join(other)}: install the same there, as other versions compute otherwise."
+            )
     return found

@@ -76,7 +76,9 @@ class ProcessWay:
                 errors="replace",
             )
         except OSError as error:
-            raise WayError(f"{command[0]} cannot be started here ({(error.strerror or str(error)).lower()}).") from error
+            raise WayError(
+                f"{command[0]} cannot be started here ({(error.strerror or str(error)).lower()})."
+            ) from error
         self._said: queue.Queue[str | None] = queue.Queue()
         self._complaints: list[str] = []
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._complain)]
@@ -93,7 +95,9 @@ class ProcessWay:
             try:
                 line = self._said.get(timeout=timeout_s)
             except queue.Empty:
-                raise WayError(f"{self._name} did not answer within {timeout_s:g} s: look whether it is awake.") from None
+                raise WayError(
+                    f"{self._name} did not answer within {timeout_s:g} s: look whether it is awake."
+                ) from None
             if line is None:
                 raise WayError(self._ended())
             # What a login shell says of itself is no answer.

@@ -93,7 +93,9 @@ def _problem_of(question: dict[str, Any]) -> str | None:
         return "a follower's arguments are a list of texts"
     if tuple(arguments[: len(FOLLOWER_COMMAND)]) != FOLLOWER_COMMAND:
         return "only a follower may be started, no other command"
-    if not isinstance(environment, dict) or not all(isinstance(one, str) for pair in environment.items() for one in pair):
+    if not isinstance(environment, dict) or not all(
+        isinstance(one, str) for pair in environment.items() for one in pair
+    ):
         return "a follower's environment is an object of texts"
     if foreign := [name for name in environment if not name.startswith(FOLLOWER_VARIABLES)]:
         return f"the variable {foreign[0]!r} may not be set from another machine"

@@ -53,7 +53,7 @@ def test_no_network_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(19, "No such device")
 
     monkeypatch.setattr(announcing, "Zeroconf", none)
-    with pytest.raises(LookaheadError, match="no such device.*give the machine's address"), Lookout():
+    with pytest.raises(LookaheadError, match=r"no such device.*give the machine's address"), Lookout():
         pass
 
 

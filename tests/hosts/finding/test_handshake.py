@@ -107,11 +107,15 @@ def test_without_the_own_key_nobody_has_the_sessions_keys() -> None:
 )
 def test_what_is_no_greeting_is_refused_in_a_sentence(changed: dict[str, object], words: str) -> None:
     initiator = Initiator(identity("leader"), "pair")
-    hello = json.dumps(json.loads(initiator.hello) | changed).encode()
+    initiator.hello = json.dumps(json.loads(initiator.hello) | changed).encode()
     with pytest.raises(HandshakeError, match=words):
-        responder = Responder(identity("follower"), hello)
-        opening, _ = initiator.open_with(responder.reply)
-        responder.finish(opening)
+        _finish(initiator)
+
+
+def _finish(initiator: Initiator) -> None:
+    responder = Responder(identity("follower"), initiator.hello)
+    opening, _ = initiator.open_with(responder.reply)
+    responder.finish(opening)
 
 
 def test_what_is_no_lookahead_at_all_is_told_so() -> None:

@@ -10,6 +10,12 @@ from mlx_spec.cli.commands.hosts.list import list_machines
 from mlx_spec.cli.commands.hosts.offer import offer
 
 app = typer.Typer(no_args_is_help=True)
-for _name, _command in (("list", list_machines), ("offer", offer), ("join", join), ("forget", forget), ("check", check)):
+for _name, _command in (
+    ("list", list_machines),
+    ("offer", offer),
+    ("join", join),
+    ("forget", forget),
+    ("check", check),
+):
     app.command(_name)(_command)
 app.command("answer", hidden=True)(answer_questions)

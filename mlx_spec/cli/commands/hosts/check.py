@@ -37,10 +37,14 @@ def check(
     if hosts is None and hostfile is None:
         members, wire = joined_members(), backend or "ring"
     else:
-        listed = read_hosts(hosts, backend, python) if hosts is not None else read_hostfile(_given(hostfile), backend, python)
+        listed = (
+            read_hosts(hosts, backend, python)
+            if hosts is not None
+            else read_hostfile(_given(hostfile), backend, python)
+        )
         members, wire = members_of(listed.machines, listed.python), listed.backend
     report = look(members, wire, lambda line: typer.echo(line, err=True))
-    fits = []
+    fits: list[str] = []
     if as_json:
         write_json(report.to_dict())
     else:

@@ -7,7 +7,9 @@ import typer
 from mlx_spec.errors import ConfigError
 
 
-def forget(machine: Annotated[str, typer.Argument(help="Its name, or its fingerprint where two have one name.")]) -> None:
+def forget(
+    machine: Annotated[str, typer.Argument(help="Its name, or its fingerprint where two have one name.")],
+) -> None:
     """Neither use a machine nor let it use this one any more; one that was refused may ask again."""
     from mlx_spec.hosts.finding.acquaintances import Acquaintances
 

@@ -32,7 +32,9 @@ def join(machine: _Machine, seconds: _Seconds = 5.0, as_json: AsJson = False) ->
         if as_json:
             screen.write({"event": "code", "name": name, "code": code})
             return is_confirmed(lines.next(threading.Event()))
-        typer.echo(f"The code is {spaced(code)}. {name} shows one too: type y if it is the same, or type that one: ", nl=False)
+        typer.echo(
+            f"The code is {spaced(code)}. {name} shows one too: type y if it is the same, or type that one: ", nl=False
+        )
         sys.stdout.flush()
         return is_yes(lines.next(threading.Event()), code)
 
@@ -55,7 +57,9 @@ def find_place(machine: str, seconds: float) -> "Place":
     wanted = host.casefold().removesuffix(".local")
     with Lookout() as lookout:
         found = lookout.wait_for(lambda one: wanted in (one.name.casefold(), one.fingerprint), seconds)
-        same = [one for one in lookout.hosts if found is not None and one.name == found.name and wanted != one.fingerprint]
+        same = [
+            one for one in lookout.hosts if found is not None and one.name == found.name and wanted != one.fingerprint
+        ]
     if len(same) > 1:
         prints = " or ".join(one.fingerprint for one in same)
         raise ConfigError("machine", machine, f"one machine, and {len(same)} have that name (say {prints})")

@@ -43,7 +43,13 @@ def machines(lookout: "Lookout") -> dict[str, Any]:
     own = own_identity()
     own_print = fingerprint(own.key)
     known = [
-        {"name": one.name, "fingerprint": one.fingerprint, "role": one.role, "address": one.address, "since_s": one.since_s}
+        {
+            "name": one.name,
+            "fingerprint": one.fingerprint,
+            "role": one.role,
+            "address": one.address,
+            "since_s": one.since_s,
+        }
         for one in Acquaintances().all()
     ]
     found = [one.to_dict() for one in lookout.hosts if one.fingerprint != own_print]
@@ -59,8 +65,8 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
 
     if not told["found"] and not told["known"]:
         typer.echo(
-            "No machine offers itself on this network: run `mlx-spec hosts offer` on another one, or give names that ssh"
-            " knows to `mlx-spec serve --hosts`.",
+            "No machine offers itself on this network: run `mlx-spec hosts offer` on another one, or give names that"
+            " ssh knows to `mlx-spec serve --hosts`.",
             err=True,
         )
         return

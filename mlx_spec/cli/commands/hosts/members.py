@@ -81,5 +81,3 @@ def _own_address(members: Sequence[Member]) -> str:
             except OSError:
                 continue
     return ""
-
-

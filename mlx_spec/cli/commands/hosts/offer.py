@@ -34,7 +34,8 @@ def offer(port: _Port = None, hidden: _Hidden = False, as_json: AsJson = False) 
                 stack.enter_context(Announcement(identity, own_facts(), offered.port))
             except LookaheadError as error:
                 unannounced = str(error)
-        sentence = f"{identity.name} offers itself on port {offered.port}: run `mlx-spec hosts join {identity.name}` elsewhere."
+        sentence = f"{identity.name} offers itself on port {offered.port}:"
+        sentence += f" run `mlx-spec hosts join {identity.name}` elsewhere."
         if isinstance(screen, JsonScreen):
             told = {"event": "offering", "name": identity.name, "port": offered.port, "unannounced": unannounced}
             screen.write(told | {"fingerprint": fingerprint(identity.key), "message": sentence})

@@ -26,7 +26,9 @@ def print_machines(told: dict[str, Any]) -> None:
         role = known.get(one["fingerprint"], {}).get("role")
         memory = human_bytes(one["total_bytes"]) if one["total_bytes"] else ""
         state = "offers itself" + (f"; {_ROLES[role]}" if role else "")
-        table.add_row(Text(one["name"]), one["chip"], memory, f"{one['addresses'][0]}:{one['port']}", one["fingerprint"], state)
+        table.add_row(
+            Text(one["name"]), one["chip"], memory, f"{one['addresses'][0]}:{one['port']}", one["fingerprint"], state
+        )
     for one in told["known"]:
         if one["fingerprint"] not in here:
             state = _ROLES[one["role"]] + ("; does not offer itself now" if one["role"] == "follower" else "")
