@@ -15,7 +15,11 @@ def is_here(host: Host) -> bool:
     if host.is_loopback:
         return True
     own_name = socket.gethostname().lower()
-    if host.name.lower() in {own_name, own_name.partition(".")[0], f"{own_name.partition('.')[0]}.local"}:
+    if host.name.rpartition("@")[2].lower() in {
+        own_name,
+        own_name.partition(".")[0],
+        f"{own_name.partition('.')[0]}.local",
+    }:
         return True
     own = own_addresses()
     return any(ip in own for ip in (*host.ips, *resolved(host.name)))
@@ -29,9 +33,9 @@ def own_addresses() -> frozenset[str]:
 
 
 def resolved(name: str) -> tuple[str, ...]:
-    """The addresses behind a name; none where nobody knows it."""
+    """The addresses behind a name as ssh takes it, with a user's in front or not; none where nobody knows it."""
     try:
-        entries = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(name.rpartition("@")[2], None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ()
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))

@@ -102,7 +102,9 @@ class Formation:
                     return None
                 case Told():
                     sign_s = time.monotonic() + self._patience.silence_s
-                    self._fatal = self._fatal or event.fatal
+                    if event.fatal is not None:
+                        self._fatal = self._fatal or event.fatal
+                        given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
                     heard(event)
                 case Exited():
                     self._first = self._first or event

@@ -4,6 +4,7 @@ import typer
 
 from mlx_spec.cli.commands.hosts.answer import answer_questions
 from mlx_spec.cli.commands.hosts.check import check
+from mlx_spec.cli.commands.hosts.follow import follow
 from mlx_spec.cli.commands.hosts.forget import forget
 from mlx_spec.cli.commands.hosts.join import join
 from mlx_spec.cli.commands.hosts.list import list_machines
@@ -19,3 +20,4 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.command("answer", hidden=True)(answer_questions)
+app.command("follow", hidden=True)(follow)
