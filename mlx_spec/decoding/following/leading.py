@@ -21,16 +21,18 @@ from mlx_spec.decoding.following.telling import Message, Number, Teller
 from mlx_spec.decoding.following.told_passes import ToldPasses, ToldTogether
 
 
-def lead(target: nn.Module, tell: Callable[[Message], None]) -> None:
+def lead(target: nn.Module, tell: Callable[[Message], None]) -> Teller:
     """From now on `tell` hears, for as long as the target lives, what is done to its caches and what passes are made:
     `follow` does the same with another share of it. In a message there are JSON values only. What `tell` raises comes
-    through, and what was to be told then is lost.
+    through, and what was to be told then is lost. What was done is told with the next pass, or when the `Teller` is
+    asked to `send` it.
     """
     teller = Teller(tell)
     share(target, teller)
     together = ToldTogether(target, teller)
     adopt(together)
     made_by(target, partial(ToldModel, together, teller))
+    return teller
 
 
 class ToldModel(CachedModel):

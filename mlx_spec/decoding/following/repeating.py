@@ -43,7 +43,7 @@ class Follower:
         self.models: dict[int, RepeatedModel] = {}
         self._stretches: dict[int, Stretch] = {}
         self._snapshots: dict[int, Snapshot] = {}
-        self._swapped: dict[int, Swapped] = {}
+        self.swapped: dict[int, Swapped] = {}
         share(target, self._hearer)
 
     def go_on(self) -> bool:
@@ -71,7 +71,7 @@ class Follower:
         )
 
     def _drop(self, number: int) -> None:
-        for held in (self.models, self._stretches, self._snapshots, self._swapped):
+        for held in (self.models, self._stretches, self._snapshots, self.swapped):
             held.pop(number, None)
 
     def _begin(self, model: RepeatedModel, ids: list[int], kept: int, placement: list[Any] | None) -> None:
@@ -118,9 +118,9 @@ class Follower:
 
     def _swap(self, model: RepeatedModel, *, out: bool) -> None:
         if out:
-            self._swapped[model.number] = Swapped([model])
+            self.swapped[model.number] = Swapped([model])
         else:
-            self._swapped.pop(model.number).back()
+            self.swapped.pop(model.number).back()
 
     def _make_up(self, model: RepeatedModel, context: int, *, compiled: bool) -> None:
         model.make_up(context, compiled=compiled)
