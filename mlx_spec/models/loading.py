@@ -10,8 +10,8 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.errors import ModelNotFoundError, PromptError
-from mlx_spec.machine.kernels.few_rows_matmul import adopt
-from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.kernels.products.layers import adopt
+from mlx_spec.machine.kernels.products.times import MatmulTimes
 from mlx_spec.models.files.config import parts_of
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.checkpoint import read_checkpoint

@@ -200,16 +200,19 @@ class CompiledPasses:
 
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
-_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...]], CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...], bool], CompiledPasses]] = {}
 
 
-def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] = ()) -> CompiledPasses | None:
+def compiled_passes(
+    model: Any, caches: Sequence[Any], layers: tuple[int, ...] = (), *, strict: bool = False
+) -> CompiledPasses | None:
     """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
-    are not all KVCaches, or all QuantizedKVCaches."""
+    are not all KVCaches, or all QuantizedKVCaches. `strict` ones have graphs of their own, as their products are made
+    with other kernels."""
     if not caches or {type(cache) for cache in caches} not in ({KVCache}, {QuantizedKVCache}):
         return None
-    key = id(model), layers, tuple(map(few_of, caches))
+    key = id(model), layers, tuple(map(few_of, caches)), strict
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model, *key[1:])
+        _OF_MODELS[key] = CompiledPasses(model, *key[1:3])
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]
