@@ -4,9 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.rollback import leaves
+from mlx_spec.machine.kernels.products.layers import adopt
+from mlx_spec.machine.kernels.products.times import MatmulShape, MatmulTimes
+
+
+class NoTimes(MatmulTimes):
+    """Of several machines each has its own times: where they compute together, none of these decides."""
+
+    def faster(self, shape: MatmulShape) -> bool:
+        """Never: so our kernels make the products of strict passes, and MLX's own all others."""
+        return False
+
+
+def adopt_products(target: nn.Module) -> None:
+    """Have a share's products be made in the same way by all."""
+    adopt(target, NoTimes())
 
 
 def set_going(scored: Sequence[PassOutput], caches: Sequence[Any] = (), *, reads_only: bool = False) -> None:

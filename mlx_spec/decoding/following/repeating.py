@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_spec.decoding.cache.making import check_kv_bits
+from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
@@ -15,11 +16,12 @@ from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Stretch
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.cache.trials import share
-from mlx_spec.decoding.following.going import set_going
+from mlx_spec.decoding.following.going import adopt_products, set_going
 from mlx_spec.decoding.following.hearing import ClosedError, Hearer
 from mlx_spec.decoding.following.placements import heard
 from mlx_spec.decoding.following.repeated import RepeatedModel, RepeatedPasses
 from mlx_spec.decoding.following.telling import Message, Operation
+from mlx_spec.machine.kernels.products.layers import strictly
 
 
 def follow(target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
@@ -39,12 +41,13 @@ class Follower:
     def __init__(self, target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
         self._target, self._name = target, name
         self._hearer = Hearer(next_step)
-        self._compiled: dict[Any, RepeatedPasses] = {}
+        self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
         self._stretches: dict[int, Stretch] = {}
         self._snapshots: dict[int, Snapshot] = {}
         self.swapped: dict[int, Swapped] = {}
         share(target, self._hearer)
+        adopt_products(target)
 
     def go_on(self) -> bool:
         """Do one operation; False when the leader has ended."""
@@ -88,7 +91,9 @@ class Follower:
             RaggedPart(one.token_ids, model.caches, one.placement) for model, one in zip(models, begun, strict=True)
         ]
         passes = ragged_passes(self._target)
-        scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
+        rows = sum(one.token_ids.shape[0] for one in begun)
+        with strictly(self._target, models[0].strict_rows(rows)):
+            scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
         set_going(scored)
         for model, one, output in zip(models, begun, scored, strict=True):
             model.end(one, output)

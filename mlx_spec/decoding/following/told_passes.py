@@ -64,15 +64,15 @@ class ToldTogether(RaggedPasses):
     def __init__(self, model: Any, teller: Teller) -> None:
         super().__init__(model)
         self._teller = teller
-        self._compiled: dict[Any, ToldPasses] = {}
+        self._compiled: dict[CompiledPasses, ToldPasses] = {}
         self.begun: WeakValueDictionary[int, Asking] = WeakValueDictionary()
         """By the id of their lists of caches: whose tokens a pass is to read."""
 
     def compiled(self, passes: CompiledPasses) -> ToldPasses:
         """The same compiled passes, told."""
-        if passes.key not in self._compiled:
-            self._compiled[passes.key] = ToldPasses(passes, self.model, self._teller)
-        return self._compiled[passes.key]
+        if passes not in self._compiled:
+            self._compiled[passes] = ToldPasses(passes, self.model, self._teller)
+        return self._compiled[passes]
 
     def run(
         self,
