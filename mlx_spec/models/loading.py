@@ -21,6 +21,7 @@ from mlx_spec.models.named import PairFolders, draft_folder_of, find_folders, fo
 from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
 from mlx_spec.models.progress import Progress, silent
 from mlx_spec.models.room import PairRoom, room_of
+from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.manner import ChatManner, manner_of
 from mlx_spec.models.text.messages import texts_of
@@ -173,11 +174,10 @@ def load_folders(
     room: PairRoom | None,
     progress: Progress | None = None,
     *,
-    ranks: int = 1,
     load_target: LoadTarget = load_weights,
 ) -> ModelPair:
     """Load what `load_pair` found and checked; `room` is what it is expected to take. Of a target that is split over
-    several `ranks`, `load_target` loads this one's share, and draft and heads are loaded whole. Raises as `load_pair`.
+    several machines `load_target` loads this one's share; draft and heads are loaded whole. Raises as `load_pair`.
     """
     tell = progress or silent
     content = _content(folders)
@@ -185,7 +185,7 @@ def load_folders(
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
     target, name = load_target(folders.target, told), folders.target.name
-    if ranks == 1:
+    if (share := share_of(target)) is None:  # else it is led, and all machines compute alike
         adopt(target, MatmulTimes())
     draft = load_draft(folders.draft, told) if folders.draft is not None else None
     heads = {
@@ -212,7 +212,7 @@ def load_folders(
         room=room,
         sampling=folders.target.sampling,
         content=content if _content(folders) == content else None,  # else somebody replaced a file meanwhile
-        ranks=ranks,
+        ranks=1 if share is None else share.split.ranks,
     )
 
 
