@@ -43,8 +43,8 @@ class Follower:
         self._hearer = Hearer(next_step)
         self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
-        self._stretches: dict[int, Stretch] = {}
-        self._snapshots: dict[int, Snapshot] = {}
+        self.stretches: dict[int, Stretch] = {}
+        self.snapshots: dict[int, Snapshot] = {}
         self.swapped: dict[int, Swapped] = {}
         share(target, self._hearer)
         adopt_products(target)
@@ -74,7 +74,7 @@ class Follower:
         )
 
     def _drop(self, number: int) -> None:
-        for held in (self.models, self._stretches, self._snapshots, self.swapped):
+        for held in (self.models, self.stretches, self.snapshots, self.swapped):
             held.pop(number, None)
 
     def _begin(self, model: RepeatedModel, ids: list[int], kept: int, placement: list[Any] | None) -> None:
@@ -111,15 +111,15 @@ class Follower:
         model.choose(indices)
 
     def _point(self, model: RepeatedModel, number: int, length: int) -> None:
-        self._snapshots[number] = model.point(length)
+        self.snapshots[number] = model.point(length)
 
     def _cut_up(self, model: RepeatedModel, numbers: list[int], spans: list[list[int]], *, goes_on: bool) -> None:
         parts = model.cut_up([(begin, end) for begin, end in spans], goes_on=goes_on)
-        self._stretches.update(zip(numbers, parts, strict=True))
+        self.stretches.update(zip(numbers, parts, strict=True))
 
     def _begin_with(self, model: RepeatedModel, parts: list[int], point: int | None) -> None:
-        held = [self._stretches[number] for number in parts]
-        model.begin_with(held, None if point is None else self._snapshots[point])
+        held = [self.stretches[number] for number in parts]
+        model.begin_with(held, None if point is None else self.snapshots[point])
 
     def _swap(self, model: RepeatedModel, *, out: bool) -> None:
         if out:
