@@ -16,6 +16,7 @@ from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
+from mlx_spec.models.splitting.order import agreed
 
 _WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer", "body")
 _PROMPTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1, 1, 3, 5, 2, 4, 1])
@@ -77,5 +78,5 @@ def _agrees(model: Any, way: Depth, expected: Sequence[mx.array], *, in_slots: b
         # The model's own code, which is not ours, runs over stand-ins for its cache and its modules. So anything may
         # come: what it does with keys that are apart, with positions that are many, or with a mask that is none.
         logger.info("%s takes no rows of many answers divided by %s.", type(model).__name__, way, exc_info=True)
-        return False
-    return rows_agree(found, expected)
+        return agreed(model, False)
+    return agreed(model, rows_agree(found, expected))
