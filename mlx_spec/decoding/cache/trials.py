@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 import mlx.core as mx
 
+from mlx_spec.models.splitting.order import agreed
+
 
 class Others(Protocol):
     """Those who compute with the same model."""
@@ -65,6 +67,7 @@ def go(model: Any, *arrays: mx.array | None) -> None:
 
 
 def judged(model: Any, agrees: bool) -> bool:
-    """A verdict: whoever shares the model has the same."""
+    """A verdict: whoever shares the model has the same. Where nobody is told of trials, all ranks make them by
+    themselves, and it goes the way that passes go."""
     others = OTHERS.get(id(model))
-    return agrees if others is None else others.judged(agrees)
+    return agreed(model, agrees) if others is None else others.judged(agrees)

@@ -20,6 +20,7 @@ from mlx_spec.models.splitting.share import Share
 from mlx_spec.models.splitting.split import Split
 from mlx_spec.models.splitting.tensor import shard
 from mlx_spec.models.splitting.ties import tie
+from mlx_spec.models.taps import RELAY
 
 
 def divide(model: Any, split: Split, links: Links, name: str) -> None:
@@ -79,15 +80,15 @@ def _nbytes(module: nn.Module) -> int:
 def _as_pipeline(model: Any, split: Split, links: Links, name: str) -> None:
     ends = ends_of(model)
     try:
-        flow = flow_of(model)
+        layers = split.layers or layers_by_bytes(model, ends, [1.0] * links.size())
+        relay = give_out(model, links, layers, flow_of(model))
     except NotPlainError as error:
         raise UnsupportedModelError(f"{name} cannot be split by layers: {error}.") from error
-    layers = split.layers or layers_by_bytes(model, ends, [1.0] * links.size())
-    relay = give_out(model, links, layers, flow)
     if ends is not None:
         (container, key) = ends.embedding
         if links.rank() < links.size() - 1:
             put(ends.embedding, Elsewhere(container[key], links))
         if ends.head is not None and links.rank() > 0:
             put(ends.head, NoHead(ends.head[0][ends.head[1]]))
+    vars(model)[RELAY] = relay
     vars(model)[Share.NAME] = Share(split, links, relay, None)

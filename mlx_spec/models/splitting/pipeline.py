@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.models.splitting.flow import Flow
+from mlx_spec.models.splitting.flow import Flow, NotPlainError
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.places import become, calls_through, emptied
 from mlx_spec.models.splitting.relay import Relay
@@ -28,6 +28,17 @@ def has_pipeline(model: Any) -> bool:
     return hasattr(getattr(model, "model", None), "pipeline")
 
 
+def check_kinds(caches: Sequence[Any], layers: Sequence[int]) -> None:
+    """Raise NotPlainError unless each rank has a layer of every kind that there is. What can be forgotten, and where a
+    text can begin, depends on the kinds, and rank 0 decides it for all."""
+    kinds = {type(cache) for cache in caches}
+    for rank in range(len(layers)):
+        lacks = kinds - {type(caches[number]) for number in own_layers(layers, rank)}
+        if lacks:
+            names = " or ".join(sorted(kind.__name__ for kind in lacks))
+            raise NotPlainError(f"rank {rank} of {len(layers)} would have no layer with a {names}, use fewer ranks")
+
+
 def give_out(model: Any, links: Links, layers: Sequence[int], flow: Flow) -> Relay:
     """Have `model` keep this rank's layers, and hand passes on. `layers` are so many a rank.
 
@@ -35,6 +46,7 @@ def give_out(model: Any, links: Links, layers: Sequence[int], flow: Flow) -> Rel
     its own layers.
     """
     own, blocks = own_layers(layers, links.rank()), list(model.layers)
+    check_kinds(make_prompt_cache(model), layers)
     whole = Caches(model, own, is_given_out=has_pipeline(model))
     if has_pipeline(model):
         model.model.pipeline(links, list(layers))

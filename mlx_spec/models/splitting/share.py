@@ -9,7 +9,7 @@ from mlx_spec.models.splitting.split import Split
 from mlx_spec.models.splitting.strict import Sums
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Share:
     """`relay` is there in a pipeline, `sums` where each rank has a part of every layer."""
 
@@ -19,6 +19,8 @@ class Share:
     links: Links
     relay: Relay | None
     sums: Sums | None
+    is_traced: bool = False
+    """Whether a graph is being built that is to be replayed."""
 
 
 def share_of(model: Any) -> Share | None:

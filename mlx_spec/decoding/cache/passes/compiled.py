@@ -18,6 +18,8 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import judged
+from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -62,9 +64,11 @@ class CompiledPasses:
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in held(cache)]
         self._traced_now = False
-        results = self._built(in_tree, token_ids, offset, *places, *arrays)
+        with in_order(self._living_model()):
+            results = self._built(in_tree, token_ids, offset, *places, *arrays)
         if results is None:
             return None
+        replayed(self._living_model(), results[0])
         given, written = results[: -len(arrays)], results[-len(arrays) :]
         scored = PassOutput(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):
@@ -157,7 +161,8 @@ class CompiledPasses:
 
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
-        scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
+        with traced(model):
+            scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in held(slot)))
 
@@ -190,8 +195,8 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            return False
-        if not agrees:
+            agrees = False
+        if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
         self._checked.add(placement is not None)
