@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import mlx.core as mx
 
-from mlx_spec.models.splitting.order import agreed
+from mlx_spec.models.splitting.order import agreed, settled
 
 
 class Others(Protocol):
@@ -57,6 +57,7 @@ def trial(model: Any, name: str, **how: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        settled(model)
         others.end_trial()
 
 
@@ -69,5 +70,7 @@ def go(model: Any, *arrays: mx.array | None) -> None:
 def judged(model: Any, agrees: bool) -> bool:
     """A verdict: whoever shares the model has the same. Where nobody is told of trials, all ranks make them by
     themselves, and it goes the way that passes go."""
-    others = OTHERS.get(id(model))
-    return agreed(model, agrees) if others is None else others.judged(agrees)
+    if (others := OTHERS.get(id(model))) is None:
+        return agreed(model, agrees)
+    settled(model)  # each pass of it was set going, or could not be built to its end
+    return others.judged(agrees)

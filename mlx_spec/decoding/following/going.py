@@ -10,6 +10,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.machine.kernels.products.layers import adopt
 from mlx_spec.machine.kernels.products.times import MatmulShape, MatmulTimes
+from mlx_spec.models.splitting.order import settled
 
 
 class NoTimes(MatmulTimes):
@@ -25,8 +26,11 @@ def adopt_products(target: nn.Module) -> None:
     adopt(target, NoTimes())
 
 
-def set_going(scored: Sequence[PassOutput], caches: Sequence[Any] = (), *, reads_only: bool = False) -> None:
+def set_going(
+    model: Any, scored: Sequence[PassOutput], caches: Sequence[Any] = (), *, reads_only: bool = False
+) -> None:
     """Compute what a pass gives; where it `reads_only`, what it leaves in `caches`."""
     heard = [one.features for one in scored if one.features is not None]
     wanted = [cache.state for cache in leaves(caches)] if reads_only else [one.logits for one in scored]
     mx.async_eval(wanted, heard)  # type: ignore[no-untyped-call]
+    settled(model)

@@ -97,7 +97,7 @@ class ToldModel(CachedModel):
                 with self._teller.made_by_all():
                     scored = self._ordinary(token_ids, placement)
         with self._teller.made_by_all():
-            set_going([scored], self._caches, reads_only=self._reads_only)
+            set_going(self._model, [scored], self._caches, reads_only=self._reads_only)
         return scored
 
     def tell_pass(self, *, compiled: bool, checked: bool = False) -> None:

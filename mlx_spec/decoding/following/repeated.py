@@ -90,7 +90,7 @@ class RepeatedModel(CachedModel):
                     way = self._hearer.expect("forward", of=self.number)
             if scored is None:
                 scored = self._ordinary(token_ids, placement)
-        set_going([scored], self._caches, reads_only=way["reads_only"])
+        set_going(self._model, [scored], self._caches, reads_only=way["reads_only"])
         return scored
 
     def make_up(self, context: int, *, compiled: bool) -> None:

@@ -94,7 +94,7 @@ class Follower:
         rows = sum(one.token_ids.shape[0] for one in begun)
         with strictly(self._target, models[0].strict_rows(rows)):
             scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
-        set_going(scored)
+        set_going(self._target, scored)
         for model, one, output in zip(models, begun, scored, strict=True):
             model.end(one, output)
 

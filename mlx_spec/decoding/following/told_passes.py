@@ -93,7 +93,7 @@ class ToldTogether(RaggedPasses):
         self._teller.send()
         with self._teller.made_by_all():
             scored = super().run(parts, depth, layers, in_slots=in_slots, shares=shares)
-            set_going(scored)
+            set_going(self.model, scored)
         return scored
 
     def leave_alone(self) -> None:

@@ -53,6 +53,13 @@ def replayed(model: Any, result: mx.array) -> None:
         share.links.newest = result[:1, :1]
 
 
+def settled(model: Any) -> None:
+    """What was built of a model is under way, or will never be: nothing of it is to be set going any more."""
+    share = share_of(model)
+    if share is not None:
+        share.links.newest = None
+
+
 def agreed(model: Any, verdict: bool) -> bool:
     """What rank 0 found, where each rank tried something for itself. A collective: every rank asks."""
     share: Share | None = share_of(model)
