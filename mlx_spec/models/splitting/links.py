@@ -95,11 +95,11 @@ class Links:
             return like
         return self._made(mx.distributed.recv(shape, dtype, source, group=self.group))
 
-    def of_leader(self, verdict: bool) -> bool:
-        """What rank 0 says, told to all, at once."""
+    def agreed(self, verdict: bool) -> bool:
+        """Whether all ranks say so, at once."""
         if self.newest is not None:
             mx.eval(self.newest)
-        return bool(self.gathered(mx.array([verdict]))[0].item())
+        return bool(self.gathered(mx.array([verdict])).all().item())
 
     def _made(self, result: mx.array) -> mx.array:
         if self.keeps:

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_spec.models.splitting.share import Share, share_of
+from mlx_spec.models.splitting.share import share_of
 
 
 @contextmanager
@@ -61,6 +61,6 @@ def settled(model: Any) -> None:
 
 
 def agreed(model: Any, verdict: bool) -> bool:
-    """What rank 0 found, where each rank tried something for itself. A collective: every rank asks."""
-    share: Share | None = share_of(model)
-    return verdict if share is None else share.links.of_leader(verdict)
+    """Whether all ranks found so, where each tried something with what it has. A collective: every rank asks."""
+    share = share_of(model)
+    return verdict if share is None else share.links.agreed(verdict)

@@ -36,7 +36,7 @@ def check_kinds(caches: Sequence[Any], layers: Sequence[int]) -> None:
         lacks = kinds - {type(caches[number]) for number in own_layers(layers, rank)}
         if lacks:
             names = " or ".join(sorted(kind.__name__ for kind in lacks))
-            raise NotPlainError(f"rank {rank} of {len(layers)} would have no layer with a {names}, use fewer ranks")
+            raise NotPlainError(f"rank {rank} of {len(layers)} would have no layer that keeps a {names}")
 
 
 def give_out(model: Any, links: Links, layers: Sequence[int], flow: Flow) -> Relay:
@@ -46,7 +46,6 @@ def give_out(model: Any, links: Links, layers: Sequence[int], flow: Flow) -> Rel
     its own layers.
     """
     own, blocks = own_layers(layers, links.rank()), list(model.layers)
-    check_kinds(make_prompt_cache(model), layers)
     whole = Caches(model, own, is_given_out=has_pipeline(model))
     if has_pipeline(model):
         model.model.pipeline(links, list(layers))
