@@ -64,7 +64,8 @@ def calibrated(
 ) -> Calibration:
     """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
     today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read, `kv_bits`
-    what it keeps each key and value in, `exactness` what most answers ask for: passes cost something else then."""
+    what it keeps each key and value in, `exactness` what most answers ask for: passes cost something else then. Of a
+    target that several machines share nothing is kept, as it is the way between them that decides."""
     # First, because it may change what a pass over a few tokens costs.
     if not is_shared(pair.target):  # all who share it compute alike, whatever is fastest on each machine
         times = MatmulTimes()
@@ -75,7 +76,7 @@ def calibrated(
     exact, strict = rows.width or math.inf, _strict_rows(pair, rows, exactness)
     widest = max(widths)
     path = _path(pair, widths, kv_bits, strict)
-    kept = read_kept(path)
+    kept = {} if is_shared(pair.target) else read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, replace(choice_of(kept.get(_WAYS)), exact_rows=exact))
@@ -91,7 +92,8 @@ def calibrated(
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
+    if not is_shared(pair.target):
+        _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
     return measured
 
 
@@ -104,7 +106,7 @@ def wide_ratios(
     plainly.
     """
     path = _path(pair, WIDE, kv_bits)
-    kept = read_kept(path).get("wide_ratios")
+    kept = None if is_shared(pair.target) else read_kept(path).get("wide_ratios")
     if isinstance(kept, dict) and set(kept) == set(map(str, WIDE)):
         with contextlib.suppress(ValueError, TypeError):
             found = {int(width): float(ratio) for width, ratio in kept.items()}
@@ -122,7 +124,8 @@ def wide_ratios(
             fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
             yield
     ratios = {width: fastest[width] / fastest[1] for width in WIDE}
-    keep(path, {"wide_ratios": ratios})
+    if not is_shared(pair.target):
+        keep(path, {"wide_ratios": ratios})
     return ratios
 
 

@@ -20,17 +20,27 @@ from mlx_spec.decoding.following.placements import told
 from mlx_spec.decoding.following.telling import Message, Number, Teller
 from mlx_spec.decoding.following.told_passes import ToldPasses, ToldTogether
 from mlx_spec.machine.kernels.products.layers import strictly
+from mlx_spec.models.memory import rows_mix
+from mlx_spec.models.splitting.share import share_of
 
 
-def lead(target: nn.Module, tell: Callable[[Message], None]) -> Teller:
+def lead(
+    target: nn.Module, tell: Callable[[Message], None], spoilt: Callable[[str], object] = lambda why: None
+) -> Teller:
     """From now on `tell` hears, for as long as the target lives, what is done to its caches and what passes are made:
     `follow` does the same with another share of it. In a message there are JSON values only. What `tell` raises comes
     through, and what was to be told then is lost. What was done is told with the next pass, or when the `Teller` is
     asked to `send` it.
+
+    `spoilt` hears, once and in a few words, that a pass which the others were told of has failed here alone. From then
+    on they wait for this process in vain, and `tell` is not called again.
     """
-    teller = Teller(tell)
+    teller = Teller(tell, spoilt)
     share(target, teller)
     adopt_products(target)
+    part = share_of(target)
+    if part is not None and part.mixes_rows:
+        rows_mix("sums over three machines or more")
     together = ToldTogether(target, teller)
     adopt(together)
     made_by(target, partial(ToldModel, together, teller))

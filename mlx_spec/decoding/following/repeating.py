@@ -16,7 +16,7 @@ from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Stretch
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.cache.trials import share
-from mlx_spec.decoding.following.going import adopt_products, set_going
+from mlx_spec.decoding.following.going import adopt_products, depths_of, set_going
 from mlx_spec.decoding.following.hearing import ClosedError, Hearer
 from mlx_spec.decoding.following.placements import heard
 from mlx_spec.decoding.following.repeated import RepeatedModel, RepeatedPasses
@@ -48,6 +48,7 @@ class Follower:
         self.swapped: dict[int, Swapped] = {}
         share(target, self._hearer)
         adopt_products(target)
+        ragged_passes(target).depths = depths_of(target)
 
     def go_on(self) -> bool:
         """Do one operation; False when the leader has ended."""

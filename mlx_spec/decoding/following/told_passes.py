@@ -11,7 +11,7 @@ from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, RaggedPasses
-from mlx_spec.decoding.following.going import set_going
+from mlx_spec.decoding.following.going import depths_of, set_going
 from mlx_spec.decoding.following.telling import Number, Teller
 
 
@@ -63,6 +63,7 @@ class ToldTogether(RaggedPasses):
 
     def __init__(self, model: Any, teller: Teller) -> None:
         super().__init__(model)
+        self.depths = depths_of(model)
         self._teller = teller
         self._compiled: dict[CompiledPasses, ToldPasses] = {}
         self.begun: WeakValueDictionary[int, Asking] = WeakValueDictionary()
