@@ -18,12 +18,13 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.config import ExactnessChoice
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
 from mlx_spec.decoding.cache.rows.known import row_widths
 from mlx_spec.decoding.cache.rows.products import activation_dtype
 from mlx_spec.decoding.cache.rows.widths import RowWidths
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
 from mlx_spec.machine.disturbance import Disturbance
@@ -63,18 +64,20 @@ def calibrated(
 ) -> Calibration:
     """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
     today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read, `kv_bits`
-    what it keeps each key and value in, `exactness` what most answers ask for: passes cost something else then."""
+    what it keeps each key and value in, `exactness` what most answers ask for: passes cost something else then. Of a
+    target that several machines share nothing is kept, as it is the way between them that decides."""
     # First, because it may change what a pass over a few tokens costs.
-    times = MatmulTimes()
-    measure_products(pair.target, times, activation_dtype(pair.target), tell=tell)
-    adopt(pair.target, times)
+    if not is_shared(pair.target):  # all who share it compute alike, whatever is fastest on each machine
+        times = MatmulTimes()
+        measure_products(pair.target, times, activation_dtype(pair.target), tell=tell)
+        adopt(pair.target, times)
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
     rows = row_widths(pair.target, pair.target_name, kv_bits)
     exact, strict = rows.width or math.inf, _strict_rows(pair, rows, exactness)
     by_row = rows.by_row and _is_strict(rows, exactness)
     widest = max(widths)
     path = _path(pair, widths, kv_bits, strict, by_row=by_row)
-    kept = read_kept(path)
+    kept = {} if is_shared(pair.target) else read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, replace(choice_of(kept.get(_WAYS)), exact_rows=exact))
@@ -91,7 +94,8 @@ def calibrated(
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
+    if not is_shared(pair.target):
+        _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
     return measured
 
 
@@ -104,7 +108,7 @@ def wide_ratios(
     plainly.
     """
     path = _path(pair, WIDE, kv_bits)
-    kept = read_kept(path).get("wide_ratios")
+    kept = None if is_shared(pair.target) else read_kept(path).get("wide_ratios")
     if isinstance(kept, dict) and set(kept) == set(map(str, WIDE)):
         with contextlib.suppress(ValueError, TypeError):
             found = {int(width): float(ratio) for width, ratio in kept.items()}
@@ -122,7 +126,8 @@ def wide_ratios(
             fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
             yield
     ratios = {width: fastest[width] / fastest[1] for width in WIDE}
-    keep(path, {"wide_ratios": ratios})
+    if not is_shared(pair.target):
+        keep(path, {"wide_ratios": ratios})
     return ratios
 
 
@@ -230,7 +235,7 @@ def _target(
     speculative: bool = True,
     by_row: bool = False,
 ) -> CachedModel:
-    return CachedModel(
+    return cached_model(
         pair.target,
         pair.target_name,
         speculative=speculative,

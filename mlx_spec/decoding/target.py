@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, tree_of
 from mlx_spec.decoding.cache.blocks.chain import Beginning
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CacheOptions, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.cache.together import Part, score_together
+from mlx_spec.decoding.cache.trials import is_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +39,8 @@ class Target:
 
     held_in: ClassVar = ("_cached",)
 
-    def __init__(
-        self,
-        model: Any,
-        name: str,
-        *,
-        speculative: bool,
-        listen_to: tuple[int, ...] = (),
-        kv_bits: int | None = None,
-        widest: int | None = None,
-        by_row: bool = False,
-    ) -> None:
-        self._cached = CachedModel(
-            model,
-            name,
-            speculative=speculative,
-            listen_to=listen_to,
-            kv_bits=kv_bits,
-            widest=widest,
-            by_row=by_row,
-        )
+    def __init__(self, model: Any, name: str, **how: Unpack[CacheOptions]) -> None:
+        self._cached = cached_model(model, name, **how)
         self._scored = 0
         self.padding = 0
         """Rows of the newest pass that nobody asked for."""
@@ -122,6 +105,11 @@ class Target:
     def is_over_blocks(self) -> bool:
         """Whether it has gone over to blocks."""
         return self._cached.is_over_blocks
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes have shares of it, which make each pass too."""
+        return is_shared(self._cached.model)
 
     @property
     def takes_trees(self) -> bool:

@@ -18,6 +18,8 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import judged
+from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -39,6 +41,7 @@ class CompiledPasses:
 
     def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...], by_row: bool = False) -> None:
         self._model, self._layers, self._few, self._by_row = weakref.ref(model), layers, few, by_row
+        self.key = layers, few, by_row
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
@@ -61,9 +64,11 @@ class CompiledPasses:
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in held(cache)]
         self._traced_now = False
-        results = self._built(in_tree, token_ids, offset, *places, *arrays)
+        with in_order(self._living_model()):
+            results = self._built(in_tree, token_ids, offset, *places, *arrays)
         if results is None:
             return None
+        replayed(self._living_model(), results[0])
         given, written = results[: -len(arrays)], results[-len(arrays) :]
         scored = PassOutput(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):
@@ -76,14 +81,14 @@ class CompiledPasses:
             cache.offset += count
         return scored
 
-    def prepare(self, count: int, caches: Sequence[Any], length: int) -> None:
+    def prepare(self, count: int, caches: Sequence[Any], length: int) -> bool:
         """Build the graph of passes over `count` tokens behind a text of `length`, which the caches are being filled
-        with. Computes nothing, so it can be done while they are."""
+        with; whether there will be such. Computes nothing, so it can be done while they are."""
         compiled = self._passes[False]
         if compiled is None or False not in self._checked or count > WIDEST or caches[0].keys is None:
-            return
+            return False
         if not self._pays(count, length):
-            return
+            return False
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
@@ -93,6 +98,8 @@ class CompiledPasses:
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
         except Exception:  # as in `_built`; the first real pass tells whether it is for good
             logger.info(_TOLD, self._name, "a graph could not be built ahead", exc_info=True)
+            return False
+        return True
 
     def _built(self, in_tree: bool, *inputs: mx.array) -> tuple[mx.array, ...] | None:
         """The results of a pass, not yet computed; None, from now on too, where it has to be built in the ordinary
@@ -155,7 +162,8 @@ class CompiledPasses:
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
         taps = Taps(model, self._layers) if self._layers else None
-        scored = run(model, token_ids, slots, taps, by_row=self._by_row)
+        with traced(model):
+            scored = run(model, token_ids, slots, taps, by_row=self._by_row)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in held(slot)))
 
@@ -188,8 +196,8 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            return False
-        if not agrees:
+            agrees = False
+        if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
         self._checked.add(placement is not None)

@@ -24,6 +24,7 @@ from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
+from mlx_spec.models.splitting.share import share_of
 
 _VERSION: Final = 2
 _FOLDER: Final = "rows"
@@ -123,6 +124,8 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
+    if (share := share_of(model)) is not None:
+        facts.append(repr(share.split))
     if dispatch.multiplies():  # a strict pass's products have the bits of our kernel
         facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)

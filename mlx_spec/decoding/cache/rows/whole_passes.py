@@ -9,7 +9,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import tree_of
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.errors import UnsupportedModelError
@@ -86,7 +86,7 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = CachedModel(
+        cached = cached_model(
             self._model,
             self._name,
             speculative=True,
@@ -116,8 +116,8 @@ def strict_price(model: Any, name: str, kv_bits: int | None, *, by_row: bool = F
     if not (adopted(model) or by_row):
         return 1.0
     ways = [
-        CachedModel(model, name, speculative=False, kv_bits=kv_bits),
-        CachedModel(model, name, speculative=False, kv_bits=kv_bits, widest=1, by_row=by_row),
+        cached_model(model, name, speculative=False, kv_bits=kv_bits),
+        cached_model(model, name, speculative=False, kv_bits=kv_bits, widest=1, by_row=by_row),
     ]
     taken: list[list[float]] = [[], []]
     for cached in ways:
