@@ -60,8 +60,9 @@ def _nbytes(module: nn.Module) -> int:
 def _by_layers(model: Any, split: Split, links: Links, name: str) -> None:
     layers, ends = layers_of(model, split, name), ends_of(model)
     try:
+        flow = flow_of(model)
         check_kinds(make_prompt_cache(model), layers)
-        relay = give_out(model, links, layers, flow_of(model))
+        relay = give_out(model, links, layers, flow)
     except NotPlainError as error:
         _refuse(name, split, str(error), error)
     if ends is not None:
