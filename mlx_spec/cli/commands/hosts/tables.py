@@ -10,6 +10,7 @@ from rich.text import Text
 from mlx_spec.hosts.finding.report import GroupReport
 from mlx_spec.models.staging import human_bytes
 
+_WHOLE: Final = ("address", "fingerprint", "free", "memory")
 _ROLES: Final = {
     "follower": "joined: this machine may use it",
     "leader": "it may use this machine",
@@ -72,5 +73,5 @@ def _ways(report: GroupReport) -> Table:
 def _plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
