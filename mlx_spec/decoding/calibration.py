@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
 from mlx_spec.decoding.cache.rows.known import row_widths
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
 from mlx_spec.machine.disturbance import Disturbance
@@ -60,9 +61,10 @@ def calibrated(
     today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read, `kv_bits`
     what it keeps each key and value in: passes cost something else then."""
     # First, because it may change what a pass over a few tokens costs.
-    times = MatmulTimes()
-    few_rows_matmul.measure(pair.target, times, tell=tell)
-    few_rows_matmul.adopt(pair.target, times)
+    if not is_shared(pair.target):  # all who share it compute alike, whatever is fastest on each machine
+        times = MatmulTimes()
+        few_rows_matmul.measure(pair.target, times, tell=tell)
+        few_rows_matmul.adopt(pair.target, times)
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
     exact = row_widths(pair.target, pair.target_name, kv_bits).width or math.inf
     widest = max(widths)
@@ -103,7 +105,7 @@ def wide_ratios(
             if all(0 < ratio < 1e3 for ratio in found.values()):
                 return found
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+        target = cached_model(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
     except UnsupportedModelError:
         return {}
     target.prefill([0] * _CONTEXT_TOKENS)
@@ -151,7 +153,7 @@ def measure(
     """
     others = Disturbance()
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+        target = cached_model(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
     except UnsupportedModelError:
         return Calibration((_plain_step_ms(pair, listen_to, kv_bits),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
@@ -200,7 +202,7 @@ def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
 
 
 def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...], kv_bits: int | None) -> float:
-    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to, kv_bits=kv_bits)
+    model = cached_model(pair.target, pair.target_name, speculative=False, listen_to=listen_to, kv_bits=kv_bits)
     model.prefill([0] * _CONTEXT_TOKENS)
     return _fastest_ms(model, 1, forgets=False)
 

@@ -2,7 +2,8 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
@@ -23,14 +24,33 @@ def load_weights(folder: ModelFolder, told: Callable[[int], None] = lambda read:
 
     Raises UnsupportedModelError, CorruptModelError, and ModelError where it has no config.json.
     """
+    with telling_what_fails(folder):
+        model = lazy_model(folder)
+        read_weights(model, told)
+    return model
+
+
+def lazy_model(folder: ModelFolder) -> nn.Module:
+    """The model in a folder, of whose weights none are read yet. Inside of `telling_what_fails`."""
+    config = copy.deepcopy(dict(folder.config))
+    model, _ = load_model(folder.path, lazy=True, model_config=config)
+    check_rope(model, config, f"The model in {folder.path}")
+    return model
+
+
+def read_weights(model: nn.Module, told: Callable[[int], None]) -> None:
+    """Read what a model holds, one after the other, so that what only a part is needed of is let go before the next."""
+    for _, weight in tree_flatten(model.parameters()):
+        mx.eval(weight)
+        told(weight.nbytes)
+
+
+@contextmanager
+def telling_what_fails(folder: ModelFolder) -> Iterator[None]:
+    """Whatever MLX and mlx-lm raise of a folder inside, as `load_weights` raises it."""
     path = folder.path
     try:
-        config = copy.deepcopy(dict(folder.config))
-        model, _ = load_model(path, lazy=True, model_config=config)
-        check_rope(model, config, f"The model in {path}")
-        for _, weight in tree_flatten(model.parameters()):
-            mx.eval(weight)
-            told(weight.nbytes)
+        yield
     except ModelError:
         raise
     except SystemExit as error:  # a family of mlx-lm ends the process where a package of its own is missing
@@ -39,7 +59,6 @@ def load_weights(folder: ModelFolder, told: Callable[[int], None] = lambda read:
         unknown = isinstance(error, ValueError) and re.search("not supported|custom module", str(error))
         kind = UnsupportedModelError if unknown else CorruptModelError
         raise kind(f"The model in {path} cannot be loaded ({reason(error)}).", details=repr(error)) from error
-    return model
 
 
 def load_draft(folder: ModelFolder, told: Callable[[int], None]) -> nn.Module:

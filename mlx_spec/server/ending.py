@@ -28,11 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class Ending:
-    """Calls each of `stops`, once, as soon as it is asked to; after `limit_s` more the process is left, with code 0."""
+    """Calls each of `stops`, once, as soon as it is asked to; after `limit_s` more the process is left, with `code`."""
 
     def __init__(self, stops: Sequence[Callable[[], object]], limit_s: float) -> None:
         self._stops = stops
         self._limit_s = limit_s
+        self.code = 0
+        """What the process is left with where something holds it. Set before asking."""
         # A SimpleQueue, as its put may interrupt its own put: signal handlers call it.
         self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=_OURS, daemon=True).start()
@@ -63,7 +65,7 @@ class Ending:
             ", ".join(held_by) or "the main thread",
             self._limit_s,
         )
-        leave_now(0)
+        leave_now(self.code)
 
 
 def _holds(thread: threading.Thread) -> bool:

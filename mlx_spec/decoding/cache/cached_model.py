@@ -1,8 +1,9 @@
 """A causal language model together with the keys, values and states of the tokens it was given."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -237,12 +238,15 @@ class CachedModel:
         if self._compiled is None or self._compiled.falls_back():
             return False
         self.prefill([0])
+        self._make_up(context, compiled=compiled)
+        return True
+
+    def _make_up(self, context: int, *, compiled: bool) -> None:
         for number, cache in enumerate(self._caches):
             make_up(cache, context, number)
         mx.eval([cache.state for cache in self._caches])
         if not compiled:
             self._compiled = None
-        return True
 
     def takes_trees(self, *, in_passes: bool = False) -> bool:
         """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
@@ -268,5 +272,50 @@ class CachedModel:
             replayed = self._compiled.score(token_ids, self._caches, placement)
             if replayed is not None:
                 return replayed
+        return self._ordinary(token_ids, placement)
+
+    def _ordinary(self, token_ids: mx.array, placement: Placement | None) -> PassOutput:
         forward = run_paged if self.is_over_blocks else run
         return forward(self._model, token_ids, self._caches, self._taps, placement)
+
+
+class Making(Protocol):
+    """Called as `CachedModel` is."""
+
+    def __call__(
+        self,
+        model: Any,
+        name: str,
+        *,
+        speculative: bool,
+        listen_to: tuple[int, ...] = (),
+        kv_bits: int | None = None,
+        widest: int | None = None,
+    ) -> CachedModel:
+        """What holds the keys, values and states of a text."""
+        ...
+
+
+_KINDS: Final[dict[int, Making]] = {}
+"""By the id of a model: what makes its `CachedModel`s, where these are of a kind of their own."""
+
+
+def made_by(model: Any, making: Making) -> None:
+    """Have the `CachedModel`s of a model be of a kind of their own, for as long as it lives."""
+    if id(model) not in _KINDS:
+        weakref.finalize(model, _KINDS.pop, id(model), None)
+    _KINDS[id(model)] = making
+
+
+def cached_model(
+    model: Any,
+    name: str,
+    *,
+    speculative: bool,
+    listen_to: tuple[int, ...] = (),
+    kv_bits: int | None = None,
+    widest: int | None = None,
+) -> CachedModel:
+    """A `CachedModel` that has read nothing, of the kind that this model's are."""
+    making = _KINDS.get(id(model), CachedModel)
+    return making(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest)

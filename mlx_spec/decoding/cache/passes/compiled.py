@@ -39,6 +39,7 @@ class CompiledPasses:
 
     def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...]) -> None:
         self._model, self._layers, self._few = weakref.ref(model), layers, few
+        self.key = layers, few
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
@@ -76,14 +77,14 @@ class CompiledPasses:
             cache.offset += count
         return scored
 
-    def prepare(self, count: int, caches: Sequence[Any], length: int) -> None:
+    def prepare(self, count: int, caches: Sequence[Any], length: int) -> bool:
         """Build the graph of passes over `count` tokens behind a text of `length`, which the caches are being filled
-        with. Computes nothing, so it can be done while they are."""
+        with; whether there will be such. Computes nothing, so it can be done while they are."""
         compiled = self._passes[False]
         if compiled is None or False not in self._checked or count > WIDEST or caches[0].keys is None:
-            return
+            return False
         if not self._pays(count, length):
-            return
+            return False
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
@@ -93,6 +94,8 @@ class CompiledPasses:
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
         except Exception:  # as in `_built`; the first real pass tells whether it is for good
             logger.info(_TOLD, self._name, "a graph could not be built ahead", exc_info=True)
+            return False
+        return True
 
     def _built(self, in_tree: bool, *inputs: mx.array) -> tuple[mx.array, ...] | None:
         """The results of a pass, not yet computed; None, from now on too, where it has to be built in the ordinary

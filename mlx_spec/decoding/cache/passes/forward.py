@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import OTHERS, go
 from mlx_spec.models.taps import Taps
 
 
@@ -31,7 +32,10 @@ def run(
         caches = placed(caches, placement)
     with StandIns(model).rotating_by_token() if placement is not None else nullcontext():
         if taps is None:
-            return PassOutput(model(token_ids[None], cache=caches)[0])
+            logits = model(token_ids[None], cache=caches)[0]
+            if OTHERS:
+                go(model, logits)
+            return PassOutput(logits)
         with taps.listening() as states:
             logits = model(token_ids[None], cache=caches)
     return PassOutput(logits[0], mx.concatenate([state[0] for state in states], axis=-1))

@@ -7,7 +7,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import tree_of
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.errors import UnsupportedModelError
@@ -76,7 +76,7 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = CachedModel(self._model, self._name, speculative=True, kv_bits=self._kv_bits)
+        cached = cached_model(self._model, self._name, speculative=True, kv_bits=self._kv_bits)
         cached.prefill(_TEXTS[text])
         return cached
 

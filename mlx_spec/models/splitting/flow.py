@@ -1,0 +1,100 @@
+"""What goes from layer to layer in a model, found by building a pass that is never computed."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_spec.models.splitting.places import calls_through
+
+_ROWS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Each layer gives the next one array `[batch, n, width]` of type `dtype`, and nothing else goes around them."""
+
+    width: int
+    dtype: mx.Dtype
+
+
+class NotPlainError(Exception):
+    """A model's layers are not called in a plain loop; says why, as the end of a sentence."""
+
+
+def flow_of(model: Any) -> Flow:
+    """The flow of a model whose layers are called one behind the other. Raises NotPlainError.
+
+    A pass is built in which no layer is called: each gives an array that can be told from all others in the graph of
+    what comes out. So where something goes around a layer, that is seen.
+    """
+    layers = list(model.layers)
+    caches = make_prompt_cache(model)
+    if len(caches) != len(layers) or any(cache is None for cache in caches):
+        raise NotPlainError("its layers do not have a cache each")
+    classes = [type(layer) for layer in layers]
+    seen: list[tuple[int, Any, tuple[Any, ...]]] = []
+    given: list[mx.array] = []
+    try:
+        first = _first(model)
+        for number, layer in enumerate(layers):
+            calls_through(layer, _recorder(number, seen, given, last=number == len(layers) - 1))
+        output = model(_ids(), cache=caches)
+    finally:
+        for layer, own in zip(layers, classes, strict=True):
+            layer.__class__ = own
+    _check(seen, given, output, len(layers))
+    return first
+
+
+def _ids() -> mx.array:
+    return mx.zeros((1, _ROWS), dtype=mx.int32)
+
+
+def _first(model: Any) -> Flow:
+    """What the first layer gives, when it is called as it is."""
+    found: list[Any] = []
+    layer, own = model.layers[0], type(model.layers[0])
+
+    def listen(call: Any, *args: Any, **kwargs: Any) -> Any:
+        found.append(call(*args, **kwargs))
+        return found[-1]
+
+    calls_through(layer, listen)
+    try:
+        model(_ids(), cache=make_prompt_cache(model))
+    finally:
+        layer.__class__ = own
+    if not found or not isinstance(found[0], mx.array) or found[0].ndim != 3:
+        raise NotPlainError("its layers give each other more than one state for each token")
+    return Flow(found[0].shape[-1], found[0].dtype)
+
+
+def _recorder(number: int, seen: list[Any], given: list[mx.array], *, last: bool) -> Any:
+    def record(call: Any, h: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append((number, h, (*args, *kwargs.values())))
+        given.append(mx.zeros_like(h) if last else mx.erfinv(h))
+        return given[-1]
+
+    return record
+
+
+def _check(seen: list[Any], given: list[mx.array], output: mx.array, count: int) -> None:
+    if [number for number, _, _ in seen] != list(range(count)):
+        raise NotPlainError("its layers are not called once each, in their order")
+    for (_, h, _), before in zip(seen[1:], given, strict=False):
+        if h is not before:
+            raise NotPlainError("it does something with the states between its layers")
+    others = [value for _, _, values in seen for value in values if isinstance(value, mx.array)]
+    if _is_marked([output, *others]):
+        raise NotPlainError("states of its layers go around the layers behind them")
+
+
+def _is_marked(arrays: list[mx.array]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.dot"
+        mx.export_to_dot(str(path), *arrays)
+        return "ErfInv" in path.read_text("utf-8")
