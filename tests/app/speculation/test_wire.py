@@ -39,7 +39,8 @@ def test_it_is_a_part_of_its_own_in_the_timeline(qtbot: QtBot, palette: Palette)
     alone, split = drawn(qtbot, palette, False), drawn(qtbot, palette, True)
     assert alone != split
     x = 150
-    heights = [sum(image.pixelColor(x, y).name() == palette.ngram.lower() for y in range(112)) for image in (alone, split)]
+    verifying = palette.ngram.lower()
+    heights = [sum(one.pixelColor(x, y).name() == verifying for y in range(112)) for one in (alone, split)]
     assert heights[1] < 0.5 * heights[0], "what went over the wire is not drawn as verifying"
 
 
