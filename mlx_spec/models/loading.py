@@ -1,7 +1,7 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
 import filecmp
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -161,14 +161,24 @@ def load_pair(
     return load_folders(folders, room, progress)
 
 
-def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress | None = None) -> ModelPair:
+TargetLoader = Callable[[ModelFolder, Callable[[int], None]], nn.Module]
+"""Loads a target, or a part of it; the second hears how many bytes were read since it last did."""
+
+
+def load_folders(
+    folders: PairFolders,
+    room: PairRoom | None,
+    progress: Progress | None = None,
+    *,
+    load_target: TargetLoader = load_weights,
+) -> ModelPair:
     """Load what `load_pair` found and checked; `room` is what it is expected to take. Raises as that does."""
     tell = progress or silent
     content = _content(folders)
     told = by_bytes(folders.models, tell)
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
-    target, name = load_weights(folders.target, told), folders.target.name
+    target, name = load_target(folders.target, told), folders.target.name
     adopt(target, MatmulTimes())
     draft = load_draft(folders.draft, told) if folders.draft is not None else None
     heads = {

@@ -22,7 +22,7 @@ from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine.fleet import LoaderOf
 from mlx_spec.server.engine.job import DrafterChoice
-from mlx_spec.server.engine.served import BatchMaker, Decoder, Loader, Pair, Progress
+from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair, Progress
 from mlx_spec.server.engine.thread import EngineThread, usual_batch
 from mlx_spec.server.engine.unloading import Unloading
 from mlx_spec.server.group.leadership import Leadership
@@ -124,6 +124,7 @@ def serve(
         parent_pid=parent_pid,
         kv_bits=kv_bits,
         settings=settings,
+        make_batch=usual_batch if leadership is None else _led_batch,
         report=report,
         leadership=leadership,
     )
@@ -199,6 +200,14 @@ def run_server(
                 sys.stdout.flush()
             if leadership is not None:
                 leadership.end()
+
+
+def _led_batch(decoder: Decoder, settings: BatchSettings) -> Batch:
+    """The batch of a decoder that `load_led` made."""
+    from mlx_spec.server.group.led import LedBatch, LedDecoder
+
+    assert isinstance(decoder, LedDecoder)
+    return LedBatch(decoder, settings)
 
 
 class _Server(uvicorn.Server):
