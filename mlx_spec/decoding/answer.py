@@ -27,7 +27,7 @@ from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.models.splitting.wire import wire_of
+from mlx_spec.models.splitting.timing import kept_wire
 from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -127,7 +127,7 @@ class Answer:
 
     def wire_ms(self, rows: int) -> float:
         """What a pass of the target over so many rows takes between machines; 0 where they are one."""
-        wire = wire_of(self._pair.target)
+        wire = kept_wire(self._pair.target)
         return wire.ms(rows) if wire is not None else 0.0
 
     def goes_on_after(self, outcome: Outcome) -> bool:

@@ -89,7 +89,7 @@ def keep_wire(model: Any, costs: LinkCosts) -> Wire:
     return wire
 
 
-def wire_of(model: Any) -> Wire | None:
+def kept_wire(model: Any) -> Wire | None:
     """What was kept; None of a model that is whole, or whose wire was not measured."""
     found: Wire | None = vars(model).get(Wire.NAME)
     return found

@@ -15,7 +15,7 @@ from mlx_spec.events import RoundFinished
 from mlx_spec.models.splitting.dividing import divide
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.split import Split
-from mlx_spec.models.splitting.wire import Cost, LinkCosts, Wire, collectives_of, keep_wire, wire_of
+from mlx_spec.models.splitting.timing import Cost, LinkCosts, Wire, collectives_of, keep_wire, kept_wire
 from tests.tiny import tiny_llama, tiny_pair
 
 # A gather takes 5 ms and nothing for its bytes, a message 1 ms and a millisecond for each thousand.
@@ -36,7 +36,7 @@ def test_a_pass_takes_what_its_collectives_take_one_after_the_other() -> None:
     wire = keep_wire(model, COSTS)
     assert (wire.collectives, wire.ms_per_row) == (len(made), 0.0)
     assert wire.ms(1) == wire.ms(9) == pytest.approx(5.0 * len(made))
-    assert wire_of(model) is wire
+    assert kept_wire(model) is wire
 
 
 def test_sums_are_fewer_and_each_kind_has_its_own_price() -> None:
@@ -89,7 +89,7 @@ import json
 import mlx.core as mx
 from dataclasses import asdict
 from mlx_spec.models.splitting.links import Links
-from mlx_spec.models.splitting.wire import measure_links
+from mlx_spec.models.splitting.timing import measure_links
 costs = measure_links(Links(mx.distributed.init(strict=True, backend="ring")))
 print(json.dumps(asdict(costs)))
 """
