@@ -5,8 +5,8 @@ return. Afterwards the model is as it was; where nobody asks, nothing is done.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final, Protocol
 
 import mlx.core as mx
 
@@ -16,26 +16,45 @@ LAST: Final = -1
 """The state behind the final norm: what the output layer is applied to."""
 
 
+RELAY: Final = "_lookahead_relay"
+"""The name of what hangs on a model that has only some layers, see `RelayLike`."""
+
+
+class RelayLike(Protocol):
+    """What brings the states of layers from where they are to where the last ones are."""
+
+    own: range
+
+    def carrying(self, layers: Sequence[int], heard: dict[int, mx.array]) -> AbstractContextManager[None]:
+        """Passes that are built inside do; `heard` then has those that are not here too."""
+
+
 class Taps:
     """Where to listen in one model: `layers` are indices of decoder layers (0 is the first), and LAST.
+
+    In a model that has only some layers of a pipeline (`models/splitting`), the states of the others come with the pass
+    to where the last ones are; elsewhere other states stand in their places.
 
     Raises UnsupportedModelError for a layer that the model does not have.
     """
 
     def __init__(self, model: Any, layers: Sequence[int]) -> None:
         self.layers = tuple(layers)
+        self._relay: RelayLike | None = vars(model).get(RELAY)
         # Where each listened-to module hangs: a list in the model, or a module's dictionary, and the key in it.
-        self._places = {layer: self._place(model, layer) for layer in self.layers}
+        self._places = {layer: self._place(model, layer) for layer in self.layers if self._is_here(layer)}
 
-    @staticmethod
-    def _place(model: Any, layer: int) -> tuple[Any, Any]:
+    def _is_here(self, layer: int) -> bool:
+        return self._relay is None or layer == LAST or layer in self._relay.own
+
+    def _place(self, model: Any, layer: int) -> tuple[Any, Any]:
         blocks = list(model.layers)
         if not -1 <= layer < len(blocks):
             raise UnsupportedModelError(
                 f"A drafter wants the states of layer {layer}, and this target has layers 0 to {len(blocks) - 1}: "
                 "it was made for another model."
             )
-        wanted = blocks[layer]
+        wanted = blocks[self._relay.own[-1] if layer == LAST and self._relay is not None else layer]
         modules = model.modules()
         for module in modules:
             for value in module.values():
@@ -60,7 +79,8 @@ class Taps:
         for layer, (container, key) in self._places.items():
             _put(container, key, _StandIn(modules[layer], layer, heard))
         try:
-            yield states
+            with nullcontext() if self._relay is None else self._relay.carrying(self.layers, heard):
+                yield states
         finally:
             for layer, (container, key) in self._places.items():
                 _put(container, key, modules[layer])

@@ -20,6 +20,7 @@ from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together, split_leaves
+from mlx_spec.machine.kernels.products.layers import adopted, strictly
 from mlx_spec.models.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
@@ -69,7 +70,8 @@ class CachedModel:
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
-        self._compiled = compiled_passes(model, self._caches, listen_to)
+        strict = widest is not None and adopted(model)
+        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict)
         self._behind: mx.array | None = None
         self.is_over_blocks = False
         """Whether it has gone over to blocks."""
@@ -101,7 +103,8 @@ class CachedModel:
         """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done
         before it."""
         if self._compiled is not None:
-            self._compiled.prepare(count, self._caches, length)
+            with strictly(self._model, self.strict_rows(count)):
+                self._compiled.prepare(count, self._caches, length)
 
     def pays_over_blocks(self, prompt_tokens: int) -> bool:
         """Whether passes behind a prompt of so many tokens were found to take less time over blocks."""
@@ -258,6 +261,10 @@ class CachedModel:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model, self._kv_bits)
 
+    def strict_rows(self, count: int) -> int | None:
+        """The rows of a pass over `count` tokens, where they must not see each other; None where they may."""
+        return count if self.widest is not None else None
+
     def rows_of(self, count: int) -> int:
         """How many rows a pass over `count` tokens has, with those that go along."""
         behind = 0 if self._behind is None else self._behind.shape[0]
@@ -268,11 +275,12 @@ class CachedModel:
         return behind <= MAX_BEHIND and (self.widest is None or behind + count <= self.widest)
 
     def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
-        if self._compiled is not None and again:
-            replayed = self._compiled.score(token_ids, self._caches, placement)
-            if replayed is not None:
-                return replayed
-        return self._ordinary(token_ids, placement)
+        with strictly(self._model, self.strict_rows(token_ids.shape[0])):
+            if self._compiled is not None and again:
+                replayed = self._compiled.score(token_ids, self._caches, placement)
+                if replayed is not None:
+                    return replayed
+            return self._ordinary(token_ids, placement)
 
     def _ordinary(self, token_ids: mx.array, placement: Placement | None) -> PassOutput:
         forward = run_paged if self.is_over_blocks else run

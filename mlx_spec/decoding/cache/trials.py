@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 import mlx.core as mx
 
+from mlx_spec.models.splitting.order import agreed, settled
+
 
 class Others(Protocol):
     """Those who compute with the same model."""
@@ -55,6 +57,7 @@ def trial(model: Any, name: str, **how: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        settled(model)
         others.end_trial()
 
 
@@ -65,6 +68,9 @@ def go(model: Any, *arrays: mx.array | None) -> None:
 
 
 def judged(model: Any, agrees: bool) -> bool:
-    """A verdict: whoever shares the model has the same."""
-    others = OTHERS.get(id(model))
-    return agrees if others is None else others.judged(agrees)
+    """A verdict: whoever shares the model has the same. Where nobody is told of trials, all ranks make them by
+    themselves, and it goes the way that passes go."""
+    if (others := OTHERS.get(id(model))) is None:
+        return agreed(model, agrees)
+    settled(model)  # each pass of it was set going, or could not be built to its end
+    return others.judged(agrees)

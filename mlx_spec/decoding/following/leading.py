@@ -14,21 +14,33 @@ from mlx_spec.decoding.cache.passes.ragged import adopt
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.cache.trials import share
-from mlx_spec.decoding.following.going import set_going
+from mlx_spec.decoding.following.going import adopt_products, set_going
 from mlx_spec.decoding.following.numbered import NumberedSnapshot, NumberedStretch, number_of
 from mlx_spec.decoding.following.placements import told
 from mlx_spec.decoding.following.telling import Message, Number, Teller
 from mlx_spec.decoding.following.told_passes import ToldPasses, ToldTogether
+from mlx_spec.machine.kernels.products.layers import strictly
+from mlx_spec.models.memory import rows_mix
+from mlx_spec.models.splitting.share import share_of
 
 
-def lead(target: nn.Module, tell: Callable[[Message], None]) -> Teller:
+def lead(
+    target: nn.Module, tell: Callable[[Message], None], spoilt: Callable[[str], object] = lambda why: None
+) -> Teller:
     """From now on `tell` hears, for as long as the target lives, what is done to its caches and what passes are made:
     `follow` does the same with another share of it. In a message there are JSON values only. What `tell` raises comes
     through, and what was to be told then is lost. What was done is told with the next pass, or when the `Teller` is
     asked to `send` it.
+
+    `spoilt` hears, once and in a few words, that a pass which the others were told of has failed here alone. From then
+    on they wait for this process in vain, and `tell` is not called again.
     """
-    teller = Teller(tell)
+    teller = Teller(tell, spoilt)
     share(target, teller)
+    adopt_products(target)
+    part = share_of(target)
+    if part is not None and part.mixes_rows:
+        rows_mix("sums over three machines or more")
     together = ToldTogether(target, teller)
     adopt(together)
     made_by(target, partial(ToldModel, together, teller))
@@ -84,17 +96,18 @@ class ToldModel(CachedModel):
         return begun
 
     def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
-        self._together.begun.clear()
+        self._together.begun.pop(id(self._caches), None)
         scored = None
-        if self._compiled is not None and again:
-            assert isinstance(self._compiled, ToldPasses)
-            scored = self._compiled.told_score(self, token_ids, placement)
-        if scored is None:
-            self.tell_pass(compiled=False)
-            with self._teller.made_by_all():
-                scored = self._ordinary(token_ids, placement)
+        with strictly(self._model, self.strict_rows(token_ids.shape[0])):
+            if self._compiled is not None and again:
+                assert isinstance(self._compiled, ToldPasses)
+                scored = self._compiled.told_score(self, token_ids, placement)
+            if scored is None:
+                self.tell_pass(compiled=False)
+                with self._teller.made_by_all():
+                    scored = self._ordinary(token_ids, placement)
         with self._teller.made_by_all():
-            set_going([scored], self._caches, reads_only=self._reads_only)
+            set_going(self._model, [scored], self._caches, reads_only=self._reads_only)
         return scored
 
     def tell_pass(self, *, compiled: bool, checked: bool = False) -> None:
@@ -104,7 +117,11 @@ class ToldModel(CachedModel):
 
     def prepare(self, count: int, length: int) -> None:
         """Build graphs ahead, everywhere."""
-        if self._compiled is not None and self._compiled.prepare(count, self._caches, length):
+        if self._compiled is None:
+            return
+        with strictly(self._model, self.strict_rows(count)):
+            prepared = self._compiled.prepare(count, self._caches, length)
+        if prepared:
             self._note("prepare", count=count, length=length)
 
     def pays_over_blocks(self, prompt_tokens: int) -> bool:

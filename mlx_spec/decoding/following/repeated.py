@@ -11,6 +11,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.following.going import set_going
 from mlx_spec.decoding.following.hearing import Hearer, OutOfStepError
+from mlx_spec.machine.kernels.products.layers import strictly
 
 
 class RepeatedPasses(CompiledPasses):
@@ -54,17 +55,22 @@ class RepeatedModel(CachedModel):
     """A follower's `CachedModel`, the leader's of this `number`."""
 
     def __init__(
-        self, number: int, hearer: Hearer, compiled: dict[Any, RepeatedPasses], model: Any, name: str, **how: Any
+        self,
+        number: int,
+        hearer: Hearer,
+        compiled: dict[CompiledPasses, RepeatedPasses],
+        model: Any,
+        name: str,
+        **how: Any,
     ) -> None:
         super().__init__(model, name, **how)
         self.number = number
         self.begun: BegunPass | None = None
         self._hearer = hearer
         if self._compiled is not None:
-            key = self._compiled.key
-            if key not in compiled:
-                compiled[key] = RepeatedPasses(self._compiled, model, hearer)
-            self._compiled = compiled[key]
+            if self._compiled not in compiled:
+                compiled[self._compiled] = RepeatedPasses(self._compiled, model, hearer)
+            self._compiled = compiled[self._compiled]
 
     def taken(self) -> BegunPass:
         """The pass that was begun."""
@@ -76,14 +82,15 @@ class RepeatedModel(CachedModel):
     def made(self, token_ids: mx.array, placement: Placement | None, way: Mapping[str, Any]) -> PassOutput:
         """A pass, made in the leader's `way`."""
         scored = None
-        if way["compiled"]:
-            assert isinstance(self._compiled, RepeatedPasses)
-            scored = self._compiled.repeated(token_ids, self._caches, placement, checked=way["checked"])
+        with strictly(self._model, self.strict_rows(token_ids.shape[0])):
+            if way["compiled"]:
+                assert isinstance(self._compiled, RepeatedPasses)
+                scored = self._compiled.repeated(token_ids, self._caches, placement, checked=way["checked"])
+                if scored is None:
+                    way = self._hearer.expect("forward", of=self.number)
             if scored is None:
-                way = self._hearer.expect("forward", of=self.number)
-        if scored is None:
-            scored = self._ordinary(token_ids, placement)
-        set_going([scored], self._caches, reads_only=way["reads_only"])
+                scored = self._ordinary(token_ids, placement)
+        set_going(self._model, [scored], self._caches, reads_only=way["reads_only"])
         return scored
 
     def make_up(self, context: int, *, compiled: bool) -> None:

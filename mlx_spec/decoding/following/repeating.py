@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_spec.decoding.cache.making import check_kv_bits
+from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
@@ -15,11 +16,12 @@ from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Stretch
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.cache.trials import share
-from mlx_spec.decoding.following.going import set_going
+from mlx_spec.decoding.following.going import adopt_products, depths_of, set_going
 from mlx_spec.decoding.following.hearing import ClosedError, Hearer
 from mlx_spec.decoding.following.placements import heard
 from mlx_spec.decoding.following.repeated import RepeatedModel, RepeatedPasses
 from mlx_spec.decoding.following.telling import Message, Operation
+from mlx_spec.machine.kernels.products.layers import strictly
 
 
 def follow(target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
@@ -39,12 +41,14 @@ class Follower:
     def __init__(self, target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
         self._target, self._name = target, name
         self._hearer = Hearer(next_step)
-        self._compiled: dict[Any, RepeatedPasses] = {}
+        self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
-        self._stretches: dict[int, Stretch] = {}
-        self._snapshots: dict[int, Snapshot] = {}
+        self.stretches: dict[int, Stretch] = {}
+        self.snapshots: dict[int, Snapshot] = {}
         self.swapped: dict[int, Swapped] = {}
         share(target, self._hearer)
+        adopt_products(target)
+        ragged_passes(target).depths = depths_of(target)
 
     def go_on(self) -> bool:
         """Do one operation; False when the leader has ended."""
@@ -71,7 +75,7 @@ class Follower:
         )
 
     def _drop(self, number: int) -> None:
-        for held in (self.models, self._stretches, self._snapshots, self.swapped):
+        for held in (self.models, self.stretches, self.snapshots, self.swapped):
             held.pop(number, None)
 
     def _begin(self, model: RepeatedModel, ids: list[int], kept: int, placement: list[Any] | None) -> None:
@@ -88,8 +92,10 @@ class Follower:
             RaggedPart(one.token_ids, model.caches, one.placement) for model, one in zip(models, begun, strict=True)
         ]
         passes = ragged_passes(self._target)
-        scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
-        set_going(scored)
+        rows = sum(one.token_ids.shape[0] for one in begun)
+        with strictly(self._target, models[0].strict_rows(rows)):
+            scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
+        set_going(self._target, scored)
         for model, one, output in zip(models, begun, scored, strict=True):
             model.end(one, output)
 
@@ -106,15 +112,15 @@ class Follower:
         model.choose(indices)
 
     def _point(self, model: RepeatedModel, number: int, length: int) -> None:
-        self._snapshots[number] = model.point(length)
+        self.snapshots[number] = model.point(length)
 
     def _cut_up(self, model: RepeatedModel, numbers: list[int], spans: list[list[int]], *, goes_on: bool) -> None:
         parts = model.cut_up([(begin, end) for begin, end in spans], goes_on=goes_on)
-        self._stretches.update(zip(numbers, parts, strict=True))
+        self.stretches.update(zip(numbers, parts, strict=True))
 
     def _begin_with(self, model: RepeatedModel, parts: list[int], point: int | None) -> None:
-        held = [self._stretches[number] for number in parts]
-        model.begin_with(held, None if point is None else self._snapshots[point])
+        held = [self.stretches[number] for number in parts]
+        model.begin_with(held, None if point is None else self.snapshots[point])
 
     def _swap(self, model: RepeatedModel, *, out: bool) -> None:
         if out:

@@ -32,8 +32,8 @@ class Number:
 class Teller:
     """Tells the others, in order, what was done."""
 
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[Message], None], spoilt: Callable[[str], object] = lambda why: None) -> None:
+        self._tell, self._spoilt = tell, spoilt
         self._waiting: deque[Operation] = deque()
         self._numbers = count()
         self._in_trial = False
@@ -71,7 +71,9 @@ class Teller:
         try:
             yield
         except BaseException as error:
-            self._failed = self._failed or repr(error)
+            if self._failed is None:
+                self._failed = repr(error)
+                self._spoilt(self._failed)
             raise
 
     def _ended(self, number: int) -> None:

@@ -11,7 +11,7 @@ from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, RaggedPasses
-from mlx_spec.decoding.following.going import set_going
+from mlx_spec.decoding.following.going import depths_of, set_going
 from mlx_spec.decoding.following.telling import Number, Teller
 
 
@@ -63,16 +63,17 @@ class ToldTogether(RaggedPasses):
 
     def __init__(self, model: Any, teller: Teller) -> None:
         super().__init__(model)
+        self.depths = depths_of(model)
         self._teller = teller
-        self._compiled: dict[Any, ToldPasses] = {}
+        self._compiled: dict[CompiledPasses, ToldPasses] = {}
         self.begun: WeakValueDictionary[int, Asking] = WeakValueDictionary()
         """By the id of their lists of caches: whose tokens a pass is to read."""
 
     def compiled(self, passes: CompiledPasses) -> ToldPasses:
         """The same compiled passes, told."""
-        if passes.key not in self._compiled:
-            self._compiled[passes.key] = ToldPasses(passes, self.model, self._teller)
-        return self._compiled[passes.key]
+        if passes not in self._compiled:
+            self._compiled[passes] = ToldPasses(passes, self.model, self._teller)
+        return self._compiled[passes]
 
     def run(
         self,
@@ -93,7 +94,7 @@ class ToldTogether(RaggedPasses):
         self._teller.send()
         with self._teller.made_by_all():
             scored = super().run(parts, depth, layers, in_slots=in_slots, shares=shares)
-            set_going(scored)
+            set_going(self.model, scored)
         return scored
 
     def leave_alone(self) -> None:

@@ -33,6 +33,7 @@ def target_ends(model: Any) -> TargetEnds:
             f"Heads cannot draft for a {type(model).__module__.rpartition('.')[2]} model: it keeps its embedding"
             " where this version does not find it. Choose another drafter."
         )
+    embed = getattr(embed, "at_hand", None) or embed  # of a split target the whole one, not the way over other machines
     # From the graph, which is never computed: a quantised embedding has neither size nor type in its shape.
     state = embed(mx.zeros((1,), dtype=mx.int32))
     output = head if head is not None else embed.as_linear

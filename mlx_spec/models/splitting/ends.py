@@ -1,33 +1,38 @@
 """A model's ends on a rank: its embedding, and its head, which rank 0 alone has."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.nn.layers.distributed import shard_inplace
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.models.splitting.links import Links
-from mlx_spec.models.splitting.places import Place, places
+from mlx_spec.models.splitting.places import Place, places, put
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where they hang. `head` is None where the embedding is the head too."""
+    """Where they hang, and the head as it was. `head` is None where the embedding is the head too."""
 
     embedding: Place
     head: Place | None
+    whole_head: Any
 
 
 def ends_of(model: Any) -> Ends | None:
     """The ends of a model, told by their sizes; None where they are not where models have them."""
     inside = {id(module) for layer in model.layers for module in layer.modules()}
     outside = [(place, module) for place, module in places(model) if id(module) not in inside]
-    width = model(mx.zeros((1, 1), dtype=mx.int32)).shape[-1]
+    width = model(mx.zeros((1, 1), dtype=mx.int32), cache=make_prompt_cache(model)).shape[-1]
     embeddings = [place for place, module in outside if _is_embedding(module) and module.weight.shape[0] >= width]
     heads = [place for place, module in outside if _is_linear(module) and module.weight.shape[0] == width]
     if len(embeddings) != 1 or len(heads) > 1:
         return None
-    return Ends(embeddings[0], heads[0] if heads else None)
+    head = heads[0] if heads else None
+    return Ends(embeddings[0], head, _at(head) if head is not None else None)
 
 
 def _is_embedding(module: nn.Module) -> bool:
@@ -55,40 +60,102 @@ class NoHead(nn.Module):  # type: ignore[misc]
         return x
 
 
-class _Embedding(nn.Module):  # type: ignore[misc]
-    """What stands in for an embedding. `at_hand` is the whole one, on rank 0 alone, where heads and tied scores use it;
-    unless they do, it is never read."""
+def divide_ends(ends: Ends, links: Links) -> None:
+    """Give each rank features of the embedding, where they divide, and rank 0 the head."""
+    embedding, is_tied = _at(ends.embedding), ends.head is None
+    arrays = [array for array in embedding.values() if isinstance(array, mx.array)]
+    if not any(array.shape[-1] % links.size() for array in arrays):
+        share = copy.copy(embedding)
+        shard_inplace(share, lambda path, weight: weight.ndim - 1, group=links)
+        put(ends.embedding, SharedEmbedding(embedding, share, links, is_tied=is_tied))
+    elif is_tied and links.rank() > 0:
+        put(ends.embedding, Unscored(embedding))
+    _give_head(ends, links)
 
-    def __init__(self, embedding: Any, links: Links) -> None:
+
+def give_ends(ends: Ends, links: Links) -> None:
+    """Give the last rank the embedding, which it begins with, and rank 0 the head."""
+    embedding, is_tied = _at(ends.embedding), ends.head is None
+    if links.rank() < links.size() - 1:
+        put(ends.embedding, Elsewhere(embedding, links, is_tied=is_tied))
+    elif is_tied:
+        put(ends.embedding, Unscored(embedding))
+    _give_head(ends, links)
+
+
+def _give_head(ends: Ends, links: Links) -> None:
+    if ends.head is None:
+        return
+    # Some families have divided it, to put together scores that rank 0 has alone here.
+    put(ends.head, ends.whole_head if links.rank() == 0 else NoHead(ends.whole_head))
+    if getattr(ends.head[0], "sharding_group", None) is not None:
+        ends.head[0].sharding_group = None
+
+
+def _at(place: Place) -> Any:
+    container, key = place
+    return container[key]
+
+
+class _Embedding(nn.Module):  # type: ignore[misc]
+    """What stands in for an embedding. `at_hand` is the whole one on rank 0: what scores, where it `is_tied` to the
+    head, and what heads embed drafts with. Unless somebody does, it is never read."""
+
+    def __init__(self, embedding: Any, links: Links, *, is_tied: bool) -> None:
         super().__init__()
-        # Not as a module: it is no part of what this rank has to read.
-        object.__setattr__(self, "at_hand", embedding if links.rank() == 0 else None)
+        if links.rank() == 0 and is_tied:
+            self.at_hand = embedding
+        else:  # not as a module: it is no part of what this rank has to read
+            object.__setattr__(self, "at_hand", embedding if links.rank() == 0 else None)
 
     def as_linear(self, x: mx.array) -> mx.array:
-        """Scores, on rank 0."""
-        return x if self.at_hand is None else self.at_hand.as_linear(x)
+        """Scores on rank 0; elsewhere states go through as they are."""
+        scores: mx.array = x if self.at_hand is None else self.at_hand.as_linear(x)
+        return scores
 
 
 class SharedEmbedding(_Embedding):
     """Each rank has some features of every token's embedding."""
 
-    def __init__(self, embedding: Any, share: Any, links: Links) -> None:
-        super().__init__(embedding, links)
-        self.share, self._links = share, links
+    def __init__(self, embedding: Any, share: Any, links: Links, *, is_tied: bool) -> None:
+        super().__init__(embedding, links, is_tied=is_tied)
+        self._links = links
+        if "at_hand" in self:
+            self._width = embedding(mx.zeros((1,), dtype=mx.int32)).shape[-1] // links.size()
+        else:
+            self.share = share
 
     def __call__(self, token_ids: mx.array) -> mx.array:
         """`[..., hidden]`."""
-        return self._links.side_by_side(self.share(token_ids))
+        own = self.share(token_ids) if "share" in self else self.at_hand(token_ids)[..., : self._width]
+        return self._links.side_by_side(own)
 
 
 class Elsewhere(_Embedding):
     """Another rank embeds: nothing but the shape is right."""
 
-    def __init__(self, embedding: Any, links: Links) -> None:
-        super().__init__(embedding, links)
+    def __init__(self, embedding: Any, links: Links, *, is_tied: bool) -> None:
+        super().__init__(embedding, links, is_tied=is_tied)
         state = embedding(mx.zeros((1, 1), dtype=mx.int32))
         self._width, self._dtype = state.shape[-1], state.dtype
 
     def __call__(self, token_ids: mx.array) -> mx.array:
         """Zeros `[..., hidden]`."""
         return mx.zeros((*token_ids.shape, self._width), dtype=self._dtype)
+
+
+class Unscored(nn.Module):  # type: ignore[misc]
+    """An embedding that is the head too, where rank 0 scores."""
+
+    def __init__(self, embedding: Any) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def __call__(self, token_ids: mx.array) -> mx.array:
+        """As the embedding's own."""
+        states: mx.array = self.embedding(token_ids)
+        return states
+
+    def as_linear(self, x: mx.array) -> mx.array:
+        """`x`."""
+        return x

@@ -32,6 +32,9 @@ class Links:
         self._rank = group.rank() if group is not None else cast(int, rank)
         self._size = group.size() if group is not None else cast(int, size)
         self._told: list[Collective] | None = None
+        self.newest: mx.array | None = None
+        """What the newest collective gave of those that were made while it `keeps`; not computed yet."""
+        self.keeps = False
 
     def rank(self) -> int:
         """Which of the ranks this is; 0 leads."""
@@ -55,7 +58,7 @@ class Links:
         self._tell("gather", x)
         if self._told is not None or self.group is None:
             return mx.broadcast_to(x[None], (self._size, *x.shape))
-        return mx.distributed.all_gather(x[None], group=self.group)
+        return self._made(mx.distributed.all_gather(x[None], group=self.group))
 
     def side_by_side(self, x: mx.array) -> mx.array:
         """The last axis put together of what each rank has of it: `[..., n]` to `[..., ranks * n]`."""
@@ -75,14 +78,14 @@ class Links:
         self._tell("sum", x)
         if self._told is not None or self.group is None:
             return x
-        return mx.distributed.all_sum(x, group=self.group)
+        return self._made(mx.distributed.all_sum(x, group=self.group))
 
     def sent(self, x: mx.array, to: int) -> mx.array:
         """`x`, which is sent where it is computed."""
         self._tell("send", x)
         if self._told is not None or self.group is None:
             return x
-        return mx.distributed.send(x, to, group=self.group)
+        return self._made(mx.distributed.send(x, to, group=self.group))
 
     def received(self, shape: tuple[int, ...], dtype: mx.Dtype, source: int) -> mx.array:
         """What `source` sends."""
@@ -90,7 +93,18 @@ class Links:
         self._tell("receive", like)
         if self._told is not None or self.group is None:
             return like
-        return mx.distributed.recv(shape, dtype, source, group=self.group)
+        return self._made(mx.distributed.recv(shape, dtype, source, group=self.group))
+
+    def agreed(self, verdict: bool) -> bool:
+        """Whether all ranks say so, at once."""
+        if self.newest is not None:
+            mx.eval(self.newest)
+        return bool(self.gathered(mx.array([verdict])).all().item())
+
+    def _made(self, result: mx.array) -> mx.array:
+        if self.keeps:
+            self.newest = result
+        return result
 
     def _tell(self, kind: Kind, x: mx.array) -> None:
         if self._told is not None:

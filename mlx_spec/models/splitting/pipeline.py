@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_spec.models.splitting.flow import Flow
+from mlx_spec.models.splitting.flow import Flow, NotPlainError
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.places import become, calls_through, emptied
 from mlx_spec.models.splitting.relay import Relay
@@ -26,6 +26,17 @@ def own_layers(layers: Sequence[int], rank: int) -> range:
 def has_pipeline(model: Any) -> bool:
     """Whether its family gives out layers itself."""
     return hasattr(getattr(model, "model", None), "pipeline")
+
+
+def check_kinds(caches: Sequence[Any], layers: Sequence[int]) -> None:
+    """Raise NotPlainError unless each rank has a layer of every kind that there is. What can be forgotten, and where a
+    text can begin, depends on the kinds, and rank 0 decides it for all."""
+    kinds = {type(cache) for cache in caches}
+    for rank in range(len(layers)):
+        lacks = kinds - {type(caches[number]) for number in own_layers(layers, rank)}
+        if lacks:
+            names = " or ".join(sorted(kind.__name__ for kind in lacks))
+            raise NotPlainError(f"rank {rank} of {len(layers)} would have no layer that keeps a {names}")
 
 
 def give_out(model: Any, links: Links, layers: Sequence[int], flow: Flow) -> Relay:

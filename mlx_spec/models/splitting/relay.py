@@ -38,12 +38,15 @@ class Relay:
         sent = self._links.sent(parcel.astype(self._flow.dtype), self._links.rank() - 1)
         for value in (*args, *kwargs.values()):
             tie(value, sent)
-        return sent[..., : result.shape[-1]]
+        passed = sent[..., : result.shape[-1]]
+        for layer in self._wanted:
+            self._heard.setdefault(layer, passed)  # who asks here gets as many as on rank 0
+        return passed
 
     @contextmanager
     def carrying(self, layers: Sequence[int], heard: dict[int, mx.array]) -> Iterator[None]:
         """Passes that are built inside bring rank 0 the states of `layers`, each once, in ascending order; `heard` has
-        them there, and elsewhere those that came by."""
+        them there, and elsewhere those that came by, and something in the places of others."""
         self._wanted, self._heard = tuple(sorted({layer for layer in layers if layer >= 0})), heard
         try:
             yield

@@ -9,7 +9,7 @@ from mlx_spec.models.splitting.split import Split
 from mlx_spec.models.splitting.strict import Sums
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Share:
     """`relay` is there in a pipeline, `sums` where each rank has a part of every layer."""
 
@@ -19,6 +19,13 @@ class Share:
     links: Links
     relay: Relay | None
     sums: Sums | None
+    is_traced: bool = False
+    """Whether a graph is being built that is to be replayed."""
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row's bits depend on the rows beside it: as those of MLX's own sums do from three ranks on."""
+        return self.split.way == "tensor" and self.split.exactness == "fast" and self.split.ranks > 2
 
 
 def share_of(model: Any) -> Share | None:

@@ -19,12 +19,28 @@ _FAMILIES: Final = "mlx_lm.models."
 
 
 def shard(model: Any, links: Links, *, strict: bool) -> Sums:
-    """Have `model` keep this rank's part of each layer, lazily. Whatever mlx-lm raises comes through."""
+    """Have `model` keep this rank's part of each layer, lazily. Raises HeadsError; what mlx-lm raises comes through."""
     sums = Sums(links, strict=strict)
     cut = _Cut(model, links, sums) if strict else None
+    counts = [
+        (module, key, value) for module in model.modules() for key, value in vars(module).items() if type(value) is int
+    ]
     with _stood_in(cut):
         model.shard(sums)
+    for module, key, value in counts:
+        # Most families divide without a look at what is left.
+        if value % links.size() and vars(module).get(key) == value // links.size():
+            raise HeadsError(f"{links.size()} does not divide its {value} {_spelled(key)}")
     return sums
+
+
+class HeadsError(Exception):
+    """What mlx-lm gives each rank a part of does not divide; says what, as the end of a sentence."""
+
+
+def _spelled(key: str) -> str:
+    words = key.removeprefix("num_").removeprefix("n_").replace("key_value", "kv")
+    return words.replace("kv_heads", "key and value heads").replace("_", " ")
 
 
 class _Cut:

@@ -18,6 +18,8 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import judged
+from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -62,9 +64,11 @@ class CompiledPasses:
         places = [placement.depths, placement.key_depths, placement.seen] if placement else []
         arrays = [array for cache in caches for array in held(cache)]
         self._traced_now = False
-        results = self._built(in_tree, token_ids, offset, *places, *arrays)
+        with in_order(self._living_model()):
+            results = self._built(in_tree, token_ids, offset, *places, *arrays)
         if results is None:
             return None
+        replayed(self._living_model(), results[0])
         given, written = results[: -len(arrays)], results[-len(arrays) :]
         scored = PassOutput(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):
@@ -157,7 +161,8 @@ class CompiledPasses:
 
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
-        scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
+        with traced(model):
+            scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in held(slot)))
 
@@ -190,8 +195,8 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            return False
-        if not agrees:
+            agrees = False
+        if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
         self._checked.add(placement is not None)
@@ -200,16 +205,19 @@ class CompiledPasses:
 
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
-_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...]], CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...], bool], CompiledPasses]] = {}
 
 
-def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] = ()) -> CompiledPasses | None:
+def compiled_passes(
+    model: Any, caches: Sequence[Any], layers: tuple[int, ...] = (), *, strict: bool = False
+) -> CompiledPasses | None:
     """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
-    are not all KVCaches, or all QuantizedKVCaches."""
+    are not all KVCaches, or all QuantizedKVCaches. `strict` ones have graphs of their own, as their products are made
+    with other kernels."""
     if not caches or {type(cache) for cache in caches} not in ({KVCache}, {QuantizedKVCache}):
         return None
-    key = id(model), layers, tuple(map(few_of, caches))
+    key = id(model), layers, tuple(map(few_of, caches)), strict
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model, *key[1:])
+        _OF_MODELS[key] = CompiledPasses(model, *key[1:3])
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]

@@ -10,6 +10,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.trials import OTHERS, go
+from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.taps import Taps
 
 
@@ -30,7 +31,8 @@ def run(
     """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
     if placement is not None:
         caches = placed(caches, placement)
-    with StandIns(model).rotating_by_token() if placement is not None else nullcontext():
+    rotating = StandIns(model).rotating_by_token() if placement is not None else nullcontext()
+    with in_order(model), rotating:
         if taps is None:
             logits = model(token_ids[None], cache=caches)[0]
             if OTHERS:

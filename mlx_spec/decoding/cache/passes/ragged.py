@@ -22,6 +22,7 @@ from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots
 from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.trials import OTHERS, go
+from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.taps import Taps
 
 _NAME: Final = "_lookahead_ragged_passes"
@@ -127,6 +128,7 @@ class RaggedPasses:
                 built.enter_context(self._stand_ins.rotating_by_token(all_of_them=False))
             built.enter_context(self._divisions.divided(depth, rows))
             states = built.enter_context(self._taps[layers].listening()) if layers else []
+            built.enter_context(in_order(self.model))
             logits = self.model(token_ids[None], cache=_apart(caches, rows))
         features = mx.concatenate([state[0] for state in states], axis=-1) if layers else None
         scored = PassOutput(logits[0], features)
