@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Final, Self
 
 import mlx.core as mx
 
-from mlx_spec.models.splitting.links import Collective, Kind, Links
+from mlx_spec.models.splitting.links import Kind, Links
 from mlx_spec.models.splitting.share import share_of
+from mlx_spec.models.splitting.wire import wire_of
 
 _BYTES: Final = (4_096, 262_144)
 """What a rank puts into the two that are measured of each kind: a row of a small model, and many of a large one."""
 _CHAINED: Final = 4
 _REPEATS: Final = 4
-_MANY_ROWS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,17 @@ def measure_links(links: Links) -> LinkCosts:
 
 
 def keep_wire(model: Any, costs: LinkCosts) -> Wire:
-    """Keep on a share of a model what its passes take of the wire, by the collectives that they make."""
-    one, many = (_ms_of(model, costs, rows) for rows in (1, _MANY_ROWS))
-    per_row = max(0.0, (many[1] - one[1]) / (_MANY_ROWS - 1))
-    wire = Wire(one[0], max(0.0, one[1] - per_row), per_row)
+    """Keep on a share of a model what its passes take of the wire, by the collectives that they make. A pipeline's rank
+    sees its own two ends alone: each message is one of as many as there are ranks but one."""
+    share = share_of(model)
+    hops = share.links.size() - 1 if share is not None else 0
+    count, fixed_ms, ms_per_row = 0, 0.0, 0.0
+    for made in wire_of(model).made:
+        times, cost = hops if made.kind in ("send", "receive") else 1, costs.of(made.kind)
+        count += times
+        fixed_ms += times * cost.fixed_ms
+        ms_per_row += times * cost.ms_per_byte * made.nbytes
+    wire = Wire(count, fixed_ms, ms_per_row)
     vars(model)[Wire.NAME] = wire
     return wire
 
@@ -92,31 +99,6 @@ def kept_wire(model: Any) -> Wire | None:
     """What was kept; None of a model that is whole, or whose wire was not measured."""
     found: Wire | None = vars(model).get(Wire.NAME)
     return found
-
-
-def collectives_of(model: Any, rows: int) -> list[Collective]:
-    """What a pass of this share over so many rows makes, in order; nothing is computed."""
-    share = share_of(model)
-    if share is None:
-        return []
-    from mlx_lm.models.cache import make_prompt_cache
-
-    with share.links.told() as made:
-        model(mx.zeros((1, rows), dtype=mx.int32), cache=make_prompt_cache(model))
-        return list(made)
-
-
-def _ms_of(model: Any, costs: LinkCosts, rows: int) -> tuple[int, float]:
-    """How many collectives a pass makes, and what they take. A pipeline's rank sees its own two ends alone: each
-    message is one of as many as there are ranks but one."""
-    share = share_of(model)
-    hops = share.links.size() - 1 if share is not None else 0
-    count, milliseconds = 0, 0.0
-    for made in collectives_of(model, rows):
-        times = hops if made.kind in ("send", "receive") else 1
-        count += times
-        milliseconds += times * costs.of(made.kind).at(made.nbytes)
-    return count, milliseconds
 
 
 def _measured(collective: Callable[[mx.array], mx.array], messages: int = 1) -> Cost:

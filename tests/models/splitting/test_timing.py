@@ -15,7 +15,8 @@ from mlx_spec.events import RoundFinished
 from mlx_spec.models.splitting.dividing import divide
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.split import Split
-from mlx_spec.models.splitting.timing import Cost, LinkCosts, Wire, collectives_of, keep_wire, kept_wire
+from mlx_spec.models.splitting.timing import Cost, LinkCosts, Wire, keep_wire, kept_wire
+from mlx_spec.models.splitting.wire import wire_of
 from tests.tiny import tiny_llama, tiny_pair
 
 # A gather takes 5 ms and nothing for its bytes, a message 1 ms and a millisecond for each thousand.
@@ -30,7 +31,7 @@ def share(way: str, exactness: str = "strict", ranks: int = 2, rank: int = 0) ->
 
 def test_a_pass_takes_what_its_collectives_take_one_after_the_other() -> None:
     model = share("tensor")
-    made = collectives_of(model, 3)
+    made = wire_of(model).made
     assert len(made) > 8
     assert {one.kind for one in made} == {"gather"}
     wire = keep_wire(model, COSTS)

@@ -51,6 +51,8 @@ def print_report(report: GroupReport, fits: Sequence[str]) -> None:
     if report.links:
         console.print()
         console.print(_ways(report))
+    if fits:
+        console.print()
     for line in fits:
         console.print(line, markup=False, soft_wrap=True)
     if report.backend != "ring":
