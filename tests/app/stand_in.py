@@ -131,8 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, suggestions())
         elif self.path == "/v1/batch" and self.max_batch:
             self._send(200, self._batch())
-        elif self.path == "/v1/batch":
-            self._send(404, {"error": {"message": "There is no /v1/batch.", "type": "invalid_request_error"}})
+        elif self.path in ("/v1/batch", "/v1/group"):
+            self._send(404, {"error": {"message": f"There is no {self.path}.", "type": "invalid_request_error"}})
         elif self.path == "/v1/models":
             self._send(
                 200,

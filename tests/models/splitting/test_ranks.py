@@ -133,7 +133,11 @@ def test_fast_ranks_are_close_and_two_of_them_keep_rows_apart(sessions: dict[Any
 
 
 def test_states_that_heads_listen_to_come_to_rank_0(sessions: dict[Any, list[dict[str, Any]]]) -> None:
-    for key in ((2, "llama", "tensor", "strict"), (2, "llama", "pipeline", "strict"), (4, "llama", "pipeline", "strict")):
+    for key in (
+        (2, "llama", "tensor", "strict"),
+        (2, "llama", "pipeline", "strict"),
+        (4, "llama", "pipeline", "strict"),
+    ):
         names = sessions[key][0]["names"]
         assert {"rows heard", "tree heard", "together 1 heard"} <= set(names), key
         assert sessions[key][0]["differ"] == {}, key
