@@ -21,7 +21,7 @@ from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.tiny import pair_of, tiny_llama
 
 WIDE = 128
-LAUNCHES = 2 * 7 + 1  # of two layers and a head
+LAUNCHES = 2 * 7 + 1 + 2 * 2  # of the products of two layers and a head, and of two layers' attention
 
 
 pytestmark = pytest.mark.usefixtures("dense_ahead")
