@@ -63,9 +63,7 @@ class HandLinks(Links):
         return came
 
 
-def on_all_ranks(
-    make: Callable[[], nn.Module], split: Split, passes: Sequence[Sequence[int]]
-) -> list[mx.array]:
+def on_all_ranks(make: Callable[[], nn.Module], split: Split, passes: Sequence[Sequence[int]]) -> list[mx.array]:
     """Rank 0's logits `[n, vocab]` of passes over these tokens, one behind the other."""
     models = [make() for _ in range(split.ranks)]
     hands = Hands(split.ranks)
