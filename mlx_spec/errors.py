@@ -18,6 +18,7 @@ LookaheadError
 ├── StorageError           the data folder is full, read-only or missing
 ├── NumericalError         the model produced NaN logits
 ├── ServerError            the local server cannot start (port in use, bad address)
+├── RankLostError          a machine of a group is gone or hangs; carries `rank` and `host`
 ├── TrainingError          distilling cannot go on
 └── InterruptedWork        a person stopped it; says what was kept
 """
@@ -165,6 +166,15 @@ class NumericalError(LookaheadError):
 
 class ServerError(LookaheadError):
     """The local server cannot start."""
+
+
+class RankLostError(LookaheadError):
+    """A rank of a group is gone, or does not go on. `rank` is its number, `host` its machine."""
+
+    def __init__(self, message: str, rank: int, host: str, *, details: str = "") -> None:
+        super().__init__(message, details=details)
+        self.rank = rank
+        self.host = host
 
 
 class TrainingError(LookaheadError):

@@ -1,4 +1,4 @@
-"""The command line: `mlx-spec generate | run | chat | serve | service | bench | train | models | doctor`.
+"""The command line: `mlx-spec generate | run | chat | serve | service | bench | train | models | hosts | doctor`.
 
 Answers go to stdout, progress and errors to stderr. A LookaheadError is one line and exit code 2, Ctrl-C is one line
 and exit code 130. A reader of the output who goes away (`| head -1`) ends it without a word, with exit code 1.
@@ -35,6 +35,7 @@ for _name, _help in (
     ("models", "The models on this machine, and which of them fit together."),
     ("train", "Make a draft for a target."),
     ("service", "The server as a service that starts when you log in."),
+    ("hosts", "Several machines that one model is split over: find, join and check them."),
 ):
     app.add_typer(later(f"mlx_spec.cli.commands.{_name}.app", _help), name=_name)
 

@@ -121,9 +121,16 @@ def check_drafter(drafter: str, pair: ModelPair) -> None:
     """Raise ConfigError for a drafter that is unknown, or that the pair does not have."""
     if drafter not in DRAFTERS:
         raise ConfigError("drafter", drafter, f"one of {', '.join(DRAFTERS)}")
+    if drafter == "self" and pair.ranks > 1:
+        raise ConfigError(
+            "drafter",
+            drafter,
+            "another one where several machines share the target: a draft of its own"
+            " layers would go over the network as often as an answer does",
+        )
     lacking = "a draft model" if drafter == "model" else "such a head" if drafter in HEADS else None
     if lacking is not None and drafter not in _loaded(pair):
-        have = ", ".join(["auto", *_loaded(pair), "self"])
+        have = ", ".join(["auto", *_loaded(pair), *(("self",) if pair.ranks == 1 else ())])
         raise ConfigError("drafter", drafter, f"{have} or none: {pair.name} was loaded without {lacking}")
 
 

@@ -17,16 +17,21 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.config import ExactnessChoice
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice_of, measure_choice
 from mlx_spec.decoding.cache.rows.known import row_widths
+from mlx_spec.decoding.cache.rows.products import activation_dtype
+from mlx_spec.decoding.cache.rows.widths import RowWidths
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
 from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.machine.kept import keep, kept_path, read_kept
-from mlx_spec.machine.kernels import few_rows_matmul
-from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.kernels.products.layers import adopt, adopted
+from mlx_spec.machine.kernels.products.measuring import measure as measure_products
+from mlx_spec.machine.kernels.products.times import MatmulTimes
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import serving_blas, weights_bytes
@@ -55,35 +60,40 @@ def calibrated(
     tell: Tell,
     listen_to: tuple[int, ...] = (),
     kv_bits: int | None = None,
+    exactness: ExactnessChoice = "auto",
 ) -> Calibration:
     """The calibration of a pair for verify passes of these `widths` in rows: from the disk where it is there, scaled to
     today's plain step, else measured and kept. `listen_to` are the target's layers that drafters will read, `kv_bits`
-    what it keeps each key and value in: passes cost something else then."""
+    what it keeps each key and value in, `exactness` what most answers ask for: passes cost something else then. Of a
+    target that several machines share nothing is kept, as it is the way between them that decides."""
     # First, because it may change what a pass over a few tokens costs.
-    times = MatmulTimes()
-    few_rows_matmul.measure(pair.target, times, tell=tell)
-    few_rows_matmul.adopt(pair.target, times)
+    if not is_shared(pair.target):  # all who share it compute alike, whatever is fastest on each machine
+        times = MatmulTimes()
+        measure_products(pair.target, times, activation_dtype(pair.target), tell=tell)
+        adopt(pair.target, times)
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
-    exact = row_widths(pair.target, pair.target_name, kv_bits).width or math.inf
+    rows = row_widths(pair.target, pair.target_name, kv_bits)
+    exact, strict = rows.width or math.inf, _strict_rows(pair, rows, exactness)
     widest = max(widths)
-    path = _path(pair, widths, kv_bits)
-    kept = read_kept(path)
+    path = _path(pair, widths, kv_bits, strict)
+    kept = {} if is_shared(pair.target) else read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, replace(choice_of(kept.get(_WAYS)), exact_rows=exact))
         choose_blocks(pair.target, pair.target_name, tell, kv_bits)
         tell("checking the speed of a step", 0.0)
-        return known.scaled(_plain_step_ms(pair, listen_to, kv_bits) / known.plain_step_ms)
+        return known.scaled(_plain_step_ms(pair, listen_to, kv_bits, strict) / known.plain_step_ms)
     choice = PassChoice()
     with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
     adopt_choice(pair.target, replace(choice, exact_rows=exact))
     choose_blocks(pair.target, pair.target_name, tell, kv_bits)
-    measured = measure(pair, widths, tell, listen_to, kv_bits)
+    measured = measure(pair, widths, tell, listen_to, kv_bits, strict)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
-    _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
+    if not is_shared(pair.target):
+        _write(path, measured, _circumstances(pair.target_name, pair.draft_name, kv_bits) | beside)
     return measured
 
 
@@ -96,14 +106,14 @@ def wide_ratios(
     plainly.
     """
     path = _path(pair, WIDE, kv_bits)
-    kept = read_kept(path).get("wide_ratios")
+    kept = None if is_shared(pair.target) else read_kept(path).get("wide_ratios")
     if isinstance(kept, dict) and set(kept) == set(map(str, WIDE)):
         with contextlib.suppress(ValueError, TypeError):
             found = {int(width): float(ratio) for width, ratio in kept.items()}
             if all(0 < ratio < 1e3 for ratio in found.values()):
                 return found
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+        target = _target(pair, listen_to, kv_bits)
     except UnsupportedModelError:
         return {}
     target.prefill([0] * _CONTEXT_TOKENS)
@@ -114,7 +124,8 @@ def wide_ratios(
             fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
             yield
     ratios = {width: fastest[width] / fastest[1] for width in WIDE}
-    keep(path, {"wide_ratios": ratios})
+    if not is_shared(pair.target):
+        keep(path, {"wide_ratios": ratios})
     return ratios
 
 
@@ -143,17 +154,19 @@ def measure(
     tell: Tell,
     listen_to: tuple[int, ...] = (),
     kv_bits: int | None = None,
+    widest: int | None = None,
 ) -> Calibration:
-    """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft.
+    """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft. They are strict as
+    far as they may be with `widest`; see `CachedModel`.
 
     The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
     decoded plainly, a plain step is all that is measured.
     """
     others = Disturbance()
     try:
-        target = CachedModel(pair.target, pair.target_name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+        target = _target(pair, listen_to, kv_bits, widest)
     except UnsupportedModelError:
-        return Calibration((_plain_step_ms(pair, listen_to, kv_bits),), disturbance=others.read())
+        return Calibration((_plain_step_ms(pair, listen_to, kv_bits, widest),), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
     times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
     for at in range(_REPEATS + _MORE_REPEATS):
@@ -199,8 +212,29 @@ def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
     return tuple(curve)
 
 
-def _plain_step_ms(pair: ModelPair, listen_to: tuple[int, ...], kv_bits: int | None) -> float:
-    model = CachedModel(pair.target, pair.target_name, speculative=False, listen_to=listen_to, kv_bits=kv_bits)
+def _strict_rows(pair: ModelPair, rows: RowWidths, exactness: ExactnessChoice) -> int | None:
+    """Up to how many rows the passes of most answers are strict, where such are made otherwise than fast ones."""
+    strict = exactness == "strict" or (exactness == "auto" and rows.allows_strict)
+    return rows.width if strict and adopted(pair.target) else None
+
+
+def _target(
+    pair: ModelPair,
+    listen_to: tuple[int, ...],
+    kv_bits: int | None,
+    widest: int | None = None,
+    *,
+    speculative: bool = True,
+) -> CachedModel:
+    return cached_model(
+        pair.target, pair.target_name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
+    )
+
+
+def _plain_step_ms(
+    pair: ModelPair, listen_to: tuple[int, ...], kv_bits: int | None, widest: int | None = None
+) -> float:
+    model = _target(pair, listen_to, kv_bits, widest, speculative=False)
     model.prefill([0] * _CONTEXT_TOKENS)
     return _fastest_ms(model, 1, forgets=False)
 
@@ -242,12 +276,13 @@ def _newest_first(folder: Path) -> list[Path]:
         return []
 
 
-def _path(pair: ModelPair, widths: Sequence[int], kv_bits: int | None) -> Path:
+def _path(pair: ModelPair, widths: Sequence[int], kv_bits: int | None, strict: int | None = None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
     facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
     facts += [] if kv_bits is None else [kv_bits]
+    facts += [] if strict is None else ["strict", strict]
     return kept_path("calibration", facts)
 
 

@@ -18,6 +18,7 @@ import psutil
 from mlx.utils import tree_flatten
 from mlx_lm.models import switch_layers
 
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.machine.kept import keep, read_kept
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import DeviceInfo, device_info, weights_bytes
@@ -65,7 +66,8 @@ def measured_ceiling(target: nn.Module, tell: Tell, plain_step_ms: float | None 
     """The ceiling of `target` on this machine; `plain_step_ms` is what a plain step was measured to take."""
     facts = _facts(device := device_info())
     tell("measuring the memory's speed", 0.0)
-    known, read = _read(facts), step_bytes(target)
+    # What others have of it, and how they wait for each other, is not known here.
+    known, read = _read(facts), None if is_shared(target) else step_bytes(target)
     by_step = read * 1e3 / plain_step_ms if read and plain_step_ms else 0.0
     bandwidth = max(known or 0.0, by_step, measure_bandwidth(_READINGS if known is None else _READINGS_AGAIN))
     if bandwidth != known:

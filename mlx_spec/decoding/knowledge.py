@@ -37,8 +37,9 @@ class Knowledge:
     ) -> Calibration:
         """Measure what passes of this pair cost here, or read it from the disk and check it. What was learnt before,
         without that, is forgotten."""
+        taps = taps_of(self._pair, drafters)
         self._calibration = calibrated(
-            self._pair, pass_widths(config), tell, taps_of(self._pair, drafters), config.kv_bits
+            self._pair, pass_widths(config), tell, taps, config.kv_bits, exactness=config.exactness
         )
         self._experience = ExperienceFile(
             self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)

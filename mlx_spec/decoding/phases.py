@@ -196,10 +196,11 @@ def _judge(answers: Sequence[Answer]) -> None:
     """Score all answers' known tokens and drafts in one pass of the target, and judge each draft by that. All scores
     are asked for before the host waits for anything."""
     rounds = [(answer, round_) for answer in answers if (round_ := answer.round)]
+    known_first = any(answer.target.is_shared for answer, _ in rounds)  # others are told tokens, not what will be some
+    waited_ms = _wait_for_drafts(rounds) if known_first else 0.0
     every = _scored(rounds)
-    built = time.perf_counter()
-    mx.eval([ids for _, round_ in rounds if (ids := round_.draft_ids) is not None])  # only to tell the two times apart
-    waited_ms = (time.perf_counter() - built) * 1e3
+    if not known_first:
+        waited_ms = _wait_for_drafts(rounds)  # only to tell the two times apart
     for (answer, round_), logits in zip(rounds, every, strict=True):
         round_.clock.waited(waited_ms)
         with _on_its_own(answer):
@@ -208,6 +209,13 @@ def _judge(answers: Sequence[Answer]) -> None:
             logits, bias = answer.penalties.parts(logits, round_.draft_ids, tree.seen[:, 1:] if tree else None)
             rows = warped(logits, answer.request.params, bias)
             round_.verdict = answer.judge.verdict(round_.rule, rows, round_.draft, round_.position, round_.index)
+
+
+def _wait_for_drafts(rounds: Sequence[tuple[Answer, Round]]) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    mx.eval([ids for _, round_ in rounds if (ids := round_.draft_ids) is not None])
+    return (time.perf_counter() - began) * 1e3
 
 
 def _scored(rounds: Sequence[tuple[Answer, Round]]) -> list[mx.array]:

@@ -8,11 +8,12 @@ import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, tree_of
 from mlx_spec.decoding.cache.blocks.chain import Beginning
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.cache.together import Part, score_together
+from mlx_spec.decoding.cache.trials import is_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Target:
         kv_bits: int | None = None,
         widest: int | None = None,
     ) -> None:
-        self._cached = CachedModel(
+        self._cached = cached_model(
             model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
         )
         self._scored = 0
@@ -115,6 +116,11 @@ class Target:
     def is_over_blocks(self) -> bool:
         """Whether it has gone over to blocks."""
         return self._cached.is_over_blocks
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes have shares of it, which make each pass too."""
+        return is_shared(self._cached.model)
 
     @property
     def takes_trees(self) -> bool:

@@ -1,7 +1,7 @@
 """Loading a target, and a draft that fits it, as mlx-lm models. All MLX work is done in the calling thread."""
 
 import filecmp
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -10,8 +10,8 @@ import mlx.nn as nn
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from mlx_spec.errors import ModelNotFoundError, PromptError
-from mlx_spec.machine.kernels.few_rows_matmul import adopt
-from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.kernels.products.layers import adopt
+from mlx_spec.machine.kernels.products.times import MatmulTimes
 from mlx_spec.models.files.config import parts_of
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.heads.checkpoint import read_checkpoint
@@ -21,6 +21,7 @@ from mlx_spec.models.named import PairFolders, draft_folder_of, find_folders, fo
 from mlx_spec.models.pairs import STARTER, Fit, check_pair, fit
 from mlx_spec.models.progress import Progress, silent
 from mlx_spec.models.room import PairRoom, room_of
+from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.manner import ChatManner, manner_of
 from mlx_spec.models.text.messages import texts_of
@@ -41,7 +42,8 @@ class ModelPair:
     vocabulary to the other, are None where the draft's vocabulary is the target's. `heads` draft from the target's
     states, by the name of their drafter.
     `room` is what target and draft were expected to take of memory, None for a kind that could not be told.
-    `drafters_when_loaded` is for a pair whose models were let go. `sampling` is how the target's makers say that its
+    `drafters_when_loaded` is for a pair whose models were let go. `ranks`: over how many processes the target is split,
+    of which this one has its share of it. `sampling` is how the target's makers say that its
     tokens are drawn. `content` is a hash of the files that it was loaded from, None where that is not known.
     """
 
@@ -60,6 +62,7 @@ class ModelPair:
     drafters_when_loaded: tuple[str, ...] = ()
     sampling: Mapping[str, float] = field(default_factory=dict)
     content: str | None = None
+    ranks: int = 1
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
@@ -71,7 +74,8 @@ class ModelPair:
         """What a request may ask to draft, the heads first: what was loaded, and what needs nothing more."""
         if self.drafters_when_loaded:
             return self.drafters_when_loaded
-        return (*self.heads, *(("model",) if self.draft is not None else ()), "ngram", "self")
+        alone = ("self",) if self.ranks == 1 else ()
+        return (*self.heads, *(("model",) if self.draft is not None else ()), "ngram", *alone)
 
     def without_models(self) -> "ModelPair":
         """The same pair with all that texts need, and none of the weights."""
@@ -161,15 +165,28 @@ def load_pair(
     return load_folders(folders, room, progress)
 
 
-def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress | None = None) -> ModelPair:
-    """Load what `load_pair` found and checked; `room` is what it is expected to take. Raises as that does."""
+LoadTarget = Callable[[ModelFolder, Callable[[int], None]], nn.Module]
+"""As `load_weights`."""
+
+
+def load_folders(
+    folders: PairFolders,
+    room: PairRoom | None,
+    progress: Progress | None = None,
+    *,
+    load_target: LoadTarget = load_weights,
+) -> ModelPair:
+    """Load what `load_pair` found and checked; `room` is what it is expected to take. Of a target that is split over
+    several machines `load_target` loads this one's share; draft and heads are loaded whole. Raises as `load_pair`.
+    """
     tell = progress or silent
     content = _content(folders)
     told = by_bytes(folders.models, tell)
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
-    target, name = load_weights(folders.target, told), folders.target.name
-    adopt(target, MatmulTimes())
+    target, name = load_target(folders.target, told), folders.target.name
+    if (share := share_of(target)) is None:  # else it is led, and all machines compute alike
+        adopt(target, MatmulTimes())
     draft = load_draft(folders.draft, told) if folders.draft is not None else None
     heads = {
         DRAFTER_OF[kind]: head_for(target, name, read_checkpoint(folder, kind))
@@ -195,6 +212,7 @@ def load_folders(folders: PairFolders, room: PairRoom | None, progress: Progress
         room=room,
         sampling=folders.target.sampling,
         content=content if _content(folders) == content else None,  # else somebody replaced a file meanwhile
+        ranks=1 if share is None else share.split.ranks,
     )
 
 

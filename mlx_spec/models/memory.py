@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -65,6 +65,15 @@ def weights_bytes(model: nn.Module) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
+_MIXED_BY_SUMS: Final[set[str]] = set()
+"""Why rows are not independent though this machine's products are: what a group adds up over its machines."""
+
+
+def rows_mix(why: str) -> None:
+    """From now on rows of this process's passes see each other, whatever multiplies matrices here."""
+    _MIXED_BY_SUMS.add(why)
+
+
 def rows_are_independent() -> bool:
     """Whether a row of a pass has the same bits whatever other rows there are.
 
@@ -72,7 +81,7 @@ def rows_are_independent() -> bool:
     with other libraries it depends on the pass's width.
     """
     info = device_info()
-    return info.kind == "cpu" and info.blas == "the MLX wheel's own"
+    return not _MIXED_BY_SUMS and info.kind == "cpu" and info.blas == "the MLX wheel's own"
 
 
 def blas_threads() -> int | None:

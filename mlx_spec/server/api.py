@@ -1,7 +1,7 @@
 """The server's routes: docs/PROTOCOL.md over one engine thread. Nothing here touches an array."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -50,13 +50,14 @@ def create_app(
     library: LibraryRoutes | None = None,
     patience: Patience = USUAL_PATIENCE,
     kv_bits: int | None = None,
+    group: Callable[[], Json] | None = None,
 ) -> Starlette:
     """The ASGI app over a started `engine`.
 
     `model_name` is what /v1/models shows; requests may also say one of `aliases`, the loaded pair's or target's name or
     "default", and what `others` lists, which the engine must be able to load. `allowed_hosts` None allows every Host,
     which is only safe with an `api_key`. Pages of `allowed_origins` may ask too. `kv_bits` is what /v1/models says of
-    the model's keys and values.
+    the model's keys and values. `group` tells of the machines that answer together, where there are several.
     """
     reception = Reception(engine, Names(model_name, aliases, others), patience)
     api = _Api(reception, kv_bits)
@@ -75,6 +76,11 @@ def create_app(
             *OllamaRoutes(reception).routes(),
             Route("/v1/prefixes", api.forget, methods=["DELETE"]),
             Route("/v1/prefixes/{key:path}", api.forget, methods=["DELETE"]),
+            *(
+                [Route("/v1/group", lambda request: JSONResponse(group()), methods=["GET"])]
+                if group is not None
+                else []
+            ),
             Route("/v1/batch", api.batch, methods=["GET"]),
             Route("/v1/batch/{request_id}", api.cancel, methods=["DELETE"]),
             Route("/metrics", api.metrics, methods=["GET"]),
@@ -92,6 +98,13 @@ def create_app(
         ],
         exception_handlers=HANDLERS,
     )
+
+
+def _telling(report: Callable[[], Json]) -> Callable[[Request], Awaitable[Response]]:
+    async def tell(request: Request) -> Response:
+        return JSONResponse(report())
+
+    return tell
 
 
 class _Api:

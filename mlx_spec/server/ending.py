@@ -22,17 +22,19 @@ from mlx_spec.machine.interruption import SIGNALS
 LIMIT_S: Final = 1.5
 _OURS: Final = "ending"
 # Threads that only wait for something to tell, and hold up nobody.
-_WATCHERS: Final = (_OURS, "parent")
+_WATCHERS: Final = (_OURS, "parent", "watchdog", "signs of life")
 
 logger = logging.getLogger(__name__)
 
 
 class Ending:
-    """Calls each of `stops`, once, as soon as it is asked to; after `limit_s` more the process is left, with code 0."""
+    """Calls each of `stops`, once, as soon as it is asked to; after `limit_s` more the process is left, with `code`."""
 
     def __init__(self, stops: Sequence[Callable[[], object]], limit_s: float) -> None:
         self._stops = stops
         self._limit_s = limit_s
+        self.code = 0
+        """What the process is left with where something holds it. Set before asking."""
         # A SimpleQueue, as its put may interrupt its own put: signal handlers call it.
         self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=_OURS, daemon=True).start()
@@ -57,13 +59,15 @@ class Ending:
             stop()
         # The interpreter's end, which waits for threads, takes this one with it.
         time.sleep(self._limit_s)
+        if self.code:  # who set it knows why
+            leave_now(self.code)
         held_by = [thread.name for thread in threading.enumerate() if _holds(thread)]
         logger.warning(
             "Leaving without waiting for %s: not done after %.3g s, and nothing can interrupt it.",
             ", ".join(held_by) or "the main thread",
             self._limit_s,
         )
-        leave_now(0)
+        leave_now(self.code)
 
 
 def _holds(thread: threading.Thread) -> bool:

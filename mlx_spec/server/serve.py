@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Collection, Generator
 from functools import partial
@@ -21,9 +22,10 @@ from mlx_spec.server.api import create_app
 from mlx_spec.server.ending import LIMIT_S, Ending
 from mlx_spec.server.engine.fleet import LoaderOf
 from mlx_spec.server.engine.job import DrafterChoice
-from mlx_spec.server.engine.served import BatchMaker, Decoder, Loader, Pair, Progress
+from mlx_spec.server.engine.served import Batch, BatchMaker, Decoder, Loader, Pair, Progress
 from mlx_spec.server.engine.thread import EngineThread, usual_batch
 from mlx_spec.server.engine.unloading import Unloading
+from mlx_spec.server.group.leadership import Leadership
 from mlx_spec.server.guard import checked_access
 from mlx_spec.server.library.routes import LibraryRoutes
 from mlx_spec.server.names import on_this_machine, target_of
@@ -53,6 +55,7 @@ def serve(
     models_loaded: int = 1,
     report: bool = False,
     parent_pid: int | None = None,
+    leadership: Leadership | None = None,
 ) -> None:
     """Serve the pair `target` (a pair's name, or a target with `draft`) until SIGTERM, SIGINT, SIGHUP or the parent's
     end.
@@ -67,7 +70,9 @@ def serve(
     `settings` say; with a `report` stdout tells at the end what became of them.
     A request may name any model on this machine, too: it is loaded for it, and at most `models_loaded` are in memory
     together.
-    With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process.
+    With `parent_pid` the process ends when that process is gone. Call it on the main thread, once a process. With
+    `leadership` it is rank 0 of a group, over which the target is split: then it serves no other model, keeps it, and
+    answers on the socket that it was handed.
 
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
     """
@@ -80,6 +85,10 @@ def serve(
         from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
         from mlx_spec.models.loading import load_pair
 
+        if leadership is not None:
+            from mlx_spec.server.group.loading import load_led
+
+            return load_led(leadership, target, draft, config, drafter, keeping, anyway, progress)
         pair = load_pair(target, draft, anyway=anyway, progress=progress, kv_bits=kv_bits)
         prefixes = prefixes_of(pair, keeping, config.kv_bits if config else None)
         decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes)
@@ -92,11 +101,15 @@ def serve(
         own = drafter if drafter in ("none", "ngram") else "auto"
         return lambda progress: load(target_of(name), None, own, progress)
 
+    if leadership is not None:
+        from mlx_spec.server.group.loading import found
+
+        leadership.agree(partial(found, target, len(leadership.leading.assignment.hosts)))
     path = Path(target).expanduser()
     name = model_name(path) if is_gguf(path) else path.resolve().name
     run_server(
         partial(load, target, draft, drafter),
-        load_named=load_named,
+        load_named=load_named if leadership is None else None,
         models_loaded=models_loaded,
         model_name=name,
         aliases=(target,),
@@ -105,11 +118,15 @@ def serve(
         api_key=api_key,
         allow_hosts=allow_hosts,
         allow_origins=allow_origins,
-        unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s),
+        unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s)
+        if leadership is None
+        else None,
         parent_pid=parent_pid,
         kv_bits=kv_bits,
         settings=settings,
+        make_batch=usual_batch if leadership is None else _led_batch,
         report=report,
+        leadership=leadership,
     )
 
 
@@ -132,13 +149,14 @@ def run_server(
     settings: BatchSettings | None = None,
     make_batch: BatchMaker = usual_batch,
     report: bool = False,
+    leadership: Leadership | None = None,
 ) -> None:
     """As `serve`, over any loader, whose decoder has `kv_bits`, and any batch of it. Without `load_named` it serves no
     other model. Asked to end, it is left after `limit_s` seconds, whatever it does."""
     access = checked_access(host, api_key, allow_hosts, allow_origins)
-    with bind(host, port) as listener:
+    with leadership.listener if leadership is not None else bind(host, port) as listener:
         engine = EngineThread(
-            load,
+            leadership.loader(load) if leadership is not None else load,
             unloading,
             settings=settings,
             make_batch=make_batch,
@@ -156,6 +174,7 @@ def run_server(
             others=on_this_machine if load_named is not None else None,
             library=library,
             kv_bits=kv_bits,
+            group=leadership.state if leadership is not None else None,
         )
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
@@ -165,11 +184,12 @@ def run_server(
         ending.listen()
         if parent_pid is not None:
             watch_parent(parent_pid, lambda: _leave_with(parent_pid, ending))
+        if leadership is not None:
+            leadership.watch(engine, ending)
         try:
             engine.start()
             library.restore()
-            sys.stdout.write(f"Listening on {url_of(listener)}\n")
-            sys.stdout.flush()
+            _tell_address(listener, leadership)
             server.run(sockets=[listener])
         finally:
             ending.ask()  # whatever ended it: from here on, it takes no longer than that allows
@@ -178,6 +198,16 @@ def run_server(
             if report:
                 sys.stdout.write(f"\n{format_report(engine.metrics.snapshot())}")
                 sys.stdout.flush()
+            if leadership is not None:
+                leadership.end()
+
+
+def _led_batch(decoder: Decoder, settings: BatchSettings) -> Batch:
+    """The batch of a decoder that `load_led` made."""
+    from mlx_spec.server.group.led import LedBatch, LedDecoder
+
+    assert isinstance(decoder, LedDecoder)
+    return LedBatch(decoder, settings)
 
 
 class _Server(uvicorn.Server):
@@ -192,6 +222,15 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """None: uvicorn's own would raise the signal once more at the end."""
         yield
+
+
+def _tell_address(listener: socket.socket, leadership: Leadership | None) -> None:
+    """Clients are answered from now on. A group's supervisor has told where."""
+    if leadership is not None:
+        leadership.leading.serves()
+        return
+    sys.stdout.write(f"Listening on {url_of(listener)}\n")
+    sys.stdout.flush()
 
 
 def _leave_with(parent_pid: int, ending: Ending) -> None:

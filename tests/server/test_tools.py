@@ -25,7 +25,9 @@ def create(live: Live, **fields: Any) -> Any:
 
 def test_calls_and_reasoning_are_told_apart_from_the_text(scripted: Live, script: ScriptedDecoder) -> None:
     script.words = SAID
-    choice = create(scripted).choices[0]
+    answer = create(scripted)
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 4
+    choice = answer.choices[0]
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content == "Let me see."
     assert choice.message.model_extra["reasoning_content"] == "Which city?"

@@ -1,9 +1,21 @@
 """`mlx-spec serve`: its options; the server is `mlx_spec.server`."""
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, Any
 
 import typer
 
+from mlx_spec.cli.terminal.forming import FormingLines
+from mlx_spec.cli.terminal.group import (
+    BackendOption,
+    CollectiveTimeout,
+    HostfileOption,
+    Hosts,
+    Python,
+    SplitOption,
+    group_hosts,
+)
 from mlx_spec.cli.terminal.options import (
     Anyway,
     DrafterOption,
@@ -26,6 +38,8 @@ from mlx_spec.cli.terminal.options import (
     keeping,
     speculative_config,
 )
+from mlx_spec.hosts.assignment import RANK_VARIABLE, assigned
+from mlx_spec.hosts.watchdog import LIMIT_S
 
 
 def serve(
@@ -64,23 +78,42 @@ def serve(
     prefill_budget_ms: PrefillBudget = 250.0,
     report: Annotated[bool, typer.Option("--report", help="Tell at the end what became of the requests.")] = False,
     parent_pid: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
+    hosts: Hosts = None,
+    hostfile: HostfileOption = None,
+    backend: BackendOption = None,
+    split: SplitOption = "auto",
+    collective_timeout: CollectiveTimeout = LIMIT_S,
+    python: Python = None,
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
+    machines = group_hosts(hosts, hostfile, backend, python, collective_timeout)
     config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits, exactness)
     settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)
+    access: dict[str, Any] = {"host": host, "port": port, "api_key": api_key}
+    access |= {"allow_hosts": allow_host or (), "allow_origins": allow_origin or (), "parent_pid": parent_pid}
+    is_rank = os.environ.pop(RANK_VARIABLE, None) is not None  # not for what this process starts
+    if machines is not None and not is_rank:
+        from mlx_spec.server.group.supervising import serve_group
+
+        serve_group(
+            machines,
+            sys.argv[1:],
+            target=target or pair,
+            timeout_s=collective_timeout,
+            changed=FormingLines().tell,
+            **access,
+        )
+        return
     try:
         # Starlette and uvicorn, with MLX behind them, are imported here: `--help` answers at once.
+        from mlx_spec.server.group.leadership import Leadership
         from mlx_spec.server.serve import serve as run
 
         run(
             target or pair,
             draft,
-            host=host,
-            port=port,
-            api_key=api_key,
-            allow_hosts=allow_host or (),
-            allow_origins=allow_origin or (),
+            leadership=Leadership(assigned(), split) if is_rank else None,
             config=config,
             drafter=drafter,
             anyway=anyway,
@@ -89,7 +122,7 @@ def serve(
             settings=settings,
             models_loaded=models_loaded,
             report=report,
-            parent_pid=parent_pid,
+            **access,
         )
     except KeyboardInterrupt:  # before it served anybody; that it ends when asked to is no failure, then and later
         return

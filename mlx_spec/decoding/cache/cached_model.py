@@ -1,8 +1,9 @@
 """A causal language model together with the keys, values and states of the tokens it was given."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -19,6 +20,7 @@ from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together, split_leaves
+from mlx_spec.machine.kernels.products.layers import adopted, strictly
 from mlx_spec.models.taps import Taps
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
@@ -68,7 +70,8 @@ class CachedModel:
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
-        self._compiled = compiled_passes(model, self._caches, listen_to)
+        strict = widest is not None and adopted(model)
+        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict)
         self._behind: mx.array | None = None
         self.is_over_blocks = False
         """Whether it has gone over to blocks."""
@@ -100,7 +103,8 @@ class CachedModel:
         """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done
         before it."""
         if self._compiled is not None:
-            self._compiled.prepare(count, self._caches, length)
+            with strictly(self._model, self.strict_rows(count)):
+                self._compiled.prepare(count, self._caches, length)
 
     def pays_over_blocks(self, prompt_tokens: int) -> bool:
         """Whether passes behind a prompt of so many tokens were found to take less time over blocks."""
@@ -237,12 +241,15 @@ class CachedModel:
         if self._compiled is None or self._compiled.falls_back():
             return False
         self.prefill([0])
+        self._make_up(context, compiled=compiled)
+        return True
+
+    def _make_up(self, context: int, *, compiled: bool) -> None:
         for number, cache in enumerate(self._caches):
             make_up(cache, context, number)
         mx.eval([cache.state for cache in self._caches])
         if not compiled:
             self._compiled = None
-        return True
 
     def takes_trees(self, *, in_passes: bool = False) -> bool:
         """Whether one pass may go over a tree; with `in_passes`, whether a tree may grow by several passes.
@@ -254,6 +261,10 @@ class CachedModel:
             return False
         return self._rollback is not None and kinds <= set(TREE_CACHES) and trees_agree(self._model, self._kv_bits)
 
+    def strict_rows(self, count: int) -> int | None:
+        """The rows of a pass over `count` tokens, where they must not see each other; None where they may."""
+        return count if self.widest is not None else None
+
     def rows_of(self, count: int) -> int:
         """How many rows a pass over `count` tokens has, with those that go along."""
         behind = 0 if self._behind is None else self._behind.shape[0]
@@ -264,9 +275,55 @@ class CachedModel:
         return behind <= MAX_BEHIND and (self.widest is None or behind + count <= self.widest)
 
     def _forward(self, token_ids: mx.array, placement: Placement | None = None, *, again: bool = True) -> PassOutput:
-        if self._compiled is not None and again:
-            replayed = self._compiled.score(token_ids, self._caches, placement)
-            if replayed is not None:
-                return replayed
+        with strictly(self._model, self.strict_rows(token_ids.shape[0])):
+            if self._compiled is not None and again:
+                replayed = self._compiled.score(token_ids, self._caches, placement)
+                if replayed is not None:
+                    return replayed
+            return self._ordinary(token_ids, placement)
+
+    def _ordinary(self, token_ids: mx.array, placement: Placement | None) -> PassOutput:
         forward = run_paged if self.is_over_blocks else run
         return forward(self._model, token_ids, self._caches, self._taps, placement)
+
+
+class Making(Protocol):
+    """Called as `CachedModel` is."""
+
+    def __call__(
+        self,
+        model: Any,
+        name: str,
+        *,
+        speculative: bool,
+        listen_to: tuple[int, ...] = (),
+        kv_bits: int | None = None,
+        widest: int | None = None,
+    ) -> CachedModel:
+        """What holds the keys, values and states of a text."""
+        ...
+
+
+_KINDS: Final[dict[int, Making]] = {}
+"""By the id of a model: what makes its `CachedModel`s, where these are of a kind of their own."""
+
+
+def made_by(model: Any, making: Making) -> None:
+    """Have the `CachedModel`s of a model be of a kind of their own, for as long as it lives."""
+    if id(model) not in _KINDS:
+        weakref.finalize(model, _KINDS.pop, id(model), None)
+    _KINDS[id(model)] = making
+
+
+def cached_model(
+    model: Any,
+    name: str,
+    *,
+    speculative: bool,
+    listen_to: tuple[int, ...] = (),
+    kv_bits: int | None = None,
+    widest: int | None = None,
+) -> CachedModel:
+    """A `CachedModel` that has read nothing, of the kind that this model's are."""
+    making = _KINDS.get(id(model), CachedModel)
+    return making(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest)

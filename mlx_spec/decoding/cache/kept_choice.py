@@ -19,6 +19,7 @@ from mlx_spec.decoding.cache.over_blocks import adopt
 from mlx_spec.decoding.cache.paged_choice import PagedChoice, measure_paged, paged_choice_of
 from mlx_spec.decoding.cache.passes.paged_trial import blocks_agree
 from mlx_spec.decoding.cache.rollback import leaves
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED
 from mlx_spec.machine.disturbance import Disturbance
@@ -39,10 +40,10 @@ def choose_blocks(
     """Have a model's answers go over blocks where that pays, as it was measured here before, or is now; the choice.
 
     Nothing is measured, and no answer goes over blocks, where rows are independent, as blocks would round otherwise
-    than all other passes do; with keys and values in fewer bits; and with windows, as blocks would hold what these
-    drop.
+    than all other passes do; with keys and values in fewer bits; with windows, as blocks would hold what these drop;
+    and where other machines have shares of the model.
     """
-    if kv_bits is not None or rows_are_independent() or _has_windows(model):
+    if kv_bits is not None or rows_are_independent() or _has_windows(model) or is_shared(model):
         return PagedChoice()
     path = _path(model, name)
     kept = read_kept(path)

@@ -12,6 +12,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache, QuantizedKVCache, make_prompt_cache
 
 from mlx_spec.decoding.cache.agreement import finite, within_rounding
+from mlx_spec.decoding.cache.trials import go, judged, trial
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.kv_bits import GROUP_SIZES, group_size, replaced
 
@@ -53,7 +54,8 @@ def _groups(model: Any, name: str) -> tuple[int, ...]:
     """The group size of each KVCache of a model, in order."""
     key = id(model)
     if key not in _GROUPS:
-        _GROUPS[key] = _try(model)
+        with trial(model, "kv_bits"):
+            _GROUPS[key] = _try(model)
         weakref.finalize(model, _GROUPS.pop, key, None)
     found = _GROUPS[key]
     if isinstance(found, _Refusal):
@@ -98,18 +100,21 @@ def _disagreement(model: Any, groups: tuple[int, ...]) -> _Refusal | None:
         # The model's own code, which is not ours, is given triplets in the place of keys and values. So anything may
         # come: ValueError from mlx-lm where attention has sinks, AttributeError or TypeError where it is its own.
         logger.info("%s takes no keys and values in fewer bits.", type(model).__name__, exc_info=True)
+        judged(model, False)
         return _Refusal("its attention does not read keys and values in fewer bits", repr(error))
     # What attends to other keys differs by something like what two tokens' rows differ by.
     dtype, (expected, logits) = logits.dtype, (finite(rows) for rows in (expected, logits))
     off, difference = mx.max(mx.abs(logits - expected)), mx.max(mx.abs(expected[0] - expected[1]))
-    if not within_rounding(off, difference, dtype):
+    if not judged(model, within_rounding(off, difference, dtype)):
         return _Refusal("its attention makes something else of keys and values in fewer bits")
     return None
 
 
 def _rows(model: Any, token_ids: list[int], caches: list[Any]) -> mx.array:
     """Logits `[n, vocab]` of an ordinary pass, lazily."""
-    return cast(mx.array, model(mx.array([token_ids]), cache=caches)[0])
+    logits = cast(mx.array, model(mx.array([token_ids]), cache=caches)[0])
+    go(model, logits)
+    return logits
 
 
 class _Rounded(KVCache):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import cached_model
 from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
 from mlx_spec.decoding.cache.paged.table import BlockTable
 from mlx_spec.decoding.cache.pass_choice import Ratio, between, ratios_of
@@ -102,7 +102,7 @@ def _timed(ways: tuple[Step, Step], rows: int) -> tuple[list[float], list[float]
 
 def _own(model: Any, name: str, context: int) -> Step:
     """As answers make their passes otherwise: compiled ones where those were chosen."""
-    cached = CachedModel(model, name, speculative=True)
+    cached = cached_model(model, name, speculative=True)
     if not cached.pretend(context, compiled=True):
         caches = _pretended(model, context)
         return _step(caches, name, lambda token_ids: run(model, token_ids, caches, None).logits)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.passes.compiled import CHOICES
 
 _CONTEXTS: Final = (60, 1500)
@@ -73,7 +73,7 @@ def measure_choice(
     for at, (context, rows) in enumerate(points):
         tell("comparing two ways of making a pass", at / len(points))
         ways = {
-            compiled: CachedModel(model, name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
+            compiled: cached_model(model, name, speculative=True, listen_to=listen_to, kv_bits=kv_bits)
             for compiled in (True, False)
         }
         if not all(cached.pretend(context, compiled=compiled) for compiled, cached in ways.items()):

@@ -11,6 +11,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.kinds.policy import StretchPolicy
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.rollback import kind_of, leaves, policy_of
+from mlx_spec.models.splitting.order import traced
 
 Stretch = tuple[mx.array, ...]
 """Of a stretch of tokens, what all caches hold: `[batch, heads, tokens, width]` each, in the caches' order."""
@@ -60,7 +61,8 @@ def put_together(caches: Iterable[Any], parts: Sequence[Stretch]) -> None:
 def token_bytes(model: Any, caches: Sequence[Any]) -> int:
     """What a model's caches, new ones, come to hold for each token, as far as it is to be had in stretches. Computes
     nothing."""
-    run(model, mx.zeros((1,), dtype=mx.int32), caches, None)
+    with traced(model):  # as it is never computed, the others need not know of it
+        run(model, mx.zeros((1,), dtype=mx.int32), caches, None)
     arrays = [array for cache in split_leaves(caches)[0] for array in _policy(cache).arrays()]
     return sum(array.nbytes // array.shape[2] for array in arrays)
 

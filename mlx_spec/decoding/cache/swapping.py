@@ -19,6 +19,9 @@ HELD_IN: Final = "held_in"
 """The name under which a class says which of its attributes hold arrays, or lead to objects that do. Of mlx-lm's caches
 it is all of them."""
 
+HEARS: Final = "swapped"
+"""The name of the method of those who are told that what they hold was taken out (True), or is back (False)."""
+
 # So large a share of the machine's memory stays free for others; what would take of it goes into a file.
 _SPARE: Final = 10
 # Numbers of any kind as bytes, as NumPy knows no bfloat16.
@@ -48,7 +51,7 @@ class Swapped:
         self.size_bytes = 0
         """Of all that was taken out."""
         self._holders = tuple(holders)
-        self._values = _exchanged((self._holders, values), mx.array, self._out)[1]
+        self._values = _exchanged((self._holders, values), mx.array, self._out, out=True)[1]
         mx.clear_cache()  # else MLX would keep the memory to use it again
 
     @property
@@ -58,7 +61,7 @@ class Swapped:
 
     def back(self) -> Any:
         """Have all of them hold it again; gives the values. Once."""
-        values = _exchanged((self._holders, self._values), _Bytes, self._back)[1]
+        values = _exchanged((self._holders, self._values), _Bytes, self._back, out=False)[1]
         if self._file is not None:
             self._file.close()
         self._holders, self._values = (), None
@@ -85,9 +88,10 @@ class Swapped:
         return mx.array(raw, dtype=kind).view(kept.dtype).reshape(kept.shape)
 
 
-def _exchanged(value: Any, kind: type, other: Callable[[Any], Any]) -> Any:
+def _exchanged(value: Any, kind: type, other: Callable[[Any], Any], *, out: bool) -> Any:
     """A value with all of a `kind` in it exchanged; objects stay the same, and hold the others."""
     seen: set[int] = set()
+    hearing: list[Any] = []
 
     def through(value: Any) -> Any:
         if isinstance(value, kind):
@@ -101,12 +105,17 @@ def _exchanged(value: Any, kind: type, other: Callable[[Any], Any]) -> Any:
             seen.add(id(value))
             for name in names:
                 setattr(value, name, through(getattr(value, name)))
+            if hasattr(type(value), HEARS):
+                hearing.append(value)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type | _Bytes):
             fields = [field.name for field in dataclasses.fields(value)]
             return dataclasses.replace(value, **{name: through(getattr(value, name)) for name in fields})
         return value
 
-    return through(value)
+    exchanged = through(value)
+    for one in hearing:
+        getattr(one, HEARS)(out=out)
+    return exchanged
 
 
 def _held_in(value: Any) -> Sequence[str]:

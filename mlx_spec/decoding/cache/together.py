@@ -11,6 +11,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, leave_alone, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
+from mlx_spec.machine.kernels.products.layers import strictly
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[
     ragged = [
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
-    scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled), shares=shares)
+    rows = sum(one.token_ids.shape[0] for one in begun)
+    with strictly(model, parts[0].cached.strict_rows(rows)):
+        scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled), shares=shares)
     each = zip(parts, begun, scored, strict=True)
     return [part.cached.end(one, _heard(output, layers, part.cached.listens_to)) for part, one, output in each]
 

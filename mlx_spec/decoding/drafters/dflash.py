@@ -11,7 +11,8 @@ from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_togethe
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
-from mlx_spec.models.heads.dflash import DFlashHead
+from mlx_spec.decoding.drafters.levels import Ask, Levels, RowByRow, alone
+from mlx_spec.models.heads.dflash import Behind, DFlashHead
 
 _WAITING_TOKENS: Final = 256
 
@@ -49,7 +50,7 @@ class DFlashDrafter(Reader, TreeDrafter):
     def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """What its caches hold, when the head has seen all of the text."""
         if self._num_unseen:
-            mx.eval(self._block())
+            mx.eval(alone(self._block()))
         held = [span for span in spans if span[1] <= self._caches[0].offset]
         return [*cut_up(self._caches, held), *([None] * (len(spans) - len(held)))]
 
@@ -71,7 +72,11 @@ class DFlashDrafter(Reader, TreeDrafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """A chain of the block's length at most; None before the target has read anything."""
-        logits = self._block()
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose`, in one pass."""
+        logits = yield from self._block()
         if logits is None:
             return None
         return draft_chain(logits[:gamma], self._draw, self._confidence, position, round_index)
@@ -83,7 +88,11 @@ class DFlashDrafter(Reader, TreeDrafter):
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
         """A tree of the block's depth at most; None before the target has read anything."""
-        logits = self._block()
+        return alone(self.proposing_tree(position, shape, round_index))
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft | None]:
+        """`propose_tree`, in one pass."""
+        logits = yield from self._block()
         return None if logits is None else draft_tree(logits, shape, self._draw, position, round_index)
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
@@ -104,11 +113,13 @@ class DFlashDrafter(Reader, TreeDrafter):
     def _num_unseen(self) -> int:
         return self._num_waiting + sum(part.shape[0] for part in self._text)
 
-    def _block(self) -> mx.array | None:
+    def _block(self) -> Levels[mx.array | None]:
         """Logits `[block - 1, vocab]` behind the newest token; None before the target has read anything."""
-        self._fuse()
+        if self._waiting:
+            waiting, self._waiting, self._num_waiting = self._waiting, [], 0
+            self._text.append((yield Ask(RowByRow(self._head.read), mx.concatenate(waiting))))
         if not self._text and self._caches[0].empty():
             return None
         text = mx.concatenate(self._text) if self._text else self._head.no_text
         self._text = []
-        return self._head.logits(mx.array(self._newest), text, self._caches)
+        return (yield Ask(self._head.logits, Behind(mx.array(self._newest), text, self._caches)))

@@ -8,13 +8,14 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
-from mlx_spec.decoding.cache.together import Part
+from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
 from mlx_spec.decoding.drafters.growth import Grown, growth
-from mlx_spec.decoding.drafters.levels import Levels, alone
+from mlx_spec.decoding.drafters.levels import Ask, Levels, alone
 from mlx_spec.sampling.distribution import scores
 
 
@@ -102,7 +103,7 @@ class DraftModel(TreeDrafter):
             kept = 0 if passes else len(self._pending)
             known = [mx.array(self._pending, dtype=mx.int32), *drawn[self._fed :]]
             self._pending, self._fed, passes = [], len(drawn), passes + 1
-            logits = self._fitted((yield Part(self._model, mx.concatenate(known), kept))[-1:])
+            logits = self._fitted((yield self._asked(mx.concatenate(known), kept))[-1:])
             drafted = mx.concatenate(drawn) if drawn else None
             row = scores(self._draw.penalties.apply(logits, drafted), self._draw.params)[0]
             rows.append(row)
@@ -123,14 +124,14 @@ class DraftModel(TreeDrafter):
         """`propose_tree`, a level a level."""
         self._held += len(self._pending)
         self._pending = self._model.catch_up(self._pending)
-        logits = yield Part(self._model, mx.array(self._pending, dtype=mx.int32), len(self._pending))
+        logits = yield self._asked(mx.array(self._pending, dtype=mx.int32), len(self._pending))
         root = scores(self._draw.penalties.apply(self._fitted(logits[-1:])), self._draw.params)[0]
         self._pending, drafted = [], []
         growing = growth(shape, self._draw, position, round_index, root)
         try:
             level = next(growing)
             while True:
-                logits = self._fitted((yield Part(self._model, level.token_ids, placement=level.placement)))
+                logits = self._fitted((yield self._asked(level.token_ids, placement=level.placement)))
                 drafted.append(level.token_ids)
                 penalised = self._draw.penalties.apply(logits, mx.concatenate(drafted), level.placement.seen)
                 level = growing.send(scores(penalised, self._draw.params))
@@ -154,6 +155,9 @@ class DraftModel(TreeDrafter):
         self._fed = 0
         self._held += kept
         self._pending.extend(token_ids[kept:])
+
+    def _asked(self, token_ids: mx.array, kept: int = 0, placement: Placement | None = None) -> Ask:
+        return Ask(score_together, Part(self._model, token_ids, kept, placement))
 
     def _fitted(self, logits: mx.array) -> mx.array:
         """Logits `[n, vocab]` at the target's width: what is beyond the shared vocabulary is padding on both sides."""

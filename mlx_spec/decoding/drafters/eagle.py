@@ -1,7 +1,7 @@
 """An EAGLE head as the drafter: it continues the target's own states (see `models/heads/eagle.py`)."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache
@@ -9,12 +9,13 @@ from mlx_lm.models.cache import KVCache
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
-from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
-from mlx_spec.decoding.drafters.growth import grow
-from mlx_spec.models.heads.eagle import EagleHead
+from mlx_spec.decoding.drafters.growth import Grown, growth
+from mlx_spec.decoding.drafters.levels import Ask, Levels, RowByRow, alone
+from mlx_spec.models.heads.eagle import EagleHead, Pairs
+from mlx_spec.models.heads.layer import OwnRows
 from mlx_spec.sampling.distribution import scores
 
 PASS_TOKENS: Final = 256
@@ -99,10 +100,14 @@ class EagleDrafter(Reader, TreeDrafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """Draft a chain of `gamma` tokens, or of fewer where it grows unsure; None where no state is known yet."""
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose`, a token a level."""
         if not self._after:
             return None
         self._catch_up(PASS_TOKENS)
-        states = self._read_pairs(len(self._after), self._newest)[-1:]
+        states = (yield from self._newest_pairs())[-1:]
         rows: list[mx.array] = []
         drawn: list[mx.array] = []
         while True:
@@ -111,12 +116,12 @@ class EagleDrafter(Reader, TreeDrafter):
                 drawn.append(mx.array([forced[0]], dtype=mx.int32))
             else:
                 drafted = mx.concatenate(drawn) if drawn else None
-                logits = self._draw.penalties.apply(self._head.logits(states), drafted)
+                logits = self._draw.penalties.apply((yield self._scored(states)), drafted)
                 rows.append(scores(logits, self._draw.params)[0])
                 drawn.append(self._draw.choose(rows[-1], position + len(drawn), round_index)[None])
             if len(drawn) == gamma or self._confidence.ends_here(rows):
                 break
-            states = self._head.step(drawn[-1], states, self._cache, self._cache.offset, None)
+            states = yield self._stepped(drawn[-1], states, OwnRows(1, self._cache, self._cache.offset))
             self._guessed += 1
         draft = Draft(mx.concatenate(drawn), mx.stack(rows), greedy=self._draw.params.greedy, passes=len(drawn))
         return draft.first(self._confidence.length(rows))
@@ -134,26 +139,32 @@ class EagleDrafter(Reader, TreeDrafter):
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
         """Draft a tree, one pass a level; None where no state is known yet."""
+        return alone(self.proposing_tree(position, shape, round_index))
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft | None]:
+        """`propose_tree`, a level a level."""
         if not self._after:
             return None
         self._catch_up(PASS_TOKENS)
-        levels = [self._read_pairs(len(self._after), self._newest)[-1:]]  # own states: the root's, then each level's
+        states = [(yield from self._newest_pairs())[-1:]]  # own states: the root's, then each level's
         drafted: list[mx.array] = []
-        text = self._cache.offset
-
-        def expand(token_ids: mx.array, parents: mx.array, placement: Placement) -> mx.array:
-            before = mx.concatenate(levels)[parents + 1]
-            seen = mx.concatenate([mx.ones((token_ids.shape[0], text), dtype=mx.bool_), placement.seen], axis=-1)
-            levels.append(self._head.step(token_ids, before, self._cache, placement.depths + text, seen))
-            self._guessed += token_ids.shape[0]
-            drafted.append(token_ids)
-            logits = self._head.logits(levels[-1])
-            return scores(
-                self._draw.penalties.apply(logits, mx.concatenate(drafted), placement.seen), self._draw.params
-            )
-
-        root = scores(self._draw.penalties.apply(self._head.logits(levels[0])), self._draw.params)[0]
-        return grow(shape, self._draw, position, round_index, root, expand).draft
+        text, draw = self._cache.offset, self._draw
+        root = scores(draw.penalties.apply((yield self._scored(states[0]))), draw.params)[0]
+        growing = growth(shape, draw, position, round_index, root)
+        try:
+            level = next(growing)
+            while True:
+                count, placement = level.token_ids.shape[0], level.placement
+                seen = mx.concatenate([mx.ones((count, text), dtype=mx.bool_), placement.seen], axis=-1)
+                own = OwnRows(count, self._cache, placement.depths + text, seen)
+                states.append((yield self._stepped(level.token_ids, mx.concatenate(states)[level.parents + 1], own)))
+                self._guessed += count
+                drafted.append(level.token_ids)
+                logits = yield self._scored(states[-1])
+                penalised = draw.penalties.apply(logits, mx.concatenate(drafted), placement.seen)
+                level = growing.send(scores(penalised, draw.params))
+        except StopIteration as end:
+            return cast(Grown, end.value).draft
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:
         """As `commit`: no node of a tree has read true states."""
@@ -162,17 +173,27 @@ class EagleDrafter(Reader, TreeDrafter):
     def _catch_up(self, waiting: int) -> None:
         """Read the oldest pairs, until no more than `waiting` >= 1 states wait."""
         while len(self._after) > waiting:
-            self._read_pairs(min(PASS_TOKENS, len(self._after) - waiting))
+            alone(self._reading(min(PASS_TOKENS, len(self._after) - waiting)))
             # Left lazy, the graph would keep the states.
             mx.async_eval(self._cache.state)  # type: ignore[no-untyped-call]
 
-    def _read_pairs(self, count: int, newest: int | None = None) -> mx.array:
+    def _newest_pairs(self) -> Levels[mx.array]:
+        """Read all that wait, the last with the newest token."""
+        return self._reading(len(self._after), self._newest)
+
+    def _reading(self, count: int, newest: int | None = None) -> Levels[mx.array]:
         """Read the oldest `count` waiting states, each with the token behind it (`newest` behind the last that there
         is); gives the head's own states `[count, hidden]`."""
         states = self._states[0] if len(self._states) == 1 else mx.concatenate(self._states)
         behind = self._after[1 : count + 1] if newest is None else [*self._after[1:], newest]
-        token_ids = mx.array(behind, dtype=mx.int32)
         self._states = [states[count:]] if count < len(self._after) else []
         self._after = self._after[count:]
-        own = self._head.fuse(states[:count])
-        return self._head.step(token_ids, own, self._cache, self._cache.offset, "causal" if count > 1 else None)
+        own = OwnRows(count, self._cache, self._cache.offset, "causal" if count > 1 else None)
+        fused = yield Ask(RowByRow(self._head.fuse), states[:count])
+        return (yield self._stepped(mx.array(behind, dtype=mx.int32), fused, own))
+
+    def _stepped(self, token_ids: mx.array, states: mx.array, own: OwnRows) -> Ask:
+        return Ask(self._head.step, Pairs(token_ids, states, own))
+
+    def _scored(self, states: mx.array) -> Ask:
+        return Ask(RowByRow(self._head.logits), states)

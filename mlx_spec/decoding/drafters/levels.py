@@ -1,17 +1,44 @@
 """Drafting for many answers level by level: each drafter says what pass it needs next, and the passes of all drafters
 that run the same model are made as one."""
 
-from collections.abc import Generator, Sequence
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.together import Part, score_together
+from mlx_spec.models.heads.layer import apart
 
 T = TypeVar("T")
 
-Levels = Generator[Part, mx.array, T]
-"""What is drafted: yields what is to be scored next, is sent its logits `[n, vocab]`, and returns what came of it."""
+Make = Callable[[Sequence[Any]], list[mx.array]]
+"""Computes what was asked of it by some answers, as one where it can: what each gets is what it gets alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a drafter needs next: what `make` makes of `given`. Those of the same `make` are made at once."""
+
+    make: Make
+    given: Any
+
+
+Levels = Generator[Ask, mx.array, T]
+"""What is drafted: yields what is to be computed next, is sent it, and returns what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowByRow:
+    """Makes `[n, width]` of `[n, other]` by a function that sees each row by itself: a projection, a head."""
+
+    function: Callable[[mx.array], mx.array]
+
+    def __call__(self, given: Sequence[mx.array]) -> list[mx.array]:
+        """The rows of each, of all in one pass."""
+        if len(given) == 1:
+            return [self.function(given[0])]
+        return apart(self.function(mx.concatenate(list(given))), [rows.shape[0] for rows in given])
 
 
 def alone(levels: Levels[T]) -> T:
@@ -22,16 +49,18 @@ def alone(levels: Levels[T]) -> T:
 def together(drafting: Sequence[Levels[T]]) -> list[T]:
     """Draft for all of them. Who is done, or unsure, leaves; the others go on."""
     done: dict[int, T] = {}
-    asked: dict[int, Part] = {}
-    scored: dict[int, mx.array | None] = dict.fromkeys(range(len(drafting)))
-    while scored:
-        for number, logits in scored.items():
+    made: dict[int, mx.array | None] = dict.fromkeys(range(len(drafting)))
+    while made:
+        asked: dict[Make, list[tuple[int, Any]]] = defaultdict(list)
+        for number, rows in made.items():
             try:
-                asked[number] = next(drafting[number]) if logits is None else drafting[number].send(logits)
+                ask = next(drafting[number]) if rows is None else drafting[number].send(rows)
+                asked[ask.make].append((number, ask.given))
             except StopIteration as end:
                 done[number] = end.value
-        scored = dict(zip(asked, score_together(list(asked.values())), strict=True))
-        asked = {}
+        made = {}
+        for make, every in asked.items():
+            made |= zip((number for number, _ in every), make([given for _, given in every]), strict=True)
     return [done[number] for number in range(len(drafting))]
 
 

@@ -9,6 +9,7 @@ from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.drafters.at_once import draft_chain, draft_tree
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
+from mlx_spec.decoding.drafters.levels import Ask, Levels, alone
 from mlx_spec.models.heads.medusa import MedusaHeads
 
 
@@ -42,9 +43,13 @@ class MedusaDrafter(Reader, TreeDrafter):
 
     def propose(self, position: int, gamma: int, round_index: int) -> Draft | None:
         """A chain of as many tokens as there are heads at most; None before the target has read anything."""
+        return alone(self.proposing(position, gamma, round_index))
+
+    def proposing(self, position: int, gamma: int, round_index: int) -> Levels[Draft | None]:
+        """`propose`, in one pass."""
         if self._state is None:
             return None
-        logits = self._heads.logits(self._state, min(gamma, self._heads.count))
+        logits = yield Ask(self._heads.logits, (self._state, min(gamma, self._heads.count)))
         return draft_chain(logits, self._draw, self._confidence, position, round_index)
 
     @property
@@ -54,9 +59,13 @@ class MedusaDrafter(Reader, TreeDrafter):
 
     def propose_tree(self, position: int, shape: Shape, round_index: int) -> Draft | None:
         """A tree of as many levels as there are heads at most; None before the target has read anything."""
+        return alone(self.proposing_tree(position, shape, round_index))
+
+    def proposing_tree(self, position: int, shape: Shape, round_index: int) -> Levels[Draft | None]:
+        """`propose_tree`, in one pass."""
         if self._state is None:
             return None
-        logits = self._heads.logits(self._state, min(shape.depth, self._heads.count))
+        logits = yield Ask(self._heads.logits, (self._state, min(shape.depth, self._heads.count)))
         return draft_tree(logits, shape, self._draw, position, round_index)
 
     def commit_tree(self, token_ids: Sequence[int], path: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 
 KEPT_SHARE: Final = 0.5
@@ -36,6 +37,11 @@ def without_layers(model: Any, kept: tuple[int, ...]) -> nn.Module:
     Raises UnsupportedModelError for a model whose layers are not all of one kind, or not in a plain list: there its
     code counts on each one's place.
     """
+    if is_shared(model):
+        raise UnsupportedModelError(
+            "The target cannot draft for itself where several machines share it, as a draft would take as many turns"
+            " over the network as an answer: choose another drafter."
+        )
     layers = list(model.layers)
     kinds = {tuple(type(part) for part in (layer, *layer.children().values())) for layer in layers}
     caches = {type(cache) for cache in make_prompt_cache(model)}

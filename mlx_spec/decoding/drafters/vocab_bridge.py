@@ -16,10 +16,10 @@ from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
 from mlx_spec.decoding.cache.cached_model import CHUNK_TOKENS, CachedModel
 from mlx_spec.decoding.cache.stretches import Span, Stretch
-from mlx_spec.decoding.cache.together import Part
+from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.decoding.drafters.base import Draft, Drafter, DrawSettings
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
-from mlx_spec.decoding.drafters.levels import Levels, alone
+from mlx_spec.decoding.drafters.levels import Ask, Levels, alone
 from mlx_spec.decoding.drafters.ways import WAYS, Way, Ways
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.sampling.distribution import scores
@@ -211,9 +211,9 @@ class VocabBridge(Drafter):
             self._pending = [own_ids[kept]]
         return kept
 
-    def _asked(self, known: mx.array, *, first: bool) -> Part:
+    def _asked(self, known: mx.array, *, first: bool) -> Ask:
         """To have the draft score `known`. What is decided (the first feed) is never forgotten."""
-        return Part(self._model, known, known.shape[0] if first else 0)
+        return Ask(score_together, Part(self._model, known, known.shape[0] if first else 0))
 
     def _in_target_ids(self, logits: mx.array) -> mx.array:
         """Logits `[draft vocab]` as `[vocab]` in the target's ids: -inf for what is not shared."""

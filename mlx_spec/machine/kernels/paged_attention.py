@@ -17,7 +17,7 @@ from mlx_spec.machine.kernels import dispatch, paged_attention_ops
 from mlx_spec.machine.kernels.metal import MetalKernel, Template, threads_for
 from mlx_spec.machine.kernels.paged_rows import PagedRows
 
-_SPLIT: Final = 256
+SPLIT: Final = 256
 """Positions of a split: enough that folding costs little, few enough that a context of 4,000 tokens spreads."""
 _KEYS: Final = 4
 """Keys that are on their way at a time."""
@@ -59,24 +59,54 @@ def paged_attention(
         return paged_attention_ops.paged_attention(
             queries, keys, values, rows, scale=scale, window=window, softcap=softcap, sinks=sinks
         )
+    place = [rows.answers, rows.positions, rows.text_lengths, rows.paths]
+    return launched(
+        queries,
+        (keys, values),
+        [rows.block_ids, *place],
+        block=rows.block_tokens,
+        splits=_splits(rows, window),
+        scale=scale,
+        window=window,
+        softcap=softcap,
+        sinks=sinks,
+    )
+
+
+def launched(
+    queries: mx.array,
+    held: tuple[mx.array, mx.array],
+    places: list[mx.array],
+    *,
+    block: int,
+    splits: int,
+    scale: float,
+    window: int | None = None,
+    softcap: float | None = None,
+    sinks: mx.array | None = None,
+) -> mx.array:
+    """Both launches. `places` are what `PARTIALS` calls `block_ids`, which are looked at where `block` is not 0, and
+    `answers`, `positions`, `text_lengths` and `paths` of every row. Metal only."""
+    keys, values = held
+    block_ids, *by_row = places
     limit = mx.array([_NO_WINDOW if window is None else window], dtype=mx.int32)
     factors = mx.array([scale, softcap or 1.0], dtype=mx.float32)
     template: dict[str, Template] = {
         "WIDTH": keys.shape[3],
         "VALUE_WIDTH": values.shape[3],
-        "BLOCK": rows.block_tokens,
-        "SPLIT": _SPLIT,
+        "BLOCK": block,
+        "SPLIT": SPLIT,
         "KEYS": _KEYS,
         "CAPPED": softcap is not None,
         "SINKS": sinks is not None,
     }
-    splits = _splits(rows, window)
     found = []
-    for begin in range(0, rows.total, dispatch.MOST_ROWS):
+    total = queries.shape[0]
+    for begin in range(0, total, dispatch.MOST_ROWS):
         part = slice(begin, begin + dispatch.MOST_ROWS)
-        mine = queries if rows.total <= dispatch.MOST_ROWS else queries[part]
-        facts = [rows.answers[part], rows.positions[part], rows.text_lengths[part], rows.paths[part]]
-        sums, mixtures = _partials(mine, keys, values, [rows.block_ids, *facts, limit, factors], template, splits)
+        mine = queries if total <= dispatch.MOST_ROWS else queries[part]
+        facts = [array[part] for array in by_row]
+        sums, mixtures = _partials(mine, keys, values, [block_ids, *facts, limit, factors], template, splits)
         sink = mx.zeros((1,)) if sinks is None else sinks
         found.append(_finish([sums, mixtures, facts[1], limit, sink], template, queries.dtype))
     return found[0] if len(found) == 1 else mx.concatenate(found)
@@ -119,8 +149,8 @@ def _finish(arrays: list[mx.array], template: dict[str, Template], dtype: mx.Dty
 
 def _splits(rows: PagedRows, window: int | None) -> int:
     """Splits that a row looks at, at most."""
-    all_of_them = -(-rows.longest // _SPLIT)
-    return all_of_them if window is None else min(all_of_them, -(-window // _SPLIT) + 1)
+    all_of_them = -(-rows.longest // SPLIT)
+    return all_of_them if window is None else min(all_of_them, -(-window // SPLIT) + 1)
 
 
 def _check(queries: mx.array, keys: mx.array, values: mx.array, rows: PagedRows) -> None:

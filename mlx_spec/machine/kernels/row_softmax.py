@@ -19,9 +19,8 @@ from mlx_spec.sampling.distribution import log_normaliser
 from mlx_spec.sampling.gumbel import keyed_noise
 
 _PARTIAL_TOKENS: Final = 4096
-"""Tokens of a split at least: fewer would cost more in folding than they spread."""
-_MOST_SPLITS: Final = 160
-"""Threadgroups of a launch to aim for: twice the cores of the widest GPU of the kind."""
+"""Tokens of a split: fewer would cost more in folding than they spread. One row of 150,000 makes 37, for half the cores
+of the widest GPU."""
 
 PARTIALS: Final = MetalKernel(
     name="row_partials",
@@ -127,14 +126,14 @@ def _written(rows: WarpedRows, dtype: mx.Dtype, *, logarithms: bool) -> mx.array
     )[0]
 
 
-def splits_for(rows: int, vocab_size: int) -> int:
-    """Threadgroups that share a row."""
-    return max(1, min(-(-vocab_size // _PARTIAL_TOKENS), -(-_MOST_SPLITS // rows)))
+def splits_for(vocab_size: int) -> int:
+    """Threadgroups that share a row: never by the number of rows, as a row's sum is added up split by split."""
+    return max(1, -(-vocab_size // _PARTIAL_TOKENS))
 
 
 def partials(rows: WarpedRows, keys: Sequence[tuple[int, int]] | None, *, pick: bool = True) -> Partials:
     """The first launch: reads each logit once. Metal only."""
-    splits = splits_for(rows.rows, rows.vocab_size)
+    splits = splits_for(rows.vocab_size)
     template: dict[str, Template] = {"PICK": pick, "NOISY": keys is not None}
     shape = (rows.rows, splits)
     outputs = PARTIALS(

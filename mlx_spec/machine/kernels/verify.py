@@ -161,7 +161,7 @@ def draft_inputs(rows: WarpedRows, proposal: Proposal, sums: mx.array) -> tuple[
 
 def _masses(rows: WarpedRows, arrays: list[mx.array], template: dict[str, Template]) -> mx.array:
     """Σ max(0, w p - q) `[gamma - 1, splits]` of the rows between the first and the last."""
-    splits = splits_for(rows.rows - 2, rows.vocab_size)
+    splits = splits_for(rows.vocab_size)
     return MASSES(
         arrays,
         template=template,

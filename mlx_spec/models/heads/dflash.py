@@ -5,6 +5,7 @@ A few layers; in each, the block attends to itself, both ways, and to the target
 has fused. Embedding and vocabulary matrix are the target's own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.errors import CorruptModelError
 from mlx_spec.models.heads.ends import TargetEnds
-from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, attend, split
+from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, apart, attend, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +62,35 @@ class BlockAttention(HeadAttention):
         self.q_norm = nn.RMSNorm(shape.head_dim, eps=shape.eps)
         self.k_norm = nn.RMSNorm(shape.head_dim, eps=shape.eps)
 
-    def __call__(self, x: mx.array, text: mx.array, cache: KVCache, window: int | None) -> mx.array:  # type: ignore[override]
-        """Outputs `[block, hidden]` of the block `[block, hidden]` behind new text `[n, hidden]`; both enter the
-        cache."""
-        start, dim = cache.offset, self._shape.head_dim
-        both = mx.concatenate([text, x])
-        queries = self.rope(self.q_norm(split(self.q_proj(x), dim)), offset=start + text.shape[0])
-        keys = self.rope(self.k_norm(split(self.k_proj(both), dim)), offset=start)
-        keys, values = cache.update_and_fetch(keys, split(self.v_proj(both), dim))
+    def __call__(  # type: ignore[override]
+        self, x: mx.array, texts: Sequence[mx.array], caches: Sequence[KVCache], window: int | None
+    ) -> mx.array:
+        """Outputs `[answers * block, hidden]` of the blocks `[answers * block, hidden]` of some answers, each behind
+        its new text `[n, hidden]`; both enter its cache."""
+        dim, block = self._shape.head_dim, x.shape[0] // len(texts)
+        blocks = mx.split(x, len(texts))
+        both = mx.concatenate([part for pair in zip(texts, blocks, strict=True) for part in pair])
+        counts = [text.shape[0] + block for text in texts]
+        queries = apart(self.q_norm(split(self.q_proj(x), dim)), [block] * len(texts), axis=2)
+        keys = apart(self.k_norm(split(self.k_proj(both), dim)), counts, axis=2)
+        values = apart(split(self.v_proj(both), dim), counts, axis=2)
+        every = zip(queries, keys, values, caches, strict=True)
+        found = [self._read(query, key, value, cache, window) for query, key, value, cache in every]
+        output: mx.array = self.o_proj(mx.concatenate(found))
+        return output
+
+    def _read(
+        self, queries: mx.array, keys: mx.array, values: mx.array, cache: KVCache, window: int | None
+    ) -> mx.array:
+        """What the block of one answer reads, `[block, heads * head_dim]`."""
+        start, block = cache.offset, queries.shape[2]
+        queries = self.rope(queries, offset=start + keys.shape[2] - block)
+        keys, values = cache.update_and_fetch(self.rope(keys, offset=start), values)
         mask = None
         if window is not None:
             places = mx.arange(keys.shape[2])
-            mask = mx.abs(places[None] - places[-x.shape[0] :, None]) < window
-        output: mx.array = self.o_proj(attend(queries, keys, values, mask))
-        return output
+            mask = mx.abs(places[None] - places[-block:, None]) < window
+        return attend(queries, keys, values, mask)
 
 
 class BlockLayer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
@@ -87,9 +103,11 @@ class BlockLayer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as
         self.input_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
 
-    def __call__(self, x: mx.array, text: mx.array, cache: KVCache, window: int | None) -> mx.array:
-        """`[block, hidden]` to the same."""
-        x = x + self.self_attn(self.input_layernorm(x), text, cache, window)
+    def __call__(
+        self, x: mx.array, texts: Sequence[mx.array], caches: Sequence[KVCache], window: int | None
+    ) -> mx.array:
+        """`[answers * block, hidden]` to the same."""
+        x = x + self.self_attn(self.input_layernorm(x), texts, caches, window)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -129,12 +147,28 @@ class DFlashHead(nn.Module):  # type: ignore[misc]
         fused: mx.array = self.hidden_norm(self.fc(features))
         return fused
 
-    def logits(self, known: mx.array, text: mx.array, cache: list[KVCache]) -> mx.array:
-        """Logits `[block - 1, vocab]` of the tokens behind `known` (0-d), which follows the fused `text`
-        `[n, hidden]`. The text enters the cache, the block leaves no trace."""
-        masked = mx.full((self._block.block - 1,), self._block.mask_id, dtype=mx.int32)
-        x = self._ends.embed(mx.concatenate([known[None].astype(mx.int32), masked]))
-        for layer, kept, window in zip(self.layers, cache, self._block.windows, strict=True):
-            x = layer(x, text, kept, window)
-            kept.trim(self._block.block)
-        return self._ends.output(self.norm(x[1:]))
+    def logits(self, asked: Sequence["Behind"]) -> list[mx.array]:
+        """Logits `[block - 1, vocab]` of what comes behind each, of all in one pass. The texts enter their caches, the
+        blocks leave no trace."""
+        block = self._block.block
+        masked = mx.full((block - 1,), self._block.mask_id, dtype=mx.int32)
+        token_ids = [part for one in asked for part in (one.known[None].astype(mx.int32), masked)]
+        x, texts = self._ends.embed(mx.concatenate(token_ids)), [one.text for one in asked]
+        for number, (layer, window) in enumerate(zip(self.layers, self._block.windows, strict=True)):
+            caches = [one.caches[number] for one in asked]
+            x = layer(x, texts, caches, window)
+            for cache in caches:
+                cache.trim(block)
+        blocks = x.reshape(len(asked), block, -1)[:, 1:]
+        rows = self._ends.output(self.norm(blocks.reshape(-1, x.shape[-1])))
+        return list(mx.split(rows, len(asked)))
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Where a block is to begin: behind `known` (0-d), which follows the fused `text` `[n, hidden]`, the new part of
+    what the `caches` hold."""
+
+    known: mx.array
+    text: mx.array
+    caches: Sequence[KVCache]

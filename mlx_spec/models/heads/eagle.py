@@ -7,15 +7,26 @@ target's last state, a layer without an input norm makes the next state of it, a
 Either feeds on its own states from the second drafted token on.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx_lm.models.cache import KVCache
 
 from mlx_spec.models.heads.ends import TargetEnds
-from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, Mask, Offset
+from mlx_spec.models.heads.layer import HeadAttention, HeadMLP, LayerShape, OwnRows, apart
 from mlx_spec.models.taps import LAST
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What one answer has a head read: `token_ids` `[n]`, each behind its row of `states` `[n, hidden]`. They are
+    counted by the states' positions."""
+
+    token_ids: mx.array
+    states: mx.array
+    own: OwnRows
 
 
 class EagleHead(Protocol):
@@ -28,9 +39,8 @@ class EagleHead(Protocol):
         """The target's states `[n, taps * hidden]` as states `[n, hidden]` to continue from."""
         ...
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
-        """States `[n, hidden]` after reading `token_ids` `[n]`, each behind its row of `states` `[n, hidden]`.
-        Pairs are counted by the states' positions."""
+    def step(self, pairs: Sequence[Pairs]) -> list[mx.array]:
+        """Of each answer its states `[n, hidden]` after reading its pairs, all of them in one pass."""
         ...
 
     def logits(self, states: mx.array) -> mx.array:
@@ -50,11 +60,11 @@ class Eagle3Layer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes a
         self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.mlp = HeadMLP(shape.hidden, shape.inner)
 
-    def __call__(self, embedded: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+    def __call__(self, embedded: mx.array, states: mx.array, owners: Sequence[OwnRows]) -> mx.array:
         """Both inputs and the output are `[n, hidden]`."""
         normed = self.hidden_norm(states)
         pair = mx.concatenate([self.input_layernorm(embedded), normed], axis=-1)
-        states = (normed if self.norm_before_residual else states) + self.self_attn(pair, cache, offset, mask)
+        states = (normed if self.norm_before_residual else states) + self.self_attn(pair, owners)
         return states + self.mlp(self.post_attention_layernorm(states))
 
 
@@ -99,10 +109,11 @@ class Eagle3Head(nn.Module):  # type: ignore[misc]
         fused: mx.array = self.fc(features)
         return fused
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+    def step(self, pairs: Sequence[Pairs]) -> list[mx.array]:
         """See `EagleHead`."""
         embed = self.embed_tokens if self._own_embedding else self._ends.embed
-        return self.midlayer(embed(token_ids), states, cache, offset, mask)
+        token_ids, states, owners = side_by_side(pairs)
+        return apart(self.midlayer(embed(token_ids), states, owners), [own.count for own in owners])
 
     def logits(self, states: mx.array) -> mx.array:
         """See `EagleHead`."""
@@ -125,10 +136,10 @@ class Eagle1Layer(nn.Module):  # type: ignore[misc]
         self.post_attention_layernorm = nn.RMSNorm(shape.hidden, eps=shape.eps)
         self.mlp = HeadMLP(shape.hidden, shape.inner)
 
-    def __call__(self, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+    def __call__(self, states: mx.array, owners: Sequence[OwnRows]) -> mx.array:
         """`[n, hidden]` to the same."""
         normed = states if self._first else self.input_layernorm(states)
-        states = states + self.self_attn(normed, cache, offset, mask)
+        states = states + self.self_attn(normed, owners)
         return states + self.mlp(self.post_attention_layernorm(states))
 
 
@@ -152,15 +163,22 @@ class Eagle1Head(nn.Module):  # type: ignore[misc]
         """See `EagleHead`."""
         return features
 
-    def step(self, token_ids: mx.array, states: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
+    def step(self, pairs: Sequence[Pairs]) -> list[mx.array]:
         """See `EagleHead`."""
         embed = self.embed_tokens if self._own_embedding else self._ends.embed
+        token_ids, states, owners = side_by_side(pairs)
         states = self.fc(mx.concatenate([embed(token_ids), states], axis=-1))
-        return self.layers[0](states, cache, offset, mask)
+        return apart(self.layers[0](states, owners), [own.count for own in owners])
 
     def logits(self, states: mx.array) -> mx.array:
         """See `EagleHead`."""
         return self._ends.output(states)
+
+
+def side_by_side(pairs: Sequence[Pairs]) -> tuple[mx.array, mx.array, list[OwnRows]]:
+    """Tokens and states of all answers, and whose they are."""
+    token_ids, states = [one.token_ids for one in pairs], [one.states for one in pairs]
+    return mx.concatenate(token_ids), mx.concatenate(states), [one.own for one in pairs]
 
 
 def default_taps(layers: int) -> tuple[int, ...]:

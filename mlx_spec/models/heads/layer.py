@@ -1,6 +1,8 @@
 """The decoder layer that heads are built of: a llama's, with a wider input or none of its norms where they say so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import mlx.core as mx
@@ -59,6 +61,22 @@ class LayerShape:
         return initialize_rope(self.head_dim, self.rope_theta, False, self.rope_scaling, self.max_positions)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRows:
+    """One answer's rows in a pass of a head: `count` of them, the cache that they enter, where they stand, and what
+    they see of that cache."""
+
+    count: int
+    cache: KVCache
+    offset: Offset
+    mask: Mask = None
+
+    @property
+    def positions(self) -> mx.array:
+        """Of each row, `[count]`."""
+        return mx.arange(self.count) + self.offset if isinstance(self.offset, int) else self.offset
+
+
 class HeadAttention(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
     """Attention over a cache, from inputs `[n, width]`."""
 
@@ -72,14 +90,19 @@ class HeadAttention(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes
         self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.hidden, bias=output_bias)
         self.rope = shape.rope()
 
-    def __call__(self, x: mx.array, cache: KVCache, offset: Offset, mask: Mask) -> mx.array:
-        """Outputs `[n, hidden]`."""
+    def __call__(self, x: mx.array, owners: Sequence[OwnRows]) -> mx.array:
+        """Outputs `[n, hidden]` of rows that lie side by side, those of each of the `owners`."""
         queries, keys, values = (
             split(proj(x), self._shape.head_dim) for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
+        offset = owners[0].offset if len(owners) == 1 else mx.concatenate([own.positions for own in owners])
         queries, keys = self._rotated(queries, offset), self._rotated(keys, offset)
-        keys, values = cache.update_and_fetch(keys, values)
-        output: mx.array = self.o_proj(attend(queries, keys, values, mask))
+        counts, found = [own.count for own in owners], []
+        each = (apart(rows, counts, axis=2) for rows in (queries, keys, values))
+        for own, one, key, value in zip(owners, *each, strict=True):
+            key, value = own.cache.update_and_fetch(key, value)
+            found.append(attend(one, key, value, own.mask))
+        output: mx.array = self.o_proj(mx.concatenate(found) if len(found) > 1 else found[0])
         return output
 
     def _rotated(self, x: mx.array, offset: Offset) -> mx.array:
@@ -110,6 +133,12 @@ class HeadMLP(nn.Module):  # type: ignore[misc]
 def split(x: mx.array, head_dim: int) -> mx.array:
     """`[n, heads * head_dim]` as `[1, heads, n, head_dim]`."""
     return x.reshape(1, x.shape[0], -1, head_dim).transpose(0, 2, 1, 3)
+
+
+def apart(rows: mx.array, counts: Sequence[int], axis: int = 0) -> list[mx.array]:
+    """Rows that lie side by side, so many of each answer."""
+    ends = list(accumulate(counts))[:-1]
+    return list(mx.split(rows, ends, axis=axis)) if ends else [rows]
 
 
 def attend(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask) -> mx.array:

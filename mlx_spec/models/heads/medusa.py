@@ -1,5 +1,7 @@
 """Medusa heads (Cai et al. 2024, arXiv 2401.10774): for each token ahead a small residual block, all from one state."""
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -43,12 +45,17 @@ class MedusaHeads(nn.Module):  # type: ignore[misc]
         """How many tokens ahead there are heads for."""
         return len(self.heads)
 
-    def logits(self, state: mx.array, count: int) -> mx.array:
-        """Logits `[count, vocab]` of the first `count` heads for one state `[hidden]`."""
-        rows = []
-        for blocks in self.heads[:count]:
-            x = state[None]
+    def logits(self, asked: Sequence[tuple[mx.array, int]]) -> list[mx.array]:
+        """Logits `[count, vocab]` of the first `count` heads for a state `[hidden]`, of each `(state, count)`: a head
+        scores all states at once."""
+        states = mx.stack([state for state, _ in asked])
+        counts = [count for _, count in asked]
+        rows: list[list[mx.array]] = [[] for _ in asked]
+        for place, blocks in enumerate(self.heads[: max(counts)]):
+            those = [at for at, count in enumerate(counts) if count > place]
+            x = states if len(those) == len(asked) else states[mx.array(those)]
             for block in blocks:
                 x = block(x)
-            rows.append(x)
-        return mx.concatenate(rows)
+            for at, row in zip(those, mx.split(x, len(those)), strict=True):
+                rows[at].append(row)
+        return [mx.concatenate(one) for one in rows]

@@ -53,6 +53,13 @@ def replayed(model: Any, result: mx.array) -> None:
         share.links.newest = result[:1, :1]
 
 
+def settled(model: Any) -> None:
+    """What was built of a model is under way, or will never be: nothing of it is to be set going any more."""
+    share = share_of(model)
+    if share is not None:
+        share.links.newest = None
+
+
 def agreed(model: Any, verdict: bool) -> bool:
     """Whether all ranks found so, where each tried something with what it has. A collective: every rank asks."""
     share = share_of(model)

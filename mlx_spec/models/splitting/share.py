@@ -22,6 +22,11 @@ class Share:
     is_traced: bool = False
     """Whether a graph is being built that is to be replayed."""
 
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row's bits depend on the rows beside it: as those of MLX's own sums do from three ranks on."""
+        return self.split.way == "tensor" and self.split.exactness == "fast" and self.split.ranks > 2
+
 
 def share_of(model: Any) -> Share | None:
     """What a model is a share of; None of a whole one."""

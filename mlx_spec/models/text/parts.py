@@ -6,7 +6,7 @@ looks like a call and cannot be read as one is text after all, with its markers,
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import uuid4
 
@@ -17,16 +17,18 @@ from mlx_spec.models.text.reasoning import CLOSE, OPEN
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The next text of the answer itself."""
+    """The next text of the answer itself. It begins behind so many characters of all that was written."""
 
     text: str
+    begin: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The next text of what is thought."""
+    """The next text of what is thought; `begin` as Content has it."""
 
     text: str
+    begin: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +103,21 @@ class AnswerParts:
         if is_thinking and reasoning_apart:
             self._place = "reasoning"
         self._held = ""
+        self._fed = 0  # characters so far
         self._trims = is_thinking and not is_begun
         """Whether white space that comes next is left out."""
         self._json = JsonCall()
         self.num_calls = 0
         """Calls that were told so far."""
+        self.thoughts: list[tuple[int, int]] = []
+        """Where what was thought begins and ends, its tags included, in characters of all that was written: complete
+        once the answer has ended."""
+        self._thought_begins = 0
 
     def feed(self, text: str, *, ended: bool = False) -> list[Part]:
         """The parts that `text` completes; with `ended` all that is left, as nothing follows."""
         self._held += text
+        self._fed += len(text)
         parts: list[Part] = []
         steps: dict[_Place, Callable[[list[Part], bool], bool]] = {
             "opening": self._open,
@@ -126,6 +134,7 @@ class AnswerParts:
     def _open(self, parts: list[Part], ended: bool) -> bool:
         begun = self._held.lstrip(_SPACE)
         if begun.startswith(OPEN):
+            self._thought_begins = self._fed - len(begun)
             self._held, self._place, self._trims = begun.removeprefix(OPEN), "reasoning", True
             return True
         if OPEN.startswith(begun) and not ended:
@@ -137,13 +146,17 @@ class AnswerParts:
         thought, closed, rest = self._held.partition(CLOSE)
         if not closed and not ended:
             thought, rest = _apart(thought, CLOSE)
+        begin = self._fed - len(self._held)
         if self._trims:
+            begin += len(thought) - len(thought.lstrip(_SPACE))
             thought = thought.lstrip(_SPACE)
         told = thought.rstrip(_SPACE)
         self._held = rest if closed or ended else thought[len(told) :] + rest
         if told:
-            parts.append(Reasoning(told))
+            parts.append(Reasoning(told, begin))
             self._trims = False
+        if closed or ended:
+            self.thoughts.append((self._thought_begins, self._fed - len(self._held)))
         if closed:
             self._place, self._trims = "content", True
         return bool(closed)
@@ -151,7 +164,7 @@ class AnswerParts:
     def _say(self, parts: list[Part], ended: bool) -> bool:
         if self._trims:
             self._held = self._held.lstrip(_SPACE)
-        said, begun, rest = self._held, "", ""
+        said, begun, rest, begin = self._held, "", "", self._fed - len(self._held)
         if self._calls is not None:
             said, begun, rest = said.partition(self._calls.begin)
             if not begun and not ended:
@@ -162,7 +175,7 @@ class AnswerParts:
             if begun or not ended:
                 said = told
         if said:
-            parts.append(Content(said))
+            parts.append(Content(said, begin))
             self._trims = False
         self._held = rest
         if begun:
@@ -176,6 +189,7 @@ class AnswerParts:
             self._begin(parts, self._json.name or "")
             self._held, self._place = rest, "arguments"
             return True
+        begin = self._fed - len(self._held) - len(self._calls.begin)
         text, closed, rest = self._held.partition(self._calls.end) if self._calls.end else (self._held, "", "")
         if not closed and not ended:
             return False
@@ -183,7 +197,7 @@ class AnswerParts:
         try:
             found = _calls_of(self._calls.parse(text, self._tools))
         except Exception:  # noqa: BLE001  # parsers raise what they like
-            parts.append(Content(self._calls.begin + text + closed))
+            parts.append(Content(self._calls.begin + text + closed, begin))
             self._place, self._trims = "content", False
             return bool(closed)
         for name, arguments, own_id in found:

@@ -37,6 +37,7 @@ class AnswerWriter:
         self._finished: list[GenerationFinished] = []
         self._choices: list[Json] = []
         self._tokens = HeldTokens()  # of the choice under way
+        self._thought_tokens = 0
 
     def opening(self) -> list[Json]:
         """The first chunk of a choice: the role and no text."""
@@ -119,6 +120,8 @@ class AnswerWriter:
     def _end(self, event: GenerationFinished) -> None:
         """The choice under way is over."""
         self._finished.append(event)
+        if self._parts is not None:
+            self._thought_tokens += self._tokens.num_in(self._parts.thoughts)
         self._parts, self._rounds, self._tokens = None, [], HeldTokens()
 
     def _head(self, kind: str) -> Json:
@@ -179,12 +182,11 @@ class AnswerWriter:
             "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in prompts)},
         }
         predicted = [one.prediction for one in self._finished if one.prediction is not None]
+        details = {"reasoning_tokens": self._thought_tokens} if self._thought_tokens else {}
         if predicted:
-            usage["completion_tokens_details"] = {
-                "accepted_prediction_tokens": sum(one.accepted for one in predicted),
-                "rejected_prediction_tokens": sum(one.rejected for one in predicted),
-            }
-        return usage
+            details["accepted_prediction_tokens"] = sum(one.accepted for one in predicted)
+            details["rejected_prediction_tokens"] = sum(one.rejected for one in predicted)
+        return usage | ({"completion_tokens_details": details} if details else {})
 
 
 class CompletionWriter(AnswerWriter):

@@ -26,6 +26,7 @@ _STATUS: Final[dict[FailureKind, int]] = {
     "busy": 429,
     "engine": 500,
     "cancelled": 500,
+    "unavailable": 503,
 }
 _CODES: Final[dict[FailureKind, str]] = {"not_found": "model_not_found", "busy": "rate_limit_exceeded"}
 

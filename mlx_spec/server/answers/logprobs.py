@@ -26,6 +26,7 @@ class HeldTokens:
 
     def __init__(self) -> None:
         self._held: deque[tuple[PlacedToken, int]] = deque()  # with where its text ends
+        self._begins: list[int] = []  # of every token, whether it tells its log-probability or not
         self._said = self._shown = 0
         self.end: TokenLogprob | None = None
         """The end-of-sequence token, once it came; it is no part of the answer."""
@@ -33,10 +34,11 @@ class HeldTokens:
     def add(self, round_: RoundFinished) -> None:
         """The tokens of a round."""
         for token in round_.emitted:
+            end = self._said + len(token.text)
+            self._begins.append(self._said)
             if token.logprob is not None:
-                end = self._said + len(token.text)
                 self._held.append((PlacedToken(token.logprob, self._said), end))
-                self._said = end
+            self._said = end
         self.end = round_.end or self.end
 
     def take(self, text: str) -> list[PlacedToken]:
@@ -50,6 +52,19 @@ class HeldTokens:
             count = at + 1 if end > token.begin else count
         return self._taken(count)
 
+    def take_up_to(self, end: int, begin: int = 0) -> list[PlacedToken]:
+        """Those that have any text in the characters from `begin` to `end`. What came before them is given up."""
+        taken = []
+        while self._held and self._held[0][0].begin < end:
+            token, token_end = self._held.popleft()
+            if token_end > begin or token.begin >= begin:
+                taken.append(token)
+        return taken
+
+    def num_in(self, spans: Sequence[tuple[int, int]]) -> int:
+        """How many tokens begin in any of these stretches of characters."""
+        return sum(begin <= at < end for at in self._begins for begin, end in spans)
+
     def finish(self, finished: GenerationFinished) -> list[PlacedToken]:
         """The others. Where a stop string ended the answer, those that have any text in it."""
         stopped = finished.finish_reason == "stop" and self.end is None
@@ -62,8 +77,12 @@ class HeldTokens:
 
 def of_chat(tokens: Sequence[PlacedToken]) -> Json:
     """The `logprobs` of a chat's choice."""
-    content = [_named(one.token) | {"top_logprobs": [_named(top) for top in one.token.top]} for one in tokens]
-    return {"content": content, "refusal": None}
+    return {"content": each_of(tokens), "refusal": None}
+
+
+def each_of(tokens: Sequence[PlacedToken]) -> list[Json]:
+    """The tokens one by one, with the likeliest in their places."""
+    return [_named(one.token) | {"top_logprobs": [_named(top) for top in one.token.top]} for one in tokens]
 
 
 def of_completion(tokens: Sequence[PlacedToken]) -> Json:

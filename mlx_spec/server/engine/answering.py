@@ -15,6 +15,7 @@ from mlx_spec.errors import (
     ModelNotFoundError,
     PromptError,
     PromptTooLongError,
+    RankLostError,
 )
 from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.server.engine.asked import asked_of
@@ -23,6 +24,8 @@ from mlx_spec.server.engine.served import Batch, Decoder, Pair
 
 # Where neither the request nor the model sets an end, an answer must still have one.
 _LONGEST_ANSWER: Final = 1 << 15
+# A group takes some seconds to form again.
+_FORMING_S: Final = 10
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +84,11 @@ def notes_of(pair: Pair, request: GenerationRequest) -> tuple[str, ...]:
     return () if note is None else (note,)
 
 
+def lost_failure(error: RankLostError) -> Failure:
+    """What clients are told when a machine of the group is gone: that it will come back is not known, but likely."""
+    return Failure("unavailable", str(error), retry_after_s=_FORMING_S)
+
+
 def failure_of(error: Exception, request: GenerationRequest) -> Failure:
     """What the client is told of an error, with the field that it is about."""
     prompt_field = "messages" if request.prompt is None else "prompt"
@@ -98,6 +106,8 @@ def failure_of(error: Exception, request: GenerationRequest) -> Failure:
             return Failure("busy", str(error), retry_after_s=max(1, math.ceil(error.retry_after_s)))
         case DeadlineError():
             return Failure("expired", str(error), "deadline_ms", "deadline_passed")
+        case RankLostError():
+            return lost_failure(error)
         case GrammarError() if error.field is not None:
             return Failure("invalid", str(error), error.field)
         case LookaheadError():

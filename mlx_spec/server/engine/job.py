@@ -20,7 +20,7 @@ from mlx_spec.models.text.tool_use import NO_TOOLS, ToolUse
 
 DrafterChoice = DrafterName
 LookaheadChoice = int | Literal["auto"]
-FailureKind = Literal["invalid", "not_found", "engine", "cancelled", "busy", "expired"]
+FailureKind = Literal["invalid", "not_found", "engine", "cancelled", "busy", "expired", "unavailable"]
 
 # One or two events a token, about a kilobyte each: more than an ordinary answer, and at most some megabytes.
 EVENT_BUFFER: Final = 4096

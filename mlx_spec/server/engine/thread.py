@@ -56,7 +56,7 @@ class EngineThread:
     most `models_loaded` are in memory together. What is told of the engine is of the one that was used last, `pair` and
     `is_loaded` of the one that is served from the start.
 
-    `status`, `stats`, `reset_stats`, `submit`, `forget_prefixes` and `stop` return at once and may be called from any
+    `status`, `stats`, `reset_stats`, `submit`, `forget_prefixes`, `give_up` and `stop` return at once, from any
     thread (`submit`: from one that runs an asyncio loop).
     """
 
@@ -234,7 +234,7 @@ class EngineThread:
         """Fail every job that is not finished and let the thread end: after the module that it imports, the weights
         that it reads, the pass that it measures, warms up, reads or answers with. See `join`."""
         self._stopping = True
-        self._give_up(_STOPPING)
+        self.give_up(_STOPPING)
         self._jobs.put(None)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -252,15 +252,16 @@ class EngineThread:
         except BaseException as error:  # a bug outside of any step, or what no except clause is meant to catch
             logger.exception("The engine ended.")
             message = f"The engine has ended ({type(error).__name__}: {error}): start the server again."
-            self._give_up(Failure("engine", message))
+            self.give_up(Failure("engine", message))
         finally:
             self._fleet.close()
             end_streams()
 
-    def _give_up(self, failure: Failure) -> None:
-        """Fail every job that is not finished, and all to come."""
+    def give_up(self, failure: Failure) -> None:
+        """Fail every job that is not finished, and all to come. The first reason is the one that is told. From any
+        thread, also while the engine's own hangs."""
         with self._lock:
-            self._over = failure
+            self._over = failure = self._over or failure
             jobs, wishes = list(self._unfinished.values()), list(self._wishes)
         for job in jobs:
             job.fail(failure)

@@ -8,9 +8,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mlx_spec.events import GenerationFinished, PrefillProgress, TextDelta
+from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
 from mlx_spec.models.text.parts import AnswerParts, Part
 from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.logprobs import HeldTokens
 from mlx_spec.server.answers.stream import SHUTDOWN_GRACE_S
 from mlx_spec.server.engine.job import Failure, Job, JobFailed
 
@@ -20,13 +21,14 @@ _NDJSON: Final = "application/x-ndjson"
 
 class Writer(Protocol):
     """Tells an answer in the words of a protocol. What it gives is what a stream carries next; `answer` is the whole,
-    once `finished`."""
+    once `finished`. The `tokens` that tell their log-probabilities, where that was asked, wait to be taken;
+    `thought_tokens` is how many of all went into what was thought."""
 
     def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]: ...
 
-    def part(self, part: Part) -> list[Json]: ...
+    def part(self, part: Part, tokens: HeldTokens) -> list[Json]: ...
 
-    def finished(self, event: GenerationFinished) -> list[Json]: ...
+    def finished(self, event: GenerationFinished, tokens: HeldTokens, thought_tokens: int) -> list[Json]: ...
 
     def failed(self, failure: Failure) -> list[Json]: ...
 
@@ -35,26 +37,48 @@ class Writer(Protocol):
 
 async def told(job: Job, writer: Writer) -> AsyncIterator[Json]:
     """All that `writer` tells of the answer of `job`. Raises JobFailed."""
-    parts: AnswerParts | None = None
+    telling = _Telling(job, writer)
     async for event in job.events():
-        match event:
-            case PrefillProgress() if parts is None:
-                parts, said = job.parts(), writer.begun(event.total_tokens, event.cached_tokens)
-            case TextDelta() if parts is not None:
-                said = _parted(writer, parts.feed(event.text))
-            case GenerationFinished():
-                said = []
-                if parts is None:  # it ended before it was begun
-                    parts, said = job.parts(), writer.begun(event.prompt_tokens, event.cached_tokens)
-                said += [*_parted(writer, parts.feed("", ended=True)), *writer.finished(event)]
-            case _:
-                said = []
-        for one in said:
+        for one in telling.said_of(event):
             yield one
 
 
-def _parted(writer: Writer, parts: Sequence[Part]) -> list[Json]:
-    return [one for part in parts for one in writer.part(part)]
+class _Telling:
+    """An answer under way: its text taken apart, and its tokens."""
+
+    def __init__(self, job: Job, writer: Writer) -> None:
+        self._job, self._writer = job, writer
+        self._parts: AnswerParts | None = None  # from its beginning on
+        self._tokens = HeldTokens()
+
+    def said_of(self, event: Event) -> Sequence[Json]:
+        """What an event brings."""
+        match event:
+            case PrefillProgress() if self._parts is None:
+                return self._begun(event.total_tokens, event.cached_tokens)[1]
+            case RoundFinished():
+                self._tokens.add(event)
+                return ()
+            case TextDelta() if self._parts is not None:
+                return self._parted(self._parts.feed(event.text))
+            case GenerationFinished():
+                return self._finished(event)
+            case _:
+                return ()
+
+    def _begun(self, prompt_tokens: int, cached_tokens: int) -> tuple[AnswerParts, list[Json]]:
+        self._parts = self._job.parts()
+        return self._parts, self._writer.begun(prompt_tokens, cached_tokens)
+
+    def _parted(self, parts: Sequence[Part]) -> list[Json]:
+        return [one for part in parts for one in self._writer.part(part, self._tokens)]
+
+    def _finished(self, event: GenerationFinished) -> list[Json]:
+        parts, said = self._parts, list[Json]()
+        if parts is None:  # it ended before it was begun
+            parts, said = self._begun(event.prompt_tokens, event.cached_tokens)
+        said += self._parted(parts.feed("", ended=True))
+        return said + self._writer.finished(event, self._tokens, self._tokens.num_in(parts.thoughts))
 
 
 async def whole(job: Job, writer: Writer) -> Json:

@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx_spec.acceptance.tree import full_tree
 from mlx_spec.machine.kernels.compact import compact
 from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
+from mlx_spec.machine.kernels.row_attention import causal, masked, row_attention
 from mlx_spec.machine.kernels.row_softmax import probabilities, sample
 from tests.machine.kernels.conftest import WARPS
 from tests.machine.kernels.paged_cases import Shape, laid
@@ -74,6 +75,14 @@ def attend(gamma: int) -> list[mx.array]:
     return [laid(shape, [shape.answer(1, 270 + gamma, gamma + 1)]).attend(sinks=sinks, softcap=5.0, window=260)]
 
 
+def attend_in_own_arrays(gamma: int) -> list[mx.array]:
+    """The same two, over arrays of an answer's own."""
+    keys = mx.random.normal((1, 2, 280, 40), key=mx.random.key(2))
+    queries = mx.random.normal((1, 4, gamma + 1, 40), key=mx.random.key(1))
+    mask = mx.arange(280)[None] % 3 <= mx.arange(gamma + 1)[:, None] % 2
+    return [row_attention(queries, keys, keys, seen, scale=0.2) for seen in (causal(1, gamma + 1, 280), masked(mask))]
+
+
 EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "coupled": verify_coupled,
     "filtered": verify_filtered,
@@ -84,4 +93,5 @@ EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "compact": keep_path,
     "matmul": multiply,
     "paged": attend,
+    "rows": attend_in_own_arrays,
 }

@@ -35,17 +35,19 @@ template <typename To, typename From> To as_type(From);
 """
 
 
-def complaints(traced: Traced) -> list[str]:
-    """What clang says of the instantiated kernel."""
+def plain_text(traced: Traced) -> str:
+    """What MLX generated, as C++ that clang reads."""
     text = re.sub(r"^template \[\[host_name.*$", "", traced.text, flags=re.MULTILINE)
     # Locals of a kernel may lie in threadgroup memory in Metal alone: here they are parameters' pointees.
     text = re.sub(r"^(\s*)threadgroup (\w+) (\w+)\[([^\]]*)\];", r"\1threadgroup \2* \3 = nullptr;", text, flags=re.M)
-    text = re.sub(r"\[\[(buffer\(\d+\)|kernel|\w+_in_\w+|\w+_per_\w+|thread_index_in_\w+)\]\]", "", text)
-    used = f"auto* used = &{traced.name}<{traced.template}>;\n"
+    return PRELUDE + re.sub(r"\[\[(buffer\(\d+\)|kernel|\w+_in_\w+|\w+_per_\w+|thread_index_in_\w+)\]\]", "", text)
+
+
+def complaints(traced: Traced) -> list[str]:
+    """What clang says of the instantiated kernel."""
+    text = plain_text(traced) + f"auto* used = &{traced.name}<{traced.template}>;\n"
     index = clang.cindex.Index.create()
-    parsed = index.parse(
-        "kernel.cpp", args=["-std=c++17", "-nostdinc"], unsaved_files=[("kernel.cpp", PRELUDE + text + used)]
-    )
+    parsed = index.parse("kernel.cpp", args=["-std=c++17", "-nostdinc"], unsaved_files=[("kernel.cpp", text)])
     return [str(found) for found in parsed.diagnostics if found.severity >= clang.cindex.Diagnostic.Error]
 
 

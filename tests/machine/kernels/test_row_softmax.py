@@ -1,5 +1,7 @@
 """Row statistics, sampling and softmax: the kernels as a Mac would get them, against float64 and the fallback."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -182,3 +184,18 @@ def test_filters_read_as_often_as_documented(emulator: Emulator) -> None:
         sample(rows, [(1, 2)])
     assert emulator.bytes_read == 5 * 32_000 * 2  # the maximum, and four bits of sixteen at a time
     assert row_softmax.PARTIALS.name in emulator.launched
+
+
+@pytest.mark.parametrize("params", WARPS, ids=["greedy", "plain", "filtered"])
+def test_a_rows_bits_are_its_own(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, params: SamplingParams) -> None:
+    """Its token, its probability and its normaliser, beside 0 to 15 others, where a row is split over threadgroups."""
+    monkeypatch.setattr("mlx_spec.machine.kernels.row_softmax._PARTIAL_TOKENS", 40)
+    rows = random_rows(5, 16, 150, params)
+    keys = [(at, 7) for at in range(16)]
+    with emulated(emulator):
+        alone = [sample(rows.row(at), keys[at : at + 1]) for at in range(16)]
+        for count in (2, 5, 6, 16):
+            together = sample(replace(rows, logits=rows.logits[:count]), keys[:count])
+            for name in ("token_ids", "logprobs", "normalisers"):
+                expected = mx.concatenate([getattr(one, name) for one in alone[:count]])
+                assert mx.array_equal(getattr(together, name), expected), name

@@ -92,7 +92,7 @@ def test_what_there_is_is_listed(scripted: Live) -> None:
         ({"think": "a lot"}, 'think is "a lot"'),
         ({"format": "xml"}, 'format is "xml"'),
         ({"stream": "yes"}, 'stream is "yes"'),
-        ({"logprobs": True}, "logprobs is true"),
+        ({"logprobs": "yes"}, 'logprobs is "yes"'),
     ],
 )
 def test_bad_values_are_refused_in_its_shape(scripted: Live, fields: dict[str, Any], part: str) -> None:

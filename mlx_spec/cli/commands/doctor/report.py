@@ -17,7 +17,7 @@ from mlx_spec.config import Keeping
 from mlx_spec.errors import LookaheadError
 from mlx_spec.machine import blas
 from mlx_spec.machine.kernels import KERNELS, dispatch
-from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.kernels.products.times import MatmulTimes
 from mlx_spec.machine.resources import data_folder, resources_folder
 from mlx_spec.models import memory
 from mlx_spec.models.estimate import estimate

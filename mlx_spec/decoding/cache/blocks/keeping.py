@@ -1,5 +1,6 @@
 """How much is kept of what answers have read, and where."""
 
+import logging
 import shutil
 from typing import Final, Protocol
 
@@ -12,6 +13,7 @@ from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.blocks.shelves import prefixes_folder
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
 from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import StorageError
 from mlx_spec.models.memory import memory_info
 
@@ -20,6 +22,8 @@ _SHARE: Final = 4
 _MOST_BYTES: Final = 4_000_000_000
 _DISK_SHARE: Final = 10
 _MOST_DISK_BYTES: Final = 10_000_000_000
+
+logger = logging.getLogger(__name__)
 
 
 class Readers(Protocol):
@@ -53,6 +57,9 @@ def prefixes_of(pair: Readers, keeping: Keeping, kv_bits: int | None = None) -> 
 
 def _on_disk(pair: Readers, disk_bytes: int | None, kv_bits: int | None) -> SlowBlocks | None:
     if disk_bytes == 0:
+        return None
+    if is_shared(pair.target):
+        logger.info("What is read stays in memory, as it is spread over several machines: nothing is kept on disk.")
         return None
     try:
         folder = prefixes_folder()

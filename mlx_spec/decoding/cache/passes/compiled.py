@@ -18,7 +18,8 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
-from mlx_spec.models.splitting.order import agreed, in_order, replayed, traced
+from mlx_spec.decoding.cache.trials import judged
+from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import Taps
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
@@ -40,6 +41,7 @@ class CompiledPasses:
 
     def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...]) -> None:
         self._model, self._layers, self._few = weakref.ref(model), layers, few
+        self.key = layers, few
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
@@ -79,14 +81,14 @@ class CompiledPasses:
             cache.offset += count
         return scored
 
-    def prepare(self, count: int, caches: Sequence[Any], length: int) -> None:
+    def prepare(self, count: int, caches: Sequence[Any], length: int) -> bool:
         """Build the graph of passes over `count` tokens behind a text of `length`, which the caches are being filled
-        with. Computes nothing, so it can be done while they are."""
+        with; whether there will be such. Computes nothing, so it can be done while they are."""
         compiled = self._passes[False]
         if compiled is None or False not in self._checked or count > WIDEST or caches[0].keys is None:
-            return
+            return False
         if not self._pays(count, length):
-            return
+            return False
         arrays = []
         for cache in caches:
             size = -(-max(length, 1) // cache.step) * cache.step
@@ -96,6 +98,8 @@ class CompiledPasses:
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)
         except Exception:  # as in `_built`; the first real pass tells whether it is for good
             logger.info(_TOLD, self._name, "a graph could not be built ahead", exc_info=True)
+            return False
+        return True
 
     def _built(self, in_tree: bool, *inputs: mx.array) -> tuple[mx.array, ...] | None:
         """The results of a pass, not yet computed; None, from now on too, where it has to be built in the ordinary
@@ -191,8 +195,8 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            return agreed(self._living_model(), False)
-        if not agreed(self._living_model(), agrees):
+            agrees = False
+        if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
         self._checked.add(placement is not None)
@@ -201,16 +205,19 @@ class CompiledPasses:
 
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
-_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...]], CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...], bool], CompiledPasses]] = {}
 
 
-def compiled_passes(model: Any, caches: Sequence[Any], layers: tuple[int, ...] = ()) -> CompiledPasses | None:
+def compiled_passes(
+    model: Any, caches: Sequence[Any], layers: tuple[int, ...] = (), *, strict: bool = False
+) -> CompiledPasses | None:
     """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
-    are not all KVCaches, or all QuantizedKVCaches."""
+    are not all KVCaches, or all QuantizedKVCaches. `strict` ones have graphs of their own, as their products are made
+    with other kernels."""
     if not caches or {type(cache) for cache in caches} not in ({KVCache}, {QuantizedKVCache}):
         return None
-    key = id(model), layers, tuple(map(few_of, caches))
+    key = id(model), layers, tuple(map(few_of, caches)), strict
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model, *key[1:])
+        _OF_MODELS[key] = CompiledPasses(model, *key[1:3])
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]

@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import OTHERS, go
 from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.taps import Taps
 
@@ -33,7 +34,10 @@ def run(
     rotating = StandIns(model).rotating_by_token() if placement is not None else nullcontext()
     with in_order(model), rotating:
         if taps is None:
-            return PassOutput(model(token_ids[None], cache=caches)[0])
+            logits = model(token_ids[None], cache=caches)[0]
+            if OTHERS:
+                go(model, logits)
+            return PassOutput(logits)
         with taps.listening() as states:
             logits = model(token_ids[None], cache=caches)
     return PassOutput(logits[0], mx.concatenate([state[0] for state in states], axis=-1))

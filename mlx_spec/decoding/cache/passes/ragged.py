@@ -21,6 +21,7 @@ from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots
 from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.trials import OTHERS, go
 from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.taps import Taps
 
@@ -49,6 +50,8 @@ class RaggedPasses:
         self._stand_ins = StandIns(model)
         self._taps: dict[tuple[int, ...], Taps] = {}
         self._shared: dict[int, SharedSlots] = {}
+        self.depths: tuple[Depth, ...] = ("attention", "mixer", "layer", "body")
+        """How deep passes may be divided, where that is found to work."""
         self.shares = False
         """Whether answers may keep their keys in the same arrays, where all but the attention is shared."""
 
@@ -128,7 +131,10 @@ class RaggedPasses:
             built.enter_context(in_order(self.model))
             logits = self.model(token_ids[None], cache=_apart(caches, rows))
         features = mx.concatenate([state[0] for state in states], axis=-1) if layers else None
-        return PassOutput(logits[0], features)
+        scored = PassOutput(logits[0], features)
+        if OTHERS:
+            go(self.model, scored.logits)
+        return scored
 
     def _groups(self, parts: Sequence[RaggedPart], *, shares: bool) -> list[list[int]]:
         """Which answers' keys lie in the same arrays: those of one length, if any."""
@@ -187,8 +193,14 @@ def ragged_passes(model: Any) -> RaggedPasses:
     """Those of a model, made once. They hang on the model, as they hold its modules and should end with it."""
     found: RaggedPasses | None = vars(model).get(_NAME)
     if found is None or found.model is not model:  # a copy of a model has the attributes of the first
-        found = vars(model)[_NAME] = RaggedPasses(model)
+        found = RaggedPasses(model)
+        adopt(found)
     return found
+
+
+def adopt(passes: RaggedPasses) -> None:
+    """Have these be the passes of their model."""
+    vars(passes.model)[_NAME] = passes
 
 
 def leave_alone(model: Any) -> None:

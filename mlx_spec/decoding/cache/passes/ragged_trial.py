@@ -16,7 +16,7 @@ from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
-from mlx_spec.models.splitting.order import agreed
+from mlx_spec.decoding.cache.trials import judged, trial
 
 _WAYS: Final[tuple[Depth, ...]] = ("attention", "mixer", "layer", "body")
 _PROMPTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1, 1, 3, 5, 2, 4, 1])
@@ -38,12 +38,13 @@ def ragged_way(model: Any) -> Depth | None:
 
 
 def _find(model: Any) -> Depth | None:
-    expected = _expected(model)
-    way = next((way for way in _WAYS if _agrees(model, way, expected)), None)
-    if way == "attention" and all(type(cache) is KVCache for cache in make_prompt_cache(model)):
-        passes = ragged_passes(model)
-        passes.shares = True
-        passes.shares = _agrees(model, way, expected, in_slots=True)
+    with trial(model, "ragged"):
+        expected = _expected(model)
+        way = next((way for way in _WAYS if _agrees(model, way, expected)), None)
+        if way == "attention" and all(type(cache) is KVCache for cache in make_prompt_cache(model)):
+            passes = ragged_passes(model)
+            passes.shares = True
+            passes.shares = _agrees(model, way, expected, in_slots=True)
     return way
 
 
@@ -70,13 +71,16 @@ def _begun(model: Any) -> list[list[Any]]:
 def _agrees(model: Any, way: Depth, expected: Sequence[mx.array], *, in_slots: bool = False) -> bool:
     every, found = _begun(model), []
     try:
+        passes = ragged_passes(model)
+        if way not in passes.depths:
+            return False
         for reads in _READ:
             parts = [RaggedPart(mx.array(read), held) for read, held in zip(reads, every, strict=True)]
-            found += [scored.logits for scored in ragged_passes(model).run(parts, way, in_slots=in_slots)]
+            found += [scored.logits for scored in passes.run(parts, way, in_slots=in_slots)]
         mx.eval(found)
     except Exception:
         # The model's own code, which is not ours, runs over stand-ins for its cache and its modules. So anything may
         # come: what it does with keys that are apart, with positions that are many, or with a mask that is none.
         logger.info("%s takes no rows of many answers divided by %s.", type(model).__name__, way, exc_info=True)
-        return agreed(model, False)
-    return agreed(model, rows_agree(found, expected))
+        return judged(model, False)
+    return judged(model, rows_agree(found, expected))

@@ -15,7 +15,7 @@ from mlx_spec.decoding.cache.agreement import rows_agree
 from mlx_spec.decoding.cache.making import make_caches
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
-from mlx_spec.models.splitting.order import agreed
+from mlx_spec.decoding.cache.trials import judged, trial
 
 _PROMPT: Final = [1, 2, 3, 4, 5]
 # Two children of the root, and a child of each: the root is the prompt's last token.
@@ -36,7 +36,8 @@ def trees_agree(model: Any, kv_bits: int | None = None) -> bool:
     model can attend to."""
     key = id(model), kv_bits
     if key not in _AGREE:
-        _AGREE[key] = _try(model, kv_bits)
+        with trial(model, "trees", kv_bits=kv_bits):
+            _AGREE[key] = _try(model, kv_bits)
         weakref.finalize(model, _AGREE.pop, key, None)
     return _AGREE[key]
 
@@ -63,6 +64,6 @@ def _try(model: Any, kv_bits: int | None) -> bool:
         # come: ValueError where it rotates in a way of its own (mlx-lm's afm7) or scales queries by their position
         # (ministral3), AttributeError where it looks for more of the cache than there is.
         logger.info("%s takes no trees.", type(model).__name__, exc_info=True)
-        return agreed(model, False)
+        return judged(model, False)
     # A wrong tree differs from its path by something like what two paths differ by.
-    return agreed(model, rows_agree([rows[-2:]], [mx.stack(paths)]))
+    return judged(model, rows_agree([rows[-2:]], [mx.stack(paths)]))

@@ -18,9 +18,10 @@ from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
 from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
-from mlx_spec.machine.kernels.matmul_times import MatmulTimes
+from mlx_spec.machine.kernels.products.few_rows import MATMUL
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
+from mlx_spec.models.splitting.share import share_of
 
 _VERSION: Final = 1
 _FOLDER: Final = "rows"
@@ -100,8 +101,10 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
-    if dispatch.serves():  # a product has other bits with a kernel of ours, for as many rows as that was found faster
-        facts.append([str(shape) for shape, taken in MatmulTimes().rows() if taken.faster])
+    if (share := share_of(model)) is not None:
+        facts.append(repr(share.split))
+    if dispatch.serves():  # a strict pass's products have the bits of our kernel
+        facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)
 
 

@@ -8,11 +8,16 @@ from typing import Any, Final, cast
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 
 from mlx_spec.decoding.cache.rows.widths import PartWidth
+from mlx_spec.machine.kernels.products.layers import strictly, weights_of
 
 # Keys in reach, a long text's too: other kernels serve those. Compiled passes hold them in as many slots.
 _CONTEXTS: Final = ((60, 256), (1500, 1536))
+
+_EXPERTS: Final = (SwitchLinear, QuantizedSwitchLinear)
+_LAYERS: Final = (nn.Linear, nn.QuantizedLinear, nn.Embedding, nn.QuantizedEmbedding, *_EXPERTS)
 
 Rows = Callable[[int, int], mx.array]
 """`[count, …]`: so many rows from a place on, made in one go."""
@@ -23,7 +28,9 @@ def part_widths(model: nn.Module, most: int) -> Iterator[PartWidth]:
     has alone; one by one."""
     dtype = activation_dtype(model)
     for part, (inputs, call) in _products(model).items():
-        yield PartWidth(part, _widest(_product(call, _made_up(inputs, dtype, most)), most))
+        with strictly(model, most):
+            width = _widest(_product(call, _made_up(inputs, dtype, most)), most)
+        yield PartWidth(part, width)
     if (heads := _heads(model)) is not None:
         for context, slots in _CONTEXTS:
             part = f"attention of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
@@ -43,21 +50,28 @@ def _floats(model: nn.Module) -> Iterator[tuple[str, mx.array]]:
 
 def _products(model: nn.Module) -> dict[str, tuple[int, Callable[[mx.array], mx.array]]]:
     """One layer of each shape and type: its inputs, and what it does with them. An embedding is a product where the
-    head is tied to it."""
+    head is tied to it; of experts each row is given the same two."""
     found: dict[str, tuple[int, Callable[[mx.array], mx.array]]] = {}
     for _, module in model.named_modules():
-        if isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding):
-            outputs, words = module.weight.shape
-            inputs = words * 32 // module.bits
-            mode = getattr(module, "mode", "affine")
-            kind = f"{module.bits} bit {mode}, groups of {module.group_size}"
-        elif type(module) in (nn.Linear, nn.Embedding):
-            (outputs, inputs), kind = module.weight.shape, str(module.weight.dtype).rsplit(".", 1)[-1]
-        else:
+        if not isinstance(module, _LAYERS):
             continue
-        call = module.as_linear if isinstance(module, nn.Embedding | nn.QuantizedEmbedding) else module
-        found.setdefault(f"product {inputs} to {outputs}, {kind}", (inputs, call))
+        weights, packing = weights_of(module), weights_of(module).packing
+        kind = str(weights.values.dtype).rsplit(".", 1)[-1]
+        if not packing.is_dense:
+            kind = f"{packing.bits} bit {packing.mode}, groups of {packing.group_size}"
+        call: Callable[[mx.array], mx.array] = module
+        if isinstance(module, nn.Embedding | nn.QuantizedEmbedding):
+            call = module.as_linear
+        elif isinstance(module, _EXPERTS):
+            call, kind = _given_two(module), f"{kind}, experts"
+        found.setdefault(f"product {weights.inputs} to {weights.outputs}, {kind}", (weights.inputs, call))
     return found
+
+
+def _given_two(layer: Any) -> Callable[[mx.array], mx.array]:
+    """What a layer of experts does with rows `[1, n, inputs]`: `[1, n, 2, 1, outputs]`."""
+    two = mx.array([0, layer.num_experts - 1])
+    return lambda x: cast(mx.array, layer(x[:, :, None, None], mx.broadcast_to(two, (*x.shape[:2], 2))))
 
 
 def _product(call: Callable[[mx.array], mx.array], inputs: mx.array) -> Rows:

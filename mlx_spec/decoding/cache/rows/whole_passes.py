@@ -7,10 +7,11 @@ from typing import Any, Final
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import tree_of
-from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.errors import UnsupportedModelError
+from mlx_spec.machine.kernels.products.few_rows import MOST_ROWS
 
 _TEXTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1])
 # A child of the known token that is not on the path stands between it and the next: as drafted trees have it.
@@ -19,10 +20,10 @@ _OFF_PATH: Final = 6
 
 
 class WholePasses:
-    """Passes of one model behind short texts, with keys and values in `kv_bits`."""
+    """Strict passes of one model behind short texts, with keys and values in `kv_bits`."""
 
-    def __init__(self, model: Any, name: str, kv_bits: int | None) -> None:
-        self._model, self._name, self._kv_bits = model, name, kv_bits
+    def __init__(self, model: Any, name: str, kv_bits: int | None, most: int = MOST_ROWS) -> None:
+        self._model, self._name, self._kv_bits, self._most = model, name, kv_bits, most
         self._alone: dict[int, tuple[CachedModel, list[mx.array]]] = {}
 
     def widest(self, widths: Sequence[int]) -> int:
@@ -76,7 +77,7 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = CachedModel(self._model, self._name, speculative=True, kv_bits=self._kv_bits)
+        cached = cached_model(self._model, self._name, speculative=True, kv_bits=self._kv_bits, widest=self._most)
         cached.prefill(_TEXTS[text])
         return cached
 
@@ -85,7 +86,7 @@ def whole_widths(model: Any, name: str, kv_bits: int | None, widths: Sequence[in
     """The greatest of `widths` that whole passes may have, 1 where none, and whether trees may be among them. A model
     that can only be decoded plainly makes passes of one row."""
     try:
-        passes = WholePasses(model, name, kv_bits)
+        passes = WholePasses(model, name, kv_bits, max(widths, default=1))
         widest = passes.widest(widths)
         return widest, widest > len(_PARENTS) and passes.trees_agree()
     except UnsupportedModelError:

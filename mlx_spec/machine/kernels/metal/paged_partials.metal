@@ -1,4 +1,5 @@
-// Attention of rows over keys and values in blocks [blocks, kv_heads, BLOCK, width]. A simdgroup takes one query head
+// Attention of rows over keys and values in blocks [blocks, kv_heads, BLOCK, width], or where BLOCK is 0 in arrays of
+// their own [answers, kv_heads, length, width], by the same sums. A simdgroup takes one query head
 // of one row over one split of the row's positions, and leaves the largest score, the sum of exponentials and the
 // values mixed by them. Splits begin at multiples of SPLIT from position 0 and keys are taken KEYS at a time from
 // there, whatever the row, so a row's bits depend on its own keys alone. Simdgroups that stand beside each other share
@@ -37,8 +38,13 @@ for (int at = begin / KEYS * KEYS; at < end; at += KEYS) {
     // In the place of a key that the row does not see stands one that it does, with no weight: nothing else is read.
     const int key = min(max(at + j, begin), end - 1);
     const uint stored = uint(key < text ? key : text + int(paths[row * uint(paths_shape[1]) + uint(key - text)]));
-    const uint block = uint(block_ids[uint(answers[row]) * uint(block_ids_shape[1]) + stored / BLOCK]);
-    places[j] = (size_t(block) * kv_heads + kv_head) * BLOCK + stored % BLOCK;
+    uint block = uint(answers[row]), in_block = stored, length = uint(keys_shape[2]);
+    if (BLOCK > 0) {
+      length = BLOCK;
+      block = uint(block_ids[block * uint(block_ids_shape[1]) + stored / length]);
+      in_block = stored % length;
+    }
+    places[j] = (size_t(block) * kv_heads + kv_head) * length + in_block;
     float part = 0.0f;
     for (uint i = 0; i < PER_LANE; i++) {
       const uint column = lane * PER_LANE + i;

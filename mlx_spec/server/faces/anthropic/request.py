@@ -22,7 +22,12 @@ _TRANSLATED: Final = frozenset(
     | {"output_config", "output_format", "service_tier", "max_completion_tokens", "stop", "functions"}
     | {"response_format", "stream_options", "n"}
 )
-_NOTHING: Final[dict[str, tuple[object, ...]]] = {"container": (), "mcp_servers": ([],)}
+_NOTHING: Final[dict[str, tuple[object, ...]]] = {
+    "container": (),
+    "mcp_servers": ([],),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+}
 _HOSTED: Final = ("web_search", "web_fetch", "code_execution", "tool_search")
 """Tools that Anthropic's own servers run: the model never hears of them, and so never calls them."""
 

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.text.parts import Content, Part, Reasoning, ToolArguments, ToolCallBegun
 from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.logprobs import HeldTokens
 from mlx_spec.server.answers.shapes import anthropic_error
 from mlx_spec.server.engine.job import Failure
 from mlx_spec.server.faces.arguments import read_arguments
@@ -18,7 +19,7 @@ _GROWS: Final[dict[Kind, tuple[str, str]]] = {
 
 
 class MessageWriter:
-    """With `thinks` what is thought is told, too."""
+    """With `thinks` what is thought is told, too. The protocol has no log-probabilities."""
 
     def __init__(self, message_id: str, model: str, *, thinks: bool) -> None:
         self._id, self._model, self._thinks = message_id, model, thinks
@@ -39,7 +40,7 @@ class MessageWriter:
         }
         return [{"type": "message_start", "message": self.answer()}, {"type": "ping"}]
 
-    def part(self, part: Part) -> list[Json]:
+    def part(self, part: Part, tokens: HeldTokens) -> list[Json]:
         """What one more part brings: a block that begins or goes on, and perhaps the end of the one before."""
         match part:
             case Reasoning():
@@ -54,7 +55,7 @@ class MessageWriter:
             case ToolArguments():
                 return [self._grow(part.text)]
 
-    def finished(self, event: GenerationFinished) -> list[Json]:
+    def finished(self, event: GenerationFinished, tokens: HeldTokens, thought_tokens: int) -> list[Json]:
         """Why it ended, and the counts."""
         events = self._close()
         self._usage["output_tokens"] = len(event.token_ids)

@@ -24,7 +24,6 @@ _NO_WORD: Final = frozenset(
 )
 """Options that change no word of this server's answers, or none without others."""
 _NOTHING: Final[dict[str, tuple[object, ...]]] = {"suffix": ("",), "template": ("",), "context": ([],)}
-_NO_LOGPROBS: Final[dict[str, tuple[object, ...]]] = {"logprobs": (False,), "top_logprobs": (0,)}
 _EFFORTS: Final = ("low", "medium", "high", "max")
 _TEXT: Final = {"text": "text"}
 _EXTENSIONS: Final = ("speculation", "prompt_cache_key", "priority", "deadline_ms")
@@ -48,7 +47,7 @@ def parse_ollama_chat(body: object) -> OllamaRequest:
     if not messages:
         return _request(said, None)
     tools = _tools(said.get("tools"))
-    chat = _shared(said) | {"messages": messages} | ({"tools": tools} if tools else {})
+    chat = _chat(said) | {"messages": messages} | ({"tools": tools} if tools else {})
     if messages[-1]["role"] == "assistant":
         chat["continue_final_message"] = True
     return _request(said, parse_chat(chat))
@@ -63,10 +62,11 @@ def parse_generate(body: object) -> OllamaRequest:
     if not prompt:
         return _request(said, None)
     if said.get("raw"):
-        return _request(said, parse_completion({"max_tokens": -1} | _shared(said) | {"prompt": prompt}))
+        completion = {"max_tokens": -1} | _shared(said) | {"prompt": prompt, "logprobs": _logprobs(said)}
+        return _request(said, parse_completion(completion))
     system = string_at(said.get("system") or "", "system")
     messages = [*([{"role": "system", "content": system}] if system else []), {"role": "user", "content": prompt}]
-    return _request(said, parse_chat(_shared(said) | {"messages": messages}))
+    return _request(said, parse_chat(_chat(said) | {"messages": messages}))
 
 
 def model_of(body: object) -> str:
@@ -89,7 +89,6 @@ def _request(said: Json, asked: ChatRequest | CompletionRequest | None) -> Ollam
 
 def _shared(said: Json) -> Json:
     """What a chat and a completion are asked for alike."""
-    nothing_of(said, _NO_LOGPROBS)
     body: Json = {"model": model_of(said)} | {name: said[name] for name in _EXTENSIONS if name in said}
     options = object_at(said.get("options") or {}, "options")
     if (foreign := asked_foreign({name: value for name, value in options.items() if name not in _READ})) is not None:
@@ -103,6 +102,26 @@ def _shared(said: Json) -> Json:
         elif name == "num_predict":
             body["max_tokens"] = -1 if value == -2 else value  # -2 is: as many as the context has room for
     return body | _format(said.get("format")) | _think(said.get("think"))
+
+
+def _chat(said: Json) -> Json:
+    """What a chat is asked for, besides its messages and tools."""
+    count = _logprobs(said)
+    return _shared(said) | ({} if count is None else {"logprobs": True, "top_logprobs": count})
+
+
+def _logprobs(said: Json) -> object:
+    """How many of the likeliest tokens are told beside each; None for nothing."""
+    wanted, count = said.get("logprobs"), said.get("top_logprobs")
+    if wanted is not None and not isinstance(wanted, bool):
+        raise refused("logprobs", wanted, "true or false")
+    if wanted:
+        return 0 if count is None else count
+    if count not in (None, 0):
+        raise RequestError(
+            f"top_logprobs is {shown(count)}: it must go together with logprobs, as true.", "top_logprobs"
+        )
+    return None
 
 
 def _format(wanted: object) -> Json:

@@ -1,11 +1,13 @@
 """An answer as Ollama tells it: objects with a piece of it each, and the counts in the last."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.text.parts import Content, Part, Reasoning, ToolArguments, ToolCallBegun
 from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.logprobs import HeldTokens, PlacedToken, each_of
 from mlx_spec.server.engine.job import Failure
 from mlx_spec.server.faces.arguments import read_arguments
 
@@ -20,22 +22,24 @@ class ChatWriter:
         self._content = self._thinking = ""
         self._calls: list[Json] = []
         self._call: tuple[ToolCallBegun, str] | None = None  # Ollama tells a call when it is whole
+        self._logprobs: list[Json] = []
         self._last: Json = {}
 
     def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
         """Nothing to tell."""
         return []
 
-    def part(self, part: Part) -> list[Json]:
+    def part(self, part: Part, tokens: HeldTokens) -> list[Json]:
         """What one more part brings."""
         self._first_ns = self._first_ns or time.monotonic_ns()
         match part:
             case Reasoning():
                 self._thinking += part.text
-                return [self._piece(thinking=part.text)]
+                return [self._piece(thinking=part.text) | self._taken(tokens.take_up_to(_end(part)))]
             case Content():
                 self._content += part.text
-                return [*self._called(), self._piece(content=part.text)]
+                piece = self._piece(content=part.text) | self._taken(tokens.take_up_to(_end(part)))
+                return [*self._called(), piece]
             case ToolCallBegun():
                 told = self._called()
                 self._call = part, ""
@@ -45,7 +49,7 @@ class ChatWriter:
                 self._call = self._call[0], self._call[1] + part.text
                 return []
 
-    def finished(self, event: GenerationFinished) -> list[Json]:
+    def finished(self, event: GenerationFinished, tokens: HeldTokens, thought_tokens: int) -> list[Json]:
         """The counts, and how long it took."""
         now_ns, read_ns = time.monotonic_ns(), int(event.prefill_ms * 1e6)
         total_ns, first_ns = now_ns - self._arrived_ns, self._first_ns or now_ns
@@ -60,7 +64,7 @@ class ChatWriter:
             "eval_count": len(event.token_ids),
             "eval_duration": now_ns - first_ns,
         }
-        return [*called, self._piece() | self._last]
+        return [*called, self._piece() | self._taken(tokens.finish(event)) | self._last]
 
     def failed(self, failure: Failure) -> list[Json]:
         """The engine could not go on."""
@@ -68,7 +72,14 @@ class ChatWriter:
 
     def answer(self) -> Json:
         """The whole, once finished."""
-        return self._piece(self._content, self._thinking, self._calls) | self._last
+        logprobs = {"logprobs": self._logprobs} if self._logprobs else {}
+        return self._piece(self._content, self._thinking, self._calls) | logprobs | self._last
+
+    def _taken(self, tokens: Sequence[PlacedToken]) -> Json:
+        """The log-probabilities of a piece: here all tokens have theirs, those that were thought and called, too."""
+        told = each_of(tokens)
+        self._logprobs += told
+        return {"logprobs": told} if told else {}
 
     def _called(self) -> list[Json]:
         """The call that is whole now."""
@@ -95,6 +106,11 @@ class GenerateWriter(ChatWriter):
     def _piece(self, content: str = "", thinking: str = "", calls: list[Json] | None = None) -> Json:
         thought = {"thinking": thinking} if thinking else {}
         return self._head() | {"response": content} | thought | {"done": False}
+
+
+def _end(part: Content | Reasoning) -> int:
+    """Where a part ends in all that was written."""
+    return part.begin + len(part.text)
 
 
 def now() -> str:

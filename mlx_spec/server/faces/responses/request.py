@@ -20,19 +20,20 @@ RENAMED: Final = {
 _TRANSLATED: Final = frozenset(
     {"input", "instructions", "previous_response_id", "max_output_tokens", "text", "reasoning", "tools", "tool_choice"}
     | {"store", "metadata", "truncation", "include", "background", "stream_options", "top_logprobs", "max_tool_calls"}
-    | {"messages", "response_format", "functions", "max_tokens", "max_completion_tokens"}
+    | {"messages", "response_format", "functions", "max_tokens", "max_completion_tokens", "logprobs"}
 )
 _NOTHING: Final[dict[str, tuple[object, ...]]] = {
     "background": (False,),
     "conversation": (),
     "prompt": (),
-    "top_logprobs": (0,),
 }
+_LOGPROBS: Final = "message.output_text.logprobs"
 _INCLUDED: Final = frozenset(
-    {"reasoning.encrypted_content", "web_search_call.action.sources", "file_search_call.results"}
+    {_LOGPROBS, "reasoning.encrypted_content", "web_search_call.action.sources", "file_search_call.results"}
     | {"code_interpreter_call.outputs", "computer_call_output.output.image_url", "message.input_image.image_url"}
 )
-"""What may be included of things that this server's answers never have, or have in plain words."""
+"""What may be included. But for the log-probabilities it is of things that this server's answers never have, or have
+in plain words."""
 _HOSTED: Final = frozenset(
     {"web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "mcp", "computer"}
     | {"computer_use_preview", "local_shell", "shell", "apply_patch", "custom", "tool_search", "namespace"}
@@ -66,7 +67,7 @@ def parse_response(body: object, history: list[Json], known: Mapping[str, Json])
     chat = {name: value for name, value in said.items() if name not in _TRANSLATED}
     chat |= {"messages": messages, "max_completion_tokens": said.get("max_output_tokens")}
     chat |= {"tools": tools or None, "tool_choice": choice if tools else None}
-    chat |= _text_format(said) | _reasoning(said)
+    chat |= _text_format(said) | _reasoning(said) | _logprobs(said)
     return ResponseRequest(
         chat=parse_chat({name: value for name, value in chat.items() if value is not None}),
         items=items,
@@ -158,6 +159,13 @@ def _reasoning(said: Json) -> Json:
     return {} if effort is None else {"reasoning_effort": string_at(effort, "reasoning.effort")}
 
 
+def _logprobs(said: Json) -> Json:
+    """A number of the likeliest asks for them by itself, as clients were seen to leave out the other."""
+    top = said.get("top_logprobs")
+    asked = _LOGPROBS in list_at(said.get("include"), "include") or top not in (None, 0)
+    return {"logprobs": True, "top_logprobs": top} if asked else {}
+
+
 def _told(said: Json) -> Json:
     """The fields that an answer repeats, as they were asked for or are without being asked for."""
 
@@ -178,7 +186,7 @@ def _told(said: Json) -> Json:
         | {k: v for k, v in text.items() if k == "verbosity" and v},
         "presence_penalty": given("presence_penalty", 0),
         "frequency_penalty": given("frequency_penalty", 0),
-        "top_logprobs": 0,
+        "top_logprobs": given("top_logprobs", 0),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
         "max_output_tokens": said.get("max_output_tokens"),
         "max_tool_calls": said.get("max_tool_calls"),

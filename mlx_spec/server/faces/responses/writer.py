@@ -1,13 +1,14 @@
 """A response as it is made: its items, and the events that tell of them one by one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from uuid import uuid4
 
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.text.parts import Content, Part, Reasoning, ToolArguments, ToolCallBegun
 from mlx_spec.server.answers.errors import Json
+from mlx_spec.server.answers.logprobs import HeldTokens, PlacedToken, each_of
 from mlx_spec.server.engine.job import Failure
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -28,36 +29,32 @@ class ResponseWriter:
         self.items: list[Json] = []
         """What was said, thought and called."""
         self._open: _Open | None = None
-        self._thought = 0  # characters
-        self._said = 0
 
     def begun(self, prompt_tokens: int, cached_tokens: int) -> list[Json]:
         """The response has begun."""
         return [self._event(f"response.{name}", response=self.answer()) for name in ("created", "in_progress")]
 
-    def part(self, part: Part) -> list[Json]:
+    def part(self, part: Part, tokens: HeldTokens) -> list[Json]:
         """What one more part brings: an item that begins or goes on, and perhaps the end of the one before."""
         match part:
             case Reasoning():
-                self._thought += len(part.text)
                 return [*self._turn_to("reasoning"), self._grow(part.text)]
             case Content():
-                self._said += len(part.text)
-                return [*self._turn_to("message"), self._grow(part.text)]
+                said = tokens.take_up_to(part.begin + len(part.text), part.begin)
+                return [*self._turn_to("message"), self._grow(part.text, said)]
             case ToolCallBegun():
                 return [*self._close(), *self._begin("function_call", call_id=part.id, name=part.name)]
             case ToolArguments():
-                self._said += len(part.text)
                 return [self._grow(part.text)]
 
-    def finished(self, event: GenerationFinished) -> list[Json]:
+    def finished(self, event: GenerationFinished, tokens: HeldTokens, thought_tokens: int) -> list[Json]:
         """The end, and the whole response with it."""
         is_cut = event.finish_reason == "length"
         events = [] if self._open or self.items else self._turn_to("message")
         events += self._close("incomplete" if is_cut else "completed")
         self._status = "incomplete" if is_cut else "completed"
         self._completed = int(time.time())
-        self._usage = self._counted(event)
+        self._usage = self._counted(event, thought_tokens)
         self._keep(self.answer())
         return [*events, self._event(f"response.{self._status}", response=self.answer())]
 
@@ -94,10 +91,12 @@ class ResponseWriter:
         self._open = _Open(kind, about)
         return [self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.beginning()]
 
-    def _grow(self, text: str) -> Json:
+    def _grow(self, text: str, tokens: Sequence[PlacedToken] = ()) -> Json:
         assert self._open is not None, "an item was begun"
+        logprobs = _logprobs(tokens)
         self._open.text += text
-        extra: Json = {"logprobs": []} if self._open.kind == "message" else {}
+        self._open.logprobs += logprobs
+        extra: Json = {"logprobs": logprobs} if self._open.kind == "message" else {}
         return self._event(f"response.{self._open.growing}.delta", **self._place("delta"), delta=text, **extra)
 
     def _close(self, status: Literal["completed", "incomplete"] = "completed") -> list[Json]:
@@ -123,15 +122,13 @@ class ResponseWriter:
         self._sequence += 1
         return {"type": kind, "sequence_number": self._sequence - 1} | fields
 
-    def _counted(self, event: GenerationFinished) -> Json:
-        # Nobody counts the tokens of what is thought apart: by characters, they have their share of all.
+    def _counted(self, event: GenerationFinished, thought_tokens: int) -> Json:
         count = len(event.token_ids)
-        thought = round(count * self._thought / (self._thought + self._said)) if self._thought else 0
         return {
             "input_tokens": event.prompt_tokens,
             "input_tokens_details": {"cached_tokens": event.cached_tokens},
             "output_tokens": count,
-            "output_tokens_details": {"reasoning_tokens": thought},
+            "output_tokens_details": {"reasoning_tokens": thought_tokens},
             "total_tokens": event.prompt_tokens + count,
         }
 
@@ -141,6 +138,7 @@ class _Open:
 
     def __init__(self, kind: Literal["message", "reasoning", "function_call"], about: Json) -> None:
         self.kind, self._about, self.text = kind, about, ""
+        self.logprobs: list[Json] = []
         self.id = f"{ {'message': 'msg', 'reasoning': 'rs', 'function_call': 'fc'}[kind] }_{uuid4().hex}"
         self.growing = {
             "message": "output_text",
@@ -172,7 +170,7 @@ class _Open:
             case "function_call":
                 return [(f"{self.growing}.done", {"arguments": self.text, "name": self._about["name"]}), done]
             case "message":
-                said: Json = {"text": self.text, "logprobs": []}
+                said: Json = {"text": self.text, "logprobs": [*self.logprobs]}
                 return [(f"{self.growing}.done", said), ("content_part.done", {"part": self._content()}), done]
             case "reasoning":
                 thought = {"text": self.text}
@@ -184,4 +182,13 @@ class _Open:
     def _content(self) -> Json:
         if self.kind == "reasoning":
             return {"type": "reasoning_text", "text": self.text}
-        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
+        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": [*self.logprobs]}
+
+
+def _logprobs(tokens: Sequence[PlacedToken]) -> list[Json]:
+    """As the protocol has them: here what is no text has no bytes, where a chat says null."""
+    told = each_of(tokens)
+    for one in told:
+        for each in (one, *one["top_logprobs"]):
+            each["bytes"] = each["bytes"] or []
+    return told

@@ -17,7 +17,7 @@ from tests.machine.kernels.emulator.source import Traced, trace
 
 _REAL = MetalKernel.__call__
 _TRACED: dict[str, Traced] = {}
-_BYTES = {mx.bfloat16: 2, mx.float16: 2, mx.float32: 4, mx.int32: 4, mx.uint32: 4}
+_BYTES = {mx.uint8: 1, mx.bfloat16: 2, mx.float16: 2, mx.float32: 4, mx.int32: 4, mx.uint32: 4}
 
 
 @dataclass(slots=True)

@@ -21,11 +21,12 @@ _CALLS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class MatmulShape:
-    """`[rows, inputs]` times `[outputs, inputs]`, the latter in `bits` with a scale for each `group_size`."""
+    """`[rows, inputs]`, of type `dtype`, times `[outputs, inputs]`, the latter quantised: see `weights.Packing`."""
 
     rows: int
     outputs: int
     inputs: int
+    mode: str
     bits: int
     group_size: int
     dtype: str

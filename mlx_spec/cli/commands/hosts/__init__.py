@@ -1,0 +1,1 @@
+"""`mlx-spec hosts …`: the machines that one model may be split over."""

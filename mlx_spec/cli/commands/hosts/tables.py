@@ -1,0 +1,76 @@
+"""The terminal's view of machines: who is there, and what a look at them has found."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlx_spec.hosts.finding.report import GroupReport
+from mlx_spec.models.staging import human_bytes
+
+_ROLES: Final = {
+    "follower": "joined: this machine may use it",
+    "leader": "it may use this machine",
+    "refused": "it may not ask again",
+}
+
+
+def print_machines(told: dict[str, Any]) -> None:
+    """Those that offer themselves now, and those that are known."""
+    table = _plain_table("machine", "chip", "memory", "address", "fingerprint", "")
+    here = {one["fingerprint"]: one for one in told["found"]}
+    known = {one["fingerprint"]: one for one in told["known"]}
+    for one in told["found"]:
+        role = known.get(one["fingerprint"], {}).get("role")
+        memory = human_bytes(one["total_bytes"]) if one["total_bytes"] else ""
+        state = "offers itself" + (f"; {_ROLES[role]}" if role else "")
+        table.add_row(
+            Text(one["name"]), one["chip"], memory, f"{one['addresses'][0]}:{one['port']}", one["fingerprint"], state
+        )
+    for one in told["known"]:
+        if one["fingerprint"] not in here:
+            state = _ROLES[one["role"]] + ("; does not offer itself now" if one["role"] == "follower" else "")
+            table.add_row(Text(one["name"]), "", "", one["address"], one["fingerprint"], Text(state, "dim"))
+    Console(highlight=False).print(table)
+
+
+def print_report(report: GroupReport, fits: Sequence[str]) -> None:
+    """Machines, ways, what fits, and at last what is to be done."""
+    console = Console(highlight=False)
+    table = _plain_table("rank", "machine", "chip", "free", "memory", "Python", "MLX", "mlx-lm", "Lookahead")
+    for one in report.hosts:
+        facts = one.facts
+        cells = [""] * 7 if facts is None else [
+            facts.chip, human_bytes(facts.available_bytes), human_bytes(facts.total_bytes), *facts.versions.values()
+        ]  # fmt: skip
+        table.add_row(str(one.rank), Text(one.name), *cells)
+    console.print(table)
+    if report.links:
+        console.print()
+        console.print(_ways(report))
+    for line in fits:
+        console.print(line, markup=False, soft_wrap=True)
+    if report.backend != "ring":
+        console.print(f"{report.backend} itself was not measured: these are the ways over TCP beside it.")
+    for sentence in report.problems:
+        console.print(Text(sentence, "red"), soft_wrap=True)
+
+
+def _ways(report: GroupReport) -> Table:
+    table = _plain_table("from", "to", "round trip", "bandwidth")
+    for link in report.links:
+        names = [Text(report.hosts[rank].name) for rank in (link.here, link.there)]
+        if link.way is None:
+            table.add_row(*names, Text("not reached", "red"), "")
+        else:
+            table.add_row(*names, f"{link.way.round_trip_ms:.2f} ms", f"{human_bytes(int(link.way.bytes_per_s))}/s")
+    return table
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,68 @@
+"""The options that split a target over several machines."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mlx_spec.errors import ConfigError, ServerError
+from mlx_spec.hosts.hostfile import HostList, read_hostfile, read_hosts
+
+SplitChoice = Literal["auto", "tensor", "pipeline"]
+
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts",
+        metavar="A,B",
+        help="Split the target over these machines; the first is this one. ssh goes to the others.",
+    ),
+]
+HostfileOption = Annotated[
+    Path | None, typer.Option("--hostfile", help="The same, from a file of mlx.launch or mlx.distributed_config.")
+]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="How the machines talk: ring, over TCP; jaccl or jaccl-ring, over Thunderbolt with RDMA.",
+        show_default="ring",
+    ),
+]
+SplitOption = Annotated[
+    SplitChoice,
+    typer.Option(
+        "--split",
+        help="tensor: a part of every layer on each machine; pipeline: whole layers on each; auto: what the model has.",
+    ),
+]
+CollectiveTimeout = Annotated[
+    float,
+    typer.Option(
+        "--collective-timeout",
+        metavar="S",
+        help="Seconds that a pass may wait for other machines, beyond 20 times what the longest has taken; then the "
+        "group forms again.",
+    ),
+]
+Python = Annotated[
+    str | None, typer.Option("--python", help="The interpreter on the other machines.", show_default="as here")
+]
+
+
+def group_hosts(
+    hosts: str | None, hostfile: Path | None, backend: str | None, python: str | None, timeout_s: float
+) -> HostList | None:
+    """The machines that the options name; None where they name none. Raises ServerError, ConfigError."""
+    if not timeout_s > 0:
+        raise ConfigError("collective_timeout", timeout_s, "a number of seconds above 0")
+    if hosts is not None and hostfile is not None:
+        raise ServerError("--hosts and --hostfile both name machines: give one of them.")
+    if hosts is not None:
+        return read_hosts(hosts, backend, python)
+    if hostfile is not None:
+        return read_hostfile(hostfile, backend, python)
+    if backend is not None or python is not None:
+        option = "--backend" if backend is not None else "--python"
+        raise ServerError(f"{option} is for a group of machines: name them with --hosts or --hostfile.")
+    return None

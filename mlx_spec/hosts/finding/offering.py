@@ -1,0 +1,191 @@
+"""The side that offers itself: it shows a code to who asks, and then works for that machine alone.
+
+What it does for a leader: it answers the questions of `questions`, and runs `mlx-spec` as a follower. No other program,
+and nothing at all for a machine whose key it does not keep.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from mlx_spec.errors import LookaheadError
+from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
+from mlx_spec.hosts.finding.channel import GREETING_S, ChannelError, SecureChannel, accept
+from mlx_spec.hosts.finding.identity import Identity, own_identity
+from mlx_spec.hosts.finding.joining import PATIENCE_S, PORT
+from mlx_spec.hosts.finding.questions import answer
+from mlx_spec.hosts.finding.working import work
+
+_MOST_AT_ONCE: Final = 16
+_LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
+
+
+class Screen(Protocol):
+    """Where the offering machine shows what is asked of it. Called by threads of the offer."""
+
+    def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
+        """Ask a person whether the machine `name` shows that very code, and may use this one. `withdrawn` is set where
+        nobody waits for the answer any more."""
+
+    def tell(self, kind: str, name: str, sentence: str) -> None:
+        """Show one line. `kind` is asked, refused, joined, working, idle or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A connection that has shown its key."""
+
+    channel: SecureChannel
+    name: str
+    key: bytes
+
+
+class Offer:
+    """While it is entered, this machine may be asked. `address` "" is every one of its own. Raises LookaheadError where
+    the port is taken."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        address: str = "",
+        port: int = PORT,
+        identity: Identity | None = None,
+        known: Acquaintances | None = None,
+    ) -> None:
+        self._screen, self._identity = screen, identity or own_identity()
+        self._known = known or Acquaintances()
+        self._pairing = threading.Lock()  # one code at a time is on the screen
+        self._seats = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._open: set[SecureChannel] = set()
+        self._ended = False
+        try:
+            both = not address and socket.has_dualstack_ipv6()
+            family = socket.AF_INET6 if both or ":" in address else socket.AF_INET
+            self._listener = socket.create_server((address, port), family=family, dualstack_ipv6=both)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise LookaheadError(
+                f"Port {port} cannot be listened on ({reason}): another offer may run here already, or give --port."
+            ) from error
+        self._listener.settimeout(_LOOK_S)
+        self.port = int(self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve, name="offer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up on everybody; what works for a leader ends."""
+        self._ended = True
+        self._thread.join()
+        for channel in tuple(self._open):
+            channel.close()
+
+    def _serve(self) -> None:
+        with self._listener:
+            while not self._ended:
+                try:
+                    connection, _ = self._listener.accept()
+                except OSError:  # nobody, or one who hung up before he was heard
+                    continue
+                if not self._seats.acquire(blocking=False):
+                    connection.close()
+                    continue
+                threading.Thread(target=self._hear, args=(connection,), name="offer", daemon=True).start()
+
+    def _hear(self, connection: socket.socket) -> None:
+        # Whoever does not greet, or not as agreed, is not worth a line on the screen.
+        try:
+            with contextlib.suppress(LookaheadError), accept(connection, self._identity) as channel:
+                self._open.add(channel)
+                try:
+                    self._greeted(_Asked(channel, channel.session.name, channel.session.key))
+                finally:
+                    self._open.discard(channel)
+        finally:
+            self._seats.release()
+
+    def _greeted(self, asked: _Asked) -> None:
+        asked.channel.hear(GREETING_S)  # only the key's owner can say anything
+        if asked.channel.session.purpose == "pair":
+            self._pair(asked)
+        else:
+            self._work(asked)
+
+    def _pair(self, asked: _Asked) -> None:
+        if self._known.of(asked.key, "refused") is not None:
+            asked.channel.tell({"refused": f"{self._identity.name} does not want to be asked by this machine again."})
+            return
+        if not self._pairing.acquire(blocking=False):
+            asked.channel.tell({"refused": f"{self._identity.name} is being asked by another machine: try again."})
+            return
+        try:
+            self._compare(asked)
+        except ChannelError as error:
+            self._screen.tell("failed", asked.name, f"{asked.name} was not joined: {error}")
+        finally:
+            self._pairing.release()
+
+    def _compare(self, asked: _Asked) -> None:
+        channel, name = asked.channel, asked.name
+        channel.tell({})
+        theirs = _Answer(channel)
+        said = self._screen.is_same_code(name, channel.session.code, channel.address, theirs.withdrawn)
+        channel.tell({"confirmed": said})
+        if not said:
+            self._screen.tell("refused", name, f"{name} may not use this machine.")
+        elif theirs.wait() is not True:
+            self._screen.tell("refused", name, f"Somebody at {name} said no.")
+        elif channel.hear(PATIENCE_S).get("kept") is True:
+            self._known.keep(Acquaintance(asked.key.hex(), name, "leader", channel.address, 0, time.time()))
+            self._screen.tell("joined", name, f"{name} may use this machine from now on.")
+
+    def _work(self, asked: _Asked) -> None:
+        if self._known.of(asked.key, "leader") is None:
+            sentence = f"{self._identity.name} does not know this machine: run `mlx-spec hosts join` for it again."
+            asked.channel.tell({"refused": sentence})
+            return
+        asked.channel.tell({})
+        while True:
+            question = asked.channel.hear()
+            # A leader that is forgotten while it works is not answered again.
+            if self._known.of(asked.key, "leader") is None:
+                return
+            if question.get("ask") == "follow":
+                work(asked.channel, question, lambda kind, words: self._screen.tell(kind, asked.name, words))
+                return
+            asked.channel.tell(answer(question))
+
+
+class _Answer:
+    """What the other side's person says, heard while this side's still thinks."""
+
+    def __init__(self, channel: SecureChannel) -> None:
+        self.withdrawn = threading.Event()
+        self._said: dict[str, Any] = {}
+        self._problem: ChannelError | None = None
+        self._thread = threading.Thread(target=self._listen, args=(channel,), name="code", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> bool:
+        """Whether it was a yes. Raises ChannelError."""
+        self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+        return self._said.get("confirmed") is True
+
+    def _listen(self, channel: SecureChannel) -> None:
+        try:
+            self._said = channel.hear(PATIENCE_S)
+        except ChannelError as error:
+            self._problem = error
+        if self._said.get("confirmed") is not True:
+            self.withdrawn.set()

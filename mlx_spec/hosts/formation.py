@@ -1,0 +1,198 @@
+"""One group from the start of its processes to their end."""
+
+import json
+import math
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mlx_spec.hosts.addresses import is_here, leader_address
+from mlx_spec.hosts.channel.follower import LEFT_CODE
+from mlx_spec.hosts.channel.handshake import new_secret
+from mlx_spec.hosts.group import GroupState
+from mlx_spec.hosts.hostfile import Host, HostList
+from mlx_spec.hosts.started import Commands, Patience
+from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, remote_script, ssh_command
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the leader has told through its pipe: its state, that it answers the public port from now on, or why no
+    group can be made; all None: that it is there."""
+
+    state: GroupState | None = None
+    serves: bool = False
+    fatal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process of a rank has ended."""
+
+    rank: int
+    code: int
+
+
+class Stop:
+    """All is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why a group is none any more. `rank` is who was gone first, None where that is not known."""
+
+    message: str
+    rank: int | None = None
+
+
+Event = Told | Exited | Stop
+
+
+class Formation:
+    """Starts the ranks of `hosts`, follows them, and ends them."""
+
+    def __init__(self, hosts: HostList, commands: Commands, patience: Patience) -> None:
+        self._hosts, self._commands, self._patience = hosts, commands, patience
+        # Its own: what is told of processes that are over must not reach the next ones.
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._processes: dict[int, RankProcess] = {}
+        self._fatal: str | None = None
+        self._exited: list[Exited] = []
+
+    def start(self, told: Mapping[str, Any]) -> None:
+        """Start all processes, each with what it is `told` besides. Raises ServerError, OSError."""
+        address = leader_address(self._hosts.machines)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        reads, writes = os.pipe()
+        try:
+            with socket.create_server((address, 0), family=family, backlog=64) as control:
+                leader = [address, control.getsockname()[1]]
+                common = {**self._commands.config, **told, "secret": new_secret().hex(), "leader": leader}
+                common["hosts"] = [host.name for host in self._hosts.machines]
+                handed = (self._commands.listener, control.fileno(), writes)
+                own = dict(zip(("listener", "control", "status"), handed, strict=True))
+                self._start(0, {**common, **own}, handed)
+                for rank in range(1, len(self._hosts)):
+                    self._start(rank, common)
+        except BaseException:
+            os.close(reads)
+            raise
+        finally:
+            os.close(writes)
+        threading.Thread(target=self._listen, args=(reads,), name="leader's state", daemon=True).start()
+
+    def follow(self, heard: Callable[[Told], object]) -> Loss | None:
+        """Until one rank is gone, and why; None where all are to end. `heard` hears what the leader tells."""
+        sign_s = given_up_s = math.inf
+        while True:
+            until_s = min(sign_s, given_up_s)
+            try:
+                left_s = max(0.0, until_s - time.monotonic())
+                event = self._events.get(timeout=None if until_s == math.inf else left_s)
+            except queue.Empty:
+                return self._loss(is_silent=given_up_s == math.inf)
+            match event:
+                case Stop():
+                    return None
+                case Told():
+                    sign_s = time.monotonic() + self._patience.silence_s
+                    if event.fatal is not None:
+                        self._fatal = self._fatal or event.fatal
+                        given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
+                    heard(event)
+                case Exited():
+                    self._exited.append(event)
+                    if event.rank == 0:
+                        return self._loss(is_silent=False)
+                    # It has clients to tell; but what hangs or is stopped tells nothing.
+                    given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
+
+    def stop(self) -> None:
+        """Have `follow` return. From any thread and any signal handler."""
+        self._events.put(Stop())
+
+    def end(self, *, asked: bool) -> None:
+        """Have no process left. Those that are `asked` end in order: the leader first, who tells its clients."""
+        leader = self._processes.get(0)
+        if asked and leader is not None:
+            leader.ask()
+            leader.wait(self._patience.leader_s)
+        for process in self._processes.values():
+            process.loose()
+        until_s = time.monotonic() + self._patience.end_s
+        for process in self._processes.values():
+            process.end(max(0.0, until_s - time.monotonic()))
+
+    def _start(self, rank: int, config: Mapping[str, Any], handed: tuple[int, ...] = ()) -> None:
+        host = self._hosts.machines[rank]
+        own = {
+            "rank": rank,
+            "host": host.name,
+            "ips": list(host.ips),
+            "rdma": [list(one.rdma) for one in self._hosts.machines],
+        }
+        own["backend"] = self._hosts.backend
+        envs = dict(line.partition("=")[::2] for line in self._hosts.envs)
+        self._processes[rank] = RankProcess(
+            self._commands.leader if rank == 0 else self._follower_command(host),
+            {**config, **own},
+            relay=None if rank == 0 else self._commands.relay_of(host.name, rank),
+            ended=partial(self._note_exit, rank),
+            environment={**envs, **(self._commands.leader_environment if rank == 0 else {})},
+            handed=handed,
+        )
+
+    def _follower_command(self, host: Host) -> tuple[str, ...]:
+        python = host.python or self._hosts.python
+        if is_here(host):
+            # This installation, unless another one is meant; a frozen program has no interpreter to replace.
+            own = self._commands.follower
+            return own if python is None or own[1:2] != ("-m",) else (python, *own[1:])
+        script = remote_script(
+            self._commands.follower,
+            host=host.name,
+            python=python,
+            envs=self._hosts.envs,
+            folder=self._commands.folder,
+        )
+        return tuple(ssh_command(host.name, script))
+
+    def _note_exit(self, rank: int, code: int) -> None:
+        self._events.put(Exited(rank, code))
+
+    def _listen(self, pipe: int) -> None:
+        with open(pipe, "rb") as lines:
+            for line in lines:
+                said = json.loads(line)
+                state = said.get("state")
+                self._events.put(
+                    Told(
+                        GroupState.from_dict(state) if state is not None else None,
+                        bool(said.get("serves")),
+                        said.get("fatal"),
+                    )
+                )
+
+    def _loss(self, is_silent: bool) -> Loss:
+        if self._fatal is not None:
+            return Loss(self._fatal)
+        # Who ended as its leader did is not to blame for that.
+        guilty = [one for one in self._exited if one.rank == 0 or one.code not in (0, LEFT_CODE)]
+        if is_silent or not guilty:
+            return Loss(f"{self._name(0)} gave no sign of life.", 0)
+        rank, code = guilty[0].rank, guilty[0].code
+        words = self._processes[rank].last_words.removeprefix("mlx-spec: ").rstrip(".")
+        if code == SSH_FAILED and not is_here(self._hosts.machines[rank]):
+            return Loss(f"The ssh connection to {self._name(rank)} ended ({words or 'without a word'}).", rank)
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return Loss(f"{self._name(rank)} {how}{f': {words}' if words else ''}.", rank)
+
+    def _name(self, rank: int) -> str:
+        return f"{self._hosts.machines[rank].name} (rank {rank})"

@@ -1,0 +1,172 @@
+"""The leader's part in a group: who has come and agreed, what is told of it, and who is gone. Knows no model."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import psutil
+
+from mlx_spec.errors import RankLostError
+from mlx_spec.hosts.addresses import free_port
+from mlx_spec.hosts.assignment import Assignment
+from mlx_spec.hosts.channel.hello import Hello
+from mlx_spec.hosts.channel.leader import LeaderChannel
+from mlx_spec.hosts.group import GroupStage, GroupState, RankState, Share
+from mlx_spec.hosts.rendezvous import Rendezvous, meeting
+from mlx_spec.hosts.versions import Versions, versions_here
+from mlx_spec.hosts.watchdog import Watchdog
+
+COMING_S: Final = 120.0
+"""A follower may need so long for its interpreter to start and connect."""
+_SIGN_S: Final = 1.0
+_EXPLAINING_S: Final = 7.0
+"""Somewhat longer than it takes to notice silence."""
+
+
+class Leading:
+    """Rank 0 of a group. `gather`, then `agree`; `channel` tells the steps, `watchdog` watches those who wait for them.
+    The supervisor hears of `state` every second. Any thread may ask for it."""
+
+    def __init__(self, assignment: Assignment, versions: Versions | None = None) -> None:
+        assert assignment.control is not None, "rank 0 is handed its sockets"
+        control = socket.socket(fileno=assignment.control)
+        versions = versions or versions_here()
+        self.assignment = assignment
+        self.channel = LeaderChannel(control, assignment.secret, assignment.hosts, versions, assignment.pulse)
+        self.watchdog = Watchdog(assignment.timeout_s, self._overdue)
+        self._hellos: dict[int, Hello] = {}
+        self._lock = threading.Lock()
+        memory, error = psutil.virtual_memory(), assignment.told.get("error")
+        ranks = tuple(RankState(rank=rank, host=host) for rank, host in enumerate(assignment.hosts))
+        own = replace(ranks[0], memory_bytes=memory.total, free_bytes=memory.available)
+        self._state = GroupState(
+            stage="forming",
+            message=f"The group is forming again: {error}" if error else "The group is forming.",
+            error=error,
+            backend=assignment.backend,
+            ranks=(own, *ranks[1:]),
+            times_formed=assignment.times_formed,
+        )
+        self._writing = threading.Lock()
+        self.channel.on_lost(self._lose)
+        threading.Thread(target=self._show_signs, name="signs of life", daemon=True).start()
+
+    def gather(self, limit_s: float = COMING_S) -> None:
+        """Wait for the followers. Raises RankLostError, ServerError, as `LeaderChannel.gather`."""
+        self._hellos = self.channel.gather(limit_s)
+        for rank, hello in self._hellos.items():
+            self.note(rank, memory_bytes=hello.memory_bytes, free_bytes=hello.free_bytes)
+
+    def agree(self, content: str, what: str) -> None:
+        """Wait until each follower has found its model, and see that all have the same `content`; `what` is its name.
+        Raises ServerError for one whose files differ, RankLostError."""
+        for rank, words in self.channel.said("model").items():
+            if words["content"] != content:
+                host = self.assignment.hosts[rank]
+                raise self.channel.refuse(
+                    rank,
+                    f"{host} (rank {rank}) has another {what} than {self.assignment.host}: the files differ, so copy or"
+                    " fetch the model again there.",
+                )
+
+    def rendezvous(self) -> Rendezvous:
+        """Where the ranks meet for their collectives: at ports that were free on each machine a moment ago."""
+        here = self.assignment.ips or (self.channel.address or "127.0.0.1",)
+        places = {0: (here, free_port(here[0]))}
+        for rank, hello in self._hellos.items():
+            ips = (hello.address,) if hello.address is not None else ()
+            places[rank] = (ips, hello.port)
+        return meeting(self.assignment.backend, places, self.assignment.rdma)
+
+    def serves(self) -> None:
+        """Tell the supervisor that the public port is answered here from now on."""
+        self._write({"serves": True})
+
+    def fail(self, message: str) -> None:
+        """Tell the supervisor, in a sentence, why there can be no group."""
+        self._write({"fatal": message})
+
+    def note(self, rank: int, **changes: Any) -> None:
+        """Something is known of a rank: fields of RankState."""
+        with self._lock:
+            ranks = list(self._state.ranks)
+            stage = changes.pop("stage", ranks[rank].stage)
+            ranks[rank] = ranks[rank].at(stage, **changes)
+            self._state = replace(self._state, ranks=tuple(ranks))
+
+    def split(self, way: str, exactness: str, shares: Sequence[Share]) -> None:
+        """How the target is split from now on; the ranks load."""
+        for rank, share in enumerate(shares):
+            self.note(rank, stage="loading", share=share)
+        with self._lock:
+            self._state = replace(self._state, way=way, exactness=exactness)
+
+    def ready(self) -> None:
+        """All ranks have loaded: the group is whole."""
+        for rank in range(len(self.assignment.hosts)):
+            self.note(rank, stage="ready", progress=None)
+        names = ", ".join(self.assignment.hosts)
+        self._change(
+            "ready", f"The group is whole: {names}.", error=None, times_formed=self.assignment.times_formed + 1
+        )
+
+    def state(self) -> GroupState:
+        """What /v1/group shows now."""
+        with self._lock:
+            state = self._state
+        return replace(state, ranks=tuple(self._seen(one) for one in state.ranks))
+
+    def explained(self, error: BaseException) -> RankLostError | None:
+        """Which rank's loss an `error` of a collective comes from; waits for it, as the channel may need a while to
+        notice. None for an error of another kind."""
+        if isinstance(error, RankLostError):
+            return error
+        if self.channel.lost is None and not isinstance(error, RuntimeError | OSError):
+            return None
+        return self.channel.wait_lost(_EXPLAINING_S)
+
+    def close(self) -> None:
+        """End all followers."""
+        self.watchdog.close()
+        self.channel.close()
+
+    def _seen(self, one: RankState) -> RankState:
+        if one.rank == 0:
+            return one
+        carried: Mapping[str, Any] = self.channel.carried(one.rank)
+        changes = {name: carried[name] for name in ("held_bytes", "free_bytes", "progress") if name in carried}
+        return replace(one, latency_ms=self.channel.latency_ms(one.rank), **changes)
+
+    def _overdue(self, taken_s: float) -> None:
+        """A pass waits for somebody: for who has taken the fewest of the steps that were told."""
+        taken = {rank: int(self.channel.carried(rank).get("taken", 0)) for rank in self._hellos}
+        rank = min(taken, key=lambda one: taken[one])
+        behind = taken[rank] < self.channel.num_told
+        why = f"does not go on: a pass has taken {taken_s:.0f} s"
+        self.channel.lose(rank, why if behind else f"{why}, perhaps because the way there is cut")
+
+    def _lose(self, error: RankLostError) -> None:
+        self.note(error.rank, stage="lost", error=str(error))
+        self._change("lost", str(error), error=str(error))
+
+    def _change(self, stage: GroupStage, message: str, **changes: Any) -> None:
+        with self._lock:
+            since_s = self._state.since_s if stage == self._state.stage else time.time()
+            self._state = replace(self._state, stage=stage, message=message, since_s=since_s, **changes)
+        self._write({"state": self.state().to_dict()})
+
+    def _show_signs(self) -> None:
+        while True:
+            self._write({"state": self.state().to_dict()})
+            time.sleep(_SIGN_S)
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        if self.assignment.status is not None:
+            with self._writing, contextlib.suppress(OSError):  # without a supervisor the leash ends this process
+                os.write(self.assignment.status, json.dumps(message).encode() + b"\n")

@@ -1,0 +1,73 @@
+"""Where the ranks of a group meet for their collectives: what MLX wants to find in its environment."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendezvous:
+    """`ring` holds the addresses and ports of each rank, as `IP:PORT`; JACCL's `coordinator` one of the leader's, and
+    `rdma` each rank's devices to each other."""
+
+    backend: str
+    ring: tuple[tuple[str, ...], ...] = ()
+    coordinator: str | None = None
+    rdma: tuple[tuple[Any, ...], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a step can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "Rendezvous":
+        """What `to_dict` made, also through JSON."""
+        return cls(
+            backend=str(told["backend"]),
+            ring=tuple(tuple(one) for one in told["ring"]),
+            coordinator=told["coordinator"],
+            rdma=tuple(tuple(one) for one in told["rdma"]),
+        )
+
+    @property
+    def name(self) -> str:
+        """The backend as `mx.distributed.init` calls it."""
+        return "jaccl" if self.backend.startswith("jaccl") else "ring"
+
+    def enter(self, rank: int, folder: Path) -> None:
+        """Set this process's environment for `mx.distributed.init`, which reads files: they are written into `folder`,
+        and may go when the group is made."""
+        os.environ["MLX_RANK"] = str(rank)
+        if self.name == "ring":
+            os.environ["MLX_HOSTFILE"] = _written(folder / "ring.json", self.ring)
+            return
+        assert self.coordinator is not None, "JACCL has a coordinator"
+        os.environ["MLX_JACCL_COORDINATOR"] = self.coordinator
+        os.environ["MLX_IBV_DEVICES"] = _written(folder / "devices.json", self.rdma)
+        if self.backend == "jaccl-ring":
+            os.environ["MLX_JACCL_RING"] = "1"
+
+
+def meeting(
+    backend: str, places: Mapping[int, tuple[tuple[str, ...], int]], rdma: tuple[tuple[Any, ...], ...] = ()
+) -> Rendezvous:
+    """The rendezvous of ranks that listen at `places`: the addresses of each, and the first of as many ports."""
+    if backend == "ring":
+        ring = tuple(
+            tuple(_place(ip, port + i) for i, ip in enumerate(ips)) for ips, port in (places[r] for r in sorted(places))
+        )
+        return Rendezvous(backend=backend, ring=ring)
+    ips, port = places[0]
+    return Rendezvous(backend=backend, coordinator=_place(ips[0], port), rdma=rdma)
+
+
+def _place(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def _written(path: Path, value: Any) -> str:
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return str(path)

@@ -1,0 +1,185 @@
+"""Starting the process of a rank, here or by ssh, and ending it whatever it does."""
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+SSH_FAILED: Final = 255
+"""The exit code of ssh itself; any other one is that of what ran there."""
+_SSH: Final = (
+    *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
+    # So that this end of a dead connection is noticed; the other end has the control channel.
+    *("-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=3"),
+)
+_KEPT_LINES: Final = 20
+
+Relay = Callable[[str], object]
+"""Hears each line that a rank writes."""
+
+
+def ssh_command(host: str, script: str) -> list[str]:
+    """The command that runs a script of sh on another machine, whichever shell its user has."""
+    return [*_SSH, host, f"exec sh -c {shlex.quote(script)}"]
+
+
+def remote_script(
+    command: Sequence[str], *, host: str, python: str | None, envs: Sequence[str], folder: str | None
+) -> str:
+    """What starts a rank on `host`: `command`, with its interpreter replaced by `python` where one is named, else where
+    it is not there by the `mlx-spec` of the path."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, _, value in (line.partition("=") for line in envs)]
+    if folder is not None:  # a checkout is found from its folder
+        lines.append(f"cd {shlex.quote(folder)} 2>/dev/null")
+    program, *arguments = command
+    own = shlex.join([python or program, *arguments])
+    if python is not None:
+        lines.append(f"exec {own}")
+    else:
+        on_path = shlex.join(["mlx-spec", *(arguments[2:] if arguments[:1] == ["-m"] else arguments)])
+        lines += [
+            f"[ -x {shlex.quote(program)} ] && exec {own}",
+            f"command -v mlx-spec >/dev/null && exec {on_path}",
+            f"echo {shlex.quote(_no_program(host, program))} >&2",
+            "exit 127",
+        ]
+    return "\n".join(lines)
+
+
+class RankProcess:
+    """One started rank. Its first line of input is `config`, as JSON; the pipe behind it is its leash.
+
+    `ended` is called once, from a thread, with its exit code. `last_words` is the last line that it wrote.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        config: Mapping[str, Any],
+        *,
+        relay: Relay | None,
+        ended: Callable[[int], object],
+        environment: Mapping[str, str] | None = None,
+        handed: Collection[int] = (),
+    ) -> None:
+        out = subprocess.PIPE if relay is not None else None  # None: it writes where this process does
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT if relay is not None else None,
+            env={**os.environ, **(environment or {})},
+            pass_fds=tuple(handed),
+            start_new_session=True,  # Ctrl-C is for who started it, and ends it in order
+        )
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._ended, self._relay = ended, relay
+        self._reader = threading.Thread(target=self._read, name="rank's output", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, name="rank's end", daemon=True).start()
+        self._hand(json.dumps(config).encode() + b"\n")
+
+    @property
+    def pid(self) -> int:
+        """Its process, or that of the ssh that started it."""
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote; empty where it wrote none."""
+        return self._lines[-1] if self._lines else ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.poll() is not None
+
+    def ask(self) -> None:
+        """Ask it to end, as Ctrl-C would."""
+        if not self.is_over:
+            self._process.terminate()
+
+    def loose(self) -> None:
+        """Close its leash, which ends it, wherever it is and whatever it does."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # nobody reads there any more
+            self._process.stdin.close()
+
+    def wait(self, limit_s: float) -> bool:
+        """Wait for its end; False where that takes longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(limit_s)
+        return self.is_over
+
+    def end(self, limit_s: float) -> None:
+        """Have it gone: by its leash, and after `limit_s` by the system."""
+        self.loose()
+        if not self.wait(limit_s):
+            self._process.kill()
+            self._process.wait()
+
+    def _hand(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended, and says why
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        if self._process.stdout is None or self._relay is None:
+            return
+        with self._process.stdout as output:
+            for line in output:
+                text = line.decode(errors="replace").rstrip()
+                if text:
+                    self._lines.append(text)
+                    self._relay(text)
+
+    def _wait(self) -> None:
+        code = self._process.wait()
+        # What it said last belongs to its end; but who inherited its output may keep that open.
+        self._reader.join(1.0)
+        self._ended(code)
+
+
+def reach(host: str, limit_s: float = 15.0) -> str | None:
+    """Why ssh does not get to a machine, in ssh's own words; None where it does."""
+    try:
+        done = subprocess.run(
+            ssh_command(host, "exit 0"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit_s,
+            check=False,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        return "there is no ssh on this machine"
+    except subprocess.TimeoutExpired:
+        return f"ssh had no answer within {limit_s:g} s"
+    if done.returncode == 0:
+        return None
+    words = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return words[-1].strip().rstrip(".") if words else f"ssh ended with {done.returncode}"
+
+
+def _no_program(host: str, program: str) -> str:
+    return (
+        f"mlx-spec: {host} has neither {program} nor an mlx-spec on its path: install Lookahead there, and name its"
+        " interpreter with --python."
+    )
+
+
+def tell_on_stderr(host: str, rank: int) -> Relay:
+    """A relay that writes a rank's lines to stderr, with whose they are."""
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"[{host}, rank {rank}] {line}\n")
+        sys.stderr.flush()
+
+    return tell

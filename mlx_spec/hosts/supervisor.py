@@ -1,0 +1,154 @@
+"""Holds a group of ranks together: starts them, answers in their place while they are not there, and starts them again.
+
+MLX makes a group once in a process, and a collective that hangs cannot be interrupted. So a broken group is given up as
+a whole: all its processes end, and new ones form the next.
+"""
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Protocol
+
+from mlx_spec.errors import ServerError
+from mlx_spec.hosts.addresses import is_here
+from mlx_spec.hosts.formation import Formation, Loss, Told
+from mlx_spec.hosts.group import GroupStage, GroupState, RankState
+from mlx_spec.hosts.hostfile import HostList
+from mlx_spec.hosts.started import USUAL_PATIENCE, Commands, Patience
+from mlx_spec.hosts.starting import reach
+
+
+class Doorman(Protocol):
+    """Answers the public port while the leader does not."""
+
+    def open(self) -> None:
+        """Begin to answer, if it does not yet."""
+
+    def close(self) -> None:
+        """Answer no more, from now on."""
+
+
+class Supervisor:
+    """Runs a group of `hosts` until it is told to `stop`. `state` is what /v1/group shows; `changed` hears of each.
+
+    What fails before the group was ever whole is raised: somebody sits there who can mend it. Later it is told, and
+    tried again as soon as all machines answer.
+    """
+
+    def __init__(
+        self,
+        hosts: HostList,
+        commands: Commands,
+        doorman: Doorman,
+        *,
+        changed: Callable[[GroupState], object] = lambda state: None,
+        patience: Patience = USUAL_PATIENCE,
+        reach: Callable[[str], str | None] = reach,
+    ) -> None:
+        self._hosts, self._commands, self._doorman, self._patience = hosts, commands, doorman, patience
+        self._changed, self._reach = changed, reach
+        # A SimpleQueue, as its put may interrupt its own put: signal handlers call it.
+        self._stops: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._formation: Formation | None = None
+        ranks = tuple(RankState(rank=rank, host=host.name) for rank, host in enumerate(hosts.machines))
+        self.state = GroupState(stage="forming", message="The group is forming.", backend=hosts.backend, ranks=ranks)
+
+    def stop(self) -> None:
+        """End all. From any thread and any signal handler."""
+        self._is_stopping = True
+        self._stops.put(None)
+        if (formation := self._formation) is not None:
+            formation.stop()
+
+    def run(self) -> None:
+        """Until `stop`. Raises ServerError for what is wrong before the group was ever whole."""
+        rest_s = 0.0
+        self._doorman.open()
+        try:
+            while self._rest(rest_s):
+                before = self.state.times_formed
+                if self._all_answer():
+                    self._form()
+                if self._is_stopping:
+                    return
+                if self.state.times_formed == 0:
+                    raise ServerError(self.state.error or self.state.message)
+                # Who was whole is formed again at once; what does not help is tried less and less often.
+                longer_s = min(max(self._patience.again_s, 2 * rest_s), self._patience.longest_s)
+                rest_s = 0.0 if self.state.times_formed > before else longer_s
+        finally:
+            self._doorman.close()
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait before the next attempt; False where there is to be none."""
+        with contextlib.suppress(queue.Empty):
+            self._stops.get(timeout=seconds)
+        return not self._is_stopping
+
+    def _all_answer(self) -> bool:
+        """Whether ssh gets to every other machine. Tells which are missing."""
+        others = {rank: host for rank, host in enumerate(self._hosts.machines) if not is_here(host)}
+        with ThreadPoolExecutor(max_workers=max(1, len(others)), thread_name_prefix="reach") as pool:
+            answers = dict(zip(others, pool.map(lambda host: self._reach(host.name), others.values()), strict=True))
+        missing = {rank: why for rank, why in answers.items() if why is not None}
+        if not missing:
+            return True
+        ranks = tuple(
+            one.at("missing", error=missing[one.rank]) if one.rank in missing else one.at("starting", error=None)
+            for one in self.state.ranks
+        )
+        names = " and ".join(self._hosts.machines[rank].name for rank in missing)
+        verb = "do" if len(missing) > 1 else "does"
+        message = f"Waiting for {names}, which {verb} not answer ({next(iter(missing.values()))})."
+        self._tell(replace(self.state, stage="waiting", message=message, ranks=ranks))
+        return False
+
+    def _form(self) -> None:
+        """Start all ranks and follow them until one is gone; none is left then."""
+        ranks = tuple(one.at("starting", error=None, progress=None) for one in self.state.ranks)
+        again = f"The group is forming again: {self.state.error}" if self.state.error else "The group is forming."
+        self._tell(replace(self._at("forming", again), ranks=ranks))
+        self._formation = formation = Formation(self._hosts, self._commands, self._patience)
+        if self._is_stopping:  # asked before there was anybody to tell
+            return
+        loss: Loss | None = None
+        try:
+            formation.start({"times_formed": self.state.times_formed, "error": self.state.error})
+            loss = formation.follow(self._heard)
+            if loss is not None:
+                self._lose(loss)
+        finally:
+            formation.end(asked=loss is None)
+        if loss is not None:
+            self._doorman.open()
+
+    def _heard(self, told: Told) -> None:
+        if told.serves:
+            self._doorman.close()
+        if told.state is None:
+            return
+        if told.state.stage == "lost":
+            self._doorman.open()  # the leader lets nobody in any more
+        # What it was lost of is told until it is whole.
+        self._tell(replace(told.state, error=told.state.error or self.state.error))
+
+    def _lose(self, loss: Loss) -> None:
+        if self.state.stage == "lost":  # the leader has found out why, which goes before what is seen of its process
+            return
+        ranks = tuple(
+            one.at("lost", error=loss.message, progress=None) if one.rank == loss.rank else one
+            for one in self.state.ranks
+        )
+        self._tell(replace(self._at("lost", loss.message), ranks=ranks, error=loss.message))
+
+    def _at(self, stage: GroupStage, message: str) -> GroupState:
+        since_s = self.state.since_s if stage == self.state.stage else time.time()
+        return replace(self.state, stage=stage, message=message, since_s=since_s)
+
+    def _tell(self, state: GroupState) -> None:
+        self.state = state
+        self._changed(state)
