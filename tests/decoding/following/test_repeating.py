@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
 
 from mlx_spec.acceptance.tree import tree_of
@@ -38,6 +39,21 @@ def test_every_kind_of_cache_is_followed(name: str) -> None:
     """Answers of all lengths, that draft as they like, take trees where they can, and lose some tokens; one is away for
     a while, one ends."""
     twins, draw = Twins(lambda: zoo_model(name)), random.Random(5)
+    all_kinds_of_steps(twins, draw)
+
+
+def test_half_precision_is_followed_in_the_same_way() -> None:
+    """There a compiled pass has other bits than an ordinary one, alone and shared."""
+
+    def half() -> nn.Module:
+        model = zoo_model("llama")
+        model.set_dtype(mx.bfloat16)
+        return model
+
+    all_kinds_of_steps(Twins(half), random.Random(5))
+
+
+def all_kinds_of_steps(twins: Twins, draw: random.Random) -> None:
     models = [begun(twins, draw.choices(range(VOCAB), k=length)) for length in (3, 3 * WINDOW + 1, WINDOW, 1)]
     takes_trees = models[0].takes_trees()
     for turn in range(6):
