@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from mlx_spec.hosts.addresses import is_here, leader_address
+from mlx_spec.hosts.channel.follower import LEFT_CODE
 from mlx_spec.hosts.channel.handshake import new_secret
 from mlx_spec.hosts.finding.joined import follower_command, joined
 from mlx_spec.hosts.group import GroupState
@@ -64,7 +65,7 @@ class Formation:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._processes: dict[int, RankProcess] = {}
         self._fatal: str | None = None
-        self._first: Exited | None = None
+        self._exited: list[Exited] = []
 
     def start(self, told: Mapping[str, Any]) -> None:
         """Start all processes, each with what it is `told` besides. Raises ServerError, OSError."""
@@ -108,7 +109,7 @@ class Formation:
                         given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
                     heard(event)
                 case Exited():
-                    self._first = self._first or event
+                    self._exited.append(event)
                     if event.rank == 0:
                         return self._loss(is_silent=False)
                     # It has clients to tell; but what hangs or is stopped tells nothing.
@@ -144,7 +145,7 @@ class Formation:
             self._commands.leader if rank == 0 else self._follower_command(host),
             {**config, **own},
             relay=None if rank == 0 else self._commands.relay_of(host.name, rank),
-            ended=partial(self._exited, rank),
+            ended=partial(self._note_exit, rank),
             environment={**envs, **(self._commands.leader_environment if rank == 0 else {})},
             handed=handed,
         )
@@ -166,7 +167,7 @@ class Formation:
         )
         return tuple(ssh_command(host.name, script))
 
-    def _exited(self, rank: int, code: int) -> None:
+    def _note_exit(self, rank: int, code: int) -> None:
         self._events.put(Exited(rank, code))
 
     def _listen(self, pipe: int) -> None:
@@ -185,9 +186,11 @@ class Formation:
     def _loss(self, is_silent: bool) -> Loss:
         if self._fatal is not None:
             return Loss(self._fatal)
-        if is_silent or self._first is None:
-            return Loss(f"{self._name(0)} gave no sign of life for {self._patience.silence_s:g} s.", 0)
-        rank, code = self._first.rank, self._first.code
+        # Who ended as its leader did is not to blame for that.
+        guilty = [one for one in self._exited if one.rank == 0 or one.code not in (0, LEFT_CODE)]
+        if is_silent or not guilty:
+            return Loss(f"{self._name(0)} gave no sign of life.", 0)
+        rank, code = guilty[0].rank, guilty[0].code
         words = self._processes[rank].last_words.removeprefix("mlx-spec: ").rstrip(".")
         if code == SSH_FAILED and not is_here(self._hosts.machines[rank]):
             return Loss(f"The ssh connection to {self._name(rank)} ended ({words or 'without a word'}).", rank)

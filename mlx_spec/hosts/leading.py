@@ -42,12 +42,13 @@ class Leading:
         self.watchdog = Watchdog(assignment.timeout_s, self._overdue)
         self._hellos: dict[int, Hello] = {}
         self._lock = threading.Lock()
-        memory = psutil.virtual_memory()
+        memory, error = psutil.virtual_memory(), assignment.told.get("error")
         ranks = tuple(RankState(rank=rank, host=host) for rank, host in enumerate(assignment.hosts))
         own = replace(ranks[0], memory_bytes=memory.total, free_bytes=memory.available)
         self._state = GroupState(
             stage="forming",
-            message="The group is forming.",
+            message=f"The group is forming again: {error}" if error else "The group is forming.",
+            error=error,
             backend=assignment.backend,
             ranks=(own, *ranks[1:]),
             times_formed=assignment.times_formed,
@@ -111,7 +112,9 @@ class Leading:
         for rank in range(len(self.assignment.hosts)):
             self.note(rank, stage="ready", progress=None)
         names = ", ".join(self.assignment.hosts)
-        self._change("ready", f"The group is whole: {names}.", times_formed=self.assignment.times_formed + 1)
+        self._change(
+            "ready", f"The group is whole: {names}.", error=None, times_formed=self.assignment.times_formed + 1
+        )
 
     def state(self) -> GroupState:
         """What /v1/group shows now."""

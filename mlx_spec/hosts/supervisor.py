@@ -5,7 +5,6 @@ a whole: all its processes end, and new ones form the next.
 """
 
 import contextlib
-import logging
 import queue
 import time
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from mlx_spec.hosts.group import GroupStage, GroupState, RankState
 from mlx_spec.hosts.hostfile import HostList
 from mlx_spec.hosts.started import USUAL_PATIENCE, Commands, Patience
 from mlx_spec.hosts.starting import reach
-
-logger = logging.getLogger(__name__)
 
 
 class Doorman(Protocol):
@@ -113,13 +110,14 @@ class Supervisor:
     def _form(self) -> None:
         """Start all ranks and follow them until one is gone; none is left then."""
         ranks = tuple(one.at("starting", error=None, progress=None) for one in self.state.ranks)
-        self._tell(replace(self._at("forming", "The group is forming."), ranks=ranks))
+        again = f"The group is forming again: {self.state.error}" if self.state.error else "The group is forming."
+        self._tell(replace(self._at("forming", again), ranks=ranks))
         self._formation = formation = Formation(self._hosts, self._commands, self._patience)
         if self._is_stopping:  # asked before there was anybody to tell
             return
         loss: Loss | None = None
         try:
-            formation.start({"times_formed": self.state.times_formed})
+            formation.start({"times_formed": self.state.times_formed, "error": self.state.error})
             loss = formation.follow(self._heard)
             if loss is not None:
                 self._lose(loss)
@@ -131,19 +129,21 @@ class Supervisor:
     def _heard(self, told: Told) -> None:
         if told.serves:
             self._doorman.close()
-        if told.state is not None:
-            self._tell(told.state)
+        if told.state is None:
+            return
+        if told.state.stage == "lost":
+            self._doorman.open()  # the leader lets nobody in any more
+        # What it was lost of is told until it is whole.
+        self._tell(replace(told.state, error=told.state.error or self.state.error))
 
     def _lose(self, loss: Loss) -> None:
-        logger.warning(loss.message)
+        if self.state.stage == "lost":  # the leader has found out why, which goes before what is seen of its process
+            return
         ranks = tuple(
-            one.at("lost", error=loss.message, progress=None) if one.rank == loss.rank else one.at("starting")
+            one.at("lost", error=loss.message, progress=None) if one.rank == loss.rank else one
             for one in self.state.ranks
         )
-        message = f"The group has to form again. {loss.message}"
-        # What the leader found out goes before what was seen of its processes.
-        error = self.state.error if self.state.stage == "lost" and self.state.error else loss.message
-        self._tell(replace(self._at("lost", message), ranks=ranks, error=error))
+        self._tell(replace(self._at("lost", loss.message), ranks=ranks, error=loss.message))
 
     def _at(self, stage: GroupStage, message: str) -> GroupState:
         since_s = self.state.since_s if stage == self.state.stage else time.time()

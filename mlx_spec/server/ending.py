@@ -22,7 +22,7 @@ from mlx_spec.machine.interruption import SIGNALS
 LIMIT_S: Final = 1.5
 _OURS: Final = "ending"
 # Threads that only wait for something to tell, and hold up nobody.
-_WATCHERS: Final = (_OURS, "parent")
+_WATCHERS: Final = (_OURS, "parent", "watchdog", "signs of life")
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ class Ending:
             stop()
         # The interpreter's end, which waits for threads, takes this one with it.
         time.sleep(self._limit_s)
+        if self.code:  # who set it knows why
+            leave_now(self.code)
         held_by = [thread.name for thread in threading.enumerate() if _holds(thread)]
         logger.warning(
             "Leaving without waiting for %s: not done after %.3g s, and nothing can interrupt it.",

@@ -137,14 +137,14 @@ class LeaderChannel:
     def lose(self, rank: int, why: str) -> RankLostError:
         """A rank is lost, for a reason that goes on after its name; the error that says so, of the first that was."""
         host = self.hosts[rank]
-        error = RankLostError(f"{host} (rank {rank}) {why}, so the group has to form again.", rank, host)
+        error = RankLostError(f"{host} (rank {rank}) {why}: the group has to form again.", rank, host)
         with self._changed:
             if self.lost is not None or self._closed:
                 return self.lost or error
             self.lost = error
             callbacks = list(self._callbacks)
             self._changed.notify_all()
-        logger.warning(str(error))
+        logger.info(str(error))
         for callback in callbacks:
             callback(error)
         return error
