@@ -16,6 +16,7 @@ from typing import Any
 from mlx_spec.hosts.addresses import is_here, leader_address
 from mlx_spec.hosts.channel.follower import LEFT_CODE
 from mlx_spec.hosts.channel.handshake import new_secret
+from mlx_spec.hosts.finding.joined import follower_command, joined
 from mlx_spec.hosts.group import GroupState
 from mlx_spec.hosts.hostfile import Host, HostList
 from mlx_spec.hosts.joined import JoinedRank, joined
@@ -157,6 +158,8 @@ class Formation:
             # This installation, unless another one is meant; a frozen program has no interpreter to replace.
             own = self._commands.follower
             return own if python is None or own[1:2] != ("-m",) else (python, *own[1:])
+        if (known := joined(host.name)) is not None:
+            return follower_command(known)
         script = remote_script(
             self._commands.follower,
             host=host.name,

@@ -22,13 +22,15 @@ from mlx_spec.models.loading import load_folders
 from mlx_spec.models.named import PairFolders, find_folders, folder_of
 from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.splitting.loading import load_shard
+from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.splitting.split import Exactness, Split
+from mlx_spec.models.splitting.timing import keep_wire, measure_links
 from mlx_spec.models.splitting.ways import SplitWays, ways_of
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
-from mlx_spec.server.group.led import LedDecoder
+from mlx_spec.server.group.led import LedDecoder, watched
 
 
 def found(target: str, ranks: int, choice: SplitChoice, exactness: str) -> tuple[str, str]:
@@ -68,6 +70,10 @@ def load_led(
     leading.note(0, held_bytes=int(mx.get_active_memory()))
     for rank, words in leading.channel.said("loaded").items():
         leading.note(rank, held_bytes=words["held_bytes"])
+    share = share_of(pair.target)
+    assert share is not None, "it was loaded as a share"
+    with watched(leading, "measuring the wire"):
+        keep_wire(pair.target, measure_links(share.links))
 
     def tell(step: Mapping[str, Any]) -> None:
         leading.watchdog.beat()
