@@ -1,6 +1,6 @@
 """A scripted engine that speaks docs/PROTOCOL.md and fails on demand: the last message says how.
 
-Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash] [--max-batch N]`. Only the standard
+Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash|refuse] [--max-batch N]`. Only the standard
 library. Without `--max-batch` it is an engine that has no page of its batch.
 """
 
@@ -304,6 +304,9 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=0)
     parser.add_argument("--prefix-disk")
     options = parser.parse_args()
+    if options.start == "refuse":
+        print("mlx-spec: studio does not answer: wake it.", file=sys.stderr)
+        sys.exit(2)
     if options.start == "crash":
         sys.exit("The model file is broken (scripted).")
     Handler.mode, Handler.max_batch = options.start, options.max_batch

@@ -198,7 +198,7 @@ def test_while_nobody_is_there_the_doorman_answers_and_what_came_back_is_used(mo
     hosts = HostList((Host("127.0.0.1", ("127.0.0.1",)), Host("b.invalid", ("127.0.0.1",))))
     said: list[str] = []
 
-    def reach(host: str) -> str | None:
+    def reach(host: Host) -> str | None:
         if len(answers) == 2:
             said.append(next(lines_of(group.ask())))
         return answers.pop(0)
