@@ -4,8 +4,8 @@ The protocol is under test, not the model's wit: a prompt with "think" is answer
 that ends with "call" with a call of the tool `weather` (and openresponses' question with one of its own tool), one that
 ends with "fail" breaks off, and any other with three words. A question may bring its answers along, for agents that ask
 again and again: `SCRIPT ["the first", ["write", {"path": "x"}], "the third"] END` are what is said and called, one
-after the other, as many as the assistant has had turns since. What must look like a schema, or tell log-probabilities, a tiny
-real model writes, whose logits are biased to end soon.
+after the other, as many as the assistant has had turns since. What must look like a schema, or tell
+log-probabilities, a tiny real model writes, whose logits are biased to end soon.
 """
 
 import json
