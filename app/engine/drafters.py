@@ -41,6 +41,11 @@ _ROWS: tuple[tuple[Drafter, str, str], ...] = (
         QT_TRANSLATE_NOOP("Drafter", "A small head guesses a whole block at once from the target's own states"),
     ),
     (
+        "grammar",
+        QT_TRANSLATE_NOOP("Drafter", "Required form"),
+        QT_TRANSLATE_NOOP("Drafter", "Only what the form that was asked for leaves no choice about is guessed"),
+    ),
+    (
         "self",
         QT_TRANSLATE_NOOP("Drafter", "Half the target"),
         QT_TRANSLATE_NOOP("Drafter", "The target guesses for itself with half of its layers left out"),

@@ -22,7 +22,7 @@ Run = tuple[list[str], dict[str, str], str]
 
 def question(*answers: Any) -> str:
     """The task, with the model's answers to it."""
-    return f"Write a greeting into greeting.txt. <<<{json.dumps([*answers, 'The greeting is written.'])}>>>"
+    return f"Write a greeting into greeting.txt. SCRIPT {json.dumps([*answers, 'The greeting is written.'])} END"
 
 
 def codex(work: Path, home: Path) -> Run:

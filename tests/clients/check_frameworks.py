@@ -15,9 +15,9 @@ from typing import Any, cast
 
 ADDRESS = sys.argv[1].rstrip("/")
 V1 = f"{ADDRESS}/v1"
-SCRIPT = 'Rome? <<<[["weather", {"city": "Rome"}], "It is sunny."]>>>'
-ADA = 'Who? <<<["{\\"name\\": \\"Ada\\", \\"age\\": 36}"]>>>'
-CALL_ADA = 'Who? <<<[["%s", {"name": "Ada", "age": 36}]]>>>'
+SCRIPT = 'Rome? SCRIPT [["weather", {"city": "Rome"}], "It is sunny."] END'
+ADA = 'Who? SCRIPT ["{\\"name\\": \\"Ada\\", \\"age\\": 36}"] END'
+CALL_ADA = 'Who? SCRIPT [["%s", {"name": "Ada", "age": 36}]] END'
 
 
 def langchain() -> None:

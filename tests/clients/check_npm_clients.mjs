@@ -17,7 +17,7 @@ const address = `${process.argv[2]}/v1`;
 const PERSON = z.object({ name: z.string(), age: z.number().int() });
 const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const WEATHER = { type: "function", function: { name: "weather", description: "Of a city.", parameters } };
-const SCRIPT = 'Rome? <<<[["weather", {"city": "Rome"}], "It is sunny."]>>>';
+const SCRIPT = 'Rome? SCRIPT [["weather", {"city": "Rome"}], "It is sunny."] END';
 const user = (content) => [{ role: "user", content }];
 
 async function openai() {

@@ -2,10 +2,10 @@
 
 The protocol is under test, not the model's wit: a prompt with "think" is answered with a thought before the answer, one
 that ends with "call" with a call of the tool `weather` (and openresponses' question with one of its own tool), one that
-ends with "fail" breaks off, and any other with three words. A question may bring its answers along, for agents that
-ask again and again: `<<<["the first", ["write", {"path": "x"}], "the third"]>>>` are what is said and called, one after
-the other, as many as the assistant has had turns since. What must look like a schema, or tell log-probabilities, a tiny
-real model writes, whose logits are biased to end soon.
+ends with "fail" breaks off, and any other with three words. A question may bring its answers along, for agents that ask
+again and again: `SCRIPT ["the first", ["write", {"path": "x"}], "the third"] END` are what is said and called, one
+after the other, as many as the assistant has had turns since. What must look like a schema, or tell
+log-probabilities, a tiny real model writes, whose logits are biased to end soon.
 """
 
 import json
@@ -35,15 +35,17 @@ PLAIN = ("All ", "is ", "well.")
 THOUGHT = ("<think>", "Let me ", "see.", "</think>", "\n\n")
 CALL = ("<tool_call>", '{"name": "weather", ', '"arguments": {"city": ', '"Paris"}}', "</tool_call>")
 GET = ("<tool_call>", '{"name": "get_weather", "arguments": {"location": "San Francisco, CA"}}', "</tool_call>")
-RECORDED = re.compile(r"<<<(\[.*?\])>>>", re.DOTALL)
+RECORDED = re.compile(r"SCRIPT (\[.*?\]) END", re.DOTALL)
 MARK = "\x01"
 """With which a prompt begins that is nothing but the answer to it."""
 SOON = {'"': 70.0, "}": 65.0, "]": 60.0, ",": 55.0}
-LONGEST = 400
+LONGEST, LONGEST_PROMPT = 400, 1 << 20
 
 
 class Obedient(ScriptedDecoder):
     """Says what the newest question in the prompt asks for."""
+
+    context_length = LONGEST_PROMPT
 
     @cached_property
     def real(self) -> tuple[ModelPair, SpeculativeDecoder]:
@@ -77,7 +79,7 @@ class Obedient(ScriptedDecoder):
 class Named(ScriptedPair):
     """A pair by a name."""
 
-    context_length = 1 << 20
+    context_length = LONGEST_PROMPT
 
     def __init__(self, name: str) -> None:
         self.name = self.target_name = name
