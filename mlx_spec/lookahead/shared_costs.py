@@ -73,11 +73,17 @@ class SharedPassTimes:
         return max(self._measured, default=_WIDEST) if self._limit is None else _WIDEST
 
     def widen(self, ratios: Mapping[int, float]) -> None:
-        """Be told what wider passes take, in plain steps, by rows: those beyond what was measured before count."""
+        """Be told what wider passes take, in plain steps, by rows: those count that were not measured before. What lies
+        between two that were is as dear as these at most, and as cheap at least."""
         ratios = {width: ratio for width, ratio in ratios.items() if self._limit is None or width <= self._limit}
         if len(self._curve) < 2 or not ratios:
             return
         unit, widest = self._curve[0], self.widest
+        for width in sorted(width for width in ratios if width < widest and width not in self._measured):
+            below = max((known for known in self._measured if known < width), default=1)
+            cost = min(max(unit * ratios[width], self._curve[below - 1]), self._curve[width - 1])
+            self._curve[below:width] = [cost] * (width - below)
+            self._measured.add(width)
         del self._curve[widest:]
         for width in sorted(width for width in ratios if width > widest):
             self._curve += [unit * ratios[width]] * (width - len(self._curve))

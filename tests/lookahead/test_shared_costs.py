@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fit import Fit
 from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting, SharedPassTimes
 from tests.lookahead.company import calibration
@@ -55,6 +56,16 @@ def test_wider_passes_are_drawn_on_until_they_are_measured() -> None:
     assert times.widest == 32
     assert (times.at(16, 16), times.at(16, 20), times.at(16, 32)) == pytest.approx((76.0, 118.0, 140.0))
     assert times.at(8, 12) == pytest.approx(76.0), "what one answer's passes told stands"
+
+
+def test_a_width_between_two_that_were_measured_counts_too() -> None:
+    """One answer's passes are measured up to nine rows, and at sixteen: ten would cost as much as these."""
+    ms = tuple(40.0 + 5.0 * rows if rows < 10 else 120.0 for rows in range(1, 17))
+    times = SharedPassTimes(Calibration(ms, 6.0, 0.2, measured=(*range(1, 10), 16)))
+    assert times.at(8, 10) == times.at(8, 12) == pytest.approx(120.0)
+    times.widen({10: 95 / 45, 12: 105 / 45, 14: 9.0, 16: 9.0})
+    assert (times.at(8, 10), times.at(8, 12), times.at(8, 14)) == pytest.approx((95.0, 105.0, 120.0))
+    assert [times.rows(8, rows) for rows in (9, 10, 11, 13)] == [9, 10, 12, 14]
 
 
 def test_without_a_calibration_the_first_pass_tells() -> None:
