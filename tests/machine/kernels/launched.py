@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 import mlx.core as mx
+from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
 
 from mlx_spec.acceptance.tree import full_tree
 from mlx_spec.machine.kernels.compact import compact
-from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
 from mlx_spec.machine.kernels.row_attention import causal, masked, row_attention
 from mlx_spec.machine.kernels.row_softmax import probabilities, sample
 from tests.machine.kernels.conftest import WARPS

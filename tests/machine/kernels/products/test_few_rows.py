@@ -8,9 +8,9 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-
 from mlx_spec.machine.kernels.few_rows_matmul import FewRowsLinear, adopt, few_rows_matmul, measure, shape_of, supports
 from mlx_spec.machine.kernels.matmul_times import MatmulShape, MatmulTimes
+
 from tests.machine.kernels.emulator.launches import Emulator, emulated
 from tests.machine.kernels.emulator.run import REVERSE
 
