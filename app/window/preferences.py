@@ -99,6 +99,8 @@ class Preferences(QDialog):
             dialog.exec()
 
     def _refuse(self, why: str, field: QWidget) -> None:
+        if self.consent is not None and self.isVisible():
+            self.consent.setMinimumHeight(self.consent.height())  # or its broken lines would have to make room
         self.wrong.setText(why)
         self.wrong.show()
         field.setFocus()
