@@ -1,11 +1,13 @@
 """The machines on this network, those that the engine is to be split over, and this one's offer to others."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.engine.command import CommandProcess, mlx_spec_command
 from app.engine.group.client import GroupClient
 from app.engine.group.records import Group, Neighbours, parse_neighbours
 from app.engine.group.talking import TalkingCommand
@@ -30,6 +32,11 @@ class Kept(Protocol):
 
     group_hosts: tuple[str, ...]
     is_offered: bool
+
+
+def check_command(names: Sequence[str]) -> list[str]:
+    """What looks at the machines of these names, this one first."""
+    return mlx_spec_command("hosts", "check", "--hosts", ",".join(names), "--json")
 
 
 class MachinesViewModel(QObject):
@@ -61,6 +68,12 @@ class MachinesViewModel(QObject):
         """What happened last with the offer of this machine."""
         self.is_joining = False
         self._is_watched = False
+        self.is_checking = False
+        self.checked = ""
+        """What the last look at the machines of the group has found, where nothing was in the way."""
+        self._checking = CommandProcess(self)
+        self._checking.ended.connect(self._on_checked)
+        self._checking.unstarted.connect(lambda why: self._on_checked(False, "", why))
         self._finding, self._joining, self._offering = talking(self), talking(self), talking(self)
         self._again = QTimer(self, singleShot=True, interval=AGAIN_MS)
         self._again.timeout.connect(self._find)
@@ -132,6 +145,13 @@ class MachinesViewModel(QObject):
             (self._offering if code.is_theirs else self._joining).write({"confirmed": is_same})
             self.changed.emit()
 
+    def check(self) -> None:
+        """Look at the machines of the group: who answers, with what, and how quick the ways are."""
+        if not self.is_checking and self.chosen:
+            self.is_checking, self.checked = True, ""
+            self._checking.start(check_command((self.neighbours.name, *self.chosen)))
+            self._tell("")
+
     def offer(self, is_offered: bool) -> None:
         """Let others ask for this machine, or nobody any more; what works for one then ends."""
         self._kept.is_offered = is_offered
@@ -152,9 +172,11 @@ class MachinesViewModel(QObject):
         """The program ends."""
         for command in (self._finding, self._joining, self._offering):
             command.stop()
+        self._checking.stop()
 
     def _choose(self, names: Sequence[str]) -> None:
         self._kept.group_hosts = tuple(names)
+        self.checked = ""
         self._tell("")
 
     def _tell(self, problem: str) -> None:
@@ -207,6 +229,20 @@ class MachinesViewModel(QObject):
         self._kept.is_offered = False
         self.note = why
         self.changed.emit()
+
+    def _on_checked(self, succeeded: bool, said: str, why: str) -> None:
+        self.is_checking = False
+        try:
+            told = json.loads(said)
+            problems, slowest = [str(one) for one in told["problems"]], told["slowest"]
+        except (KeyError, TypeError, ValueError):
+            self._tell(why or self.tr("The machines could not be looked at."))
+            return
+        if not problems and slowest:
+            self.checked = self.tr(
+                "All answer, with the same versions. The slowest way: {0:.1f} ms, {1:,.0f} MB/s."
+            ).format(slowest["round_trip_ms"], slowest["bytes_per_s"] / 1e6)
+        self._tell("\n".join(problems))
 
     def _ask(self, asked: Asked) -> None:
         self.code = asked

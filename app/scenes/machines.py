@@ -17,6 +17,7 @@ FOUND = [
      "total_bytes": 16 * GB},
 ]  # fmt: skip
 KNOWN = [{"name": "studio", "fingerprint": "b1f0c3a92d4e5f60", "role": "follower"}]
+CHECKED = '{"problems": [], "slowest": {"round_trip_ms": 2.1, "bytes_per_s": 1.1e8}}'
 SMALL = (360, 420)
 
 
@@ -70,6 +71,7 @@ def _draw_machines(stage: Stage) -> None:
     third = rank("10.0.0.7", "ready", latency_ms=2.1, **_share(0.22, 0, 14))
     whole = {"stage": "ready", "message": "", "way": "pipeline", "ranks": [*there, third]}
     client.told.emit(parse_group(whole))
+    machines._on_checked(True, CHECKED, "")
     stage.save("machines-group-dark", dialog)
     stage.choose_appearance("light")
     stage.save("machines-group-light", dialog)

@@ -19,7 +19,6 @@ from mlx_spec.hosts.channel.handshake import new_secret
 from mlx_spec.hosts.finding.joined import follower_command, joined
 from mlx_spec.hosts.group import GroupState
 from mlx_spec.hosts.hostfile import Host, HostList
-from mlx_spec.hosts.joined import JoinedRank, joined
 from mlx_spec.hosts.started import Commands, Patience
 from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, remote_script, ssh_command
 
@@ -64,7 +63,7 @@ class Formation:
         self._hosts, self._commands, self._patience = hosts, commands, patience
         # Its own: what is told of processes that are over must not reach the next ones.
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._processes: dict[int, RankProcess | JoinedRank] = {}
+        self._processes: dict[int, RankProcess] = {}
         self._fatal: str | None = None
         self._exited: list[Exited] = []
 
@@ -139,9 +138,6 @@ class Formation:
         host = self._hosts.machines[rank]
         config, ended = {**config, "rank": rank}, partial(self._note_exit, rank)
         relay = None if rank == 0 else self._commands.relay_of(host.name, rank)
-        if rank and (known := joined(host)) is not None:
-            self._processes[rank] = JoinedRank(known, config, relay=relay, ended=ended)
-            return
         envs = dict(line.partition("=")[::2] for line in self._hosts.envs)
         self._processes[rank] = RankProcess(
             self._commands.leader if rank == 0 else self._follower_command(host),

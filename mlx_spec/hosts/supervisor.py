@@ -16,9 +16,9 @@ from mlx_spec.errors import ServerError
 from mlx_spec.hosts.addresses import is_here
 from mlx_spec.hosts.formation import Formation, Loss, Told
 from mlx_spec.hosts.group import GroupStage, GroupState, RankState
-from mlx_spec.hosts.hostfile import Host, HostList
-from mlx_spec.hosts.joined import reach_host
+from mlx_spec.hosts.hostfile import HostList
 from mlx_spec.hosts.started import USUAL_PATIENCE, Commands, Patience
+from mlx_spec.hosts.starting import reach
 
 
 class Doorman(Protocol):
@@ -46,7 +46,7 @@ class Supervisor:
         *,
         changed: Callable[[GroupState], object] = lambda state: None,
         patience: Patience = USUAL_PATIENCE,
-        reach: Callable[[Host], str | None] = reach_host,
+        reach: Callable[[str], str | None] = reach,
     ) -> None:
         self._hosts, self._commands, self._doorman, self._patience = hosts, commands, doorman, patience
         self._changed, self._reach = changed, reach
@@ -93,7 +93,7 @@ class Supervisor:
         """Whether every other machine can be reached. Tells which cannot."""
         others = {rank: host for rank, host in enumerate(self._hosts.machines) if not is_here(host)}
         with ThreadPoolExecutor(max_workers=max(1, len(others)), thread_name_prefix="reach") as pool:
-            answers = dict(zip(others, pool.map(self._reach, others.values()), strict=True))
+            answers = dict(zip(others, pool.map(lambda host: self._reach(host.name), others.values()), strict=True))
         missing = {rank: why for rank, why in answers.items() if why is not None}
         if not missing:
             return True

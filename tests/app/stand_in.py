@@ -1,7 +1,7 @@
 """A scripted engine that speaks docs/PROTOCOL.md and fails on demand: the last message says how.
 
-Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash|refuse] [--max-batch N]`. Only the standard
-library. Without `--max-batch` it is an engine that has no page of its batch.
+Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash|refuse] [--max-batch N]`. Only the
+standard library. Without `--max-batch` it is an engine that has no page of its batch.
 """
 
 import argparse
@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument("--prefix-disk")
     options = parser.parse_args()
     if options.start == "refuse":
-        print("mlx-spec: studio does not answer: wake it.", file=sys.stderr)
+        sys.stderr.write("mlx-spec: studio does not answer: wake it.\n")
         sys.exit(2)
     if options.start == "crash":
         sys.exit("The model file is broken (scripted).")

@@ -40,13 +40,17 @@ class MachinesDialog(QDialog):
         self.name = QLineEdit(placeholderText=self.tr("Name or address, as ssh knows it"))
         self.add = QPushButton(self.tr("Add"), autoDefault=False)
         self.offered = TickBox(self.tr("Let another Mac use this one"), palette)
-        self.note, self.way = _muted(), _muted()
+        self.note, self.way, self.checked = _muted(), _muted(), _muted()
+        self.check = QPushButton(self.tr("Check Them"), autoDefault=False)
+        self.check.setProperty("role", "outline")
+        self.check.setToolTip(self.tr("Who answers, with which memory and versions, and how quick the ways are"))
         self._group, self._others = QVBoxLayout(), QVBoxLayout()
         self._build()
         self.resize(scaled(560), scaled(640))
         machines.changed.connect(self.refresh)
         self.code.answered.connect(machines.confirm)
         self.name.returnPressed.connect(self._add_typed)
+        self.check.clicked.connect(machines.check)
         self.add.clicked.connect(self._add_typed)
         self.offered.clicked.connect(lambda: machines.offer(self.offered.isChecked()))
         self.refresh()
@@ -66,6 +70,11 @@ class MachinesDialog(QDialog):
         self.empty.setVisible(not others)
         self.way.setText(way_words(machines.group))
         self.way.setVisible(bool(self.way.text()))
+        self.check.setVisible(any(line.kind == "chosen" for line in lines))
+        self.check.setEnabled(not machines.is_checking)
+        self.check.setText(self.tr("Checking…") if machines.is_checking else self.tr("Check Them"))
+        self.checked.setText(machines.checked)
+        self.checked.setVisible(bool(machines.checked))
         self.problem.setText(machines.problem)
         self.problem.setVisible(bool(machines.problem))
         self.offered.setChecked(machines.is_offered)
@@ -88,6 +97,9 @@ class MachinesDialog(QDialog):
                 "No other Mac offers itself on this network. Open these settings on another one, and let it be used."
             )
         )
+        checking = QHBoxLayout()
+        checking.addWidget(self.check)
+        checking.addStretch()
         typed = QHBoxLayout()
         typed.setSpacing(8)
         typed.addWidget(self.name, 1)
@@ -103,6 +115,8 @@ class MachinesDialog(QDialog):
             _section(self.tr("In the group")),
             self._group,
             self.way,
+            checking,
+            self.checked,
             QFrame(objectName="separator"),
             _section(self.tr("On this network")),
             self._others,

@@ -18,8 +18,8 @@ from mlx_spec.models.splitting.wire import wire_of
 
 _BYTES: Final = (4_096, 262_144)
 """What a rank puts into the two that are measured of each kind: a row of a small model, and many of a large one."""
-_CHAINED: Final = 4
-_REPEATS: Final = 4
+_CHAINED: Final = 2
+_REPEATS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,19 @@ class Wire:
         return self.fixed_ms + self.ms_per_row * rows
 
 
-def measure_links(links: Links) -> LinkCosts:
-    """Measure together with all other ranks, each of which calls this at the same time. A second or so, and longer over
-    a slow wire. Raises what MLX raises where a rank is gone."""
+def measure_links(links: Links, went: Callable[[], object] = lambda: None) -> LinkCosts:
+    """Measure together with all other ranks, each of which calls this at the same time. Some tens of collectives: a
+    moment, and seconds over a slow wire; `went` is called after each few. Raises what MLX raises where a rank is gone.
+    """
+
+    def measured(collective: Callable[[mx.array], mx.array], messages: int = 1) -> Cost:
+        small, large = (_milliseconds(collective, nbytes, went) / messages for nbytes in _BYTES)
+        return Cost.through((small, large))
+
     return LinkCosts(
-        gather=_measured(lambda x: links.gathered(x).sum(axis=0)),
-        sum=_measured(links.summed),
-        message=_measured(lambda x: _there_and_back(links, x), messages=2),
+        gather=measured(lambda x: links.gathered(x).sum(axis=0)),
+        sum=measured(links.summed),
+        message=measured(lambda x: _there_and_back(links, x), messages=2),
     )
 
 
@@ -101,12 +107,7 @@ def kept_wire(model: Any) -> Wire | None:
     return found
 
 
-def _measured(collective: Callable[[mx.array], mx.array], messages: int = 1) -> Cost:
-    small, large = (_milliseconds(collective, nbytes) / messages for nbytes in _BYTES)
-    return Cost.through((small, large))
-
-
-def _milliseconds(collective: Callable[[mx.array], mx.array], nbytes: int) -> float:
+def _milliseconds(collective: Callable[[mx.array], mx.array], nbytes: int, went: Callable[[], object]) -> float:
     """The quickest of a few chains: in a pass, too, each waits for the one before. What takes longer waited for a
     processor, which is no part of the wire."""
     start = mx.zeros((nbytes // 4,), dtype=mx.float32)
@@ -117,6 +118,7 @@ def _milliseconds(collective: Callable[[mx.array], mx.array], nbytes: int) -> fl
             x = collective(x)
         mx.eval(x)
         taken.append((time.perf_counter() - began) * 1e3 / _CHAINED)
+        went()
     return min(taken[1:])
 
 

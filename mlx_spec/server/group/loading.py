@@ -74,7 +74,7 @@ def load_led(
     share = share_of(pair.target)
     assert share is not None, "it was loaded as a share"
     with watched(leading, "measuring the wire"):
-        keep_wire(pair.target, measure_links(share.links))
+        keep_wire(pair.target, measure_links(share.links, leading.watchdog.beat))
 
     def tell(step: Mapping[str, Any]) -> None:
         leading.watchdog.beat()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.engine.group.client import GroupClient
 from app.engine.group.talking import TalkingCommand
 from app.engine.process import EngineProcess
 from app.look.theme import LIGHT
-from app.machines import Asked, MachinesViewModel
+from app.machines import Asked, MachinesViewModel, several
 from app.machines.views import MachinesDialog
 from app.window.frame import MainWindow
 from app.window.memory import WindowMemory, engine_options
@@ -168,6 +168,45 @@ def test_nobody_on_the_network_is_told_with_what_to_do(machines: MachinesViewMod
     dialog.refresh()
     assert not dialog.empty.isHidden()
     assert "another one" in dialog.empty.text()
+
+
+@pytest.mark.parametrize(
+    ("told", "checked", "problem"),
+    [
+        ({"problems": [], "slowest": {"round_trip_ms": 0.44, "bytes_per_s": 1.2e9}}, "0.4 ms, 1,200 MB/s", ""),
+        ({"problems": ["studio is asleep.", "mini is old."], "slowest": None}, "", "studio is asleep.\nmini is old."),
+        (None, "", "no such model"),
+    ],
+)
+def test_the_machines_are_looked_at(
+    told: object,
+    checked: str,
+    problem: str,
+    dialog: MachinesDialog,
+    machines: MachinesViewModel,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: QtBot,
+) -> None:
+    """What is in the way ends the command with another code, and is told on stdout all the same."""
+    asked: list[tuple[str, ...]] = []
+    program = "import sys; print(sys.argv[1]) if sys.argv[1] else sys.exit('mlx-spec: no such model')"
+    said = json.dumps(told) if told else ""
+
+    def command(names: Sequence[str]) -> list[str]:
+        asked.append(tuple(names))
+        return [sys.executable, "-S", "-c", program, said]
+
+    monkeypatch.setattr(several, "check_command", command)
+    assert not dialog.check.isVisible()
+    machines.add("studio")
+    dialog.check.click()
+    assert asked == [("here", "studio")]
+    assert not dialog.check.isEnabled()
+    qtbot.waitUntil(lambda: not machines.is_checking, timeout=10_000)
+    assert checked in dialog.checked.text()
+    assert dialog.problem.text() == problem
+    machines.remove("studio")
+    assert dialog.checked.text() == ""
 
 
 class TestSettings:
