@@ -6,7 +6,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,8 +41,8 @@ class Ran:
 
 def run(traced: Traced, buffers: Sequence[bytes], *, order: int, build: Build, counted: Sequence[str] = ()) -> Ran:
     """Run one launch over `buffers`, of which outputs hold what they held before. Raises KernelError."""
-    if build == "plain" and not counted and traced in _TOGETHER:
-        path, number = _TOGETHER[traced]
+    if build == "plain" and not counted and _kernel(traced) in _TOGETHER:
+        path, number = _TOGETHER[_kernel(traced)]
         return _inside(path, traced, buffers, order, number)
     path = _compiled(traced, tuple(counted), build)
     return _inside(path, traced, buffers, order) if build == "plain" else _outside(path, traced, buffers, order)
@@ -50,10 +50,15 @@ def run(traced: Traced, buffers: Sequence[bytes], *, order: int, build: Build, c
 
 def compile_together(every: Sequence[Traced]) -> None:
     """Compile what many launches will run, at once."""
-    new = [traced for traced in dict.fromkeys(every) if traced not in _TOGETHER]
+    new = [traced for traced in dict.fromkeys(map(_kernel, every)) if traced not in _TOGETHER]
     if new:
         path = compiled(translate_together(new), "quick")
         _TOGETHER.update({traced: (path, number) for number, traced in enumerate(new)})
+
+
+def _kernel(traced: Traced) -> Traced:
+    """What is compiled for a launch, which may be of any size."""
+    return replace(traced, grid=(0, 0, 0), threadgroup=(0, 0, 0))
 
 
 @lru_cache(maxsize=1024)

@@ -32,6 +32,7 @@ def _compiled_ahead() -> None:
             for width in WIDTHS:
                 few_rows_matmul(x[:width], weights)
             _experts(packing)
+        few_rows_matmul(_more(_case(FOUR_BITS)[0]), _case(FOUR_BITS)[1])
 
     compile_ahead(every)
 
@@ -95,12 +96,16 @@ def test_whatever_stands_beside_a_row(emulator: Emulator, neighbour: float) -> N
             assert mx.array_equal(few_rows_matmul(beside, weights)[place], alone)
 
 
+def _more(x: mx.array) -> mx.array:
+    """Two whole tiles, and three rows."""
+    return mx.concatenate([x, x, x[:3]])
+
+
 def test_more_rows_are_tiles_of_the_same(emulator: Emulator) -> None:
     x, weights = _case(FOUR_BITS)
-    wide = mx.concatenate([x, x, x[:3]])
     with emulated(emulator):
         expected = few_rows_matmul(x, weights)
-        found = few_rows_matmul(wide, weights)
+        found = few_rows_matmul(_more(x), weights)
         assert emulator.launched == ["few_rows_matmul"] * 3, "two tiles in one launch, and the rest"
     assert mx.array_equal(found, mx.concatenate([expected, expected, expected[:3]]))
 

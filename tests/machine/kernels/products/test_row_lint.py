@@ -1,6 +1,7 @@
 """No sum's shape depends on the number of rows: the text says so, and a text that does otherwise is caught, by its
 reading and by its results."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -9,7 +10,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_spec.machine.kernels.metal import MetalKernel
-from mlx_spec.machine.kernels.products.few_rows import MOST_ROWS, few_rows_matmul
+from mlx_spec.machine.kernels.products.few_rows import MATMUL, MOST_ROWS, few_rows_matmul
 from mlx_spec.machine.kernels.products.weights import Packing
 from tests.machine.kernels.emulator.launches import Emulator, compile_ahead, emulated
 from tests.machine.kernels.emulator.source import Traced
@@ -62,6 +63,14 @@ def test_every_width_is_one_text(emulator: Emulator, packing: Packing) -> None:
     assert complaints(alone) == []
     for rows in range(2, MOST_ROWS + 1):
         assert launches_alike(launched(emulator, packing, rows), alone)
+
+
+def test_loops_over_sums_are_unrolled() -> None:
+    """Else compilers leave sums in memory, nvcc for one does at 16 rows: see `tests/machine/kernels/cuda`."""
+    text = f"{MATMUL.header()}\n{MATMUL.body()}"
+    loops = re.findall(r"(#pragma unroll)?\n *for \(uint (\w+) = ", text)
+    assert len(loops) == 12
+    assert {name for unrolled, name in loops if not unrolled} == {"unit"}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
