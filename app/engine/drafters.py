@@ -76,6 +76,12 @@ def name_of(told: str) -> str:
     return QCoreApplication.translate(_CONTEXT, names[0]) if names else told
 
 
+def line_of(told: str) -> str:
+    """What the drafter that an engine told of does, in one line; nothing of one that is unknown here."""
+    lines = [line for one, _, line in _ROWS if one == told]
+    return QCoreApplication.translate(_CONTEXT, lines[0]) if lines else ""
+
+
 def drafter_line(drafter: Drafter) -> str:
     """What it does, in one line."""
     return QCoreApplication.translate(_CONTEXT, next(line for one, _, line in _ROWS if one == drafter))
