@@ -29,6 +29,7 @@ from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
 from mlx_spec.server.group.led import LedDecoder
+from mlx_spec.server.group.room import bounded
 
 
 def found(target: str, ranks: int) -> tuple[str, str]:
@@ -71,9 +72,9 @@ def load_led(
         leading.watchdog.beat()
         leading.channel.tell(step)
 
-    lead(pair.target, tell)
+    lead(pair.target, tell, lambda why: leading.channel.lose(0, f"has failed in a pass ({why})"))
     # What other processes of this machine have read of a text is no other machine's.
-    keeping = replace(keeping, disk_bytes=0)
+    keeping = bounded(replace(keeping, disk_bytes=0), leading.state().ranks)
     decoder = LedDecoder(leading, pair, config, drafter=drafter, prefixes=prefixes_of(pair, keeping, config.kv_bits))
     decoder.calibrate(progress)
     decoder.measure_ceiling(progress)
