@@ -34,7 +34,8 @@ def _drawn(path: str, value: mx.array) -> mx.array:
         ("deepseek_v3", "tensor", "strict"),  # heads in two products of their own, and shared experts
         ("gpt_oss", "tensor", "strict"),  # sinks, and a bias that its family divides
         ("qwen3_5", "tensor", "strict"),  # recurrent layers, and a head that its family divides
-        ("llama", "tensor", "fast"),
+        ("minimax", "tensor", "strict"),  # norms over all heads together
+        ("minimax", "tensor", "fast"),
         ("gemma2", "pipeline", "strict"),
         ("gpt2", "pipeline", "strict"),  # positions are added to the embedding
         ("gpt_oss", "pipeline", "strict"),  # masks of two kinds
