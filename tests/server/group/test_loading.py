@@ -55,9 +55,7 @@ def test_a_rank_without_room_for_its_part_is_named(target: ModelFolder) -> None:
     half = target.weights_bytes // 2
     check_room(leading_with(half), folders_of(target), None, HALVES)
     check_room(leading_with(None), folders_of(target), None, HALVES)
-    with pytest.raises(
-        DoesNotFitError, match=r"b\.local \(rank 1\) has .* left, and its part of target needs"
-    ):
+    with pytest.raises(DoesNotFitError, match=r"b\.local \(rank 1\) has .* left, and its part of target needs"):
         check_room(leading_with(half - 1), folders_of(target), None, HALVES)
 
 
