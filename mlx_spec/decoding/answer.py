@@ -27,6 +27,7 @@ from mlx_spec.events import GenerationFinished
 from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
+from mlx_spec.models.splitting.timing import kept_wire
 from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -123,6 +124,11 @@ class Answer:
         may be."""
         widest = self.request.widest
         return self.room - 1 if widest is None else min(self.room, widest) - 1
+
+    def wire_ms(self, rows: int) -> float:
+        """What a pass of the target over so many rows takes between machines; 0 where they are one."""
+        wire = kept_wire(self._pair.target)
+        return wire.ms(rows) if wire is not None else 0.0
 
     def goes_on_after(self, outcome: Outcome) -> bool:
         """Whether there will be another round, as far as can be told before the text is known."""

@@ -56,7 +56,9 @@ class RoundCard(QWidget):
             if one.drafted
             else self.tr("Nothing drafted")
         )
-        times = (("verify", one.verify_ms), ("draft", one.draft_ms), ("host", one.host_ms))
+        times = [("verify", one.own_verify_ms), ("draft", one.draft_ms), ("host", one.host_ms)]
+        if one.wire_ms:
+            times.insert(1, ("wire", one.wire_ms))
         spent = " · ".join(f"{name} {_milliseconds(ms)}" for name, ms in times)
         self._cost.setText(f"{verdict}\n{spent}")
 

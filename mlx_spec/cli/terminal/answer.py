@@ -88,6 +88,8 @@ def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:
             ("target passes saved", f"{stats.target_passes_saved} of {stats.total_tokens_generated}"),
             ("time", f"draft {stats.draft_time_ms / 1e3:.2f} s, target {stats.target_time_ms / 1e3:.2f} s"),
         ]
+    if stats.wire_time_ms:
+        lines.append(("wire", f"{stats.wire_time_ms / 1e3:.2f} s between the machines"))
     if not stats.lossless:
         lines.append(("exactness", "lossy: the acceptance rule changes what the target would say"))
     elif stats.exactness == "strict":
