@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).parents[3] / "docs" / "several-macs.md"
 BEGINS: Final = "<!-- families: begin -->\n"
 ENDS: Final = "<!-- families: end -->\n"
 RANKS: Final = 2
-LAYERS: Final = 12
+LAYERS: Final = 6
 
 # What families call their sizes; each takes what it knows.
 _SIZES: Final[dict[str, Any]] = {
@@ -172,7 +172,7 @@ _SIZES: Final[dict[str, Any]] = {
     "mamba_conv_bias": True,
     "n_groups": 1,
     "conv_kernel": 4,
-    "hybrid_override_pattern": "M*-" * 4,
+    "hybrid_override_pattern": "M*-" * (LAYERS // 3),
     "state_size": 8,
     "time_step_limit": (0.0, 1e9),
     "time_step_rank": "auto",
@@ -195,6 +195,13 @@ _SIZES: Final[dict[str, Any]] = {
     "add_full_attention_sink_bias": False,
     "swa_num_attention_heads": 8,
     "swa_num_key_value_heads": 4,
+    "layernorm_epsilon": 1e-5,
+    "attention_value_scale": 1.0,
+    "attention_method": "MLA",
+    "model_max_length": 2048,
+    "conv1d_width": 4,
+    "attention_chunk_size": 8,
+    "num_kv_shared_layers": 0,
     "swa_head_dim": 8,
     "swa_v_head_dim": 8,
     "swa_rope_theta": 1e4,
@@ -213,6 +220,13 @@ _OTHERWISE: Final[dict[str, dict[str, Any]]] = {
     "minimax_m3_vl": {"moe_layer_freq": [0] + [1] * (LAYERS - 1)},
     "exaone4": {"sliding_window_pattern": "LG"},
     "qwen": {"kv_channels": 8},
+    "ministral3": {"rope_parameters": {**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 64}},
+    "mistral4": {"rope_parameters": {**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 64}},
+    "hunyuan": {"rope_scaling": {"alpha": 1.0, "factor": 1.0, "type": "dynamic"}},
+    "llama4": {"num_experts_per_tok": 1},
+    "llama4_text": {"num_experts_per_tok": 1},
+    "mimo_v2_flash": {"moe_layer_freq": [0] + [1] * (LAYERS - 1)},
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"]},
     "gemma4": _BY_KIND,
     "gemma4_text": _BY_KIND,
     "mellum": _BY_KIND,

@@ -23,12 +23,10 @@ def test_every_family_of_this_mlx_lm_stands_in_it() -> None:
             continue
         _, tensor, layers = (cell.strip() for cell in line.strip("|").split("|"))
         assert (tensor != "–") == has_shard(family), family
-        assert not layers.startswith("mlx-lm") or has_pipeline(family), family
+        assert layers.startswith(("mlx-lm", "no: ")) or not has_pipeline(family), family
     assert sum("not tried" in line for line in told.values()) < len(told) // 5
 
 
-@pytest.mark.parametrize(
-    "family", ["afm7", "deepseek_v41", "gpt_oss", "llama", "mamba2", "minimax", "qwen2", "qwen3_moe", "qwen3_next"]
-)
+@pytest.mark.parametrize("family", ["afm7", "llama", "mamba2", "minimax", "qwen3_moe"])
 def test_a_row_is_what_comes_of_trying(family: str) -> None:
     assert lines()[family] == row(family)
