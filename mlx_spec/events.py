@@ -26,7 +26,8 @@ class SpeculativeStats:
     was measured to leave each row the bits that it has alone, None where there was none; where any was `fast`, a word
     may differ from plain decoding's, though only where two tokens are nearly tied: `nearest_tie` is the least by which
     a token beat the next best one, in logits with their noise (where the words follow `coupled` or temperature 0).
-    `prompt_tokens` are those of the prompts that were read,
+    `wire_time_ms` is the part of `target_time_ms` that a target over several machines spends between them, as it was
+    measured for its collectives; 0 on one machine. `prompt_tokens` are those of the prompts that were read,
     `cached_tokens` how many of them earlier answers had read. Times are wall-clock milliseconds of the rounds, prompt
     processing excluded.
 
@@ -49,6 +50,7 @@ class SpeculativeStats:
     draft_time_ms: float = 0.0
     target_time_ms: float = 0.0
     total_time_ms: float = 0.0
+    wire_time_ms: float = 0.0
     plain_step_ms: float | None = None
     lossless: bool = True
     shared_tokens: int = 0
@@ -196,7 +198,8 @@ class RoundFinished:
     may have proposed fewer, where it grew unsure. `parked`: it could have drafted, and expected no gain of that.
     `plain_step_ms` is what a plain step is estimated to cost now, None where none was ever measured. Where the round
     was shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, `draft_ms` and `verify_ms`
-    this one's share: see `SpeculativeStats`. `end` is the end-of-sequence token that the round ended the answer with,
+    this one's share: see `SpeculativeStats`. `wire_ms` is the part of `verify_ms` that went over the wire to other
+    machines, 0 on one. `end` is the end-of-sequence token that the round ended the answer with,
     where log-probabilities were asked for; it is no part of the answer.
     """
 
@@ -212,6 +215,7 @@ class RoundFinished:
     round_ms: float
     parked: bool = False
     plain_step_ms: float | None = None
+    wire_ms: float = 0.0
     end: TokenLogprob | None = None
 
     @property

@@ -21,6 +21,7 @@ CRASH_LIMIT = 3
 CRASH_WINDOW_S = 60.0
 BACKOFF_MS = (500, 1_000, 2_000)
 LOG_LINES = 40
+REFUSED = 2  # its exit code where it ends with a sentence for people
 REACH_MS = 8_000
 
 logger = logging.getLogger(__name__)
@@ -196,6 +197,11 @@ class EngineProcess(QObject):
         if process is None:
             return
         process.deleteLater()
+        if code == REFUSED and status == QProcess.ExitStatus.NormalExit and (why := self._refusal()):
+            # It did not crash: it said in a sentence what is to be mended, and would say it again.
+            self._set_state(EngineState.STOPPED, "")
+            self.gave_up.emit(Problem(self.tr("The engine could not be started."), why, self.log_tail(), "restart"))
+            return
         self._crashes.append(time.monotonic())
         how = self.tr("signal {0}").format(code) if status == QProcess.ExitStatus.CrashExit else f"exit code {code}"
         details = f"{how}\n{self.log_tail()}".strip()
@@ -213,6 +219,11 @@ class EngineProcess(QObject):
                 details,
             )
         )
+
+    def _refusal(self) -> str:
+        """The sentence with which it ended; empty where there was none."""
+        last = self._log[-1] if self._log else ""
+        return last.removeprefix("mlx-spec: ") if last.startswith("mlx-spec: ") else ""
 
     def _let_go(self) -> QProcess | None:
         """Stop watching the process; returns it the first time."""

@@ -84,8 +84,9 @@ class Round:
     """Sent when one draft and one verify are over.
 
     `drafter` is None where nothing was asked of one, and `is_parked` tells that the engine could have drafted and
-    expected no gain of it. `plain_step_ms` is what a plain step costs now. An older engine tells none of that. In a
-    round that `is_tree` the drafts branched, and each tells its parent.
+    expected no gain of it. `plain_step_ms` is what a plain step costs now. `wire_ms` is the part of `verify_ms` that
+    went between machines, 0 on one. An older engine tells none of that. In a round that `is_tree` the drafts branched,
+    and each tells its parent.
     """
 
     index: int
@@ -101,6 +102,7 @@ class Round:
     is_parked: bool = False
     plain_step_ms: float | None = None
     is_tree: bool = False
+    wire_ms: float = 0.0
     # The event as the engine sent it, compactly: what is kept of a chat holds all that a newer engine told.
     wire: str = field(default="", repr=False, compare=False)
 
@@ -108,6 +110,11 @@ class Round:
     def host_ms(self) -> float:
         """What the round took beside drafting and verifying."""
         return max(0.0, self.round_ms - self.draft_ms - self.verify_ms)
+
+    @property
+    def own_verify_ms(self) -> float:
+        """Verifying without the wire between machines."""
+        return max(0.0, self.verify_ms - self.wire_ms)
 
     @property
     def accepted_count(self) -> int:
@@ -256,6 +263,7 @@ def _parse_round(value: Mapping[str, Any]) -> Round:
         emitted=tuple(_parse_emitted(token) for token in value["emitted"]),
         draft_ms=float(value.get("draft_ms", 0.0)),
         verify_ms=float(value.get("verify_ms", 0.0)),
+        wire_ms=float(value.get("wire_ms") or 0.0),
         round_ms=float(value.get("round_ms", 0.0)),
         drafter=None if value.get("drafter") is None else str(value["drafter"]),
         reason=str(value.get("reason") or ""),

@@ -10,7 +10,7 @@ from app.engine.protocol import Finished, Round
 
 COLUMNS = (
     "round", "drafter", "lookahead", "next_lookahead", "parked", "drafted", "tested", "accepted", "emitted",
-    "draft_ms", "verify_ms", "host_ms", "round_ms", "plain_step_ms", "reason", "text",
+    "draft_ms", "verify_ms", "wire_ms", "host_ms", "round_ms", "plain_step_ms", "reason", "text",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def rounds_to_csv(rounds: Sequence[Round]) -> str:
 
 
 def _times(one: Round) -> tuple[float, ...]:
-    return one.draft_ms, one.verify_ms, one.host_ms, one.round_ms
+    return one.draft_ms, one.verify_ms, one.wire_ms, one.host_ms, one.round_ms
 
 
 def _wire(one: Round) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.engine.batch_records import OwnRequest
+from app.engine.batch.records import OwnRequest
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.protocol import Finished, Round

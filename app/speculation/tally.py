@@ -23,6 +23,7 @@ class Tally:
     num_accepted: int = 0
     draft_ms: float = 0.0
     verify_ms: float = 0.0
+    wire_ms: float = 0.0
     round_ms: float = 0.0
     plain_ms: float = 0.0
     accepted_lengths: list[int] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Tally:
         self.num_parked += one.is_parked
         self.draft_ms += one.draft_ms
         self.verify_ms += one.verify_ms
+        self.wire_ms += one.wire_ms
         self.round_ms += one.round_ms
         if one.plain_step_ms is not None:
             self.plain_ms += one.plain_step_ms * len(one.emitted)

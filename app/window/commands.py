@@ -168,8 +168,15 @@ class WindowCommands:
     def show_preferences(self) -> None:
         """Show the settings of the application."""
         window = self._window
-        updates = window.upkeep.updates
-        Preferences(window.theme, window.memory, window.engine, window.models.loaded, window, updates=updates).exec()
+        Preferences(
+            window.theme,
+            window.memory,
+            window.engine,
+            window.models.loaded,
+            window,
+            updates=window.upkeep.updates,
+            machines=window.machines.machines,
+        ).exec()
 
     def _quit(self) -> None:
         for window in QGuiApplication.topLevelWindows():

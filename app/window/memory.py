@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,37 @@ class WindowMemory:
         self._settings.setValue("remote", value)
 
     @property
+    def is_several(self) -> bool:
+        """Whether the engine of this computer is split over several machines."""
+        return str(self._settings.value("several", "no")) == "yes"
+
+    @is_several.setter
+    def is_several(self, value: bool) -> None:
+        self._settings.setValue("several", "yes" if value else "no")
+
+    @property
+    def group_hosts(self) -> tuple[str, ...]:
+        """The other machines that it is split over, by name."""
+        try:
+            kept = json.loads(str(self._settings.value("group_hosts", "[]")))
+        except ValueError:
+            return ()
+        return tuple(one for one in kept if isinstance(one, str)) if isinstance(kept, list) else ()
+
+    @group_hosts.setter
+    def group_hosts(self, value: tuple[str, ...]) -> None:
+        self._settings.setValue("group_hosts", json.dumps(list(value)))
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether other machines may ask to use this one."""
+        return str(self._settings.value("offered", "no")) == "yes"
+
+    @is_offered.setter
+    def is_offered(self, value: bool) -> None:
+        self._settings.setValue("offered", "yes" if value else "no")
+
+    @property
     def unload_after_min(self) -> int:
         """After how many idle minutes the engine lets its models go; 0 for never."""
         value = str(self._settings.value("unload_after", "0"))
@@ -186,4 +218,7 @@ class WindowMemory:
 
 def engine_options(memory: WindowMemory) -> tuple[str, ...]:
     """What the engine of this computer is started with besides its models."""
-    return () if memory.keeps_on_disk else ("--prefix-disk", "0")
+    kept = () if memory.keeps_on_disk else ("--prefix-disk", "0")
+    if memory.is_several and memory.group_hosts:
+        return (*kept, "--hosts", ",".join((socket.gethostname(), *memory.group_hosts)), "--backend", "ring")
+    return kept

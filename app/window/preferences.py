@@ -5,8 +5,10 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QDialog,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
+    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -20,6 +22,8 @@ from app.look.typography import SCALES, scale, scaled
 from app.look.widgets.choice_box import ChoiceBox
 from app.look.widgets.dialog_buttons import ok_and_cancel
 from app.look.widgets.tick_box import TickBox
+from app.machines import MachinesViewModel
+from app.machines.views import MachinesDialog
 from app.models import LoadedModels
 from app.upkeep import UpdatesViewModel
 from app.upkeep.views import UpdateConsent
@@ -40,6 +44,7 @@ class Preferences(QDialog):
         parent: QWidget | None = None,
         *,
         updates: UpdatesViewModel | None = None,
+        machines: MachinesViewModel | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Settings"))
@@ -51,7 +56,11 @@ class Preferences(QDialog):
         self._keeping_words = QLabel()  # one line: a form gives no room for lines that are broken
         self._keeping_words.setProperty("role", "muted")
         self.local = QRadioButton(self.tr("On this computer"))
+        self.several = QRadioButton(self.tr("On several Macs"))
         self.remote = QRadioButton(self.tr("On another computer"))
+        self.choosing = QPushButton(self.tr("Machines…"), autoDefault=False)
+        self.choosing.setProperty("role", "outline")
+        self._machines = machines
         self.consent = UpdateConsent(updates, theme.palette) if updates is not None else None
         self.url = QLineEdit(placeholderText="http://big-mac.local:8080")
         self.token = QLineEdit(echoMode=QLineEdit.EchoMode.Password)
@@ -63,22 +72,38 @@ class Preferences(QDialog):
 
     def accept(self) -> None:
         """Use the engine that is set; a bad address is told and nothing changes."""
-        if self.local.isChecked():
+        if self.several.isChecked() and not self._memory.group_hosts:
+            self._refuse(self.tr("Choose the machines first."), self.choosing)
+            return
+        if not self.remote.isChecked():
             forget_token(self._memory.remote_url)
             self._memory.remote_url = ""
+            self._memory.is_several = self.several.isChecked()
             self._use(None)
         else:
             try:
                 url = parse_address(self.url.text())
             except AddressError as error:
-                self.wrong.setText(str(error))
-                self.wrong.show()
-                self.url.setFocus()
+                self._refuse(str(error), self.url)
                 return
             self._memory.remote_url = url
             keep_token(url, self.token.text().strip())
             self._use(EngineAddress(url, self.token.text().strip()))
         super().accept()
+
+    def show_machines(self) -> None:
+        """Find, join and choose the machines that the engine is split over."""
+        if self._machines is not None:
+            dialog = MachinesDialog(self._machines, self._theme.palette, self)
+            self._theme.changed.connect(dialog.apply_palette)
+            dialog.exec()
+
+    def _refuse(self, why: str, field: QWidget) -> None:
+        if self.consent is not None and self.isVisible():
+            self.consent.setMinimumHeight(self.consent.height())  # or its broken lines would have to make room
+        self.wrong.setText(why)
+        self.wrong.show()
+        field.setFocus()
 
     def _use(self, address: EngineAddress | None) -> None:
         self._memory.keeps_on_disk = self.keeping.isChecked()
@@ -113,8 +138,15 @@ class Preferences(QDialog):
         form.setHorizontalSpacing(16)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignRight)
         kinds = QButtonGroup(self)
-        for button in (self.local, self.remote):
+        for button in (self.local, self.several, self.remote):
             kinds.addButton(button)
+        several = QWidget()
+        row = QHBoxLayout(several)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.several)
+        row.addStretch()
+        row.addWidget(self.choosing)
+        self.several.setAccessibleName(self.tr("Engine on several Macs"))
         self.local.setAccessibleName(self.tr("Engine on this computer"))
         self.remote.setAccessibleName(self.tr("Engine on another computer"))
         rows: tuple[tuple[str, QWidget], ...] = (
@@ -125,6 +157,7 @@ class Preferences(QDialog):
             ("", self.keeping),
             ("", self._keeping_words),
             (self.tr("Engine"), self.local),
+            ("", several),
             ("", self.remote),
             (self.tr("Address"), self.url),
             (self.tr("Token"), self.token),
@@ -150,7 +183,8 @@ class Preferences(QDialog):
         self.keeping.setChecked(self._memory.keeps_on_disk)
         self.unloading.setCurrentIndex(max(self.unloading.findData(self._loaded.unload_after_min), 0))
         remote = self._engine.remote
-        (self.local if remote is None else self.remote).setChecked(True)
+        is_several = remote is None and self._memory.is_several
+        (self.several if is_several else self.local if remote is None else self.remote).setChecked(True)
         self.url.setText(remote.url if remote else self._memory.remote_url)
         self.token.setText(remote.api_key if remote else read_token(self._memory.remote_url))
         self._show_engine()
@@ -159,14 +193,17 @@ class Preferences(QDialog):
         for field in (self.url, self.token):
             field.setEnabled(self.remote.isChecked())
         for field in (self.unloading, self.keeping):
-            field.setEnabled(self.local.isChecked())
+            field.setEnabled(not self.remote.isChecked())
+        self.choosing.setEnabled(self._machines is not None and self.several.isChecked())
 
     def _connect(self) -> None:
         self.appearance.currentIndexChanged.connect(self._on_appearance)
         self.size.currentIndexChanged.connect(lambda _: self._theme.set_scale(self.size.currentData()))
         self.contrast.toggled.connect(self._on_contrast)
         self.unloading.currentIndexChanged.connect(lambda _: self._loaded.unload_after(self.unloading.currentData()))
-        self.remote.toggled.connect(self._show_engine)
+        self.choosing.clicked.connect(self.show_machines)
+        for kind in (self.remote, self.several):
+            kind.toggled.connect(self._show_engine)
         for box in (self.appearance, self.size, self.contrast, self.unloading, self.keeping):
             self._theme.changed.connect(box.apply_palette)
 

@@ -8,8 +8,9 @@ from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.chat import ChatActivity, ChatListViewModel, ChatViewModel
-from app.engine.batch_records import OwnRequest
+from app.engine.batch.records import OwnRequest
 from app.engine.client import EngineClient
+from app.engine.group.client import GroupClient
 from app.engine.models_client import ModelsClient
 from app.engine.network import EngineAddress
 from app.engine.prefixes_client import PrefixesClient
@@ -18,6 +19,7 @@ from app.engine.process import EngineProcess, EngineState
 from app.engine.remote import read_token
 from app.look.resources import resources_folder
 from app.look.theme import Theme
+from app.machines import MachinesViewModel
 from app.models import LoadedModels, ModelsViewModel
 from app.prompts import prompts_folder, read_examples
 from app.speculation import TraceViewModel
@@ -26,6 +28,7 @@ from app.upkeep import ReportFolder, UpdatesViewModel, program_version, read_sou
 from app.window.application import Application
 from app.window.commands import WindowCommands
 from app.window.controllers.first_run import FirstRunController
+from app.window.controllers.machines import MachinesController
 from app.window.controllers.models import ModelsController
 from app.window.controllers.prompts import PromptsController
 from app.window.controllers.requests import RequestsController
@@ -82,6 +85,10 @@ class Workspace(QObject):
         self.models = ModelsViewModel(ModelsClient(self), self)
         self.loaded = LoadedModels(self.engine, self.memory, self.models.client, self)
         self.engine.connect_client(self.models.client)
+        group = GroupClient(self)
+        self.machines = MachinesViewModel(self.memory, group, self)
+        self.machines.asked.connect(self._on_asked)
+        self.engine.connect_client(group)
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
         self.chats = ChatListViewModel(self.store, self)
@@ -117,6 +124,7 @@ class Workspace(QObject):
         window.prompts = PromptsController(window, self.engine, chat)
         window.requests = RequestsController(window, self.engine, self._own_requests)
         window.models = ModelsController(window, self.engine, self.models, self.loaded)
+        window.machines = MachinesController(window, self.engine, self.machines)
         window.upkeep = UpkeepController(window, self.updates, self.reports)
         window.first_run = FirstRunController(window, self.engine, self.models)
         window.closing.connect(lambda: self._on_closing(window))
@@ -173,6 +181,7 @@ class Workspace(QObject):
             advice = self.tr("What you wrote is kept. The report is yours to read: nothing is sent by itself.")
             self.tell(Problem(title, advice, str(ended), "report"))
         self.updates.begin()
+        self.machines.begin()
 
     def tell(self, problem: Problem) -> None:
         """Show a problem in the newest window."""
@@ -209,6 +218,13 @@ class Workspace(QObject):
     def _on_engine_state(self, state: EngineState) -> None:
         if state is EngineState.READY:
             self.prefixes.send()
+        elif state is EngineState.STOPPED:
+            self.machines.forget_group()
+
+    def _on_asked(self) -> None:
+        """Another machine asks to use this one: whoever is here has to see the code, whatever he does."""
+        if self.windows and self.machines.code is not None and self.machines.code.is_theirs:
+            self._front().machines.show()
 
     def _take_opened(self) -> None:
         paths, self._opened = self._opened, []
@@ -231,6 +247,7 @@ class Workspace(QObject):
         self.memory.font_scale = self.theme.scale
         if not self.windows:
             self.models.client.stop()
+            self.machines.stop()
             self.engine.stop()
             self.store.close()
 

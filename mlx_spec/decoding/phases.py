@@ -102,7 +102,9 @@ def _emitted(done: Settled) -> Sequence[EmittedToken] | None:
 def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, shared: SharedCosts | None) -> RoundFinished:
     answer, round_, outcome = done.answer, done.round, done.outcome.ended_after(len(emitted))
     following, plan = answer.round, round_.plan
-    times = RoundTimes(round_.draft_ms, round_.verify_ms - round_.pass_share * away_ms(answer, round_), spent_ms)
+    verify_ms = round_.verify_ms - round_.pass_share * away_ms(answer, round_)
+    wire_ms = min(verify_ms, round_.pass_share * answer.wire_ms(round_.pass_rows))
+    times = RoundTimes(round_.draft_ms, verify_ms, spent_ms, max(0.0, wire_ms))
     lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
     change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
     change = replace(change, exactness=answer.request.exactness, nearest_tie=nearest_tie(emitted))
@@ -120,6 +122,7 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
         round_ms=times.total_ms,
         parked=plan.parked,
         plain_step_ms=answer.tally.plain_step_ms,
+        wire_ms=times.wire_ms,
         end=ending(answer.transcript, done.outcome, len(emitted), answer.token_names),
     )
 

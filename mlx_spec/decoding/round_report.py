@@ -23,11 +23,12 @@ from mlx_spec.models.text.transcript import Transcript
 @dataclass(frozen=True, slots=True)
 class RoundTimes:
     """Wall-clock milliseconds of one round. `draft_ms` is what drafting added to it: what ran while the host did
-    something else is not in there."""
+    something else is not in there. `wire_ms`, a part of `verify_ms`, is reckoned from what was measured of the wire."""
 
     draft_ms: float
     verify_ms: float
     total_ms: float
+    wire_ms: float = 0.0
 
 
 def emit(
@@ -100,5 +101,6 @@ def counters(outcome: Outcome, emitted: int, passes: int, times: RoundTimes, *, 
         draft_time_ms=times.draft_ms,
         target_time_ms=times.verify_ms,
         total_time_ms=times.total_ms,
+        wire_time_ms=times.wire_ms,
         lossless=lossless,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import psutil
 
 from mlx_spec.errors import ServerError
+from mlx_spec.hosts.finding.joined import joined
 from mlx_spec.hosts.hostfile import Host, is_loopback
 
 
@@ -50,7 +51,8 @@ def leader_address(hosts: Sequence[Host]) -> str:
         return first.ips[0]
     if not others:
         return "127.0.0.1"
-    ips = others[0].ips or resolved(others[0].name)
+    known = joined(others[0].name)
+    ips = others[0].ips or ((known.address,) if known is not None else resolved(others[0].name))
     if not ips:
         raise ServerError(f"Nobody knows an address of {others[0].name}: correct its name, or give its address.")
     family = socket.AF_INET6 if ":" in ips[0] else socket.AF_INET

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+from mlx_spec.hosts.finding.joined import joined, why_not_reached
+
 SSH_FAILED: Final = 255
 """The exit code of ssh itself; any other one is that of what ran there."""
 _SSH: Final = (
@@ -148,7 +150,9 @@ class RankProcess:
 
 
 def reach(host: str, limit_s: float = 15.0) -> str | None:
-    """Why ssh does not get to a machine, in ssh's own words; None where it does."""
+    """Why a machine cannot be asked to start a rank: in ssh's own words, unless it was joined; None where it can."""
+    if (known := joined(host)) is not None:
+        return why_not_reached(known)
     try:
         done = subprocess.run(
             ssh_command(host, "exit 0"),

@@ -104,7 +104,8 @@ def serve(
     if leadership is not None:
         from mlx_spec.server.group.loading import found
 
-        leadership.agree(partial(found, target, len(leadership.leading.assignment.hosts)))
+        ranks, exactness = len(leadership.leading.assignment.hosts), config.exactness if config else "auto"
+        leadership.agree(partial(found, target, ranks, leadership.split, exactness))
     path = Path(target).expanduser()
     name = model_name(path) if is_gguf(path) else path.resolve().name
     run_server(

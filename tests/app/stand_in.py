@@ -1,7 +1,7 @@
 """A scripted engine that speaks docs/PROTOCOL.md and fails on demand: the last message says how.
 
-Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash] [--max-batch N]`. Only the standard
-library. Without `--max-batch` it is an engine that has no page of its batch.
+Run as `python stand_in.py PORT [--parent-pid PID] [--start loading|failed|crash|refuse] [--max-batch N]`. Only the
+standard library. Without `--max-batch` it is an engine that has no page of its batch.
 """
 
 import argparse
@@ -131,8 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, suggestions())
         elif self.path == "/v1/batch" and self.max_batch:
             self._send(200, self._batch())
-        elif self.path == "/v1/batch":
-            self._send(404, {"error": {"message": "There is no /v1/batch.", "type": "invalid_request_error"}})
+        elif self.path in ("/v1/batch", "/v1/group"):
+            self._send(404, {"error": {"message": f"There is no {self.path}.", "type": "invalid_request_error"}})
         elif self.path == "/v1/models":
             self._send(
                 200,
@@ -304,6 +304,9 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=0)
     parser.add_argument("--prefix-disk")
     options = parser.parse_args()
+    if options.start == "refuse":
+        sys.stderr.write("mlx-spec: studio does not answer: wake it.\n")
+        sys.exit(2)
     if options.start == "crash":
         sys.exit("The model file is broken (scripted).")
     Handler.mode, Handler.max_batch = options.start, options.max_batch

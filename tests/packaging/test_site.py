@@ -134,7 +134,7 @@ def test_each_command_is_one(page: str, line: str) -> None:
 def test_commands_in_sentences_are_commands(page: Path) -> None:
     for span in INLINE.findall(page.read_text("utf-8")):
         words = [word for word in re.split(r"[\s=]+", span.partition("mlx-spec ")[2]) if word]
-        names = words[: 2 if words[0] in ("models", "train") else 1]
+        names = words[: 2 if words[0] in ("models", "train", "hosts") else 1]
         if re.fullmatch(r"[a-z-]+", names[-1]):  # "generate | run | chat" and `generate …` are lists, not commands
             parsed([*names, *(word for word in words[len(names) :] if word.startswith("--"))], whole=False)
 

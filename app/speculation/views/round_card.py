@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from app.engine.drafters import choice_words
+from app.engine.drafters import choice_words, line_of
 from app.engine.protocol import DraftedToken, Round
 from app.look.theme import Palette
 from app.look.typography import scaled
@@ -47,6 +47,7 @@ class RoundCard(QWidget):
         words = choice_words(one)
         self._choice.setText(words[:1].upper() + words[1:])
         self._choice.setVisible(bool(words))
+        self._choice.setToolTip(line_of(one.drafter or ""))
         if one.is_tree:
             self._write_tree(one, palette)
         else:
@@ -56,7 +57,9 @@ class RoundCard(QWidget):
             if one.drafted
             else self.tr("Nothing drafted")
         )
-        times = (("verify", one.verify_ms), ("draft", one.draft_ms), ("host", one.host_ms))
+        times = [("verify", one.own_verify_ms), ("draft", one.draft_ms), ("host", one.host_ms)]
+        if one.wire_ms:
+            times.insert(1, ("wire", one.wire_ms))
         spent = " · ".join(f"{name} {_milliseconds(ms)}" for name, ms in times)
         self._cost.setText(f"{verdict}\n{spent}")
 

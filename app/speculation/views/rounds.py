@@ -64,7 +64,10 @@ class TraceRounds(Page):
         for chart in (self.lookahead, self.timeline):
             chart.show_rounds(trace.rounds, trace.num_shown, is_live=trace.is_live)
         if not trace.is_live and tally.round_ms:
-            shares = (("verify", tally.verify_ms), ("draft", tally.draft_ms), ("host", tally.host_ms))
+            verify_ms = tally.verify_ms - tally.wire_ms
+            shares = [("verify", verify_ms), ("draft", tally.draft_ms), ("host", tally.host_ms)]
+            if tally.wire_ms:
+                shares.insert(1, ("wire", tally.wire_ms))
             words = ", ".join(
                 self.tr("{0} {1:.0%} of the time").format(name, spent_ms / tally.round_ms) for name, spent_ms in shares
             )
@@ -72,7 +75,7 @@ class TraceRounds(Page):
         self.lengths.show_values(length_bars(tally.accepted_lengths))
         self.places.show_values(place_bars(tally.tested_at, tally.accepted_at))
         _show(self._lookahead_key, lookahead_key(trace.rounds, tally, self._palette))
-        _show(self._timeline_key, timeline_key(self._palette))
+        _show(self._timeline_key, timeline_key(self._palette, has_wire=bool(tally.wire_ms)))
         self.replay_bar.refresh()
         self.point()
 

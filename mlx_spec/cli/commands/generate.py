@@ -131,7 +131,7 @@ def _print_json(events: Iterable["Event"], kv_bits: int | None) -> None:
     rounds = []
     for event in events:
         if isinstance(event, RoundFinished):
-            times = {"draft_ms": event.draft_ms, "verify_ms": event.verify_ms}
+            times = {"draft_ms": event.draft_ms, "verify_ms": event.verify_ms, "wire_ms": event.wire_ms}
             counts = {"drafted": len(event.drafted), "accepted": event.accepted_count, "lookahead": event.lookahead}
             rounds.append(counts | times | {"drafter": event.drafter, "reason": event.reason})
         elif isinstance(event, GenerationFinished):

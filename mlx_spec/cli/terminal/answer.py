@@ -88,12 +88,16 @@ def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:
             ("target passes saved", f"{stats.target_passes_saved} of {stats.total_tokens_generated}"),
             ("time", f"draft {stats.draft_time_ms / 1e3:.2f} s, target {stats.target_time_ms / 1e3:.2f} s"),
         ]
+    if stats.wire_time_ms:
+        lines.append(("wire", f"{stats.wire_time_ms / 1e3:.2f} s between the machines"))
     if not stats.lossless:
         lines.append(("exactness", "lossy: the acceptance rule changes what the target would say"))
     elif stats.exactness == "strict":
         lines.append(("exactness", "strict: no pass was wider than what keeps rows apart"))
     elif stats.nearest_tie is not None:
         lines.append(("exactness", f"fast: the nearest tie was {stats.nearest_tie:.2g}"))
+    elif stats.exactness == "fast":
+        lines.append(("exactness", "fast: rounding may decide where two tokens are nearly tied"))
     if stats.speedup is not None:
         lines.append(("against plain", f"{stats.speedup:.2f}x (measured step {stats.plain_step_ms:.0f} ms)"))
     return lines

@@ -86,12 +86,12 @@ class SecureChannel:
     @property
     def own_address(self) -> str:
         """Where this machine is, as the other side of this very connection sees it."""
-        return str(self._connection.getsockname()[0])
+        return _plain(self._connection.getsockname()[0])
 
     @property
     def address(self) -> str:
         """Where the other side is."""
-        return str(self._connection.getpeername()[0])
+        return _plain(self._connection.getpeername()[0])
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +167,11 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
             raise ConnectionResetError("it hung up")
         got += some
     return bytes(got)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as such, also where a socket of both families tells it."""
+    return address.removeprefix("::ffff:")
 
 
 def _gone(name: str, error: Exception) -> ChannelError:

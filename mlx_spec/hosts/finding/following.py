@@ -58,7 +58,7 @@ class JoinedFollower:
         return self.returncode
 
     def stop(self) -> None:
-        """End it: politely, and by force three seconds later. Returns at once."""
+        """End it: by the end of its input, and by force where that does not help. Returns at once."""
         with contextlib.suppress(ChannelError):
             self._channel.tell({"stop": True})
 

@@ -2,7 +2,6 @@
 
 import json
 import queue
-import shlex
 import subprocess
 import threading
 from contextlib import suppress
@@ -14,7 +13,6 @@ from mlx_spec.hosts.finding.questions import answer
 
 FIRST_WORD_S: Final = 20.0
 """So long a machine may take to log somebody in and to start a Python."""
-_SSH: Final = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=8", "-o", "LogLevel=ERROR")
 
 
 class WayError(LookaheadError):
@@ -135,12 +133,6 @@ class ProcessWay:
         self._process.wait(2.0)
         self._threads[1].join(1.0)
         return ssh_problem(self._name, self._process.returncode, self._complaints)
-
-
-def ssh_command(host: str, command: list[str]) -> list[str]:
-    """`command` on another machine; it must be reachable without a password, as for `mlx.launch`."""
-    # A login shell, as what people install lies in a PATH that only those have.
-    return [*_SSH, host, "--", f'exec "${{SHELL:-/bin/sh}}" -lc {shlex.quote(shlex.join(command))}']
 
 
 def ssh_problem(name: str, code: int, complaints: list[str]) -> str:

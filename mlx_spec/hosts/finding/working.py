@@ -16,6 +16,7 @@ FOLLOWER_COMMAND: Final = ("hosts", "follow")
 """What a leader may have run, and nothing else; what comes behind these words are its options."""
 FOLLOWER_VARIABLES: Final = ("MLX_", "LOOKAHEAD_FOLLOWER_")
 """The variables that it may set, by how their names begin."""
+_LEASH_S: Final = 1.0
 _END_S: Final = 3.0
 
 
@@ -62,7 +63,13 @@ def work(channel: SecureChannel, question: dict[str, Any], tell: Callable[[str, 
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End it and all that it has started, politely first; it is gone then."""
+    """End it and all that it has started: by the end of its input, which is a follower's leash, and where that does not
+    help by signals. It is gone then."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError, ValueError):
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_LEASH_S)
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -117,6 +117,7 @@ def _of_speculation(stats: SpeculativeStats) -> Iterator[Told]:
     yield "draft_passes_total", "counter", "Forward passes of the draft.", stats.draft_forward_passes
     yield "draft_seconds_total", "counter", "Time spent drafting.", stats.draft_time_ms / 1e3
     yield "target_seconds_total", "counter", "Time spent in the target.", stats.target_time_ms / 1e3
+    yield "wire_seconds_total", "counter", "Of these, time between machines, reckoned.", stats.wire_time_ms / 1e3
     yield "generation_seconds_total", "counter", "Time of all rounds.", stats.total_time_ms / 1e3
     yield "lossless", "gauge", "0 once a lossy acceptance rule has judged a draft.", int(stats.lossless)
     if stats.speedup is not None:

@@ -52,6 +52,7 @@ def _round(event: RoundFinished) -> Json:
         "bonus": special.get("bonus"),
         "draft_ms": _number(event.draft_ms),
         "verify_ms": _number(event.verify_ms),
+        "wire_ms": _number(event.wire_ms),
         "round_ms": _number(event.round_ms),
         "plain_step_ms": _number(event.plain_step_ms),
     }

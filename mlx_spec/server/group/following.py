@@ -53,8 +53,10 @@ def _load_and_repeat(assignment: Assignment, channel: FollowerChannel, folder: A
     import mlx.core as mx
 
     from mlx_spec.decoding.following import follow
+    from mlx_spec.models.splitting.links import Links
     from mlx_spec.models.splitting.loading import load_shard
     from mlx_spec.models.splitting.split import Split
+    from mlx_spec.models.splitting.timing import measure_links
 
     with tempfile.TemporaryDirectory() as place:
         meeting = Rendezvous.from_dict(step["meeting"])
@@ -70,6 +72,7 @@ def _load_and_repeat(assignment: Assignment, channel: FollowerChannel, folder: A
     )
     channel.facts.update(held_bytes=int(mx.get_active_memory()), progress=None)
     channel.say("loaded", held_bytes=int(mx.get_active_memory()))
+    measure_links(Links(group))  # the leader does, at the same time
     follow(target, folder.name, channel.next)
 
 

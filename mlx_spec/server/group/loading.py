@@ -13,7 +13,7 @@ import mlx.nn as nn
 from mlx_spec.config import Keeping, SpeculativeConfig
 from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
 from mlx_spec.decoding.following import lead
-from mlx_spec.errors import DoesNotFitError
+from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
 from mlx_spec.hosts.group import Share
 from mlx_spec.hosts.leading import Leading
 from mlx_spec.models.content import content_hash
@@ -23,19 +23,23 @@ from mlx_spec.models.named import PairFolders, find_folders, folder_of
 from mlx_spec.models.room import PairRoom, room_of
 from mlx_spec.models.splitting.loading import load_shard
 from mlx_spec.models.splitting.share import share_of
-from mlx_spec.models.splitting.split import Split
+from mlx_spec.models.splitting.split import Exactness, Split
+from mlx_spec.models.splitting.timing import keep_wire, measure_links
+from mlx_spec.models.splitting.ways import SplitWays, ways_of
 from mlx_spec.models.staging import human_bytes
 from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
-from mlx_spec.server.group.led import LedDecoder
+from mlx_spec.server.group.led import LedDecoder, watched
 from mlx_spec.server.group.room import bounded
 
 
-def found(target: str, ranks: int) -> tuple[str, str]:
-    """What the target is by its contents, and its name. Raises ModelError for one that cannot be split over so many."""
+def found(target: str, ranks: int, choice: SplitChoice, exactness: str) -> tuple[str, str]:
+    """What the target is by its contents, and its name. Raises ModelError for one that cannot be split as it is asked
+    for: before anybody is waited for."""
     folder = folder_of(target)
     folder.check()
+    chosen(ways_of(folder, ranks), choice, exactness)
     return content_hash(folder), folder.name
 
 
@@ -54,8 +58,9 @@ def load_led(
     leading, ranks = leadership.leading, len(leadership.leading.assignment.hosts)
     config = config or SpeculativeConfig()
     folders = find_folders(target, draft, progress)
-    split = chosen(folders.target, ranks, leadership.split, config.exactness)
-    shares = shares_of(split)
+    ways = ways_of(folders.target, ranks)
+    split = chosen(ways, leadership.split, config.exactness)
+    shares = shares_of(ways, split)
     leading.split(split.way, split.exactness, shares)
     room = room_of(folders.target, folders.draft, folders.heads, kv_bits=config.kv_bits)
     room = None if room is None else own_room(room, folders.target, shares[0])
@@ -66,7 +71,10 @@ def load_led(
     leading.note(0, held_bytes=int(mx.get_active_memory()))
     for rank, words in leading.channel.said("loaded").items():
         leading.note(rank, held_bytes=words["held_bytes"])
-    leading.split(split.way, split.exactness, shares_of(resolved(pair.target, split)))
+    share = share_of(pair.target)
+    assert share is not None, "it was loaded as a share"
+    with watched(leading, "measuring the wire"):
+        keep_wire(pair.target, measure_links(share.links, leading.watchdog.beat))
 
     def tell(step: Mapping[str, Any]) -> None:
         leading.watchdog.beat()
@@ -99,26 +107,28 @@ def _part(split: Split, group: mx.distributed.Group, folder: ModelFolder, told: 
     return load_shard(folder, split, group, told)
 
 
-def chosen(folder: ModelFolder, ranks: int, choice: SplitChoice, exactness: str) -> Split:
-    """How a target is split over so many ranks. Raises UnsupportedModelError where it cannot be."""
-    heads = int(folder.config.get("num_key_value_heads") or folder.config.get("num_attention_heads") or 1)
-    way: Any = choice if choice != "auto" else "tensor" if heads % ranks == 0 else "pipeline"
-    return Split(way, ranks, "fast" if exactness == "fast" else "strict")
+def chosen(ways: SplitWays, choice: SplitChoice, exactness: str) -> Split:
+    """How a target is split, of the ways there are: as it was asked for, else parts of every layer before whole layers,
+    as all machines compute at the same time then. Raises UnsupportedModelError where it cannot be."""
+    exact: Exactness = "fast" if exactness == "fast" else "strict"
+    if choice != "auto":
+        return ways.split(choice, exact)
+    if ways.of("tensor", exact).is_there:
+        return ways.split("tensor", exact)
+    if ways.pipeline.is_there:
+        return ways.split("pipeline", exact)
+    raise UnsupportedModelError(f"{ways.of('tensor', exact).why_not} {ways.pipeline.why_not}")
 
 
-def resolved(target: nn.Module, split: Split) -> Split:
-    """The split with the layers that each rank has got."""
-    share = share_of(target)
-    return share.split if share is not None else split
-
-
-def shares_of(split: Split) -> list[Share]:
+def shares_of(ways: SplitWays, split: Split) -> list[Share]:
     """What each rank holds; rank 0 has the last layers of a pipeline."""
+    found = ways.of(split.way, split.exactness)
+    parts = [nbytes / max(1, ways.nbytes) for nbytes in found.nbytes]
     if split.layers is None:
-        return [Share(1 / split.ranks)] * split.ranks
-    total, end, shares = sum(split.layers), sum(split.layers), []
-    for count in split.layers:
-        shares.append(Share(count / total, (end - count, end)))
+        return [Share(part) for part in parts]
+    end, shares = sum(split.layers), []
+    for part, count in zip(parts, split.layers, strict=True):
+        shares.append(Share(part, (end - count, end)))
         end -= count
     return shares
 

@@ -68,6 +68,18 @@ def test_given_up_after_a_few_crashes_with_its_last_words(make_engine: EngineFac
     assert engine.state is EngineState.STARTING, "it can be started again by hand"
 
 
+def test_what_it_refuses_in_a_sentence_is_told_once(make_engine: EngineFactory, qtbot: QtBot) -> None:
+    engine = make_engine("--start", "refuse")
+    crashes: list[object] = []
+    engine.crashed.connect(crashes.append)
+    with qtbot.waitSignal(engine.gave_up, timeout=10_000) as gave_up:
+        engine.start()
+    assert gave_up.args[0].advice == "studio does not answer: wake it."
+    assert crashes == []
+    assert engine.state is EngineState.STOPPED
+    assert engine.pid is None
+
+
 def test_a_model_that_cannot_be_loaded_is_told_once(make_engine: EngineFactory, qtbot: QtBot) -> None:
     engine = make_engine("--start", "failed")
     with qtbot.waitSignal(engine.gave_up, timeout=10_000) as gave_up:

@@ -45,6 +45,14 @@ def test_the_page_of_requests_is_drawn_with_the_steps_that_the_scene_tells(stage
     assert drawn["requests-small-dark"] != drawn["requests-empty-dark"]
 
 
+def test_the_page_of_several_macs_is_drawn(stage: Stage, tmp_path: Path) -> None:
+    screenshots.play(stage, "machines")
+    drawn = pictures(tmp_path)
+    names = {"empty-light", "code-dark", "group-dark", "group-light", "small-dark"}
+    assert set(drawn) == {f"machines-{name}" for name in names}
+    assert drawn["machines-group-light"] != drawn["machines-empty-light"]
+
+
 def test_no_two_scenes_have_one_name() -> None:
     names = [scene.name for scene in SCENES]
     assert len(names) == len(set(names))

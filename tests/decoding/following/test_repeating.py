@@ -160,7 +160,7 @@ def test_a_pass_that_fails_here_alone_is_the_last() -> None:
     model = begun(twins, [1, 2, 3])
     model.forget(0)
 
-    def failing(*_: Any) -> Any:
+    def failing(*_: Any, **__: Any) -> Any:
         raise ValueError("of its own code")
 
     model._compiled = None

@@ -11,7 +11,7 @@ from mlx_spec.hosts.finding.facts import own_facts
 from mlx_spec.hosts.finding.measuring import Echo, WayMeasured, measure
 from mlx_spec.hosts.finding.questions import answer
 from mlx_spec.hosts.finding.report import GroupReport, HostReport, LinkReport
-from mlx_spec.hosts.finding.ways import OwnWay, ProcessWay, WayError, ssh_command, ssh_problem
+from mlx_spec.hosts.finding.ways import OwnWay, ProcessWay, WayError, ssh_problem
 from mlx_spec.machine.program import own_command
 from tests.hosts.finding.machines import HERE
 
@@ -123,12 +123,6 @@ def test_one_that_ends_is_told_by_its_last_words() -> None:
 def test_what_ssh_says_becomes_what_to_do(code: int, said: str, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(ssh_problem("studio", code, [said]))
-
-
-def test_what_runs_over_ssh_is_one_word_for_the_shell_there() -> None:
-    words = ssh_command("studio", ["/opt/a b/python", "-m", "mlx_spec.cli"])
-    assert words[-3:-1] == ["studio", "--"]
-    assert words[-1] == """exec "${SHELL:-/bin/sh}" -lc ''"'"'/opt/a b/python'"'"' -m mlx_spec.cli'"""
 
 
 def test_jaccl_is_said_to_be_not_measured() -> None:

@@ -1,6 +1,8 @@
 """One machine offers itself, another joins it: what each knows then, and what it does for whom."""
 
+import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -131,7 +133,7 @@ class TestFollowers:
         assert next(lines) == "heard second"
         assert process.poll() is None
         process.stop()
-        assert process.wait(10) == -15
+        assert process.wait(10) == 0  # at the end of its input
         until(lambda: person.kinds()[1:] == ["working", "idle"])
         assert "laptop uses this machine now." in dict(person.lines)["working"]
 
@@ -168,3 +170,10 @@ def test_a_port_in_use_is_told(follower: Machine) -> None:
 
         with pytest.raises(LookaheadError, match=f"Port {offered.port} cannot be listened on"):
             Offer(Person(), address=HERE, port=offered.port, identity=follower.identity, known=follower.known)
+
+
+def test_what_does_not_end_with_its_input_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working, "_LEASH_S", 0.05)
+    process = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, text=True, start_new_session=True)
+    working.end(process)
+    assert process.returncode == -signal.SIGTERM

@@ -24,15 +24,16 @@ def lookahead_key(rounds: Sequence[Round], tally: Tally, palette: Palette) -> st
     return _line(entries)
 
 
-def timeline_key(palette: Palette) -> str:
-    """The key of the timeline."""
-    return _line(
-        [
-            (palette.ngram, "■", QCoreApplication.translate("TraceKey", "verify")),
-            (palette.correction, "▩", QCoreApplication.translate("TraceKey", "draft")),
-            (palette.muted, "▨", QCoreApplication.translate("TraceKey", "host")),
-        ]
-    )
+def timeline_key(palette: Palette, *, has_wire: bool = False) -> str:
+    """The key of the timeline; of the wire only where some of the time went there."""
+    entries: list[Entry] = [
+        (palette.ngram, "■", QCoreApplication.translate("TraceKey", "verify")),
+        (palette.correction, "▩", QCoreApplication.translate("TraceKey", "draft")),
+        (palette.muted, "▨", QCoreApplication.translate("TraceKey", "host")),
+    ]
+    if has_wire:
+        entries.insert(1, (palette.bonus, "▦", QCoreApplication.translate("TraceKey", "wire")))
+    return _line(entries)
 
 
 def rows_key(palette: Palette) -> str:

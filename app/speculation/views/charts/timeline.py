@@ -17,13 +17,14 @@ STALL_FACTOR = 1.6
 
 
 class TimelineChart(TraceChart):
-    """Stacked bars, in milliseconds, from below: verify (full), draft (hatched), host (outlined).
+    """Stacked bars, in milliseconds, from below: verify (full), the wire between machines (crossed), draft (dotted),
+    host (hatched).
 
     A round far slower than the others is cut off at the top.
     """
 
     def __init__(self, palette: Palette, parent: QWidget | None = None) -> None:
-        name = QCoreApplication.translate("TimelineChart", "Time of each round: verify, draft, host")
+        name = QCoreApplication.translate("TimelineChart", "Time of each round: verify, wire, draft, host")
         super().__init__(name, HEIGHT_PX, palette, parent)
 
     def draw(self, painter: QPainter, area: QRectF, palette: Palette) -> None:
@@ -51,7 +52,8 @@ class TimelineChart(TraceChart):
         gap = GAP_SHARE * column.width if column.width > 4 else 0.0
         y = plot.bottom()
         parts = (
-            (sum(one.verify_ms for one in rounds), QBrush(QColor(palette.ngram))),
+            (sum(one.own_verify_ms for one in rounds), QBrush(QColor(palette.ngram))),
+            (sum(one.wire_ms for one in rounds), QBrush(QColor(palette.bonus), Qt.BrushStyle.DiagCrossPattern)),
             (sum(one.draft_ms for one in rounds), QBrush(QColor(palette.correction), Qt.BrushStyle.Dense3Pattern)),
             (sum(one.host_ms for one in rounds), QBrush(QColor(palette.muted), Qt.BrushStyle.BDiagPattern)),
         )

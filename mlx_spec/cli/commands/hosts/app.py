@@ -3,6 +3,7 @@
 import typer
 
 from mlx_spec.cli.commands.hosts.answer import answer_questions
+from mlx_spec.cli.commands.hosts.carry import carry
 from mlx_spec.cli.commands.hosts.check import check
 from mlx_spec.cli.commands.hosts.follow import follow
 from mlx_spec.cli.commands.hosts.forget import forget
@@ -20,4 +21,5 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.command("answer", hidden=True)(answer_questions)
+app.command("carry", hidden=True)(carry)
 app.command("follow", hidden=True)(follow)

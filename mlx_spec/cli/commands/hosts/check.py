@@ -43,14 +43,23 @@ def check(
             else read_hostfile(_given(hostfile), backend, python)
         )
         members, wire = members_of(listed.machines, listed.python), listed.backend
+    folder = None
+    if model is not None:
+        from mlx_spec.models.named import folder_of
+
+        folder = folder_of(model)  # before anything is measured: a name may be mistyped
     report = look(members, wire, lambda line: typer.echo(line, err=True))
-    fits: list[str] = []
+    fits = []
+    if folder is not None:
+        from mlx_spec.cli.commands.hosts.fits import fits_of
+
+        fits = fits_of(folder, report)
     if as_json:
-        write_json(report.to_dict())
+        write_json(report.to_dict() | {"model": model, "fits": [one.to_dict() for one in fits]})
     else:
         from mlx_spec.cli.commands.hosts.tables import print_report
 
-        print_report(report, fits)
+        print_report(report, [f"{model} by {one.words}" for one in fits])
     if report.problems:
         raise typer.Exit(NOT_READY)
 

@@ -22,10 +22,13 @@ class Lines:
         self.ended = threading.Event()
         threading.Thread(target=self._read, name="lines", daemon=True).start()
 
-    def next(self, given_up: threading.Event) -> str | None:
-        """The next line from now on; None where there is none, or somebody has given up."""
-        while not self._lines.empty():  # typed before anybody asked
+    def drop(self) -> None:
+        """Forget what was typed before anybody asked: to be called before the question shows."""
+        while not self._lines.empty():
             self._lines.get_nowait()
+
+    def next(self, given_up: threading.Event) -> str | None:
+        """The next line; None where there is none, or somebody has given up."""
         while not given_up.is_set():
             try:
                 return self._lines.get(timeout=_LOOK_S)
@@ -48,12 +51,13 @@ class TerminalScreen:
 
     def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
         """Ask; the code itself, typed as the other screen shows it, is a yes too."""
+        self._lines.drop()
         typer.echo(f"{name} ({address}) asks to use this machine, and should show the code {spaced(code)}.")
         typer.echo("Type y if it does, and n if not: ", nl=False)
         sys.stdout.flush()
         said = self._lines.next(withdrawn)
-        if withdrawn.is_set():
-            typer.echo("\nIt asks no longer.")
+        if said is None:
+            typer.echo("\nIt asks no longer." if withdrawn.is_set() else "")
         return is_yes(said, code)
 
     def tell(self, kind: str, name: str, sentence: str) -> None:
@@ -70,6 +74,7 @@ class JsonScreen:
 
     def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
         """Ask."""
+        self._lines.drop()
         self.write({"event": "asked", "name": name, "code": code, "address": address})
         said = self._lines.next(withdrawn)
         if withdrawn.is_set():

@@ -10,6 +10,7 @@ from rich.text import Text
 from mlx_spec.hosts.finding.report import GroupReport
 from mlx_spec.models.staging import human_bytes
 
+_WHOLE: Final = ("address", "fingerprint", "free", "memory")
 _ROLES: Final = {
     "follower": "joined: this machine may use it",
     "leader": "it may use this machine",
@@ -50,6 +51,8 @@ def print_report(report: GroupReport, fits: Sequence[str]) -> None:
     if report.links:
         console.print()
         console.print(_ways(report))
+    if fits:
+        console.print()
     for line in fits:
         console.print(line, markup=False, soft_wrap=True)
     if report.backend != "ring":
@@ -72,5 +75,5 @@ def _ways(report: GroupReport) -> Table:
 def _plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table

@@ -5,7 +5,7 @@ import json
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkReply
 
-from app.engine.batch_records import Batch, parse_batch
+from app.engine.batch.records import Batch, parse_batch
 from app.engine.network import EngineAddress, EngineNetwork, body_of, status_of
 from app.engine.protocol import ProtocolError
 
