@@ -196,7 +196,7 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            agrees = False
+            return judged(self._living_model(), False)
         if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
