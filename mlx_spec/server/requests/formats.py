@@ -78,7 +78,9 @@ class ConstrainedRequest(BaseModel):
         """What the answer must look like; None where nothing is said. Raises RequestError, GrammarError."""
         found = {
             "response_format": self.response_format.constraint if self.response_format else None,
-            "json_schema": None if self.json_schema is None else Constraint.json_schema(self.json_schema, spacing="free"),
+            "json_schema": None
+            if self.json_schema is None
+            else Constraint.json_schema(self.json_schema, spacing="free"),
             "regex": Constraint.regex(self.regex) if self.regex else None,
             "grammar": Constraint.grammar(self.grammar) if self.grammar else None,
         }
