@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,7 @@ from mlx_spec.events import (
     RoundFinished,
     SpeculativeStats,
     TextDelta,
+    TokenLogprob,
 )
 from mlx_spec.models.text.manner import ChatManner
 from mlx_spec.models.text.options import PLAIN, ChatOptions
@@ -177,7 +179,8 @@ class ScriptedDecoder:
         if len(prompt_ids) >= self.context_length:
             raise PromptTooLongError(len(prompt_ids), self.context_length, ScriptedPair.target_name)
         self.prompts.append("".join(map(chr, prompt_ids)))
-        return self._rounds(self.prompts[-1], params, max_tokens, should_cancel)
+        rounds = self._rounds(self.prompts[-1], params, max_tokens, should_cancel)
+        return rounds if more.get("logprobs") is None else map(_scored, rounds)
 
     def _rounds(
         self, prompt: str, params: SamplingParams, max_tokens: int, should_cancel: Callable[[], bool]
@@ -234,6 +237,14 @@ class ScriptedDecoder:
             self.forgets += 1
         else:
             self.forgotten.append(owner)
+
+
+def _scored(event: Event) -> Event:
+    """With the log-probabilities of its tokens."""
+    if not isinstance(event, RoundFinished):
+        return event
+    emitted = [(one, TokenLogprob(one.token_id, one.text, one.text.encode(), -0.5)) for one in event.emitted]
+    return replace(event, emitted=tuple(replace(one, logprob=logprob) for one, logprob in emitted))
 
 
 def _round(index: int, word: str, position: int) -> RoundFinished:

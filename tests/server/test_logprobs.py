@@ -172,6 +172,13 @@ def test_tokens_are_held_back_as_long_as_their_text() -> None:
     assert names(held.finish(finished_with("Hello é", "stop"))) == [], "what a stop string cut off"
 
 
+def test_half_a_character_at_the_end_goes_with_the_mark_that_stands_for_it() -> None:
+    held = HeldTokens()
+    held.add(round_of("ab", ""))
+    assert names(held.take("ab")) == ["ab"]
+    assert names(held.take("\ufffd")) == [""]
+
+
 def test_a_token_that_is_cut_in_two_is_told_and_an_end_cuts_nothing() -> None:
     held = HeldTokens()
     held.add(round_of("ab!", "c"))

@@ -46,10 +46,10 @@ class HeldTokens:
         self._shown += len(text)
         count = 0
         for at, (token, end) in enumerate(self._held):
-            # A part of a character goes with the text that it becomes.
+            # A part of a character goes with the text that it becomes: the character, or the mark of one that was cut.
             if end > self._shown:
                 break
-            count = at + 1 if end > token.begin else count
+            count = at + 1 if token.begin < end or end < self._shown else count
         return self._taken(count)
 
     def take_up_to(self, end: int, begin: int = 0) -> list[PlacedToken]:

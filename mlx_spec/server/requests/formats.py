@@ -1,4 +1,4 @@
-"""What an answer must look like, as requests say it: `response_format` as OpenAI has it, `json_schema`, `regex` or `grammar`."""
+"""What an answer must look like: OpenAI's `response_format`, or `json_schema`, `regex` or `grammar`."""
 
 from typing import Annotated, Any, Final, Literal
 

@@ -8,8 +8,9 @@ import pytest
 from mlx_spec.events import EmittedToken, RoundFinished, TokenLogprob
 from mlx_spec.models.text.parts import AnswerParts, Content, Part, Reasoning
 from mlx_spec.server.answers.logprobs import HeldTokens
-from tests.server.faces.shapes import events_of, refusal
+from tests.server.faces.shapes import THOUGHT, events_of, refusal
 from tests.server.live import Live
+from tests.server.scripted import ScriptedDecoder
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Tell me a story."}]}
 DRAWN: dict[str, Any] = {"seed": 5, "temperature": 0.8}
@@ -63,6 +64,25 @@ def test_ollama_has_those_of_all_that_is_written(tiny: Live, of_chat: list[Any])
     assert [len(one["top_logprobs"]) for one in told] == [1, 1, 1]
     asked_not = tiny.http.post("/api/generate", json=raw | {"prompt": "Twice", "logprobs": False}).json()
     assert "logprobs" not in asked_not
+
+
+SAID = (*THOUGHT, "All ", "is ", "well.")
+
+
+def test_a_message_has_none_of_what_was_thought_and_ollama_has_all(scripted: Live, script: ScriptedDecoder) -> None:
+    script.words = SAID
+    told = scripted.http.post("/v1/responses", json={"input": "hi", "include": INCLUDE}).json()["output"]
+    assert [one["token"] for one in told[1]["content"][0]["logprobs"]] == ["All ", "is ", "well."]
+    assert "logprobs" not in told[0]["content"][0]
+    chat = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "logprobs": True}
+    lines = [json.loads(line) for line in scripted.http.post("/api/chat", json=chat).text.splitlines()]
+    assert tuple(one["token"] for line in lines for one in line.get("logprobs", ())) == SAID
+    assert [one["token"] for one in lines[0]["logprobs"]] == ["<think>", "Let me "], (
+        "with the piece that has their text"
+    )
+    for one in lines[0]["logprobs"]:
+        assert one["logprob"] == -0.5
+        assert bytes(one["bytes"]).decode() == one["token"]
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
