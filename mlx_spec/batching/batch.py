@@ -185,7 +185,7 @@ class Batch:
         for entry in plan.entries:
             if entry.request_id in plan.admitted:
                 with self._on_its_own(entry.request_id) as seat:
-                    seat.let_on(self._lease())
+                    seat.let_on(self._lease(), min(self.settings.max_batch, len(plan.entries)))
         on = [(self._seats[entry.request_id], entry.blocks) for entry in plan.entries if entry.is_on]
         for seat, blocks in sorted(on, key=lambda one: one[1] - len(one[0].held_blocks)):
             seat.hold(blocks)

@@ -94,12 +94,12 @@ class Seat:
         if prefixes is not None and shared >= prefixes.block_tokens:
             self.answer.lend(prefixes, shared)
 
-    def let_on(self, lease: Lease) -> None:
-        """Begin to read, with what was found. Raises why there is no answer."""
+    def let_on(self, lease: Lease, company: int = 1) -> None:
+        """Begin to read, with what was found; so many answers are on, or will be. Raises why there is no answer."""
         if self.failure is not None:
             raise self.failure
         answer, found = self.answer, self._found
-        answer.lease, self._found = lease, Found()
+        answer.lease, answer.company, self._found = lease, company, Found()
         self._reading, self._begins_at = read_prompt(answer, lambda: False, found=found), found.length
 
     def _look_again(self) -> None:

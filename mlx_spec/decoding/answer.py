@@ -98,6 +98,8 @@ class Answer:
         """Its blocks of the pool, where there is one."""
         self.places: int | None = None
         """For so many tokens of text, drafts included, there is room; None where nobody counts."""
+        self.company = 1
+        """So many answers will most likely share its first rounds, itself among them."""
         self._swapped: Swapped | None = None
         self.text_ids: list[int] = list(request.prompt_ids)
         """The prompt, and all that was decided."""

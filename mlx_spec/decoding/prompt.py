@@ -20,6 +20,7 @@ from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
 from mlx_spec.events import PrefillProgress, PromptScored
 from mlx_spec.lookahead.plan import Option
+from mlx_spec.lookahead.together import Wish, expects_to_draft
 from mlx_spec.models.memory import rows_are_independent
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
@@ -174,14 +175,14 @@ def _keep_point(answer: Answer, known: int, step: int) -> None:
 
 
 def _first_rounds(answer: Answer, *, compiled: bool) -> tuple[bool, Callable[[], None]]:
-    """Whether the first rounds will draft: a model that is parked from the beginning reads the prompt only when it is
-    tried. And what the host can do for their passes, a part at a time, while the device reads; graphs of the target's
-    where they are `compiled`."""
+    """Whether the first rounds will draft, in their company: a model that is parked from the beginning reads the prompt
+    only when it is tried. And what the host can do for their passes, a part at a time, while the device reads; graphs
+    of the target's where they are `compiled`."""
     longest, room = answer.config.max_lookahead, answer.most_in_a_pass
     everybody = [Option(name, longest) for name in answer.roster.names]
     # What those will propose that only look at the text is not known yet.
     models = [option for option in everybody if answer.roster.is_model(option.drafter)]
-    eager = room > 0 and answer.controller.expects_to_draft(everybody, room)
+    eager = room > 0 and expects_to_draft(Wish(answer.controller, everybody, room), answer.company)
     likely = iter(answer.controller.likely_rows(models or everybody, room))
 
     def build() -> None:

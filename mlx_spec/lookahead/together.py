@@ -45,6 +45,16 @@ def plan_together(wishes: Sequence[Wish]) -> list[Plan]:
     return [plans[at] for at in range(len(wishes))]
 
 
+def expects_to_draft(wish: Wish, answers: int) -> bool:
+    """Whether the first rounds of an answer will most likely draft, in a step of so many that are like it."""
+    controller = wish.controller
+    known = controller.shared is not None and controller.shared.passes.known
+    if answers < 2 or not known or not isinstance(controller, CostLookahead):
+        return controller.expects_to_draft(wish.options, wish.room)
+    assert controller.shared is not None
+    return _Step(controller.shared, answers, 0).pays(controller.offers(wish.options, wish.room))
+
+
 def shared_costs(controllers: Sequence[LookaheadController]) -> SharedCosts | None:
     """What is known of passes that these answers share; None where nobody watches that."""
     return next((one.shared for one in controllers if one.shared is not None), None)
@@ -79,6 +89,13 @@ class _Step:
             _plan(offer, length, number in trials, reason)
             for number, (offer, length) in enumerate(zip(best, chosen.lengths, strict=False))
         ]
+
+    def pays(self, offers: Sequence[Offer]) -> bool:
+        """Whether drafts pay where all answers have these offers."""
+        best = self._best(offers)
+        every = [self._prospect(best)] * self._answers
+        chosen = choose_lengths(every, self._target_ms, self._costs([best]), self._places)
+        return chosen.rate >= _WORTH_DRAFTING * chosen.plain_rate
 
     @property
     def _none_ms(self) -> float:

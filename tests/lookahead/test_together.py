@@ -9,7 +9,7 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.plan import Observation, Option
-from mlx_spec.lookahead.together import Wish, plan_together
+from mlx_spec.lookahead.together import Wish, expects_to_draft, plan_together
 from tests.lookahead.company import MODEL, STARTER, calibration, company
 
 COUNTS = (2, 4, 8, 16)
@@ -88,6 +88,20 @@ def test_a_machine_that_is_slower_than_it_was_is_learnt_from_shared_passes() -> 
     assert shared is not None
     assert shared.passes.at(4, 8) == pytest.approx(2.5 * STARTER[8], rel=0.1)
     assert machine.controllers[0].plain_step_ms == STARTER[1], "what one alone costs was not seen"
+
+
+def test_in_a_company_that_will_not_draft_no_model_reads_the_prompt_beforehand() -> None:
+    """Alone it would, and among few."""
+    machine = company([0.3] * 8, earlier=0.3, known=calibration(12.0))
+    wish = Wish(machine.controllers[0], [MODEL], 100)
+    assert [expects_to_draft(wish, answers) for answers in (4, 8, 16)] == [
+        sum(plan.length for plan in company([0.3] * answers, earlier=0.3, known=calibration(12.0)).plans()) > 0
+        for answers in (4, 8, 16)
+    ]
+    assert expects_to_draft(Wish(company([0.9] * 8, earlier=0.9).controllers[0], [MODEL], 100), 8)
+    assert not expects_to_draft(wish, 16)
+    unknown = Wish(CostLookahead(SpeculativeConfig()), [MODEL], 100)
+    assert expects_to_draft(unknown, 8), "where nothing is known it is tried"
 
 
 def test_one_alone_is_planned_by_its_own_controller() -> None:
