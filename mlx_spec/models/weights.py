@@ -12,6 +12,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, load_model
 
 from mlx_spec.errors import CorruptModelError, ModelError, UnsupportedModelError
+from mlx_spec.machine.kernels.products.half_experts import mend_experts
 from mlx_spec.models.files.reasons import lacks_package, reason
 from mlx_spec.models.files.rope import UNSCALED, scaling_kind
 from mlx_spec.models.folder import ModelFolder
@@ -35,6 +36,7 @@ def lazy_model(folder: ModelFolder) -> nn.Module:
     config = copy.deepcopy(dict(folder.config))
     model, _ = load_model(folder.path, lazy=True, model_config=config)
     check_rope(model, config, f"The model in {folder.path}")
+    mend_experts(model)
     return model
 
 
