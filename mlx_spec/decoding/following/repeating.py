@@ -41,7 +41,7 @@ class Follower:
 
     def __init__(self, target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
         self.target, self._name = target, name
-        self._hearer = Hearer(next_step)
+        self._hearer = Hearer(next_step, self._drop)
         self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
         self.stretches: dict[int, Stretch] = {}
@@ -85,6 +85,8 @@ class Follower:
     def _forward(self, model: RepeatedModel, **way: Any) -> None:
         begun = model.taken()
         model.end(begun, model.made(begun.token_ids, begun.placement, way))
+        if way["reads_only"]:
+            mx.clear_cache()  # a prompt's wide passes would leave much of it
 
     def _together(self, of: list[int], depth: Any, layers: list[int], **how: bool) -> None:
         models = [self.models[number] for number in of]
@@ -138,7 +140,6 @@ class Follower:
 
 _OPERATIONS: dict[str, Callable[..., None]] = {
     "make": Follower._make,
-    "drop": Follower._drop,
     "begin": Follower._begin,
     "forward": Follower._forward,
     "together": Follower._together,

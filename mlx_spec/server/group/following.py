@@ -36,8 +36,8 @@ def follow_leader() -> None:
 
 def _follow(assignment: Assignment, channel: FollowerChannel) -> None:
     # Imported here: it takes seconds, in which the leader can see that this rank has come.
-    from mlx_spec.models.content import content_hash
     from mlx_spec.models.named import folder_of
+    from mlx_spec.models.splitting.content import content_hash
 
     def progress(stage: str, fraction: float) -> None:
         channel.facts["progress"] = fraction

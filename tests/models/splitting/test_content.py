@@ -9,8 +9,8 @@ import mlx.core as mx
 import pytest
 
 from mlx_spec.errors import CorruptModelError
-from mlx_spec.models.content import content_hash
 from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.splitting.content import content_hash
 
 
 @pytest.fixture
