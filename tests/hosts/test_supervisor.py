@@ -160,7 +160,7 @@ def test_a_leader_that_is_gone_or_stopped_takes_all_with_it_and_is_started_again
 def test_a_follower_that_hangs_in_a_step_is_found_by_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its threads go on: there is no silence."""
     monkeypatch.setenv("TEST_HANGS", "1")
-    with running(timeout_s=0.3) as group:
+    with running(timeout_s=0.05) as group:
         group.whole()
         client = group.ask()
         state = group.until(lambda state: state.stage == "lost")

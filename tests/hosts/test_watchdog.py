@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mlx_spec.hosts.watchdog import TIMES_LONGEST, Watchdog
+from mlx_spec.hosts.watchdog import TIMES_LONGEST, TIMES_UNSEEN, Watchdog
 
 
 class Clock:
@@ -34,12 +34,23 @@ def test_it_calls_once(clock: Clock) -> None:
     assert told == [9.0]
 
 
-def test_what_took_long_may_again(clock: Clock) -> None:
+def test_of_the_first_piece_nobody_knows_how_long_it_takes(clock: Clock) -> None:
+    dog = Watchdog(8.0, lambda taken_s: None)
+    assert dog.limit_s("step") == 8.0 * TIMES_UNSEEN
+    with dog.watching("step"):
+        pass
+    assert dog.limit_s("step") == 8.0
+    dog.close()
+
+
+def test_what_took_long_may_again_and_what_has_more_rows_too(clock: Clock) -> None:
     dog = Watchdog(8.0, lambda taken_s: None)
     with dog.watching("step"):
-        clock.now += 3.0
-    assert dog.limit_s("step") == 8.0 + TIMES_LONGEST * 3.0
-    assert dog.limit_s("another kind") == 8.0
+        clock.now += 0.1
+    assert dog.limit_s("step") == pytest.approx(8.0 + TIMES_LONGEST * 0.1 + 2 * 0.1)
+    assert dog.limit_s("another kind") == pytest.approx(8.0 + 2 * 0.1)
+    assert dog.limit_s("step", 64) == pytest.approx(8.0 + 2 * 64 * 0.1)  # a prompt, after words alone
+    assert dog.limit_s("step", 4096) == pytest.approx(8.0 + 8.0 * TIMES_UNSEEN)
     dog.close()
 
 
@@ -49,7 +60,7 @@ def test_each_beat_begins_another_piece(clock: Clock) -> None:
     with dog.watching("step"):
         for _ in range(5):
             clock.now += 1.0
-            dog.beat()
+            dog.beat(100)
         clock.now += 0.5
-    assert dog.limit_s("step") == 8.0 + TIMES_LONGEST * 1.0
+    assert dog.limit_s("step", 100) == pytest.approx(8.0 + TIMES_LONGEST * 1.0 + 8.0 * TIMES_UNSEEN)
     dog.close()

@@ -77,7 +77,8 @@ def load_led(
         keep_wire(pair.target, measure_links(share.links, leading.watchdog.beat))
 
     def tell(step: Mapping[str, Any]) -> None:
-        leading.watchdog.beat()
+        # A pass over a prompt takes longer than one over a word.
+        leading.watchdog.beat(sum(len(one.get("ids", ())) for one in step["do"]))
         leading.channel.tell(step)
 
     lead(pair.target, tell, lambda why: leading.channel.lose(0, f"has failed in a pass ({why})"))
@@ -98,7 +99,7 @@ def gathered(leading: Leading, split: Split) -> mx.distributed.Group:
             "split": {"way": split.way, "ranks": split.ranks, "exactness": split.exactness, "layers": split.layers},
         }
     )
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, watched(leading, "meeting"):
         meeting.enter(0, Path(place))
         return mx.distributed.init(strict=True, backend=meeting.name)
 
