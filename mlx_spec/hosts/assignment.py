@@ -15,8 +15,8 @@ RANK_VARIABLE = "LOOKAHEAD_RANK"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """`hosts` are the names of all machines by rank, `leader` the address of its control channel, `ips` where the
-    others reach this rank (empty: by the way it comes), `rdma` all ranks' devices. The leader alone has descriptors: of
+    """`hosts` are the names of all machines by rank, `leader` the address of its control channel, `all_ips` where the
+    others reach each rank (empty: by the way it comes), `rdma` all ranks' devices. The leader alone has descriptors: of
     the `listener` of the public port, of the `control` channel's, and of the pipe for its `status`. `told` is the
     rest."""
 
@@ -24,7 +24,7 @@ class Assignment:
     hosts: tuple[str, ...]
     secret: bytes
     leader: tuple[str, int]
-    ips: tuple[str, ...] = ()
+    all_ips: tuple[tuple[str, ...], ...] = ()
     backend: str = "ring"
     rdma: tuple[tuple[Any, ...], ...] = ()
     times_formed: int = 0
@@ -40,6 +40,11 @@ class Assignment:
         """The name of its machine."""
         return self.hosts[self.rank]
 
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """Where the others reach this rank."""
+        return self.all_ips[self.rank]
+
     @classmethod
     def from_line(cls, line: bytes) -> "Assignment":
         """What a supervisor wrote. Raises ValueError, KeyError for anything else."""
@@ -50,7 +55,7 @@ class Assignment:
             hosts=tuple(said["hosts"]),
             secret=bytes.fromhex(said["secret"]),
             leader=(said["leader"][0], said["leader"][1]),
-            ips=tuple(said["ips"]),
+            all_ips=tuple(tuple(ips) for ips in said["all_ips"]),
             backend=said["backend"],
             rdma=tuple(tuple(one) for one in said["rdma"]),
             times_formed=said["times_formed"],

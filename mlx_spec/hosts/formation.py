@@ -77,6 +77,9 @@ class Formation:
                 leader = [address, control.getsockname()[1]]
                 common = {**self._commands.config, **told, "secret": new_secret().hex(), "leader": leader}
                 common["hosts"] = [host.name for host in self._hosts.machines]
+                common["all_ips"] = [list(host.ips) for host in self._hosts.machines]
+                common["rdma"] = [list(host.rdma) for host in self._hosts.machines]
+                common["backend"] = self._hosts.backend
                 handed = (self._commands.listener, control.fileno(), writes)
                 own = dict(zip(("listener", "control", "status"), handed, strict=True))
                 self._start(0, {**common, **own}, handed)
@@ -133,19 +136,14 @@ class Formation:
 
     def _start(self, rank: int, config: Mapping[str, Any], handed: tuple[int, ...] = ()) -> None:
         host = self._hosts.machines[rank]
-        own = {
-            "rank": rank,
-            "host": host.name,
-            "ips": list(host.ips),
-            "rdma": [list(one.rdma) for one in self._hosts.machines],
-        }
-        own["backend"] = self._hosts.backend
+        config, ended = {**config, "rank": rank}, partial(self._note_exit, rank)
+        relay = None if rank == 0 else self._commands.relay_of(host.name, rank)
         envs = dict(line.partition("=")[::2] for line in self._hosts.envs)
         self._processes[rank] = RankProcess(
             self._commands.leader if rank == 0 else self._follower_command(host),
-            {**config, **own},
-            relay=None if rank == 0 else self._commands.relay_of(host.name, rank),
-            ended=partial(self._note_exit, rank),
+            config,
+            relay=relay,
+            ended=ended,
             environment={**envs, **(self._commands.leader_environment if rank == 0 else {})},
             handed=handed,
         )

@@ -80,8 +80,8 @@ class Leading:
         here = self.assignment.ips or (self.channel.address or "127.0.0.1",)
         places = {0: (here, free_port(here[0]))}
         for rank, hello in self._hellos.items():
-            ips = (hello.address,) if hello.address is not None else ()
-            places[rank] = (ips, hello.port)
+            assert hello.address is not None, "a follower says where it is"
+            places[rank] = (self.assignment.all_ips[rank] or (hello.address,), hello.port)
         return meeting(self.assignment.backend, places, self.assignment.rdma)
 
     def serves(self) -> None:

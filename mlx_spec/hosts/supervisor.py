@@ -90,7 +90,7 @@ class Supervisor:
         return not self._is_stopping
 
     def _all_answer(self) -> bool:
-        """Whether ssh gets to every other machine. Tells which are missing."""
+        """Whether every other machine can be reached. Tells which cannot."""
         others = {rank: host for rank, host in enumerate(self._hosts.machines) if not is_here(host)}
         with ThreadPoolExecutor(max_workers=max(1, len(others)), thread_name_prefix="reach") as pool:
             answers = dict(zip(others, pool.map(lambda host: self._reach(host.name), others.values()), strict=True))

@@ -26,7 +26,7 @@ def load_weights(folder: ModelFolder, told: Callable[[int], None] = lambda read:
     """
     with telling_what_fails(folder):
         model = lazy_model(folder)
-        read_weights(model, told)
+        read_weights([weight for _, weight in tree_flatten(model.parameters())], told)
     return model
 
 
@@ -38,9 +38,9 @@ def lazy_model(folder: ModelFolder) -> nn.Module:
     return model
 
 
-def read_weights(model: nn.Module, told: Callable[[int], None]) -> None:
-    """Read what a model holds, one after the other, so that what only a part is needed of is let go before the next."""
-    for _, weight in tree_flatten(model.parameters()):
+def read_weights(weights: Sequence[mx.array], told: Callable[[int], None]) -> None:
+    """Read a model's, one after the other, so that what only a part is needed of is let go before the next."""
+    for weight in weights:
         mx.eval(weight)
         told(weight.nbytes)
 

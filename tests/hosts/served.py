@@ -15,7 +15,7 @@ import psutil
 
 from tests.hosts.namespaces import Namespaces
 
-FORMS_S = 300.0
+FORMS_S = 600.0
 
 
 @contextmanager

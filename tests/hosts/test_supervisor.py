@@ -122,7 +122,7 @@ def test_a_group_forms_answers_and_ends() -> None:
     assert group.error is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_follower_that_is_gone_or_stopped_ends_the_answer_with_its_name_and_the_group_forms_again(
     number: int,
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_leader_that_is_gone_or_stopped_takes_all_with_it_and_is_started_again
 def test_a_follower_that_hangs_in_a_step_is_found_by_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its threads go on: there is no silence."""
     monkeypatch.setenv("TEST_HANGS", "1")
-    with running(timeout_s=0.3) as group:
+    with running(timeout_s=0.05) as group:
         group.whole()
         client = group.ask()
         state = group.until(lambda state: state.stage == "lost")
@@ -214,9 +214,8 @@ def commands_of_script(script: str) -> list[str]:
     return ["sh", "-c", script]
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_when_the_supervisor_is_killed_nobody_is_left(stopped: bool) -> None:
-    """Nor one that is stopped."""
+def test_when_the_supervisor_is_killed_nobody_is_left() -> None:
+    """Nor one that is stopped, and can do nothing about it."""
     command = [sys.executable, "-m", "tests.hosts.stand_in", "supervisor"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -226,8 +225,7 @@ def test_when_the_supervisor_is_killed_nobody_is_left(stopped: bool) -> None:
             line = next(lines_of(socket.create_connection(address)))
         ranks = [one for found in ranks_of(psutil.Process(process.pid)).values() for one in found]
         assert len(ranks) == 2
-        for one in ranks if stopped else ():
-            one.suspend()
+        ranks[0].suspend()
         process.kill()
         _, left = psutil.wait_procs(ranks, HANGS_S)
         assert left == []

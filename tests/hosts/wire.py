@@ -100,9 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not can_make_namespaces():
         raise SystemExit("Namespaces need root, ip and TUN.")
     ensure_starter_target()
-    say(
-        "ranks  way       one way ms  drafter    plain    ours   times (range)         same words   memory of the ranks, MB"
-    )
+    say("plain and ours: tokens a second; held: MB of each rank")
+    say("ranks  way       one way ms  drafter    plain    ours   times (range)         a round  same words  held")
     for ranks in map(int, wanted.ranks.split(",")):
         for delay_ms in map(float, wanted.delays.split(",")):
             with ExitStack() as stack:

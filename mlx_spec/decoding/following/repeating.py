@@ -39,7 +39,7 @@ class Follower:
     """What a follower has: models, stretches and snapshots, by their numbers."""
 
     def __init__(self, target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
-        self._target, self._name = target, name
+        self.target, self._name = target, name
         self._hearer = Hearer(next_step)
         self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
@@ -71,7 +71,7 @@ class Follower:
 
     def _make(self, number: int, listen_to: list[int], **how: Any) -> None:
         self.models[number] = RepeatedModel(
-            number, self._hearer, self._compiled, self._target, self._name, listen_to=tuple(listen_to), **how
+            number, self._hearer, self._compiled, self.target, self._name, listen_to=tuple(listen_to), **how
         )
 
     def _drop(self, number: int) -> None:
@@ -91,16 +91,16 @@ class Follower:
         parts = [
             RaggedPart(one.token_ids, model.caches, one.placement) for model, one in zip(models, begun, strict=True)
         ]
-        passes = ragged_passes(self._target)
+        passes = ragged_passes(self.target)
         rows = sum(one.token_ids.shape[0] for one in begun)
-        with strictly(self._target, models[0].strict_rows(rows)):
+        with strictly(self.target, models[0].strict_rows(rows)):
             scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
-        set_going(self._target, scored)
+        set_going(self.target, scored)
         for model, one, output in zip(models, begun, scored, strict=True):
             model.end(one, output)
 
     def _leave_alone(self) -> None:
-        ragged_passes(self._target).leave_alone()
+        ragged_passes(self.target).leave_alone()
 
     def _prepare(self, model: RepeatedModel, count: int, length: int) -> None:
         model.prepare(count, length)
@@ -132,7 +132,7 @@ class Follower:
         model.make_up(context, compiled=compiled)
 
     def _trial(self, name: str, **how: Any) -> None:
-        self._hearer.try_out(partial(_TRIALS[name], self._target, self._name, **how))
+        self._hearer.try_out(partial(_TRIALS[name], self.target, self._name, **how))
 
 
 _OPERATIONS: dict[str, Callable[..., None]] = {

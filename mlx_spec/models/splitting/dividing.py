@@ -60,8 +60,9 @@ def _nbytes(module: nn.Module) -> int:
 def _by_layers(model: Any, split: Split, links: Links, name: str) -> None:
     layers, ends = layers_of(model, split, name), ends_of(model)
     try:
+        flow = flow_of(model)
         check_kinds(make_prompt_cache(model), layers)
-        relay = give_out(model, links, layers, flow_of(model))
+        relay = give_out(model, links, layers, flow)
     except NotPlainError as error:
         _refuse(name, split, str(error), error)
     if ends is not None:
@@ -96,6 +97,11 @@ def _tied(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _indivisible(model: Any, split: Split) -> str:
+    # Not of the first layers, which may be divided already.
+    flags = [flag for module in model.layers[-1].modules() for flag in vars(module).items()]
+    heads = sorted({value for key, value in flags if "heads" in key and type(value) is int and value % split.ranks})
+    if heads:
+        return f"{split.ranks} does not divide its {' or '.join(map(str, heads))} heads"
     sizes = {module.group_size for module in model.modules() if hasattr(module, "group_size")}
     if split.exactness == "fast" and sizes:
         groups = " and ".join(map(str, sorted(sizes)))

@@ -67,7 +67,7 @@ def divide_ends(ends: Ends, links: Links) -> None:
     if not any(array.shape[-1] % links.size() for array in arrays):
         share = copy.copy(embedding)
         shard_inplace(share, lambda path, weight: weight.ndim - 1, group=links)
-        put(ends.embedding, SharedEmbedding(embedding, share, links, is_tied=is_tied))
+        put(ends.embedding, SharedEmbedding(embedding, share, links))
     elif is_tied and links.rank() > 0:
         put(ends.embedding, Unscored(embedding))
     _give_head(ends, links)
@@ -98,15 +98,10 @@ def _at(place: Place) -> Any:
 
 
 class _Embedding(nn.Module):  # type: ignore[misc]
-    """What stands in for an embedding. `at_hand` is the whole one on rank 0: what scores, where it `is_tied` to the
-    head, and what heads embed drafts with. Unless somebody does, it is never read."""
+    """What stands in for an embedding. `at_hand` is the whole one on rank 0: what scores, where it is the head too, and
+    what heads embed drafts with."""
 
-    def __init__(self, embedding: Any, links: Links, *, is_tied: bool) -> None:
-        super().__init__()
-        if links.rank() == 0 and is_tied:
-            self.at_hand = embedding
-        else:  # not as a module: it is no part of what this rank has to read
-            object.__setattr__(self, "at_hand", embedding if links.rank() == 0 else None)
+    at_hand: Any
 
     def as_linear(self, x: mx.array) -> mx.array:
         """Scores on rank 0; elsewhere states go through as they are."""
@@ -115,19 +110,21 @@ class _Embedding(nn.Module):  # type: ignore[misc]
 
 
 class SharedEmbedding(_Embedding):
-    """Each rank has some features of every token's embedding."""
+    """Each rank has some features of every token's embedding, and rank 0 all of them."""
 
-    def __init__(self, embedding: Any, share: Any, links: Links, *, is_tied: bool) -> None:
-        super().__init__(embedding, links, is_tied=is_tied)
+    def __init__(self, embedding: Any, share: Any, links: Links) -> None:
+        super().__init__()
         self._links = links
-        if "at_hand" in self:
-            self._width = embedding(mx.zeros((1,), dtype=mx.int32)).shape[-1] // links.size()
+        self._width = embedding(mx.zeros((1,), dtype=mx.int32)).shape[-1] // links.size()
+        if links.rank() == 0:
+            self.at_hand = embedding
         else:
+            object.__setattr__(self, "at_hand", None)
             self.share = share
 
     def __call__(self, token_ids: mx.array) -> mx.array:
         """`[..., hidden]`."""
-        own = self.share(token_ids) if "share" in self else self.at_hand(token_ids)[..., : self._width]
+        own = self.at_hand(token_ids)[..., : self._width] if self._links.rank() == 0 else self.share(token_ids)
         return self._links.side_by_side(own)
 
 
@@ -135,7 +132,11 @@ class Elsewhere(_Embedding):
     """Another rank embeds: nothing but the shape is right."""
 
     def __init__(self, embedding: Any, links: Links, *, is_tied: bool) -> None:
-        super().__init__(embedding, links, is_tied=is_tied)
+        super().__init__()
+        if links.rank() == 0 and is_tied:
+            self.at_hand = embedding
+        else:  # not as a module: unless a head drafts with it, it is never read
+            object.__setattr__(self, "at_hand", embedding if links.rank() == 0 else None)
         state = embedding(mx.zeros((1, 1), dtype=mx.int32))
         self._width, self._dtype = state.shape[-1], state.dtype
 

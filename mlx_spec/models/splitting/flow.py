@@ -1,8 +1,6 @@
 """What goes from layer to layer in a model, found by building a pass that is never computed."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import mlx.core as mx
@@ -28,25 +26,27 @@ class NotPlainError(Exception):
 def flow_of(model: Any) -> Flow:
     """The flow of a model whose layers are called one behind the other. Raises NotPlainError.
 
-    A pass is built in which no layer is called: each gives an array that can be told from all others in the graph of
-    what comes out. So where something goes around a layer, that is seen.
+    A pass is built in which no layer is called: each gives an array of a length of its own, which is the next one's and
+    fits nothing else. So where something goes around a layer, that fails.
     """
     layers = list(model.layers)
     caches = make_prompt_cache(model)
     if len(caches) != len(layers) or any(cache is None for cache in caches):
         raise NotPlainError("its layers do not have a cache each")
     classes = [type(layer) for layer in layers]
-    seen: list[tuple[int, Any, tuple[Any, ...]]] = []
+    seen: list[tuple[int, Any]] = []
     given: list[mx.array] = []
     try:
         first = _first(model)
         for number, layer in enumerate(layers):
             calls_through(layer, _recorder(number, seen, given, last=number == len(layers) - 1))
-        output = model(_ids(), cache=caches)
+        model(_ids(), cache=caches)
+    except (ValueError, IndexError) as error:
+        raise NotPlainError("states of its layers go around the layers behind them") from error
     finally:
         for layer, own in zip(layers, classes, strict=True):
             layer.__class__ = own
-    _check(seen, given, output, len(layers))
+    _check(seen, given, len(layers))
     return first
 
 
@@ -75,26 +75,17 @@ def _first(model: Any) -> Flow:
 
 def _recorder(number: int, seen: list[Any], given: list[mx.array], *, last: bool) -> Any:
     def record(call: Any, h: Any, *args: Any, **kwargs: Any) -> Any:
-        seen.append((number, h, (*args, *kwargs.values())))
-        given.append(mx.zeros_like(h) if last else mx.erfinv(h))
+        seen.append((number, h))
+        batch, _, width = seen[0][1].shape
+        given.append(mx.zeros((batch, _ROWS if last else _ROWS + 1 + number, width), dtype=h.dtype))
         return given[-1]
 
     return record
 
 
-def _check(seen: list[Any], given: list[mx.array], output: mx.array, count: int) -> None:
-    if [number for number, _, _ in seen] != list(range(count)):
+def _check(seen: list[Any], given: list[mx.array], count: int) -> None:
+    if [number for number, _ in seen] != list(range(count)):
         raise NotPlainError("its layers are not called once each, in their order")
-    for (_, h, _), before in zip(seen[1:], given, strict=False):
+    for (_, h), before in zip(seen[1:], given, strict=False):
         if h is not before:
             raise NotPlainError("it does something with the states between its layers")
-    others = [value for _, _, values in seen for value in values if isinstance(value, mx.array)]
-    if _is_marked([output, *others]):
-        raise NotPlainError("states of its layers go around the layers behind them")
-
-
-def _is_marked(arrays: list[mx.array]) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.dot"
-        mx.export_to_dot(str(path), *arrays)
-        return "ErfInv" in path.read_text("utf-8")

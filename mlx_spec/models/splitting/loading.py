@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.splitting.dividing import divide
@@ -29,5 +30,8 @@ def load_shard(
         model = lazy_model(folder)
     divide(model, split, Links(group), folder.name)
     with telling_what_fails(folder):
-        read_weights(model, told)
+        # The ends last: they are read as they are, and of what is cut the whole is in memory for a moment.
+        inside = {id(array) for layer in model.layers for _, array in tree_flatten(layer.parameters())}
+        weights = [array for _, array in tree_flatten(model.parameters())]
+        read_weights(sorted(weights, key=lambda array: id(array) not in inside), told)
     return model

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import mlx.core as mx
@@ -48,6 +49,9 @@ def calls_through(module: nn.Module, called: Callable[..., Any]) -> None:
 
     @wraps(own.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not args and kwargs:  # the first by its name too
+            bound = signature(own.__call__).bind(self, **kwargs)
+            args, kwargs = bound.args[1:], bound.kwargs
         return called(lambda *given, **named: own.__call__(self, *given, **named), *args, **kwargs)
 
     become(module, {"__call__": call})

@@ -23,6 +23,8 @@ class StrictLinear(nn.Module):  # type: ignore[misc]
 
     def __init__(self, layer: nn.Module, links: Links, *, divided: bool = False) -> None:
         super().__init__()
+        # What a family divides by the number of ranks where all of them add it. Here each adds what is its own.
+        self.bias = mx.zeros(())
         shard_inplace(layer, "all-to-sharded", group=links)
         self.own = layer
         self._links, self._divided = links, divided
@@ -32,19 +34,12 @@ class StrictLinear(nn.Module):  # type: ignore[misc]
         share: mx.array = self.own(self._links.side_by_side(x), *args, **kwargs)
         return share if self._divided else self._links.side_by_side(share)
 
-    @property
-    def bias(self) -> mx.array:
-        """What a family divides by the number of ranks where all of them add it. Here each adds what is its own."""
-        return mx.zeros(())
-
-    @bias.setter
-    def bias(self, value: mx.array) -> None:
-        pass
-
     def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
         if "own" not in self:
             raise AttributeError(name)
-        return self["own"] if name == "own" else getattr(self["own"], name)
+        return getattr(self["own"], name)
 
 
 class Sums:

@@ -1,5 +1,6 @@
 """A model with a part of every layer on each rank, by mlx-lm's own `shard()`."""
 
+import copy
 import sys
 import types
 from collections.abc import Iterator
@@ -54,9 +55,10 @@ class _Cut:
         """As `shard_linear`."""
         if sharding == "sharded-to-all":
             return StrictLinear(module, self._links)
-        # As MLX's own class does, but what it was it stays: kernels and passes know it.
-        shard_inplace(module, sharding, segments=segments, group=self._links)
-        return module
+        # As MLX's own class does, but it stays of the class that it was: kernels and passes know that.
+        share = copy.copy(module)
+        shard_inplace(share, sharding, segments=segments, group=self._links)
+        return share
 
     def in_place(self, module: nn.Module, sharding: Any, *, segments: Any = 1, group: Any = None) -> None:
         """As `shard_inplace`."""

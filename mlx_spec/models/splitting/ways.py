@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.folder import ModelFolder
@@ -134,9 +136,14 @@ def _pipeline(make: Callable[[], nn.Module], name: str, ranks: int) -> FoundWay:
 def _tried(model: Any, split: Split, name: str, rank: int) -> Any:
     """A model divided over ranks that are not there, after a pass that is never computed. Raises
     UnsupportedModelError."""
-    divide(model, split, Links(None, rank, split.ranks), name)
+    width = _width(model)
+    links = Links(None, rank, split.ranks)
+    divide(model, split, links, name)
     try:
-        wire_of(model)
+        with links.told():
+            scored = _width(model)
+        if rank == 0 and scored != width:
+            raise ValueError(f"{scored} scores for {width}")
     except Exception as error:  # the family's own code, over shares of its weights: anything may come
         way = "each of its layers" if split.way == "tensor" else "its layers"
         raise UnsupportedModelError(
@@ -145,6 +152,11 @@ def _tried(model: Any, split: Split, name: str, rank: int) -> Any:
             details=repr(error),
         ) from error
     return model
+
+
+def _width(model: Any) -> int:
+    """Of what a model gives for a token, from its graph."""
+    return int(model(mx.zeros((1, 1), dtype=mx.int32), cache=make_prompt_cache(model)).shape[-1])
 
 
 def _nbytes(model: nn.Module) -> int:

@@ -31,6 +31,7 @@ from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
 from mlx_spec.server.group.led import LedDecoder, watched
+from mlx_spec.server.group.room import bounded
 
 
 def found(target: str, ranks: int, choice: SplitChoice, exactness: str) -> tuple[str, str]:
@@ -76,12 +77,13 @@ def load_led(
         keep_wire(pair.target, measure_links(share.links, leading.watchdog.beat))
 
     def tell(step: Mapping[str, Any]) -> None:
-        leading.watchdog.beat()
+        # A pass over a prompt takes longer than one over a word.
+        leading.watchdog.beat(sum(len(one.get("ids", ())) for one in step["do"]))
         leading.channel.tell(step)
 
-    lead(pair.target, tell)
+    lead(pair.target, tell, lambda why: leading.channel.lose(0, f"has failed in a pass ({why})"))
     # What other processes of this machine have read of a text is no other machine's.
-    keeping = replace(keeping, disk_bytes=0)
+    keeping = bounded(replace(keeping, disk_bytes=0), leading.state().ranks)
     decoder = LedDecoder(leading, pair, config, drafter=drafter, prefixes=prefixes_of(pair, keeping, config.kv_bits))
     decoder.calibrate(progress)
     decoder.measure_ceiling(progress)
@@ -97,7 +99,7 @@ def gathered(leading: Leading, split: Split) -> mx.distributed.Group:
             "split": {"way": split.way, "ranks": split.ranks, "exactness": split.exactness, "layers": split.layers},
         }
     )
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, watched(leading, "meeting"):
         meeting.enter(0, Path(place))
         return mx.distributed.init(strict=True, backend=meeting.name)
 

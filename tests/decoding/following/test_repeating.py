@@ -4,11 +4,14 @@ import random
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
 
 from mlx_spec.acceptance.tree import tree_of
 from mlx_spec.decoding.cache.cached_model import CachedModel, cached_model
+from mlx_spec.decoding.cache.passes.apart import Apart
 from mlx_spec.decoding.cache.passes.placement import Placement
+from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.decoding.following.hearing import OutOfStepError
@@ -38,6 +41,21 @@ def test_every_kind_of_cache_is_followed(name: str) -> None:
     """Answers of all lengths, that draft as they like, take trees where they can, and lose some tokens; one is away for
     a while, one ends."""
     twins, draw = Twins(lambda: zoo_model(name)), random.Random(5)
+    all_kinds_of_steps(twins, draw)
+
+
+def test_half_precision_is_followed_in_the_same_way() -> None:
+    """There a compiled pass has other bits than an ordinary one, alone and shared."""
+
+    def half() -> nn.Module:
+        model = zoo_model("llama")
+        model.set_dtype(mx.bfloat16)
+        return model
+
+    all_kinds_of_steps(Twins(half), random.Random(5))
+
+
+def all_kinds_of_steps(twins: Twins, draw: random.Random) -> None:
     models = [begun(twins, draw.choices(range(VOCAB), k=length)) for length in (3, 3 * WINDOW + 1, WINDOW, 1)]
     takes_trees = models[0].takes_trees()
     for turn in range(6):
@@ -151,6 +169,44 @@ def test_a_pass_that_fails_here_alone_is_the_last() -> None:
         model.score(mx.array([1]), kept=1)
     with pytest.raises(LookaheadError, match="out of step"):
         cached_model(twins.target, "tiny", speculative=True).prefill([1, 2])
+
+
+class Choosy(nn.Module):
+    """A model that takes the rows of many answers in one pass, unless it `refuses`. Counts such `passes`."""
+
+    def __init__(self, inner: nn.Module, *, refuses: bool) -> None:
+        super().__init__()
+        self.inner, self._refuses, self.passes = inner, refuses, 0
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        layers: list[nn.Module] = self.inner.layers
+        return layers
+
+    def __call__(self, inputs: mx.array, cache: list[Any]) -> mx.array:
+        if isinstance(cache[0], Apart):
+            self.passes += 1
+            if self._refuses:
+                raise TypeError("of its own code")
+        result: mx.array = self.inner(inputs, cache)
+        return result
+
+
+def test_what_the_leader_cannot_build_is_given_up_by_all() -> None:
+    """Though the others could: the trial is over for them too, in the midst of it, and goes on with the next way."""
+    refuses = iter([True, False])
+    twins = Twins(lambda: Choosy(tiny_llama(1), refuses=next(refuses)))
+    models = [begun(twins, [1, 2, 3, at]) for at in range(3)]
+    for _ in range(2):
+        score_together([Part(model, mx.array([5, 6, 7]), 1) for model in models])
+        for model in models:
+            model.forget(1)
+        twins.check()
+    assert ragged_way(twins.target) is None
+    assert ragged_way(twins.follower.target) is None
+    assert [one["agrees"] for one in twins.told("judged")] == [True, False, False, False, False]
+    assert twins.told("together") == []
+    assert twins.target.passes == twins.follower.target.passes, "a pass that is made by one alone is waited for"
 
 
 def test_a_follower_of_another_kind_says_so() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 from mlx.utils import tree_flatten
 
 from mlx_spec.decoding.cache import cached_model
@@ -84,7 +83,7 @@ def same(one: Any, other: Any) -> None:
     assert held.keys() == found.keys()
     for name, value in held.items():
         if isinstance(value, mx.array):
-            np.testing.assert_array_equal(np.array(value), np.array(found[name]), err_msg=f"{type(one)} {name}")
+            assert mx.array_equal(value, found[name]).item(), f"{type(one)} {name}"
         else:
             assert value == found[name], f"{type(one)} {name}"
 

@@ -1,0 +1,61 @@
+"""The options that name machines, and what is told while they come together."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlx_spec.cli.terminal.forming import FormingLines
+from mlx_spec.cli.terminal.group import group_hosts
+from mlx_spec.errors import ConfigError, LookaheadError, ServerError
+from mlx_spec.hosts.group import GroupState, RankState, Share
+
+
+def test_none_of_them_is_one_machine() -> None:
+    assert group_hosts(None, None, None, None, 8.0) is None
+
+
+def test_names_and_files(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.json"
+    file.write_text(json.dumps([{"ssh": "localhost"}, {"ssh": "b"}]))
+    for made in (group_hosts("localhost,b", None, "ring", "/p", 8.0), group_hosts(None, file, None, "/p", 8.0)):
+        assert made is not None
+        assert [one.name for one in made.machines] == ["localhost", "b"]
+        assert made.python == "/p"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (("a,b", Path("x"), None, None, 8.0), ServerError, "give one of them"),
+        ((None, None, "ring", None, 8.0), ServerError, "--backend is for a group"),
+        ((None, None, None, "/p", 8.0), ServerError, "--python is for a group"),
+        (("a", None, None, None, 8.0), ServerError, "names 1 host"),
+        (("a,b", None, None, None, 0.0), ConfigError, "collective_timeout"),
+        (("a,b", None, None, None, float("nan")), ConfigError, "collective_timeout"),
+    ],
+)
+def test_what_is_refused(
+    options: tuple[str | None, Path | None, str | None, str | None, float], error: type[LookaheadError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        group_hosts(*options)
+
+
+def test_each_thing_is_told_once() -> None:
+    lines: list[str] = []
+    tell = FormingLines(lines.append).tell
+    ranks = (RankState(rank=0, host="a"), RankState(rank=1, host="b"))
+    state = GroupState(stage="forming", message="The group is forming.", backend="ring", ranks=ranks)
+    tell(state)
+    tell(state)
+    loading = replace(state, ranks=(ranks[0], ranks[1].at("loading", share=Share(0.5))))
+    tell(loading)
+    tell(loading)
+    tell(replace(loading, stage="ready", message="The group is whole: a, b."))
+    assert lines == [
+        "mlx-spec: The group is forming.\n",
+        "mlx-spec: b (rank 1, 50% of the weights) loads its part.\n",
+        "mlx-spec: The group is whole: a, b.\n",
+    ]
