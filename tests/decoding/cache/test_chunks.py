@@ -1,0 +1,24 @@
+"""Where prompts are read in passes: the same places for who plans and who reads."""
+
+from itertools import pairwise
+
+from mlx_spec.batching.budget import chunk_end
+from mlx_spec.decoding.cache.chunks import chunk_tokens, pass_end, shorter_chunks
+
+
+def test_who_plans_and_who_reads_agree_on_every_pass() -> None:
+    end = 2_025
+    for start in range(end):
+        assert pass_end(start, end) == chunk_end(start, end, end, chunk_tokens(), shorter_chunks())
+
+
+def test_passes_get_shorter_and_end_where_chunks_end() -> None:
+    """What was found of a prompt is whole chunks: behind them a cold run begins a pass too."""
+    ends = [0]
+    while ends[-1] < 2_048:
+        ends.append(pass_end(ends[-1], 2_048))
+    widths = [stop - start for start, stop in pairwise(ends)]
+    assert widths == sorted(widths, reverse=True)
+    assert set(range(0, 2_049, chunk_tokens())) <= set(ends)
+    assert widths[0] == chunk_tokens()
+    assert widths[-1] == min([chunk_tokens(), *(tokens for _, tokens in shorter_chunks())])
