@@ -34,6 +34,8 @@ from mlx_spec.models.weights import load_weights
 _DEPTHS = [0, 1, 1, 2, 2]
 _SEEN = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
 _PATIENCE_S = 150
+# What one machine says, by folder and passes.
+_WHOLE: dict[tuple[str, str], dict[str, mx.array]] = {}
 _PROMPT = [11, 3, 7, 7, 90, 4, 15, 2, 61, 5, 8, 8, 30]
 
 
@@ -113,7 +115,10 @@ def _case(group: mx.distributed.Group, case: dict[str, Any]) -> dict[str, Any]:
     found["wire"] = [wire.collectives, wire.bytes_per_row]
     found["compiled"] = scored.pop("compiled").item()
     if group.rank() == 0:
-        whole = go_through(load_weights(folder), listens, tries=tries)
+        known = str(folder.path), case["passes"]
+        if known not in _WHOLE:  # while the others wait
+            _WHOLE[known] = go_through(load_weights(folder), listens, tries=tries)
+        whole = _WHOLE[known]
         found["names"] = sorted(scored)
         found["differ"] = {
             name: float(mx.abs(scored[name] - whole[name]).max())
