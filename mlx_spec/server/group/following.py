@@ -36,7 +36,7 @@ def follow_leader() -> None:
 
 def _follow(assignment: Assignment, channel: FollowerChannel) -> None:
     # Imported here: it takes seconds, in which the leader can see that this rank has come.
-    from mlx_spec.models.content import content_hash
+    from mlx_spec.models.files.content import content_hash
     from mlx_spec.models.named import folder_of
 
     def progress(stage: str, fraction: float) -> None:
@@ -44,7 +44,7 @@ def _follow(assignment: Assignment, channel: FollowerChannel) -> None:
 
     folder = folder_of(assignment.told["target"], progress)
     folder.check(wants_tokenizer=False)
-    channel.say("model", content=content_hash(folder))
+    channel.say("model", content=content_hash(folder.written, folder.weights))
     if (step := channel.next()) is not None:
         _load_and_repeat(assignment, channel, folder, step)
 
