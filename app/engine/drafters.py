@@ -41,6 +41,11 @@ _ROWS: tuple[tuple[Drafter, str, str], ...] = (
         QT_TRANSLATE_NOOP("Drafter", "A small head guesses a whole block at once from the target's own states"),
     ),
     (
+        "grammar",
+        QT_TRANSLATE_NOOP("Drafter", "Required form"),
+        QT_TRANSLATE_NOOP("Drafter", "Only what the form that was asked for leaves no choice about is guessed"),
+    ),
+    (
         "self",
         QT_TRANSLATE_NOOP("Drafter", "Half the target"),
         QT_TRANSLATE_NOOP("Drafter", "The target guesses for itself with half of its layers left out"),
@@ -69,6 +74,12 @@ def name_of(told: str) -> str:
     """What people call the drafter that an engine told of; that of a newer engine's as it is."""
     names = [name for one, name, _ in _ROWS if one == told]
     return QCoreApplication.translate(_CONTEXT, names[0]) if names else told
+
+
+def line_of(told: str) -> str:
+    """What the drafter that an engine told of does, in one line; nothing of one that is unknown here."""
+    lines = [line for one, _, line in _ROWS if one == told]
+    return QCoreApplication.translate(_CONTEXT, lines[0]) if lines else ""
 
 
 def drafter_line(drafter: Drafter) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Lookahead = int | Literal["auto"]
-Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "ngram", "self", "none"]
+Drafter = Literal["auto", "eagle", "medusa", "dflash", "model", "grammar", "ngram", "self", "none"]
 AcceptanceRule = Literal["coupled", "token", "block", "typical"]
 ChatMessage = dict[str, str]  # `role` and `content`, as OpenAI has them
 ALTERNATIVES = 3  # of the likeliest tokens in each place, for the tooltips

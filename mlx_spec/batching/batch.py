@@ -24,7 +24,7 @@ from mlx_spec.batching.step_plan import Reading, StepPlan
 from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.cache.blocks.lease import Lease
-from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.cache.chunks import chunk_tokens, shorter_chunks
 from mlx_spec.decoding.request import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
@@ -57,6 +57,7 @@ class Batch:
         self.settings = replace(
             settings,
             chunk_tokens=chunk_tokens(),
+            shorter_chunks=shorter_chunks(),
             block_tokens=self._pool.block_tokens,
             # For a round and the one that is launched before it is told, however it is steered.
             draft_tokens=2 * LOOKAHEAD_LIMIT + 1,

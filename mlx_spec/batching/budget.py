@@ -3,9 +3,13 @@
 **Chunks.** A prompt is read in passes that begin at multiples of the chunk from position 0, whatever was found of it
 elsewhere and whatever the budget: a chunk is whole, or it ends where the prompt ends. So the bits that are read do not
 depend on the load. What an answer had written before it lost its cache is read in passes of its own, behind the prompt.
+Far behind in a text, where each token attends to many, a chunk may be read in several passes, at fixed places too.
 """
 
 from collections.abc import Callable
+
+Shorter = tuple[tuple[int, int], ...]
+"""From which position on a pass reads how many tokens at most, a whole part of a chunk; ascending by position."""
 
 
 class TokenBudget:
@@ -46,15 +50,22 @@ class TokenBudget:
         return tokens
 
 
-def chunk_end(start: int, prompt_end: int, end: int, chunk: int) -> int:
-    """Where the pass that begins at `start` ends: at the next multiple of the chunk, the prompt's end, or `end`."""
-    return min((start // chunk + 1) * chunk, prompt_end if start < prompt_end else end, end)
+def pass_tokens(start: int, chunk: int, shorter: Shorter = ()) -> int:
+    """How many tokens the passes at `start` read, if nothing ends them."""
+    return min([chunk, *(tokens for begin, tokens in shorter if begin <= start)])
 
 
-def reading_end(start: int, prompt_end: int, end: int, chunk: int, allowance: int) -> int:
+def chunk_end(start: int, prompt_end: int, end: int, chunk: int, shorter: Shorter = ()) -> int:
+    """Where the pass that begins at `start` ends: at the next multiple of what passes read there, the prompt's end, or
+    `end`."""
+    tokens = pass_tokens(start, chunk, shorter)
+    return min((start // tokens + 1) * tokens, prompt_end if start < prompt_end else end, end)
+
+
+def reading_end(start: int, prompt_end: int, end: int, chunk: int, allowance: int, shorter: Shorter = ()) -> int:
     """How far whole passes come from `start` with an allowance of tokens; `start` where not even one fits."""
     stop = start
-    while stop < end and (following := chunk_end(stop, prompt_end, end, chunk)) - start <= allowance:
+    while stop < end and (following := chunk_end(stop, prompt_end, end, chunk, shorter)) - start <= allowance:
         stop = following
     return stop
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mlx_spec.batching.admission import blocks_for
+from mlx_spec.batching.budget import pass_tokens
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.policies import order_of
 from mlx_spec.batching.settings import BatchSettings
@@ -82,8 +83,11 @@ def _check_rows(plan: StepPlan, after: dict[str, Entry], settings: BatchSettings
         entry = after[reading.request_id]
         assert entry.state == "reading", f"{reading.request_id} is read and is {entry.state}"
         assert entry.read_tokens == reading.start < reading.stop <= reading.end == entry.to_read
-        for start, stop in reading.passes(settings.chunk_tokens):
-            ends = stop % settings.chunk_tokens == 0 or stop in (reading.prompt_end, reading.end)
+        for start, stop in reading.passes(settings.chunk_tokens, settings.shorter_chunks):
+            ends = stop % pass_tokens(start, settings.chunk_tokens, settings.shorter_chunks) == 0 or stop in (
+                reading.prompt_end,
+                reading.end,
+            )
             assert ends, f"a chunk of {reading.request_id} is neither whole nor the prompt's end"
             assert not start < reading.prompt_end < stop, "a pass reads prompt and own words"
     for writing in plan.writings:

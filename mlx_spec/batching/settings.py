@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from mlx_spec.batching.budget import Shorter
 from mlx_spec.errors import ConfigError
 
 PolicyName = Literal["fcfs", "shortest", "priority", "deadline", "orca"]
@@ -26,7 +27,8 @@ class BatchSettings:
 
     At most `max_batch` answers are on, and at most `max_waiting` requests wait beside them. A step has `step_tokens`:
     a row for each answer that is written, then chunks of a prompt, then drafts. Prompts are read in chunks of
-    `chunk_tokens` from position 0; `prefill_budget_ms` bounds the reading beside answers that are written. An answer
+    `chunk_tokens` from position 0, with `shorter_chunks` in passes that are a part of one from some positions on (see
+    `Shorter`); `prefill_budget_ms` bounds the reading beside answers that are written. An answer
     is offered blocks, of `block_tokens`, for up to `draft_tokens` drafted tokens. Who is let on leaves `spare_blocks`
     free for each answer that is on already. Nobody is overtaken by more than `patience` later arrivals.
 
@@ -39,6 +41,7 @@ class BatchSettings:
     preemption: PreemptionName = "swap"
     step_tokens: int = 1024
     chunk_tokens: int = 64
+    shorter_chunks: Shorter = ()
     prefill_budget_ms: float | None = None
     block_tokens: int = 64
     draft_tokens: int = 8

@@ -16,7 +16,7 @@ from mlx_spec.batching.admission import (
     refused_as_expired,
     refused_as_too_large,
 )
-from mlx_spec.batching.budget import TokenBudget, reading_end, reading_tokens, usable_prefix
+from mlx_spec.batching.budget import TokenBudget, pass_tokens, reading_end, reading_tokens, usable_prefix
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.policies import order_of, reserves_all
 from mlx_spec.batching.preemption import Preempted, let_on, step_aside, victim
@@ -137,8 +137,8 @@ class _Step:
         settings = self.settings
         self.allowance = self.beside_writers = settings.step_tokens - settings.max_batch
         if settings.prefill_budget_ms is not None and reading_ms is not None:
-            chunk = settings.chunk_tokens
-            self.beside_writers = reading_tokens(settings.prefill_budget_ms, reading_ms, chunk, self.allowance)
+            least = min([settings.chunk_tokens, *(tokens for _, tokens in settings.shorter_chunks)])
+            self.beside_writers = reading_tokens(settings.prefill_budget_ms, reading_ms, least, self.allowance)
         if self.budget.used:
             self.allowance = self.beside_writers
         for entry in self.entries.values():
@@ -200,7 +200,10 @@ class _Step:
         if self.half_read:
             return False
         start, prompt_end, end = entry.read_tokens, entry.prompt_tokens - 1, entry.to_read
-        stop = reading_end(start, prompt_end, end, self.settings.chunk_tokens, self.allowance)
+        chunk, shorter, allowance = self.settings.chunk_tokens, self.settings.shorter_chunks, self.allowance
+        if not self.readings:  # one pass at least, as else nothing would ever be read
+            allowance = max(allowance, pass_tokens(start, chunk, shorter))
+        stop = reading_end(start, prompt_end, end, chunk, allowance, shorter)
         if stop == start or not self.budget.allocate(entry.request_id, stop - start):
             return False
         self.allowance -= stop - start

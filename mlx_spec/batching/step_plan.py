@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlx_spec.batching.admission import Refusal
-from mlx_spec.batching.budget import chunk_end
+from mlx_spec.batching.budget import Shorter, chunk_end
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.preemption import Preempted
 
@@ -32,11 +32,11 @@ class Reading:
         """Tokens that are read."""
         return self.stop - self.start
 
-    def passes(self, chunk: int) -> Iterator[tuple[int, int]]:
+    def passes(self, chunk: int, shorter: Shorter = ()) -> Iterator[tuple[int, int]]:
         """The forward passes, each from a token up to another. Own words are no part of a pass over the prompt."""
         start = self.start
         while start < self.stop:
-            stop = chunk_end(start, self.prompt_end, self.stop, chunk)
+            stop = chunk_end(start, self.prompt_end, self.stop, chunk, shorter)
             yield start, stop
             start = stop
 

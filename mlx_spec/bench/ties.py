@@ -11,9 +11,10 @@ from typing import Any, Final
 from mlx_spec.batching.batch import Batch
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.bench.prompts import bench_prompts
-from mlx_spec.config import SamplingParams, SpeculativeConfig
+from mlx_spec.config import Exactness, SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.events import AnswerFailed, Event, GenerationFinished, RoundFinished
+from mlx_spec.machine.kernels import dispatch
 from mlx_spec.models.loading import ModelPair
 
 TEMPERATURES: Final = (0.0, 0.7, 1.0)
@@ -54,7 +55,7 @@ def measure_ties(
     pair: ModelPair, answers: int, tokens: int, tell: Tell, *, strict: bool = False, at_once: int = _AT_ONCE
 ) -> TieReport:
     """Give `answers` of up to `tokens` tokens plainly and in a crowd of `at_once`; with `strict` in strict passes
-    too."""
+    too, which are compared with plain decoding's own strict ones where these have kernels of ours."""
     asked = _asked(pair, answers)
     plain = _alone(pair, asked, tokens, tell)
     fast = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="fast"), at_once, tell)
@@ -64,7 +65,8 @@ def measure_ties(
     told = replace(told, row_invariant_width=widths.width if widths else None)
     if strict:
         exact = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="strict"), at_once, tell)
-        told = replace(told, strict_different=compared(plain, exact).different)
+        alone = _alone(pair, asked, tokens, tell, "strict") if dispatch.serves() else plain
+        told = replace(told, strict_different=compared(alone, exact).different)
     return told
 
 
@@ -89,8 +91,14 @@ def _asked(pair: ModelPair, answers: int) -> list[tuple[list[int], SamplingParam
     ]
 
 
-def _alone(pair: ModelPair, asked: Sequence[tuple[list[int], SamplingParams]], tokens: int, tell: Tell) -> list[Said]:
-    decoder = SpeculativeDecoder(pair, SpeculativeConfig(exactness="fast"), drafter="none")
+def _alone(
+    pair: ModelPair,
+    asked: Sequence[tuple[list[int], SamplingParams]],
+    tokens: int,
+    tell: Tell,
+    exactness: Exactness = "fast",
+) -> list[Said]:
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(exactness=exactness), drafter="none")
     found = []
     for number, (prompt_ids, params) in enumerate(asked):
         tell("answering plainly", number / len(asked))

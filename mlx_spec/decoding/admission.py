@@ -71,6 +71,7 @@ def admit(
         predicted_ids=predicted(pair, options.get("predicted_ids", ())),
         constraint=constraint,
         thinking_tokens=options.get("thinking_tokens"),
+        one_call_of=tuple(options.get("one_call_of", ())),
     )
 
 
@@ -95,7 +96,8 @@ def within(request: Request, exactness: Exactness, widths: RowWidths) -> Request
     """The request with passes of its target that are no wider than `widths` has it, where it is strict."""
     widest, trees = (widths.width, widths.trees) if exactness == "strict" else (None, True)
     config = confined(request.config, widest, trees=trees)
-    return replace(request, config=config, exactness=exactness, widest=widest, branches=trees)
+    by_row = exactness == "strict" and widths.by_row
+    return replace(request, config=config, exactness=exactness, widest=widest, by_row=by_row, branches=trees)
 
 
 def _kv_limit(prompt_tokens: int, kv_tokens: int) -> int:

@@ -28,6 +28,7 @@ from mlx_spec.lookahead.plan import LookaheadController
 from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.splitting.timing import kept_wire
+from mlx_spec.models.text.parts import AnswerParts
 from mlx_spec.models.text.token_names import TokenNames
 from mlx_spec.models.text.transcript import Transcript
 from mlx_spec.sampling.gumbel import NoiseTable
@@ -68,7 +69,11 @@ class Answer:
         self.follow_steering()
         calls = pair.chat_manner.calls
         marks = (calls.begin, calls.end) if calls is not None else None
-        self.transcript = Transcript(pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens, marks)
+        # What an answer goes on with may be the middle of a call or of a thought: there nobody ends it early.
+        one_call = AnswerParts(calls, request.one_call_of) if request.one_call_of and not request.goes_on else None
+        self.transcript = Transcript(
+            pair.tokenizer, pair.eos_token_ids, params.stop, request.max_tokens, marks, one_call
+        )
         self.transcript.begin(request.prompt_ids, goes_on=request.goes_on)
         asks_logprobs = request.logprobs is not None or request.prompt_logprobs
         self.token_names = TokenNames(pair.tokenizer) if asks_logprobs else None
@@ -243,6 +248,7 @@ class Answer:
             listen_to=self.roster.taps,
             kv_bits=request.config.kv_bits,
             widest=request.widest,
+            by_row=request.by_row,
         )
 
     def give_up(self) -> None:

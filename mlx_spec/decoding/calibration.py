@@ -46,8 +46,9 @@ _MOST_TRIES: Final = 4
 _PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
 _STAGE: Final = "measuring the speed of passes"
-WIDE: Final = (12, 16, 24, 32, 48)
-"""Rows of the passes that answers share, beyond those of one answer."""
+WIDE: Final = (10, 12, 14, 16, 20, 24, 32, 48)
+"""Rows of the passes that answers share, beyond those of one answer. In small steps: eight answers with a draft for the
+two or four that are surest should not be taken to cost what they cost with a draft for all."""
 _WAYS: Final = "compiled_over_ordinary"
 _VERSION: Final = 3
 
@@ -74,21 +75,23 @@ def calibrated(
     adopt_choice(pair.target, PassChoice())  # else one of the two ways that are compared would be the other
     rows = row_widths(pair.target, pair.target_name, kv_bits)
     exact, strict = rows.width or math.inf, _strict_rows(pair, rows, exactness)
+    by_row = rows.by_row and _is_strict(rows, exactness)
     widest = max(widths)
-    path = _path(pair, widths, kv_bits, strict)
+    path = _path(pair, widths, kv_bits, strict, by_row=by_row)
     kept = {} if is_shared(pair.target) else read_kept(path)
     known, tries = _calibration_of(kept, widest), _tries_of(kept)
     if known is not None and not (known.doubtful and tries < _MOST_TRIES):
         adopt_choice(pair.target, replace(choice_of(kept.get(_WAYS)), exact_rows=exact))
         choose_blocks(pair.target, pair.target_name, tell, kv_bits)
         tell("checking the speed of a step", 0.0)
-        return known.scaled(_plain_step_ms(pair, listen_to, kv_bits, strict) / known.plain_step_ms)
+        plain_ms = _plain_step_ms(pair, listen_to, kv_bits, strict, by_row=by_row)
+        return known.scaled(plain_ms / known.plain_step_ms)
     choice = PassChoice()
     with contextlib.suppress(UnsupportedModelError):  # it can only be decoded plainly
         choice = measure_choice(pair.target, pair.target_name, widest, listen_to, tell, kv_bits)
     adopt_choice(pair.target, replace(choice, exact_rows=exact))
     choose_blocks(pair.target, pair.target_name, tell, kv_bits)
-    measured = measure(pair, widths, tell, listen_to, kv_bits, strict)
+    measured = measure(pair, widths, tell, listen_to, kv_bits, strict, by_row=by_row)
     if known is not None and known.disturbance < measured.disturbance:
         measured = known.scaled(measured.plain_step_ms / known.plain_step_ms)
     beside = {"tries": tries + 1 if known is not None else 1, _WAYS: [list(ratio) for ratio in choice.ratios]}
@@ -155,18 +158,21 @@ def measure(
     listen_to: tuple[int, ...] = (),
     kv_bits: int | None = None,
     widest: int | None = None,
+    *,
+    by_row: bool = False,
 ) -> Calibration:
     """Time passes of the target over each of `widths` (ascending, the first is 1), and of the draft. They are strict as
     far as they may be with `widest`; see `CachedModel`.
 
-    The passes are those that decoding will make, so that their graphs are there for it. Of a target that can only be
-    decoded plainly, a plain step is all that is measured.
+    The passes are those that decoding will make, `by_row` where strict answers do, so that their graphs are there for
+    it. Of a target that can only be decoded plainly, a plain step is all that is measured.
     """
     others = Disturbance()
     try:
-        target = _target(pair, listen_to, kv_bits, widest)
+        target = _target(pair, listen_to, kv_bits, widest, by_row=by_row)
     except UnsupportedModelError:
-        return Calibration((_plain_step_ms(pair, listen_to, kv_bits, widest),), disturbance=others.read())
+        plain_ms = _plain_step_ms(pair, listen_to, kv_bits, widest, by_row=by_row)
+        return Calibration((plain_ms,), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
     times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
     for at in range(_REPEATS + _MORE_REPEATS):
@@ -214,8 +220,11 @@ def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
 
 def _strict_rows(pair: ModelPair, rows: RowWidths, exactness: ExactnessChoice) -> int | None:
     """Up to how many rows the passes of most answers are strict, where such are made otherwise than fast ones."""
-    strict = exactness == "strict" or (exactness == "auto" and rows.allows_strict)
-    return rows.width if strict and adopted(pair.target) else None
+    return rows.width if _is_strict(rows, exactness) and adopted(pair.target) else None
+
+
+def _is_strict(rows: RowWidths, exactness: ExactnessChoice) -> bool:
+    return exactness == "strict" or (exactness == "auto" and rows.allows_strict)
 
 
 def _target(
@@ -225,16 +234,28 @@ def _target(
     widest: int | None = None,
     *,
     speculative: bool = True,
+    by_row: bool = False,
 ) -> CachedModel:
     return cached_model(
-        pair.target, pair.target_name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
+        pair.target,
+        pair.target_name,
+        speculative=speculative,
+        listen_to=listen_to,
+        kv_bits=kv_bits,
+        widest=widest,
+        by_row=by_row,
     )
 
 
 def _plain_step_ms(
-    pair: ModelPair, listen_to: tuple[int, ...], kv_bits: int | None, widest: int | None = None
+    pair: ModelPair,
+    listen_to: tuple[int, ...],
+    kv_bits: int | None,
+    widest: int | None = None,
+    *,
+    by_row: bool = False,
 ) -> float:
-    model = _target(pair, listen_to, kv_bits, widest, speculative=False)
+    model = _target(pair, listen_to, kv_bits, widest, speculative=False, by_row=by_row)
     model.prefill([0] * _CONTEXT_TOKENS)
     return _fastest_ms(model, 1, forgets=False)
 
@@ -276,13 +297,16 @@ def _newest_first(folder: Path) -> list[Path]:
         return []
 
 
-def _path(pair: ModelPair, widths: Sequence[int], kv_bits: int | None, strict: int | None = None) -> Path:
+def _path(
+    pair: ModelPair, widths: Sequence[int], kv_bits: int | None, strict: int | None = None, *, by_row: bool = False
+) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
     facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
     facts += [] if kv_bits is None else [kv_bits]
     facts += [] if strict is None else ["strict", strict]
+    facts += ["by row"] if by_row else []
     return kept_path("calibration", facts)
 
 

@@ -38,9 +38,7 @@ class Knowledge:
         """Measure what passes of this pair cost here, or read it from the disk and check it. What was learnt before,
         without that, is forgotten."""
         taps = taps_of(self._pair, drafters)
-        self._calibration = calibrated(
-            self._pair, pass_widths(config), tell, taps, config.kv_bits, exactness=config.exactness
-        )
+        self._calibration = calibrated(self._pair, pass_widths(config), tell, taps, config.kv_bits, config.exactness)
         self._experience = ExperienceFile(
             self._pair.target_name, self._pair.draft_name, shipped=shipped_with(self._pair.name)
         )

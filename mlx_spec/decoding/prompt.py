@@ -15,7 +15,7 @@ import mlx.core as mx
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens
+from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, pass_end
 from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
 from mlx_spec.events import PrefillProgress, PromptScored
@@ -70,7 +70,6 @@ def read_prompt(
         answer.prefill_ms = (time.perf_counter() - started) * 1e3 if count > answer.num_cached else 0.0
         return PrefillProgress(count, len(prompt_ids), answer.prefill_ms, answer.num_cached)
 
-    step = chunk_tokens()
     if prefixes is not None:
         answer.lease = answer.lease or prefixes.lease()
         found = found or found_in(prefixes, answer)
@@ -81,11 +80,12 @@ def read_prompt(
     over_blocks = answered and answer.room > 0 and answer.target.pays_over_blocks(len(prompt_ids))
     eager, build = _first_rounds(answer, compiled=not over_blocks) if answer.room else (False, _nothing)
     rows: list[RowLogprobs] = []
-    for begin in range(answer.num_cached, len(known), step):
+    while answer.num_read < len(known):
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
-        rows += _read_chunk(answer, known[begin : begin + step], build, eager=eager)
+        chunk = known[answer.num_read : pass_end(answer.num_read, len(known))]
+        rows += _read_chunk(answer, chunk, build, eager=eager)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
@@ -107,15 +107,16 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     words are read one by one, as plain rounds read them: those bits differ from what drafts were verified with by the
     rounding of a wider pass, which tells only where two tokens were nearly tied.
     """
-    step, known = chunk_tokens(), answer.text_ids[:-1]
+    known = answer.text_ids[:-1]
     prompt_end = len(answer.request.prompt_ids) - 1
     if found is not None:
         _begin(answer, found)
     yield answer.num_read
     over_blocks = answer.target.pays_over_blocks(prompt_end + 1)
     eager, build = _first_rounds(answer, compiled=not over_blocks)
-    for begin in range(answer.num_read, prompt_end, step):
-        _read_chunk(answer, known[begin : min(begin + step, prompt_end)], build, eager=eager)
+    while answer.num_read < prompt_end:
+        chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end)]
+        _read_chunk(answer, chunk, build, eager=eager)
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
@@ -137,8 +138,8 @@ def _nothing() -> None:
 
 
 def _read_chunk(answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool) -> list[RowLogprobs]:
-    """Read a chunk of the prompt, which begins where the last one ended. The log-probabilities of the tokens behind
-    each of it, where they were asked for."""
+    """Read a chunk of the prompt, or a part of one, which begins where the last one ended. The log-probabilities of the
+    tokens behind each of it, where they were asked for."""
     step = chunk_tokens()
     if answer.lease is not None:
         answer.lease.grow(answer.num_read + len(chunk))

@@ -6,6 +6,7 @@ from typing import Literal, TypedDict
 
 from mlx_spec.config import DrafterName, Exactness, ExactnessChoice, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.models.text.options import Tool
 
 Lookahead = int | Literal["auto"]
 
@@ -21,7 +22,8 @@ class AnswerOptions(TypedDict, total=False):
     then the end of its reasoning is all that may come. With `logprobs` each token tells its log-probability in the
     target's own distribution, and so many of the likeliest in its place; with `prompt_logprobs` so do those of the
     prompt, which is then read anew, and `max_tokens` may be 0. `predicted_ids` are what the answer will mostly be,
-    where somebody knows: they are drafted as long as they are right.
+    where somebody knows: they are drafted as long as they are right. An answer that may make `one_call_of` these tools
+    ends behind its first call.
     """
 
     drafter: DrafterName | None
@@ -34,6 +36,7 @@ class AnswerOptions(TypedDict, total=False):
     logprobs: int | None
     prompt_logprobs: bool
     predicted_ids: Sequence[int]
+    one_call_of: Sequence[Tool]
     exactness: ExactnessChoice | None
 
 
@@ -49,10 +52,11 @@ class Request:
     `constraint`, if any; it thinks for `thinking_tokens` at most, where that is not None. With `logprobs` each token
     tells its log-probability, and so many of the likeliest in its place; None: not asked. With `prompt_logprobs` so do
     the tokens of the prompt, and `max_tokens` may be 0. `predicted_ids` are what the client takes the answer to be,
-    mostly.
+    mostly. An answer that may make `one_call_of` these tools ends behind its first call.
 
     `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
-    where that is None, and those of trees only where it `branches`.
+    where that is None, and those of trees only where it `branches`; attention goes `by_row` where MLX's own would see
+    how many they are.
     """
 
     prompt_ids: tuple[int, ...]
@@ -70,8 +74,10 @@ class Request:
     logprobs: int | None = None
     prompt_logprobs: bool = False
     predicted_ids: tuple[int, ...] = ()
+    one_call_of: tuple[Tool, ...] = ()
     exactness: Exactness = "fast"
     widest: int | None = None
+    by_row: bool = False
     branches: bool = True
 
     @property

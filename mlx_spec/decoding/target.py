@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import mlx.core as mx
 
 from mlx_spec.acceptance.tree import TokenTree, tree_of
 from mlx_spec.decoding.cache.blocks.chain import Beginning
-from mlx_spec.decoding.cache.cached_model import cached_model
+from mlx_spec.decoding.cache.cached_model import CacheOptions, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
@@ -34,24 +34,13 @@ class Target:
     """Prefill, score, commit. The newest known token is never in the cache: it is scored with the next drafts.
 
     `listen_to` are the layers whose states drafters read (`Taps`); without them nothing is kept and nothing costs.
-    `kv_bits` and `widest`: see `CachedModel`.
+    `kv_bits`, `widest` and `by_row`: see `CachedModel`.
     """
 
     held_in: ClassVar = ("_cached",)
 
-    def __init__(
-        self,
-        model: Any,
-        name: str,
-        *,
-        speculative: bool,
-        listen_to: tuple[int, ...] = (),
-        kv_bits: int | None = None,
-        widest: int | None = None,
-    ) -> None:
-        self._cached = cached_model(
-            model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest
-        )
+    def __init__(self, model: Any, name: str, **how: Unpack[CacheOptions]) -> None:
+        self._cached = cached_model(model, name, **how)
         self._scored = 0
         self.padding = 0
         """Rows of the newest pass that nobody asked for."""

@@ -33,7 +33,8 @@ class Option:
 class Plan:
     """The next round: `length` tokens by `drafter`, None and 0 for plain decoding; and why, for people to read.
 
-    `parked`: there is a draft, and it is not worth its time. With a `shape` it is a tree, and `length` its depth.
+    `parked`: there is a draft, and it is not worth its time. With a `shape` it is a tree, and `length` its depth. Where
+    it was planned for many answers together, `expected` are the drafted tokens that its odds let stand.
     """
 
     drafter: str | None
@@ -41,6 +42,7 @@ class Plan:
     reason: str
     parked: bool = False
     shape: Shape | None = None
+    expected: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Final
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fit import Fit
 from mlx_spec.lookahead.lengths import DraftCost
+from mlx_spec.lookahead.odds import Ratio
 
 # So many rows a pass has at most because of drafts, where none was measured.
 _WIDEST: Final = 32
@@ -27,6 +28,16 @@ _OWN_MOST: Final = 0.6
 _FIRST_SLOPE: Final = 0.05
 _WORTH_PADDING: Final = 0.97
 _BUDGET_SHARE: Final = 0.005
+# As in `Exploration`: a plain step is looked at as often as costs half a per cent, and sooner again where it took
+# something else than was thought.
+_PLAIN_SHARE: Final = 0.005
+_FEWEST_STEPS_BETWEEN_PLAIN: Final = 6
+_FEWEST_WHERE_SURPRISED: Final = 2
+_SURPRISING: Final = 0.04
+# A pass with drafts that is so far off may have been off for all passes, or for drafts alone: that decides whether they
+# pay. But some machines are never quiet.
+_DRAFTS_SURPRISING: Final = 0.15
+_STEPS_BETWEEN_SURPRISES: Final = 24
 
 
 class SharedPassTimes:
@@ -62,11 +73,17 @@ class SharedPassTimes:
         return max(self._measured, default=_WIDEST) if self._limit is None else _WIDEST
 
     def widen(self, ratios: Mapping[int, float]) -> None:
-        """Be told what wider passes take, in plain steps, by rows: those beyond what was measured before count."""
+        """Be told what wider passes take, in plain steps, by rows: those count that were not measured before. What lies
+        between two that were is as dear as these at most, and as cheap at least."""
         ratios = {width: ratio for width, ratio in ratios.items() if self._limit is None or width <= self._limit}
         if len(self._curve) < 2 or not ratios:
             return
         unit, widest = self._curve[0], self.widest
+        for width in sorted(width for width in ratios if width < widest and width not in self._measured):
+            below = max((known for known in self._measured if known < width), default=1)
+            cost = min(max(unit * ratios[width], self._curve[below - 1]), self._curve[width - 1])
+            self._curve[below:width] = [cost] * (width - below)
+            self._measured.add(width)
         del self._curve[widest:]
         for width in sorted(width for width in ratios if width > widest):
             self._curve += [unit * ratios[width]] * (width - len(self._curve))
@@ -161,6 +178,9 @@ class SharedCosts:
         """What a pass of the target takes."""
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()
+        self._outcomes: dict[str, Ratio] = {}
+        self._since_plain, self._between_plain = 0, _FEWEST_STEPS_BETWEEN_PLAIN
+        self._plain_wanted, self._since_surprise = False, _STEPS_BETWEEN_SURPRISES
         self.budget_ms = 0.0
         """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
 
@@ -174,19 +194,47 @@ class SharedCosts:
     def observe(self, answers: int, rows: int, verify_ms: float, *drafting: SharedDrafting) -> None:
         """Learn from one step in which all answers shared each pass, and from the `drafting` of each drafter whose
         model made passes in it."""
+        self._look_at_plain(answers, rows, verify_ms)
         self.passes.observe(answers, rows, verify_ms)
-        for one in drafting:
+        new = [one.drafter for one in drafting if one.drafter not in self._seen]
+        self._seen.update(new)
+        for one in drafting if not new else ():  # graphs and kernels may have been built in it, and way tried
             self._observe_drafting(one)
         spent_ms = verify_ms + sum(one.milliseconds for one in drafting)
         self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
+
+    def trust(self, drafter: str) -> float:
+        """By what the odds of those that are chosen are too good, as their outcomes have shown; 1 at most."""
+        return min(1.0, self._outcomes[drafter].value) if drafter in self._outcomes else 1.0
+
+    def brought(self, drafter: str, expected: float, accepted: int) -> None:
+        """Be told that of the drafts of one step so many tokens stand, of which so many were `expected`."""
+        self._outcomes.setdefault(drafter, Ratio()).observe(accepted, expected)
+
+    def plain_is_due(self, lost_ms: float, plain_ms: float) -> bool:
+        """Whether a step without drafts is worth looking at, all costs being measured against it: it loses so much of
+        its time against the drafts that are planned. While all draft nothing else would tell them that it pays."""
+        waited = self._since_plain
+        if self._plain_wanted:
+            return True
+        return waited >= self._between_plain and lost_ms <= _PLAIN_SHARE * plain_ms * waited
+
+    def _look_at_plain(self, answers: int, rows: int, verify_ms: float) -> None:
+        expected, known = self.passes.at(answers, rows), self.passes.known
+        off = abs(verify_ms - expected) / expected if known else 0.0
+        self._since_surprise += 1
+        if rows > answers:
+            self._since_plain += 1
+            if off > _DRAFTS_SURPRISING and self._since_surprise >= _STEPS_BETWEEN_SURPRISES:
+                self._plain_wanted, self._since_surprise = True, 0
+            return
+        self._since_plain, self._plain_wanted = 0, False
+        self._between_plain = _FEWEST_WHERE_SURPRISED if off > _SURPRISING else _FEWEST_STEPS_BETWEEN_PLAIN
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:
         name, levels, rows = drafting.drafter, float(drafting.levels), float(drafting.rows)
         if name not in self._drafting:
             step_ms, token_ms = drafting.step_ms, drafting.token_ms
-            if not step_ms and name not in self._seen:
-                self._seen.add(name)  # graphs and kernels may have been built in it
-                return
             step_ms = step_ms or drafting.milliseconds / levels
             # A head may be a pass for each answer: then a row takes what a level was taken to take.
             first = (0.0, step_ms) if drafting.alone else (max(0.0, step_ms - token_ms), token_ms)

@@ -67,10 +67,12 @@ class _Step:
         soon = [offer if offer and self._is_soon_read(offer) else None for offer in best]
         costs = self._costs(best)
         others = [Prospect("", ())] * (self._answers - len(offered))  # they write a token each as well
-        chosen = choose_lengths([*map(_prospect, soon), *others], self._target_ms, costs, self._places)
-        possible = Choice([*map(_prospect, best), *others], self._target_ms, costs, self._places)
+        chosen = choose_lengths([*map(self._prospect, soon), *others], self._target_ms, costs, self._places)
+        possible = Choice([*map(self._prospect, best), *others], self._target_ms, costs, self._places)
         if chosen.rate < _WORTH_DRAFTING * chosen.plain_rate:
             chosen = possible.outcome((0,) * self._answers)
+        elif self._shared.plain_is_due(self._plain_ms - self._answers / chosen.rate, self._plain_ms):
+            return [Plan(None, 0, "a try: what a plain step costs now") for _ in offered]
         trials = self._trials(offered, best, chosen, possible.outcome)
         reason = f"{chosen.rate / chosen.plain_rate:.2f}x plain expected of {self._answers} answers"
         return [
@@ -107,12 +109,21 @@ class _Step:
         row_ms = max(0.0, self._target_ms(2 * self._answers) - self._none_ms) / self._answers
         cost = self._cost(offer)
         token_ms = row_ms + cost.row_ms + cost.level_ms / self._answers
-        prospect = _prospect(offer)
+        prospect = self._prospect(offer)
         gains = [
             sum(prospect.chances[:length]) - rate * token_ms * prospect.rows(length)
             for length in range(1, len(prospect.chances) + 1)
         ]
         return max(gains, default=0.0)
+
+    def _prospect(self, offer: Offer | None) -> Prospect:
+        """What drafting promises, as far as the outcomes of such promises let it be believed."""
+        if offer is None:
+            return Prospect("", ())
+        trust = self._shared.trust(offer.option.drafter)
+        return Prospect(
+            offer.option.drafter, [trust * chance for chance in survival(offer.rates)], reached(offer.rates)
+        )
 
     def _trials(
         self,
@@ -141,17 +152,11 @@ class _Step:
         return set()
 
 
-def _prospect(offer: Offer | None) -> Prospect:
-    if offer is None:
-        return Prospect("", ())
-    return Prospect(offer.option.drafter, survival(offer.rates), reached(offer.rates))
-
-
 def _plan(offer: Offer | None, length: int, is_trial: bool, reason: str) -> Plan:
     if offer is None:
         return Plan(None, 0, "nothing to draft")
     if is_trial:
-        return Plan(offer.option.drafter, 1, f"a try: {reason}")
+        length, reason = 1, f"a try: {reason}"
     if length == 0:
         return Plan(None, 0, f"parked: {reason}", parked=True)
-    return Plan(offer.option.drafter, length, reason)
+    return Plan(offer.option.drafter, length, reason, expected=sum(survival(offer.rates)[:length]))

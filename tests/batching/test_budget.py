@@ -5,21 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlx_spec.batching.admission import arriving
-from mlx_spec.batching.budget import TokenBudget, reading_end, reading_tokens, usable_prefix
+from mlx_spec.batching.budget import Shorter, TokenBudget, reading_end, reading_tokens, usable_prefix
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
 from mlx_spec.batching.step_plan import Reading
 from tests.batching.table import TableEngine
 
 
-def passes_of(prompt: int, written: int, chunk: int, allowances: list[int], found: int = 0) -> list[tuple[int, int]]:
+def passes_of(
+    prompt: int, written: int, chunk: int, allowances: list[int], found: int = 0, shorter: Shorter = ()
+) -> list[tuple[int, int]]:
     """All forward passes that read a text, when a step can read so much each."""
     start, prompt_end, end = usable_prefix(found, prompt, chunk), prompt - 1, prompt + written - 1
     passes = []
     while start < end:
         allowance = allowances[len(passes) % len(allowances)]
-        stop = reading_end(start, prompt_end, end, chunk, max(chunk, allowance))
-        passes += Reading("a", start, stop, prompt_end, end).passes(chunk)
+        stop = reading_end(start, prompt_end, end, chunk, max(chunk, allowance), shorter)
+        passes += Reading("a", start, stop, prompt_end, end).passes(chunk, shorter)
         start = stop
     return passes
 
@@ -42,6 +44,29 @@ def test_the_passes_over_a_text_do_not_depend_on_load_nor_on_what_was_found(
         assert begin % chunk == 0 or begin == prompt - 1 or begin > prompt - 1
         assert end - begin == chunk or end % chunk == 0 or end in (prompt - 1, prompt + written - 1)
         assert not begin < prompt - 1 < end
+
+
+def test_far_behind_a_chunk_is_read_in_parts_at_fixed_places() -> None:
+    shorter = ((16, 4), (24, 2))
+    cold = passes_of(30, 0, 8, [10_000], shorter=shorter)
+    assert cold == [(0, 8), (8, 16), (16, 20), (20, 24), (24, 26), (26, 28), (28, 29)]
+    for allowances, found in (([1], 0), ([9, 3], 0), ([1], 17), ([5], 27)):
+        warm = passes_of(30, 0, 8, allowances, found, shorter)
+        assert cold[len(cold) - len(warm) :] == warm
+
+
+def test_beside_those_who_write_a_part_of_a_chunk_is_read_where_a_whole_one_takes_too_long() -> None:
+    settings = BatchSettings(
+        prefill_budget_ms=3.0, chunk_tokens=8, shorter_chunks=((16, 2),), step_tokens=200, block_tokens=16
+    )
+    engine = TableEngine(settings, 100)
+    engine.add("writes", 4, 50)
+    engine.step()
+    engine.add("long", 31, 4)
+    rows = []
+    while not any(one.request_id == "long" and one.state == "writing" for one in engine.scheduler.entries):
+        rows.append(engine.step().rows_read)
+    assert rows == [8, 8, 2, 2, 2, 2, 2, 2, 2], "a first part always, or nothing would ever be read"
 
 
 def test_a_share_that_cannot_be_is_an_error() -> None:

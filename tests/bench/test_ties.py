@@ -1,5 +1,10 @@
 """What a comparison of fast passes with plain steps counts, and that it can be made."""
 
+from types import SimpleNamespace
+
+import pytest
+
+from mlx_spec.bench import ties
 from mlx_spec.bench.ties import Said, compared, measure_ties
 from mlx_spec.cli.commands.bench.ties import tie_lines
 from tests.tiny import tiny_pair
@@ -21,3 +26,14 @@ def test_answers_are_compared_plain_fast_and_strict() -> None:
     assert 0 < report.compared <= 15
     assert report.least is not None
     assert report.least > 0
+
+
+def test_where_strict_steps_have_kernels_of_ours_they_are_what_strict_passes_are_compared_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    alone = ties._alone
+    monkeypatch.setattr(ties, "dispatch", SimpleNamespace(serves=lambda: True))
+    monkeypatch.setattr(ties, "_alone", lambda *args: asked.append(args[4:]) or alone(*args))
+    assert measure_ties(tiny_pair(), 1, 2, lambda stage, fraction: None, strict=True).strict_different == 0
+    assert asked == [(), ("strict",)]

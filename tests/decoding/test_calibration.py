@@ -126,7 +126,7 @@ def test_it_is_kept_and_scaled_to_todays_plain_step(
     first = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
     assert set(stages) == {"comparing two ways of making a pass", "measuring the speed of passes"}
     stages.clear()
-    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda *_: 2 * first.plain_step_ms)
+    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda *_, **__: 2 * first.plain_step_ms)
     again = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
     assert stages == ["checking the speed of a step"]
     assert again.verify_ms == pytest.approx([2 * ms for ms in first.verify_ms])

@@ -32,7 +32,9 @@ def calibration(step_ms: float = 6.0, token_ms: float = 0.2, scale: float = 1.0)
 class Company:
     """Answers in step, each drafted token of which is accepted as often as its `alphas` says.
 
-    `answer_ms` is what each further answer takes, whatever its rows; times have 3 % of noise.
+    `answer_ms` is what each further answer takes, whatever its rows, and `row_ms` each drafted row beside what the
+    curve says; times have 3 % of noise. With `text_rounds` all answers end after so many rounds, and others begin; then
+    it is tossed whether a token is accepted.
     """
 
     controllers: Sequence[LookaheadController]
@@ -40,13 +42,16 @@ class Company:
     step_ms: float = 6.0
     token_ms: float = 0.2
     answer_ms: float = 0.0
+    row_ms: float = 0.0
     slower: float = 1.0
+    text_rounds: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._behind = [0] * len(self.alphas)
         self._owed = [[0.5] * 9 for _ in self.alphas]
+        self._left = self.text_rounds
         self.tokens = self.spent_ms = 0.0
 
     def time(self, lengths: Sequence[int]) -> tuple[float, float]:
@@ -54,7 +59,8 @@ class Company:
         levels = range(1, max(lengths) + 1)
         drafting = sum(self.step_ms + self.token_ms * (sum(one >= at for one in lengths) - 1) for at in levels)
         rows = len(lengths) + sum(lengths)
-        return drafting, self.slower * (starter_ms(rows) + self.answer_ms * (len(lengths) - 1))
+        beside = self.answer_ms * (len(lengths) - 1) + self.row_ms * sum(lengths)
+        return drafting, self.slower * (starter_ms(rows) + beside)
 
     def rate(self, lengths: Sequence[int]) -> float:
         """Expected tokens a millisecond."""
@@ -102,6 +108,7 @@ class Company:
         self.spent_ms += draft_ms + verify_ms
         draft_ms, verify_ms = (ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms))
         behind = sum(behind for behind, length in zip(self._behind, lengths, strict=True) if length)
+        stand = 0
         for at, (controller, plan) in enumerate(zip(self.controllers, plans, strict=True)):
             accepted = 0
             while accepted < plan.length and self._accepts(at, accepted):
@@ -111,20 +118,34 @@ class Company:
             drafted = plan.length
             seen = Observation(option, drafted, drafted, tested, accepted, [], 0.0, 0.0, drafted, shared=True)
             controller.observe(replace(seen, telling=False))
+            stand += accepted
             self._behind[at] = 0 if drafted else self._behind[at] + 1
         shared = self.controllers[0].shared
         assert shared is not None
         drafting = []
         if any(lengths):
+            shared.brought("model", sum(plan.expected for plan in plans), stand)
             first = self.controllers[0]
             assert isinstance(first, CostLookahead)
             known = first.costs_of("model")
             drafting = [SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)]
         shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, *drafting)
+        self._left -= 1
+        if self._left == 0:
+            self._begin_texts()
         return lengths
+
+    def _begin_texts(self) -> None:
+        self._left = self.text_rounds
+        for controller in self.controllers:
+            controller.end()
+            controller.begin()
+        self._behind = [0] * len(self.alphas)
 
     def _accepts(self, at: int, place: int) -> bool:
         """As regular as can be: each place accepts its share of any stretch of rounds."""
+        if self.text_rounds:
+            return self._random.random() < self.alphas[at]
         owed = self._owed[at]
         owed[place] += self.alphas[at]
         accepted = owed[place] >= 1

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.lookahead.fit import Fit
 from mlx_spec.lookahead.shared_costs import SharedCosts, SharedDrafting, SharedPassTimes
 from tests.lookahead.company import calibration
@@ -57,6 +58,16 @@ def test_wider_passes_are_drawn_on_until_they_are_measured() -> None:
     assert times.at(8, 12) == pytest.approx(76.0), "what one answer's passes told stands"
 
 
+def test_a_width_between_two_that_were_measured_counts_too() -> None:
+    """One answer's passes are measured up to nine rows, and at sixteen: ten would cost as much as these."""
+    ms = tuple(40.0 + 5.0 * rows if rows < 10 else 120.0 for rows in range(1, 17))
+    times = SharedPassTimes(Calibration(ms, 6.0, 0.2, measured=(*range(1, 10), 16)))
+    assert times.at(8, 10) == times.at(8, 12) == pytest.approx(120.0)
+    times.widen({10: 95 / 45, 12: 105 / 45, 14: 9.0, 16: 9.0})
+    assert (times.at(8, 10), times.at(8, 12), times.at(8, 14)) == pytest.approx((95.0, 105.0, 120.0))
+    assert [times.rows(8, rows) for rows in (9, 10, 11, 13)] == [9, 10, 12, 14]
+
+
 def test_without_a_calibration_the_first_pass_tells() -> None:
     times = SharedPassTimes(None)
     assert not times.known
@@ -99,5 +110,51 @@ def test_what_each_answer_drafts_alone_is_a_pass_for_each_from_the_beginning() -
     costs = SharedCosts(calibration())
     assert costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) == 48.0
     assert costs.drafting("model", 6.0, 0.5).at(1, 8) == pytest.approx(9.5)
-    costs.observe(8, 16, 90.0, SharedDrafting("eagle", 1, 8, 40.0, 6.0, 0.5, alone=True))
+    for _ in range(2):
+        costs.observe(8, 16, 90.0, SharedDrafting("eagle", 1, 8, 40.0, 6.0, 0.5, alone=True))
     assert 40.0 < costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) < 48.0
+
+
+def test_the_first_step_of_a_drafter_tells_nothing_of_its_neighbours_either() -> None:
+    """What is built and tried then is in the time of all, and who is taken to be dear is not asked again."""
+    costs = SharedCosts(calibration())
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 500.0))
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 4, 250.0), SharedDrafting("model", 1, 4, 250.0, 6.0))
+    assert costs.drafting("eagle", 0.0, 0.0).level_ms == 0.0
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 12.0))
+    assert costs.drafting("eagle", 0.0, 0.0).at(1, 8) == pytest.approx(12.0)
+
+
+def test_odds_are_believed_as_far_as_their_outcomes_bore_them_out() -> None:
+    costs = SharedCosts(calibration())
+    assert costs.trust("model") == 1.0
+    costs.brought("model", 4.0, 2)
+    assert 0.9 < costs.trust("model") < 1.0, "one step says little"
+    for _ in range(200):
+        costs.brought("model", 4.0, 2)
+        costs.brought("ngram", 4.0, 6)
+    assert costs.trust("model") == pytest.approx(0.5, abs=0.05)
+    assert costs.trust("ngram") == 1.0, "nobody is promised more than his odds say"
+
+
+def test_a_plain_step_is_looked_at_the_oftener_the_less_it_loses() -> None:
+    costs = SharedCosts(calibration())
+    for waited in range(30):
+        assert costs.plain_is_due(0.0, 73.0) is (waited >= 6)
+        assert costs.plain_is_due(7.3, 73.0) is (waited >= 20)
+        costs.observe(8, 16, 76.0)
+    costs.observe(8, 8, 73.0)
+    assert not costs.plain_is_due(0.0, 73.0)
+
+
+def test_a_pass_that_surprises_asks_for_a_plain_step_at_once() -> None:
+    """Nobody knows whether all passes or only those with drafts take longer now."""
+    costs = SharedCosts(calibration())
+    costs.observe(8, 16, 76.0)
+    assert not costs.plain_is_due(70.0, 73.0)
+    costs.observe(8, 16, 100.0)
+    assert costs.plain_is_due(70.0, 73.0)
+    costs.observe(8, 8, 73.0)
+    assert not costs.plain_is_due(70.0, 73.0)
+    costs.observe(8, 16, 200.0)
+    assert not costs.plain_is_due(70.0, 73.0), "a machine that is never quiet is not looked at for ever"

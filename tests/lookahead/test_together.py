@@ -36,6 +36,17 @@ def test_it_is_hardly_behind_the_best_fixed_length_and_never_behind_none(count: 
     assert machine.reached > 0.98 * machine.plain
 
 
+@pytest.mark.parametrize(("alpha", "row_ms"), [(0.3, 3.0), (0.5, 6.0)])
+def test_drafts_that_seem_to_pay_and_do_not_are_found_out(alpha: float, row_ms: float) -> None:
+    """Each drafted row takes more than was measured. While all draft, only a plain step can tell that it is not all
+    rows: without one they drafted for ever, at 0.90 and 0.86 of plain decoding."""
+    machine = company([alpha] * 8, earlier=alpha, answer_ms=0.8, row_ms=row_ms, text_rounds=24)
+    machine.run(60)
+    machine.run(100)
+    assert machine.rate([1] * 8) < 0.92 * machine.plain
+    assert machine.reached > 0.98 * machine.plain
+
+
 def test_where_drafts_do_not_pay_all_are_parked_and_tried_now_and_then() -> None:
     machine = company([0.1] * 8, earlier=0.1, step_ms=30.0, known=calibration(30.0))
     machine.run(60)
@@ -55,7 +66,9 @@ def test_who_is_never_right_gets_a_row_now_and_then_while_the_neighbour_drafts()
     lengths = machine.run(60)
     assert max(first for first, _ in lengths) <= 1
     assert sum(first for first, _ in lengths) <= 0.1 * sum(second for _, second in lengths)
-    assert all(second >= 3 for _, second in lengths)
+    drafted = [second for _, second in lengths if second]
+    assert min(drafted) >= 3
+    assert len(drafted) >= 57, "a plain step is looked at now and then"
 
 
 def test_it_drafts_again_when_texts_become_easy() -> None:

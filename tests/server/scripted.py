@@ -87,6 +87,8 @@ class ScriptedDecoder:
     """Says `words`, one a round. `fail_at` is the round that raises `error`, of prompts that say what `fails`;
     `delay_s` is how long each takes. `blocks` of the pool and `step_error` are for its ScriptedBatch."""
 
+    context_length = ScriptedPair.context_length
+
     def __init__(self) -> None:
         self.warmed = 0
         self.measured = 0
@@ -172,8 +174,8 @@ class ScriptedDecoder:
             | more
         )
         steering.drafters = ("model", "ngram")
-        if len(prompt_ids) >= ScriptedPair.context_length:
-            raise PromptTooLongError(len(prompt_ids), ScriptedPair.context_length, ScriptedPair.target_name)
+        if len(prompt_ids) >= self.context_length:
+            raise PromptTooLongError(len(prompt_ids), self.context_length, ScriptedPair.target_name)
         self.prompts.append("".join(map(chr, prompt_ids)))
         return self._rounds(self.prompts[-1], params, max_tokens, should_cancel)
 

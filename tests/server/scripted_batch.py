@@ -151,13 +151,13 @@ class ScriptedBatch:
         try:
             for event in self._scripts[request_id]:
                 events.append(event)
-                if isinstance(event, TextDelta) or _is_end(event):
-                    break
-                if isinstance(event, RoundFinished) and not event.emitted[0].text:
+                is_silent = isinstance(event, RoundFinished) and not any(token.text for token in event.emitted)
+                told = is_silent or isinstance(event, TextDelta)
+                if _is_end(event) or (told and any(isinstance(one, RoundFinished) for one in events)):
                     break
         except Exception as error:  # noqa: BLE001 - it is told
-            told = f"The answer could not go on, as the engine failed ({type(error).__name__}: {error}): ask again."
-            events.append(AnswerFailed(error if isinstance(error, LookaheadError) else LookaheadError(told)))
+            words = f"The answer could not go on, as the engine failed ({type(error).__name__}: {error}): ask again."
+            events.append(AnswerFailed(error if isinstance(error, LookaheadError) else LookaheadError(words)))
         return [event for event in events if not isinstance(event, PrefillProgress)]
 
     def _waiting(self) -> Told:

@@ -1,6 +1,7 @@
 """Answers of a tiny real model, through the real `openai` client."""
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -86,6 +87,14 @@ def test_without_streaming_the_answer_carries_the_rounds(tiny: Live) -> None:
 def test_a_client_that_does_not_ask_never_sees_the_extension(tiny: Live) -> None:
     for chunk in chunks_of(tiny, max_tokens=6):
         assert not chunk.model_extra
+
+
+def test_an_answer_tells_which_versions_made_it(tiny: Live) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+    whole = tiny.openai.chat.completions.create(**asked)
+    assert whole.system_fingerprint == f"fp_lookahead_{version('lookahead-spec')}_mlx_{version('mlx')}"
+    chunks = list(tiny.openai.chat.completions.create(**asked, stream=True))
+    assert {chunk.system_fingerprint for chunk in chunks} == {whole.system_fingerprint}
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(tiny: Live) -> None:

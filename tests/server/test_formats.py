@@ -62,6 +62,7 @@ def test_a_schema_is_followed_by_chats_and_completions_streamed_or_not(tiny: Liv
         ({"grammar": 'start: "a" b\nb: "x" | "y"'}, {"ax", "ay"}),
         ({"grammar": 'root ::= "a" b\nb ::= "x" | "y"'}, {"ax", "ay"}),
         ({"response_format": strict({"const": 7})}, {"7"}),
+        ({"json_schema": {"const": 7}}, {"7"}),
         ({"response_format": {"type": "json_object", "schema": {"const": "a"}}}, {'"a"'}),
     ],
 )
@@ -102,6 +103,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": strict(WIDE)}, "response_format", "4,000 properties"),
     ({"response_format": strict({"const": "\ud800"})}, "response_format", "surrogate"),
     ({"response_format": strict(SCHEMA, spacing="airy")}, "response_format.json_schema.spacing", "it must be one of"),
+    ({"json_schema": 5}, "json_schema", "it must be a JSON object"),
+    ({"json_schema": {"const": 7}, "regex": "a"}, "regex", "beside json_schema"),
     ({"regex": "(a"}, "regex", "unclosed group"),
     ({"regex": 5}, "regex", "it must be a string"),
     ({"regex": "a" * 2_000_000}, "regex", "characters"),

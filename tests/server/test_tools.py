@@ -190,3 +190,11 @@ def test_functions_as_they_were_before_there_were_tools(scripted: Live, script: 
     script.words = (CALL, CALL)
     create(scripted, tools=None, functions=[WEATHER["function"]], function_call={"name": "weather"})
     assert script.calls[-1]["constraint"] is not None
+
+
+def test_who_wants_one_call_has_the_answer_end_behind_it(scripted: Live, script: ScriptedDecoder) -> None:
+    create(scripted)
+    create(scripted, parallel_tool_calls=False)
+    create(scripted, parallel_tool_calls=False, tool_choice="none")
+    asked = [[tool["function"]["name"] for tool in call["one_call_of"]] for call in script.calls]
+    assert asked == [[], ["weather", "now"], []]

@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from app.engine.drafters import choice_words
+from app.engine.drafters import choice_words, line_of
 from app.engine.protocol import DraftedToken, Round
 from app.look.theme import Palette
 from app.look.typography import scaled
@@ -47,6 +47,7 @@ class RoundCard(QWidget):
         words = choice_words(one)
         self._choice.setText(words[:1].upper() + words[1:])
         self._choice.setVisible(bool(words))
+        self._choice.setToolTip(line_of(one.drafter or ""))
         if one.is_tree:
             self._write_tree(one, palette)
         else:

@@ -30,8 +30,8 @@ _ROWS = {
         QT_TRANSLATE_NOOP("TraceSpeed", "Words"),
         QT_TRANSLATE_NOOP(
             "TraceSpeed",
-            "Strict: bit for bit what plain decoding says, whoever else is answered. Fast: rounding may decide where "
-            "two words are nearly tied; the figure is how near that came, in logits",
+            "Strict: with the coupled rule bit for bit what plain decoding says, whoever else is answered. Fast: "
+            "rounding may decide where two words are nearly tied; the figure is how near that came, in logits",
         ),
     ),
     "read": (
@@ -115,8 +115,10 @@ class TraceSpeed(Page):
     def _show_words(self) -> None:
         """Whether rounding could have decided any of them, and how near that came; nothing where it is not told."""
         exactness, tie = self._trace.exactness, self._trace.nearest_tie
-        words = self.tr("strict, bit for bit") if exactness == "strict" else self.tr("fast")
-        if exactness == "fast" and tie is not None:
+        words = self.tr("strict") if exactness == "strict" else self.tr("fast")
+        if self._trace.is_lossy:
+            words = self.tr("lossy: the rule may change them")
+        elif exactness == "fast" and tie is not None:
             words = self.tr("fast, nearest tie {0:.2g}").format(tie)
         self._figures["words"].setText(words)
         for label in (self._names["words"], self._figures["words"]):

@@ -17,6 +17,7 @@ _READ_S: Final = 600.0
 _CONTENT: Final = ("content",)
 _TEXTS: Final = ("reasoning_content", "reasoning", *_CONTENT)
 _REFUSED: Final = (400, 422)
+BUSY: Final = 429
 _SHOWN: Final = 300
 
 
@@ -33,6 +34,10 @@ class StreamedAnswer:
     content: str = ""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+
+
+class BusyServerError(LookaheadError):
+    """The server answers as many as it can, and says that it takes no more."""
 
 
 class _RefusedError(LookaheadError):
@@ -173,6 +178,7 @@ class ChatClient:
             except ValueError:
                 said = response.text.strip()[:_SHOWN] or response.reason_phrase
             kind = _RefusedError if response.status_code in _REFUSED else LookaheadError
+            kind = BusyServerError if response.status_code == BUSY else kind
             raise kind(f"The server at {self.url} refuses with status {response.status_code}: {said}")
 
     @contextmanager

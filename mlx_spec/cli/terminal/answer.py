@@ -96,6 +96,8 @@ def stats_lines(stats: SpeculativeStats) -> list[tuple[str, str]]:
         lines.append(("exactness", "strict: no pass was wider than what keeps rows apart"))
     elif stats.nearest_tie is not None:
         lines.append(("exactness", f"fast: the nearest tie was {stats.nearest_tie:.2g}"))
+    elif stats.exactness == "fast":
+        lines.append(("exactness", "fast: rounding may decide where two tokens are nearly tied"))
     if stats.speedup is not None:
         lines.append(("against plain", f"{stats.speedup:.2f}x (measured step {stats.plain_step_ms:.0f} ms)"))
     return lines

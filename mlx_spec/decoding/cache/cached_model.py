@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Required, TypedDict, Unpack
 
 import mlx.core as mx
 from mlx_lm.models.cache import RotatingKVCache
@@ -38,6 +38,16 @@ class BegunPass:
     in_front: int
 
 
+class CacheOptions(TypedDict, total=False):
+    """What a `CachedModel` is made for; see there."""
+
+    speculative: Required[bool]
+    listen_to: tuple[int, ...]
+    kv_bits: int | None
+    widest: int | None
+    by_row: bool
+
+
 class CachedModel:
     """Draft and target are both held this way.
 
@@ -49,7 +59,8 @@ class CachedModel:
 
     `listen_to` are layers whose states each pass leaves in `features`; see `Taps`. With `kv_bits` keys and values are
     kept in so many bits; UnsupportedModelError where the model cannot attend to such. No pass that scores has more than
-    `widest` rows, as long as no more are asked for; None is any number.
+    `widest` rows, as long as no more are asked for; None is any number. `by_row`: what attention gives a row in such a
+    pass has the bits that it has alone (`passes/by_row.py`).
     """
 
     held_in: ClassVar = ("_caches", "_behind", "features", "_rollback")
@@ -63,15 +74,16 @@ class CachedModel:
         listen_to: tuple[int, ...] = (),
         kv_bits: int | None = None,
         widest: int | None = None,
+        by_row: bool = False,
     ) -> None:
-        self.widest = widest
+        self.widest, self.by_row = widest, by_row
         self._model, self._name, self._kv_bits = model, name, kv_bits
         self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
         self._taps = Taps(model, listen_to) if listen_to else None
         strict = widest is not None and adopted(model)
-        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict)
+        self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict, by_row=by_row)
         self._behind: mx.array | None = None
         self.is_over_blocks = False
         """Whether it has gone over to blocks."""
@@ -280,29 +292,16 @@ class CachedModel:
                 replayed = self._compiled.score(token_ids, self._caches, placement)
                 if replayed is not None:
                     return replayed
-            return self._ordinary(token_ids, placement)
+            return self._ordinary(token_ids, placement, by_row=self.by_row and again)
 
-    def _ordinary(self, token_ids: mx.array, placement: Placement | None) -> PassOutput:
-        forward = run_paged if self.is_over_blocks else run
-        return forward(self._model, token_ids, self._caches, self._taps, placement)
+    def _ordinary(self, token_ids: mx.array, placement: Placement | None, *, by_row: bool) -> PassOutput:
+        if self.is_over_blocks:
+            return run_paged(self._model, token_ids, self._caches, self._taps, placement)
+        return run(self._model, token_ids, self._caches, self._taps, placement, by_row=by_row)
 
 
-class Making(Protocol):
-    """Called as `CachedModel` is."""
-
-    def __call__(
-        self,
-        model: Any,
-        name: str,
-        *,
-        speculative: bool,
-        listen_to: tuple[int, ...] = (),
-        kv_bits: int | None = None,
-        widest: int | None = None,
-    ) -> CachedModel:
-        """What holds the keys, values and states of a text."""
-        ...
-
+Making = Callable[..., CachedModel]
+"""Called as `CachedModel` is."""
 
 _KINDS: Final[dict[int, Making]] = {}
 """By the id of a model: what makes its `CachedModel`s, where these are of a kind of their own."""
@@ -315,15 +314,6 @@ def made_by(model: Any, making: Making) -> None:
     _KINDS[id(model)] = making
 
 
-def cached_model(
-    model: Any,
-    name: str,
-    *,
-    speculative: bool,
-    listen_to: tuple[int, ...] = (),
-    kv_bits: int | None = None,
-    widest: int | None = None,
-) -> CachedModel:
+def cached_model(model: Any, name: str, **how: Unpack[CacheOptions]) -> CachedModel:
     """A `CachedModel` that has read nothing, of the kind that this model's are."""
-    making = _KINDS.get(id(model), CachedModel)
-    return making(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest)
+    return _KINDS.get(id(model), CachedModel)(model, name, **how)

@@ -8,6 +8,11 @@ import mlx.core as mx
 # short text has some.
 PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 128}
 
+_SHORTER: Final[dict[mx.DeviceType, tuple[tuple[int, int], ...]]] = {mx.cpu: ((192, 32), (1024, 16)), mx.gpu: ()}
+"""From which position on a pass reads how many tokens at most, a whole part of a chunk. MLX's CPU backend computes one
+exponential at a time: a chunk that attends to two thousand tokens takes it 1.5 s, and whoever writes waits for that. To
+read a long prompt takes a tenth longer so."""
+
 POINT_TOKENS: Final = 512
 """Of a long prompt that cannot be begun anywhere, a point is kept every so many tokens."""
 
@@ -15,3 +20,15 @@ POINT_TOKENS: Final = 512
 def chunk_tokens() -> int:
     """Of a prompt, in one pass, on MLX's default device."""
     return PREFILL_TOKENS[mx.default_device().type]
+
+
+def shorter_chunks() -> tuple[tuple[int, int], ...]:
+    """Where chunks are read in several passes, and of how many tokens: see `batching.budget.Shorter`."""
+    return _SHORTER[mx.default_device().type]
+
+
+def pass_end(start: int, end: int) -> int:
+    """Where the pass over a prompt that begins at `start` ends: at a multiple of what passes read there, or at `end`.
+    As fixed as chunks are, whoever else is answered."""
+    tokens = min([chunk_tokens(), *(tokens for begin, tokens in shorter_chunks() if begin <= start)])
+    return min((start // tokens + 1) * tokens, end)

@@ -36,12 +36,12 @@ def score_together(parts: Sequence[Part]) -> list[mx.array]:
     where one may not be as wide as that. One alone is scored as ever. No two may be of the same cache.
     """
     logits: list[mx.array | None] = [None] * len(parts)
-    alike: dict[tuple[int, bool | None, int | None], list[int]] = defaultdict(list)
+    alike: dict[tuple[int, bool | None, int | None, bool], list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
         compiled = part.cached.is_compiled(part.token_ids.shape[0])
-        alike[id(part.cached.model), compiled, part.cached.widest].append(number)
+        alike[id(part.cached.model), compiled, part.cached.widest, part.cached.by_row].append(number)
     passes: dict[int, list[tuple[bool | None, list[int]]]] = defaultdict(list)
-    for (model, compiled, widest), every in alike.items():
+    for (model, compiled, widest, _), every in alike.items():
         for numbers in in_passes([parts[number].rows for number in every], widest):
             passes[model].append((compiled, [every[number] for number in numbers]))
     for of_model in passes.values():
@@ -85,8 +85,9 @@ def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
     rows = sum(one.token_ids.shape[0] for one in begun)
+    how = {"in_slots": bool(compiled), "shares": shares, "by_row": parts[0].cached.by_row}
     with strictly(model, parts[0].cached.strict_rows(rows)):
-        scored = ragged_passes(model).run(ragged, way, layers, in_slots=bool(compiled), shares=shares)
+        scored = ragged_passes(model).run(ragged, way, layers, **how)
     each = zip(parts, begun, scored, strict=True)
     return [part.cached.end(one, _heard(output, layers, part.cached.listens_to)) for part, one, output in each]
 

@@ -14,8 +14,12 @@ from mlx_spec.errors import GrammarError
 
 PATIENCE_S: Final = 1.0
 _KEPT: Final = 64
-_LIMITS: Final = LLParserLimits(
+# All are counts: the same grammar ends the same answer at the same token on every machine, however busy. An ambiguous
+# grammar takes the cube of its row, so that a look at these takes half a second at the very most.
+LIMITS: Final = LLParserLimits(
     max_grammar_size=50_000,
+    max_items_in_row=1_500,  # more than there may be tools
+    step_max_items=10_000,
     initial_lexer_fuel=500_000,
     step_lexer_fuel=100_000,
     max_lexer_states=50_000,  # of up to 2 kB
@@ -86,7 +90,7 @@ def _matcher(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
 
 
 def _made(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
-    matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=_LIMITS)
+    matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=LIMITS)
     if not matcher.is_error():
         matcher.compute_bitmask()  # what nothing can follow is found here
     return matcher
@@ -103,6 +107,7 @@ _WORDS: Final = (
     (r"NoExtension.*", "nothing can ever match it"),
     (r"(?:.*regex parse error:.*error: )(.*?)(?: \d+ \|.*)?", r"\1"),
     (r"schema too large", "it is too large"),
+    (r".*(?:Current row has \d+|Too many) items.*", "it leaves too many ways to go on, as it is ambiguous or too wide"),
 )
 
 

@@ -1,6 +1,5 @@
 """A grammar as one answer follows it: what may come next, now and behind any drafts, and what must come."""
 
-import time
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -15,8 +14,6 @@ Mask = NDArray[np.bool_]
 Path = tuple[int, ...]
 _LONGEST_FORCED: Final = 64
 """Tokens of forced text that anybody would draft."""
-_LONGEST_LOOK_S: Final = 0.2
-"""Of the processor. All answers wait for a look, which takes some microseconds."""
 
 
 class Matcher:
@@ -43,7 +40,7 @@ class Matcher:
 
     def push(self, token_ids: Sequence[int]) -> None:
         """Follow decided tokens. Behind the answer's end nothing is looked at."""
-        self._masks, self._forced, begun = {}, {}, time.thread_time()
+        self._masks, self._forced = {}, {}
         for place, token_id in enumerate(token_ids):
             if self._is_over or token_id in self._lexicon.end_ids:
                 self._is_over = True
@@ -55,7 +52,6 @@ class Matcher:
                     raise GrammarError(f"Token {place} of a round, {token_id}, is not of the grammar.")
             else:
                 self._tail, self._begun = self._after_free((token_id,))
-        self._check_time(begun)
 
     def apply(self, rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> mx.array:
         """Scores or logits `[n, vocab]` with all that the grammar does not allow at -inf. What `drafted` `[m]` and
@@ -70,9 +66,7 @@ class Matcher:
         """What may follow behind the drafts of `path`, `[vocab]`; None where they end the answer, or are themselves
         not allowed, so that nobody will ask."""
         if path not in self._masks:
-            begun = time.thread_time()
             self._masks[path] = self._mask(path)
-            self._check_time(begun)
         return self._masks[path]
 
     def allowed(self, token_ids: Sequence[int]) -> int:
@@ -173,11 +167,6 @@ class Matcher:
             return False
         mask = self.mask(path)
         return mask is not None and bool(mask[self._lexicon.longer_than(blank)].any())
-
-    def _check_time(self, begun: float) -> None:
-        """llguidance limits what it does in a step, but not how long an ambiguous grammar takes it."""
-        if time.thread_time() - begun > _LONGEST_LOOK_S:
-            raise GrammarError("The answer's grammar takes too long to follow: it is too ambiguous.")
 
     def _check(self) -> None:
         if self._matcher.is_error():

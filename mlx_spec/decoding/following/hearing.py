@@ -23,22 +23,27 @@ class _GivenUpError(Exception):
 
 
 class Hearer:
-    """Gives what was told, in order; as `Others` of trials, it has the leader's verdicts."""
+    """Gives what was told, in order; as `Others` of trials, it has the leader's verdicts. `drop` hears of the objects
+    that have ended: they may at any time, in the midst of anything else."""
 
-    def __init__(self, next_step: Callable[[], Message | None]) -> None:
-        self._next_step = next_step
+    def __init__(self, next_step: Callable[[], Message | None], drop: Callable[[int], None]) -> None:
+        self._next_step, self._drop = next_step, drop
         self._waiting: deque[Operation] = deque()
         self._in_trial = self._trial_ended = False
         self._verdict: bool | None = None
 
     def next(self) -> Operation | None:
         """The next operation; None when the leader has ended."""
-        while not self._waiting:
-            message = self._next_step()
-            if message is None:
-                return None
-            self._waiting.extend(message["do"])
-        return self._waiting.popleft()
+        while True:
+            while not self._waiting:
+                message = self._next_step()
+                if message is None:
+                    return None
+                self._waiting.extend(message["do"])
+            operation = self._waiting.popleft()
+            if operation["op"] != "drop":
+                return operation
+            self._drop(operation["number"])
 
     def expect(self, *names: str, of: int | None = None) -> Operation:
         """The next operation, which is one of these. Raises OutOfStepError where it is not, ClosedError where there is

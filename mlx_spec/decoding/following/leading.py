@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_spec.decoding.cache.cached_model import BegunPass, CachedModel, made_by
+from mlx_spec.decoding.cache.cached_model import BegunPass, CachedModel, CacheOptions, made_by
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import adopt
@@ -56,26 +56,15 @@ class ToldModel(CachedModel):
         teller: Teller,
         model: Any,
         name: str,
-        *,
-        speculative: bool,
-        listen_to: tuple[int, ...] = (),
-        kv_bits: int | None = None,
-        widest: int | None = None,
+        **how: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(model, name, speculative=speculative, listen_to=listen_to, kv_bits=kv_bits, widest=widest)
+        super().__init__(model, name, **how)
         self._teller, self._together = teller, together
         self.number: Number = teller.number()
         self._reads_only = False
         if self._compiled is not None:
             self._compiled = together.compiled(self._compiled)
-        teller.note(
-            "make",
-            number=self.number.value,
-            speculative=speculative,
-            listen_to=list(listen_to),
-            kv_bits=kv_bits,
-            widest=widest,
-        )
+        teller.note("make", number=self.number.value, **{**how, "listen_to": list(how.get("listen_to", ()))})
 
     def prefill(
         self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None, *, scored: bool = False
@@ -103,16 +92,17 @@ class ToldModel(CachedModel):
                 assert isinstance(self._compiled, ToldPasses)
                 scored = self._compiled.told_score(self, token_ids, placement)
             if scored is None:
-                self.tell_pass(compiled=False)
+                by_row = self.by_row and again
+                self.tell_pass(compiled=False, by_row=by_row)
                 with self._teller.made_by_all():
-                    scored = self._ordinary(token_ids, placement)
+                    scored = self._ordinary(token_ids, placement, by_row=by_row)
         with self._teller.made_by_all():
             set_going(self._model, [scored], self._caches, reads_only=self._reads_only)
         return scored
 
-    def tell_pass(self, *, compiled: bool, checked: bool = False) -> None:
-        """Tell the others to make the pass that was begun."""
-        self._note("forward", compiled=compiled, checked=checked, reads_only=self._reads_only)
+    def tell_pass(self, *, compiled: bool, checked: bool = False, by_row: bool = False) -> None:
+        """Tell the others to make the pass that was begun; an ordinary one may attend `by_row`."""
+        self._note("forward", compiled=compiled, checked=checked, by_row=by_row, reads_only=self._reads_only)
         self._teller.send()
 
     def prepare(self, count: int, length: int) -> None:

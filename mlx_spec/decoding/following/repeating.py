@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_spec.decoding.cache.making import check_kv_bits
+from mlx_spec.decoding.cache.passes.by_row import serves
 from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
@@ -40,7 +41,7 @@ class Follower:
 
     def __init__(self, target: nn.Module, name: str, next_step: Callable[[], Message | None]) -> None:
         self.target, self._name = target, name
-        self._hearer = Hearer(next_step)
+        self._hearer = Hearer(next_step, self._drop)
         self._compiled: dict[CompiledPasses, RepeatedPasses] = {}
         self.models: dict[int, RepeatedModel] = {}
         self.stretches: dict[int, Stretch] = {}
@@ -84,8 +85,10 @@ class Follower:
     def _forward(self, model: RepeatedModel, **way: Any) -> None:
         begun = model.taken()
         model.end(begun, model.made(begun.token_ids, begun.placement, way))
+        if way["reads_only"]:
+            mx.clear_cache()  # a prompt's wide passes would leave much of it
 
-    def _together(self, of: list[int], depth: Any, layers: list[int], *, in_slots: bool, shares: bool) -> None:
+    def _together(self, of: list[int], depth: Any, layers: list[int], **how: bool) -> None:
         models = [self.models[number] for number in of]
         begun = [model.taken() for model in models]
         parts = [
@@ -94,7 +97,7 @@ class Follower:
         passes = ragged_passes(self.target)
         rows = sum(one.token_ids.shape[0] for one in begun)
         with strictly(self.target, models[0].strict_rows(rows)):
-            scored = passes.run(parts, depth, tuple(layers), in_slots=in_slots, shares=shares)
+            scored = passes.run(parts, depth, tuple(layers), **how)
         set_going(self.target, scored)
         for model, one, output in zip(models, begun, scored, strict=True):
             model.end(one, output)
@@ -137,7 +140,6 @@ class Follower:
 
 _OPERATIONS: dict[str, Callable[..., None]] = {
     "make": Follower._make,
-    "drop": Follower._drop,
     "begin": Follower._begin,
     "forward": Follower._forward,
     "together": Follower._together,
@@ -154,6 +156,7 @@ _OPERATIONS: dict[str, Callable[..., None]] = {
 }
 _TRIALS: dict[str, Callable[..., Any]] = {
     "ragged": lambda model, name: ragged_way(model),
+    "by_row": lambda model, name: serves(model),
     "trees": lambda model, name, kv_bits: trees_agree(model, kv_bits),
     "kv_bits": lambda model, name: check_kv_bits(model, name, 8),
 }

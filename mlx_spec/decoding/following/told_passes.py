@@ -83,17 +83,19 @@ class ToldTogether(RaggedPasses):
         *,
         in_slots: bool = False,
         shares: bool = True,
+        by_row: bool = False,
     ) -> list[PassOutput]:
         """As ever."""
+        how = {"in_slots": in_slots, "shares": shares, "by_row": by_row}
         asking = [self.begun.pop(id(part.caches), None) for part in parts]
         numbers = [one.number.value for one in asking if one is not None]
         if not numbers:
-            return super().run(parts, depth, layers, in_slots=in_slots, shares=shares)
+            return super().run(parts, depth, layers, **how)
         assert len(numbers) == len(parts), "who shares a pass has begun it"
-        self._teller.note("together", of=numbers, depth=depth, layers=list(layers), in_slots=in_slots, shares=shares)
+        self._teller.note("together", of=numbers, depth=depth, layers=list(layers), **how)
         self._teller.send()
         with self._teller.made_by_all():
-            scored = super().run(parts, depth, layers, in_slots=in_slots, shares=shares)
+            scored = super().run(parts, depth, layers, **how)
             set_going(self.model, scored)
         return scored
 

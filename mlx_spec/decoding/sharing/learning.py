@@ -26,6 +26,7 @@ def learn(rounds: Sequence[Read], *, failed: bool) -> None:
         _observe(answer, round_, outcome)
         answer.roster.report_shadows(outcome.token_ids, answer.controller)
     if not failed and rounds and rounds[0][1].is_shared:
+        _observe_outcomes(rounds)
         _observe_shared(rounds)
 
 
@@ -66,6 +67,16 @@ def _observe(answer: Answer, round_: Round, outcome: Outcome) -> None:
             shared=round_.is_shared,
         )
     )
+
+
+def _observe_outcomes(rounds: Sequence[Read]) -> None:
+    """What the drafts of each drafter brought, and were expected to when they were planned for all together."""
+    shared = shared_costs([answer.controller for answer, _, _ in rounds])
+    planned = [(round_.plan, outcome) for _, round_, outcome in rounds if round_.plan.expected]
+    for name in dict.fromkeys(plan.drafter for plan, _ in planned):
+        if shared is not None and name is not None:
+            those = [(plan.expected, outcome.accepted) for plan, outcome in planned if plan.drafter == name]
+            shared.brought(name, sum(expected for expected, _ in those), sum(accepted for _, accepted in those))
 
 
 def _observe_shared(rounds: Sequence[Read]) -> None:

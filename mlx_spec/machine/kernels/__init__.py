@@ -3,4 +3,4 @@
 from typing import Final
 
 KERNELS: Final = ("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention")
-"""The modules, each of which chooses its path by `dispatch`."""
+"""Their names; each module chooses its path by `dispatch`."""

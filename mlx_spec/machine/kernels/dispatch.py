@@ -1,6 +1,7 @@
 """The one place that chooses between a Metal kernel and its fallback in MLX's operations.
 
-`MLX_SPEC_KERNELS=off` forces the fallback everywhere.
+`MLX_SPEC_KERNELS=off` forces the fallback everywhere. On an NVIDIA GPU, where no kernel has ever run, fallbacks serve
+unless `MLX_SPEC_KERNELS=cuda` asks for those that were written for it too.
 """
 
 import os
@@ -31,6 +32,13 @@ def choice() -> Choice:
     if mx.default_device() != mx.Device(mx.gpu):
         return Choice(False, "MLX's default device is the CPU, so its own operations serve.")
     return Choice(True, "MLX computes on the GPU, through Metal.")
+
+
+def multiplies() -> bool:
+    """Whether products run as a kernel here: on Metal, and on CUDA where that was asked for."""
+    on_gpu = mx.default_device() == mx.Device(mx.gpu)
+    asked = on_gpu and os.environ.get(SWITCH, "").lower() == "cuda" and mx.cuda.is_available()
+    return serves() or asked
 
 
 def serves(rows: int = 1) -> bool:

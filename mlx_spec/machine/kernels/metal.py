@@ -1,4 +1,5 @@
-"""A Metal kernel by name: its body and headers are files in `metal/`, MLX writes the signature around them."""
+"""A Metal kernel by name: its body and headers are files in `metal/`, MLX writes the signature around them. Without
+Metal it is made for CUDA; see `cuda`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import mlx.core as mx
+
+from mlx_spec.machine.kernels.cuda import text
 
 FOLDER: Final = Path(__file__).with_name("metal")
 _SIMD_WIDTH: Final = 32
@@ -74,10 +77,7 @@ def _text(name: str) -> str:
 
 @cache
 def _built(kernel: MetalKernel) -> Any:
-    return mx.fast.metal_kernel(
-        name=kernel.name,
-        input_names=list(kernel.inputs),
-        output_names=list(kernel.outputs),
-        source=kernel.body(),
-        header=kernel.header(),
-    )
+    names = kernel.name, list(kernel.inputs), list(kernel.outputs)
+    if mx.cuda.is_available():
+        return mx.fast.cuda_kernel(*names, text.body(kernel.body()), text.header(kernel.header()))
+    return mx.fast.metal_kernel(*names, kernel.body(), kernel.header())

@@ -114,7 +114,7 @@ def _by_mlx(
         query = queries[one : one + 1, :, at : at + 1]
         found.append(mx.fast.scaled_dot_product_attention(query, *held, scale=scale, mask=mask, sinks=sinks))
     rows = mx.concatenate(found, axis=2)
-    return mx.concatenate(mx.split(rows, batch, axis=2), axis=0)
+    return mx.concatenate(list(mx.split(rows, batch, axis=2)), axis=0)
 
 
 def _check(queries: mx.array, keys: mx.array, values: mx.array, seen: SeenKeys) -> None:

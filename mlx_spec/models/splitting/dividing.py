@@ -35,11 +35,11 @@ def layers_of(model: Any, split: Split, name: str, room: Sequence[float] | None 
     blocks = list(model.layers)
     if split.layers is None:
         if len(blocks) < split.ranks:
-            _refuse(name, split, f"it has {len(blocks)} layers, and each of {split.ranks} machines needs one")
+            refuse(name, split, f"it has {len(blocks)} layers, and each of {split.ranks} machines needs one")
         return _by_bytes(blocks, ends_of(model), room or [1.0] * split.ranks)
     if len(split.layers) != split.ranks or min(split.layers) < 1 or sum(split.layers) != len(blocks):
         told = ", ".join(map(str, split.layers))
-        _refuse(
+        refuse(
             name, split, f"{told} are not its {len(blocks)} layers for {split.ranks} machines, one for each at least"
         )
     return split.layers
@@ -64,7 +64,7 @@ def _by_layers(model: Any, split: Split, links: Links, name: str) -> None:
         check_kinds(make_prompt_cache(model), layers)
         relay = give_out(model, links, layers, flow)
     except NotPlainError as error:
-        _refuse(name, split, str(error), error)
+        refuse(name, split, str(error), error)
     if ends is not None:
         give_ends(ends, links)
     vars(model)[RELAY] = relay
@@ -73,14 +73,14 @@ def _by_layers(model: Any, split: Split, links: Links, name: str) -> None:
 
 def _in_layers(model: Any, split: Split, links: Links, name: str) -> None:
     if not hasattr(model, "shard"):
-        _refuse(name, split, f"mlx-lm has no way to do that for {type(model).__module__.rpartition('.')[2]} models")
+        refuse(name, split, f"mlx-lm has no way to do that for {type(model).__module__.rpartition('.')[2]} models")
     ends = ends_of(model)
     try:
         sums = shard(model, links, strict=split.exactness == "strict")
     except HeadsError as error:
-        _refuse(name, split, str(error), error)
+        refuse(name, split, str(error), error)
     except (ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
-        _refuse(name, split, _indivisible(model, split), error)
+        refuse(name, split, _indivisible(model, split), error)
     if ends is not None:
         divide_ends(ends, links)
     calls_through(model.layers[-1], _tied)
@@ -109,7 +109,8 @@ def _indivisible(model: Any, split: Split) -> str:
     return f"a width of its layers does not divide by {split.ranks}"
 
 
-def _refuse(name: str, split: Split, why: str, error: Exception | None = None) -> NoReturn:
+def refuse(name: str, split: Split, why: str, error: Exception | None = None) -> NoReturn:
+    """Raise UnsupportedModelError; `why` is the end of the sentence."""
     parts = "whole layers" if split.way == "pipeline" else "a part of each layer"
     raise UnsupportedModelError(
         f"{name} cannot be split over {split.ranks} machines with {parts} on each ({split.way}): {why}.",

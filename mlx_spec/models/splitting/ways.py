@@ -12,7 +12,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.splitting.dividing import divide, layers_of
+from mlx_spec.models.splitting.dividing import divide, layers_of, refuse
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.pipeline import has_pipeline
 from mlx_spec.models.splitting.share import share_of
@@ -144,13 +144,8 @@ def _tried(model: Any, split: Split, name: str, rank: int) -> Any:
             scored = _width(model)
         if rank == 0 and scored != width:
             raise ValueError(f"{scored} scores for {width}")
-    except Exception as error:  # the family's own code, over shares of its weights: anything may come
-        way = "each of its layers" if split.way == "tensor" else "its layers"
-        raise UnsupportedModelError(
-            f"{name} cannot be split over {split.ranks} machines by {way}: a pass over what one of them would have"
-            " fails.",
-            details=repr(error),
-        ) from error
+    except Exception as error:  # noqa: BLE001 - the family's own code, over shares of its weights: anything may come
+        refuse(name, split, "a pass over what one of them would have fails", error)
     return model
 
 

@@ -131,6 +131,11 @@ class AnswerParts:
             pass
         return parts
 
+    def has_called(self, text: str) -> bool:
+        """Whether a call is over, now that `text` follows: what comes behind it is no part of it."""
+        self.feed(text)
+        return self.num_calls > 0 and self._place not in ("call", "arguments", "behind")
+
     def _open(self, parts: list[Part], ended: bool) -> bool:
         begun = self._held.lstrip(_SPACE)
         if begun.startswith(OPEN):

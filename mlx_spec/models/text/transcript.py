@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlx_spec.events import FinishReason
+from mlx_spec.models.text.parts import AnswerParts
 from mlx_spec.models.text.reasoning import ReasonedText
 from mlx_spec.models.text.stopping import StopStrings
 
@@ -18,8 +19,10 @@ class Transcript:
         stop: tuple[str, ...],
         max_tokens: int,
         calls: tuple[str, str] | None = None,
+        one_call: AnswerParts | None = None,
     ) -> None:
-        """Special tokens of calls between the markers `calls` are part of the text."""
+        """Special tokens of calls between the markers `calls` are part of the text. `one_call` takes the text apart,
+        where the answer is to end behind its first call."""
         self.token_ids: list[int] = []
         self.text = ""
         self.finish_reason: FinishReason | None = None
@@ -29,6 +32,7 @@ class Transcript:
         self._stop_strings = StopStrings(stop, _special_ids(tokenizer) if stop else {})
         self._eos_token_ids = eos_token_ids
         self._max_tokens = max_tokens
+        self._one_call = one_call
         self._fresh = ""
 
     def begin(self, prompt_ids: Sequence[int], *, goes_on: bool) -> None:
@@ -58,6 +62,8 @@ class Transcript:
         self._fresh += self._stop_strings.push(text, token_id)
         if self._stop_strings.found:
             self.finish_reason = "stop"
+        elif self._one_call is not None and self._one_call.has_called(text):
+            self.finish("stop")
         elif self.remaining <= 0:
             self.finish("length")
         return text

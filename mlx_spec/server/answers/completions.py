@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, PromptScored, RoundFinished, TextDelta
@@ -11,6 +13,12 @@ from mlx_spec.server.answers.logprobs import HeldTokens, PlacedToken, of_chat, o
 from mlx_spec.server.answers.message import delta_of, message_of, reason_of
 from mlx_spec.server.answers.speculation import speculation_of
 from mlx_spec.server.engine.job import GenerationRequest, Job
+
+
+@cache
+def fingerprint() -> str:
+    """What answers with a seed depend on besides what was asked, and the machine: where it changes, words may."""
+    return f"fp_lookahead_{version('lookahead-spec')}_mlx_{version('mlx')}"
 
 
 class AnswerWriter:
@@ -125,7 +133,8 @@ class AnswerWriter:
         self._parts, self._rounds, self._tokens = None, [], HeldTokens()
 
     def _head(self, kind: str) -> Json:
-        return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+        head = {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+        return head | {"system_fingerprint": fingerprint()}
 
     def _chunk(
         self,

@@ -58,6 +58,7 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         logprobs=request.logprobs,
         prompt_logprobs=request.scores_prompt,
         predicted_ids=pair.encode_part(request.prediction) if request.prediction else (),
+        one_call_of=() if request.tools.is_parallel or asked.calls is None else request.tools.callable,
         exactness=request.exactness,
     )
 

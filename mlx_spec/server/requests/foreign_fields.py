@@ -88,7 +88,7 @@ _NO_LIST: Final = (
     "sampler_priority",
 )
 _NO_OBJECT: Final = ("structured_outputs", "options", "vllm_xargs", "role_mapping")
-_NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "json_schema", "guided_json")  # {} is a schema: any JSON
+_NOTHING_BUT_NULL: Final = ("audio", "web_search_options", "guided_json")  # {} is a schema: any JSON
 
 ASKS_NOTHING: Final[dict[str, tuple[object, ...]]] = {
     "modalities": (["text"],),

@@ -1,4 +1,4 @@
-"""What an answer must look like, as requests say it: `response_format` as OpenAI has it, `regex` or `grammar`."""
+"""What an answer must look like, as requests say it: `response_format` as OpenAI has it, `json_schema`, `regex` or `grammar`."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -66,9 +66,11 @@ OptionalText = Annotated[str | None, BeforeValidator(_text)]
 
 
 class ConstrainedRequest(BaseModel):
-    """The fields of a request whose answer must look like something. At most one of them asks for anything."""
+    """The fields of a request whose answer must look like something. At most one of them asks for anything. The bare
+    `json_schema` is llama.cpp's."""
 
     response_format: ResponseFormat | None = None
+    json_schema: dict[str, Any] | None = None
     regex: OptionalText = None
     grammar: OptionalText = None
 
@@ -76,6 +78,9 @@ class ConstrainedRequest(BaseModel):
         """What the answer must look like; None where nothing is said. Raises RequestError, GrammarError."""
         found = {
             "response_format": self.response_format.constraint if self.response_format else None,
+            "json_schema": None
+            if self.json_schema is None
+            else Constraint.json_schema(self.json_schema, spacing="free"),
             "regex": Constraint.regex(self.regex) if self.regex else None,
             "grammar": Constraint.grammar(self.grammar) if self.grammar else None,
         }

@@ -46,6 +46,7 @@ def test_how_wide_passes_may_be_is_a_table_of_each_model(monkeypatch: pytest.Mon
     assert "attention of 4 heads 16, as many as were tried" in lines
     assert "the whole pass 3" in lines
     assert "trees in it no" in lines
+    assert "Limited to 3 rows by product 64 to 32, float32." in lines
 
 
 def test_a_fresh_machine_has_the_draft_but_not_yet_the_target(lookahead_home: Path) -> None:

@@ -1,14 +1,15 @@
 """What a grammar allows and forces, token by token, by an independent judge; and that a look leaves no trace."""
 
 import json
-import time
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 import regex
+from llguidance import LLParserLimits
 
+from mlx_spec.decoding.constraints import compiling
 from mlx_spec.decoding.constraints.compiling import GRAMMARS, Grammars
 from mlx_spec.decoding.constraints.endings import never_ends
 from mlx_spec.decoding.constraints.following import matcher_of
@@ -158,16 +159,29 @@ def test_a_token_that_the_grammar_refuses_and_one_that_nothing_is_left_of_are_to
     assert over.forced() == []
 
 
-def test_a_grammar_that_takes_long_to_follow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def followed(following: Matcher, token_id: int) -> int:
+    """How many of one token a grammar follows, at most 100."""
+    for count in range(100):
+        try:
+            following.push([token_id])
+            assert following.mask() is not None
+        except GrammarError as error:
+            return count if "it leaves too many ways to go on" in str(error) else -1
+    return 100
+
+
+@pytest.mark.parametrize("limit", [{"max_items_in_row": 60}, {"step_max_items": 120}])
+def test_a_grammar_that_grows_too_ambiguous_is_given_up_at_the_same_token(
+    monkeypatch: pytest.MonkeyPatch, limit: dict[str, int]
+) -> None:
     ambiguous = Constraint.grammar('start: x\nx: x x | x x x | "a"')
-    following = matcher(ambiguous)
-    following.push(ids("aa"))
-    assert following.mask() is not None
-    seconds = iter([0.0, 0.1, 1.0, 1.3])
-    monkeypatch.setattr(time, "thread_time", lambda: next(seconds))
-    following.push(ids("a"))
-    with pytest.raises(GrammarError, match="takes too long"):
-        following.mask()
+    unlimited = matcher(ambiguous)
+    monkeypatch.setattr(compiling, "LIMITS", LLParserLimits(verbose_errors=False, **limit))
+    limited = [Matcher(Grammars().compiled(ambiguous, BYTES, len(BYTES.get_vocab()))) for _ in range(2)]
+    ends = [followed(one, ids("a")[0]) for one in limited]
+    assert 3 < ends[0] == ends[1] < 50, "by a count, so that no clock ends an answer"
+    unlimited.push(ids("a" * 50))
+    assert unlimited.mask() is not None
 
 
 def test_a_grammar_is_compiled_once_for_a_tokenizer_and_the_least_used_goes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_a_pass_that_fails_here_alone_is_the_last() -> None:
     model = begun(twins, [1, 2, 3])
     model.forget(0)
 
-    def failing(*_: Any) -> Any:
+    def failing(*_: Any, **__: Any) -> Any:
         raise ValueError("of its own code")
 
     model._compiled = None
@@ -212,9 +212,28 @@ def test_what_the_leader_cannot_build_is_given_up_by_all() -> None:
 def test_a_follower_of_another_kind_says_so() -> None:
     """A trial that goes well with the leader's share cannot be made with the follower's."""
     twins = Twins(lambda: tiny_llama(0))
-    twins._line.append('{"do": [{"op": "trial", "name": "ragged"}, {"op": "drop", "number": 1}]}')
-    with pytest.raises(OutOfStepError, match="The leader said 'drop'"):
+    twins._line.append('{"do": [{"op": "trial", "name": "ragged"}, {"op": "leave_alone"}]}')
+    with pytest.raises(OutOfStepError, match="The leader said 'leave_alone'"):
         twins.catch_up()
+
+
+def test_an_object_may_end_in_the_midst_of_a_trial() -> None:
+    """Whenever Python looks for garbage."""
+    twins = Twins(lambda: tiny_llama(0))
+    gone = cached_model(twins.target, "tiny", speculative=True)
+    number = gone.number.value  # type: ignore[attr-defined]
+    go = twins._teller.go
+
+    def collecting(arrays: list[mx.array]) -> None:
+        nonlocal gone
+        gone = None  # type: ignore[assignment]
+        go(arrays)
+
+    twins._teller.go = collecting  # type: ignore[method-assign]
+    ragged_way(twins.target)
+    twins.check()
+    assert number not in twins.follower.models
+    assert ragged_way(twins.follower.target) == "attention"
 
 
 def test_a_leader_that_ends_in_the_midst_of_something_ends_its_follower() -> None:

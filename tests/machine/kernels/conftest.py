@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from mlx_spec.config import SamplingParams
+from mlx_spec.decoding.cache.rows.known import MOST
+from mlx_spec.machine.kernels.products.few_rows import few_rows_matmul
+from mlx_spec.machine.kernels.products.weights import Weights
 from mlx_spec.machine.kernels.warp import WarpedRows
 from tests.machine.kernels.emulator.build import COMPILER
-from tests.machine.kernels.emulator.launches import Emulator
+from tests.machine.kernels.emulator.launches import Emulator, compile_ahead
 
 WARPS = [
     SamplingParams(temperature=0.0),
@@ -24,6 +27,15 @@ def emulator() -> Emulator:
     if COMPILER is None or not sys.platform.startswith("linux"):
         pytest.skip("the emulator needs g++ on Linux")
     return Emulator()
+
+
+@pytest.fixture(scope="session")
+def dense_ahead() -> None:
+    """Products with dense weights in float32, for as many rows as a strict pass is tried with: compiled at once."""
+    if COMPILER is None or not sys.platform.startswith("linux"):
+        return
+    weights = Weights(mx.zeros((8, 64)))
+    compile_ahead(lambda: [few_rows_matmul(mx.zeros((rows, 64)), weights) for rows in range(1, MOST[mx.cpu] + 1)])
 
 
 def random_rows(

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from typing import Final
 
 import mlx.core as mx
-from mlx_spec.machine.kernels.few_rows_matmul import few_rows_matmul
 
 from mlx_spec.acceptance.tree import full_tree
 from mlx_spec.machine.kernels.compact import compact
+from mlx_spec.machine.kernels.products.few_rows import expert_matmul, few_rows_matmul
+from mlx_spec.machine.kernels.products.weights import Packing
 from mlx_spec.machine.kernels.row_attention import causal, masked, row_attention
 from mlx_spec.machine.kernels.row_softmax import probabilities, sample
 from tests.machine.kernels.conftest import WARPS
 from tests.machine.kernels.paged_cases import Shape, laid
-from tests.machine.kernels.test_few_rows_matmul import quantised
+from tests.machine.kernels.products.cases import packed, rows_of
 from tests.machine.kernels.test_tree_verify import Case as TreeCase
 from tests.machine.kernels.test_verify import Case
 
@@ -65,7 +66,14 @@ def keep_path(gamma: int) -> list[mx.array]:
 
 def multiply(gamma: int) -> list[mx.array]:
     """few_rows_matmul."""
-    return [few_rows_matmul(*quantised(9, 64, 4, 32, gamma + 1, mx.float16), group_size=32, bits=4)]
+    weights = packed(Packing("affine", 5, 32), 9, 64, dtype=mx.float16)
+    return [few_rows_matmul(rows_of(gamma + 1, 64, mx.float16), weights)]
+
+
+def multiply_by_experts(gamma: int) -> list[mx.array]:
+    """few_rows_matmul, a row and an expert a tile."""
+    weights = packed(Packing("nvfp4", 4, 16), 3, 9, 64, dtype=mx.float16)
+    return [expert_matmul(rows_of(gamma + 1, 64, mx.float16), weights, mx.array([[0, 2]] * (gamma + 1)))]
 
 
 def attend(gamma: int) -> list[mx.array]:
@@ -92,6 +100,7 @@ EVERY: Final[dict[str, Callable[[int], list[mx.array]]]] = {
     "draw": draw,
     "compact": keep_path,
     "matmul": multiply,
+    "experts": multiply_by_experts,
     "paged": attend,
     "rows": attend_in_own_arrays,
 }

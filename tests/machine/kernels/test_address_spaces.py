@@ -21,7 +21,7 @@ PRELUDE = """
 #define threadgroup __attribute__((address_space(3)))
 #define INFINITY __builtin_inff()
 typedef unsigned int uint; typedef unsigned long size_t; typedef unsigned int uint32_t;
-typedef int int32_t; typedef unsigned short ushort;
+typedef int int32_t; typedef unsigned short ushort; typedef unsigned char uint8_t;
 typedef __fp16 half; typedef __fp16 float16_t;
 struct bfloat16_t { unsigned short bits; bfloat16_t(float); operator float() const; };
 struct uint2 { uint x, y; }; struct uint3 { uint x, y, z; };

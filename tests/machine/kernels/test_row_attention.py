@@ -85,8 +85,9 @@ def test_a_rows_bits_are_its_own(emulator: Emulator, dtype: mx.Dtype) -> None:
             for count in range(1, 17):
                 few = Answer(newest.keys, newest.values, newest.queries[16 - count :])
                 roomy = attend([few], masked(mask_of(few, length + 300)), length + 300, dtype)
-                for got in (in_order(few, dtype=dtype), roomy):
-                    np.testing.assert_array_equal(got, alone[16 - count :], strict=True)
+                np.testing.assert_array_equal(roomy, alone[16 - count :], strict=True)
+                if count in (2, 5, 9, 16):
+                    np.testing.assert_array_equal(in_order(few, dtype=dtype), alone[16 - count :], strict=True)
             beside = attend([other, newest], causal(2, 16, length), length, dtype)
             blocks = laid(SHAPE, [newest], seed=1, dtype=dtype).attend()
         np.testing.assert_array_equal(beside[16:], alone)

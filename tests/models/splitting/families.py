@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).parents[3] / "docs" / "several-macs.md"
 BEGINS: Final = "<!-- families: begin -->\n"
 ENDS: Final = "<!-- families: end -->\n"
 RANKS: Final = 2
-LAYERS: Final = 12
+LAYERS: Final = 6
 
 # What families call their sizes; each takes what it knows.
 _SIZES: Final[dict[str, Any]] = {
@@ -172,7 +172,7 @@ _SIZES: Final[dict[str, Any]] = {
     "mamba_conv_bias": True,
     "n_groups": 1,
     "conv_kernel": 4,
-    "hybrid_override_pattern": "M*-" * 4,
+    "hybrid_override_pattern": "M*-" * (LAYERS // 3),
     "state_size": 8,
     "time_step_limit": (0.0, 1e9),
     "time_step_rank": "auto",

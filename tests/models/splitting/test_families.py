@@ -27,8 +27,6 @@ def test_every_family_of_this_mlx_lm_stands_in_it() -> None:
     assert sum("not tried" in line for line in told.values()) < len(told) // 5
 
 
-@pytest.mark.parametrize(
-    "family", ["afm7", "deepseek_v41", "gpt_oss", "llama", "mamba2", "minimax", "qwen2", "qwen3_moe", "qwen3_next"]
-)
+@pytest.mark.parametrize("family", ["afm7", "llama", "mamba2", "minimax", "qwen3_moe"])
 def test_a_row_is_what_comes_of_trying(family: str) -> None:
     assert lines()[family] == row(family)

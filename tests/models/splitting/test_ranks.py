@@ -66,6 +66,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("split")
     return {
         "llama": save(home / "llama", "llama", {**SIZES, "tie_word_embeddings": True}),
+        "short": save(home / "short", "llama", {**SIZES, "num_hidden_layers": 2}),
         "qwen2": save(home / "qwen2", "qwen2", SIZES),
         "experts": save(home / "experts", "qwen3_moe", {**SIZES, **EXPERTS, "num_hidden_layers": 2}),
         "quantised": save(home / "quantised", "llama", {**SIZES, "hidden_size": 128, "num_hidden_layers": 2}, 4),
@@ -79,8 +80,8 @@ def sessions(folders: dict[str, Path]) -> dict[tuple[int, str, str, str], list[d
     strict, pipeline, fast = ("tensor", "strict"), ("pipeline", "strict"), ("tensor", "fast")
     for_two = [("llama", strict, "all"), ("llama", pipeline, "all"), ("qwen2", pipeline, "few")]
     for_two += [(name, way, "few") for name in ("quantised", "experts") for way in (strict, pipeline, fast)]
-    for_four = [("llama", strict, "few"), ("llama", pipeline, "heard"), ("qwen2", pipeline, "few")]
-    for_four += [("quantised", strict, "few"), ("experts", strict, "few"), ("llama", fast, "few")]
+    for_four = [("llama", pipeline, "heard"), ("qwen2", pipeline, "few"), ("short", fast, "few")]
+    for_four += [(name, strict, "few") for name in ("short", "quantised", "experts")]
     plan = {
         ranks: [
             {"folder": str(folders[name]), "way": way[0], "exactness": way[1], "passes": p} for name, way, p in each

@@ -34,12 +34,13 @@ def _drawn(path: str, value: mx.array) -> mx.array:
         ("deepseek_v3", "tensor", "strict"),  # heads in two products of their own, and shared experts
         ("gpt_oss", "tensor", "strict"),  # sinks, and a bias that its family divides
         ("qwen3_5", "tensor", "strict"),  # recurrent layers, and a head that its family divides
-        ("glm4_moe", "tensor", "fast"),
+        ("llama", "tensor", "fast"),
         ("gemma2", "pipeline", "strict"),
         ("gpt2", "pipeline", "strict"),  # positions are added to the embedding
         ("gpt_oss", "pipeline", "strict"),  # masks of two kinds
         ("mamba2", "pipeline", "strict"),
         ("qwen3_next", "pipeline", "strict"),  # mlx-lm's own, of layers of two kinds
+        ("qwen3_5", "pipeline", "strict"),  # whose model is inside another one
     ],
 )
 def test_the_ranks_say_what_the_model_says(family: str, way: Way, exactness: Exactness) -> None:

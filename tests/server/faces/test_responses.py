@@ -104,6 +104,25 @@ def test_a_thought_ends_where_the_message_begins(scripted: Live, script: Scripte
     assert told["usage"]["output_tokens_details"]["reasoning_tokens"] == 4, "with the tags, without the space behind"
 
 
+def test_who_asks_for_a_summary_has_the_thought_as_that(scripted: Live, script: ScriptedDecoder) -> None:
+    script.words = (*THOUGHT, "All ", "is ", "well.")
+    events = events_of(scripted, PATH, {"input": "hi", "reasoning": {"summary": "auto"}})
+    thought = [event for event in events if "reasoning" in event["type"]]
+    assert [event["type"].removeprefix("response.reasoning_summary_") for event in thought] == [
+        "part.added",
+        "text.delta",
+        "text.delta",
+        "text.done",
+        "part.done",
+    ]
+    assert {event["summary_index"] for event in thought} == {0}
+    said = {"type": "summary_text", "text": "Let me see."}
+    summed = {"id": "rs", "type": "reasoning", "status": "completed", "summary": [said]}
+    assert steady(events[-1]["response"]["output"]) == [summed, MESSAGE]
+    made(scripted, input="and?", previous_response_id=events[-1]["response"]["id"])
+    assert "Let me see." in script.prompts[-1], "what was thought goes back to the model from there, too"
+
+
 def test_streamed_text_adds_up_and_ends_with_done(scripted: Live) -> None:
     events = events_of(scripted, PATH, {"input": "hi"})
     deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
@@ -178,6 +197,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"max_output_tokens": 0}, "max_output_tokens", "0: it must be a whole number of at least 1"),
     ({"max_output_tokens": "many"}, "max_output_tokens", '"many"'),
     ({"reasoning": {"effort": "huge"}}, "reasoning.effort", '"huge"'),
+    ({"reasoning": {"summary": "long"}}, "reasoning.summary", '"long": it must be one of'),
     ({"text": {"format": {"type": "xml"}}}, "text.format.type", '"xml"'),
     ({"truncation": "middle"}, "truncation", '"middle"'),
     ({"tools": [{"type": "teleport"}]}, "tools[0].type", '"teleport"'),

@@ -12,6 +12,7 @@ class ServedAnswer:
 
     `number` is that of its text, which no other question of the measurement has. `text_s` are the times of its texts,
     `end_s` that of its end. `error` is the sentence of a server that failed; then the rest is what came until then.
+    Where it `refused`, it had too many to answer and said so.
     `same_alone`: whether the same server said the same when it was asked this alone; None where nobody compared.
     """
 
@@ -23,6 +24,7 @@ class ServedAnswer:
     text: str
     error: str | None = None
     same_alone: bool | None = None
+    refused: bool = False
 
     @property
     def first_text_s(self) -> float | None:
@@ -86,6 +88,24 @@ class Arrival:
         """As above."""
         writers = tuple(_answer(one) for one in values["writers"])
         return cls(**values | {"writers": writers, "late": _answer(values["late"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one side was asked in one turn, so many a second (`rate`) on average, whoever was being answered. `others`
+    and `stolen` as `Served` has them."""
+
+    side: str
+    rate: float
+    turn: int
+    answers: tuple[ServedAnswer, ...]
+    others: float | None = None
+    stolen: float | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Load":
+        """As above."""
+        return cls(**values | {"answers": tuple(_answer(one) for one in values["answers"])})
 
 
 def _answer(values: dict[str, Any]) -> ServedAnswer:

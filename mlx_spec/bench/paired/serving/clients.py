@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from mlx_spec.bench.paired.chat_client import ChatClient, text_of
+from mlx_spec.bench.paired.chat_client import BUSY, BusyServerError, ChatClient, text_of
 from mlx_spec.bench.paired.chats import Message
 from mlx_spec.errors import LookaheadError
 
@@ -31,7 +31,8 @@ class Client(Protocol):
     """Reads one answer; any thread may ask while others do."""
 
     def pieces(self, messages: Sequence[Message], max_tokens: int, more: Mapping[str, Any]) -> Iterator[Piece]:
-        """The answer at temperature 0, as it comes; `more` are further fields of the request. Raises LookaheadError."""
+        """The answer at temperature 0, as it comes; `more` are further fields of the request. Raises LookaheadError,
+        BusyServerError where the server takes no more."""
         ...
 
     def close(self) -> None:
@@ -104,7 +105,8 @@ class OpenAIClient:
                 text = "".join(_said(choice.delta) for choice in chunk.choices[:1])
                 yield Piece(text, usage.completion_tokens, usage.prompt_tokens) if usage else Piece(text)
         except (self._error, ValueError) as error:
-            raise LookaheadError(f"The server at {self._url} failed: {error}", details=repr(error)) from error
+            kind = BusyServerError if getattr(error, "status_code", None) == BUSY else LookaheadError
+            raise kind(f"The server at {self._url} failed: {error}", details=repr(error)) from error
         except Exception as error:
             # It lets through what its HTTP library raises in the middle of a stream.
             if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore"):

@@ -84,11 +84,12 @@ class ArrivalFigures:
 
 def rate_of(served: Served) -> float | None:
     """Tokens/s in all: those of all answers over the time from the first question of each wave to its last text."""
-    seconds = sum(_seconds(wave) for wave in served.waves)
+    seconds = sum(seconds_of(wave) for wave in served.waves)
     return sum(answer.tokens for answer in served.answers) / seconds if seconds > 0 else None
 
 
-def _seconds(wave: Sequence[ServedAnswer]) -> float:
+def seconds_of(wave: Sequence[ServedAnswer]) -> float:
+    """From the first question to the last text."""
     ends = [answer.text_s[-1] for answer in wave if answer.text_s]
     return max(ends) - min(answer.asked_s for answer in wave) if ends else 0.0
 
@@ -139,8 +140,8 @@ def _figures(group: Sequence[Served]) -> Figures:
         tokens=sum(answer.tokens for answer in answers),
         failed=sum(answer.error is not None for answer in answers),
         words=words_of(answers),
-        others=_mean([one.others for one in group]),
-        stolen=_mean([one.stolen for one in group]),
+        others=mean_of([one.others for one in group]),
+        stolen=mean_of([one.stolen for one in group]),
     )
 
 
@@ -243,6 +244,7 @@ def _median(times: Times | None) -> float | None:
     return times.median if times is not None else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Of those that are there; None of none."""
     told = [value for value in values if value is not None]
     return statistics.fmean(told) if told else None

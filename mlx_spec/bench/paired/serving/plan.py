@@ -14,6 +14,7 @@ SIDES: Final = (OURS, PLAIN, BEFORE, THEIRS)
 PEER_LIMIT: Final = 8
 """mlx_lm.server drops connections where about a dozen come at once; beyond this ours is compared with itself alone."""
 AT_ONCE_LIMIT: Final = 64
+RATE_LIMIT: Final = 100.0
 WRITERS: Final = 4
 _WRITER_ANSWERS: Final = 4
 
@@ -21,7 +22,9 @@ _WRITER_ANSWERS: Final = 4
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
     """What is asked, at temperature 0: at least `prompts` prompts for each number of `at_once`, so many together, and
-    all `repeats` times. Answers have up to `answer_tokens`. `past_end` goes on behind the model's end.
+    all `repeats` times. Answers have up to `answer_tokens`. `past_end` goes on behind the model's end. With `rates` it
+    is a load instead: of each rate, in requests a second, so many `prompts` come as they do from people who know
+    nothing of each other.
 
     Raises ConfigError, which names the option, the value and what is allowed.
     """
@@ -31,9 +34,13 @@ class ServePlan:
     repeats: int = 2
     answer_tokens: int = 64
     past_end: bool = False
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.at_once:
+        for rate in self.rates:
+            if not 0 < rate <= RATE_LIMIT:
+                raise ConfigError("load", rate, f"requests a second, above 0 and up to {RATE_LIMIT:g}")
+        if not self.at_once and not self.rates:
             raise ConfigError("at_once", "", "at least one number")
         for number in self.at_once:
             if not 1 <= number <= AT_ONCE_LIMIT:
@@ -57,6 +64,14 @@ class ServePlan:
         if at_once > PEER_LIMIT:
             return tuple(side for side in (OURS, PLAIN) if side in sides)
         return tuple(side for side in sides if side != PLAIN)
+
+
+def rates_in(text: str) -> tuple[float, ...]:
+    """The rates in a list with commas, ascending, each once. Raises ConfigError."""
+    try:
+        return tuple(sorted({float(part) for part in text.split(",") if part.strip()}))
+    except ValueError as error:
+        raise ConfigError("load", text, "requests a second with commas between them, as in 0.5,1,2") from error
 
 
 def turn_of(sides: tuple[str, ...], at: int) -> tuple[str, ...]:

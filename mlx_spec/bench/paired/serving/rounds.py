@@ -1,17 +1,24 @@
 """Who is asked what, in which order: each number at once by all sides in turn, then a long prompt among writers."""
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
 
 from mlx_spec.bench.paired.crowd import CrowdWatch
-from mlx_spec.bench.paired.serving.answers import Arrival, Served, ServedAnswer
+from mlx_spec.bench.paired.serving.answers import Arrival, Load, Served, ServedAnswer
 from mlx_spec.bench.paired.serving.clients import Client
 from mlx_spec.bench.paired.serving.plan import BEFORE, OURS, PLAIN, THEIRS, WRITERS, ServePlan, turn_of
 from mlx_spec.bench.paired.serving.questions import Question, long_question, short_question, writers_question
 from mlx_spec.bench.paired.serving.report import ServeReport
-from mlx_spec.bench.paired.serving.together import SETTLED_TEXTS, Asking, ask_among_writers, ask_together
+from mlx_spec.bench.paired.serving.together import (
+    SETTLED_TEXTS,
+    Asking,
+    ask_among_writers,
+    ask_over_time,
+    ask_together,
+)
 from mlx_spec.errors import LookaheadError
 
 NO_DRAFTS: Final[Mapping[str, Any]] = {"speculation": {"drafter": "none"}}
@@ -61,8 +68,10 @@ def measure_serving(
     report.conditions["requests from"] = number
     numbers = count(number)
     warm_up(servers, report.plan, numbers, tell)
-    turns = list(_turns(report.plan, servers.sides, numbers))
     settled = True
+    if report.plan.rates:
+        settled = _measure_loads(report, servers, numbers, tell, save)
+    turns = list(_turns(report.plan, servers.sides, numbers)) if report.plan.at_once else []
     for at, (turn, at_once, order, waves) in enumerate(turns):
         for side in order:
             settled &= servers.settle()
@@ -78,6 +87,34 @@ def measure_serving(
         report.notes.append("A server was still busy when another one had its turn.")
     report.complete = True
     save(report)
+
+
+def _measure_loads(
+    report: ServeReport,
+    servers: Servers,
+    numbers: Iterator[int],
+    tell: Tell,
+    save: Callable[[ServeReport], None],
+) -> bool:
+    """Each rate by all sides in turn: the same questions at the same moments. Whether all were idle before theirs."""
+    plan, settled = report.plan, True
+    both = tuple(side for side in servers.sides if side != PLAIN)
+    turns = [(turn, at, rate) for turn in range(plan.repeats) for at, rate in enumerate(plan.rates)]
+    for done, (turn, at, rate) in enumerate(turns, 1):
+        questions = [short_question(index, next(numbers)) for index in range(plan.prompts)]
+        arrivals = random.Random(questions[0].number)  # exponential waits are those of a Poisson process
+        waits_s = [arrivals.expovariate(rate) for _ in questions]
+        for side in turn_of(both, turn + at):
+            settled &= servers.settle()
+            asking, watch = servers.asking(side, plan.answer_tokens), CrowdWatch(servers.pids)
+            answers = ask_over_time(asking, questions, waits_s)
+            crowd = watch.read()
+            if side != BEFORE:
+                answers = compared(answers, questions, asking)
+            report.loads.append(Load(side, rate, turn, answers, crowd.others, crowd.stolen))
+            save(report)
+        tell("measuring", done / len(turns))
+    return settled
 
 
 def warm_up(servers: Servers, plan: ServePlan, numbers: Iterator[int], tell: Tell) -> None:
@@ -140,7 +177,9 @@ def compared(
     """The answers with what came of asking the same server each question once more, one after the other."""
     found = []
     for answer, question in zip(answers, questions, strict=True):
+        if answer.error is not None:
+            found.append(answer)
+            continue
         (alone,) = ask_together(asking, [question])
-        comparable = answer.error is None and alone.error is None
-        found.append(replace(answer, same_alone=answer.text == alone.text if comparable else None))
+        found.append(replace(answer, same_alone=answer.text == alone.text if alone.error is None else None))
     return tuple(found)

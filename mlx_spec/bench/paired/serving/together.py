@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from mlx_spec.bench.paired.chat_client import BusyServerError
 from mlx_spec.bench.paired.serving.answers import ServedAnswer
 from mlx_spec.bench.paired.serving.clients import Client
 from mlx_spec.bench.paired.serving.questions import Question
@@ -50,6 +51,18 @@ def ask_among_writers(
         return tuple(future.result()[0] for future in futures), answer, prompt_tokens
 
 
+def ask_over_time(asking: Asking, questions: Sequence[Question], waits_s: Sequence[float]) -> tuple[ServedAnswer, ...]:
+    """Each after its wait behind the one before, whoever is still being answered, and all answers, in the order of the
+    questions."""
+    with _Crew(asking.client, len(questions)) as crew:
+        futures = []
+        due = 0.0
+        for question, wait_s in zip(questions, waits_s, strict=True):
+            due += wait_s
+            futures.append(crew.begin(asking, question, due_s=due))
+        return tuple(future.result()[0] for future in futures)
+
+
 class _Pace:
     """Whether a writer has had so many texts, or has ended."""
 
@@ -80,9 +93,12 @@ class _Crew:
         self._pool.shutdown()
 
     def begin(
-        self, asking: Asking, question: Question, pace: _Pace | None = None
+        self, asking: Asking, question: Question, pace: _Pace | None = None, *, due_s: float | None = None
     ) -> "Future[tuple[ServedAnswer, int | None]]":
-        """Ask, and return at once, or nearly."""
+        """Ask, and return at once, or nearly. `due_s` is when, on its clock."""
+        if due_s is not None:
+            time.sleep(max(0.0, due_s - self._now()))
+            return self._pool.submit(self._answer, asking, question, pace or _Pace(1))
         future = self._pool.submit(self._answer, asking, question, pace or _Pace(1))
         time.sleep(CONNECT_S)
         return future
@@ -91,7 +107,7 @@ class _Crew:
         pieces: list[str] = []
         times: list[float] = []
         tokens = prompt_tokens = error = None
-        asked = self._now()
+        asked, refused = self._now(), False
         try:
             for piece in asking.client.pieces(question.messages, asking.max_tokens, asking.more):
                 if piece.text:
@@ -101,12 +117,13 @@ class _Crew:
                 tokens = tokens if piece.tokens is None else piece.tokens
                 prompt_tokens = prompt_tokens if piece.prompt_tokens is None else piece.prompt_tokens
         except LookaheadError as failed:
-            error = str(failed)
+            error, refused = str(failed), isinstance(failed, BusyServerError)
         finally:
             pace.reached.set()
         text, end = "".join(pieces), self._now()
         counted = tokens if tokens is not None else asking.count(text) if text else 0
-        return ServedAnswer(question.number, asked, tuple(times), end, counted, text, error), prompt_tokens
+        told = (question.number, asked, tuple(times), end, counted, text, error)
+        return ServedAnswer(*told, refused=refused), prompt_tokens
 
     def _now(self) -> float:
         return time.perf_counter() - self._began

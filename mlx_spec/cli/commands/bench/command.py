@@ -9,9 +9,18 @@ import typer
 
 from mlx_spec.bench import plan as plans
 from mlx_spec.bench.paired.models import ModelChoice
-from mlx_spec.bench.paired.serving.plan import numbers_at_once
+from mlx_spec.bench.paired.serving.plan import numbers_at_once, rates_in
 from mlx_spec.bench.prompts import KINDS
-from mlx_spec.cli.commands.bench.modes import PAIRED, asked_mode, options_in, plan_of, scope_of, serve_plan_of
+from mlx_spec.cli.commands.bench.modes import (
+    PAIRED,
+    SERVING,
+    asked_mode,
+    load_plan_of,
+    options_in,
+    plan_of,
+    scope_of,
+    serve_plan_of,
+)
 from mlx_spec.cli.terminal.json_output import write_json
 from mlx_spec.cli.terminal.options import Anyway, KvBits
 from mlx_spec.errors import ConfigError
@@ -55,6 +64,14 @@ def bench(
     serve: Annotated[
         bool, typer.Option("--serve", help="Our server against mlx-lm's, asked several things at once.")
     ] = False,
+    load: Annotated[
+        str | None,
+        typer.Option(
+            help="As --serve, but requests come when they like, so many a second, as in 0.5,1; --prompts says how many "
+            "of each.",
+            metavar="RATES",
+        ),
+    ] = None,
     at_once: Annotated[str | None, typer.Option(help="With --serve: how many, as in 1,2,4,8,16.")] = None,
     ours: Annotated[
         str | None, typer.Option(help="With --serve: ours is the one at this address.", metavar="URL")
@@ -135,22 +152,32 @@ def bench(
         tell_constrained(models, chosen | {"out": out, "show": show}, as_json=as_json)
         return
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
-    paired = {"--cold": cold, "--disturbed": disturbed, "--beside": beside is not None and not serve, "--turns": turns}
-    paired |= {"--serve": serve, "--predicted": predicted}
+    paired = {
+        "--cold": cold,
+        "--disturbed": disturbed,
+        "--beside": beside is not None and not serve and load is None,
+        "--turns": turns,
+    }
+    paired |= {"--serve": serve, "--load": load is not None, "--predicted": predicted}
     mode = asked_mode(given | paired)
     if first_start and mode != "--cold":
         raise ConfigError("first_start", True, "together with --cold")
-    if url is not None and mode not in ("--turns", "--serve"):
+    if url is not None and mode not in ("--turns", *SERVING):
         raise ConfigError("url", url, "together with --turns or --serve")
-    for name, value in {"at_once": at_once, "ours": ours, "serve_options": serve_options}.items():
-        if value is not None and mode != "--serve":
-            raise ConfigError(name, value, "together with --serve")
+    if at_once is not None and mode != "--serve":
+        raise ConfigError("at_once", at_once, "together with --serve")
+    for name, value in {"ours": ours, "serve_options": serve_options}.items():
+        if value is not None and mode not in SERVING:
+            raise ConfigError(name, value, "together with --serve or --load")
     if show is not None:
         from mlx_spec.bench.report_file import read_report
 
         report = read_report(show)
-    elif mode == "--serve":
-        served = serve_plan_of(chosen | {"at_once": numbers_at_once(at_once) if at_once is not None else None})
+    elif mode in SERVING:
+        if load is not None:
+            served = load_plan_of(chosen | {"rates": rates_in(load)})
+        else:
+            served = serve_plan_of(chosen | {"at_once": numbers_at_once(at_once) if at_once is not None else None})
         options = options_in(serve_options)
         from mlx_spec.cli.commands.bench.measuring import keeper
         from mlx_spec.cli.commands.bench.serving import Sides, measure_served

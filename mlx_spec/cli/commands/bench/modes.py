@@ -34,6 +34,9 @@ PAIRED: Final[dict[str, ModeName]] = {
     "--predicted": "predicted",
 }
 """The modes of two sides, by their options."""
+SERVING: Final = ("--serve", "--load")
+"""Those of servers that are asked several things at once."""
+_LOAD_REQUESTS: Final = 32
 
 
 def asked_mode(given: dict[str, bool]) -> str:
@@ -70,6 +73,11 @@ def serve_plan_of(chosen: dict[str, Any]) -> ServePlan:
         if name not in known:
             raise ConfigError(name, told[name], "left out with --serve, which does not use it")
     return ServePlan(**told)
+
+
+def load_plan_of(chosen: dict[str, Any]) -> ServePlan:
+    """The plan of `--load`, whose `rates` are chosen, as above."""
+    return serve_plan_of({"at_once": (), "prompts": _LOAD_REQUESTS, "repeats": 1} | _given(chosen))
 
 
 def options_in(text: str | None) -> tuple[str, ...]:

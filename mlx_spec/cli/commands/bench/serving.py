@@ -15,7 +15,7 @@ from mlx_spec.bench.paired.models import ModelChoice, kept_calibrations
 from mlx_spec.bench.paired.own_server import check_checkout, own_server, wait_until_idle
 from mlx_spec.bench.paired.serving.clients import Client, client_of, library
 from mlx_spec.bench.paired.serving.peer import PEER_MODEL, peer_server
-from mlx_spec.bench.paired.serving.plan import BEFORE, OURS, THEIRS, ServePlan
+from mlx_spec.bench.paired.serving.plan import BEFORE, OURS, PEER_LIMIT, THEIRS, ServePlan
 from mlx_spec.bench.paired.serving.questions import FIRST_NUMBER, LAST_FIRST_NUMBER
 from mlx_spec.bench.paired.serving.report import ServeReport
 from mlx_spec.bench.paired.serving.rounds import Servers, measure_serving
@@ -81,7 +81,7 @@ def _servers(
             told[OURS] = {"address": ours.url, "model": ours.model, "process": _ELSEWHERE}
         else:
             # As many as are asked at once are answered at once, unless something else is asked for.
-            options = ("--max-batch", str(max(report.plan.at_once)), *sides.options)
+            options = ("--max-batch", str(max(report.plan.at_once, default=PEER_LIMIT)), *sides.options)
             url, pid = stack.enter_context(own_server(models, progress.tell, options=options))
             ours = stack.enter_context(ChatClient(url))
             told[OURS] = {"process": " ".join(("mlx-spec serve", *models.arguments(), *options))}

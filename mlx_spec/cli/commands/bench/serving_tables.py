@@ -16,6 +16,7 @@ from mlx_spec.bench.paired.serving.figures import (
     arrival_figures,
     figures_of,
 )
+from mlx_spec.bench.paired.serving.loads import LoadFigures, Percentiles, load_figures
 from mlx_spec.bench.paired.serving.plan import OURS, THEIRS
 from mlx_spec.bench.paired.serving.report import ServeReport
 from mlx_spec.bench.summary import Spread
@@ -41,6 +42,14 @@ _ARRIVALS: Final = (
     "its first\ntext, s",
     "words\nas alone",
 )
+_LOADS: Final = (
+    "asked /\nrefused",
+    "tokens/s in all\n(range)",
+    "first text, s\np50 / p95 / p99",
+    "a gap, ms\np50 / p95 / p99",
+    "words\nas alone",
+    "used by\nothers",
+)
 _S: Final = 1.0
 _MS: Final = 1e3
 
@@ -48,8 +57,11 @@ _MS: Final = 1e3
 def serving_tables(report: ServeReport) -> Group:
     """All that a report says: its conditions, each side by how many were asked at once, ratios, the long prompt."""
     parts: list[Any] = [_title(report), *condition_lines(report.conditions), ""]
-    parts += titled("by how many are asked at once", _figures_table(figures_of(report.runs)))
-    parts += titled("ratios of the same turns: median (range)", _ratios_table(report.ratios()))
+    if report.plan.rates:
+        parts += titled("by requests a second, which come when they like", _loads_table(load_figures(report.loads)))
+    if report.plan.at_once:
+        parts += titled("by how many are asked at once", _figures_table(figures_of(report.runs)))
+        parts += titled("ratios of the same turns: median (range)", _ratios_table(report.ratios()))
     if report.arrivals:
         parts += titled(
             "a long prompt among four writers",
@@ -88,6 +100,21 @@ def _figures_table(rows: Sequence[Figures]) -> Table:
     return table
 
 
+def _loads_table(rows: Sequence[LoadFigures]) -> Table:
+    table = new_table(_LOADS)
+    for row in rows:
+        table.add_row(
+            f"{row.rate:g}, {row.side}",
+            f"{row.asked} / {row.refused}",
+            with_range(row.done, 1),
+            _percentiles(row.first_text, _S, 2),
+            _percentiles(row.gap, _MS, 0),
+            _words(row.words),
+            percent(row.others),
+        )
+    return table
+
+
 def _ratios_table(rows: Sequence[Ratios]) -> Table:
     table = new_table(_RATIOS, gap=2)
     for row in rows:
@@ -118,6 +145,12 @@ def _times(found: Times | None, factor: float, digits: int) -> str:
     if found is None:
         return NOTHING
     return f"{factor * found.median:.{digits}f} / {factor * found.p95:.{digits}f}"
+
+
+def _percentiles(found: Percentiles | None, factor: float, digits: int) -> str:
+    if found is None:
+        return NOTHING
+    return " / ".join(f"{factor * value:.{digits}f}" for value in (found.p50, found.p95, found.p99))
 
 
 def _median(found: Spread | None, factor: float, digits: int) -> str:

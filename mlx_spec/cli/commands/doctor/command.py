@@ -44,6 +44,7 @@ def show(findings: dict[str, Any], console: "Console") -> None:
     console.print(table)
     for model in findings["row_widths"].get("models", ()) if "row_widths" in findings else ():
         console.print(_widths_table(model))
+        console.print(model["limit"], markup=False, highlight=False)
 
 
 def _widths_table(model: dict[str, Any]) -> "Table":

@@ -115,7 +115,7 @@ def _blas() -> Section:
 
 
 def _kernels() -> Section:
-    """Which path each kernel takes here. The few-row matmul needs to be measured faster too."""
+    """Which path each kernel takes here. In fast passes the few-row matmul needs to be measured faster too."""
     chosen = dispatch.choice()
     path = "metal" if chosen.metal else "mlx_ops"
     paths = dict.fromkeys(KERNELS, path)
@@ -123,8 +123,10 @@ def _kernels() -> Section:
     times = [asdict(shape) | asdict(measured) | {"faster": measured.faster} for shape, measured in MatmulTimes().rows()]
     if chosen.metal:
         faster = sum(row["faster"] for row in times)
-        paths["few_rows_matmul"] = "metal" if faster else "mlx_ops"
-        why += f" few_rows_matmul serves {faster} of {len(times)} shapes, those where it was measured faster."
+        why += (
+            f" few_rows_matmul makes all products of strict passes, and in fast ones those of {faster} of {len(times)} "
+        )
+        why += "shapes, where it was measured faster."
     return _section("ok", what, why, path=path, metal=chosen.metal, paths=paths, few_rows_matmul=times)
 
 
@@ -204,7 +206,7 @@ def _pays_above(known: "Calibration") -> float | None:
 def _row_widths() -> Section:
     """Up to how many rows each part of a pass may have so that none changes another's bits, for each model."""
     from mlx_spec.decoding.cache.rows.known import stored_widths
-    from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT
+    from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT, MOST_PRICE
 
     stored = stored_widths()
     models = [{"target": target} | widths.to_dict() for target, widths in stored]
@@ -214,10 +216,12 @@ def _row_widths() -> Section:
     if not stored:
         why = "The first start with a model measures how wide its passes may be so that rows keep their bits."
         return _section("ok", "not measured yet", why, models=models, any_in_float32=False)
-    what = "; ".join(f"{target}: {widths.width} of {widths.tried} tried" for target, widths in stored)
+    prices = {target: f", at {widths.price:.2f} times a fast step" for target, widths in stored if widths.price != 1.0}
+    what = "; ".join(f"{name}: {widths.width} of {widths.tried} tried{prices.get(name, '')}" for name, widths in stored)
     why = (
-        f"Where it is {LEAST_STRICT} or more answers are strict, bit for bit plain decoding's words whoever else is "
-        "answered; elsewhere they are fast, and say how near a tie they came; see serve --exactness."
+        f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are "
+        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how "
+        "near a tie they came; see serve --exactness."
     )
     return _section("ok", what, why, models=models, any_in_float32=False)
 

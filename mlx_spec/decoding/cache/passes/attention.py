@@ -8,8 +8,10 @@ A model that does more with its keys than to hand them on stumbles over them: so
 on this is tried with a model before it is used.
 """
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any, Final, Protocol, cast
 
@@ -30,6 +32,27 @@ class Fetched(Protocol):
         ...
 
 
+class OwnWay(Protocol):
+    """Another way to attend to keys that are arrays."""
+
+    def attend(
+        self,
+        queries: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        *,
+        cache: Any,
+        scale: float,
+        mask: Any,
+        sinks: mx.array | None,
+    ) -> mx.array | None:
+        """What `queries` find, in their shape; None where this is to be left to MLX."""
+        ...
+
+
+_WAY: Final[ContextVar[OwnWay | None]] = ContextVar("own way of attending", default=None)
+
+
 class AttentionSeam:
     """The places where a model's classes look for their attention, found once."""
 
@@ -41,14 +64,16 @@ class AttentionSeam:
         self._places = [names for names in files.values() if _NAME in names]
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Build a pass inside, whose caches may give `Fetched` keys."""
+    def opened(self, way: OwnWay | None = None) -> Iterator[None]:
+        """Build a pass inside, whose caches may give `Fetched` keys; those that are arrays go a `way` of their own."""
         originals = [place[_NAME] for place in self._places]
         for place, original in zip(self._places, originals, strict=True):
             place[_NAME] = _Attention(original)
+        before = _WAY.set(way)
         try:
             yield
         finally:
+            _WAY.reset(before)
             for place, original in zip(self._places, originals, strict=True):
                 place[_NAME] = original
 
@@ -69,6 +94,11 @@ class _Attention:
         mask: Any,
         sinks: mx.array | None = None,
     ) -> mx.array:
+        way = _WAY.get()
+        if way is not None and isinstance(keys, mx.array):
+            found = way.attend(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+            if found is not None:
+                return found
         if isinstance(keys, mx.array | tuple):
             return cast(mx.array, self._original(queries, keys, values, cache, scale, mask, sinks))
         fetched = cast(Fetched, keys)
@@ -77,3 +107,14 @@ class _Attention:
 
 attend: Final = _Attention(base.scaled_dot_product_attention)
 """mlx-lm's own attention, for keys of any kind."""
+
+_SEAMS: Final[dict[int, AttentionSeam]] = {}
+
+
+def seam_of(model: Any) -> AttentionSeam:
+    """That of a model, found once."""
+    key = id(model)
+    if key not in _SEAMS:
+        _SEAMS[key] = AttentionSeam(model)
+        weakref.finalize(model, _SEAMS.pop, key, None)
+    return _SEAMS[key]

@@ -39,9 +39,9 @@ class CompiledPasses:
     """The compiled passes of one model, for all its caches that keep their numbers as `few` says, a cache each. `None`
     results mean: not this way."""
 
-    def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...]) -> None:
-        self._model, self._layers, self._few = weakref.ref(model), layers, few
-        self.key = layers, few
+    def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...], by_row: bool = False) -> None:
+        self._model, self._layers, self._few, self._by_row = weakref.ref(model), layers, few, by_row
+        self.key = layers, few, by_row
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
         self._checked: set[bool] = set()
@@ -161,8 +161,9 @@ class CompiledPasses:
 
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
+        taps = Taps(model, self._layers) if self._layers else None
         with traced(model):
-            scored = run(model, token_ids, slots, Taps(model, self._layers) if self._layers else None)
+            scored = run(model, token_ids, slots, taps, by_row=self._by_row)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in held(slot)))
 
@@ -195,7 +196,7 @@ class CompiledPasses:
             # Only now is anything computed. MLX has kernels made of what it fused, by g++ on a CPU and by Metal on a
             # GPU, and says RuntimeError where that fails, or where a GPU has no memory for the copies.
             logger.info(_TOLD, self._name, "they cannot be computed", exc_info=True)
-            agrees = False
+            return judged(self._living_model(), False)
         if not judged(self._living_model(), agrees):
             logger.info(_TOLD, self._name, "they say something else")
             return False
@@ -205,19 +206,25 @@ class CompiledPasses:
 
 CHOICES: Final[dict[int, Callable[[int, int], bool]]] = {}
 """By the id of a model: whether compiled passes over so many rows, behind so many tokens, are the faster ones."""
-_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...], bool], CompiledPasses]] = {}
+_OF_MODELS: Final[dict[tuple[int, tuple[int, ...], tuple[Few | None, ...], bool, bool], CompiledPasses]] = {}
 
 
 def compiled_passes(
-    model: Any, caches: Sequence[Any], layers: tuple[int, ...] = (), *, strict: bool = False
+    model: Any,
+    caches: Sequence[Any],
+    layers: tuple[int, ...] = (),
+    *,
+    strict: bool = False,
+    by_row: bool = False,
 ) -> CompiledPasses | None:
     """The compiled passes of a model that listen to `layers`, made once for as long as it lives; None where its caches
     are not all KVCaches, or all QuantizedKVCaches. `strict` ones have graphs of their own, as their products are made
-    with other kernels."""
+    with other kernels; `by_row`: see `run`."""
     if not caches or {type(cache) for cache in caches} not in ({KVCache}, {QuantizedKVCache}):
         return None
-    key = id(model), layers, tuple(map(few_of, caches)), strict
+    few = tuple(map(few_of, caches))
+    key = id(model), layers, few, strict, by_row
     if key not in _OF_MODELS:
-        _OF_MODELS[key] = CompiledPasses(model, *key[1:3])
+        _OF_MODELS[key] = CompiledPasses(model, layers, few, by_row)
         weakref.finalize(model, _OF_MODELS.pop, key, None)
     return _OF_MODELS[key]

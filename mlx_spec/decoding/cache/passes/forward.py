@@ -7,6 +7,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_spec.decoding.cache.passes.attention import seam_of
+from mlx_spec.decoding.cache.passes.by_row import ByRow
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.trials import OTHERS, go
@@ -26,9 +28,19 @@ class PassOutput:
 
 
 def run(
-    model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None, placement: Placement | None = None
+    model: Any,
+    token_ids: mx.array,
+    caches: Sequence[Any],
+    taps: Taps | None,
+    placement: Placement | None = None,
+    *,
+    by_row: bool = False,
 ) -> PassOutput:
-    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
+    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`. What
+    attention gives a row has the bits that it has alone where it goes `by_row`."""
+    if by_row:
+        with seam_of(model).opened(ByRow()):
+            return run(model, token_ids, caches, taps, placement)
     if placement is not None:
         caches = placed(caches, placement)
     rotating = StandIns(model).rotating_by_token() if placement is not None else nullcontext()

@@ -4,7 +4,6 @@
 model `BlockKeys`, which attend through the seam (`attention.py`).
 """
 
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
@@ -13,7 +12,7 @@ from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache
 
 from mlx_spec.decoding.cache.paged.arrays import LayerBlocks
 from mlx_spec.decoding.cache.paged.table import BlockTable
-from mlx_spec.decoding.cache.passes.attention import AttentionSeam
+from mlx_spec.decoding.cache.passes.attention import seam_of
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.paged_keys import BlockKeys, BlockMask
 from mlx_spec.decoding.cache.passes.placement import PlacedCache, Placement
@@ -204,20 +203,9 @@ def _in_order(cache: Any) -> tuple[mx.array, mx.array]:
     return cache.keys[..., : cache.offset, :], cache.values[..., : cache.offset, :]
 
 
-_SEAMS: Final[dict[int, AttentionSeam]] = {}
-
-
 def run_paged(
     model: Any, token_ids: mx.array, caches: Sequence[Any], taps: Taps | None = None, placement: Placement | None = None
 ) -> PassOutput:
     """As `forward.run`, over caches of which some are over blocks."""
-    with _seam(model).opened():
+    with seam_of(model).opened():
         return run(model, token_ids, caches, taps, placement)
-
-
-def _seam(model: Any) -> AttentionSeam:
-    key = id(model)
-    if key not in _SEAMS:
-        _SEAMS[key] = AttentionSeam(model)
-        weakref.finalize(model, _SEAMS.pop, key, None)
-    return _SEAMS[key]

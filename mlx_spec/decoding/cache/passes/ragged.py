@@ -14,7 +14,8 @@ import mlx.core as mx
 from mlx_lm.models.cache import _BaseCache
 
 from mlx_spec.decoding.cache.passes.apart import ApartCache, Rows
-from mlx_spec.decoding.cache.passes.attention import AttentionSeam
+from mlx_spec.decoding.cache.passes.attention import seam_of
+from mlx_spec.decoding.cache.passes.by_row import ByRow
 from mlx_spec.decoding.cache.passes.dividing import Depth, Divisions
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
@@ -45,7 +46,7 @@ class RaggedPasses:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._seam = AttentionSeam(model)
+        self._seam = seam_of(model)
         self._divisions = Divisions(model)
         self._stand_ins = StandIns(model)
         self._taps: dict[tuple[int, ...], Taps] = {}
@@ -63,30 +64,32 @@ class RaggedPasses:
         *,
         in_slots: bool = False,
         shares: bool = True,
+        by_row: bool = False,
     ) -> list[PassOutput]:
         """One pass, lazily; what it gives each answer. `layers` are listened to, for all of them.
 
         `in_slots` it has the operations, and so the bits, of compiled passes. What the model's own code raises comes
         through: `depth` is a way that was tried with it. Where it `shares`, and they may, the answers' keys and values
-        come to lie together, which pays if the same ones go on together.
+        come to lie together, which pays if the same ones go on together. `by_row`: see `forward.run`.
         """
         if layers and layers not in self._taps:
             self._taps[layers] = Taps(self.model, layers)
+        way = ByRow() if by_row else None
         if in_slots:
-            return self._run_in_slots(parts, depth, layers, shares=shares and self.shares)
+            return self._run_in_slots(parts, depth, layers, shares=shares and self.shares, way=way)
         counts = [part.token_ids.shape[0] for part in parts]
         token_ids = mx.concatenate([part.token_ids for part in parts])
         every = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
         by_token = any(part.placement for part in parts)
         rows = Rows(counts)
-        return _split(self._run(token_ids, every, rows, depth, layers, by_token=by_token), rows)
+        return _split(self._run(token_ids, every, rows, depth, layers, by_token=by_token, way=way), rows)
 
     def leave_alone(self) -> None:
         """Have each answer's keys and values be its own again."""
         self._shared.clear()
 
     def _run_in_slots(
-        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool
+        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool, way: ByRow | None
     ) -> list[PassOutput]:
         places = [_places(part) for part in parts]
         groups = self._groups(parts, shares=shares and depth == "attention")
@@ -98,12 +101,12 @@ class RaggedPasses:
         with ExitStack() as built:
             seen = [
                 built.enter_context(
-                    self._seen([parts[number] for number in group], [places[number] for number in group])
+                    self._seen([parts[at] for at in group], [places[at] for at in group], whole=way is not None)
                 )
                 for group in groups
             ]
             built.enter_context(self._stand_ins.few_operations(rotations=True))
-            scored = self._run(token_ids, seen, rows, depth, layers, by_token=True)
+            scored = self._run(token_ids, seen, rows, depth, layers, by_token=True, way=way)
         found: list[PassOutput | None] = [None] * len(parts)
         each = Rows([counts[number] for number in ordered])
         for number, output in zip(ordered, _split(scored, each), strict=True):
@@ -121,9 +124,10 @@ class RaggedPasses:
         layers: tuple[int, ...],
         *,
         by_token: bool,
+        way: ByRow | None,
     ) -> PassOutput:
         with ExitStack() as built:
-            built.enter_context(self._seam.opened())  # at every depth: an answer's keys may lie in blocks
+            built.enter_context(self._seam.opened(way))  # at every depth: an answer's keys may lie in blocks
             if depth == "attention" or by_token:
                 built.enter_context(self._stand_ins.rotating_by_token(all_of_them=False))
             built.enter_context(self._divisions.divided(depth, rows))
@@ -147,8 +151,9 @@ class RaggedPasses:
         return list(alike.values())
 
     @contextmanager
-    def _seen(self, parts: Sequence[RaggedPart], places: Sequence[Places]) -> Iterator[Sequence[Any]]:
-        """What the model sees of the caches of one group, which hold what it wrote there afterwards."""
+    def _seen(self, parts: Sequence[RaggedPart], places: Sequence[Places], *, whole: bool) -> Iterator[Sequence[Any]]:
+        """What the model sees of the caches of one group, which hold what it wrote there afterwards: of arrays that
+        they share the `whole`, where a kernel looks at no more of it than a row sees."""
         if len(parts) == 1:
             caches = parts[0].caches
             slots = [Slots(held(cache), places[0], few_of(cache)) for cache in caches]
@@ -160,7 +165,8 @@ class RaggedPasses:
         rows = shared.seat([part.caches for part in parts])
         counts = [part.token_ids.shape[0] for part in parts]
         ends = [part.caches[0].offset + count for part, count in zip(parts, counts, strict=True)]
-        length = min(-(-max(ends) // _LENGTHS) * _LENGTHS, places[0].size)
+        size = places[0].size
+        length = size if whole else min(-(-max(ends) // _LENGTHS) * _LENGTHS, size)
         with shared.lent(Seating(rows, counts, shared.size, places, length)) as layers:
             yield layers
 

@@ -12,10 +12,13 @@ from typing import Any, Final
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx_lm.models.cache import ArraysCache, make_prompt_cache
 
+from mlx_spec.decoding.cache.passes.by_row import serves
+from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
-from mlx_spec.decoding.cache.rows.whole_passes import steps_to, whole_widths
-from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths, widths_of
+from mlx_spec.decoding.cache.rows.whole_passes import steps_to, strict_price, whole_widths
+from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
@@ -23,10 +26,12 @@ from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
 from mlx_spec.models.splitting.share import share_of
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _FOLDER: Final = "rows"
 MOST: Final = {mx.cpu: 8, mx.gpu: 16}
 """So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""
+
+MLXS_ATTENTION: Final = "attention through MLX's own kernels, which change with the number of keys"
 
 _KNOWN: Final[dict[tuple[int, int | None], RowWidths]] = {}
 
@@ -54,13 +59,31 @@ def row_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWi
 
 
 def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths:
-    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them."""
+    """Try the parts of a pass one by one, and whole passes as wide as the narrowest part leaves them.
+
+    On a GPU attention goes by row wherever that serves, however wide MLX's own may be at the contexts that are tried:
+    from some number of keys on other kernels of its serve, and a wider pass comes to that number before a step does.
+    So where it does not serve, nothing that was tried says anything of a long text, and passes have one row.
+    """
     most = MOST[mx.default_device().type]
-    parts = tuple(part_widths(model, most))
-    narrowest = min((one.width for one in parts), default=most)
+    by_row = kv_bits is None and dispatch.serves() and serves(model)
+    parts = tuple(part_widths(model, most, by_row=by_row))
+    if _on_metal() and not by_row and _attends(model):
+        parts = (*parts, PartWidth(MLXS_ATTENTION, 1))
     on_gpu = mx.default_device().type == mx.gpu
-    width, trees = whole_widths(model, name, kv_bits, list(steps_to(narrowest, every=on_gpu)))
-    return RowWidths(width, trees, parts, most)
+    narrowest = min((one.width for one in parts), default=most)
+    widths = list(steps_to(narrowest, every=on_gpu))
+    width, trees = whole_widths(model, name, kv_bits, widths, by_row=by_row)
+    return RowWidths(width, trees, parts, most, by_row, strict_price(model, name, kv_bits, by_row=by_row))
+
+
+def _on_metal() -> bool:
+    return mx.metal.is_available() and mx.default_device().type == mx.gpu
+
+
+def _attends(model: nn.Module) -> bool:
+    """Whether there is more to it than states."""
+    return any(type(cache) is not ArraysCache for cache in leaves(make_prompt_cache(model)))
 
 
 def stored_widths() -> list[tuple[str, RowWidths]]:
@@ -103,7 +126,7 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
     if (share := share_of(model)) is not None:
         facts.append(repr(share.split))
-    if dispatch.serves():  # a strict pass's products have the bits of our kernel
+    if dispatch.multiplies():  # a strict pass's products have the bits of our kernel
         facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)
 

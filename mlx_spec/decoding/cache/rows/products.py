@@ -12,6 +12,7 @@ from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 
 from mlx_spec.decoding.cache.rows.widths import PartWidth
 from mlx_spec.machine.kernels.products.layers import strictly, weights_of
+from mlx_spec.machine.kernels.row_attention import masked, row_attention
 
 # Keys in reach, a long text's too: other kernels serve those. Compiled passes hold them in as many slots.
 _CONTEXTS: Final = ((60, 256), (1500, 1536))
@@ -23,9 +24,9 @@ Rows = Callable[[int, int], mx.array]
 """`[count, …]`: so many rows from a place on, made in one go."""
 
 
-def part_widths(model: nn.Module, most: int) -> Iterator[PartWidth]:
+def part_widths(model: nn.Module, most: int, *, by_row: bool = False) -> Iterator[PartWidth]:
     """Of every part the greatest width up to `most` at which, and at all lesser ones, each row has the bits that it
-    has alone; one by one."""
+    has alone; one by one. Attention is MLX's own, or goes `by_row`."""
     dtype = activation_dtype(model)
     for part, (inputs, call) in _products(model).items():
         with strictly(model, most):
@@ -33,8 +34,9 @@ def part_widths(model: nn.Module, most: int) -> Iterator[PartWidth]:
         yield PartWidth(part, width)
     if (heads := _heads(model)) is not None:
         for context, slots in _CONTEXTS:
-            part = f"attention of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
-            yield PartWidth(part, _widest(_attention(heads, dtype, context, slots, most), most))
+            way = "attention by row" if by_row else "attention"
+            part = f"{way} of {heads[0]} heads over {heads[1]}, each {heads[2]}, {context:,} tokens"
+            yield PartWidth(part, _widest(_attention(heads, dtype, context, slots, most, by_row=by_row), most))
 
 
 def activation_dtype(model: nn.Module) -> mx.Dtype:
@@ -94,7 +96,9 @@ def _heads(model: Any) -> tuple[int, int, int] | None:
     return cast(tuple[int, int, int], (heads, groups, size)) if usual else None
 
 
-def _attention(heads: tuple[int, int, int], dtype: mx.Dtype, context: int, slots: int, most: int) -> Rows:
+def _attention(
+    heads: tuple[int, int, int], dtype: mx.Dtype, context: int, slots: int, most: int, *, by_row: bool
+) -> Rows:
     many, few, size = heads
     queries, keys, values = (
         mx.random.normal((1, number, count, size), key=mx.random.key(seed)).astype(dtype)
@@ -103,9 +107,11 @@ def _attention(heads: tuple[int, int, int], dtype: mx.Dtype, context: int, slots
 
     def rows(at: int, count: int) -> mx.array:
         mask = mx.arange(slots)[None] <= (mx.arange(count) + context + at)[:, None]
-        found = mx.fast.scaled_dot_product_attention(
-            queries[:, :, at : at + count], keys, values, scale=size**-0.5, mask=mask
-        )
+        rows = queries[:, :, at : at + count]
+        if by_row:
+            found = row_attention(rows, keys, values, masked(mask), scale=size**-0.5)
+        else:
+            found = mx.fast.scaled_dot_product_attention(rows, keys, values, scale=size**-0.5, mask=mask)
         return found[0].swapaxes(0, 1)
 
     return rows

@@ -1,6 +1,8 @@
 """How wide whole passes of a model may be, and whether trees and the rows of several answers may be among them: tried
 with the very passes that answers make."""
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -12,18 +14,25 @@ from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.products.few_rows import MOST_ROWS
+from mlx_spec.machine.kernels.products.layers import adopted
 
 _TEXTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1])
 # A child of the known token that is not on the path stands between it and the next: as drafted trees have it.
 _PARENTS: Final = (0, 0, 2)
 _OFF_PATH: Final = 6
+# Turns that count, and those before, in which graphs are built and kernels compiled.
+_TURNS: Final = 9
+_FIRST: Final = 2
 
 
 class WholePasses:
-    """Strict passes of one model behind short texts, with keys and values in `kv_bits`."""
+    """Strict passes of one model behind short texts, with keys and values in `kv_bits`, whose attention may go
+    `by_row`."""
 
-    def __init__(self, model: Any, name: str, kv_bits: int | None, most: int = MOST_ROWS) -> None:
-        self._model, self._name, self._kv_bits, self._most = model, name, kv_bits, most
+    def __init__(
+        self, model: Any, name: str, kv_bits: int | None, most: int = MOST_ROWS, *, by_row: bool = False
+    ) -> None:
+        self._model, self._name, self._kv_bits, self._most, self._by_row = model, name, kv_bits, most, by_row
         self._alone: dict[int, tuple[CachedModel, list[mx.array]]] = {}
 
     def widest(self, widths: Sequence[int]) -> int:
@@ -77,20 +86,50 @@ class WholePasses:
         return [1 + (3 * at + text) % 5 for at in range(count)]
 
     def _begun(self, text: int) -> CachedModel:
-        cached = cached_model(self._model, self._name, speculative=True, kv_bits=self._kv_bits, widest=self._most)
+        cached = cached_model(
+            self._model,
+            self._name,
+            speculative=True,
+            kv_bits=self._kv_bits,
+            widest=self._most,
+            by_row=self._by_row,
+        )
         cached.prefill(_TEXTS[text])
         return cached
 
 
-def whole_widths(model: Any, name: str, kv_bits: int | None, widths: Sequence[int]) -> tuple[int, bool]:
+def whole_widths(
+    model: Any, name: str, kv_bits: int | None, widths: Sequence[int], *, by_row: bool = False
+) -> tuple[int, bool]:
     """The greatest of `widths` that whole passes may have, 1 where none, and whether trees may be among them. A model
     that can only be decoded plainly makes passes of one row."""
     try:
-        passes = WholePasses(model, name, kv_bits, max(widths, default=1))
+        passes = WholePasses(model, name, kv_bits, max(widths, default=1), by_row=by_row)
         widest = passes.widest(widths)
         return widest, widest > len(_PARENTS) and passes.trees_agree()
     except UnsupportedModelError:
         return 1, False
+
+
+def strict_price(model: Any, name: str, kv_bits: int | None, *, by_row: bool = False) -> float:
+    """What a strict plain step takes, in fast ones: 1 where both are made alike."""
+    if not (adopted(model) or by_row):
+        return 1.0
+    ways = [
+        cached_model(model, name, speculative=False, kv_bits=kv_bits),
+        cached_model(model, name, speculative=False, kv_bits=kv_bits, widest=1, by_row=by_row),
+    ]
+    taken: list[list[float]] = [[], []]
+    for cached in ways:
+        cached.prefill(_TEXTS[0])
+    for turn in range(_TURNS + _FIRST):
+        for times, cached in zip(taken, ways, strict=True):
+            started = time.perf_counter()
+            mx.eval(cached.score(mx.array([_TEXTS[0][0]], dtype=mx.int32)))
+            if turn >= _FIRST:
+                times.append(time.perf_counter() - started)
+    fast, strict = (statistics.median(times) for times in taken)
+    return strict / fast
 
 
 def steps_to(most: int, *, every: bool) -> Iterator[int]:

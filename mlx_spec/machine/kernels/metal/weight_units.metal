@@ -54,6 +54,7 @@ struct Units {
     const size_t group = row * (inputs / GROUP) + unit * 8 / GROUP;
     const uint byte = uint(scales[group]);
     const float scale = FORMAT == MX ? e8m0(byte) : e4m3(byte);
+    #pragma unroll
     for (uint j = 0; j < 8; j++) {
       const uint bits = number<BITS>(packed, j);
       values[j] = BITS == 4 ? 0.5f * scale * e2m1_doubled(bits) : scale * e4m3(bits);
@@ -68,6 +69,7 @@ struct Units<AFFINE, BITS, GROUP> {
     const Packed packed = packed_unit<BITS>(weights + row * (inputs / 32 * BITS), unit);
     const size_t group = row * (inputs / GROUP) + unit * 8 / GROUP;
     const float scale = float(scales[group]), bias = float(biases[group]);
+    #pragma unroll
     for (uint j = 0; j < 8; j++) values[j] = fma(scale, float(number<BITS>(packed, j)), bias);
   }
 };
@@ -76,6 +78,7 @@ template <int BITS, int GROUP>
 struct Units<DENSE, BITS, GROUP> {
   template <typename W, typename S, typename B, typename V>
   static inline void read(W weights, S scales, B biases, size_t row, uint inputs, uint unit, V values) {
+    #pragma unroll
     for (uint j = 0; j < 8; j++) values[j] = float(weights[row * inputs + unit * 8 + j]);
   }
 };

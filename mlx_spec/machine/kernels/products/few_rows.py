@@ -3,13 +3,14 @@ it has alone, whatever their number. The weights are read once for up to 16 rows
 read them once a row.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
 import mlx.core as mx
 
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.metal import MetalKernel
-from mlx_spec.machine.kernels.products.weights import FORMATS, Weights
+from mlx_spec.machine.kernels.products.weights import FORMATS, Packing, Weights
 
 MOST_ROWS: Final = 16
 """Of one reading of the weights: their sums stand in registers."""
@@ -26,8 +27,10 @@ def few_rows_matmul(x: mx.array, weights: Weights) -> mx.array:
 
     More than 16 rows are so many readings of the weights. For weights that `serve` alone. Without Metal, MLX's own.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return stock_matmul(x, weights)
+    if x.shape[0] <= MOST_ROWS:
+        return _launch(x, weights, weights.values, 0, x.shape[0])
     whole = x.shape[0] // MOST_ROWS * MOST_ROWS
     parts = [part for part in (x[:whole], x[whole:]) if part.shape[0]]
     products = [_launch(part, weights, weights.values, 0, min(part.shape[0], MOST_ROWS)) for part in parts]
@@ -40,7 +43,7 @@ def expert_matmul(x: mx.array, weights: Weights, experts: mx.array) -> mx.array:
 
     A launch for any number of rows, each product by itself. As `few_rows_matmul`.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return stock_expert_matmul(x, weights, experts)
     rows, share = experts.shape
     flat = experts.astype(mx.uint32).flatten()
@@ -73,14 +76,16 @@ def _launch(x: mx.array, weights: Weights, experts: mx.array, share: int, rows: 
     """Products `[tiles * rows, outputs]`: a tile of the grid is `rows` of x, or, where each has a `share` of experts,
     one row with one of these."""
     tiles = experts.size if share else x.shape[0] // rows
-    dtype, packing = weights.result_type(x.dtype), weights.packing
-    template: dict[str, Any] = {"T": dtype, "FORMAT": FORMATS[packing.mode], "BITS": packing.bits}
-    template |= {"GROUP": packing.group_size, "SHARE": share, "ROWS": rows, "OUTPUTS": _OUTPUTS}
-    (products,) = MATMUL(
-        [x, *weights.arrays(), experts],
-        template=template,
-        groups=(-(-weights.outputs // (_OUTPUTS * _SIMDGROUPS)), tiles),
-        threads=32 * _SIMDGROUPS,
-        outputs=[((tiles * rows, weights.outputs), dtype)],
-    )
-    return products
+    dtype = weights.result_type(x.dtype)
+    return MATMUL([x, *weights.arrays, experts], **_how(weights.packing, weights.outputs, dtype, tiles, share, rows))[0]
+
+
+@lru_cache(maxsize=4096)  # a pass has hundreds of launches, a model a few dozen kinds of them
+def _how(packing: Packing, outputs: int, dtype: mx.Dtype, tiles: int, share: int, rows: int) -> dict[str, Any]:
+    template = {"T": dtype, "FORMAT": FORMATS[packing.mode], "BITS": packing.bits, "GROUP": packing.group_size}
+    return {
+        "template": template | {"SHARE": share, "ROWS": rows, "OUTPUTS": _OUTPUTS},
+        "groups": (-(-outputs // (_OUTPUTS * _SIMDGROUPS)), tiles),
+        "threads": 32 * _SIMDGROUPS,
+        "outputs": [((tiles * rows, outputs), dtype)],
+    }

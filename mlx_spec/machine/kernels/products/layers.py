@@ -28,14 +28,25 @@ class Products:
 
     def __init__(self, times: MatmulTimes) -> None:
         self.times = times
+        self._faster: dict[tuple[Packing, int, int, int, mx.Dtype], bool] = {}
         self.strict = False
         """Whether the pass that is being built is one whose rows must not see each other."""
 
     def ours(self, weights: Weights, rows: int, dtype: mx.Dtype) -> bool:
         """Whether a product of so many rows goes through our kernel."""
         if self.strict:
-            return weights.serve()
-        return rows in ROWS and self.times.faster(shape_of(weights, rows, dtype)) and weights.serve()
+            return weights.serve
+        if rows not in ROWS:
+            return False
+        key = weights.packing, weights.outputs, weights.inputs, rows, dtype
+        if key not in self._faster:
+            self._faster[key] = weights.serve and self.times.faster(shape_of(weights, rows, dtype))
+        return self._faster[key]
+
+    def learn(self, times: MatmulTimes) -> None:
+        """What is known of times may have changed."""
+        self.times = times
+        self._faster.clear()
 
 
 class _Layer(nn.Module):  # type: ignore[misc]  # mypy sees MLX's classes as Any
@@ -86,7 +97,7 @@ class _Experts(_Layer):
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
         """As the layer it was: x `[…, 1, inputs]`, `indices` `[…]` of the experts; `[…, 1, outputs]`."""
         weights, share = self.weights(), _share(x, indices)
-        if share is None or not self.products.strict or not weights.serve() or self.get("global_scale") is not None:
+        if share is None or not self.products.strict or not weights.serve or self.get("global_scale") is not None:
             return cast(mx.array, super().__call__(x, indices, sorted_indices))
         y = expert_matmul(x.reshape(-1, x.shape[-1]), weights, indices.reshape(-1, share))
         y = y.reshape(*indices.shape, 1, -1)
@@ -130,13 +141,13 @@ _OURS: Final[dict[type, type]] = {
 def adopt(model: nn.Module, times: MatmulTimes) -> int:
     """Let the products of a model's layers go through the kernel, in strict passes, and where `times` says that it is
     the faster one; gives the number of those layers. 0 without Metal. A layer of any other class stays what it is."""
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return 0
     products = _OF_MODELS.get(id(model))
     if products is None:
         products = _OF_MODELS[id(model)] = Products(times)
         weakref.finalize(model, _OF_MODELS.pop, id(model), None)
-    products.times = times
+    products.learn(times)
     count = 0
     for _, module in model.named_modules():
         if type(module) in _OURS:
@@ -166,7 +177,7 @@ def strictly(model: nn.Module, rows: int | None) -> Iterator[None]:
 
 def adopted(model: nn.Module) -> bool:
     """Whether strict passes of this model make their products with our kernel here."""
-    return id(model) in _OF_MODELS and dispatch.serves()
+    return id(model) in _OF_MODELS and dispatch.multiplies()
 
 
 def weights_of(layer: Any) -> Weights:

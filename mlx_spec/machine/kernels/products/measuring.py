@@ -23,13 +23,13 @@ def measure(
 
     `tell(stage, fraction)` hears of progress.
     """
-    if not dispatch.serves():
+    if not dispatch.multiplies():
         return
     wanted = {
         shape: weights
         for weights in quantised_products(model)
         for shape in (shape_of(weights, count, dtype) for count in rows)
-        if weights.serve() and not times.knows(shape)
+        if weights.serve and not times.knows(shape)
     }
     for done, (shape, weights) in enumerate(wanted.items()):
         tell("timing quantised products", done / len(wanted))

@@ -35,49 +35,41 @@ class Packing:
 DENSE: Final = Packing("dense", 1, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Weights:
     """`[outputs, inputs]`, or `[experts, outputs, inputs]`: `values` in their packing, with `scales` and `biases` where
-    that has such."""
+    that has such. What a launch asks is known once for all."""
 
-    values: mx.array
-    packing: Packing = DENSE
-    scales: mx.array | None = None
-    biases: mx.array | None = None
+    __slots__ = ("_floats", "arrays", "biases", "inputs", "outputs", "packing", "scales", "serve", "values")
 
-    @property
-    def outputs(self) -> int:
+    def __init__(
+        self,
+        values: mx.array,
+        packing: Packing = DENSE,
+        scales: mx.array | None = None,
+        biases: mx.array | None = None,
+    ) -> None:
+        self.values, self.packing, self.scales, self.biases = values, packing, scales, biases
+        self.outputs = values.shape[-2]
         """Numbers of a row of the product."""
-        return self.values.shape[-2]
-
-    @property
-    def inputs(self) -> int:
+        self.inputs = values.shape[-1] if packing.is_dense else values.shape[-1] * 32 // packing.bits
         """Numbers of a row that is multiplied."""
-        stored = self.values.shape[-1]
-        return stored if self.packing.is_dense else stored * 32 // self.packing.bits
-
-    def serve(self) -> bool:
+        wide = values if scales is None else scales
+        self.arrays = values, wide, wide if biases is None else biases
+        """Values, scales and biases; where there are none, what stands there is not read."""
+        parts = (values,) if packing.is_dense else (scales, biases) if packing.mode == "affine" else ()
+        self._floats = {part.dtype for part in parts if part is not None}
+        self.serve = self._serve()
         """Whether the kernel was written for such."""
-        packing, types = self.packing, [part.dtype for part in self._floats()]
-        if self.inputs % UNIT or any(dtype not in _DTYPES for dtype in types):
+
+    def result_type(self, x: mx.Dtype) -> mx.Dtype:
+        """What MLX's own product with rows of type `x` gives: of two floating types, float32."""
+        return x if not self._floats or self._floats == {x} else mx.float32
+
+    def _serve(self) -> bool:
+        packing = self.packing
+        if self.inputs % UNIT or not self._floats <= set(_DTYPES):
             return False
         if packing.is_dense:
             return True
         known = packing.bits in _BITS.get(packing.mode, ()) and packing.group_size in _GROUPS[packing.mode]
         return known and self.scales is not None and (self.biases is not None) == (packing.mode == "affine")
-
-    def result_type(self, x: mx.Dtype) -> mx.Dtype:
-        """What MLX's own product with rows of type `x` gives: of two floating types, float32."""
-        return x if all(part.dtype == x for part in self._floats()) else mx.float32
-
-    def arrays(self) -> tuple[mx.array, mx.array, mx.array]:
-        """Values, scales and biases; where there are none, what stands there is not read."""
-        scales = self.values if self.scales is None else self.scales
-        return self.values, scales, scales if self.biases is None else self.biases
-
-    def _floats(self) -> list[mx.array]:
-        """The arrays of a floating type."""
-        if self.packing.is_dense:
-            return [self.values]
-        every = (self.scales, self.biases) if self.packing.mode == "affine" else ()
-        return [part for part in every if part is not None]

@@ -156,6 +156,9 @@ def _text_format(said: Json) -> Json:
 def _reasoning(said: Json) -> Json:
     asked = said.get("reasoning")
     effort = None if asked is None else object_at(asked, "reasoning").get("effort")
+    summary = None if asked is None else asked.get("summary")
+    if summary not in (None, "auto", "concise", "detailed"):
+        raise refused("reasoning.summary", summary, "one of 'auto', 'concise', 'detailed'")
     return {} if effort is None else {"reasoning_effort": string_at(effort, "reasoning.effort")}
 
 

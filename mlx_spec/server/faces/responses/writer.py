@@ -19,6 +19,7 @@ class ResponseWriter:
     is whole."""
 
     def __init__(self, response_id: str, model: str, told: Json, keep: Callable[[Json], None]) -> None:
+        self._sums_up = bool(told["reasoning"]["summary"])
         self._id, self._model, self._told, self._keep = response_id, model, told, keep
         self._created = int(time.time())
         self._completed: int | None = None
@@ -88,7 +89,7 @@ class ResponseWriter:
         return [*self._close(), *self._begin(kind)]
 
     def _begin(self, kind: Literal["message", "reasoning", "function_call"], **about: str) -> list[Json]:
-        self._open = _Open(kind, about)
+        self._open = _Open(kind, about, sums_up=self._sums_up and kind == "reasoning")
         return [self._event(f"response.{name}", **self._place(name), **what) for name, what in self._open.beginning()]
 
     def _grow(self, text: str, tokens: Sequence[PlacedToken] = ()) -> Json:
@@ -116,7 +117,9 @@ class ResponseWriter:
         if name.startswith("output_item."):
             return place
         place["item_id"] = self._open.id
-        return place if self._open.kind == "function_call" else place | {"content_index": 0}
+        if self._open.kind == "function_call":
+            return place
+        return place | {"summary_index" if self._open.sums_up else "content_index": 0}
 
     def _event(self, kind: str, **fields: Any) -> Json:
         self._sequence += 1
@@ -134,17 +137,21 @@ class ResponseWriter:
 
 
 class _Open:
-    """An item that goes on."""
+    """An item that goes on. With `sums_up`, a thought is told as its own summary: clients that ask for one show that,
+    and nothing else."""
 
-    def __init__(self, kind: Literal["message", "reasoning", "function_call"], about: Json) -> None:
-        self.kind, self._about, self.text = kind, about, ""
+    def __init__(
+        self, kind: Literal["message", "reasoning", "function_call"], about: Json, *, sums_up: bool = False
+    ) -> None:
+        self.kind, self._about, self.text, self.sums_up = kind, about, "", sums_up
         self.logprobs: list[Json] = []
         self.id = f"{ {'message': 'msg', 'reasoning': 'rs', 'function_call': 'fc'}[kind] }_{uuid4().hex}"
         self.growing = {
             "message": "output_text",
-            "reasoning": "reasoning_text",
+            "reasoning": "reasoning_summary_text" if sums_up else "reasoning_text",
             "function_call": "function_call_arguments",
         }[kind]
+        self._part = "reasoning_summary_part" if sums_up else "content_part"
 
     def item(self, status: Status) -> Json:
         """The item as it stands."""
@@ -154,14 +161,16 @@ class _Open:
                 content = [] if is_begun else [self._content()]
                 return self._head(status) | {"role": "assistant", "content": content}
             case "reasoning":
-                return self._head(status) | {"summary": [], "content": [] if is_begun else [self._content()]}
+                thought = [] if is_begun else [self._content()]
+                told: Json = {"summary": thought} if self.sums_up else {"summary": [], "content": thought}
+                return self._head(status) | told
             case "function_call":
                 return self._head(status) | self._about | {"arguments": self.text}
 
     def beginning(self) -> list[tuple[str, Json]]:
         """The names of the events that tell of it, and what they say."""
         added: list[tuple[str, Json]] = [("output_item.added", {"item": self.item("in_progress")})]
-        return added if self.kind == "function_call" else [*added, ("content_part.added", {"part": self._content()})]
+        return added if self.kind == "function_call" else [*added, (f"{self._part}.added", {"part": self._content()})]
 
     def ending(self, status: Status) -> list[tuple[str, Json]]:
         """As `beginning`, of its end."""
@@ -174,14 +183,14 @@ class _Open:
                 return [(f"{self.growing}.done", said), ("content_part.done", {"part": self._content()}), done]
             case "reasoning":
                 thought = {"text": self.text}
-                return [(f"{self.growing}.done", thought), ("content_part.done", {"part": self._content()}), done]
+                return [(f"{self.growing}.done", thought), (f"{self._part}.done", {"part": self._content()}), done]
 
     def _head(self, status: Status) -> Json:
         return {"id": self.id, "type": self.kind, "status": status}
 
     def _content(self) -> Json:
         if self.kind == "reasoning":
-            return {"type": "reasoning_text", "text": self.text}
+            return {"type": "summary_text" if self.sums_up else "reasoning_text", "text": self.text}
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": [*self.logprobs]}
 
 

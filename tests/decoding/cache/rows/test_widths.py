@@ -101,13 +101,47 @@ def test_where_each_row_has_its_loop_nothing_is_measured(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, {"width": 0}, {"width": 9, "tried": 8, "trees": True, "parts": []}, {"width": "4", "tried": 8}]
+    "kept",
+    [
+        {},
+        {"width": 0},
+        {"width": 9, "tried": 8, "trees": True, "parts": [], "price": 1},
+        {"width": "4", "tried": 8},
+        {"width": 4, "tried": 8, "trees": True, "parts": [], "price": 0},
+    ],
 )
 def test_a_file_that_makes_no_sense_counts_as_none(kept: dict[str, object]) -> None:
     assert widths_of(kept) is None
 
 
+SLIM, WIDE_PART, OTHER = PartWidth("a product", 3), PartWidth("another", 8), PartWidth("attention", 3)
+
+
+@pytest.mark.parametrize(
+    ("widths", "sentence"),
+    [
+        (ANY, "Nothing limits it: rows are computed one by one."),
+        (RowWidths(8, parts=(WIDE_PART,), tried=8), "Nothing limits it up to 8 rows, as many as were tried."),
+        (RowWidths(3, parts=(SLIM, WIDE_PART), tried=8), "Limited to 3 rows by a product."),
+        (RowWidths(3, parts=(SLIM, OTHER), tried=8), "by a product, and 1 other part."),
+        (RowWidths(1, parts=(SLIM, WIDE_PART), tried=8), "limits it to 1 row, which allow 3 rows each, but what"),
+        (
+            RowWidths(8, parts=(WIDE_PART,), tried=8, by_row=True),
+            "Attention goes row by row, through a kernel of ours.",
+        ),
+    ],
+)
+def test_what_limits_a_pass_is_said(widths: RowWidths, sentence: str) -> None:
+    assert sentence in widths.limit
+
+
 def test_what_is_kept_comes_back() -> None:
-    widths = RowWidths(6, trees=False, parts=(PartWidth("a product", 6),), tried=16)
+    widths = RowWidths(6, trees=False, parts=(PartWidth("a product", 6),), tried=16, by_row=True, price=1.25)
     assert widths_of(widths.to_dict()) == widths
     assert (ANY.allows(10_000), widths.allows(6), widths.allows(7)) == (True, True, False)
+
+
+def test_strict_is_for_everybody_only_where_it_costs_little() -> None:
+    assert RowWidths(4, tried=8, price=1.1).allows_strict
+    assert not RowWidths(4, tried=8, price=1.2).allows_strict
+    assert not RowWidths(3, tried=8).allows_strict

@@ -9,23 +9,24 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from tests.machine.kernels.emulator.source import HEADER, STANDALONE
+from tests.machine.kernels.emulator.source import CUDA, HEADER, STANDALONE
 
-Build = Literal["plain", "address", "thread"]
+Build = Literal["plain", "quick", "address", "thread"]
 COMPILER = shutil.which("g++")
 CACHE = Path(__file__).parents[4] / ".pytest_cache" / "kernels"
 _COMMON = ["-std=c++17", "-w", "-g1", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti"]
 _FLAGS: dict[Build, list[str]] = {
     "plain": ["-O1", "-fPIC", "-shared"],
+    "quick": ["-O0", "-fPIC", "-shared"],  # for kernels by the hundred, which hardly compute
     "address": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DEMU_STANDALONE"],
     "thread": ["-O1", "-fsanitize=thread", "-DEMU_STANDALONE"],
 }
 
 
 def compiled(source: str, build: Build) -> Path:
-    """The shared object (`plain`) or program (with a sanitizer) of a translation unit, made or from the cache."""
+    """The shared object (`plain`, `quick`) or program (with a sanitizer) of a translation unit, made or cached."""
     assert COMPILER is not None, "the emulator needs g++"
-    facts = [source, build, *_COMMON, *_FLAGS[build], HEADER.read_text(), STANDALONE.read_text()]
+    facts = [source, build, *_COMMON, *_FLAGS[build], HEADER.read_text(), CUDA.read_text(), STANDALONE.read_text()]
     path = CACHE / f"{hashlib.sha256(chr(0).join(facts).encode()).hexdigest()[:24]}.{build}"
     if path.exists():
         return path

@@ -1,6 +1,6 @@
 """Puts the emulator in the place of Metal: kernels' Python functions run as on a Mac, each launch emulated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.metal import MetalKernel
 from tests.machine.kernels.emulator.build import Build
-from tests.machine.kernels.emulator.run import FORWARD, Ran, poison, run
+from tests.machine.kernels.emulator.run import FORWARD, Ran, compile_together, poison, run
 from tests.machine.kernels.emulator.source import Traced, trace
 
 _REAL = MetalKernel.__call__
@@ -69,6 +69,14 @@ def emulated(emulator: Emulator) -> Iterator[Emulator]:
         patch.setattr(MetalKernel, "__call__", launch)
         patch.setattr(dispatch, "choice", lambda: dispatch.Choice(True, "emulated."))
         yield emulator
+
+
+def compile_ahead(launches: Callable[[], object], rewrite: Any = None) -> None:
+    """Compile at once all that `launches` will launch."""
+    tracing = Emulator(runs=False, rewrite=rewrite)
+    with emulated(tracing):
+        launches()
+    compile_together(tracing.traced)
 
 
 def _traced(kernel: MetalKernel, arrays: Sequence[mx.array], how: dict[str, Any]) -> Traced:

@@ -106,6 +106,7 @@ struct Job {
 inline Fiber fibers[kMostThreads];
 inline Fiber home;
 inline uint current, live;
+inline const Thread& here() { return fibers[current].thread; }
 inline const Job* job;
 inline uint64_t generation, random_state;
 // What threads synchronise on, for TSan: each barrier on a tag of its own, or who is ahead would already release the

@@ -6,14 +6,14 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from tests.machine.kernels.emulator.build import Build, compiled
-from tests.machine.kernels.emulator.source import Traced, translate
+from tests.machine.kernels.emulator.source import Traced, translate, translate_together
 
 FORWARD, REVERSE = 0, 1
 _PAD, _CANARY, _POISON = 256, 0x5C, 0x7F
@@ -21,6 +21,10 @@ _ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
     "TSAN_OPTIONS": "halt_on_error=1:report_bugs=1:exitcode=66",
 }
+
+
+_TOGETHER: dict[Traced, tuple[Path, int]] = {}
+"""What was compiled with others: where, and by which number."""
 
 
 class KernelError(AssertionError):
@@ -37,8 +41,24 @@ class Ran:
 
 def run(traced: Traced, buffers: Sequence[bytes], *, order: int, build: Build, counted: Sequence[str] = ()) -> Ran:
     """Run one launch over `buffers`, of which outputs hold what they held before. Raises KernelError."""
+    if build == "plain" and not counted and _kernel(traced) in _TOGETHER:
+        path, number = _TOGETHER[_kernel(traced)]
+        return _inside(path, traced, buffers, order, number)
     path = _compiled(traced, tuple(counted), build)
     return _inside(path, traced, buffers, order) if build == "plain" else _outside(path, traced, buffers, order)
+
+
+def compile_together(every: Sequence[Traced]) -> None:
+    """Compile what many launches will run, at once."""
+    new = [traced for traced in dict.fromkeys(map(_kernel, every)) if traced not in _TOGETHER]
+    if new:
+        path = compiled(translate_together(new), "quick")
+        _TOGETHER.update({traced: (path, number) for number, traced in enumerate(new)})
+
+
+def _kernel(traced: Traced) -> Traced:
+    """What is compiled for a launch, which may be of any size."""
+    return replace(traced, grid=(0, 0, 0), threadgroup=(0, 0, 0))
 
 
 @lru_cache(maxsize=1024)
@@ -58,20 +78,37 @@ def _library(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _inside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int) -> Ran:
+def _inside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int, number: int = 0) -> Ran:
+    found = launched(path, traced.name, traced.grid, traced.threadgroup, buffers, order, number)
+    return Ran(found, _library(path).emu_bytes_read())
+
+
+def launched(
+    path: Path,
+    name: str,
+    grid: tuple[int, int, int],
+    group: tuple[int, int, int],
+    buffers: Sequence[bytes],
+    order: int,
+    number: int = 0,
+) -> list[bytes]:
+    """Run a shared object's kernel of that `number` over `buffers` in this process; what they hold then. Raises
+    KernelError."""
     library = _library(path)
+    if hasattr(library, "emu_choose"):  # not where a kernel is MLX's own
+        library.emu_choose(ctypes.c_uint(number))
     padded = [np.full(len(data) + 2 * _PAD, _CANARY, dtype=np.uint8) for data in buffers]
     for array, data in zip(padded, buffers, strict=True):
         array[_PAD : _PAD + len(data)] = np.frombuffer(data, dtype=np.uint8)
     pointers = (ctypes.c_void_p * len(buffers))(*(array.ctypes.data + _PAD for array in padded))
-    sizes = (ctypes.c_uint * 3)(*traced.grid), (ctypes.c_uint * 3)(*traced.threadgroup)
+    sizes = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*group)
     error = ctypes.create_string_buffer(256)
     if library.emu_run(pointers, *sizes, order, error, ctypes.c_size_t(len(error))):
         raise KernelError(error.value.decode())
     for number, array in enumerate(padded):
         if (array[:_PAD] != _CANARY).any() or (array[-_PAD:] != _CANARY).any():
-            raise KernelError(f"{traced.name} wrote outside buffer {number}")
-    return Ran([array[_PAD:-_PAD].tobytes() for array in padded], library.emu_bytes_read())
+            raise KernelError(f"{name} wrote outside buffer {number}")
+    return [array[_PAD:-_PAD].tobytes() for array in padded]
 
 
 def _outside(path: Path, traced: Traced, buffers: Sequence[bytes], order: int) -> Ran:
