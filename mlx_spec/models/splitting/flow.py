@@ -1,5 +1,7 @@
 """What goes from layer to layer in a model, found by building a pass that is never computed."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,44 +35,51 @@ def flow_of(model: Any) -> Flow:
     caches = make_prompt_cache(model)
     if len(caches) != len(layers) or any(cache is None for cache in caches):
         raise NotPlainError("its layers do not have a cache each")
-    classes = [type(layer) for layer in layers]
+    flow, last = _whole(model), len(layers) - 1
     seen: list[tuple[int, Any]] = []
     given: list[mx.array] = []
     try:
-        first = _first(model)
-        for number, layer in enumerate(layers):
-            calls_through(layer, _recorder(number, seen, given, last=number == len(layers) - 1))
-        model(_ids(), cache=caches)
+        with _called_through(layers, lambda number: _recorder(number, seen, given, last=number == last)):
+            model(_ids(), cache=caches)
     except (ValueError, IndexError) as error:
         raise NotPlainError("states of its layers go around the layers behind them") from error
-    finally:
-        for layer, own in zip(layers, classes, strict=True):
-            layer.__class__ = own
     _check(seen, given, len(layers))
-    return first
+    return flow
 
 
 def _ids() -> mx.array:
     return mx.zeros((1, _ROWS), dtype=mx.int32)
 
 
-def _first(model: Any) -> Flow:
-    """What the first layer gives, when it is called as it is."""
+def _whole(model: Any) -> Flow:
+    """What the layers give, when they are called as they are."""
     found: list[Any] = []
-    layer, own = model.layers[0], type(model.layers[0])
 
     def listen(call: Any, *args: Any, **kwargs: Any) -> Any:
         found.append(call(*args, **kwargs))
         return found[-1]
 
-    calls_through(layer, listen)
-    try:
+    with _called_through(model.layers, lambda number: listen):
         model(_ids(), cache=make_prompt_cache(model))
-    finally:
-        layer.__class__ = own
-    if not found or not isinstance(found[0], mx.array) or found[0].ndim != 3:
+    if not found or any(not isinstance(state, mx.array) or state.ndim != 3 for state in found):
         raise NotPlainError("its layers give each other more than one state for each token")
-    return Flow(found[0].shape[-1], found[0].dtype)
+    kinds = {(state.shape[-1], state.dtype) for state in found}
+    if len(kinds) > 1:
+        raise NotPlainError("its layers give states of several types or widths")
+    return Flow(*kinds.pop())
+
+
+@contextmanager
+def _called_through(layers: Sequence[Any], called: Callable[[int], Callable[..., Any]]) -> Iterator[None]:
+    """Layers that are called through what `called` gives for each inside, and as ever behind it."""
+    classes = [type(layer) for layer in layers]
+    try:
+        for number, layer in enumerate(layers):
+            calls_through(layer, called(number))
+        yield
+    finally:
+        for layer, own in zip(layers, classes, strict=True):
+            layer.__class__ = own
 
 
 def _recorder(number: int, seen: list[Any], given: list[mx.array], *, last: bool) -> Any:

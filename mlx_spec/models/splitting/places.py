@@ -5,7 +5,6 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
-import mlx.core as mx
 import mlx.nn as nn
 
 Place = tuple[Any, Any]
@@ -65,10 +64,7 @@ def become(module: nn.Module, members: dict[str, Any]) -> None:
 
 
 def emptied(module: nn.Module) -> None:
-    """Take away all that a module holds: its weights for good, the modules below out of sight. Its flags, and theirs,
-    can still be asked for."""
-    for child in module.modules():
-        for key in [key for key, value in child.items() if isinstance(value, mx.array)]:
-            del child[key]
+    """Put all that a module holds out of sight: nobody reads its weights, or finds the modules below it. Its flags, and
+    theirs, can still be asked for."""
     vars(module).update(module)
     module.clear()

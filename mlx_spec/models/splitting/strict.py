@@ -42,6 +42,35 @@ class StrictLinear(nn.Module):  # type: ignore[misc]
         return getattr(self["own"], name)
 
 
+class DividedNorm(nn.Module):  # type: ignore[misc]
+    """An RMS norm over what is divided, `[..., n / ranks]`. Where it is strict, it is put together first: so each rank
+    has one machine's bits. (A family's own is compiled with its collective, which then goes past whoever counts.)"""
+
+    def __init__(self, norm: Any, links: Links, sums: "Sums", *, strict: bool) -> None:
+        super().__init__()
+        self._links, self._sums, self._strict = links, sums, strict
+        self._width = int(norm.weight.shape[-1]) // links.size()
+        if strict:
+            self.norm = norm
+        else:
+            self.weight, self.eps = norm.weight[self._begin : self._begin + self._width], norm.eps
+
+    @property
+    def _begin(self) -> int:
+        return self._links.rank() * self._width
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """The same part of the norm of all."""
+        if self._strict:
+            whole: mx.array = self.norm(self._links.side_by_side(x))
+            return whole[..., self._begin : self._begin + self._width]
+        wide = x.astype(mx.float32)
+        squares = self._sums.all_sum(wide.square().sum(-1, keepdims=True))
+        scaled = wide * mx.rsqrt(squares / (self._width * self._links.size()) + self.eps)
+        result: mx.array = (scaled * self.weight).astype(x.dtype)
+        return result
+
+
 class Sums:
     """What stands for a group where a family asks for a sum over its ranks."""
 

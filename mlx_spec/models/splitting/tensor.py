@@ -2,6 +2,7 @@
 
 import copy
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +15,20 @@ from mlx.nn.layers.distributed import shard_inplace
 
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.places import Place, places, put
-from mlx_spec.models.splitting.strict import StrictLinear, Sums
+from mlx_spec.models.splitting.strict import DividedNorm, StrictLinear, Sums
 
 _FAMILIES: Final = "mlx_lm.models."
+_ALONE: Final = threading.Lock()  # what stands in for a family's functions does so in all threads
 
 
 def shard(model: Any, links: Links, *, strict: bool) -> Sums:
     """Have `model` keep this rank's part of each layer, lazily. Raises HeadsError; what mlx-lm raises comes through."""
     sums = Sums(links, strict=strict)
-    cut = _Cut(model, links, sums) if strict else None
+    cut = _Cut(model, links, sums, strict=strict)
     counts = [
         (module, key, value) for module in model.modules() for key, value in vars(module).items() if type(value) is int
     ]
-    with _stood_in(cut):
+    with _ALONE, _stood_in(model, cut):
         model.shard(sums)
     for module, key, value in counts:
         # Most families divide without a look at what is left.
@@ -45,11 +47,23 @@ def _spelled(key: str) -> str:
 
 
 class _Cut:
-    """What stands in for MLX's two functions that cut a layer, where nothing may be added up."""
+    """What stands in for MLX's functions that cut a layer, and for a family's own, while a model is divided."""
 
-    def __init__(self, model: nn.Module, links: Links, sums: Sums) -> None:
-        self._links, self._sums = links, sums
+    def __init__(self, model: nn.Module, links: Links, sums: Sums, *, strict: bool) -> None:
+        self._links, self._sums, self._strict = links, sums, strict
         self._places: dict[int, Place] = {id(module): place for place, module in places(model)}
+
+    def stand_ins(self) -> dict[str, Any]:
+        """By the name that families call them by. In a fast split layers are cut as mlx-lm does it."""
+        norms = types.SimpleNamespace(from_rms_norm=self.norm)
+        return {
+            "ShardedRMSNorm": norms,
+            **({"shard_linear": self.linear, "shard_inplace": self.in_place} if self._strict else {}),
+        }
+
+    def norm(self, norm: nn.Module, *, group: Any = None) -> nn.Module:
+        """As the one of mlx-lm's minimax."""
+        return DividedNorm(norm, self._links, self._sums, strict=self._strict)
 
     def linear(self, module: nn.Module, sharding: Any, *, segments: Any = 1, group: Any = None) -> nn.Module:
         """As `shard_linear`."""
@@ -71,18 +85,19 @@ class _Cut:
 
 
 @contextmanager
-def _stood_in(cut: _Cut | None) -> Iterator[None]:
-    """Families cut by `cut` inside; from then on they ask our own groups for their sums."""
+def _stood_in(model: nn.Module, cut: _Cut) -> Iterator[None]:
+    """The model's family cut by `cut` inside; from then on it asks our own groups for its sums."""
+    names = {type(module).__module__ for module in model.modules()}
+    families = [sys.modules[name] for name in names if name.startswith(_FAMILIES)]
     replaced: list[tuple[Any, str, Any]] = []
-    layers.mx = _ROUTED
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_FAMILIES):
-            if getattr(module, "mx", None) is mx:
-                module.mx = _ROUTED  # type: ignore[attr-defined]
-            for function, ours in (("shard_linear", "linear"), ("shard_inplace", "in_place")):
-                if cut is not None and hasattr(module, function):
-                    replaced.append((module, function, getattr(module, function)))
-                    setattr(module, function, getattr(cut, ours))
+    for module in (layers, *families):
+        if getattr(module, "mx", None) is mx:
+            setattr(module, "mx", _ROUTED)  # noqa: B010 - a module has no such name to a type checker
+    for module in families:
+        for name, stand_in in cut.stand_ins().items():
+            if hasattr(module, name):
+                replaced.append((module, name, getattr(module, name)))
+                setattr(module, name, stand_in)
     try:
         yield
     finally:

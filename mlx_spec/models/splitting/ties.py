@@ -20,13 +20,8 @@ def tie(holder: Any, after: mx.array) -> bool:
     if held.get("keys") is not None:
         holder.keys = _tied(held["keys"], after)
         return True
-    if "layer" in held and hasattr(held["layer"], "arrays"):  # keys in blocks
-        return tie_blocks(held["layer"], after)
-    return False
-
-
-def tie_blocks(layer: Any, after: mx.array) -> bool:
-    """The same for the arrays of a layer in blocks."""
+    if "layer" in held:  # keys in blocks
+        return tie(held["layer"], after)
     return False
 
 

@@ -36,15 +36,15 @@ def follow_leader() -> None:
 
 def _follow(assignment: Assignment, channel: FollowerChannel) -> None:
     # Imported here: it takes seconds, in which the leader can see that this rank has come.
-    from mlx_spec.models.files.content import content_hash
     from mlx_spec.models.named import folder_of
+    from mlx_spec.models.splitting.content import content_hash
 
     def progress(stage: str, fraction: float) -> None:
         channel.facts["progress"] = fraction
 
     folder = folder_of(assignment.told["target"], progress)
     folder.check(wants_tokenizer=False)
-    channel.say("model", content=content_hash(folder.written, folder.weights))
+    channel.say("model", content=content_hash(folder))
     if (step := channel.next()) is not None:
         _load_and_repeat(assignment, channel, folder, step)
 

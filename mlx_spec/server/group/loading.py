@@ -16,11 +16,11 @@ from mlx_spec.decoding.following import lead
 from mlx_spec.errors import DoesNotFitError, UnsupportedModelError
 from mlx_spec.hosts.group import Share
 from mlx_spec.hosts.leading import Leading
-from mlx_spec.models.files.content import content_hash
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.loading import load_folders
 from mlx_spec.models.named import PairFolders, find_folders, folder_of
 from mlx_spec.models.room import PairRoom, room_of
+from mlx_spec.models.splitting.content import content_hash
 from mlx_spec.models.splitting.loading import load_shard
 from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.splitting.split import Exactness, Split
@@ -40,7 +40,7 @@ def found(target: str, ranks: int, choice: SplitChoice, exactness: str) -> tuple
     folder = folder_of(target)
     folder.check()
     chosen(ways_of(folder, ranks), choice, exactness)
-    return content_hash(folder.written, folder.weights), folder.name
+    return content_hash(folder), folder.name
 
 
 def load_led(

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from mlx_lm.models import llama, qwen3_moe
@@ -111,6 +112,18 @@ class _GoesAround(nn.Module):
 def test_states_that_go_around_layers_are_seen() -> None:
     with pytest.raises(UnsupportedModelError, match="go around the layers behind them"):
         ways(lambda: _GoesAround(made()()), 2).split("pipeline")
+
+
+def test_states_of_several_types_are_not_sent_as_one() -> None:
+    def make() -> nn.Module:
+        model = made()()
+        model.layers[2].set_dtype(mx.bfloat16)
+        model.layers[0].set_dtype(mx.bfloat16)
+        model.model.embed_tokens.set_dtype(mx.bfloat16)
+        return model
+
+    with pytest.raises(UnsupportedModelError, match="states of several types"):
+        ways(make, 2).split("pipeline")
 
 
 def test_a_folder_is_told_without_its_weights_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

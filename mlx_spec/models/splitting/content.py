@@ -3,33 +3,33 @@
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from mlx_spec.errors import CorruptModelError
+from mlx_spec.models.folder import ModelFolder
 
 _SAMPLE_BYTES: Final = 4096
 # What tools write into a configuration that changes no product.
 _NAMES: Final = frozenset({"_name_or_path", "transformers_version", "mlx_version"})
 
 
-def content_hash(config: Mapping[str, Any] | None, weights: Sequence[Path]) -> str:
-    """A hash of a model's configuration, as it was written, and of its weights, whatever their files are called and
-    however they are cut into them.
+def content_hash(folder: ModelFolder) -> str:
+    """A hash of a model's configuration and weights, whatever its files are called and however it is cut into them.
 
     Of each tensor it takes name, type and shape, and some kilobytes at its beginning, middle and end: another model,
     another training or another quantisation changes those of nearly all, and nobody waits for 100 GB to be read.
-    Raises CorruptModelError.
+    Raises CorruptModelError, ModelError.
     """
-    told = hashlib.sha256(json.dumps(_shown(config or {}), sort_keys=True).encode())
-    for line in sorted(line for path in weights for line in _tensors(path)):
+    told = hashlib.sha256(json.dumps(_shown(folder), sort_keys=True).encode())
+    for line in sorted(line for path in folder.weights for line in _tensors(path)):
         told.update(line)
     return told.hexdigest()
 
 
-def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in _NAMES}
+def _shown(folder: ModelFolder) -> dict[str, Any]:
+    return {name: value for name, value in (folder.written or {}).items() if name not in _NAMES}
 
 
 def _tensors(path: Path) -> Iterator[bytes]:
