@@ -45,10 +45,12 @@ class MachinesViewModel(QObject):
     Signals:
         changed: another machine, state, code or sentence.
         asked: a code is to be compared, of which somebody has to hear wherever he is.
+        used: in a sentence, that another machine begins to use this one, likewise.
     """
 
     changed = Signal()
     asked = Signal()
+    used = Signal(str)
 
     def __init__(
         self,
@@ -138,11 +140,12 @@ class MachinesViewModel(QObject):
             self._joining.start("hosts", "join", name, "--json")
             self.changed.emit()
 
-    def confirm(self, is_same: bool) -> None:
-        """Somebody has compared the code."""
+    def confirm(self, is_same: bool, *, never: bool = False) -> None:
+        """Somebody has compared the code; `never`: the machine that asks shall not ask again."""
         code, self.code = self.code, None
         if code is not None:
-            (self._offering if code.is_theirs else self._joining).write({"confirmed": is_same})
+            said = {"confirmed": is_same} | ({"never": True} if never else {})
+            (self._offering if code.is_theirs else self._joining).write(said)
             self.changed.emit()
 
     def check(self) -> None:
@@ -221,6 +224,8 @@ class MachinesViewModel(QObject):
         if self.code is not None and self.code.is_theirs:  # withdrawn, refused or joined
             self.code = None
         self.note = str(value.get("unannounced") or value.get("message") or "")
+        if value.get("event") == "working":
+            self.used.emit(self.tr("{0} uses this Mac now.").format(value.get("name", "")))
         if value.get("event") == "offering" and not value.get("unannounced"):
             self.note = self.tr("Others find it as {0}.").format(value.get("name", ""))
         self.changed.emit()

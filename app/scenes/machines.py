@@ -80,6 +80,7 @@ def _draw_machines(stage: Stage) -> None:
     machines._tell("10.0.0.7 (rank 2) said nothing for 5 s.")
     stage.choose_appearance("dark")
     dialog.resize(scaled(SMALL[0]), scaled(SMALL[1]))
+    machines._on_offering({"event": "asked", "name": FOUND[1]["name"], "code": "421803"})
     stage.save("machines-small-dark", dialog)
     stage.choose_appearance("light")
     dialog.close()

@@ -88,6 +88,7 @@ class Workspace(QObject):
         group = GroupClient(self)
         self.machines = MachinesViewModel(self.memory, group, self)
         self.machines.asked.connect(self._on_asked)
+        self.machines.used.connect(self._on_used)
         self.engine.connect_client(group)
         opened = OpenedStore(store) if store is not None else open_store()
         self.store, self._problems = opened.store, opened.problems
@@ -220,6 +221,9 @@ class Workspace(QObject):
             self.prefixes.send()
         elif state is EngineState.STOPPED:
             self.machines.forget_group()
+
+    def _on_used(self, sentence: str) -> None:
+        self.tell(Problem(sentence, self.tr("It needs memory and time here. Settings, On several Macs, ends that.")))
 
     def _on_asked(self) -> None:
         """Another machine asks to use this one: whoever is here has to see the code, whatever he does."""

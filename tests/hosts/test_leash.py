@@ -14,8 +14,9 @@ HANGS_S = 60.0
 HELD = """
 import os, sys, time
 from mlx_spec.hosts.leash import be_held, read_line
-print(read_line().decode(), flush=True)
+line = read_line().decode()
 be_held()
+print(line, flush=True)
 time.sleep(600)
 """
 

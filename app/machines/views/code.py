@@ -11,9 +11,11 @@ class CodePanel(QFrame):
 
     Signals:
         answered: whether it is the same.
+        refused: it is none, and shall not be shown again.
     """
 
     answered = Signal(bool)
+    refused = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, objectName="banner")
@@ -21,8 +23,11 @@ class CodePanel(QFrame):
         self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.code.setProperty("role", "title")
         self.code.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.same = QPushButton(self.tr("It is the same"), autoDefault=False)
-        self.other = QPushButton(self.tr("It is another, or none"), autoDefault=False)
+        self.same = QPushButton(self.tr("The same"), autoDefault=False)
+        self.other = QPushButton(self.tr("Another, or none"), autoDefault=False)
+        self.never = QPushButton(self.tr("Never ask again"), autoDefault=False)
+        self.never.clicked.connect(self.refused)
+        self.never.setProperty("role", "link")
         for button in (self.same, self.other):
             button.setProperty("role", "outline")
         self.same.clicked.connect(lambda: self.answered.emit(True))
@@ -38,6 +43,7 @@ class CodePanel(QFrame):
         layout.addWidget(self.words)
         layout.addWidget(self.code)
         layout.addLayout(buttons)
+        layout.addWidget(self.never, 0, Qt.AlignmentFlag.AlignLeft)
         self.hide()
 
     def show_code(self, asked: Asked | None) -> None:
@@ -45,6 +51,7 @@ class CodePanel(QFrame):
         self.setVisible(asked is not None)
         if asked is None:
             return
+        self.never.setVisible(asked.is_theirs)
         if asked.is_theirs:
             words = self.tr("{0} asks to use this Mac, and shows a code. Is it this one?")
         else:

@@ -49,6 +49,7 @@ class MachinesDialog(QDialog):
         self.resize(scaled(560), scaled(640))
         machines.changed.connect(self.refresh)
         self.code.answered.connect(machines.confirm)
+        self.code.refused.connect(lambda: machines.confirm(False, never=True))
         self.name.returnPressed.connect(self._add_typed)
         self.check.clicked.connect(machines.check)
         self.add.clicked.connect(self._add_typed)

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from mlx_spec.errors import LookaheadError
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
@@ -24,12 +24,15 @@ _MOST_AT_ONCE: Final = 16
 _LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
 
 
+Decision = Literal["yes", "no", "never"]
+
+
 class Screen(Protocol):
     """Where the offering machine shows what is asked of it. Called by threads of the offer."""
 
-    def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
-        """Ask a person whether the machine `name` shows that very code, and may use this one. `withdrawn` is set where
-        nobody waits for the answer any more."""
+    def compare(self, name: str, code: str, address: str, withdrawn: threading.Event) -> Decision:
+        """Ask a person whether the machine `name` shows that very code, and may use this one: never is a no for good.
+        `withdrawn` is set where nobody waits for the answer any more."""
 
     def tell(self, kind: str, name: str, sentence: str) -> None:
         """Show one line. `kind` is asked, refused, joined, working, idle or failed."""
@@ -138,9 +141,12 @@ class Offer:
         channel, name = asked.channel, asked.name
         channel.tell({})
         theirs = _Answer(channel)
-        said = self._screen.is_same_code(name, channel.session.code, channel.address, theirs.withdrawn)
-        channel.tell({"confirmed": said})
-        if not said:
+        said = self._screen.compare(name, channel.session.code, channel.address, theirs.withdrawn)
+        channel.tell({"confirmed": said == "yes"})
+        if said == "never":
+            self._known.keep(Acquaintance(asked.key.hex(), name, "refused", channel.address, 0, time.time()))
+            self._screen.tell("refused", name, f"{name} may not ask again, until `mlx-spec hosts forget {name}`.")
+        elif said == "no":
             self._screen.tell("refused", name, f"{name} may not use this machine.")
         elif theirs.wait() is not True:
             self._screen.tell("refused", name, f"Somebody at {name} said no.")

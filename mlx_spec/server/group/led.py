@@ -8,6 +8,7 @@ from typing import Any
 from mlx_spec.batching.batch import Batch
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.decoder import SpeculativeDecoder
+from mlx_spec.decoding.following.telling import Teller
 from mlx_spec.events import Event
 from mlx_spec.hosts.leading import Leading
 from mlx_spec.models.progress import silent
@@ -15,10 +16,10 @@ from mlx_spec.server.engine.served import Progress
 
 
 class LedDecoder(SpeculativeDecoder):
-    """Of a pair whose target `leading` has others take part in."""
+    """Of a pair whose target `leading` has others take part in, by what `teller` says."""
 
-    def __init__(self, leading: Leading, *args: Any, **options: Any) -> None:
-        self.leading = leading
+    def __init__(self, leading: Leading, teller: Teller, *args: Any, **options: Any) -> None:
+        self.leading, self.teller = leading, teller
         super().__init__(*args, **options)
 
     def calibrate(self, progress: Progress = silent) -> Any:
@@ -43,13 +44,16 @@ class LedBatch(Batch):
     """Of a `LedDecoder`."""
 
     def __init__(self, decoder: LedDecoder, settings: BatchSettings) -> None:
-        self._leading = decoder.leading
+        self._leading, self._teller = decoder.leading, decoder.teller
         super().__init__(decoder, settings)
 
     def step(self) -> list[tuple[str, Event]]:
         """As ever, watched. Raises RankLostError where a rank is gone."""
         with watched(self._leading, "step"):
-            return super().step()
+            told = super().step()
+            if self.is_idle:  # until somebody asks again the others would keep what has ended
+                self._teller.send()
+            return told
 
 
 @contextmanager

@@ -81,10 +81,11 @@ def load_led(
         leading.watchdog.beat(sum(len(one.get("ids", ())) for one in step["do"]))
         leading.channel.tell(step)
 
-    lead(pair.target, tell, lambda why: leading.channel.lose(0, f"has failed in a pass ({why})"))
+    teller = lead(pair.target, tell, lambda why: leading.channel.lose(0, f"has failed in a pass ({why})"))
     # What other processes of this machine have read of a text is no other machine's.
     keeping = bounded(replace(keeping, disk_bytes=0), leading.state().ranks)
-    decoder = LedDecoder(leading, pair, config, drafter=drafter, prefixes=prefixes_of(pair, keeping, config.kv_bits))
+    prefixes = prefixes_of(pair, keeping, config.kv_bits)
+    decoder = LedDecoder(leading, teller, pair, config, drafter=drafter, prefixes=prefixes)
     decoder.calibrate(progress)
     decoder.measure_ceiling(progress)
     return pair, decoder

@@ -39,8 +39,10 @@ if what == "join":
 if what == "offer":
     say(event="offering", name="here", unannounced=None)
     say(event="asked", name="laptop", code="543210")
-    said = json.loads(sys.stdin.readline())["confirmed"]
-    say(event="joined" if said else "refused", name="laptop", message="laptop may use this machine from now on.")
+    said = json.loads(sys.stdin.readline())
+    message = "laptop may use this machine from now on." if said["confirmed"] else str(said)
+    say(event="joined" if said["confirmed"] else "refused", name="laptop", message=message)
+    say(event="working", name="laptop", message="laptop uses this machine now.")
     sys.stdin.readline()
 """
 
@@ -142,11 +144,24 @@ def test_who_asks_for_this_machine_is_answered_by_whoever_is_here(
     assert memory.is_offered
     assert machines.code == Asked("laptop", "543210", True)
     assert "laptop asks to use this Mac" in dialog.code.words.text()
-    dialog.code.same.click()
-    qtbot.waitUntil(lambda: "laptop may use" in dialog.note.text(), timeout=10_000)
+    assert dialog.code.never.isVisible()
+    with qtbot.waitSignal(machines.used, timeout=10_000) as used:
+        dialog.code.same.click()
+    assert used.args == ["laptop uses this Mac now."]
+    qtbot.waitUntil(lambda: "laptop uses" in dialog.note.text(), timeout=10_000)
     dialog.offered.click()
     assert not memory.is_offered
     assert dialog.note.text() == ""
+
+
+def test_who_asks_may_be_told_never(dialog: MachinesDialog, machines: MachinesViewModel, qtbot: QtBot) -> None:
+    notes: list[str] = []
+    machines.changed.connect(lambda: notes.append(machines.note))
+    with qtbot.waitSignal(machines.asked, timeout=10_000):
+        dialog.offered.click()
+    dialog.code.never.click()
+    qtbot.waitUntil(lambda: "{'confirmed': False, 'never': True}" in notes, timeout=10_000)
+    assert machines.code is None
 
 
 def test_the_state_of_the_group_is_polled_and_shown(dialog: MachinesDialog, machines: MachinesViewModel) -> None:

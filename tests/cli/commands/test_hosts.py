@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlx_spec.cli.commands.hosts.join import split_port
-from mlx_spec.cli.commands.hosts.screens import is_confirmed, is_yes
+from mlx_spec.cli.commands.hosts.screens import is_confirmed, is_never, is_yes
 from mlx_spec.errors import ConfigError
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
 from tests.cli.calling import mlx_spec
@@ -104,6 +104,7 @@ def test_only_a_yes_or_the_very_code_is_a_yes() -> None:
     assert [is_yes(said, "012345") for said in (None, "", "n", "12345", "543210")] == [False] * 5
     said = ('{"confirmed": true}', '{"confirmed": 1}', "yes", None)
     assert [is_confirmed(one) for one in said] == [True, False, False, False]
+    assert [is_never(one) for one in ('{"never": true}', '{"confirmed": false}', None)] == [True, False, False]
 
 
 @pytest.mark.parametrize(

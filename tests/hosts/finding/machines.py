@@ -8,7 +8,7 @@ from nacl.public import PrivateKey
 from mlx_spec.hosts.finding.acquaintances import Acquaintances
 from mlx_spec.hosts.finding.identity import Identity
 from mlx_spec.hosts.finding.joining import Place, join
-from mlx_spec.hosts.finding.offering import Offer
+from mlx_spec.hosts.finding.offering import Decision, Offer
 
 HERE = "127.0.0.1"
 
@@ -25,13 +25,13 @@ class Machine:
 class Person:
     """In front of the machine that offers itself; answers as told, and keeps what the screen showed."""
 
-    def __init__(self, says: bool = True) -> None:
+    def __init__(self, says: Decision = "yes") -> None:
         self.says = says
         self.codes: list[str] = []
         self.lines: list[tuple[str, str]] = []
         self.told = threading.Event()
 
-    def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
+    def compare(self, name: str, code: str, address: str, withdrawn: threading.Event) -> Decision:
         self.codes.append(code)
         return self.says
 

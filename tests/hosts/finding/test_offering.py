@@ -56,7 +56,7 @@ def test_both_see_one_code_and_know_each_other_then(leader: Machine, follower: M
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
 def test_where_either_person_says_no_neither_knows_the_other(leader: Machine, follower: Machine, who: str) -> None:
-    with offer(follower, person := Person(says=who != "follower")) as offered:
+    with offer(follower, person := Person("no" if who == "follower" else "yes")) as offered:
         place = Place("studio", HERE, offered.port)
         with pytest.raises(RefusedError, match="said no" if who == "follower" else "may stand between"):
             join(place, lambda *_: who != "leader", identity=leader.identity, known=leader.known)
@@ -94,6 +94,22 @@ def test_one_that_is_forgotten_or_refused_is_not_worked_for_any_more(leader: Mac
         with pytest.raises(RefusedError, match="not want to be asked"):
             joined(leader, follower, offered.port)
         assert len(person.codes) == 1  # nobody is disturbed by one that was refused
+
+
+def test_a_no_for_good_is_kept_and_nobody_is_asked_again_until_it_is_forgotten(
+    leader: Machine, follower: Machine
+) -> None:
+    with offer(follower, person := Person("never")) as offered:
+        with pytest.raises(RefusedError, match="said no"):
+            joined(leader, follower, offered.port)
+        until(lambda: person.kinds() == ["refused"])
+        with pytest.raises(RefusedError, match="not want to be asked"):
+            joined(leader, follower, offered.port)
+        assert len(person.codes) == 1
+        follower.known.forget("laptop")
+        person.says = "yes"
+        joined(leader, follower, offered.port)
+        assert len(person.codes) == 2
 
 
 def test_another_machine_at_the_same_address_is_noticed(leader: Machine, follower: Machine, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`mlx-spec hosts list`: the machines that offer themselves now, and those that this one knows."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -23,7 +24,8 @@ def list_machines(seconds: _Seconds = 2.0, watch: _Watch = False, as_json: AsJso
     from mlx_spec.hosts.finding.announcing import Lookout
 
     changed = threading.Event()
-    with Lookout(changed.set) as lookout:
+    # That it ends when asked to is no failure.
+    with contextlib.suppress(KeyboardInterrupt), Lookout(changed.set) as lookout:
         time.sleep(seconds)
         told = machines(lookout)
         _tell(told, as_json=as_json)

@@ -44,4 +44,5 @@ def offer(port: _Port = None, hidden: _Hidden = False, as_json: AsJson = False) 
             if unannounced is not None:
                 typer.echo(unannounced, err=True)
         # Where another program reads this, its end is the offer's. A terminal's input may end long before.
-        (lines.ended if as_json else threading.Event()).wait()
+        with contextlib.suppress(KeyboardInterrupt):  # that it ends when asked to is no failure
+            (lines.ended if as_json else threading.Event()).wait()

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from mlx_spec.cli.terminal.json_output import write_json
+from mlx_spec.hosts.finding.offering import Decision
 
 _LOOK_S = 0.1
 
@@ -49,16 +50,16 @@ class TerminalScreen:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
-    def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
+    def compare(self, name: str, code: str, address: str, withdrawn: threading.Event) -> Decision:
         """Ask; the code itself, typed as the other screen shows it, is a yes too."""
         self._lines.drop()
         typer.echo(f"{name} ({address}) asks to use this machine, and should show the code {spaced(code)}.")
-        typer.echo("Type y if it does, and n if not: ", nl=False)
+        typer.echo("Type y if it does, n if not, or never if it shall not ask again: ", nl=False)
         sys.stdout.flush()
         said = self._lines.next(withdrawn)
         if said is None:
             typer.echo("\nIt asks no longer." if withdrawn.is_set() else "")
-        return is_yes(said, code)
+        return "yes" if is_yes(said, code) else "never" if said is not None and said.casefold() == "never" else "no"
 
     def tell(self, kind: str, name: str, sentence: str) -> None:
         """A line."""
@@ -67,19 +68,20 @@ class TerminalScreen:
 
 
 class JsonScreen:
-    """Another program, such as Lookahead's window. It writes `{"confirmed": true}` or false."""
+    """Another program, such as Lookahead's window. It writes `{"confirmed": true}` or false, with `"never": true` where
+    nobody wants to be asked again."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
-    def is_same_code(self, name: str, code: str, address: str, withdrawn: threading.Event) -> bool:
+    def compare(self, name: str, code: str, address: str, withdrawn: threading.Event) -> Decision:
         """Ask."""
         self._lines.drop()
         self.write({"event": "asked", "name": name, "code": code, "address": address})
         said = self._lines.next(withdrawn)
         if withdrawn.is_set():
             self.write({"event": "withdrawn", "name": name})
-        return is_confirmed(said)
+        return "yes" if is_confirmed(said) else "never" if is_never(said) else "no"
 
     def tell(self, kind: str, name: str, sentence: str) -> None:
         """An event."""
@@ -98,11 +100,20 @@ def is_yes(said: str | None, code: str) -> bool:
 
 def is_confirmed(said: str | None) -> bool:
     """The same of a program."""
+    return _object(said).get("confirmed") is True
+
+
+def is_never(said: str | None) -> bool:
+    """Whether a program says that it is a no for good."""
+    return _object(said).get("never") is True
+
+
+def _object(said: str | None) -> dict[str, Any]:
     try:
         told = json.loads(said or "")
     except ValueError:
-        return False
-    return isinstance(told, dict) and told.get("confirmed") is True
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def spaced(code: str) -> str:
