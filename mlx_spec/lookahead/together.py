@@ -162,7 +162,10 @@ class _Step:
                 continue
             trial = outcome(lengths)
             price = trial.milliseconds - chosen.milliseconds - (trial.tokens - chosen.tokens) / chosen.rate
-            price += sum(offer.dear_ms for offer in (best[number] for number in tried) if offer)
+            # To read what it fell behind by is no part of one answer's price: see `Estimator.cheap_reading_ms`. But the
+            # prompts of all at once are.
+            every = [offer for offer in (best[number] for number in tried) if offer]
+            price += sum(offer.unread_ms if len(every) > 1 else offer.dear_ms for offer in every)
             if price <= self._shared.budget_ms:
                 self._shared.budget_ms -= max(0.0, price)
                 return set(tried)

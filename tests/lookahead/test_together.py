@@ -90,6 +90,23 @@ def test_a_machine_that_is_slower_than_it_was_is_learnt_from_shared_passes() -> 
     assert machine.controllers[0].plain_step_ms == STARTER[1], "what one alone costs was not seen"
 
 
+def test_a_trial_does_not_have_all_prompts_read_in_one_step() -> None:
+    machine = company([0.1] * 8, calibration(30.0, 0.7), earlier=0.1, step_ms=30.0)
+    machine.run(60)
+    shared = machine.controllers[0].shared
+    assert shared is not None
+    unread = [replace(MODEL, behind=60)] * 8
+    wishes = [Wish(one, [option], 100) for one, option in zip(machine.controllers, unread, strict=True)]
+    tried = []
+    for _ in range(12):
+        shared.budget_ms = 73.0
+        tried.append(sum(plan.length for plan in plan_together(wishes)))
+        for one in machine.controllers:
+            one.observe(Observation(None, 0, 0, 0, 0, [], 0.0, 0.0, shared=True))
+    assert 1 in tried
+    assert max(tried) == 1
+
+
 def test_in_a_company_that_will_not_draft_no_model_reads_the_prompt_beforehand() -> None:
     """Alone it would, and among few."""
     machine = company([0.3] * 8, earlier=0.3, known=calibration(12.0))
