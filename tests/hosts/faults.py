@@ -24,9 +24,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.cli.folders import pair_folders
+from tests.cli.folders import save_folder
 from tests.hosts.namespaces import Namespaces, can_make_namespaces
 from tests.hosts.served import FORMS_S, ranks_below, say, serving, whole
+from tests.tiny import tiny_llama
 
 FAULTS = ("kill", "stop", "kill leader", "stop leader", "cut")
 LONGEST_S = 10.0
@@ -129,7 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         spaces = stack.enter_context(Namespaces(wanted.ranks)) if can_make_namespaces() else None
-        target, draft = pair_folders(folder)
+        target, draft = (
+            save_folder(tiny_llama(0, layers=2 * wanted.ranks), folder / name, context=2048)
+            for name in ("target", "draft")
+        )
         options = ["--target", target, "--draft", draft, "--split", "pipeline"]
         home = {"LOOKAHEAD_HOME": str(folder / "home"), "OPENBLAS_NUM_THREADS": "1"}
         process, url = stack.enter_context(serving(options, wanted.ranks, folder, spaces, home))
