@@ -206,7 +206,7 @@ def _pays_above(known: "Calibration") -> float | None:
 def _row_widths() -> Section:
     """Up to how many rows each part of a pass may have so that none changes another's bits, for each model."""
     from mlx_spec.decoding.cache.rows.known import stored_widths
-    from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT, MOST_PRICE
+    from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT
 
     stored = stored_widths()
     models = [{"target": target} | widths.to_dict() for target, widths in stored]
@@ -219,9 +219,8 @@ def _row_widths() -> Section:
     prices = {target: f", at {widths.price:.2f} times a fast step" for target, widths in stored if widths.price != 1.0}
     what = "; ".join(f"{name}: {widths.width} of {widths.tried} tried{prices.get(name, '')}" for name, widths in stored)
     why = (
-        f"Where it is {LEAST_STRICT} or more, and a step takes at most {MOST_PRICE} times a fast one, answers are "
-        "strict, bit for bit plain decoding's words whoever else is answered; elsewhere they are fast, and say how "
-        "near a tie they came; see serve --exactness."
+        f"Where it is {LEAST_STRICT} or more, answers are strict, bit for bit plain decoding's words whoever else is "
+        "answered; elsewhere they are fast, and say how near a tie they came; see serve --exactness."
     )
     return _section("ok", what, why, models=models, any_in_float32=False)
 

@@ -141,7 +141,6 @@ def test_what_is_kept_comes_back() -> None:
     assert (ANY.allows(10_000), widths.allows(6), widths.allows(7)) == (True, True, False)
 
 
-def test_strict_is_for_everybody_only_where_it_costs_little() -> None:
-    assert RowWidths(4, tried=8, price=1.1).allows_strict
-    assert not RowWidths(4, tried=8, price=1.2).allows_strict
-    assert not RowWidths(3, tried=8).allows_strict
+def test_strict_is_everybodys_by_width_alone_as_the_clock_must_not_decide_words() -> None:
+    assert RowWidths(4, tried=8, price=3.0).allows_strict
+    assert not RowWidths(3, tried=8, price=0.9).allows_strict
