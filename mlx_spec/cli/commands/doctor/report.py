@@ -209,7 +209,7 @@ def _row_widths() -> Section:
     from mlx_spec.decoding.cache.rows.widths import LEAST_STRICT
 
     stored = stored_widths()
-    models = [{"target": target} | widths.to_dict() for target, widths in stored]
+    models = [{"target": target} | widths.to_dict() | {"limit": widths.limit} for target, widths in stored]
     if memory.rows_are_independent():
         why = "The MLX wheel's own BLAS computes each row by itself, so that in float32 passes of any width are strict."
         return _section("ok", "any number in float32", why, models=models, any_in_float32=True)

@@ -36,7 +36,7 @@ class RowWidths:
 
     @property
     def allows_strict(self) -> bool:
-        """Whether strict passes are wide enough to be the default. The price has no say: the clock would decide words."""
+        """Whether strict passes are wide enough to be the default. By the price, the clock would decide words."""
         return self.allows(LEAST_STRICT)
 
     def allows(self, rows: int) -> bool:
