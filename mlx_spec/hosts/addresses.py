@@ -1,5 +1,6 @@
 """Which of a group's names mean this machine, and where the others reach it."""
 
+import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -55,9 +56,8 @@ def leader_address(hosts: Sequence[Host]) -> str:
     ips = others[0].ips or ((known.address,) if known is not None else resolved(others[0].name))
     if not ips:
         raise ServerError(f"Nobody knows an address of {others[0].name}: correct its name, or give its address.")
-    family = socket.AF_INET6 if ":" in ips[0] else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        with socket.socket(_family(ips[0]), socket.SOCK_DGRAM) as probe:
             probe.connect((ips[0], 9))  # which sends nothing, and chooses a way
             return str(probe.getsockname()[0])
     except OSError as error:
@@ -73,9 +73,14 @@ def check_first_is_here(hosts: Sequence[Host]) -> None:
     raise ServerError(f"The first host, {hosts[0].name}, is not this machine, on which the server answers: {remedy}.")
 
 
-def free_port(address: str) -> int:
-    """A port that nobody listens on now, at one of this machine's addresses. Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+def free_ports(addresses: Sequence[str]) -> list[int]:
+    """For each of some addresses of this machine a port that nobody listens on now, no two the same. Raises OSError."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket(_family(one), socket.SOCK_STREAM)) for one in addresses]
+        for probe, address in zip(probes, addresses, strict=True):
+            probe.bind((address, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

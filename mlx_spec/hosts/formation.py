@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,12 +25,14 @@ from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, remote_script, ssh_
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the leader has told through its pipe: its state, that it answers the public port from now on, or why no
-    group can be made; all None: that it is there."""
+    """What the leader has told through its pipe: its state, that it answers the public port from now on, why no group
+    can be made, that the ranks meet, or do no more, and who of them is not there yet; all None: that it is there."""
 
     state: GroupState | None = None
     serves: bool = False
     fatal: str | None = None
+    meeting: bool | None = None
+    absent: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,12 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Why a group is none any more. `rank` is who was gone first, None where that is not known."""
+    """Why a group is none any more. `rank` is who was gone first, None where that is not known. `may_pass`: what ranks
+    come upon as they meet, a port that somebody took just now among it, another attempt need not meet."""
 
     message: str
     rank: int | None = None
+    may_pass: bool = False
 
 
 Event = Told | Exited | Stop
@@ -66,6 +70,9 @@ class Formation:
         self._processes: dict[int, RankProcess] = {}
         self._fatal: str | None = None
         self._exited: list[Exited] = []
+        # While the ranks meet, the leader can give no sign: until when they may.
+        self._meeting_until_s: float | None = None
+        self._absent: tuple[int, ...] = ()
 
     def start(self, told: Mapping[str, Any]) -> None:
         """Start all processes, each with what it is `told` besides. Raises ServerError, OSError."""
@@ -96,17 +103,20 @@ class Formation:
         """Until one rank is gone, and why; None where all are to end. `heard` hears what the leader tells."""
         sign_s = given_up_s = math.inf
         while True:
-            until_s = min(sign_s, given_up_s)
+            until_s = min(self._meeting_until_s or sign_s, given_up_s)
             try:
                 left_s = max(0.0, until_s - time.monotonic())
                 event = self._events.get(timeout=None if until_s == math.inf else left_s)
             except queue.Empty:
+                if self._meeting_until_s is not None and given_up_s == math.inf:
+                    return self._not_met()
                 return self._loss(is_silent=given_up_s == math.inf)
             match event:
                 case Stop():
                     return None
                 case Told():
                     sign_s = time.monotonic() + self._patience.silence_s
+                    self._note_meeting(event)
                     if event.fatal is not None:
                         self._fatal = self._fatal or event.fatal
                         given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
@@ -178,10 +188,29 @@ class Formation:
                         GroupState.from_dict(state) if state is not None else None,
                         bool(said.get("serves")),
                         said.get("fatal"),
+                        said.get("meeting"),
+                        tuple(said["absent"]) if "absent" in said else None,
                     )
                 )
 
+    def _note_meeting(self, told: Told) -> None:
+        if told.meeting is not None:
+            self._meeting_until_s = time.monotonic() + self._patience.meeting_s if told.meeting else None
+        if told.absent is not None:
+            self._absent = told.absent
+
+    def _not_met(self) -> Loss:
+        """The meeting has not come about. Who waits in it can tell nothing, but one that is stopped can be seen."""
+        late = [rank for rank in self._absent or (0,) if not self._processes[rank].is_over]
+        late = [rank for rank in late if self._processes[rank].is_stopped] or late
+        names = " and ".join(self._name(rank) for rank in late)
+        why = f"did not come to the meeting of all ranks within {self._patience.meeting_s:g} s"
+        return Loss(f"{names} {why}: see that no firewall is in the way, and that each can reach the others.", late[0])
+
     def _loss(self, is_silent: bool) -> Loss:
+        return replace(self._found_loss(is_silent), may_pass=self._meeting_until_s is not None)
+
+    def _found_loss(self, is_silent: bool) -> Loss:
         if self._fatal is not None:
             return Loss(self._fatal)
         # Who ended as its leader did is not to blame for that.

@@ -6,17 +6,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import psutil
 
 from mlx_spec.errors import RankLostError
-from mlx_spec.hosts.addresses import free_port
+from mlx_spec.hosts.addresses import free_ports
 from mlx_spec.hosts.assignment import Assignment
 from mlx_spec.hosts.channel.hello import Hello
-from mlx_spec.hosts.channel.leader import LeaderChannel
+from mlx_spec.hosts.channel.leader import ENTERED, ENTERS, HERE, LeaderChannel
 from mlx_spec.hosts.group import GroupStage, GroupState, RankState, Share
 from mlx_spec.hosts.rendezvous import Rendezvous, meeting
 from mlx_spec.hosts.versions import Versions, versions_here
@@ -24,14 +24,13 @@ from mlx_spec.hosts.watchdog import Watchdog
 
 COMING_S: Final = 120.0
 """A follower may need so long for its interpreter to start and connect."""
-_SIGN_S: Final = 1.0
 _EXPLAINING_S: Final = 7.0
 """Somewhat longer than it takes to notice silence."""
 
 
 class Leading:
     """Rank 0 of a group. `gather`, then `agree`; `channel` tells the steps, `watchdog` watches those who wait for them.
-    The supervisor hears of `state` every second. Any thread may ask for it."""
+    The supervisor hears of `state` with every beat. Any thread may ask for it."""
 
     def __init__(self, assignment: Assignment, versions: Versions | None = None) -> None:
         assert assignment.control is not None, "rank 0 is handed its sockets"
@@ -53,6 +52,7 @@ class Leading:
             ranks=(own, *ranks[1:]),
             times_formed=assignment.times_formed,
         )
+        self._is_meeting = self._has_entered = False
         self._writing = threading.Lock()
         self.channel.on_lost(self._lose)
         threading.Thread(target=self._show_signs, name="signs of life", daemon=True).start()
@@ -75,14 +75,44 @@ class Leading:
                     " fetch the model again there.",
                 )
 
-    def rendezvous(self) -> Rendezvous:
-        """Where the ranks meet for their collectives: at ports that were free on each machine a moment ago."""
+    @contextlib.contextmanager
+    def meeting(self) -> Iterator[Rendezvous]:
+        """Around the leader's way into the collectives, where the ranks meet at ports that were free on each machine a
+        moment ago. That way may hold all threads: it is begun when all others are about to go it, nobody minds
+        silence until all are there, and the supervisor ends what takes too long. Raises RankLostError, ServerError."""
+        places = self._places()
+        self._is_meeting = True
+        self._write({"meeting": True, "absent": self._absent()})
+        self.channel.tell({"meeting": meeting(self.assignment.backend, places, self.assignment.rdma).to_dict()})
+        self.channel.said(ENTERS)
+        self._write({"absent": self._absent()})
+        try:
+            yield meeting(self.assignment.backend, places, self.assignment.rdma)
+        except (RuntimeError, OSError) as error:  # a port that somebody else took, a machine that went away just now
+            raise self.channel.lose(0, f"could not meet the others ({_words(error)})") from error
+        self._has_entered = True
+        self.channel.met()
+        self._is_meeting = False
+        self._write({"meeting": False})
+
+    def _places(self) -> dict[int, tuple[Sequence[str], Sequence[int]]]:
+        ports = {rank: words["ports"] for rank, words in self.channel.said(HERE).items()}
         here = self.assignment.ips or (self.channel.address or "127.0.0.1",)
-        places = {0: (here, free_port(here[0]))}
+        try:
+            places: dict[int, tuple[Sequence[str], Sequence[int]]] = {0: (here, free_ports(here))}
+        except OSError as error:
+            raise self.channel.lose(0, f"has no port at {' or '.join(here)} ({_words(error)})") from error
         for rank, hello in self._hellos.items():
             assert hello.address is not None, "a follower says where it is"
-            places[rank] = (self.assignment.all_ips[rank] or (hello.address,), hello.port)
-        return meeting(self.assignment.backend, places, self.assignment.rdma)
+            places[rank] = (self.assignment.all_ips[rank] or (hello.address,), ports[rank])
+        return places
+
+    def _absent(self) -> list[int]:
+        """Who has not entered the collectives: who is not even about to, where there is one."""
+        followers = set(self._hellos)
+        late = followers - self.channel.have_said(ENTERS) or followers - self.channel.have_said(ENTERED)
+        is_own = not self._has_entered and followers == self.channel.have_said(ENTERS)
+        return sorted({0} | late if is_own else late)
 
     def serves(self) -> None:
         """Tell the supervisor that the public port is answered here from now on."""
@@ -163,10 +193,14 @@ class Leading:
 
     def _show_signs(self) -> None:
         while True:
-            self._write({"state": self.state().to_dict()})
-            time.sleep(_SIGN_S)
+            self._write({"state": self.state().to_dict(), **({"absent": self._absent()} if self._is_meeting else {})})
+            time.sleep(self.assignment.pulse.interval_s)
 
     def _write(self, message: Mapping[str, Any]) -> None:
         if self.assignment.status is not None:
             with self._writing, contextlib.suppress(OSError):  # without a supervisor the leash ends this process
                 os.write(self.assignment.status, json.dumps(message).encode() + b"\n")
+
+
+def _words(error: BaseException) -> str:
+    return str(error).rstrip(".") or type(error).__name__

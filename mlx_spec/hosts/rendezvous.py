@@ -1,11 +1,16 @@
 """Where the ranks of a group meet for their collectives: what MLX wants to find in its environment."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+MEETING_S: Final = 30.0
+"""Ranks that are all there, and all about to enter, need a moment to find each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +57,26 @@ class Rendezvous:
 
 
 def meeting(
-    backend: str, places: Mapping[int, tuple[tuple[str, ...], int]], rdma: tuple[tuple[Any, ...], ...] = ()
+    backend: str, places: Mapping[int, tuple[Sequence[str], Sequence[int]]], rdma: tuple[tuple[Any, ...], ...] = ()
 ) -> Rendezvous:
-    """The rendezvous of ranks that listen at `places`: the addresses of each, and the first of as many ports."""
+    """The rendezvous of ranks that listen at `places`: the addresses of each, and a port for each address."""
     if backend == "ring":
-        ring = tuple(
-            tuple(_place(ip, port + i) for i, ip in enumerate(ips)) for ips, port in (places[r] for r in sorted(places))
-        )
+        rows = [places[rank] for rank in sorted(places)]
+        ring = tuple(tuple(_place(ip, port) for ip, port in zip(ips, ports, strict=True)) for ips, ports in rows)
         return Rendezvous(backend=backend, ring=ring)
-    ips, port = places[0]
-    return Rendezvous(backend=backend, coordinator=_place(ips[0], port), rdma=rdma)
+    ips, ports = places[0]
+    return Rendezvous(backend=backend, coordinator=_place(ips[0], ports[0]), rdma=rdma)
+
+
+@contextlib.contextmanager
+def ended_after(limit_s: float) -> Iterator[None]:
+    """Have this process ended by the system (SIGALRM) where what is inside takes longer: it may hold the interpreter,
+    so that no thread could end it."""
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _place(ip: str, port: int) -> str:

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+import psutil
+
 from mlx_spec.hosts.finding.joined import joined, why_not_reached
 
 SSH_FAILED: Final = 255
@@ -101,6 +103,14 @@ class RankProcess:
     def is_over(self) -> bool:
         """Whether its process has ended."""
         return self._process.poll() is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is stopped (SIGSTOP), as far as this machine can tell: of an ssh, nothing is known."""
+        try:
+            return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
 
     def ask(self) -> None:
         """Ask it to end, as Ctrl-C would."""

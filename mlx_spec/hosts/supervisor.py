@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from mlx_spec.errors import ServerError
 from mlx_spec.hosts.addresses import is_here
@@ -19,6 +19,9 @@ from mlx_spec.hosts.group import GroupStage, GroupState, RankState
 from mlx_spec.hosts.hostfile import HostList
 from mlx_spec.hosts.started import USUAL_PATIENCE, Commands, Patience
 from mlx_spec.hosts.starting import reach
+
+_ATTEMPTS: Final = 3
+"""So often a group is tried that was never whole, where what was in its way may pass."""
 
 
 class Doorman(Protocol):
@@ -54,6 +57,7 @@ class Supervisor:
         self._stops: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_stopping = False
         self._formation: Formation | None = None
+        self._attempts, self._may_pass = 0, False
         ranks = tuple(RankState(rank=rank, host=host.name) for rank, host in enumerate(hosts.machines))
         self.state = GroupState(stage="forming", message="The group is forming.", backend=hosts.backend, ranks=ranks)
 
@@ -70,12 +74,13 @@ class Supervisor:
         self._doorman.open()
         try:
             while self._rest(rest_s):
-                before = self.state.times_formed
+                before, self._may_pass = self.state.times_formed, False
                 if self._all_answer():
                     self._form()
                 if self._is_stopping:
                     return
-                if self.state.times_formed == 0:
+                self._attempts += 1
+                if self.state.times_formed == 0 and not (self._may_pass and self._attempts < _ATTEMPTS):
                     raise ServerError(self.state.error or self.state.message)
                 # Who was whole is formed again at once; what does not help is tried less and less often.
                 longer_s = min(max(self._patience.again_s, 2 * rest_s), self._patience.longest_s)
@@ -137,6 +142,7 @@ class Supervisor:
         self._tell(replace(told.state, error=told.state.error or self.state.error))
 
     def _lose(self, loss: Loss) -> None:
+        self._may_pass = loss.may_pass
         if self.state.stage == "lost":  # the leader has found out why, which goes before what is seen of its process
             return
         ranks = tuple(

@@ -1,16 +1,20 @@
 """Ranks without a model: `python -m tests.hosts.stand_in leader|follower|supervisor`.
 
 The leader answers the public port with a line for each step that it tells the followers, and says in its last line what
-ended it. A follower sleeps for each step. No MLX, so that a group costs a test little.
+ended it. A follower sleeps for each step. No MLX, so that a group costs a test little; where the ranks meet, they hold
+the interpreter as MLX does, for as long as the environment says.
 """
 
 import contextlib
+import ctypes
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from mlx_spec.errors import LookaheadError
@@ -18,7 +22,7 @@ from mlx_spec.hosts.assignment import assigned
 from mlx_spec.hosts.formation import Formation  # noqa: F401 - what a supervisor needs is imported before it is timed
 from mlx_spec.hosts.group import Share
 from mlx_spec.hosts.hostfile import read_hosts
-from mlx_spec.hosts.joining import join
+from mlx_spec.hosts.joining import join, say_here
 from mlx_spec.hosts.leading import Leading
 from mlx_spec.hosts.started import Commands, Patience
 from mlx_spec.hosts.supervisor import Supervisor
@@ -27,7 +31,7 @@ from mlx_spec.hosts.versions import versions_here
 STEP_S: Final = 0.005
 # Long enough for a busy machine, short enough for a test.
 PULSE: Final = (0.1, 2.0)
-PATIENCE: Final = Patience(leader_s=2.0, end_s=1.0, silence_s=4.0, again_s=0.05, longest_s=0.2)
+PATIENCE: Final = Patience(leader_s=2.0, end_s=1.0, silence_s=2.0, again_s=0.05, longest_s=0.2)
 
 
 def lead() -> int:
@@ -41,6 +45,12 @@ def lead() -> int:
         leading.fail(str(error))
         return 2
     leading.split("tensor", "strict", [Share(1 / len(assignment.hosts))] * len(assignment.hosts))
+    try:
+        with leading.meeting():
+            enter(0)
+    except LookaheadError:
+        leading.close()
+        return 75
     assert assignment.listener is not None
     listener = socket.socket(fileno=assignment.listener)
     lost = threading.Event()
@@ -52,6 +62,16 @@ def lead() -> int:
     time.sleep(0.1)  # for those who answer to say so
     leading.close()
     return 75
+
+
+def enter(rank: int) -> None:
+    """What MLX does where ranks meet: no thread of this process goes on meanwhile."""
+    if os.environ.get("TEST_STOPS") == str(rank):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if (refused := os.environ.get(f"TEST_REFUSED_{rank}")) and not Path(refused).exists():
+        Path(refused).touch()
+        raise RuntimeError("[ring] Couldn't bind socket (error: 98)")
+    ctypes.PyDLL(None).sleep(int(os.environ.get(f"TEST_HOLDS_{rank}", "0")))
 
 
 def accept(listener: socket.socket, leading: Leading) -> None:
@@ -86,6 +106,10 @@ def follow() -> int:
     try:
         channel = join(assignment, versions, grace_s=0.2)
         channel.say("model", content=os.environ.get(f"TEST_CONTENT_{assignment.rank}", "the content"))
+        say_here(assignment, channel)
+        if channel.next() is not None:
+            with channel.entering():
+                enter(assignment.rank)
         while channel.next() is not None:
             if os.environ.get("TEST_HANGS") == str(assignment.rank):
                 time.sleep(600)

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from mlx_spec.errors import ServerError
-from mlx_spec.hosts.addresses import check_first_is_here, free_port, is_here, leader_address, own_addresses
+from mlx_spec.hosts.addresses import check_first_is_here, free_ports, is_here, leader_address, own_addresses
 from mlx_spec.hosts.hostfile import Host
 
 ELSEWHERE = Host("192.0.2.7", ("192.0.2.7",))  # of a net that is only for examples
@@ -42,6 +42,7 @@ def test_nobody_elsewhere_is_sent_to_a_loopback_address(monkeypatch: pytest.Monk
 
 
 def test_a_free_port_can_be_bound() -> None:
-    port = free_port("127.0.0.1")
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        assert listener.getsockname()[1] == port
+    first, second = free_ports(["127.0.0.1", "127.0.0.1"])
+    assert first != second
+    with socket.create_server(("127.0.0.1", first)) as listener:
+        assert listener.getsockname()[1] == first

@@ -8,7 +8,7 @@ import pytest
 
 from mlx_spec.hosts.rendezvous import Rendezvous, meeting
 
-PLACES = {0: (("10.0.0.1", "10.1.0.1"), 5000), 1: (("10.0.0.2", "10.1.0.2"), 6000)}
+PLACES = {0: (("10.0.0.1", "10.1.0.1"), (5000, 5007)), 1: (("10.0.0.2", "10.1.0.2"), (6000, 6003))}
 NAMES = ("MLX_RANK", "MLX_HOSTFILE", "MLX_JACCL_COORDINATOR", "MLX_IBV_DEVICES", "MLX_JACCL_RING")
 
 
@@ -24,7 +24,7 @@ def test_a_ring(tmp_path: Path) -> None:
     made.enter(1, tmp_path)
     assert (made.name, os.environ["MLX_RANK"]) == ("ring", "1")
     ring = json.loads(Path(os.environ["MLX_HOSTFILE"]).read_text())
-    assert ring == [["10.0.0.1:5000", "10.1.0.1:5001"], ["10.0.0.2:6000", "10.1.0.2:6001"]]
+    assert ring == [["10.0.0.1:5000", "10.1.0.1:5007"], ["10.0.0.2:6000", "10.1.0.2:6003"]]
     assert "MLX_IBV_DEVICES" not in os.environ
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,6 +19,7 @@ import pytest
 from mlx_spec.errors import ServerError
 from mlx_spec.hosts.group import GroupState, Share
 from mlx_spec.hosts.hostfile import Host, HostList, read_hosts
+from mlx_spec.hosts.started import Patience
 from mlx_spec.hosts.supervisor import Supervisor
 from tests.hosts.stand_in import PATIENCE, Doorman, commands
 
@@ -27,7 +29,7 @@ HANGS_S = 60.0  # no measure of time: only so that what hangs is a failure
 class Running:
     """A supervisor in a thread, and what it told."""
 
-    def __init__(self, hosts: HostList, timeout_s: float = 60.0, **options: Any) -> None:
+    def __init__(self, hosts: HostList, timeout_s: float = 60.0, patience: Patience = PATIENCE, **options: Any) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         os.set_inheritable(self._listener.fileno(), True)
         self.doorman = Doorman(self._listener)
@@ -40,7 +42,7 @@ class Running:
             made,
             self.doorman,
             changed=self._hear,
-            patience=PATIENCE,
+            patience=patience,
             **options,
         )
         self.error: Exception | None = None
@@ -166,6 +168,40 @@ def test_a_follower_that_hangs_in_a_step_is_found_by_the_watchdog(monkeypatch: p
         state = group.until(lambda state: state.stage == "lost")
         assert "does not go on: a pass has taken" in (state.error or "")
         client.close()
+
+
+def test_ranks_that_wait_for_each_other_longer_than_silence_may_last_are_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No thread of theirs goes on meanwhile: nobody hears of the leader, and then only one of the others is late."""
+    for rank, seconds in enumerate((3, 4, 0)):
+        monkeypatch.setenv(f"TEST_HOLDS_{rank}", str(seconds))
+    with running("127.0.0.1,127.0.0.1,127.0.0.1") as group:
+        group.whole()
+        assert {one.stage for one in group.states} == {"forming", "ready"}
+        assert next(lines_of(group.ask())) == "step 0"
+
+
+def test_a_meeting_that_does_not_come_about_has_a_limit_and_names_who_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_STOPS", "1")
+    for rank in (0, 2):
+        monkeypatch.setenv(f"TEST_HOLDS_{rank}", "600")
+    with running("127.0.0.1,127.0.0.1,127.0.0.1", patience=replace(PATIENCE, meeting_s=0.5)) as group:
+        group.thread.join(HANGS_S)
+        assert str(group.error).startswith("127.0.0.1 (rank 1) did not come to the meeting of all ranks within 0.5 s")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_port_that_somebody_took_is_another_attempt(
+    rank: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(f"TEST_REFUSED_{rank}", str(tmp_path / "refused"))
+    with running() as group:
+        group.whole()
+        lost = next(one for one in group.states if one.stage == "lost")
+        assert f"(rank {rank})" in (lost.error or "")
 
 
 def test_another_version_is_told_and_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,14 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from mlx_spec.errors import LookaheadError, RankLostError, ServerError
 from mlx_spec.hosts.channel.framing import Framing
 from mlx_spec.hosts.channel.handshake import HandshakeError, enter
 from mlx_spec.hosts.channel.hello import Hello
-from mlx_spec.hosts.channel.leader import BYE, FAILED, HELLO, SAID, STEP
+from mlx_spec.hosts.channel.leader import BYE, ENTERED, ENTERS, FAILED, HELLO, MET, SAID, STEP
 from mlx_spec.hosts.channel.link import USUAL_PULSE, Link, Pulse
 
 LEFT_CODE: Final = 75
@@ -50,6 +50,7 @@ class FollowerChannel:
         self._steps: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._over = threading.Event()
         self._is_ending = False
+        self._address = framing.addresses[0]
         self._link = Link(framing, pulse, heard=self._heard, ended=self._end, carried=self._carried, name="leader")
 
     @classmethod
@@ -84,14 +85,28 @@ class FollowerChannel:
             raise
         return channel
 
+    @property
+    def address(self) -> str:
+        """By which this machine reaches the leader."""
+        return self._address
+
     def say(self, what: str, **words: Any) -> None:
         """Tell the leader something. Where it is gone, `next` tells."""
         with contextlib.suppress(OSError):
             self._link.send({**words, SAID: what})
 
-    def fail(self, message: str) -> None:
-        """Tell the leader, in a sentence, why this rank cannot go on."""
-        self.say(FAILED, message=message)
+    def fail(self, message: str, *, again: bool = False) -> None:
+        """Tell the leader, in a sentence, why this rank cannot go on; `again`: another attempt may go better."""
+        self.say(FAILED, message=message, again=again)
+
+    @contextlib.contextmanager
+    def entering(self) -> Iterator[None]:
+        """Around the way into the collectives, which may hold all threads, here and at the leader: neither minds the
+        other's silence until the leader says that all are there."""
+        self._link.suspend()
+        self.say(ENTERS)
+        yield
+        self.say(ENTERED)
 
     def next(self) -> dict[str, Any] | None:
         """The next step; waits for it. None when the leader has closed or is gone. Raises ServerError where it does
@@ -120,6 +135,8 @@ class FollowerChannel:
         elif BYE in message:
             self.refusal = message[BYE]
             self._end("closed")
+        elif MET in message:
+            self._link.resume()
 
     def _end(self, why: str) -> None:
         if self._is_ending:  # the leader said so before it closed

@@ -9,13 +9,11 @@ from mlx_spec.hosts.versions import Versions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """Its versions, its machine's memory in bytes, the free port that its end of the ring will listen on, and that
-    end's address (None: the one that it comes from)."""
+    """Its versions, its machine's memory in bytes, and where the others reach it (None: where it comes from)."""
 
     versions: Versions
     memory_bytes: int
     free_bytes: int
-    port: int
     address: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -24,7 +22,6 @@ class Hello:
             "versions": self.versions.to_dict(),
             "memory_bytes": self.memory_bytes,
             "free_bytes": self.free_bytes,
-            "port": self.port,
             "address": self.address,
         }
 
@@ -35,6 +32,5 @@ class Hello:
             versions=Versions.from_dict(told.get("versions", {})),
             memory_bytes=int(told.get("memory_bytes", 0)),
             free_bytes=int(told.get("free_bytes", 0)),
-            port=int(told.get("port", 0)),
             address=told.get("address"),
         )

@@ -17,14 +17,22 @@ from mlx_spec.hosts.channel.hello import Hello
 from mlx_spec.hosts.channel.link import BEAT, USUAL_PULSE, Link, Pulse
 from mlx_spec.hosts.versions import Versions
 
-# What messages hold besides beats. Of the leader: STEP, BYE. Of a follower: SAID, with what it says.
+# What messages hold besides beats. Of the leader: STEP, BYE, MET. Of a follower: SAID, with what it says.
 STEP: Final = "step"
 BYE: Final = "bye"
+MET: Final = "met"
+"""All ranks are in the group of their collectives: silence counts again."""
 SAID: Final = "said"
 HELLO: Final = "hello"
 """What a follower says first."""
 FAILED: Final = "failed"
-"""What a follower says that cannot go on; with `message`."""
+"""What a follower says that cannot go on; with `message`, and `again` where another attempt may go better."""
+HERE: Final = "here"
+"""What a follower says that could enter the collectives; with `ports`, one for each of its addresses."""
+ENTERS: Final = "enters"
+"""What a follower says last before its way into the collectives holds all of its threads, beats among them."""
+ENTERED: Final = "entered"
+"""What it says when it is there."""
 _PATIENCE_S: Final = 0.2
 
 logger = logging.getLogger(__name__)
@@ -84,6 +92,7 @@ class LeaderChannel:
             host = self.hosts[rank]
             if differences := self._versions.differences(hello.versions, host):
                 raise self._refusal(rank, f"{host} (rank {rank}) computes with other versions: {differences}; ")
+        self._listener.close()  # all have come: nobody else has a place here
         return hellos
 
     def admit_one(self, limit_s: float) -> None:
@@ -103,6 +112,17 @@ class LeaderChannel:
             )
             self._raise_if_lost()
             return {rank: one.said[what] for rank, one in self._followers.items()}
+
+    def have_said(self, what: str) -> frozenset[int]:
+        """The ranks that have said `what` by now."""
+        return frozenset(rank for rank, one in self._followers.items() if what in one.said)
+
+    def met(self) -> None:
+        """Wait until each follower has entered the collectives, and tell them all. Raises as `said`."""
+        self.said(ENTERED)
+        for one in self._followers.values():
+            if one.link is not None:
+                self._try_to_say(one.link, {MET: True})
 
     def carried(self, rank: int) -> Mapping[str, Any]:
         """What the newest beat of a follower carried."""
@@ -137,7 +157,9 @@ class LeaderChannel:
     def lose(self, rank: int, why: str) -> RankLostError:
         """A rank is lost, for a reason that goes on after its name; the error that says so, of the first that was."""
         host = self.hosts[rank]
-        error = RankLostError(f"{host} (rank {rank}) {why}: the group has to form again.", rank, host)
+        return self._lose(RankLostError(f"{host} (rank {rank}) {why}: the group has to form again.", rank, host))
+
+    def _lose(self, error: RankLostError) -> RankLostError:
         with self._changed:
             if self.lost is not None or self._closed:
                 return self.lost or error
@@ -176,11 +198,14 @@ class LeaderChannel:
                 one.link.close()
 
     def _raise_if_lost(self) -> None:
-        failed = next((one for one in self._followers.values() if FAILED in one.said), None)
-        if failed is not None:
-            raise ServerError(f"{failed.host}: {failed.said[FAILED].get('message')}")
+        for rank, one in self._followers.items():
+            if FAILED in one.said and not one.said[FAILED].get("again"):
+                raise ServerError(self._failed_words(rank))
         if self.lost is not None:
             raise self.lost
+
+    def _failed_words(self, rank: int) -> str:
+        return f"{self.hosts[rank]} (rank {rank}): {self._followers[rank].said[FAILED].get('message')}"
 
     def _refusal(self, rank: int, beginning: str) -> ServerError:
         return self.refuse(rank, f"{beginning}install the same on all machines.")
@@ -216,11 +241,16 @@ class LeaderChannel:
                 follower.carried = message
             elif isinstance(what := message.get(SAID), str):
                 follower.said[what] = message
+                assert follower.link is not None, "who speaks was let in"
                 if what == HELLO:
                     follower.hello = Hello.from_dict(message)
+                elif what == ENTERS:
+                    follower.link.suspend()
+                elif what == ENTERED:
+                    follower.link.resume()
             self._changed.notify_all()
         if message.get(SAID) == FAILED:
-            self.lose(rank, f"cannot go on ({message.get('message')})")
+            self._lose(RankLostError(self._failed_words(rank), rank, self.hosts[rank]))
 
     def _try_to_say(self, link: Link, message: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it finds the end of the connection instead

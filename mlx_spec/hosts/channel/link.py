@@ -26,7 +26,8 @@ USUAL_PULSE: Final = Pulse()
 class Link:
     """Hands each message to `heard`, on a thread of its own; beats are not heard, but for what they carry. `ended` is
     called once, with why, when the other end has closed, is silent, or talks nonsense; not after `close`. `carried`
-    is what each beat of this end carries. The last round trip is `latency_ms`, None before the first."""
+    is what each beat of this end carries. The last round trip is `latency_ms`, None before the first. Silence is no
+    loss between `suspend` and `resume`: where an end is about to do what lets none of its threads go on."""
 
     def __init__(
         self,
@@ -40,7 +41,9 @@ class Link:
     ) -> None:
         self._framing, self._pulse, self._heard, self._ended, self._carried = framing, pulse, heard, ended, carried
         self._closed = threading.Event()
-        self._sent_s: dict[int, float] = {}
+        self._sent_s: dict[Any, float] = {}
+        self._heard_s = time.monotonic()
+        self._is_suspended = False
         self.latency_ms: float | None = None
         self._threads = [
             threading.Thread(target=self._listen, name=f"{name} listens", daemon=True),
@@ -49,8 +52,18 @@ class Link:
 
     def start(self) -> None:
         """Begin to listen and to beat."""
+        self._heard_s = time.monotonic()
         for thread in self._threads:
             thread.start()
+
+    def suspend(self) -> None:
+        """Put up with any silence from now on."""
+        self._is_suspended = True
+
+    def resume(self) -> None:
+        """Put up with no silence any more; what was before does not count."""
+        self._heard_s = time.monotonic()
+        self._is_suspended = False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message. Raises OSError."""
@@ -73,22 +86,28 @@ class Link:
 
     def _listened(self) -> str:
         """Hear messages until there are no more; why not."""
-        last_s = time.monotonic()
         while True:
+            silent_s = time.monotonic() - self._heard_s
+            is_late = silent_s > self._pulse.silence_s and not self._is_suspended
             try:
-                message = self._framing.receive(self._pulse.interval_s / 2)
+                # Who slept himself has not been left: what came meanwhile lies there.
+                message = self._framing.receive(0.0 if is_late else self._pulse.interval_s / 2)
             except TimeoutError:
-                # Asked only where nothing lay there: who slept himself has not been left.
-                if (silent_s := time.monotonic() - last_s) > self._pulse.silence_s:
+                if is_late and not self._is_suspended:
                     return f"said nothing for {silent_s:.0f} s"
                 continue
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 return f"broke the connection ({error})"
+            except ValueError as error:
+                return f"talks nonsense ({error})"
             if message is None:
                 return "closed the connection"
-            last_s = time.monotonic()
-            if not self._is_pulse(message):
-                self._heard(message)
+            self._heard_s = time.monotonic()
+            try:
+                if not self._is_pulse(message):
+                    self._heard(message)
+            except Exception as error:  # noqa: BLE001 - by whoever speaks; without this thread nobody noticed its silence
+                return f"talks nonsense ({type(error).__name__}: {error})"
 
     def _is_pulse(self, message: dict[str, Any]) -> bool:
         if (number := message.get(_ECHO)) is not None:

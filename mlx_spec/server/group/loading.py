@@ -92,15 +92,12 @@ def load_led(
 
 
 def gathered(leading: Leading, split: Split) -> mx.distributed.Group:
-    """The group of all ranks, each of which is told how the target is split. Raises RankLostError."""
-    meeting = leading.rendezvous()
+    """The group of all ranks, each of which is told how the target is split. Raises RankLostError, ServerError."""
     leading.channel.tell(
-        {
-            "meeting": meeting.to_dict(),
-            "split": {"way": split.way, "ranks": split.ranks, "exactness": split.exactness, "layers": split.layers},
-        }
+        {"split": {"way": split.way, "ranks": split.ranks, "exactness": split.exactness, "layers": split.layers}}
     )
-    with tempfile.TemporaryDirectory() as place, watched(leading, "meeting"):
+    # Not watched: it holds the interpreter while it waits, so that the watchdog could not look.
+    with tempfile.TemporaryDirectory() as place, leading.meeting() as meeting:
         meeting.enter(0, Path(place))
         return mx.distributed.init(strict=True, backend=meeting.name)
 

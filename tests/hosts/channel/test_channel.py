@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,13 +24,21 @@ from mlx_spec.hosts.versions import Versions
 
 SECRET = b"s" * 32
 VERSIONS = Versions("0.32.4", "0.32.2", "0.1.0")
-QUICK = Pulse(interval_s=0.05, silence_s=0.3)
+QUICK = Pulse(interval_s=0.05, silence_s=2.0)  # a pause of two busy cores is no loss
 NEVER = Pulse(interval_s=0.05, silence_s=600.0)
 HANGS_S = 60.0  # no measure of time: only so that what hangs is a failure
 
 
 def hello(versions: Versions = VERSIONS) -> Callable[[str], Hello]:
-    return lambda address: Hello(versions=versions, memory_bytes=8, free_bytes=4, port=1, address=address)
+    return lambda address: Hello(versions=versions, memory_bytes=8, free_bytes=4, address=address)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for it, but not for ever."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < HANGS_S, "it did not happen"
+        time.sleep(0.001)
 
 
 class Group:
@@ -63,8 +72,7 @@ class Group:
         for rank in range(1, len(self.leader.hosts)):
             self.join(rank)
         self.leader.gather(HANGS_S)
-        while len(self.followers) < len(self.leader.hosts) - 1:
-            threading.Event().wait(0.001)
+        until(lambda: len(self.followers) == len(self.leader.hosts) - 1)
         return self
 
     def lost(self) -> RankLostError:
@@ -110,8 +118,7 @@ def test_beats_carry_facts_and_measure_the_way() -> None:
     with group() as made:
         made.gathered()
         made.followers[1].facts["held_bytes"] = 7
-        while made.leader.carried(1).get("held_bytes") != 7 or made.leader.latency_ms(1) is None:
-            threading.Event().wait(0.01)
+        until(lambda: made.leader.carried(1).get("held_bytes") == 7 and made.leader.latency_ms(1) is not None)
         assert made.leader.carried(1)["taken"] == 0
 
 
@@ -121,8 +128,7 @@ def test_another_version_is_named_and_refused() -> None:
         made.join(2, replace(VERSIONS, mlx="0.31.0"))
         with pytest.raises(ServerError, match=r"mac2 \(rank 2\) .* MLX 0.31.0 on mac2 and 0.32.4 here"):
             made.leader.gather(HANGS_S)
-        while 2 not in made.followers:
-            threading.Event().wait(0.001)
+        until(lambda: 2 in made.followers)
         with pytest.raises(ServerError, match=r"MLX 0\.31\.0"):
             made.followers[2].next()
 
@@ -131,9 +137,17 @@ def test_one_that_cannot_go_on_says_why() -> None:
     with group() as made:
         made.gathered()
         made.followers[1].fail("There is no model here.")
-        with pytest.raises(ServerError, match=r"mac1: There is no model here\."):
+        with pytest.raises(ServerError, match=r"^mac1 \(rank 1\): There is no model here\.$"):
             made.leader.said("model")
-        assert made.lost().rank == 1
+        assert (made.lost().rank, str(made.lost())) == (1, "mac1 (rank 1): There is no model here.")
+
+
+def test_one_that_may_come_again_is_lost_and_not_refused() -> None:
+    with group() as made:
+        made.gathered()
+        made.followers[1].fail("The port is taken.", again=True)
+        with pytest.raises(RankLostError, match=r"^mac1 \(rank 1\): The port is taken\.$"):
+            made.leader.said("model")
 
 
 def test_who_does_not_come_is_named() -> None:
@@ -159,15 +173,34 @@ def test_another_secret_opens_nothing(secret: bytes, caplog: pytest.LogCaptureFi
 
 
 def test_a_place_that_is_taken_is_not_given_again(caplog: pytest.LogCaptureFixture) -> None:
-    with group() as made:
-        made.gathered()
+    with group(3) as made:
+        gathering = threading.Thread(target=made.leader.gather, args=(HANGS_S,))
+        gathering.start()
+        made.join(1)
+        until(lambda: 1 in made.followers)
         asking = stranger(made.address)
-        made.leader.admit_one(HANGS_S)
         enter(asking, SECRET, 1, HANGS_S)
         assert asking.receive(HANGS_S) is None
         asking.close()
         assert made.leader.lost is None
+        made.join(2)
+        gathering.join()
     assert "there is no place for rank 1" in caplog.text
+
+
+def test_when_all_have_come_nobody_else_is_heard() -> None:
+    with group() as made:
+        made.gathered()
+        with pytest.raises(ConnectionError):
+            socket.create_connection(made.address)
+
+
+@pytest.mark.parametrize("said", [{"said": "hello", "memory_bytes": "much"}, {"said": "hello", "versions": 3}])
+def test_nonsense_ends_it_at_once(said: dict[str, Any]) -> None:
+    with group() as made:  # no silence would be noticed in this test's life
+        made.gathered()
+        made.followers[1]._link.send(said)
+        assert "mac1 (rank 1) talks nonsense" in str(made.lost())
 
 
 class Recorded(Framing):
@@ -231,8 +264,7 @@ def test_silence_is_noticed_on_both_sides() -> None:
         carrying = threading.Thread(target=carry, args=(near, far, cut))
         carrying.start()
         made.leader.gather(HANGS_S)
-        while 1 not in made.followers:
-            threading.Event().wait(0.001)
+        until(lambda: 1 in made.followers)
         cut.set()
         carrying.join()
         assert "said nothing for" in str(made.lost())
@@ -249,8 +281,7 @@ def test_a_follower_that_hangs_is_left_when_the_leader_is_gone() -> None:
     with group() as made:
         made.gathered()
         made.leader.close()
-        while not made.left:  # nobody asks for the next step: a collective hangs
-            threading.Event().wait(0.001)
+        until(lambda: made.left)  # nobody asks for the next step: a collective hangs
         assert made.left == [LEFT_CODE]
 
 
