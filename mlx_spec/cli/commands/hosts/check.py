@@ -42,7 +42,7 @@ def check(
             if hosts is not None
             else read_hostfile(_given(hostfile), backend, python)
         )
-        members, wire = members_of(listed.machines, listed.python), listed.backend
+        members, wire = members_of(listed), listed.backend
     folder = None
     if model is not None:
         from mlx_spec.models.named import folder_of
