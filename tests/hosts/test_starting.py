@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from mlx_spec.hosts.starting import environment_lines, reach, remote_script, ssh_command
+from mlx_spec.hosts.starting import RankProcess, environment_lines, reach, remote_script, ssh_command
 
 COMMAND = (sys.executable, "-m", "mlx_spec.cli", "hosts", "follow")
 
@@ -39,6 +40,17 @@ def test_its_environment_comes_by_its_input_and_stands_on_no_command_line(tmp_pa
         "A= it's \\ $HOME B=of=two\nthe config\n\nand more"
     )
     assert environment_lines([]) == b""
+
+
+def test_what_is_to_be_read_before_stands_before_the_config() -> None:
+    lines: list[str] = []
+    over = threading.Event()
+    process = RankProcess(
+        ["cat"], {"rank": 1}, relay=lines.append, ended=lambda code: over.set(), before=environment_lines(["A=1"])
+    )
+    process.loose()
+    assert over.wait(60)
+    assert lines == ["A=1", '{"rank": 1}']
 
 
 def test_the_same_as_here_where_it_is_there_too(tmp_path: Path) -> None:

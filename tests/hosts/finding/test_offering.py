@@ -18,7 +18,7 @@ from mlx_spec.hosts.finding.acquaintances import Acquaintance
 from mlx_spec.hosts.finding.following import JoinedFollower
 from mlx_spec.hosts.finding.joining import Place, RefusedError, call, join
 from mlx_spec.hosts.finding.sealed import ChannelError, connect
-from tests.hosts.finding.machines import HERE, Machine, Person, joined, offer
+from tests.hosts.finding.machines import HERE, Machine, Person, joined, known_to, offer
 
 HANGS_S = 60.0  # no measure of time: only so that what hangs is a failure
 
@@ -39,12 +39,6 @@ def until(done: Callable[[], object]) -> None:
     while not done():
         assert time.monotonic() < ends
         time.sleep(0.01)
-
-
-def known_to(leader: Machine, follower: Machine) -> Acquaintance:
-    found = leader.known.of(follower.identity.key, "follower")
-    assert found is not None
-    return found
 
 
 def test_both_see_one_code_and_know_each_other_then(leader: Machine, follower: Machine, tmp_path: Path) -> None:
@@ -115,6 +109,16 @@ def test_a_no_for_good_is_kept_and_nobody_is_asked_again_until_it_is_forgotten(
         assert len(person.codes) == 2
 
 
+def test_one_that_is_forgotten_while_it_is_found_elsewhere_stays_forgotten(leader: Machine) -> None:
+    one = Acquaintance("ab" * 32, "attic", "follower", HERE, 9)
+    leader.known.keep(one)
+    leader.known.met(one, "192.0.2.7", 10)
+    assert [(other.address, other.port) for other in leader.known.all()] == [("192.0.2.7", 10)]
+    leader.known.forget("attic")
+    leader.known.met(one, "192.0.2.7", 11)
+    assert leader.known.all() == ()
+
+
 def test_another_machine_at_the_same_address_is_noticed(leader: Machine, follower: Machine, tmp_path: Path) -> None:
     with offer(follower, person := Person()) as offered:
         joined(leader, follower, offered.port)
@@ -178,6 +182,7 @@ class TestFollowers:
         self, session: tuple, follower: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whoever has more to say to it than a pipe holds must not keep its end from being heard."""
+        monkeypatch.setattr(working, "_LEASH_S", 0.05)
         script = "import os, threading; print(os.getpid(), flush=True); threading.Event().wait()"
         monkeypatch.setattr(working, "own_command", lambda *words: [sys.executable, "-S", "-c", script])
         channel, person = session
