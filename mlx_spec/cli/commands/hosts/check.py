@@ -17,8 +17,8 @@ _Backend = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="ring, jaccl or jaccl-ring, which goes before what the hostfile says.",
-        show_default="ring, which is what is measured",
+        help="ring, jaccl or jaccl-ring, before what a hostfile says; ring is what is measured.",
+        show_default="ring",
     ),
 ]
 _Model = Annotated[str | None, typer.Option(help="Tell how this model would fit, split over them.")]
