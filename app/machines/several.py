@@ -15,7 +15,7 @@ from app.engine.protocol import ProtocolError
 from app.machines.lines import Line, lines_of
 
 AGAIN_MS = 5_000
-"""A network that could not be asked is asked again."""
+"""A network that could not be asked is asked again, and an offer that ended by itself is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ class MachinesViewModel(QObject):
         self._finding, self._joining, self._offering = talking(self), talking(self), talking(self)
         self._again = QTimer(self, singleShot=True, interval=AGAIN_MS)
         self._again.timeout.connect(self._find)
+        self._offer_again = QTimer(self, singleShot=True, interval=AGAIN_MS)
+        self._offer_again.timeout.connect(self._start_offering)
         client.told.connect(self._on_group)
         self._finding.said.connect(self._on_neighbours)
         self._finding.ended.connect(self._on_finding_ended)
@@ -159,8 +161,9 @@ class MachinesViewModel(QObject):
         """Let others ask for this machine, or nobody any more; what works for one then ends."""
         self._kept.is_offered = is_offered
         self.note = ""
+        self._offer_again.stop()
         if is_offered:
-            self._offering.start("hosts", "offer", "--json")
+            self._start_offering()
         else:
             self._offering.stop()
             if self.code is not None and self.code.is_theirs:
@@ -173,6 +176,7 @@ class MachinesViewModel(QObject):
 
     def stop(self) -> None:
         """The program ends."""
+        self._offer_again.stop()
         for command in (self._finding, self._joining, self._offering):
             command.stop()
         self._checking.stop()
@@ -230,9 +234,15 @@ class MachinesViewModel(QObject):
             self.note = self.tr("Others find it as {0}.").format(value.get("name", ""))
         self.changed.emit()
 
+    def _start_offering(self) -> None:
+        self._offering.start("hosts", "offer", "--json")
+
     def _on_offering_ended(self, succeeded: bool, why: str) -> None:
-        self._kept.is_offered = False
+        # What is wished for stays so: a port that another program has is free again some day.
+        if self.code is not None and self.code.is_theirs:
+            self.code = None
         self.note = why
+        self._offer_again.start()
         self.changed.emit()
 
     def _on_checked(self, succeeded: bool, said: str, why: str) -> None:

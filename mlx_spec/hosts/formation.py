@@ -16,11 +16,11 @@ from typing import Any
 from mlx_spec.hosts.addresses import is_here, leader_address
 from mlx_spec.hosts.channel.follower import LEFT_CODE
 from mlx_spec.hosts.channel.handshake import new_secret
-from mlx_spec.hosts.finding.joined import follower_command, joined
+from mlx_spec.hosts.finding.joined import check_given, follower_command, joined
 from mlx_spec.hosts.group import GroupState
 from mlx_spec.hosts.hostfile import Host, HostList
 from mlx_spec.hosts.started import Commands, Patience
-from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, remote_script, ssh_command
+from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, environment_lines, remote_script, ssh_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +148,14 @@ class Formation:
         host = self._hosts.machines[rank]
         config, ended = {**config, "rank": rank}, partial(self._note_exit, rank)
         relay = None if rank == 0 else self._commands.relay_of(host.name, rank)
-        envs = dict(line.partition("=")[::2] for line in self._hosts.envs)
+        # What is started elsewhere reads its environment; here it would be that of ssh.
+        envs = dict(line.partition("=")[::2] for line in self._hosts.envs) if is_here(host) else {}
         self._processes[rank] = RankProcess(
             self._commands.leader if rank == 0 else self._follower_command(host),
             config,
             relay=relay,
             ended=ended,
+            before=b"" if is_here(host) else environment_lines(self._hosts.envs),
             environment={**envs, **(self._commands.leader_environment if rank == 0 else {})},
             handed=handed,
         )
@@ -165,13 +167,14 @@ class Formation:
             own = self._commands.follower
             return own if python is None or own[1:2] != ("-m",) else (python, *own[1:])
         if (known := joined(host.name)) is not None:
-            return follower_command(known)
+            check_given(known, python, self._hosts.envs)
+            return follower_command(known, reads_environment=bool(self._hosts.envs))
         script = remote_script(
             self._commands.follower,
             host=host.name,
             python=python,
-            envs=self._hosts.envs,
             folder=self._commands.folder,
+            reads_environment=bool(self._hosts.envs),
         )
         return tuple(ssh_command(host.name, script))
 

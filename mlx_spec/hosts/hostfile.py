@@ -125,6 +125,8 @@ def _checked(hosts: HostList, backend: str | None, source: str) -> HostList:
         name = line.partition("=")[0]
         if not name.isidentifier():
             raise ServerError(f"{source} sets {line!r}, which is no variable: write NAME=VALUE.")
+        if "\n" in line or "\0" in line:
+            raise ServerError(f"{source} sets {name} to more than one line, which no rank takes: write it as one.")
     return hosts
 
 

@@ -22,6 +22,8 @@ _SSH: Final = (
     # So that this end of a dead connection is noticed; the other end has the control channel.
     *("-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=3"),
 )
+# A byte at a time, as sh reads: what stands behind the empty line is for who is started.
+_READ_ENVIRONMENT: Final = 'while IFS= read -r line && [ -n "$line" ]; do export "$line"; done'
 _KEPT_LINES: Final = 20
 
 Relay = Callable[[str], object]
@@ -34,11 +36,12 @@ def ssh_command(host: str, script: str) -> list[str]:
 
 
 def remote_script(
-    command: Sequence[str], *, host: str, python: str | None, envs: Sequence[str], folder: str | None
+    command: Sequence[str], *, host: str, python: str | None, folder: str | None, reads_environment: bool = False
 ) -> str:
     """What starts a rank on `host`: `command`, with its interpreter replaced by `python` where one is named, else where
-    it is not there by the `mlx-spec` of the path."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, _, value in (line.partition("=") for line in envs)]
+    it is not there by the `mlx-spec` of the path. Where it `reads_environment`, its input begins with what
+    `environment_lines` wrote: a value may be a secret, and whoever has an account reads command lines."""
+    lines = [_READ_ENVIRONMENT] if reads_environment else []
     if folder is not None:  # a checkout is found from its folder
         lines.append(f"cd {shlex.quote(folder)} 2>/dev/null")
     program, *arguments = command
@@ -56,8 +59,15 @@ def remote_script(
     return "\n".join(lines)
 
 
+def environment_lines(envs: Sequence[str]) -> bytes:
+    """`NAME=VALUE` for each variable, and an empty line: what another machine's rank reads first. Nothing where there
+    is none."""
+    return "".join(f"{line}\n" for line in (*envs, "")).encode() if envs else b""
+
+
 class RankProcess:
-    """One started rank. Its first line of input is `config`, as JSON; the pipe behind it is its leash.
+    """One started rank. Its first line of input is `config`, as JSON, behind what is to be read `before` it; the pipe
+    behind that is its leash.
 
     `ended` is called once, from a thread, with its exit code. `last_words` is the last line that it wrote.
     """
@@ -69,6 +79,7 @@ class RankProcess:
         *,
         relay: Relay | None,
         ended: Callable[[int], object],
+        before: bytes = b"",
         environment: Mapping[str, str] | None = None,
         handed: Collection[int] = (),
     ) -> None:
@@ -87,7 +98,7 @@ class RankProcess:
         self._reader = threading.Thread(target=self._read, name="rank's output", daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, name="rank's end", daemon=True).start()
-        self._hand(json.dumps(config).encode() + b"\n")
+        self._hand(before + json.dumps(config).encode() + b"\n")
 
     @property
     def pid(self) -> int:

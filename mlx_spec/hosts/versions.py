@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
-_PACKAGES = {"mlx": "MLX", "mlx_lm": "mlx-lm", "lookahead": "Lookahead"}
+UNKNOWN: Final = "unknown"
+_PACKAGES: Final = {"mlx": "MLX", "mlx_lm": "mlx-lm", "lookahead": "Lookahead"}
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Of MLX, mlx-lm and Lookahead; "unknown" where an installation carries no metadata."""
+    """Of MLX, mlx-lm and Lookahead; "unknown" where an installation carries no metadata, and that is like no other."""
 
     mlx: str
     mlx_lm: str
@@ -22,15 +24,19 @@ class Versions:
     @classmethod
     def from_dict(cls, told: Mapping[str, str]) -> "Versions":
         """What `to_dict` made."""
-        return cls(**{name: str(told.get(name, "unknown")) for name in _PACKAGES})
+        return cls(**{name: str(told.get(name, UNKNOWN)) for name in _PACKAGES})
+
+    @property
+    def titled(self) -> dict[str, str]:
+        """By the names for people."""
+        return dict(zip(_PACKAGES.values(), self.to_dict().values(), strict=True))
 
     def differences(self, other: "Versions", there: str) -> str | None:
-        """What is another version on the machine `there`, as a part of a sentence; None where nothing is."""
-        mine, theirs = self.to_dict(), other.to_dict()
+        """What is another version on the machine `there`, or may be, as a part of a sentence; None where nothing is."""
         parts = [
-            f"{title} {theirs[name]} on {there} and {mine[name]} here"
-            for name, title in _PACKAGES.items()
-            if mine[name] != theirs[name]
+            f"{title} {theirs} on {there} and {mine} here"
+            for (title, mine), theirs in zip(self.titled.items(), other.titled.values(), strict=True)
+            if mine != theirs or mine == UNKNOWN
         ]
         return " and ".join(parts) or None
 
@@ -44,4 +50,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return UNKNOWN

@@ -95,6 +95,7 @@ def test_what_is_refused(text: str, backend: str | None, message: str) -> None:
         ([{"ssh": 7}, TWO[0]], "7 is no name"),
         ({"hosts": "a,b"}, "hosts is no list"),
         ({"hosts": TWO, "envs": ["1A=2"]}, "no variable"),
+        ({"hosts": TWO, "envs": ["A=1\n2"]}, "sets A to more than one line"),
         ({"hosts": TWO, "backend": "x"}, "no such backend"),
         ({"backend": "jaccl", "hosts": [MESH[0], MESH[1] | {"rdma": [None, None]}]}, "no RDMA device from b to a"),
         ({"backend": "jaccl", "hosts": [MESH[0], MESH[1] | {"rdma": ["rdma_en2"]}]}, "needs the RDMA devices"),

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from mlx_spec.hosts.starting import reach, remote_script, ssh_command
+from mlx_spec.hosts.starting import RankProcess, environment_lines, reach, remote_script, ssh_command
 
 COMMAND = (sys.executable, "-m", "mlx_spec.cli", "hosts", "follow")
 
@@ -17,30 +18,55 @@ def program(path: Path, says: str) -> Path:
     return path
 
 
-def said(script: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["/bin/sh", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=False)
+def said(script: str, path: str = "/usr/bin:/bin", hears: bytes = b"") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(["/bin/sh", "-c", script], env={"PATH": path}, input=hears, capture_output=True, check=False)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_the_interpreter_that_is_named(tmp_path: Path) -> None:
     python = str(program(tmp_path / "python", "named"))
-    script = remote_script(COMMAND, host="b", python=python, envs=["A=1 2"], folder=str(tmp_path))
-    assert said(script).stdout == f"named -m mlx_spec.cli hosts follow in {tmp_path} A=1 2\n"
+    script = remote_script(COMMAND, host="b", python=python, folder=str(tmp_path))
+    assert said(script).stdout == f"named -m mlx_spec.cli hosts follow in {tmp_path} A=\n"
+
+
+def test_its_environment_comes_by_its_input_and_stands_on_no_command_line(tmp_path: Path) -> None:
+    """Everybody with an account there, or here, reads those."""
+    cat = tmp_path / "cat"
+    cat.write_text('#!/bin/sh\necho "A=$A B=$B"\nexec cat\n')
+    cat.chmod(0o755)
+    script = remote_script(COMMAND, host="b", python=str(cat), folder=None, reads_environment=True)
+    before = environment_lines(["A= it's \\ $HOME", "B=of=two"])
+    assert said(script, hears=before + b"the config\n\nand more").stdout == (
+        "A= it's \\ $HOME B=of=two\nthe config\n\nand more"
+    )
+    assert environment_lines([]) == b""
+
+
+def test_what_is_to_be_read_before_stands_before_the_config() -> None:
+    lines: list[str] = []
+    over = threading.Event()
+    process = RankProcess(
+        ["cat"], {"rank": 1}, relay=lines.append, ended=lambda code: over.set(), before=environment_lines(["A=1"])
+    )
+    process.loose()
+    assert over.wait(60)
+    assert lines == ["A=1", '{"rank": 1}']
 
 
 def test_the_same_as_here_where_it_is_there_too(tmp_path: Path) -> None:
     here = program(tmp_path / "here", "same")
-    script = remote_script((str(here), *COMMAND[1:]), host="b", python=None, envs=[], folder="/no/such/folder")
+    script = remote_script((str(here), *COMMAND[1:]), host="b", python=None, folder="/no/such/folder")
     assert said(script).stdout.startswith("same -m mlx_spec.cli hosts follow in ")
 
 
 def test_else_the_one_of_the_path(tmp_path: Path) -> None:
     program(tmp_path / "mlx-spec", "found")
-    script = remote_script(("/not/there", *COMMAND[1:]), host="b", python=None, envs=[], folder=None)
+    script = remote_script(("/not/there", *COMMAND[1:]), host="b", python=None, folder=None)
     assert said(script, f"{tmp_path}:/usr/bin:/bin").stdout.startswith("found hosts follow in ")
 
 
 def test_else_a_sentence() -> None:
-    script = remote_script(("/not/there", *COMMAND[1:]), host="b.local", python=None, envs=[], folder=None)
+    script = remote_script(("/not/there", *COMMAND[1:]), host="b.local", python=None, folder=None)
     done = said(script)
     assert done.returncode == 127
     assert "b.local has neither /not/there nor an mlx-spec on its path: install Lookahead there" in done.stderr

@@ -79,6 +79,14 @@ class Acquaintances:
             ]
             known.append(replace(one, since_s=one.since_s or time.time()))
 
+    def met(self, one: Acquaintance, address: str, port: int) -> None:
+        """Note where it was met; nothing where it was forgotten meanwhile."""
+        with self._changing() as known:
+            known[:] = [
+                replace(other, address=address, port=port) if (other.key, other.role) == (one.key, one.role) else other
+                for other in known
+            ]
+
     def forget(self, name: str) -> tuple[Acquaintance, ...]:
         """Know the machines of that name or fingerprint no longer, in whatever role; which they were."""
         wanted = name.casefold().removesuffix(".local")

@@ -56,7 +56,7 @@ class Announcement:
             SERVICE,
             f"{label}.{SERVICE}",
             port=port,
-            parsed_addresses=own_addresses() if self._interfaces is None else self._interfaces,
+            parsed_addresses=reachable_addresses() if self._interfaces is None else self._interfaces,
             properties={
                 "v": "1",
                 "name": identity.name,
@@ -161,7 +161,7 @@ def found_host(info: ServiceInfo) -> FoundHost | None:
     )
 
 
-def own_addresses() -> list[str]:
+def reachable_addresses() -> list[str]:
     """Where others may reach this machine: no loopback, and no address that needs an interface's name with it."""
     import psutil
 

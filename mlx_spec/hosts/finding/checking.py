@@ -43,7 +43,7 @@ def check(
         for here, there in _pairs(len(members)):
             one, other = opened[here][0], opened[there][0]
             if one is not None and other is not None and reports[here].facts and reports[there].facts:
-                tell(f"Measuring from {members[here].name} to {members[there].name}…")
+                tell(f"Measuring from {members[here].name} (rank {here}) to {members[there].name} (rank {there})…")
                 links.append(_measured(members, here, there, one, other))
         return GroupReport(tuple(reports), tuple(links), backend)
 

@@ -1,24 +1,22 @@
 """What a machine says of itself: chip, memory, versions. Without MLX, which would be imported for its number alone."""
 
-import importlib.metadata
 import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import psutil
 
 from mlx_spec.errors import LookaheadError
-
-_PACKAGES: Final = {"mlx": "mlx", "mlx_lm": "mlx-lm", "lookahead": "lookahead-spec"}
+from mlx_spec.hosts.versions import Versions, versions_here
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """Memory in bytes: of the machine, and free now. Versions are empty where a package is not there."""
+    """Memory in bytes: of the machine, and free now."""
 
     chip: str
     system: str
@@ -42,10 +40,9 @@ class MachineFacts:
             raise LookaheadError("What a machine told of itself is not understood: update the older.") from error
 
     @property
-    def versions(self) -> dict[str, str]:
-        """What has to be equal in a group; Python by its first two numbers, as no word depends on the third."""
-        python = ".".join(self.python.split(".")[:2])
-        return {"Python": python, "MLX": self.mlx, "mlx-lm": self.mlx_lm, "Lookahead": self.lookahead}
+    def versions(self) -> Versions:
+        """What has to be equal in a group. Python has not: no word depends on it."""
+        return Versions(self.mlx, self.mlx_lm, self.lookahead)
 
 
 def own_facts() -> MachineFacts:
@@ -57,15 +54,8 @@ def own_facts() -> MachineFacts:
         total_bytes=int(memory.total),
         available_bytes=int(memory.available),
         python=platform.python_version(),
-        **{name: _version(package) for name, package in _PACKAGES.items()},
+        **versions_here().to_dict(),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 @cache

@@ -7,36 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mlx_spec.errors import LookaheadError
-from mlx_spec.hosts.finding.channel import ChannelError, SecureChannel
+from mlx_spec.hosts.finding.sealed import ChannelError, SecureChannel
 from mlx_spec.hosts.finding.working import FOLLOWER_COMMAND
 
 _START_S: Final = 15.0
 
 
 class JoinedFollower:
-    """Started when it is made, by the machine at the other end of `channel` (`joining.reach`). Raises LookaheadError
+    """Started when it is made, by the machine at the other end of `channel` (`joining.call`). Raises LookaheadError
     where that does not start it. Its end of the connection is the follower's end."""
 
     def __init__(
-        self,
-        channel: SecureChannel,
-        options: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        text: str = "",
+        self, channel: SecureChannel, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
         self._channel = channel
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.returncode: int | None = None
         self._over = threading.Event()
         asked = {"ask": "follow", "arguments": [*FOLLOWER_COMMAND, *options], "environment": dict(environment or {})}
-        channel.tell(asked | {"input": text})
+        channel.tell(asked)
         started = channel.hear(_START_S)
-        if "pid" not in started:
+        if "started" not in started:
             channel.close()
             raise LookaheadError(
                 f"{channel.session.name} starts no follower: {started.get('problem', 'it says not why')}."
             )
-        self.pid = int(started["pid"])
         threading.Thread(target=self._listen, name="joined", daemon=True).start()
 
     def lines(self) -> Iterator[str]:
@@ -48,12 +43,8 @@ class JoinedFollower:
         """Give it more input. Raises ChannelError."""
         self._channel.tell({"input": text})
 
-    def poll(self) -> int | None:
-        """Its exit code, −1 where its machine is gone; None while it runs."""
-        return self.returncode
-
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """The same, once it is over or the time is."""
+        """Its exit code once it is over, −1 where its machine is gone; None where the time is over first."""
         self._over.wait(timeout_s)
         return self.returncode
 

@@ -8,15 +8,15 @@ from typing import Final
 
 from mlx_spec.errors import LookaheadError
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
-from mlx_spec.hosts.finding.announcing import Lookout
-from mlx_spec.hosts.finding.channel import ChannelError, SecureChannel, connect
+from mlx_spec.hosts.finding.announcing import FoundHost, Lookout
 from mlx_spec.hosts.finding.identity import Identity, own_identity
+from mlx_spec.hosts.finding.sealed import ChannelError, SecureChannel, connect
 
 PORT: Final = 8764
 """Where a machine that offers itself listens, unless it is told another port."""
 PATIENCE_S: Final = 180.0
 """So long either side may take to compare a code."""
-_SEEK_S: Final = 3.0
+SEEK_S: Final = 3.0
 
 
 class RefusedError(LookaheadError):
@@ -41,7 +41,7 @@ def join(
 ) -> Acquaintance:
     """Ask to use the machine at `place`. `is_same_code(name, code)` asks a person whether it shows that very code.
 
-    Both sides then know each other. Raises RefusedError where either person says no, ChannelError, HandshakeError.
+    Both sides then know each other. Raises RefusedError where either person says no, ChannelError, GreetingError.
     """
     known = known or Acquaintances()
     with connect(place.address, place.port, identity or own_identity(), "pair") as channel:
@@ -65,26 +65,33 @@ def join(
         return one
 
 
-def reach(
-    one: Acquaintance, *, identity: Identity | None = None, known: Acquaintances | None = None, seek_s: float = _SEEK_S
+def call(
+    one: Acquaintance, *, identity: Identity | None = None, known: Acquaintances | None = None, seek_s: float = SEEK_S
 ) -> SecureChannel:
-    """A connection to a machine that was joined: where it was met last, else where Bonjour finds it. Raises
-    ChannelError where it is not there, RefusedError where it does not know this machine any more."""
+    """A connection to a machine that was joined: where it was met last, else where Bonjour finds it within `seek_s`.
+    Raises ChannelError where it is not there, RefusedError where it does not know this machine any more."""
     identity = identity or own_identity()
     try:
         return _as_known(connect(one.address, one.port, identity, "work"), one)
     except ChannelError as error:
         first = error
-    with contextlib.suppress(LookaheadError), Lookout() as lookout:
-        # The network may give machines other addresses every day; the key stays.
-        found = lookout.wait_for(lambda host: host.fingerprint == one.fingerprint, seek_s)
-        for address in found.addresses if found is not None else ():
+    # The network may give machines other addresses every day; the key stays.
+    if (found := _found(one, seek_s)) is not None:
+        for address in found.addresses:
             with contextlib.suppress(ChannelError):
-                channel = _as_known(connect(address, found.port, identity, "work"), one)  # type: ignore[union-attr]
-                moved = Acquaintance(one.key, one.name, one.role, address, found.port, one.since_s)  # type: ignore[union-attr]
-                (known or Acquaintances()).keep(moved)
+                channel = _as_known(connect(address, found.port, identity, "work"), one)
+                (known or Acquaintances()).met(one, address, found.port)
                 return channel
     raise first
+
+
+def _found(one: Acquaintance, seek_s: float) -> FoundHost | None:
+    """Where it offers itself now; None too where there is no network."""
+    if seek_s <= 0:
+        return None
+    with contextlib.suppress(LookaheadError), Lookout() as lookout:
+        return lookout.wait_for(lambda host: host.fingerprint == one.fingerprint, seek_s)
+    return None
 
 
 def _as_known(channel: SecureChannel, one: Acquaintance) -> SecureChannel:

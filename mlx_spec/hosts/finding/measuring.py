@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlx_spec.errors import LookaheadError
+from mlx_spec.hosts.finding.streaming import Stream
 
 ECHO_S: Final = 20.0
 """So long an echo waits for who measures, and so long one measurement may take."""
+_TOKEN_S: Final = 2.0  # one who does not show it at once is not waited for by the one who has it
 _LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
 _TOKEN_BYTES: Final = 16
 _PING: Final = b"P"
@@ -24,6 +26,7 @@ _PING_BYTES: Final = 64
 _PINGS: Final = 20
 _FIRST_BULK_BYTES: Final = 1 << 20
 _MOST_BULK_BYTES: Final = 64 << 20
+_SWALLOW_BYTES: Final = 1 << 16
 _WORTH_TELLING_S: Final = 0.05  # a shorter transfer tells of buffers, not of the wire
 
 
@@ -75,11 +78,11 @@ class Echo:
 
     def _is_over(self, connection: socket.socket) -> bool:
         """Echo for one who knows the token; whether it was one."""
-        connection.settimeout(ECHO_S)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not secrets.compare_digest(_exactly(connection, _TOKEN_BYTES), self.token):
+        stream, now_s = Stream(connection, ECHO_S), time.monotonic()
+        if not secrets.compare_digest(stream.take(_TOKEN_BYTES, now_s + _TOKEN_S), self.token):
             return False
-        _echo(connection)
+        with contextlib.suppress(OSError):  # who has measured hangs up
+            _echo(stream, now_s + ECHO_S)
         return True
 
 
@@ -87,62 +90,45 @@ def measure(address: str, port: int, token: bytes) -> WayMeasured:
     """Measure the way to an Echo there. Raises LookaheadError where nobody answers."""
     try:
         with socket.create_connection((address, port), timeout=5.0) as connection:
-            connection.settimeout(ECHO_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(token)
-            pings = [_ping(connection) for _ in range(_PINGS + 1)][1:]
-            return WayMeasured(1e3 * statistics.median(pings), _bulk(connection, statistics.median(pings)))
+            stream, until_s = Stream(connection, ECHO_S), time.monotonic() + ECHO_S
+            stream.give(token)
+            round_trip_s = statistics.median([_ping(stream, until_s) for _ in range(_PINGS + 1)][1:])
+            return WayMeasured(1e3 * round_trip_s, _bulk(stream, round_trip_s, until_s))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise LookaheadError(f"{address} port {port} does not answer ({reason})") from error
 
 
-def _ping(connection: socket.socket) -> float:
+def _ping(stream: Stream, until_s: float) -> float:
     began = time.perf_counter()
-    connection.sendall(_PING + bytes(_PING_BYTES))
-    _exactly(connection, _PING_BYTES)
+    stream.give(_PING + bytes(_PING_BYTES))
+    stream.take(_PING_BYTES, until_s)
     return time.perf_counter() - began
 
 
-def _bulk(connection: socket.socket, round_trip_s: float) -> float:
+def _bulk(stream: Stream, round_trip_s: float, until_s: float) -> float:
     """Bytes a second: as many are sent as take long enough to tell."""
     count = _FIRST_BULK_BYTES
     while True:
         began = time.perf_counter()
-        connection.sendall(_BULK + count.to_bytes(8, "big"))
-        connection.sendall(bytes(count))
-        _exactly(connection, 1)
+        stream.give(_BULK + count.to_bytes(8, "big"))
+        stream.give(bytes(count))
+        stream.take(1, until_s)
         spent_s = max(time.perf_counter() - began - round_trip_s, 1e-6)
         if spent_s >= _WORTH_TELLING_S or count >= _MOST_BULK_BYTES:
             return count / spent_s
         count *= 4
 
 
-def _echo(connection: socket.socket) -> None:
+def _echo(stream: Stream, until_s: float) -> None:
     while True:
-        match connection.recv(1):
+        match stream.take(1, until_s):
             case b"P":
-                connection.sendall(_exactly(connection, _PING_BYTES))
+                stream.give(stream.take(_PING_BYTES, until_s))
             case b"B":
-                _swallow(connection, min(int.from_bytes(_exactly(connection, 8), "big"), _MOST_BULK_BYTES))
-                connection.sendall(b".")
+                left = min(int.from_bytes(stream.take(8, until_s), "big"), _MOST_BULK_BYTES)
+                while left:
+                    left -= len(stream.take(min(left, _SWALLOW_BYTES), until_s))
+                stream.give(b".")
             case _:
                 return
-
-
-def _swallow(connection: socket.socket, count: int) -> None:
-    room = bytearray(1 << 16)
-    while count:
-        got = connection.recv_into(room, min(count, len(room)))
-        if not got:
-            raise ConnectionResetError("it hung up")
-        count -= got
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    got = bytearray()
-    while len(got) < count:
-        if not (some := connection.recv(count - len(got))):
-            raise ConnectionResetError("it hung up")
-        got += some
-    return bytes(got)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self
 
-from mlx_spec.errors import LookaheadError
+from mlx_spec.errors import LookaheadError, StorageError
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
-from mlx_spec.hosts.finding.channel import GREETING_S, ChannelError, SecureChannel, accept
 from mlx_spec.hosts.finding.identity import Identity, own_identity
 from mlx_spec.hosts.finding.joining import PATIENCE_S, PORT
 from mlx_spec.hosts.finding.questions import answer
+from mlx_spec.hosts.finding.sealed import GREETING_S, ChannelError, SecureChannel, accept
+from mlx_spec.hosts.finding.seats import Seats
 from mlx_spec.hosts.finding.working import work
 
-_MOST_AT_ONCE: Final = 16
 _LOOK_S: Final = 0.2  # closing a listener wakes nobody who waits for it, not on every system
 
 
@@ -63,8 +63,8 @@ class Offer:
         self._screen, self._identity = screen, identity or own_identity()
         self._known = known or Acquaintances()
         self._pairing = threading.Lock()  # one code at a time is on the screen
-        self._seats = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        self._open: set[SecureChannel] = set()
+        self._seats = Seats()
+        self._asking: SecureChannel | None = None
         self._ended = False
         try:
             both = not address and socket.has_dualstack_ipv6()
@@ -89,39 +89,48 @@ class Offer:
         """Hang up on everybody; what works for a leader ends."""
         self._ended = True
         self._thread.join()
-        for channel in tuple(self._open):
-            channel.close()
+        self._seats.close()
+        if (asking := self._asking) is not None:
+            asking.close()
 
     def _serve(self) -> None:
+        looked_s = 0.0
         with self._listener:
             while not self._ended:
-                try:
-                    connection, _ = self._listener.accept()
-                except OSError:  # nobody, or one who hung up before he was heard
-                    continue
-                if not self._seats.acquire(blocking=False):
-                    connection.close()
-                    continue
-                threading.Thread(target=self._hear, args=(connection,), name="offer", daemon=True).start()
+                with contextlib.suppress(OSError):  # nobody, or one who hung up before he was heard
+                    connection, address = self._listener.accept()
+                    self._seats.greet(connection, str(address[0]))
+                    threading.Thread(target=self._hear, args=(connection,), name="offer", daemon=True).start()
+                # However many knock: who is forgotten is worked for no longer, whatever he does.
+                if time.monotonic() - looked_s >= _LOOK_S:
+                    self._seats.keep(self._is_leader)
+                    looked_s = time.monotonic()
+
+    def _is_leader(self, key: bytes) -> bool:
+        try:
+            return self._known.of(key, "leader") is not None
+        except StorageError:  # nobody can say any more that he may
+            return False
 
     def _hear(self, connection: socket.socket) -> None:
         # Whoever does not greet, or not as agreed, is not worth a line on the screen.
         try:
-            with contextlib.suppress(LookaheadError), accept(connection, self._identity) as channel:
-                self._open.add(channel)
-                try:
-                    self._greeted(_Asked(channel, channel.session.name, channel.session.key))
-                finally:
-                    self._open.discard(channel)
+            until_s = time.monotonic() + GREETING_S
+            with contextlib.suppress(LookaheadError), accept(connection, self._identity, until_s) as channel:
+                channel.hear(max(0.0, until_s - time.monotonic()))  # only the key's owner can say anything
+                self._seats.greeted(connection)
+                self._greeted(_Asked(channel, channel.session.name, channel.session.key))
         finally:
-            self._seats.release()
+            self._seats.greeted(connection)
 
     def _greeted(self, asked: _Asked) -> None:
-        asked.channel.hear(GREETING_S)  # only the key's owner can say anything
         if asked.channel.session.purpose == "pair":
             self._pair(asked)
-        else:
+            return
+        try:
             self._work(asked)
+        finally:
+            self._seats.leave(asked.channel)
 
     def _pair(self, asked: _Asked) -> None:
         if self._known.of(asked.key, "refused") is not None:
@@ -130,11 +139,13 @@ class Offer:
         if not self._pairing.acquire(blocking=False):
             asked.channel.tell({"refused": f"{self._identity.name} is being asked by another machine: try again."})
             return
+        self._asking = asked.channel
         try:
             self._compare(asked)
         except ChannelError as error:
             self._screen.tell("failed", asked.name, f"{asked.name} was not joined: {error}")
         finally:
+            self._asking = None
             self._pairing.release()
 
     def _compare(self, asked: _Asked) -> None:
@@ -159,10 +170,13 @@ class Offer:
             sentence = f"{self._identity.name} does not know this machine: run `mlx-spec hosts join` for it again."
             asked.channel.tell({"refused": sentence})
             return
+        if not self._seats.take(asked.channel):
+            asked.channel.tell({"refused": f"{self._identity.name} is asked by too many at once: try again."})
+            return
         asked.channel.tell({})
         while True:
             question = asked.channel.hear()
-            # A leader that is forgotten while it works is not answered again.
+            # Forgotten a moment ago, and not hung up on yet.
             if self._known.of(asked.key, "leader") is None:
                 return
             if question.get("ask") == "follow":

@@ -77,10 +77,6 @@ def differences(hosts: tuple[HostReport, ...]) -> list[str]:
     assert first.facts is not None
     for one in told[1:]:
         assert one.facts is not None
-        pairs = zip(first.facts.versions.items(), one.facts.versions.values(), strict=True)
-        other = [f"{title} {theirs or '(none)'} instead of {ours}" for (title, ours), theirs in pairs if ours != theirs]
-        if other:
-            found.append(
-                f"{one.name} has {' and '.join(other)}: install the same there, as other versions compute otherwise."
-            )
+        if (other := first.facts.versions.differences(one.facts.versions, one.name)) is not None:
+            found.append(f"{one.name} computes with other versions ({other}): install the same on both.")
     return found

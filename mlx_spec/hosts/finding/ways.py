@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from mlx_spec.errors import LookaheadError
-from mlx_spec.hosts.finding.channel import SecureChannel
 from mlx_spec.hosts.finding.questions import answer
+from mlx_spec.hosts.finding.sealed import SecureChannel
 
 FIRST_WORD_S: Final = 20.0
 """So long a machine may take to log somebody in and to start a Python."""

@@ -2,29 +2,32 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from mlx_spec.hosts.finding.channel import ChannelError, SecureChannel
+from mlx_spec.hosts.finding.sealed import ChannelError, SecureChannel
 from mlx_spec.machine.parent import PARENT_VARIABLE
 from mlx_spec.machine.program import own_command
 
 FOLLOWER_COMMAND: Final = ("hosts", "follow")
 """What a leader may have run, and nothing else; what comes behind these words are its options."""
-FOLLOWER_VARIABLES: Final = ("MLX_", "LOOKAHEAD_FOLLOWER_")
-"""The variables that it may set, by how their names begin."""
-_LEASH_S: Final = 1.0
-_END_S: Final = 3.0
+FOLLOWER_VARIABLES: Final = "MLX_"
+"""How the names of the variables begin that it may set."""
+_LEASH_S: Final = 0.5
+"""So long the end of its input may take to end it, which kills a follower at once: it had its time to end in order
+before."""
 
 
 def work(channel: SecureChannel, question: dict[str, Any], tell: Callable[[str, str], None]) -> None:
     """Run the follower that `question` asks for until it ends, or the leader hangs up; it does not outlive either.
 
-    `{"arguments": […], "environment": {…}, "input": TEXT}` says how. Each line of it goes to the leader as
-    `{"line": …}`, at last `{"ended": CODE}`; `{"input": TEXT}` from there goes to it. `tell(kind, sentence)` shows it.
+    `{"arguments": […], "environment": {…}}` says how. Each line of it goes to the leader as `{"line": …}`, at last
+    `{"ended": CODE}`; `{"input": TEXT}` from there goes to it, and `{"stop": true}` ends it. `tell(kind, sentence)`
+    shows it.
     """
     leader = channel.session.name
     if (problem := _problem_of(question)) is not None:
@@ -43,54 +46,59 @@ def work(channel: SecureChannel, question: dict[str, Any], tell: Callable[[str, 
         env=environment,
         start_new_session=True,
     )
-    channel.tell({"pid": process.pid})
-    listening = threading.Thread(target=_listen, args=(channel, process, question), name="follower", daemon=True)
+    listening = threading.Thread(target=_listen, args=(channel, process), name="follower", daemon=True)
     listening.start()
     assert process.stdout is not None
-    assert process.stdin is not None
     try:
+        channel.tell({"started": True})
         for line in process.stdout:
             channel.tell({"line": line.rstrip("\n")})
         channel.tell({"ended": process.wait()})
     except ChannelError:
         pass
     finally:
-        end(process)
-        for stream in (process.stdout, process.stdin):
-            with contextlib.suppress(OSError, ValueError):
-                stream.close()
+        channel.close()
+        listening.join()  # which ends the follower, and alone has its input
+        process.stdout.close()
         tell("idle", f"{leader} uses this machine no longer.")
 
 
 def end(process: "subprocess.Popen[str]") -> None:
     """End it and all that it has started: by the end of its input, which is a follower's leash, and where that does not
-    help by signals. It is gone then."""
+    help by the system. It is gone then."""
     assert process.stdin is not None
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError):
         process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_LEASH_S)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_S)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of it
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
-def _listen(channel: SecureChannel, process: "subprocess.Popen[str]", question: dict[str, Any]) -> None:
+def _listen(channel: SecureChannel, process: "subprocess.Popen[str]") -> None:
     """What the leader says goes to the follower; its end is the follower's."""
     assert process.stdin is not None
-    heard = question
+    end_of_input = process.stdin.fileno()
+    # One who does not read would else hold this thread, and nobody would end him.
+    os.set_blocking(end_of_input, False)
     try:
-        while "stop" not in heard:
+        while "stop" not in (heard := channel.hear()):
             if isinstance(text := heard.get("input"), str):
-                process.stdin.write(text)
-                process.stdin.flush()
-            heard = channel.hear()
-    except (ChannelError, OSError, ValueError):
+                _feed(end_of_input, text.encode())
+    except (ChannelError, OSError):
         pass
-    end(process)
+    finally:
+        end(process)
+
+
+def _feed(pipe: int, data: bytes) -> None:
+    """Raises OSError where he who should read does not."""
+    rest = memoryview(data)
+    while rest:
+        if not select.select([], [pipe], [], _LEASH_S)[1]:
+            raise TimeoutError
+        rest = rest[os.write(pipe, rest) :]
 
 
 def _problem_of(question: dict[str, Any]) -> str | None:

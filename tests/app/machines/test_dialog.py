@@ -164,6 +164,24 @@ def test_who_asks_may_be_told_never(dialog: MachinesDialog, machines: MachinesVi
     assert machines.code is None
 
 
+def test_an_offer_that_ends_by_itself_is_made_again_until_it_is_switched_off(
+    dialog: MachinesDialog, machines: MachinesViewModel, memory: WindowMemory, qtbot: QtBot
+) -> None:
+    machines._offer_again.setInterval(0)
+    with qtbot.waitSignal(machines.asked, timeout=10_000):
+        dialog.offered.click()
+    with qtbot.waitSignal(machines.asked, timeout=10_000):
+        machines._offering.ended.emit(False, "Port 8764 cannot be listened on.")
+        assert memory.is_offered
+        assert dialog.offered.isChecked()
+        assert dialog.note.text() == "Port 8764 cannot be listened on."
+        assert machines.code is None
+    machines._offering.ended.emit(False, "")
+    dialog.offered.click()
+    assert not machines._offer_again.isActive()
+    assert not memory.is_offered
+
+
 def test_the_state_of_the_group_is_polled_and_shown(dialog: MachinesDialog, machines: MachinesViewModel) -> None:
     machines.add("studio")
     machines.add("mini")

@@ -13,6 +13,7 @@ from mlx_spec.cli.commands.hosts.screens import is_confirmed, is_never, is_yes
 from mlx_spec.errors import ConfigError
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
 from tests.cli.calling import mlx_spec
+from tests.hosts.finding.machines import Machine, Person, offer
 
 
 class Running:
@@ -57,6 +58,15 @@ def test_two_machines_join_by_lines_of_json(tmp_path: Path) -> None:
     assert offered.end() == 0  # with who reads it
     assert [one.role for one in Acquaintances(tmp_path / "laptop/hosts/known.json").all()] == ["follower"]
     assert [one.role for one in Acquaintances(tmp_path / "studio/hosts/known.json").all()] == ["leader"]
+
+
+def test_what_was_typed_before_the_code_showed_confirms_nothing(tmp_path: Path) -> None:
+    studio = Machine("studio", tmp_path / "studio")
+    with offer(studio, Person()) as offered:
+        done = mlx_spec("hosts", "join", f"127.0.0.1:{offered.port}", stdin="y\n")
+    assert "The code is" in done.stdout
+    assert "studio was not joined" in done.stderr
+    assert Acquaintances().all() == studio.known.all() == ()
 
 
 def test_a_look_at_this_machine_twice_over_finds_nothing_in_the_way() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nacl.public import PrivateKey
 
-from mlx_spec.hosts.finding.acquaintances import Acquaintances
+from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
 from mlx_spec.hosts.finding.identity import Identity
 from mlx_spec.hosts.finding.joining import Place, join
 from mlx_spec.hosts.finding.offering import Decision, Offer
@@ -57,3 +57,9 @@ def joined(leader: Machine, follower: Machine, port: int) -> list[str]:
 
     join(Place(follower.identity.name, HERE, port), same, identity=leader.identity, known=leader.known)
     return codes
+
+
+def known_to(leader: Machine, follower: Machine) -> Acquaintance:
+    found = leader.known.of(follower.identity.key, "follower")
+    assert found is not None
+    return found

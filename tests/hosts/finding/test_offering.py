@@ -9,15 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mlx_spec.errors import LookaheadError
 from mlx_spec.hosts.finding import working
 from mlx_spec.hosts.finding.acquaintances import Acquaintance
-from mlx_spec.hosts.finding.channel import ChannelError, connect
 from mlx_spec.hosts.finding.following import JoinedFollower
-from mlx_spec.hosts.finding.joining import Place, RefusedError, join, reach
-from tests.hosts.finding.machines import HERE, Machine, Person, joined, offer
+from mlx_spec.hosts.finding.joining import Place, RefusedError, call, join
+from mlx_spec.hosts.finding.sealed import ChannelError, connect
+from tests.hosts.finding.machines import HERE, Machine, Person, joined, known_to, offer
+
+HANGS_S = 60.0  # no measure of time: only so that what hangs is a failure
 
 
 @pytest.fixture
@@ -32,16 +35,10 @@ def follower(tmp_path: Path) -> Machine:
 
 def until(done: Callable[[], object]) -> None:
     """Other threads have a moment for what they do behind the last word."""
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + HANGS_S
     while not done():
         assert time.monotonic() < ends
         time.sleep(0.01)
-
-
-def known_to(leader: Machine, follower: Machine) -> Acquaintance:
-    found = leader.known.of(follower.identity.key, "follower")
-    assert found is not None
-    return found
 
 
 def test_both_see_one_code_and_know_each_other_then(leader: Machine, follower: Machine, tmp_path: Path) -> None:
@@ -68,7 +65,7 @@ def test_nobody_unknown_is_worked_for(leader: Machine, follower: Machine) -> Non
     with offer(follower, Person()) as offered:
         stranger = Acquaintance(follower.identity.key.hex(), "studio", "follower", HERE, offered.port)
         with pytest.raises(RefusedError, match="hosts join"):
-            reach(stranger, identity=leader.identity, seek_s=0)
+            call(stranger, identity=leader.identity, seek_s=0)
         # Nor does it matter what he says next.
         with connect(HERE, offered.port, leader.identity, "work") as channel:
             channel.tell({"ask": "facts"})
@@ -81,7 +78,7 @@ def test_one_that_is_forgotten_or_refused_is_not_worked_for_any_more(leader: Mac
     with offer(follower, person := Person()) as offered:
         joined(leader, follower, offered.port)
         until(person.told.is_set)
-        with reach(known_to(leader, follower), identity=leader.identity) as channel:
+        with call(known_to(leader, follower), identity=leader.identity) as channel:
             channel.tell({"ask": "facts"})
             assert channel.hear(5)["total_bytes"] > 0
             assert [one.name for one in follower.known.forget("LAPTOP.local")] == ["laptop"]
@@ -89,7 +86,7 @@ def test_one_that_is_forgotten_or_refused_is_not_worked_for_any_more(leader: Mac
             with pytest.raises(ChannelError):
                 channel.hear(5)
         with pytest.raises(RefusedError):
-            reach(known_to(leader, follower), identity=leader.identity, seek_s=0)
+            call(known_to(leader, follower), identity=leader.identity, seek_s=0)
         follower.known.keep(Acquaintance(leader.identity.key.hex(), "laptop", "refused"))
         with pytest.raises(RefusedError, match="not want to be asked"):
             joined(leader, follower, offered.port)
@@ -112,6 +109,16 @@ def test_a_no_for_good_is_kept_and_nobody_is_asked_again_until_it_is_forgotten(
         assert len(person.codes) == 2
 
 
+def test_one_that_is_forgotten_while_it_is_found_elsewhere_stays_forgotten(leader: Machine) -> None:
+    one = Acquaintance("ab" * 32, "attic", "follower", HERE, 9)
+    leader.known.keep(one)
+    leader.known.met(one, "192.0.2.7", 10)
+    assert [(other.address, other.port) for other in leader.known.all()] == [("192.0.2.7", 10)]
+    leader.known.forget("attic")
+    leader.known.met(one, "192.0.2.7", 11)
+    assert leader.known.all() == ()
+
+
 def test_another_machine_at_the_same_address_is_noticed(leader: Machine, follower: Machine, tmp_path: Path) -> None:
     with offer(follower, person := Person()) as offered:
         joined(leader, follower, offered.port)
@@ -120,7 +127,7 @@ def test_another_machine_at_the_same_address_is_noticed(leader: Machine, followe
     with offer(other, Person()) as offered:
         moved = replace(known_to(leader, follower), port=offered.port)
         with pytest.raises(ChannelError, match="Another machine than studio"):
-            reach(moved, identity=leader.identity, seek_s=0)
+            call(moved, identity=leader.identity, seek_s=0)
 
 
 class TestFollowers:
@@ -128,41 +135,64 @@ class TestFollowers:
     def session(self, leader: Machine, follower: Machine, monkeypatch: pytest.MonkeyPatch) -> object:
         """A program in the follower's place: it echoes, and tells what it was given."""
         script = (
-            "import os, sys; print(sys.argv[1:], os.environ['MLX_RANK'], flush=True)\n"
+            "import os, sys; print(sys.argv[1:], os.environ['MLX_RANK'], os.getpid(), flush=True)\n"
             "for line in sys.stdin: print('heard', line.strip(), flush=True)"
         )
         monkeypatch.setattr(working, "own_command", lambda *words: [sys.executable, "-c", script, *words])
         with offer(follower, person := Person()) as offered:
             joined(leader, follower, offered.port)
             until(person.told.is_set)
-            with reach(known_to(leader, follower), identity=leader.identity) as channel:
+            with call(known_to(leader, follower), identity=leader.identity) as channel:
                 yield channel, person
 
     def test_it_runs_hears_and_says_and_ends_when_told(self, session: tuple) -> None:
         channel, person = session
-        process = JoinedFollower(channel, ["--rank", "1"], {"MLX_RANK": "1"}, "first\n")
+        process = JoinedFollower(channel, ["--rank", "1"], {"MLX_RANK": "1"})
         lines = process.lines()
         words = " ".join(f"'{one}'," for one in (*working.FOLLOWER_COMMAND, "--rank")) + " '1'"
-        assert next(lines) == f"[{words}] 1"
-        assert next(lines) == "heard first"
+        assert next(lines).startswith(f"[{words}] 1 ")
         process.write("second\n")
         assert next(lines) == "heard second"
-        assert process.poll() is None
+        assert process.returncode is None
         process.stop()
         assert process.wait(10) == 0  # at the end of its input
         until(lambda: person.kinds()[1:] == ["working", "idle"])
         assert "laptop uses this machine now." in dict(person.lines)["working"]
 
     def test_it_does_not_outlive_the_connection(self, session: tuple) -> None:
-        import psutil
-
         channel, person = session
         process = JoinedFollower(channel, [], {"MLX_RANK": "1"})
-        assert psutil.pid_exists(process.pid)
+        pid = int(next(process.lines()).split()[-1])
+        assert psutil.pid_exists(pid)
         channel.close()
         until(lambda: "idle" in person.kinds())
-        assert not psutil.pid_exists(process.pid)
+        assert not psutil.pid_exists(pid)
         assert process.wait(5) == -1
+
+    def test_it_ends_when_its_leader_is_forgotten(self, session: tuple, follower: Machine) -> None:
+        channel, person = session
+        process = JoinedFollower(channel, [], {"MLX_RANK": "1"})
+        pid = int(next(process.lines()).split()[-1])
+        follower.known.forget("laptop")
+        until(lambda: "idle" in person.kinds())
+        assert not psutil.pid_exists(pid)
+        assert process.wait(HANGS_S) == -1
+
+    def test_one_that_reads_nothing_is_ended_as_well(
+        self, session: tuple, follower: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever has more to say to it than a pipe holds must not keep its end from being heard."""
+        monkeypatch.setattr(working, "_LEASH_S", 0.05)
+        script = "import os, threading; print(os.getpid(), flush=True); threading.Event().wait()"
+        monkeypatch.setattr(working, "own_command", lambda *words: [sys.executable, "-S", "-c", script])
+        channel, person = session
+        process = JoinedFollower(channel)
+        pid = int(next(process.lines()))
+        for _ in range(4):
+            channel.tell({"input": "x" * (1 << 18)})
+        follower.known.forget("laptop")
+        until(lambda: "idle" in person.kinds())
+        assert not psutil.pid_exists(pid)
 
     @pytest.mark.parametrize(
         ("arguments", "environment", "words"),
@@ -192,4 +222,4 @@ def test_what_does_not_end_with_its_input_is_ended_all_the_same(monkeypatch: pyt
     monkeypatch.setattr(working, "_LEASH_S", 0.05)
     process = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, text=True, start_new_session=True)
     working.end(process)
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == -signal.SIGKILL

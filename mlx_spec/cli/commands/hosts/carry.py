@@ -3,34 +3,43 @@
 import contextlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from mlx_spec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
     from mlx_spec.hosts.finding.following import JoinedFollower
 
-_GONE = 255
+_GONE: Final = 255
+_LOOK_S: Final = 0.2
+_Environment = Annotated[
+    bool, typer.Option("--environment", help="The input begins with NAME=VALUE lines, up to an empty one.")
+]
 
 
 def carry(
     machine: Annotated[str, typer.Argument(help="The name or fingerprint of a machine that was joined.")],
     options: Annotated[list[str] | None, typer.Argument(help="Options of the follower, behind --.")] = None,
+    environment: _Environment = False,
 ) -> None:
-    """Run a follower there, as if it were this process: its input, its output, its exit code. It ends with this."""
+    """Run a follower there, as if it were this process: its input, its output, its exit code. It ends with this, and
+    when its machine is forgotten."""
     from mlx_spec.hosts.finding.acquaintances import Acquaintances
     from mlx_spec.hosts.finding.following import JoinedFollower
-    from mlx_spec.hosts.finding.joining import reach
+    from mlx_spec.hosts.finding.joining import call
 
     known = Acquaintances()
     one = known.named(machine)
     if one is None:
         raise ConfigError("machine", machine, "one that was joined (`mlx-spec hosts join`)")
-    follower = JoinedFollower(reach(one, known=known), options or ())
+    variables = _variables() if environment else {}
+    follower = JoinedFollower(call(one, known=known), options or (), variables)
     try:
         threading.Thread(target=_hand_on, args=(follower,), name="input", daemon=True).start()
+        threading.Thread(target=_end_when_forgotten, args=(follower, one, known), name="known", daemon=True).start()
         for line in follower.lines():
             typer.echo(line)
             sys.stdout.flush()
@@ -41,6 +50,27 @@ def carry(
         # As a shell tells of a signal; and as ssh does where the machine is gone.
         code = _GONE if code in (None, -1) else 128 - code
     raise typer.Exit(code)
+
+
+def _variables() -> dict[str, str]:
+    """What the input begins with: on a command line everybody on this machine could read it."""
+    lines = iter(sys.stdin.readline, "")
+    read = (line.rstrip("\n") for line in lines)
+    return dict(line.partition("=")[::2] for line in iter(lambda: next(read, ""), ""))
+
+
+def _end_when_forgotten(follower: "JoinedFollower", one: "Acquaintance", known: "Acquaintances") -> None:
+    from mlx_spec.errors import StorageError
+
+    is_known = True
+    while is_known and follower.wait(_LOOK_S) is None:
+        try:
+            is_known = known.of(bytes.fromhex(one.key), "follower") is not None
+        except StorageError:  # nobody can say any more that it is
+            is_known = False
+    if not is_known:
+        typer.echo(f"{one.name} was forgotten here, and works for this machine no longer.", err=True)
+        follower.close()
 
 
 def _hand_on(follower: "JoinedFollower") -> None:

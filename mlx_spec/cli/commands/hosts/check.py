@@ -8,9 +8,19 @@ import typer
 from mlx_spec.cli.terminal.json_output import AsJson, write_json
 
 NOT_READY = 3
-_Hosts = Annotated[str | None, typer.Option(help="The machines, as for `serve`: this one first. Else all joined ones.")]
+_Hosts = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,NAME…", help="The machines, as for `serve`: this one first. Else all joined ones."),
+]
 _Hostfile = Annotated[Path | None, typer.Option(help="The machines, as a file of `mlx.launch`.")]
-_Backend = Annotated[str | None, typer.Option(help="ring, jaccl or jaccl-ring; ring is what is measured.")]
+_Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="ring, jaccl or jaccl-ring, before what a hostfile says; ring is what is measured.",
+        show_default="ring",
+    ),
+]
 _Model = Annotated[str | None, typer.Option(help="Tell how this model would fit, split over them.")]
 _Python = Annotated[str | None, typer.Option(help="The interpreter on the others, where ssh finds no mlx-spec.")]
 
@@ -42,7 +52,7 @@ def check(
             if hosts is not None
             else read_hostfile(_given(hostfile), backend, python)
         )
-        members, wire = members_of(listed.machines, listed.python), listed.backend
+        members, wire = members_of(listed), listed.backend
     folder = None
     if model is not None:
         from mlx_spec.models.named import folder_of

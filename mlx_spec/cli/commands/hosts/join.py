@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlx_spec.cli.commands.hosts.screens import JsonScreen, Lines, is_confirmed, is_yes, spaced
-from mlx_spec.cli.terminal.json_output import AsJson
+from mlx_spec.cli.terminal.json_output import AsJsonLines
 from mlx_spec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _Machine = Annotated[str, typer.Argument(help="Its name, as `hosts list` shows i
 _Seconds = Annotated[float, typer.Option(help="Look so long for a machine of that name.", min=0, max=60)]
 
 
-def join(machine: _Machine, seconds: _Seconds = 5.0, as_json: AsJson = False) -> None:
+def join(machine: _Machine, seconds: _Seconds = 5.0, as_json: AsJsonLines = False) -> None:
     """Ask a machine that offers itself to work for this one; both show a code that you compare.
 
     With `--json` events come as lines, and `{"confirmed": true}` or false is read for the code that is told.
@@ -29,6 +29,7 @@ def join(machine: _Machine, seconds: _Seconds = 5.0, as_json: AsJson = False) ->
     screen = JsonScreen(lines)
 
     def is_same_code(name: str, code: str) -> bool:
+        lines.drop()  # what was typed before the code showed confirms nothing
         if as_json:
             screen.write({"event": "code", "name": name, "code": code})
             return is_confirmed(lines.next(threading.Event()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlx_spec.cli.terminal.json_output import AsJson, write_json
+from mlx_spec.cli.terminal.json_output import write_json
 
 if TYPE_CHECKING:
     from mlx_spec.hosts.finding.announcing import Lookout
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 _AGAIN_S = 5.0
 """What is known may be changed by another process."""
 _Seconds = Annotated[float, typer.Option(help="Listen so long for machines that offer themselves.", min=0, max=60)]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, with --watch one for each change.")]
 _Watch = Annotated[bool, typer.Option("--watch", help="Go on, and tell every change, until Ctrl-C.")]
 
 
-def list_machines(seconds: _Seconds = 2.0, watch: _Watch = False, as_json: AsJson = False) -> None:
+def list_machines(seconds: _Seconds = 2.0, watch: _Watch = False, as_json: _AsJson = False) -> None:
     """List the machines on this network that offer themselves, and those that were joined."""
     from mlx_spec.hosts.finding.announcing import Lookout
 

@@ -9,18 +9,21 @@ from mlx_spec.hosts.addresses import check_first_is_here, is_here, leader_addres
 from mlx_spec.hosts.finding.acquaintances import Acquaintance, Acquaintances
 from mlx_spec.hosts.finding.checking import Member
 from mlx_spec.hosts.finding.identity import own_identity
-from mlx_spec.hosts.finding.joining import reach
+from mlx_spec.hosts.finding.joined import check_given
+from mlx_spec.hosts.finding.joining import call
 from mlx_spec.hosts.finding.ways import OfferedWay, OwnWay, ProcessWay, Way
-from mlx_spec.hosts.hostfile import Host
+from mlx_spec.hosts.hostfile import Host, HostList
 from mlx_spec.hosts.starting import remote_script, ssh_command
 from mlx_spec.machine.program import own_command
 
 
-def members_of(machines: Sequence[Host], python: str | None = None) -> list[Member]:
-    """The machines of a list, rank by rank. Raises ServerError where the first is not this one."""
+def members_of(hosts: HostList) -> list[Member]:
+    """The machines of a list, rank by rank. Raises ServerError where the first is not this one, or one is given what it
+    does not take."""
+    machines = hosts.machines
     check_first_is_here(machines)
     known = Acquaintances()
-    members = [_member(one, known.named(one.name), python) for one in machines[1:]]
+    members = [_member(one, known.named(one.name), hosts) for one in machines[1:]]
     return [Member(machines[0].name, _own_address(machines[0], members), OwnWay), *members]
 
 
@@ -37,10 +40,12 @@ def joined_members() -> list[Member]:
     return [Member(own.name, _own_address(own, members), OwnWay), *members]
 
 
-def _member(host: Host, known: Acquaintance | None, python: str | None) -> Member:
+def _member(host: Host, known: Acquaintance | None, hosts: HostList) -> Member:
+    python = host.python or hosts.python
     if is_here(host):
         return Member(host.name, host.ips[0] if host.ips else host.name, partial(_child, host.name))
     if known is not None:
+        check_given(known, python, hosts.envs)
         return Member(host.name, host.ips[0] if host.ips else known.address, _offered(known))
     return Member(
         host.name, next(iter(host.ips or resolved(host.name.rpartition("@")[2])), ""), partial(_over_ssh, host, python)
@@ -48,7 +53,7 @@ def _member(host: Host, known: Acquaintance | None, python: str | None) -> Membe
 
 
 def _offered(known: Acquaintance) -> Callable[[], Way]:
-    return lambda: OfferedWay(reach(known))
+    return lambda: OfferedWay(call(known))
 
 
 def _child(name: str) -> Way:
@@ -56,9 +61,7 @@ def _child(name: str) -> Way:
 
 
 def _over_ssh(host: Host, python: str | None) -> Way:
-    script = remote_script(
-        own_command("hosts", "answer"), host=host.name, python=host.python or python, envs=(), folder=os.getcwd()
-    )
+    script = remote_script(own_command("hosts", "answer"), host=host.name, python=python, folder=os.getcwd())
     return ProcessWay(host.name, ssh_command(host.name, script))
 
 

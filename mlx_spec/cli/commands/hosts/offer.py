@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from mlx_spec.cli.commands.hosts.screens import JsonScreen, Lines, TerminalScreen
-from mlx_spec.cli.terminal.json_output import AsJson
+from mlx_spec.cli.terminal.json_output import AsJsonLines
 from mlx_spec.errors import LookaheadError
 
 _Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
 _Hidden = Annotated[bool, typer.Option("--hidden", help="Do not announce it: others join by its address.")]
 
 
-def offer(port: _Port = None, hidden: _Hidden = False, as_json: AsJson = False) -> None:
+def offer(port: _Port = None, hidden: _Hidden = False, as_json: AsJsonLines = False) -> None:
     """Offer this machine to others on the network, until Ctrl-C: who asks shows a code that you compare.
 
     With `--json` events come as lines, and `{"confirmed": true}` or false is read for each that is `asked`.

@@ -28,7 +28,7 @@ Purpose = Literal["pair", "work"]
 """Becoming known to each other, or what those who are do together."""
 
 
-class HandshakeError(LookaheadError):
+class GreetingError(LookaheadError):
     """The other side spoke out of turn, or another version of this protocol."""
 
 
@@ -54,7 +54,7 @@ class Initiator:
         self.hello = _written(said)
 
     def open_with(self, reply: bytes) -> tuple[bytes, Session]:
-        """The third message, and the session. Raises HandshakeError."""
+        """The third message, and the session. Raises GreetingError."""
         theirs = _Said.read(reply)
         theirs.taken("nonce")
         opening = _written({"nonce": self._nonce.hex()})
@@ -75,17 +75,17 @@ class Responder:
         self._theirs = _Said.read(hello)
         purpose = self._theirs.values.get("purpose")
         if purpose not in ("pair", "work"):
-            raise HandshakeError(f"The other machine wants {purpose!r}, which this Lookahead does not know: update it.")
+            raise GreetingError(f"The other machine wants {purpose!r}, which this Lookahead does not know: update it.")
         self._purpose: Purpose = purpose
         self._commitment = self._theirs.taken("commitment")
         self._ephemeral = PrivateKey.generate()
         self.reply = _written(_keys(identity, self._ephemeral) | {"nonce": secrets.token_hex(32)})
 
     def finish(self, opening: bytes) -> Session:
-        """The session. Raises HandshakeError, also where the opening is not what was committed to."""
+        """The session. Raises GreetingError, also where the opening is not what was committed to."""
         theirs = self._theirs
         if not secrets.compare_digest(_commitment(_bytes_of(_read(opening), "nonce")), self._commitment):
-            raise HandshakeError("The other machine changed its mind within the greeting: somebody may be in between.")
+            raise GreetingError("The other machine changed its mind within the greeting: somebody may be in between.")
         shared = (
             _agree(self._ephemeral, theirs.ephemeral),
             _agree(self._identity.secret, theirs.ephemeral),
@@ -108,7 +108,7 @@ class _Said:
     def read(cls, message: bytes) -> "_Said":
         values = _read(message)
         if (version := values.get("lookahead")) != VERSION:
-            raise HandshakeError(
+            raise GreetingError(
                 f"The other machine greets with version {version!r} and this one with {VERSION}: update the older."
             )
         return cls(
@@ -129,7 +129,7 @@ def _agree(ours: PrivateKey, theirs: bytes) -> bytes:
     try:
         return crypto_scalarmult(bytes(ours), theirs)
     except (CryptoError, ValueError, RuntimeError) as error:  # a key of small order, which leads to no secret
-        raise HandshakeError("The other machine sent a key that is none: it cannot be talked to.") from error
+        raise GreetingError("The other machine sent a key that is none: it cannot be talked to.") from error
 
 
 def _derived(shared: tuple[bytes, ...], messages: tuple[bytes, ...]) -> tuple[bytes, bytes, str]:
@@ -154,10 +154,10 @@ def _written(values: dict[str, Any]) -> bytes:
 def _read(message: bytes) -> dict[str, Any]:
     try:
         values = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise HandshakeError("What answers there is no Lookahead that offers itself: look at the address.")
+        raise GreetingError("What answers there is no Lookahead that offers itself: look at the address.")
     return values
 
 
@@ -167,5 +167,5 @@ def _bytes_of(values: dict[str, Any], name: str) -> bytes:
     except (KeyError, TypeError, ValueError):
         taken = b""
     if len(taken) != 32:
-        raise HandshakeError(f"The other machine's greeting lacks its {name}: update the older of the two.")
+        raise GreetingError(f"The other machine's greeting lacks its {name}: update the older of the two.")
     return taken

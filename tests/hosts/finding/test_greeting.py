@@ -6,8 +6,8 @@ import secrets
 import pytest
 from nacl.public import PrivateKey
 
-from mlx_spec.hosts.finding import handshake
-from mlx_spec.hosts.finding.handshake import HandshakeError, Initiator, Responder, Session
+from mlx_spec.hosts.finding import greeting
+from mlx_spec.hosts.finding.greeting import GreetingError, Initiator, Responder, Session
 from mlx_spec.hosts.finding.identity import Identity
 
 
@@ -66,7 +66,7 @@ def test_he_cannot_choose_his_nonce_when_he_knows_theirs() -> None:
     responder = Responder(follower, fake.hello)
     fake.open_with(responder.reply)
     other = json.dumps({"nonce": secrets.token_hex(32)}).encode()
-    with pytest.raises(HandshakeError, match="in between"):
+    with pytest.raises(GreetingError, match="in between"):
         responder.finish(other)
 
 
@@ -108,7 +108,7 @@ def test_without_the_own_key_nobody_has_the_sessions_keys() -> None:
 def test_what_is_no_greeting_is_refused_in_a_sentence(changed: dict[str, object], words: str) -> None:
     initiator = Initiator(identity("leader"), "pair")
     initiator.hello = json.dumps(json.loads(initiator.hello) | changed).encode()
-    with pytest.raises(HandshakeError, match=words):
+    with pytest.raises(GreetingError, match=words):
         _finish(initiator)
 
 
@@ -119,12 +119,12 @@ def _finish(initiator: Initiator) -> None:
 
 
 def test_what_is_no_lookahead_at_all_is_told_so() -> None:
-    with pytest.raises(HandshakeError, match="no Lookahead"):
+    with pytest.raises(GreetingError, match="no Lookahead"):
         Responder(identity("follower"), b"GET / HTTP/1.1")
 
 
 def test_the_digits_are_spread_evenly_enough_to_be_worth_six() -> None:
-    codes = [handshake._derived((b"",), (str(number).encode(),))[2] for number in range(2000)]
+    codes = [greeting._derived((b"",), (str(number).encode(),))[2] for number in range(2000)]
     firsts = [sum(code[0] == str(digit) for code in codes) for digit in range(10)]
     assert min(firsts) > 130
     assert max(firsts) < 280

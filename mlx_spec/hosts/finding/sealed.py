@@ -1,10 +1,10 @@
 """Objects over a socket between two machines that have greeted each other: nobody else reads, changes, repeats or drops
 one unnoticed (libsodium's secretstream, each way)."""
 
-import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,10 +21,13 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from mlx_spec.errors import LookaheadError
-from mlx_spec.hosts.finding.handshake import HandshakeError, Initiator, Purpose, Responder, Session
+from mlx_spec.hosts.finding.greeting import Initiator, Purpose, Responder, Session
 from mlx_spec.hosts.finding.identity import Identity
+from mlx_spec.hosts.finding.streaming import Stream
 
 GREETING_S: Final = 10.0
+"""So long a whole greeting may take, from the first byte to the first word that is sealed."""
+_TELL_S: Final = 10.0
 _LONGEST_GREETING: Final = 4_096
 _LONGEST: Final = 1 << 20
 
@@ -36,15 +39,14 @@ class ChannelError(LookaheadError):
 class SecureChannel:
     """One connection. `tell` may be called by any thread, `hear` by one at a time."""
 
-    def __init__(self, connection: socket.socket, session: Session) -> None:
+    def __init__(self, stream: Stream, session: Session, until_s: float | None = None) -> None:
         self.session = session
-        self._connection = connection
+        self._stream = stream
         self._telling = threading.Lock()
         self._out = crypto_secretstream_xchacha20poly1305_state()
         self._in = crypto_secretstream_xchacha20poly1305_state()
-        header = crypto_secretstream_xchacha20poly1305_init_push(self._out, session.sending)
-        connection.sendall(header)
-        theirs = _exactly(connection, crypto_secretstream_xchacha20poly1305_HEADERBYTES)
+        stream.give(crypto_secretstream_xchacha20poly1305_init_push(self._out, session.sending))
+        theirs = stream.take(crypto_secretstream_xchacha20poly1305_HEADERBYTES, until_s)
         crypto_secretstream_xchacha20poly1305_init_pull(self._in, theirs, session.receiving)
 
     def tell(self, value: dict[str, Any]) -> None:
@@ -52,21 +54,21 @@ class SecureChannel:
         with self._telling:
             sealed = crypto_secretstream_xchacha20poly1305_push(self._out, json.dumps(value).encode())
             try:
-                self._connection.sendall(len(sealed).to_bytes(4, "big") + sealed)
+                _give_framed(self._stream, sealed)
             except OSError as error:
                 raise _gone(self.session.name, error) from error
 
     def hear(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """The next object. Raises ChannelError where none comes in time, or none that the other side sent."""
+        """The next object, all of it. Raises ChannelError where none comes in time, or none that the other side
+        sent."""
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            self._connection.settimeout(timeout_s)
-            sealed = _framed(self._connection, _LONGEST)
+            sealed = _take_framed(self._stream, _LONGEST, until_s)
             opened, _ = crypto_secretstream_xchacha20poly1305_pull(self._in, sealed)
             value = json.loads(opened)
         except TimeoutError as error:
-            raise ChannelError(
-                f"{self.session.name} said nothing for {timeout_s:g} s: look whether it runs."
-            ) from error
+            silent = f"said nothing for {timeout_s:g} s" if timeout_s is not None else "is silent"
+            raise ChannelError(f"{self.session.name} {silent}: look whether it runs.") from error
         except OSError as error:
             raise _gone(self.session.name, error) from error
         except (CryptoError, ValueError, RuntimeError) as error:
@@ -79,19 +81,17 @@ class SecureChannel:
 
     def close(self) -> None:
         """Hang up; a `hear` that waits ends."""
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        self._stream.close()
 
     @property
     def own_address(self) -> str:
         """Where this machine is, as the other side of this very connection sees it."""
-        return _plain(self._connection.getsockname()[0])
+        return self._stream.addresses[0]
 
     @property
     def address(self) -> str:
         """Where the other side is."""
-        return _plain(self._connection.getpeername()[0])
+        return self._stream.addresses[1]
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +105,7 @@ class SecureChannel:
 def connect(
     address: str, port: int, identity: Identity, purpose: Purpose, timeout_s: float = GREETING_S
 ) -> SecureChannel:
-    """Greet the machine that offers itself there. Raises ChannelError or HandshakeError."""
+    """Greet the machine that offers itself there. Raises ChannelError or GreetingError."""
     try:
         connection = socket.create_connection((address, port), timeout_s)
     except OSError as error:
@@ -115,63 +115,48 @@ def connect(
             " its firewall take connections for it."
         ) from error
 
-    def greet() -> Session:
+    def greet(stream: Stream, until_s: float) -> Session:
         initiator = Initiator(identity, purpose)
-        _send_framed(connection, initiator.hello)
-        opening, session = initiator.open_with(_framed(connection, _LONGEST_GREETING))
-        _send_framed(connection, opening)
+        _give_framed(stream, initiator.hello)
+        opening, session = initiator.open_with(_take_framed(stream, _LONGEST_GREETING, until_s))
+        _give_framed(stream, opening)
         return session
 
-    return _greeted(connection, greet, timeout_s)
+    return _greeted(connection, greet, time.monotonic() + timeout_s)
 
 
-def accept(connection: socket.socket, identity: Identity, timeout_s: float = GREETING_S) -> SecureChannel:
-    """Greet a machine that has connected; the connection is closed where that fails. Raises as `connect`."""
+def accept(connection: socket.socket, identity: Identity, until_s: float) -> SecureChannel:
+    """Greet a machine that has connected, until a time of the monotonic clock; the connection is closed where that
+    fails. Raises as `connect`."""
 
-    def greet() -> Session:
-        responder = Responder(identity, _framed(connection, _LONGEST_GREETING))
-        _send_framed(connection, responder.reply)
-        return responder.finish(_framed(connection, _LONGEST_GREETING))
+    def greet(stream: Stream, until_s: float) -> Session:
+        responder = Responder(identity, _take_framed(stream, _LONGEST_GREETING, until_s))
+        _give_framed(stream, responder.reply)
+        return responder.finish(_take_framed(stream, _LONGEST_GREETING, until_s))
 
-    return _greeted(connection, greet, timeout_s)
+    return _greeted(connection, greet, until_s)
 
 
-def _greeted(connection: socket.socket, greet: Callable[[], Session], timeout_s: float) -> SecureChannel:
+def _greeted(connection: socket.socket, greet: Callable[[Stream, float], Session], until_s: float) -> SecureChannel:
     try:
-        connection.settimeout(timeout_s)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return SecureChannel(connection, greet())
-    except HandshakeError:
+        stream = Stream(connection, _TELL_S)
+        return SecureChannel(stream, greet(stream, until_s), until_s)
+    except BaseException as error:
         connection.close()
+        if isinstance(error, OSError | ValueError):
+            raise _gone("The other machine", error) from error
         raise
-    except (OSError, ValueError) as error:
-        connection.close()
-        raise _gone("The other machine", error) from error
 
 
-def _framed(connection: socket.socket, longest: int) -> bytes:
-    length = int.from_bytes(_exactly(connection, 4), "big")
+def _take_framed(stream: Stream, longest: int, until_s: float | None) -> bytes:
+    length = int.from_bytes(stream.take(4, until_s), "big")
     if not 0 < length <= longest + crypto_secretstream_xchacha20poly1305_ABYTES:
         raise ValueError(f"a message of {length} bytes")
-    return _exactly(connection, length)
+    return stream.take(length, until_s)
 
 
-def _send_framed(connection: socket.socket, message: bytes) -> None:
-    connection.sendall(len(message).to_bytes(4, "big") + message)
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    got = bytearray()
-    while len(got) < count:
-        if not (some := connection.recv(count - len(got))):
-            raise ConnectionResetError("it hung up")
-        got += some
-    return bytes(got)
-
-
-def _plain(address: str) -> str:
-    """An IPv4 address as such, also where a socket of both families tells it."""
-    return address.removeprefix("::ffff:")
+def _give_framed(stream: Stream, message: bytes) -> None:
+    stream.give(len(message).to_bytes(4, "big") + message)
 
 
 def _gone(name: str, error: Exception) -> ChannelError:
