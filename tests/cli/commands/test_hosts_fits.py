@@ -1,6 +1,7 @@
 """`mlx-spec hosts check --model`: what each machine would hold, and whether it has room for that."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from mlx_spec.cli.commands.hosts.fits import fits_of
@@ -36,6 +37,20 @@ def test_each_way_has_its_sizes_and_fits_where_there_is_room(tmp_path: Path) -> 
     short = fits_of(folder, report(10**9, 1000))
     assert short[0].problem == "does not fit, as mac1 has 1.0 kB free"
     assert fits_of(folder, report(10**9, None))[0].problem == "nobody knows, as mac1 did not answer"
+
+
+def test_layers_go_by_what_is_free_which_ranks_of_one_machine_share(tmp_path: Path) -> None:
+    folder = folder_of(save_folder(tiny_llama(1, layers=8), tmp_path / "target"))
+    whole = (tmp_path / "target/model.safetensors").stat().st_size
+    *_, pipeline = fits_of(folder, report(whole, whole // 3))
+    assert pipeline.problem is None
+    assert pipeline.layers is not None
+    assert pipeline.layers[0] > pipeline.layers[1]
+    assert f": {pipeline.layers[0]} + {pipeline.layers[1]} layers, " in pipeline.words
+    apart = report(whole, whole)
+    together = replace(apart, hosts=tuple(replace(one, name=HERE) for one in apart.hosts))
+    assert fits_of(folder, apart)[0].problem is None
+    assert "does not fit, as 127.0.0.1 has " in (fits_of(folder, together)[0].problem or "")
 
 
 def test_a_way_that_is_none_says_why_in_the_familys_words(tmp_path: Path) -> None:
