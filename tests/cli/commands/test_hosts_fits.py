@@ -4,7 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from mlx_spec.cli.commands.hosts.fits import fits_of
+from mlx_spec.cli.main import app
+from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.hosts.finding.facts import own_facts
 from mlx_spec.hosts.finding.report import GroupReport, HostReport
 from mlx_spec.models.named import folder_of
@@ -71,3 +76,13 @@ def test_the_command_tells_it(tmp_path: Path) -> None:
     done = mlx_spec("hosts", "check", "--hosts", f"{HERE},{HERE}", "--model", str(tmp_path / "nothing"))
     assert done.returncode == 2
     assert "nothing" in done.stderr
+
+
+def test_a_model_that_is_not_here_is_not_fetched_to_be_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    asked = "mlx-community/Not-Here-4bit"
+    done = CliRunner().invoke(app, ["hosts", "check", "--hosts", f"{HERE},{HERE}", "--model", asked])
+    assert type(done.exception) is ModelNotFoundError
+    assert f"`mlx-spec models pull {asked}` fetches it" in str(done.exception)

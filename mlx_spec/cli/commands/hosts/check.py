@@ -11,7 +11,7 @@ NOT_READY = 3
 _Hosts = Annotated[str | None, typer.Option(help="The machines, as for `serve`: this one first. Else all joined ones.")]
 _Hostfile = Annotated[Path | None, typer.Option(help="The machines, as a file of `mlx.launch`.")]
 _Backend = Annotated[str | None, typer.Option(help="ring, jaccl or jaccl-ring; ring is what is measured.")]
-_Model = Annotated[str | None, typer.Option(help="Tell how this model would fit, split over them.")]
+_Model = Annotated[str | None, typer.Option(help="Tell how this model, which is here, would fit, split over them.")]
 _Python = Annotated[str | None, typer.Option(help="The interpreter on the others, where ssh finds no mlx-spec.")]
 
 
@@ -45,9 +45,9 @@ def check(
         members, wire = members_of(listed.machines, listed.python), listed.backend
     folder = None
     if model is not None:
-        from mlx_spec.models.named import folder_of
+        from mlx_spec.models.named import installed_folder
 
-        folder = folder_of(model)  # before anything is measured: a name may be mistyped
+        folder = installed_folder(model)  # before anything is measured: a name may be mistyped
     report = look(members, wire, lambda line: typer.echo(line, err=True))
     fits = []
     if folder is not None:
