@@ -11,6 +11,8 @@ from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.gguf.importing import dtype_suffix, import_gguf, is_imported
 from mlx_spec.models.gguf.parts import is_gguf, model_name, part_paths
 from mlx_spec.models.hub_names import is_address, looks_like_hub_id, repo_id_of
+from mlx_spec.models.library.access import hub_access
+from mlx_spec.models.library.cache import cached_folder
 from mlx_spec.models.library.hub import hub_folder
 from mlx_spec.models.pairs import PAIRS, STARTER, find_pair
 from mlx_spec.models.progress import Progress
@@ -69,6 +71,20 @@ def folder_of(name: str, progress: Progress | None = None) -> ModelFolder:
     if name == STARTER:
         return ModelFolder(ensure_starter_target(progress), STARTER_NAME)
     return _named_folder(PAIRS[name].target if name in PAIRS else name, progress)
+
+
+def installed_folder(name: str, progress: Progress | None = None) -> ModelFolder:
+    """The same, of what is on this machine: a model of the Hub that is not whole here is not fetched for a question
+    about it. Raises ModelNotFoundError, which names the command that fetches it."""
+    target = PAIRS[name].target if name in PAIRS and name != STARTER else name
+    path = Path(target).expanduser()
+    if is_gguf(path) or path.is_dir() or not (is_address(target) or looks_like_hub_id(target)):
+        return folder_of(name, progress)
+    repo_id = repo_id_of(target)
+    found = cached_folder(repo_id, hub_access())
+    if found is None:
+        raise ModelNotFoundError(f"{repo_id} is not on this machine: `mlx-spec models pull {repo_id}` fetches it.")
+    return found
 
 
 def draft_folder_of(target: str, draft: str | None, progress: Progress | None = None) -> ModelFolder | None:

@@ -14,6 +14,7 @@ from mlx_spec.cli.terminal.group import (
     Hosts,
     Python,
     SplitOption,
+    check_beside_hosts,
     group_hosts,
 )
 from mlx_spec.cli.terminal.options import (
@@ -63,10 +64,17 @@ def serve(
     ] = None,
     anyway: Anyway = False,
     unload_after: Annotated[
-        float, typer.Option(help="Let go of the models after so many minutes without a request; 0 is never.", min=0)
+        float,
+        typer.Option(
+            help="Let go of the models after so many minutes without a request; 0 is never. Not beside --hosts.", min=0
+        ),
     ] = 0,
     models_loaded: Annotated[
-        int, typer.Option(help="So many models are in memory together; requests may name any that is installed.", min=1)
+        int,
+        typer.Option(
+            help="So many models are in memory together; requests may name any that is installed. Not beside --hosts.",
+            min=1,
+        ),
     ] = 1,
     prefix_memory: PrefixMemory = None,
     kv_memory: KvMemory = None,
@@ -87,6 +95,8 @@ def serve(
 ) -> None:
     """Serve the OpenAI-compatible API on this machine, until Ctrl-C."""
     machines = group_hosts(hosts, hostfile, backend, python, collective_timeout)
+    if machines is not None:
+        check_beside_hosts(unload_after, models_loaded, prefix_disk)
     config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits, exactness)
     settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)

@@ -50,6 +50,17 @@ Python = Annotated[
 ]
 
 
+def check_beside_hosts(unload_after: float, models_loaded: int, prefix_disk: str | None) -> None:
+    """Raise ServerError for an option that a group has no use for, rather than take it and do nothing."""
+    for option, is_given, why in (
+        ("--unload-after", unload_after > 0, "a model that is split stays loaded"),
+        ("--models-loaded", models_loaded > 1, "one model is split, and no other is loaded beside it"),
+        ("--prefix-disk", prefix_disk not in (None, "0"), "each machine has a part of what was read, and writes none"),
+    ):
+        if is_given:
+            raise ServerError(f"{option} is for one machine ({why}): leave it out beside --hosts and --hostfile.")
+
+
 def group_hosts(
     hosts: str | None, hostfile: Path | None, backend: str | None, python: str | None, timeout_s: float
 ) -> HostList | None:

@@ -48,7 +48,8 @@ def lead(
 
 
 class ToldModel(CachedModel):
-    """A `CachedModel` of the leader's, of whose share others have the rest."""
+    """A `CachedModel` of the leader's, of whose share others have the rest. What it is asked to do it does as ever, and
+    notes for them; what makes a pass tells them, and raises RankLostError where one of them is gone."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class ToldModel(CachedModel):
     def prefill(
         self, token_ids: Sequence[int], meanwhile: Callable[[], None] | None = None, *, scored: bool = False
     ) -> mx.array | None:
-        """As ever. What is not to be scored nobody computes."""
+        """As `CachedModel`'s, on all ranks; what is not to be scored nobody computes. Raises RankLostError."""
         self._reads_only = not scored
         try:
             return super().prefill(token_ids, meanwhile, scored=scored)
@@ -77,7 +78,7 @@ class ToldModel(CachedModel):
             self._reads_only = False
 
     def begin(self, token_ids: mx.array, kept: int = 0, placement: Placement | None = None) -> BegunPass:
-        """As ever, once the tokens are known: a draft is waited for."""
+        """As `CachedModel`'s, once the tokens are known, as a draft is waited for. Noted: the pass tells it."""
         known: list[int] = token_ids.tolist()  # type: ignore[assignment]
         self._note("begin", ids=known, kept=kept, placement=told(placement))
         begun = super().begin(mx.array(known, dtype=token_ids.dtype), kept, placement)
@@ -119,31 +120,32 @@ class ToldModel(CachedModel):
         return False
 
     def forget(self, count: int) -> None:
-        """As ever."""
+        """Forget the newest `count` tokens, here and, with the next pass, on the others. Raises ValueError when fewer
+        can be forgotten."""
         super().forget(count)
         self._note("forget", count=count)
 
     def choose(self, indices: Sequence[int]) -> None:
-        """As ever."""
+        """Keep the accepted path of a tree, here and, with the next pass, on the others."""
         super().choose(indices)
         self._note("choose", indices=list(indices))
 
     def point(self, length: int) -> Snapshot:
-        """As ever."""
+        """A snapshot at `length` tokens, which the others take with the next pass, by its number."""
         held = super().point(length)
         number = self._teller.number()
         self._note("point", number=number.value, length=length)
         return NumberedSnapshot(held.length, held.caches, number)
 
     def cut_up(self, spans: Sequence[Span], *, goes_on: bool = False) -> list[Stretch]:
-        """As ever."""
+        """Stretches of what was read, which the others cut with the next pass, each by its number."""
         parts = [NumberedStretch(part, self._teller.number()) for part in super().cut_up(spans, goes_on=goes_on)]
         numbers = [part.number.value for part in parts]
         self._note("cut_up", numbers=numbers, spans=[list(span) for span in spans], goes_on=goes_on)
         return list(parts)
 
     def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
-        """As ever."""
+        """Begin with stretches, and a snapshot, that all ranks have; the others do with the next pass."""
         super().begin_with(parts, point)
         self._note(
             "begin_with",

@@ -85,7 +85,8 @@ class ToldTogether(RaggedPasses):
         shares: bool = True,
         by_row: bool = False,
     ) -> list[PassOutput]:
-        """As ever."""
+        """A pass over the rows of all `parts`, on all ranks where they are answers and no trial's. Raises RankLostError
+        where one of them is gone."""
         how = {"in_slots": in_slots, "shares": shares, "by_row": by_row}
         asking = [self.begun.pop(id(part.caches), None) for part in parts]
         numbers = [one.number.value for one in asking if one is not None]
@@ -100,7 +101,7 @@ class ToldTogether(RaggedPasses):
         return scored
 
     def leave_alone(self) -> None:
-        """As ever."""
+        """Have each answer's keys and values be its own again, here and, with the next pass, on the others."""
         if self._shared:
             self._teller.note("leave_alone")
         super().leave_alone()

@@ -31,12 +31,13 @@ def divide(model: Any, split: Split, links: Links, name: str) -> None:
 
 def layers_of(model: Any, split: Split, name: str, room: Sequence[float] | None = None) -> tuple[int, ...]:
     """How many layers each rank of a pipeline has, rank 0 first: as the split says, or so that they hold bytes alike
-    for the `room` that each has. Raises UnsupportedModelError."""
+    for the `room` that each has (in any unit; None: all the same). Raises UnsupportedModelError."""
     blocks = list(model.layers)
     if split.layers is None:
         if len(blocks) < split.ranks:
             refuse(name, split, f"it has {len(blocks)} layers, and each of {split.ranks} machines needs one")
-        return _by_bytes(blocks, ends_of(model), room or [1.0] * split.ranks)
+        kinds = [type(cache) for cache in make_prompt_cache(model)]
+        return _by_bytes(blocks, kinds, ends_of(model), room or [1.0] * split.ranks)
     if len(split.layers) != split.ranks or min(split.layers) < 1 or sum(split.layers) != len(blocks):
         told = ", ".join(map(str, split.layers))
         refuse(
@@ -45,12 +46,19 @@ def layers_of(model: Any, split: Split, name: str, room: Sequence[float] | None 
     return split.layers
 
 
-def _by_bytes(blocks: Sequence[Any], ends: Ends | None, room: Sequence[float]) -> tuple[int, ...]:
+def _by_bytes(
+    blocks: Sequence[Any], kinds: Sequence[type], ends: Ends | None, room: Sequence[float]
+) -> tuple[int, ...]:
     first = last = 0
     if ends is not None:
         first = _nbytes(ends.embedding[0][ends.embedding[1]])
         last = first if ends.head is None else _nbytes(ends.head[0][ends.head[1]])
-    return balanced([_nbytes(block) for block in blocks], first, last, room)
+    every = set(kinds)
+
+    def has_every_kind(begin: int, end: int) -> bool:
+        return len(kinds) != len(blocks) or set(kinds[begin:end]) == every
+
+    return balanced([_nbytes(block) for block in blocks], first, last, room, has_every_kind)
 
 
 def _nbytes(module: nn.Module) -> int:

@@ -1,6 +1,6 @@
 """Which ways there are to split a model over so many ranks, and why not the others: tried, without reading weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -79,16 +79,19 @@ class SplitWays:
         return Split(way, self.ranks, exactness, found.layers)
 
 
-def ways_of(folder: ModelFolder, ranks: int) -> SplitWays:
-    """Try every way for the model in a folder over `ranks` machines. Reads the heads of its files, no weights.
+def ways_of(folder: ModelFolder, ranks: int, room: Sequence[float] | None = None) -> SplitWays:
+    """Try every way for the model in a folder over `ranks` machines. Reads the heads of its files, no weights. Whole
+    layers are given out for the `room` that each rank has, in any unit, rank 0 first; None: as much each.
 
     Raises as `load_weights` does for a folder that cannot be loaded at all.
     """
     with telling_what_fails(folder):
-        return ways_of_model(partial(lazy_model, folder), folder.name, ranks)
+        return ways_of_model(partial(lazy_model, folder), folder.name, ranks, room)
 
 
-def ways_of_model(make: Callable[[], nn.Module], name: str, ranks: int) -> SplitWays:
+def ways_of_model(
+    make: Callable[[], nn.Module], name: str, ranks: int, room: Sequence[float] | None = None
+) -> SplitWays:
     """The same for what `make` builds, anew for each try, of weights that are not computed."""
     model = make()
     return SplitWays(
@@ -98,7 +101,7 @@ def ways_of_model(make: Callable[[], nn.Module], name: str, ranks: int) -> Split
         nbytes=_nbytes(model),
         tensor_strict=_tensor(make, name, ranks, "strict"),
         tensor_fast=_tensor(make, name, ranks, "fast"),
-        pipeline=_pipeline(make, name, ranks),
+        pipeline=_pipeline(make, name, ranks, room),
     )
 
 
@@ -120,11 +123,11 @@ def _tensor(make: Callable[[], nn.Module], name: str, ranks: int, exactness: Exa
     return FoundWay("tensor", exactness, same_as=same_as, nbytes=nbytes, wire=wire_of(leader))
 
 
-def _pipeline(make: Callable[[], nn.Module], name: str, ranks: int) -> FoundWay:
+def _pipeline(make: Callable[[], nn.Module], name: str, ranks: int, room: Sequence[float] | None) -> FoundWay:
     model = make()
     by: By = "mlx-lm" if has_pipeline(model) else "stand-ins"
     try:
-        layers = layers_of(model, Split("pipeline", ranks), name)
+        layers = layers_of(model, Split("pipeline", ranks), name, room)
         split = Split("pipeline", ranks, layers=layers)
         shares = [_tried(make(), split, name, rank) for rank in range(ranks)]
     except UnsupportedModelError as error:

@@ -1,5 +1,5 @@
 """The decoder and the batch of a leader: as ever, but that other machines take part in each pass. Whatever waits for
-them is watched, and what fails because one is gone says so."""
+them is watched, and raises RankLostError, which names the machine, where one is gone."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -23,20 +23,20 @@ class LedDecoder(SpeculativeDecoder):
         super().__init__(*args, **options)
 
     def calibrate(self, progress: Progress = silent) -> Any:
-        """As ever, watched."""
+        """Measure what passes cost, over all ranks, watched. Raises RankLostError."""
         with watched(self.leading, "calibrating"):
             return super().calibrate(progress)
 
     def warm_up(self) -> Iterator[None]:
-        """As ever, each step watched."""
+        """Do a round of each kind that may be drafted, each watched. Its steps raise RankLostError."""
         return _watched_steps(self.leading, "warming", super().warm_up())
 
     def measure_wide(self) -> Iterator[None]:
-        """As ever, each step watched."""
+        """Measure wide passes, a step at a time, each watched. Its steps raise RankLostError."""
         return _watched_steps(self.leading, "measuring", super().measure_wide())
 
     def settle(self) -> Iterator[None]:
-        """As ever, each step watched."""
+        """Read what prompts to come will begin with, each step watched. Its steps raise RankLostError."""
         return _watched_steps(self.leading, "settling", super().settle())
 
 
@@ -48,7 +48,7 @@ class LedBatch(Batch):
         super().__init__(decoder, settings)
 
     def step(self) -> list[tuple[str, Event]]:
-        """As ever, watched. Raises RankLostError where a rank is gone."""
+        """A step for all answers under way, watched: what each has said. Raises RankLostError where a rank is gone."""
         with watched(self._leading, "step"):
             told = super().step()
             if self.is_idle:  # until somebody asks again the others would keep what has ended

@@ -6,6 +6,7 @@ from typing import Final
 
 from mlx_spec.config import Keeping
 from mlx_spec.hosts.group import RankState, Share
+from mlx_spec.hosts.neighbours import neighbours
 from mlx_spec.models.memory import memory_info
 
 _SPARE: Final = 10
@@ -14,13 +15,16 @@ _SPARE: Final = 10
 
 def bounded(keeping: Keeping, ranks: Sequence[RankState]) -> Keeping:
     """The same with a pool of no more bytes than all `ranks`, which have loaded, have room for. They hold keys and
-    values of the same tokens, each of its own layers or heads. Of a rank that has told nothing nothing is known."""
+    values of the same tokens, each of its own layers or heads; ranks of one machine have what is left there between
+    them. Of a rank that has told nothing nothing is known."""
     pool_bytes = keeping.pool_bytes or memory_info().available_bytes
-    own = _part(ranks[0].share)
+    own, on = _part(ranks[0].share), neighbours([one.host for one in ranks])
     for one in ranks[1:]:
         if one.free_bytes is not None:
-            left = max(0, one.free_bytes - (one.held_bytes or 0))
-            pool_bytes = min(pool_bytes, int((left - left // _SPARE) * own / _part(one.share)))
+            there = [ranks[rank] for rank in on[one.rank]]
+            left = max(0, one.free_bytes - sum(other.held_bytes or 0 for other in there))
+            parts = sum(_part(other.share) for other in there)
+            pool_bytes = min(pool_bytes, int((left - left // _SPARE) * own / parts))
     return replace(keeping, pool_bytes=max(1, pool_bytes))
 
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mlx_spec.cli.main import app
 from mlx_spec.cli.terminal.forming import FormingLines
-from mlx_spec.cli.terminal.group import group_hosts
+from mlx_spec.cli.terminal.group import check_beside_hosts, group_hosts
 from mlx_spec.errors import ConfigError, LookaheadError, ServerError
 from mlx_spec.hosts.group import GroupState, RankState, Share
 
@@ -41,6 +43,23 @@ def test_what_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         group_hosts(*options)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [((5.0, 1, None), "--unload-after"), ((0.0, 2, "0"), "--models-loaded"), ((0.0, 1, "50"), "--prefix-disk")],
+)
+def test_what_a_group_has_no_use_for_is_refused(options: tuple[float, int, str | None], name: str) -> None:
+    check_beside_hosts(0.0, 1, None)
+    check_beside_hosts(0.0, 1, "0")  # as the window says it
+    with pytest.raises(ServerError, match=rf"{name} is for one machine \(.*: leave it out"):
+        check_beside_hosts(*options)
+
+
+def test_the_command_refuses_it_before_anything_is_started() -> None:
+    done = CliRunner().invoke(app, ["serve", "--hosts", "127.0.0.1,127.0.0.1", "--unload-after", "5"])
+    assert isinstance(done.exception, ServerError)
+    assert "--unload-after" in str(done.exception)
 
 
 def test_each_thing_is_told_once() -> None:

@@ -6,6 +6,7 @@
 import dataclasses
 import importlib
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -232,6 +233,19 @@ _OTHERWISE: Final[dict[str, dict[str, Any]]] = {
     "mellum": _BY_KIND,
 }
 
+MEANINGS: Final = {
+    "strict (one machine)": "every row has the bits that one machine gives it, on MLX's own CPU arithmetic",
+    "strict (alone)": "a row's bits do not depend on the rows beside it, but are not those of one machine",
+    "strict (nothing)": "near ties may go otherwise when others stand beside",
+    "fast": "sums as mlx-lm adds them",
+    "mlx-lm": "the family's own `pipeline()`",
+    "stand-ins": "layers of other machines are let through",
+    "no": "it was tried, and why it is refused",
+    "not tried": "its code wants sizes, packages or a GPU that were not at hand",
+    "–": "mlx-lm has no `shard()` for it",
+}
+"""What a cell may say; the table's legend has those that it does say."""
+
 
 def families() -> list[str]:
     """The files of mlx-lm's that hold a language model."""
@@ -315,10 +329,29 @@ def _why(sentence: str | None) -> str:
     return (sentence or "").split("): ", 1)[-1].rstrip(".")
 
 
+def terms(rows: Iterable[str]) -> list[str]:
+    """What the cells of some rows say, in the order of `MEANINGS`. Raises KeyError for what has no meaning."""
+    said = {
+        part.split(":")[0]
+        for line in rows
+        for cell in line.strip("| ").split(" | ")[1:]
+        for part in ([cell] if cell.startswith("no:") else cell.split(", "))
+    }
+    if unknown := said - set(MEANINGS):
+        raise KeyError(unknown)
+    return [term for term in MEANINGS if term in said]
+
+
+def legend(rows: Iterable[str]) -> str:
+    """What they mean."""
+    return "".join(f"- **{term}**: {MEANINGS[term]}\n" for term in terms(rows))
+
+
 def table() -> str:
-    """The whole of it."""
+    """The whole of it, behind its legend."""
+    rows = [row(family) for family in families()]
     head = "| family | a part of each layer | whole layers |\n|---|---|---|\n"
-    return head + "".join(f"{row(family)}\n" for family in families())
+    return legend(rows) + "\n" + head + "".join(f"{line}\n" for line in rows)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.together import Part, score_together
 from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.loading import load_shard
 from mlx_spec.models.splitting.split import Split
+from mlx_spec.models.splitting.timing import measure_links
 from mlx_spec.models.splitting.wire import wire_of
 from mlx_spec.models.taps import LAST
 from mlx_spec.models.weights import load_weights
@@ -87,7 +90,8 @@ def _as_rank(rank: int, cases: list[dict[str, Any]]) -> dict[str, Any]:
     try:
         group = mx.distributed.init(strict=True, backend="ring")
         found = [_case(group, case) for case in cases]
-        return {"rank": rank, "ranks": group.size(), "found": found, "cpu_s": sum(os.times()[:2])}
+        wire = asdict(measure_links(Links(group))) if group.size() == 2 else None
+        return {"rank": rank, "ranks": group.size(), "found": found, "wire": wire, "cpu_s": sum(os.times()[:2])}
     except BaseException:  # noqa: BLE001 - whatever it is, the test is to show it
         return {"rank": rank, "failed": traceback.format_exc()}
 

@@ -43,6 +43,13 @@ def test_a_large_head_leaves_rank_0_fewer_layers() -> None:
     assert balanced([10] * 8, 0, 0, [3.0, 1.0]) == (6, 2)
 
 
+def test_what_is_not_allowed_is_passed_over_unless_nothing_is() -> None:
+    room = [9.0, 1.0]
+    assert balanced([10] * 8, 0, 0, room) == (7, 1)
+    assert balanced([10] * 8, 0, 0, room, lambda begin, end: end - begin >= 3) == (5, 3)
+    assert balanced([10] * 8, 0, 0, room, lambda begin, end: False) == (7, 1)
+
+
 def test_more_ranks_than_layers_are_refused() -> None:
     with pytest.raises(ValueError, match="2 layers are fewer than 3 ranks"):
         balanced([1, 1], 0, 0, [1.0] * 3)

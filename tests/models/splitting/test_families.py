@@ -4,7 +4,17 @@ import re
 
 import pytest
 
-from tests.models.splitting.families import BEGINS, ENDS, PAGE, families, has_pipeline, has_shard, row
+from tests.models.splitting.families import (
+    BEGINS,
+    ENDS,
+    PAGE,
+    families,
+    has_pipeline,
+    has_shard,
+    legend,
+    row,
+    terms,
+)
 
 
 def lines() -> dict[str, str]:
@@ -25,6 +35,14 @@ def test_every_family_of_this_mlx_lm_stands_in_it() -> None:
         assert (tensor != "–") == has_shard(family), family
         assert layers.startswith(("mlx-lm", "no: ")) or not has_pipeline(family), family
     assert sum("not tried" in line for line in told.values()) < len(told) // 5
+
+
+def test_the_legend_has_what_the_table_says_and_nothing_else() -> None:
+    rows = lines().values()
+    head, _ = PAGE.read_text("utf-8").split(BEGINS)[1].split("\n\n| family |")
+    assert head == legend(rows).rstrip("\n")
+    assert "strict (alone)" not in terms(rows)
+    assert terms(["| a | strict (alone), fast | no: it has five, and one is odd |"]) == ["strict (alone)", "fast", "no"]
 
 
 @pytest.mark.parametrize("family", ["afm7", "llama", "mamba2", "minimax", "qwen3_moe"])

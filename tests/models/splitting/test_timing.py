@@ -1,10 +1,4 @@
-"""The wire: which collectives a pass makes, what they are reckoned to take, and two ranks that measure them."""
-
-import json
-import socket
-import subprocess
-import sys
-from pathlib import Path
+"""The wire: which collectives a pass makes, and what they are reckoned to take. Ranks measure it in `test_ranks`."""
 
 import mlx.core as mx
 import pytest
@@ -83,35 +77,3 @@ def test_rounds_tell_the_wire_as_a_part_of_their_pass_and_nothing_on_one_machine
     assert stats.to_dict()["wire_time_ms"] == stats.wire_time_ms
     vars(pair.target)[Wire.NAME] = Wire(2, 1e9, 0.0)  # slower than the pass was
     assert all(one.wire_ms == one.verify_ms for one in rounds(SpeculativeDecoder(pair)))
-
-
-SCRIPT = """
-import json
-import mlx.core as mx
-from dataclasses import asdict
-from mlx_spec.models.splitting.links import Links
-from mlx_spec.models.splitting.timing import measure_links
-costs = measure_links(Links(mx.distributed.init(strict=True, backend="ring")))
-print(json.dumps(asdict(costs)))
-"""
-
-
-def test_two_ranks_measure_together(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        places = [[f"127.0.0.1:{listener.getsockname()[1]}"] for listener in (one, two)]
-    (tmp_path / "ring.json").write_text(json.dumps(places))
-    processes = []
-    for rank in ("0", "1"):
-        environment = {"MLX_RANK": rank, "MLX_HOSTFILE": str(tmp_path / "ring.json"), "PATH": "/usr/bin:/bin"}
-        environment["PYTHONPATH"] = ":".join(path for path in sys.path if path) or "."
-        command = [sys.executable, "-c", SCRIPT]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
-    try:
-        told = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    for costs in told:
-        assert set(costs) == {"gather", "sum", "message"}
-        assert all(one["fixed_ms"] + one["ms_per_byte"] > 0 for one in costs.values())

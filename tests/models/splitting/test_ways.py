@@ -9,10 +9,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from mlx_lm.models import llama, qwen3_moe
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.splitting.ways import SplitWays, ways_of, ways_of_model
+from tests.models.splitting.families import small_model
 from tests.models.splitting.test_ranks import EXPERTS, SIZES, save
 from tests.zoo import zoo_model
 
@@ -65,6 +67,13 @@ def test_why_a_models_layers_do_not_divide(make: Callable[[], nn.Module], ranks:
     with pytest.raises(UnsupportedModelError, match=why):
         found.split("tensor")
     assert not found.tensor_fast.is_there
+
+
+def test_whole_layers_are_given_out_by_room_with_a_layer_of_each_kind_on_every_machine() -> None:
+    assert ways_of_model(made(num_hidden_layers=8), "it", 2, [3.0, 1.0]).pipeline.layers == (6, 2)
+    kinds = small_model("gpt_oss")  # every second layer looks back over a window only
+    assert len({type(one) for one in make_prompt_cache(kinds)}) == 2
+    assert ways_of_model(partial(small_model, "gpt_oss"), "it", 2, [99.0, 1.0]).pipeline.layers == (4, 2)
 
 
 def test_quantised_groups_hinder_fast_sums_only() -> None:

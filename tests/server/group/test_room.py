@@ -28,3 +28,8 @@ def test_what_nobody_asked_for_is_what_this_machine_has_left() -> None:
     pool = bounded(Keeping(), [LEADER, follower(1 << 60)]).pool_bytes
     assert pool is not None
     assert pool > 1 << 20
+
+
+def test_ranks_of_one_machine_have_what_is_left_there_between_them() -> None:
+    ranks = [RankState(rank=rank, host="127.0.0.1", free_bytes=1_000, held_bytes=200) for rank in range(3)]
+    assert bounded(Keeping(pool_bytes=1_000), ranks).pool_bytes == 120

@@ -21,7 +21,7 @@ _Backend = Annotated[
         show_default="ring",
     ),
 ]
-_Model = Annotated[str | None, typer.Option(help="Tell how this model would fit, split over them.")]
+_Model = Annotated[str | None, typer.Option(help="Tell how this model, which is here, would fit, split over them.")]
 _Python = Annotated[str | None, typer.Option(help="The interpreter on the others, where ssh finds no mlx-spec.")]
 
 
@@ -55,9 +55,9 @@ def check(
         members, wire = members_of(listed), listed.backend
     folder = None
     if model is not None:
-        from mlx_spec.models.named import folder_of
+        from mlx_spec.models.named import installed_folder
 
-        folder = folder_of(model)  # before anything is measured: a name may be mistyped
+        folder = installed_folder(model)  # before anything is measured: a name may be mistyped
     report = look(members, wire, lambda line: typer.echo(line, err=True))
     fits = []
     if folder is not None:

@@ -1,8 +1,10 @@
 """What of a model each machine would hold, split over all of them in each way that it has, and whether that fits."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlx_spec.hosts.neighbours import neighbours
 from mlx_spec.models.staging import human_bytes
 
 if TYPE_CHECKING:
@@ -19,13 +21,15 @@ _SAME: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One way. `bytes` are of the weights by rank; `problem` says why it is none, or which machine has no room."""
+    """One way. `bytes` are of the weights by rank, `layers` how many whole ones each has, None where each has a part of
+    all; `problem` says why it is none, or which machine has no room."""
 
     way: str
     exactness: str
     bytes: tuple[int, ...]
     same_as: str
     problem: str | None
+    layers: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -38,27 +42,39 @@ class Fit:
         if not self.bytes:
             return f"{name}: {self.problem}"
         sizes = " + ".join(human_bytes(size) for size in self.bytes)
-        return f"{name} ({_SAME[self.same_as]}): {sizes}: {self.problem or 'fits'}"
+        counts = f"{' + '.join(map(str, self.layers))} layers, " if self.layers is not None else ""
+        return f"{name} ({_SAME[self.same_as]}): {counts}{sizes}: {self.problem or 'fits'}"
 
 
 def fits_of(folder: "ModelFolder", report: "GroupReport") -> list[Fit]:
-    """Every way for the model in a folder. Raises ModelError where it cannot be loaded at all."""
+    """Every way for the model in a folder, as `serve` would split it by what the machines have free now. Raises
+    ModelError where it cannot be loaded at all."""
     from mlx_spec.models.splitting.ways import ways_of
 
-    return [_fit(way, report) for way in ways_of(folder, len(report.hosts))]
+    rooms = _rooms(report)
+    known = [room for room in rooms if room is not None]
+    ways = ways_of(folder, len(rooms), known if len(known) == len(rooms) else None)
+    return [_fit(way, report, rooms) for way in ways]
 
 
-def _fit(way: "FoundWay", report: "GroupReport") -> Fit:
+def _rooms(report: "GroupReport") -> list[float | None]:
+    """What each rank has free, of a machine that it may share with others."""
+    on = neighbours([one.name for one in report.hosts])
+    facts = [one.facts for one in report.hosts]
+    return [None if one is None else max(1.0, one.available_bytes / len(on[rank])) for rank, one in enumerate(facts)]
+
+
+def _fit(way: "FoundWay", report: "GroupReport", rooms: Sequence[float | None]) -> Fit:
     problem = way.why_not
     if problem is None:
         short = [
-            f"{one.name} has {human_bytes(one.facts.available_bytes)} free"
-            for one, size in zip(report.hosts, way.nbytes, strict=True)
-            if one.facts is not None and size > one.facts.available_bytes
+            f"{one.name} has {human_bytes(int(room))} free"
+            for one, size, room in zip(report.hosts, way.nbytes, rooms, strict=True)
+            if room is not None and size > room
         ]
         unknown = [one.name for one in report.hosts if one.facts is None]
         if short:
             problem = f"does not fit, as {' and '.join(short)}"
         elif unknown:
             problem = f"nobody knows, as {' and '.join(unknown)} did not answer"
-    return Fit(way.way, way.exactness, way.nbytes, way.same_as, problem)
+    return Fit(way.way, way.exactness, way.nbytes, way.same_as, problem, way.layers)
