@@ -174,7 +174,7 @@ def load_folders(
     room: PairRoom | None,
     progress: Progress | None = None,
     *,
-    load_target: LoadTarget = load_weights,
+    load_target: LoadTarget | None = None,
 ) -> ModelPair:
     """Load what `load_pair` found and checked; `room` is what it is expected to take. Of a target that is split over
     several machines `load_target` loads this one's share; draft and heads are loaded whole. Raises as `load_pair`.
@@ -184,7 +184,7 @@ def load_folders(
     told = by_bytes(folders.models, tell)
     # Before the weights: what is wrong with a tokenizer is told without waiting for them.
     tokenizer, draft_tokenizer = folders.target.tokenizer, _draft_tokenizer(folders)
-    target, name = load_target(folders.target, told), folders.target.name
+    target, name = (load_target or load_weights)(folders.target, told), folders.target.name
     if (share := share_of(target)) is None:  # else it is led, and all machines compute alike
         adopt(target, MatmulTimes())
     draft = load_draft(folders.draft, told) if folders.draft is not None else None

@@ -120,8 +120,10 @@ class TestWalls:
 
     def test_only_commands_and_programs_of_their_own_speak_to_a_terminal(self) -> None:
         """The rest of the engine tells by values, events and errors, and hears by arguments."""
-        # A line for whoever started the server; the end of a process; a program that starts another; one of its own.
+        # A line for whoever started the server, or a group of them, and what its ranks say; the end of a process; a
+        # program that starts another; one of its own.
         programs = {"server/serve.py", "server/ending.py", "machine/blas.py", "bench/paired/bursts.py"}
+        programs |= {"server/group/supervising.py", "hosts/starting.py"}
         speaking = set()
         for path in (ROOT / "mlx_spec").rglob("*.py"):
             name = path.relative_to(ROOT / "mlx_spec").as_posix()

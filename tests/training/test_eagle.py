@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from mlx_spec.cli.commands.train.app import app
 from mlx_spec.errors import ConfigError, ModelNotFoundError, TrainingError
 from mlx_spec.models.folder import ModelFolder
+from mlx_spec.models.heads.eagle import Pairs
+from mlx_spec.models.heads.layer import OwnRows
 from mlx_spec.models.heads.loading import load_head
 from mlx_spec.training.answers.corpus import Sample, read_corpus
 from mlx_spec.training.answers.features import FeatureStore
@@ -201,12 +203,13 @@ def test_the_training_time_test_is_what_the_drafter_does(target: Target, samples
     steps = rollout(head, embedding, mx.array(ids[None]), features, 3)
     for place in (0, 7, 14):
         cache = KVCache()
-        behind = mx.array(ids[1 : place + 2])
-        state = head.step(behind, head.fuse(features[0, : place + 1]), cache, 0, "causal")[-1:]
+        behind, before = mx.array(ids[1 : place + 2]), head.fuse(features[0, : place + 1])
+        (states,) = head.step([Pairs(behind, before, OwnRows(place + 1, cache, 0, "causal"))])
+        state = states[-1:]
         for step in range(3):
             assert mx.abs(head.norm(state)[0] - steps[step][place]).max().item() < 1e-4
             token = mx.array(ids[place + step + 2 : place + step + 3])
-            state = head.step(token, state, cache, cache.offset, None)
+            (state,) = head.step([Pairs(token, state, OwnRows(1, cache, cache.offset))])
 
 
 def test_the_loss_is_the_sum_of_its_steps_written_out(target: Target, samples: list[Sample], tmp_path: Path) -> None:

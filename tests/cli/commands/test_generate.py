@@ -33,6 +33,7 @@ def test_generate_json_is_what_the_library_gives(models: list[str]) -> None:
         "verify_ms",
         "drafter",
         "reason",
+        "wire_ms",
     }
     assert sum(r["accepted"] for r in answer["rounds"]) == answer["stats"]["accepted_tokens"]
     assert answer["stats"]["speedup"] > 0  # against a plain step that was measured for it
