@@ -90,9 +90,11 @@ def test_no_dialog_is_cut(window: MainWindow, qtbot: QtBot, factor: float) -> No
         dialog.close()
 
 
-def test_a_cut_would_be_found(window: MainWindow) -> None:
+def test_a_cut_would_be_found(window: MainWindow, qtbot: QtBot) -> None:
     window.bar.details.setVisible(True)
-    window.welcome.cards[0].findChild(QLabel).setFixedHeight(4)
+    words = window.welcome.cards[0].findChild(QLabel)
+    qtbot.waitUntil(words.isVisible)  # the page comes with the engine
+    words.setFixedHeight(4)
     assert len(cut(window)) >= 1
 
 
