@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from mlx_spec.errors import ServerError
 from mlx_spec.hosts.addresses import is_here, leader_address
 from mlx_spec.hosts.channel.follower import LEFT_CODE
 from mlx_spec.hosts.channel.handshake import new_secret
@@ -20,19 +21,25 @@ from mlx_spec.hosts.finding.joined import check_given, follower_command, joined
 from mlx_spec.hosts.group import GroupState
 from mlx_spec.hosts.hostfile import Host, HostList
 from mlx_spec.hosts.started import Commands, Patience
-from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, environment_lines, remote_script, ssh_command
+from mlx_spec.hosts.starting import SSH_FAILED, RankProcess, Relay, environment_lines, remote_script, ssh_command
+
+_LAST_WORDS: Final = "mlx-spec: "
+"""What a command ends with that fails."""
+_OF_MLX: Final = ("[ring] ", "[jaccl] ")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the leader has told through its pipe: its state, that it answers the public port from now on, why no group
-    can be made, that the ranks meet, or do no more, and who of them is not there yet; all None: that it is there."""
+    can be made, that the ranks meet, or do no more, who of them is not there yet, and that there is such a target; all
+    None: that it is there."""
 
     state: GroupState | None = None
     serves: bool = False
     fatal: str | None = None
     meeting: bool | None = None
     absent: tuple[int, ...] | None = None
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +79,17 @@ class Formation:
         self._exited: list[Exited] = []
         # While the ranks meet, the leader can give no sign: until when they may.
         self._meeting_until_s: float | None = None
+        # Why is known: what followers say from then on comes of it.
+        self._is_over = False
         self._absent: tuple[int, ...] = ()
 
     def start(self, told: Mapping[str, Any]) -> None:
-        """Start all processes, each with what it is `told` besides. Raises ServerError, OSError."""
+        """Start all processes, each with what it is `told` besides. Raises LookaheadError for what is in the way; then
+        some may run."""
         address = leader_address(self._hosts.machines)
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         reads, writes = os.pipe()
         try:
-            with socket.create_server((address, 0), family=family, backlog=64) as control:
+            with self._listening(address) as control:
                 leader = [address, control.getsockname()[1]]
                 common = {**self._commands.config, **told, "secret": new_secret().hex(), "leader": leader}
                 common["hosts"] = [host.name for host in self._hosts.machines]
@@ -89,15 +98,23 @@ class Formation:
                 common["backend"] = self._hosts.backend
                 handed = (self._commands.listener, control.fileno(), writes)
                 own = dict(zip(("listener", "control", "status"), handed, strict=True))
-                self._start(0, {**common, **own}, handed)
-                for rank in range(1, len(self._hosts)):
-                    self._start(rank, common)
+                for rank in range(len(self._hosts)):
+                    self._try_to_start(rank, common if rank else {**common, **own}, () if rank else handed)
         except BaseException:
             os.close(reads)
             raise
         finally:
             os.close(writes)
         threading.Thread(target=self._listen, args=(reads,), name="leader's state", daemon=True).start()
+
+    def _listening(self, address: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            return socket.create_server((address, 0), family=family, backlog=64)
+        except OSError as error:
+            raise ServerError(
+                f"{self._name(0)} cannot listen at {address} ({os.strerror(error.errno or 0)}): correct the hostfile."
+            ) from error
 
     def follow(self, heard: Callable[[Told], object]) -> Loss | None:
         """Until one rank is gone, and why; None where all are to end. `heard` hears what the leader tells."""
@@ -134,6 +151,7 @@ class Formation:
 
     def end(self, *, asked: bool) -> None:
         """Have no process left. Those that are `asked` end in order: the leader first, who tells its clients."""
+        self._is_over = True
         leader = self._processes.get(0)
         if asked and leader is not None:
             leader.ask()
@@ -144,16 +162,34 @@ class Formation:
         for process in self._processes.values():
             process.end(max(0.0, until_s - time.monotonic()))
 
+    def _try_to_start(self, rank: int, config: Mapping[str, Any], handed: tuple[int, ...]) -> None:
+        try:
+            self._start(rank, config, handed)
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or error
+            raise ServerError(f"{self._name(rank)} cannot be started ({what}): correct the hostfile.") from error
+
+    def _relay(self, rank: int) -> Relay:
+        """What of a rank's lines is told: not what counts the attempts of MLX's threads, nor in a follower's words what
+        its end says besides, or what only comes of another's."""
+        tell = self._commands.relay_of(self._hosts.machines[rank].name, rank)
+
+        def relay(line: str) -> None:
+            if not line.startswith(_OF_MLX) and not (rank and (self._is_over or line.startswith(_LAST_WORDS))):
+                tell(line)
+
+        return relay
+
     def _start(self, rank: int, config: Mapping[str, Any], handed: tuple[int, ...] = ()) -> None:
         host = self._hosts.machines[rank]
         config, ended = {**config, "rank": rank}, partial(self._note_exit, rank)
-        relay = None if rank == 0 else self._commands.relay_of(host.name, rank)
         # What is started elsewhere reads its environment; here it would be that of ssh.
         envs = dict(line.partition("=")[::2] for line in self._hosts.envs) if is_here(host) else {}
         self._processes[rank] = RankProcess(
             self._commands.leader if rank == 0 else self._follower_command(host),
             config,
-            relay=relay,
+            relay=self._relay(rank),
+            keeps_output=rank == 0,
             ended=ended,
             before=b"" if is_here(host) else environment_lines(self._hosts.envs),
             environment={**envs, **(self._commands.leader_environment if rank == 0 else {})},
@@ -179,6 +215,7 @@ class Formation:
         return tuple(ssh_command(host.name, script))
 
     def _note_exit(self, rank: int, code: int) -> None:
+        self._is_over |= rank == 0
         self._events.put(Exited(rank, code))
 
     def _listen(self, pipe: int) -> None:
@@ -186,6 +223,7 @@ class Formation:
             for line in lines:
                 said = json.loads(line)
                 state = said.get("state")
+                self._is_over |= "fatal" in said or (state is not None and state["stage"] == "lost")
                 self._events.put(
                     Told(
                         GroupState.from_dict(state) if state is not None else None,
@@ -193,6 +231,7 @@ class Formation:
                         said.get("fatal"),
                         said.get("meeting"),
                         tuple(said["absent"]) if "absent" in said else None,
+                        bool(said.get("found")),
                     )
                 )
 
@@ -221,9 +260,9 @@ class Formation:
         if is_silent or not guilty:
             return Loss(f"{self._name(0)} gave no sign of life.", 0)
         rank, code = guilty[0].rank, guilty[0].code
-        words = self._processes[rank].last_words.removeprefix("mlx-spec: ").rstrip(".")
+        words = self._processes[rank].last_words.removeprefix(_LAST_WORDS).rstrip(".")
         if code == SSH_FAILED and not is_here(self._hosts.machines[rank]):
-            return Loss(f"The ssh connection to {self._name(rank)} ended ({words or 'without a word'}).", rank)
+            return Loss(f"The connection to {self._name(rank)} ended ({words or 'without a word'}).", rank)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return Loss(f"{self._name(rank)} {how}{f': {words}' if words else ''}.", rank)
 

@@ -136,9 +136,12 @@ def _check_names(machines: Sequence[Host], source: str) -> None:
         # ssh would take it for an option, or run something else on the way.
         if one.name.startswith("-") or any(character.isspace() for character in one.name):
             raise ServerError(f"{source} names {one.name!r}, which is no host.")
+        for ip in one.ips:
+            if not _is_address(ip):
+                raise ServerError(f"{source} has {ip!r} among the ips of {one.name}, which is no address.")
         if one.is_loopback:
             continue  # so a group is tried on one machine
-        for name in {one.name.lower(), *one.ips}:
+        for name in dict.fromkeys((one.name.lower(), *one.ips)):
             if name in seen:
                 raise ServerError(f"{source} names {name} twice: a machine holds one part of a model.")
         seen |= {one.name.lower(), *one.ips}

@@ -114,6 +114,10 @@ class Leading:
         is_own = not self._has_entered and followers == self.channel.have_said(ENTERS)
         return sorted({0} | late if is_own else late)
 
+    def found(self) -> None:
+        """Tell the supervisor that there is such a target."""
+        self._write({"found": True})
+
     def serves(self) -> None:
         """Tell the supervisor that the public port is answered here from now on."""
         self._write({"serves": True})

@@ -69,7 +69,8 @@ class RankProcess:
     """One started rank. Its first line of input is `config`, as JSON, behind what is to be read `before` it; the pipe
     behind that is its leash.
 
-    `ended` is called once, from a thread, with its exit code. `last_words` is the last line that it wrote.
+    `ended` is called once, from a thread, with its exit code. `last_words` is the last line that it wrote. With
+    `keeps_output` it writes its output where this process does, and only what goes to stderr is relayed.
     """
 
     def __init__(
@@ -82,13 +83,14 @@ class RankProcess:
         before: bytes = b"",
         environment: Mapping[str, str] | None = None,
         handed: Collection[int] = (),
+        keeps_output: bool = False,
     ) -> None:
         out = subprocess.PIPE if relay is not None else None  # None: it writes where this process does
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.STDOUT if relay is not None else None,
+            stdout=None if keeps_output else out,
+            stderr=subprocess.STDOUT if relay is not None and not keeps_output else out,
             env={**os.environ, **(environment or {})},
             pass_fds=tuple(handed),
             start_new_session=True,  # Ctrl-C is for who started it, and ends it in order
@@ -154,9 +156,10 @@ class RankProcess:
             self._process.stdin.flush()
 
     def _read(self) -> None:
-        if self._process.stdout is None or self._relay is None:
+        stream = self._process.stdout or self._process.stderr
+        if stream is None or self._relay is None:
             return
-        with self._process.stdout as output:
+        with stream as output:
             for line in output:
                 text = line.decode(errors="replace").rstrip()
                 if text:
@@ -201,10 +204,10 @@ def _no_program(host: str, program: str) -> str:
 
 
 def tell_on_stderr(host: str, rank: int) -> Relay:
-    """A relay that writes a rank's lines to stderr, with whose they are."""
+    """A relay that writes a rank's lines to stderr, those of others than rank 0 with whose they are."""
 
     def tell(line: str) -> None:
-        sys.stderr.write(f"[{host}, rank {rank}] {line}\n")
+        sys.stderr.write(f"[{host}, rank {rank}] {line}\n" if rank else f"{line}\n")
         sys.stderr.flush()
 
     return tell

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, Protocol
 
-from mlx_spec.errors import ServerError
+from mlx_spec.errors import LookaheadError, ServerError
 from mlx_spec.hosts.addresses import is_here
 from mlx_spec.hosts.formation import Formation, Loss, Told
 from mlx_spec.hosts.group import GroupStage, GroupState, RankState
-from mlx_spec.hosts.hostfile import HostList
+from mlx_spec.hosts.hostfile import Host, HostList
 from mlx_spec.hosts.started import USUAL_PATIENCE, Commands, Patience
 from mlx_spec.hosts.starting import reach
 
@@ -35,7 +35,8 @@ class Doorman(Protocol):
 
 
 class Supervisor:
-    """Runs a group of `hosts` until it is told to `stop`. `state` is what /v1/group shows; `changed` hears of each.
+    """Runs a group of `hosts` until it is told to `stop`. `state` is what /v1/group shows; `changed` hears of each, and
+    `found` is called once, when the leader has found its target.
 
     What fails before the group was ever whole is raised: somebody sits there who can mend it. Later it is told, and
     tried again as soon as all machines answer.
@@ -48,16 +49,17 @@ class Supervisor:
         doorman: Doorman,
         *,
         changed: Callable[[GroupState], object] = lambda state: None,
+        found: Callable[[], object] = lambda: None,
         patience: Patience = USUAL_PATIENCE,
         reach: Callable[[str], str | None] = reach,
     ) -> None:
         self._hosts, self._commands, self._doorman, self._patience = hosts, commands, doorman, patience
-        self._changed, self._reach = changed, reach
+        self._changed, self._found, self._reach = changed, found, reach
         # A SimpleQueue, as its put may interrupt its own put: signal handlers call it.
         self._stops: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_stopping = False
         self._formation: Formation | None = None
-        self._attempts, self._may_pass = 0, False
+        self._attempts, self._may_pass, self._is_found = 0, False, False
         ranks = tuple(RankState(rank=rank, host=host.name) for rank, host in enumerate(hosts.machines))
         self.state = GroupState(stage="forming", message="The group is forming.", backend=hosts.backend, ranks=ranks)
 
@@ -98,7 +100,7 @@ class Supervisor:
         """Whether every other machine can be reached. Tells which cannot."""
         others = {rank: host for rank, host in enumerate(self._hosts.machines) if not is_here(host)}
         with ThreadPoolExecutor(max_workers=max(1, len(others)), thread_name_prefix="reach") as pool:
-            answers = dict(zip(others, pool.map(lambda host: self._reach(host.name), others.values()), strict=True))
+            answers = dict(zip(others, pool.map(self._why_not, others.values()), strict=True))
         missing = {rank: why for rank, why in answers.items() if why is not None}
         if not missing:
             return True
@@ -112,6 +114,13 @@ class Supervisor:
         self._tell(replace(self.state, stage="waiting", message=message, ranks=ranks))
         return False
 
+    def _why_not(self, host: Host) -> str | None:
+        """Why a machine cannot be reached, None where it can."""
+        try:
+            return self._reach(host.name)
+        except (LookaheadError, OSError) as error:  # what is known of joined machines cannot be read
+            return str(error).rstrip(".")
+
     def _form(self) -> None:
         """Start all ranks and follow them until one is gone; none is left then."""
         ranks = tuple(one.at("starting", error=None, progress=None) for one in self.state.ranks)
@@ -122,8 +131,7 @@ class Supervisor:
             return
         loss: Loss | None = None
         try:
-            formation.start({"times_formed": self.state.times_formed, "error": self.state.error})
-            loss = formation.follow(self._heard)
+            loss = self._followed(formation)
             if loss is not None:
                 self._lose(loss)
         finally:
@@ -131,7 +139,20 @@ class Supervisor:
         if loss is not None:
             self._doorman.open()
 
+    def _followed(self, formation: Formation) -> Loss | None:
+        """Why the group is none any more, or was none; None where it is to end."""
+        try:
+            formation.start({"times_formed": self.state.times_formed, "error": self.state.error})
+        except LookaheadError as error:
+            return Loss(str(error))
+        except OSError as error:
+            return Loss(f"The group cannot be started ({error}).")
+        return formation.follow(self._heard)
+
     def _heard(self, told: Told) -> None:
+        if told.found and not self._is_found:
+            self._is_found = True
+            self._found()
         if told.serves:
             self._doorman.close()
         if told.state is None:

@@ -9,6 +9,10 @@ from typing import Final
 
 TIMES_LONGEST: Final = 20
 """What once took long may take long again: as many times as long, on a machine that is busy."""
+_TIMES_LONG: Final = 3
+"""So many times what took long by itself; between the two, no longer than the first piece of all may take."""
+_FORGETTING: Final = 0.9
+"""Of what the longest took, so much is left with each piece behind it: one that stood still long ago says little."""
 LIMIT_S: Final = 8.0
 TIMES_UNSEEN: Final = 10
 """So many times the limit is for the first piece of all, of which nobody knows how long it takes."""
@@ -32,7 +36,8 @@ class _Piece:
 
 class Watchdog:
     """Calls `overdue`, once, from a thread, with how long it has taken, when a piece of work takes longer than it may:
-    `limit_s`, `TIMES_LONGEST` times what the longest like it has taken, and what its rows let one expect.
+    `limit_s`, `TIMES_LONGEST` times what the longest like it has taken lately, within bounds, and what its rows let one
+    expect.
 
     Work is what is done within `watching`. A `beat` within it says that one piece is done and the next begun, a pass
     over so many rows. Only one thread works.
@@ -71,13 +76,14 @@ class Watchdog:
             return TIMES_UNSEEN * self._limit_s
         longest_s = self._longest_s.get(_Piece(kind, rows, 0.0).name, 0.0)
         by_rows_s = min(_TIMES_BY_ROW * rows * self._slowest_row_s, TIMES_UNSEEN * self._limit_s)
-        return self._limit_s + TIMES_LONGEST * longest_s + by_rows_s
+        by_longest_s = min(TIMES_LONGEST * longest_s, max(TIMES_UNSEEN * self._limit_s, _TIMES_LONG * longest_s))
+        return self._limit_s + by_longest_s + by_rows_s
 
     def _set(self, piece: _Piece | None) -> None:
         if (before := self._piece) is not None:
             taken_s = time.monotonic() - before.begun_s
-            self._longest_s[before.name] = max(self._longest_s.get(before.name, 0.0), taken_s)
-            self._slowest_row_s = max(self._slowest_row_s, taken_s / before.rows)
+            self._longest_s[before.name] = max(_FORGETTING * self._longest_s.get(before.name, 0.0), taken_s)
+            self._slowest_row_s = max(_FORGETTING * self._slowest_row_s, taken_s / before.rows)
         self._piece = piece
 
     def _watch(self) -> None:

@@ -61,6 +61,18 @@ def test_each_beat_begins_another_piece(clock: Clock) -> None:
         for _ in range(5):
             clock.now += 1.0
             dog.beat(100)
-        clock.now += 0.5
-    assert dog.limit_s("step", 100) == pytest.approx(8.0 + TIMES_LONGEST * 1.0 + 8.0 * TIMES_UNSEEN)
+    assert dog.limit_s("step", 100) == pytest.approx(8.0 + TIMES_LONGEST * 0.9 + 8.0 * TIMES_UNSEEN)
+    dog.close()
+
+
+def test_what_once_stood_still_is_forgotten_and_never_allows_to_stand_still_for_long(clock: Clock) -> None:
+    dog = Watchdog(8.0, lambda taken_s: None)
+    with dog.watching("step"):
+        clock.now += 40.0
+        dog.beat()
+        assert dog.limit_s("step") < 5 * 60
+        for _ in range(50):
+            clock.now += 0.1
+            dog.beat()
+    assert dog.limit_s("step") < 30
     dog.close()

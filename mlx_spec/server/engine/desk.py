@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from mlx_spec.errors import BusyError, LookaheadError
+from mlx_spec.errors import BusyError, LookaheadError, RankLostError
 from mlx_spec.events import AnswerFailed, Event, GenerationFinished
 from mlx_spec.server.engine.answering import ask, failure_of
 from mlx_spec.server.engine.expecting import Expectation, expected
@@ -75,7 +75,8 @@ class Desk:
         try:
             told = batch.step()
         except Exception as error:  # a bug or a full memory: told to all of them, and the thread lives on
-            logger.exception("A step failed.")
+            if not isinstance(error, RankLostError):  # whose sentence is told to everybody; the stack helps nobody
+                logger.exception("A step failed.")
             self._fail_all(error)
             return
         for batch_id, event in told:

@@ -14,7 +14,7 @@ from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.ceiling import Ceiling
-from mlx_spec.errors import LookaheadError
+from mlx_spec.errors import LookaheadError, RankLostError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.expecting import Expectation
 from mlx_spec.server.engine.import_gate import checked_imports
@@ -187,8 +187,9 @@ class Models:
             for _ in chain(self._settle(), self._warming) if is_wanted() else ():
                 if not is_wanted():
                     return
-        except Exception:  # whatever it is, an answer will tell it to somebody
-            logger.warning("Warming up was given up.", exc_info=True)
+        except Exception as error:  # whatever it is, an answer will tell it to somebody
+            if not isinstance(error, RankLostError):
+                logger.warning("Warming up was given up.", exc_info=True)
             self.let_go_of_warming()
 
     def _settle(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -43,9 +44,9 @@ def serve_group(
 ) -> None:
     """Serve `target` over `hosts` until SIGTERM, SIGINT, SIGHUP or the parent's end, as `serve.serve` does over one.
 
-    Prints `Listening on http://HOST:PORT` once bound. Rank 0 is `mlx-spec` with `arguments`, the command line that
-    asked for this; the others are told what they need. `changed` hears of each state of the group. Call it on the main
-    thread. `leader` and `follower` are other commands for the ranks.
+    Prints `Listening on http://HOST:PORT` once it is known that there is such a target. Rank 0 is `mlx-spec` with
+    `arguments`, the command line that asked for this; the others are told what they need. `changed` hears of each state
+    of the group. Call it on the main thread. `leader` and `follower` are other commands for the ranks.
 
     Raises ServerError for an address or a key that cannot be used, and for what is wrong before the group was whole.
     """
@@ -72,7 +73,7 @@ def _supervise(
     changed: Callable[[GroupState], object],
 ) -> None:
     doorman = HttpDoorman(listener, access, lambda: supervisor.state)
-    supervisor = Supervisor(hosts, commands, doorman, changed=changed)
+    supervisor = Supervisor(hosts, commands, doorman, changed=changed, found=partial(_tell_address, listener))
 
     def hear(number: int, frame: FrameType | None) -> None:
         supervisor.stop()
@@ -83,6 +84,9 @@ def _supervise(
             signal.signal(number, hear)
     if parent_pid is not None:
         watch_parent(parent_pid, supervisor.stop)
+    supervisor.run()
+
+
+def _tell_address(listener: socket.socket) -> None:
     sys.stdout.write(f"Listening on {url_of(listener)}\n")
     sys.stdout.flush()
-    supervisor.run()
