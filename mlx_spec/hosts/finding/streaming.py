@@ -22,6 +22,9 @@ class Stream:
 
     def __init__(self, connection: socket.socket, give_s: float) -> None:
         self._socket, self._give_s = connection, give_s
+        own, other = connection.getsockname()[0], connection.getpeername()[0]
+        self.addresses = str(own).removeprefix("::ffff:"), str(other).removeprefix("::ffff:")
+        """Of this side and of the other, IPv4 as such also on a socket of both families."""
         connection.setblocking(True)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _limit(give_s))
@@ -64,18 +67,14 @@ class Stream:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    @property
-    def addresses(self) -> tuple[str, str]:
-        """Of this side and of the other, IPv4 as such also on a socket of both families."""
-        own, other = self._socket.getsockname()[0], self._socket.getpeername()[0]
-        return str(own).removeprefix("::ffff:"), str(other).removeprefix("::ffff:")
-
     def _wait_until(self, until_s: float | None) -> None:
         left_s = 0.0
         if until_s is not None and (left_s := until_s - time.monotonic()) <= 0:
             raise TimeoutError("too little came in time")
         limit = _limit(max(left_s, _SHORTEST_S) if until_s is not None else 0.0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        # macOS sets nothing on a connection that is over; what came before that is still to be read.
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def _limit(seconds: float) -> bytes:

@@ -116,6 +116,20 @@ def test_it_ends_when_its_machine_is_forgotten_here(studio: Person) -> None:
         limit.cancel()
 
 
+def test_it_is_told_when_the_other_machine_hangs_up(leader: Machine, studio: Person, tmp_path: Path) -> None:
+    words = own_command("hosts", "carry", "studio")
+    with subprocess.Popen(words, stdin=-1, stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        limit = threading.Timer(HANGS_S, process.kill)
+        limit.start()
+        assert process.stdout.readline() == "follower has None\n"
+        theirs = Acquaintances(tmp_path / "studio/known.json")
+        assert [one.role for one in theirs.forget(leader.identity.name)] == ["leader"]
+        assert process.stdout.read().startswith("studio hung up: look whether it still offers itself")
+        assert process.wait() == 255
+        limit.cancel()
+
+
 def test_what_one_that_was_joined_takes_from_nobody_is_refused_in_a_sentence() -> None:
     known = Acquaintance("ab" * 32, "attic", "follower", "127.0.0.1", 9)
     Acquaintances().keep(known)

@@ -111,12 +111,13 @@ def test_a_no_for_good_is_kept_and_nobody_is_asked_again_until_it_is_forgotten(
 
 def test_one_that_is_forgotten_while_it_is_found_elsewhere_stays_forgotten(leader: Machine) -> None:
     one = Acquaintance("ab" * 32, "attic", "follower", HERE, 9)
-    leader.known.keep(one)
+    for other in (one, replace(one, role="leader"), replace(one, key="cd" * 32, name="cellar")):
+        leader.known.keep(other)
     leader.known.met(one, "192.0.2.7", 10)
-    assert [(other.address, other.port) for other in leader.known.all()] == [("192.0.2.7", 10)]
+    assert [other.port for other in leader.known.all()] == [10, 9, 9]
     leader.known.forget("attic")
     leader.known.met(one, "192.0.2.7", 11)
-    assert leader.known.all() == ()
+    assert [(other.name, other.port) for other in leader.known.all()] == [("cellar", 9)]
 
 
 def test_another_machine_at_the_same_address_is_noticed(leader: Machine, follower: Machine, tmp_path: Path) -> None:

@@ -37,15 +37,21 @@ def carry(
         raise ConfigError("machine", machine, "one that was joined (`mlx-spec hosts join`)")
     variables = _variables() if environment else {}
     follower = JoinedFollower(call(one, known=known), options or (), variables)
+    forgotten = threading.Event()
+    watched = (follower, one, known, forgotten)
     try:
         threading.Thread(target=_hand_on, args=(follower,), name="input", daemon=True).start()
-        threading.Thread(target=_end_when_forgotten, args=(follower, one, known), name="known", daemon=True).start()
+        threading.Thread(target=_end_when_forgotten, args=watched, name="known", daemon=True).start()
         for line in follower.lines():
             typer.echo(line)
             sys.stdout.flush()
         code = follower.wait()
     finally:
         follower.close()
+    if forgotten.is_set():
+        typer.echo(f"{one.name} was forgotten here, and works for this machine no longer.", err=True)
+    elif code in (None, -1):
+        typer.echo(f"{one.name} hung up: look whether it still offers itself, and knows this machine.", err=True)
     if code is None or code < 0:
         # As a shell tells of a signal; and as ssh does where the machine is gone.
         code = _GONE if code in (None, -1) else 128 - code
@@ -59,18 +65,19 @@ def _variables() -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in iter(lambda: next(read, ""), ""))
 
 
-def _end_when_forgotten(follower: "JoinedFollower", one: "Acquaintance", known: "Acquaintances") -> None:
+def _end_when_forgotten(
+    follower: "JoinedFollower", one: "Acquaintance", known: "Acquaintances", forgotten: threading.Event
+) -> None:
     from mlx_spec.errors import StorageError
 
-    is_known = True
-    while is_known and follower.wait(_LOOK_S) is None:
+    while not forgotten.is_set() and follower.wait(_LOOK_S) is None:
         try:
             is_known = known.of(bytes.fromhex(one.key), "follower") is not None
         except StorageError:  # nobody can say any more that it is
             is_known = False
-    if not is_known:
-        typer.echo(f"{one.name} was forgotten here, and works for this machine no longer.", err=True)
-        follower.close()
+        if not is_known:
+            forgotten.set()
+            follower.close()
 
 
 def _hand_on(follower: "JoinedFollower") -> None:
