@@ -90,5 +90,5 @@ def test_the_words_of_one_machine_and_an_error_with_a_name_when_a_rank_is_gone(
 def group_of(url: str) -> dict[str, object]:
     """What /v1/group tells."""
     # It is asked often: certificates, which nobody shows here, would be read each time.
-    told: dict[str, object] = httpx.get(f"{url}/v1/group", timeout=HANGS_S, verify=False).json()  # noqa: S501
+    told: dict[str, object] = httpx.get(f"{url}/v1/group", timeout=HANGS_S, verify=False).json()
     return told
