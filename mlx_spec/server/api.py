@@ -60,7 +60,7 @@ def create_app(
     the model's keys and values. `group` tells of the machines that answer together, where there are several.
     """
     reception = Reception(engine, Names(model_name, aliases, others), patience)
-    api = _Api(reception, kv_bits)
+    api = _Api(reception, kv_bits, group)
     return Starlette(
         routes=[
             Route("/", api.greet, methods=["GET"]),
@@ -108,8 +108,9 @@ def _telling(report: Callable[[], Json]) -> Callable[[Request], Awaitable[Respon
 
 
 class _Api:
-    def __init__(self, reception: Reception, kv_bits: int | None) -> None:
+    def __init__(self, reception: Reception, kv_bits: int | None, group: Callable[[], Json] | None) -> None:
         self._reception, self._engine, self._kv_bits = reception, reception.engine, kv_bits
+        self._group = group
         self._created = int(time.time())
 
     async def greet(self, request: Request) -> Response:
@@ -117,6 +118,9 @@ class _Api:
 
     async def health(self, request: Request) -> Response:
         status = self._engine.status()
+        if self._group is not None and (group := self._group())["stage"] == "lost":
+            # This process ends, and has failed; the server goes on in another, and who asks is to wait for that.
+            return JSONResponse({"status": "loading", "message": group["message"]})
         return JSONResponse({"status": status.state, "message": status.message})
 
     async def models(self, request: Request) -> Response:

@@ -1,10 +1,12 @@
-"""A rank of a group as a process: `python -m tests.decoding.following.rank CASE…`, with MLX_RANK, MLX_HOSTFILE and
-RANK_PORT in the environment. A case is `model/way/exactness/preemption`.
+"""Ranks of a group as processes: `python -m tests.decoding.following.rank RANKS CASE…`, with MLX_HOSTFILE and RANK_PORT
+in the environment. A case is `model/way/exactness/preemption`. They are forked before anything is computed: what is
+imported once is there in all.
 
 Rank 0 answers a crowd with its share of a tiny target, and prints a line of JSON for each case: whether each answer has
 the words that one machine gives it. The others follow.
 """
 
+import faulthandler
 import json
 import os
 import socket
@@ -40,6 +42,7 @@ from tests.zoo import VOCAB, mixed, zoo_model
 
 BLOCKS = 9
 LATE = 60
+PATIENCE_S = 150
 CONFIG = SpeculativeConfig(tree_speculation=True, acceptance_threshold=0.0)
 HEADS: tuple[DrafterName, ...] = ("eagle", "medusa", "dflash", "auto")
 
@@ -146,12 +149,28 @@ def _connected(port: int) -> socket.socket:
 
 
 def main() -> None:
-    """Be the rank that the environment says."""
+    """Be rank 0, with the others as children; fail where one of them does."""
+    ranks, *cases = sys.argv[1:]
+    children = []
+    for rank in range(1, int(ranks)):
+        pid = os.fork()
+        if pid == 0:
+            be(rank, cases)
+            os._exit(0)
+        children.append(pid)
+    be(0, cases)
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0 for pid in children))
+
+
+def be(rank: int, cases: list[str]) -> None:
+    """Be one of the ranks."""
+    os.environ["MLX_RANK"] = str(rank)
+    faulthandler.dump_traceback_later(PATIENCE_S, exit=True)  # a collective that hangs cannot be interrupted
     PREFILL_TOKENS[mx.default_device().type] = eagle.BLOCK_TOKENS = BLOCK
     group = mx.distributed.init(strict=True, backend="ring")
     part: Callable[..., None] = follow_all if group.rank() else answer_all
     with fusing(False):
-        part([case.split("/") for case in sys.argv[1:]], group, int(os.environ["RANK_PORT"]))
+        part([case.split("/") for case in cases], group, int(os.environ["RANK_PORT"]))
 
 
 if __name__ == "__main__":

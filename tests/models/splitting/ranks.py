@@ -97,7 +97,8 @@ def _as_rank(rank: int, cases: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _case(group: mx.distributed.Group, case: dict[str, Any]) -> dict[str, Any]:
-    folder, split = ModelFolder.at(Path(case["folder"])), Split(case["way"], group.size(), case["exactness"])
+    folder, layers = ModelFolder.at(Path(case["folder"])), case.get("layers")
+    split = Split(case["way"], group.size(), case["exactness"], tuple(layers) if layers else None)
     gc.collect()
     mx.clear_cache()
     mx.reset_peak_memory()
