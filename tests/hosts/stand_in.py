@@ -59,6 +59,7 @@ def lead() -> int:
     leading.ready()
     threading.Thread(target=accept, args=(listener, leading), daemon=True).start()
     lost.wait()
+    sys.stderr.write("[ring] Receiving from socket 5 failed with errno 104\nThe leader ends.\n")
     time.sleep(0.1)  # for those who answer to say so
     leading.close()
     return 75

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,18 @@ def test_jaccl(tmp_path: Path, backend: str, ring: str | None) -> None:
     assert (made.name, os.environ["MLX_JACCL_COORDINATOR"]) == ("jaccl", "10.0.0.1:5000")
     assert json.loads(Path(os.environ["MLX_IBV_DEVICES"]).read_text()) == [list(one) for one in rdma]
     assert os.environ.get("MLX_JACCL_RING") == ring
+
+
+HOLDING = """
+import ctypes
+from mlx_spec.hosts.rendezvous import ended_after
+with ended_after(600.0):
+    pass  # and no more behind it
+with ended_after({limit_s}):
+    ctypes.PyDLL(None).sleep(60)  # no thread of this process goes on meanwhile
+"""
+
+
+def test_what_holds_the_interpreter_is_ended_by_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLDING.format(limit_s=0.05)], timeout=50, check=False)
+    assert done.returncode == -signal.SIGALRM

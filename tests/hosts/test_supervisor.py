@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mlx_spec.errors import ServerError
+from mlx_spec.errors import ServerError, StorageError
 from mlx_spec.hosts.group import GroupState, Share
 from mlx_spec.hosts.hostfile import Host, HostList, read_hosts
 from mlx_spec.hosts.started import Patience
@@ -35,7 +35,8 @@ class Running:
         self.doorman = Doorman(self._listener)
         self.states: list[GroupState] = []
         self.changed = threading.Condition()
-        made = replace(commands(self._listener), relay_of=lambda host, rank: lambda line: None)
+        self.lines: list[str] = []
+        made = replace(commands(self._listener), relay_of=lambda host, rank: self.lines.append)
         made = replace(made, config={**made.config, "timeout_s": timeout_s})
         self.supervisor = Supervisor(
             hosts,
@@ -140,6 +141,7 @@ def test_a_follower_that_is_gone_or_stopped_ends_the_answer_with_its_name_and_th
         lost = next(one for one in group.states if one.stage == "lost")
         assert "rank 1" in (lost.error or "")
         assert next(lines_of(group.ask())) == "step 0"
+        assert group.lines == ["The leader ends."]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -216,11 +218,58 @@ def test_another_model_is_told_and_ends_it(monkeypatch: pytest.MonkeyPatch) -> N
     with running() as group:
         group.thread.join(HANGS_S)
         assert "127.0.0.1 (rank 1) has another model than 127.0.0.1: the files differ" in str(group.error)
+    assert group.lines == []  # the follower that was refused says the same once more
 
 
-def test_a_machine_that_ssh_does_not_get_to_is_named() -> None:
+@pytest.mark.parametrize(
+    ("hosts", "sentence"),
+    [
+        (
+            HostList((Host("127.0.0.1", ("192.0.2.9",)), Host("127.0.0.1"))),
+            "127.0.0.1 (rank 0) cannot listen at 192.0.2.9 (",
+        ),
+        (
+            HostList((Host("127.0.0.1"), Host("127.0.0.1", ("192.0.2.9",)))),
+            "127.0.0.1 (rank 1): No port of 192.0.2.9 is to be had on 127.0.0.1 (",
+        ),
+        (
+            HostList((Host("127.0.0.1"), Host("127.0.0.1", python="/no/python"))),
+            "127.0.0.1 (rank 1) cannot be started (/no/python: ",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_hostfile_is_one_sentence(hosts: HostList, sentence: str) -> None:
+    with running(hosts) as group:
+        group.thread.join(HANGS_S)
+        told = str(group.error)
+        assert told.startswith(sentence)
+        assert told.endswith("correct the hostfile.")
+
+
+def test_a_group_that_was_whole_is_tried_again_whatever_keeps_it_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Exception] = [ServerError("There is no way."), OSError("too many open files")]
+
+    def no_way(hosts: object) -> str:
+        raise failures.pop(0)
+
+    with running() as group:
+        group.whole()
+        with monkeypatch.context() as away:
+            away.setattr("mlx_spec.hosts.formation.leader_address", no_way)
+            ranks_of(psutil.Process())["follower"][0].kill()
+            group.until(lambda state: "too many open files" in (state.error or ""))
+        group.whole(2)
+    assert any(state.error == "There is no way." for state in group.states)
+
+
+def failing(host: str) -> str:
+    raise StorageError("Permission denied (publickey).")
+
+
+@pytest.mark.parametrize("reach", [lambda host: "Permission denied (publickey)", failing])
+def test_a_machine_that_ssh_does_not_get_to_is_named(reach: Callable[[str], str | None]) -> None:
     hosts = HostList((Host("127.0.0.1"), Host("b.invalid", ("192.0.2.1",))))
-    with running(hosts, reach=lambda host: "Permission denied (publickey)") as group:
+    with running(hosts, reach=reach) as group:
         group.thread.join(HANGS_S)
         assert str(group.error) == "Waiting for b.invalid, which does not answer (Permission denied (publickey))."
 

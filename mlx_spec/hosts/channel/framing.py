@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -45,11 +46,13 @@ class Framing:
         with self._sending:
             self._socket.sendall(data)
 
-    def receive(self, patience_s: float) -> dict[str, Any] | None:
-        """The next message; None where the other end has closed. Raises TimeoutError where nothing came for so long,
-        OSError for a broken connection, ValueError for what is no message."""
+    def receive(self, patience_s: float, *, whole: bool = False) -> dict[str, Any] | None:
+        """The next message; None where the other end has closed. Raises TimeoutError where nothing came for so long, or
+        no `whole` message, OSError for a broken connection, ValueError for what is no message."""
+        until_s = time.monotonic() + patience_s
         while (message := self._taken()) is None:
-            if not select.select([self._socket], [], [], patience_s)[0]:
+            left_s = max(0.0, until_s - time.monotonic()) if whole else patience_s
+            if not select.select([self._socket], [], [], left_s)[0]:
                 raise TimeoutError
             data = self._socket.recv(_READ_BYTES)
             if not data:

@@ -55,9 +55,10 @@ def enter(framing: Framing, secret: bytes, rank: int, limit_s: float) -> None:
 
 def _received(framing: Framing, limit_s: float) -> dict[str, Any]:
     try:
-        message = framing.receive(limit_s)
+        # Whole: a byte now and then keeps nobody here.
+        message = framing.receive(limit_s, whole=True)
     except TimeoutError:
-        raise HandshakeError(f"it said nothing for {limit_s:g} s") from None
+        raise HandshakeError(f"it had nothing to say within {limit_s:g} s") from None
     except ValueError as error:
         raise HandshakeError(str(error)) from error
     if message is None:

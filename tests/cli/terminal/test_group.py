@@ -78,3 +78,21 @@ def test_each_thing_is_told_once() -> None:
         "mlx-spec: b (rank 1, 50% of the weights) loads its part.\n",
         "mlx-spec: The group is whole: a, b.\n",
     ]
+
+
+def test_a_reason_is_told_once() -> None:
+    lines: list[str] = []
+    tell = FormingLines(lines.append).tell
+    state = GroupState(stage="waiting", message="Waiting for b.", backend="ring", ranks=())
+    tell(state)  # the command ends with it
+    lost = replace(state, stage="lost", message="b is gone.", error="b is gone.", times_formed=1)
+    tell(lost)
+    tell(replace(lost, stage="forming", message="The group is forming again: b is gone."))
+    other = replace(lost, stage="forming", message="The group is forming again: c is gone.", error="c is gone.")
+    tell(other)  # which was never told by itself
+    assert lines == [
+        "mlx-spec: b is gone.\n",
+        "mlx-spec: The group is forming again.\n",
+        "mlx-spec: c is gone.\n",
+        "mlx-spec: The group is forming again.\n",
+    ]

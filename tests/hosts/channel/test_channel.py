@@ -230,6 +230,25 @@ def test_what_was_said_in_one_handshake_opens_no_other() -> None:
         leader.close()
 
 
+def test_a_byte_now_and_then_keeps_nobody() -> None:
+    with ExitStack() as stack:
+        letting_in = stack.enter_context(ThreadPoolExecutor(1))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        slow = stack.enter_context(socket.create_connection(listener.getsockname()))
+        leader = Framing(listener.accept()[0], send_limit_s=5)
+        admitted = letting_in.submit(admit, leader, SECRET, 0.2)
+        begun = time.monotonic()
+        slow.sendall(b"\0\0\4")  # the length of a message that never is whole
+        while not admitted.done() and time.monotonic() - begun < 10:
+            slow.sendall(b"\0")
+            time.sleep(0.02)
+        is_done = admitted.done()
+        leader.close()
+    assert is_done
+    with pytest.raises(HandshakeError, match="within"):
+        admitted.result()
+
+
 def test_strangers_who_say_nothing_or_nonsense_hold_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
     with group() as made, socket.create_connection(made.address), socket.create_connection(made.address) as loud:
         loud.sendall(b"GET / HTTP/1.1\r\n\r\n")
