@@ -11,7 +11,7 @@ NOT_READY = 3
 _Hosts = Annotated[str | None, typer.Option(help="The machines, as for `serve`: this one first. Else all joined ones.")]
 _Hostfile = Annotated[Path | None, typer.Option(help="The machines, as a file of `mlx.launch`.")]
 _Backend = Annotated[str | None, typer.Option(help="ring, jaccl or jaccl-ring; ring is what is measured.")]
-_Model = Annotated[str | None, typer.Option(help="Tell how this model, which is here, would fit, split over them.")]
+_Model = Annotated[str | None, typer.Option(help="Tell how this model would fit, split over them.")]
 _Python = Annotated[str | None, typer.Option(help="The interpreter on the others, where ssh finds no mlx-spec.")]
 
 
