@@ -26,6 +26,7 @@ from mlx_spec.models.splitting.timing import keep_wire, measure_links
 from mlx_spec.models.splitting.ways import ways_of
 from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
+from mlx_spec.server.group.arithmetic import check_arithmetic
 from mlx_spec.server.group.choice import check_room, chosen, own_room, rooms_of, shares_of
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
 from mlx_spec.server.group.led import LedDecoder, watched
@@ -54,6 +55,7 @@ def load_led(
     """As `serve`'s own loading, with the target split. Raises as `load_pair`, RankLostError, and ServerError for a rank
     that cannot load its part."""
     leading = leadership.leading
+    check_arithmetic(leading.channel, leading.assignment.hosts)
     config = config or SpeculativeConfig()
     folders = find_folders(target, draft, progress)
     room = room_of(folders.target, folders.draft, folders.heads, kv_bits=config.kv_bits)
