@@ -17,7 +17,7 @@ def check_arithmetic(channel: LeaderChannel, hosts: Sequence[str]) -> None:
             )
             raise channel.refuse(
                 rank,
-                f"{hosts[rank]} (rank {rank}) {both}: install OpenBLAS on all machines, or set LOOKAHEAD_BLAS=off on all.",
+                f"{hosts[rank]} (rank {rank}) {both}: install OpenBLAS on all, or set LOOKAHEAD_BLAS=off on all.",
             )
 
 
