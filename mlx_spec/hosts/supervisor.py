@@ -153,7 +153,9 @@ class Supervisor:
         if told.found and not self._is_found:
             self._is_found = True
             self._found()
-        if told.serves:
+        if told.meeting:
+            self._doorman.open()  # meanwhile nothing of the leader's process goes on, nor does it answer
+        if told.serves or told.meeting is False:
             self._doorman.close()
         if told.state is None:
             return

@@ -45,6 +45,7 @@ def lead() -> int:
         leading.fail(str(error))
         return 2
     leading.split("tensor", "strict", [Share(1 / len(assignment.hosts))] * len(assignment.hosts))
+    leading.serves()
     try:
         with leading.meeting():
             enter(0)
@@ -55,7 +56,6 @@ def lead() -> int:
     listener = socket.socket(fileno=assignment.listener)
     lost = threading.Event()
     leading.channel.on_lost(lambda error: lost.set())
-    leading.serves()
     leading.ready()
     threading.Thread(target=accept, args=(listener, leading), daemon=True).start()
     lost.wait()

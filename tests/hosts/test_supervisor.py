@@ -179,6 +179,8 @@ def test_ranks_that_wait_for_each_other_longer_than_silence_may_last_are_not_los
     for rank, seconds in enumerate((3, 4, 0)):
         monkeypatch.setenv(f"TEST_HOLDS_{rank}", str(seconds))
     with running("127.0.0.1,127.0.0.1,127.0.0.1") as group:
+        group.until(lambda state: state.way == "tensor")
+        assert next(lines_of(group.ask())) == "503 The group is forming."
         group.whole()
         assert {one.stage for one in group.states} == {"forming", "ready"}
         assert next(lines_of(group.ask())) == "step 0"
