@@ -217,7 +217,8 @@ class Batch:
         try:
             told = iter(step([seat.answer for _, seat in writers]) if writers else [])
         except Exception as error:
-            logger.exception("A pass over the rows of %d answers failed.", len(writers))
+            if not isinstance(error, LookaheadError):  # else its sentence says all that there is to know
+                logger.exception("A pass over the rows of %d answers failed.", len(writers))
             for request_id, _ in writers:
                 self._fail(request_id, error)
             return [], {}
