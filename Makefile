@@ -5,8 +5,10 @@ PY = .venv/bin/python
 INPUTS = pyproject.toml constraints.txt packaging/environment.sh
 # `make test PYTEST_ARGS="-k tree -x"`
 PYTEST_ARGS =
-# A file stays on one worker, whose models it shares; a worker may hold the starter pair, 0.7 GB. None: `make test WORKERS=`
-WORKERS = -n auto --maxprocesses=4 --dist loadfile
+# A file stays on one worker, whose models it shares; a worker may hold the starter pair, 0.7 GB. One more than cores, up to
+# four: some tests wait for other processes. None: `make test WORKERS=`
+CORES = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+WORKERS = -n $(shell expr $(CORES) + 1) --maxprocesses=4 --dist loadfile
 # `make invariance INVARIANCE_ARGS="--families llama gemma3 --part 1/2"`
 INVARIANCE_ARGS =
 # `make bench BENCH_ARGS="--full --out report.json"`
