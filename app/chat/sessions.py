@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.chat.activity import ChatActivity
 from app.chat.session import ChatSession
-from app.engine.batch.records import OwnRequest
+from app.engine.pages.batch.records import OwnRequest
 from app.engine.problem import Problem
 from app.store import Answer
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from PySide6.QtCore import QCoreApplication
 
-from app.engine.group.records import FoundMachine, Group, KnownMachine, Neighbours, RankState
+from app.engine.pages.group.records import FoundMachine, Group, KnownMachine, Neighbours, RankState
 
 translate = QCoreApplication.translate
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.engine.command import CommandProcess, mlx_spec_command
-from app.engine.group.client import GroupClient
-from app.engine.group.records import Group, Neighbours, parse_neighbours
-from app.engine.group.talking import TalkingCommand
+from app.engine.pages.group.client import GroupClient
+from app.engine.pages.group.records import Group, Neighbours, parse_neighbours
+from app.engine.pages.group.talking import TalkingCommand
 from app.engine.protocol import ProtocolError
 from app.machines.lines import Line, lines_of
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from PySide6.QtCore import QObject, Signal
 
-from app.engine.batch.records import OwnRequest
 from app.engine.client import EngineClient
+from app.engine.pages.batch.records import OwnRequest
 from app.engine.problem import Problem
 from app.engine.protocol import Finished
 from app.engine.request import Settings, build_request

@@ -2,9 +2,9 @@
 
 from PySide6.QtCore import QObject
 
-from app.engine.group.client import GroupClient
-from app.engine.group.records import parse_group
-from app.engine.group.talking import TalkingCommand
+from app.engine.pages.group.client import GroupClient
+from app.engine.pages.group.records import parse_group
+from app.engine.pages.group.talking import TalkingCommand
 from app.look.typography import scaled
 from app.machines import MachinesViewModel
 from app.machines.views import MachinesDialog

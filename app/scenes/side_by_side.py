@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.engine.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest
+from app.engine.pages.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest
 from app.scenes.chats import QUESTIONS
 from app.scenes.stage import ANSWER_S, Scene, Stage
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
-from app.engine.batch.client import BatchClient
-from app.engine.batch.records import Batch, OwnRequest, RunningRequest, WaitingRequest
+from app.engine.pages.batch.client import BatchClient
+from app.engine.pages.batch.records import Batch, OwnRequest, RunningRequest, WaitingRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from app.chat import ChatActivity, ChatListViewModel, ChatViewModel
-from app.engine.batch.records import OwnRequest
 from app.engine.client import EngineClient
-from app.engine.group.client import GroupClient
 from app.engine.models_client import ModelsClient
 from app.engine.network import EngineAddress
+from app.engine.pages.batch.records import OwnRequest
+from app.engine.pages.group.client import GroupClient
 from app.engine.prefixes_client import PrefixesClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState

@@ -3,7 +3,7 @@
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.engine.batch.records import RunningRequest, WaitingRequest
+from app.engine.pages.batch.records import RunningRequest, WaitingRequest
 from app.look.theme import Palette
 from app.look.widgets.elided_label import ElidedLabel
 from app.speculation.requests import Named

@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from app.engine.batch.records import Batch
+from app.engine.pages.batch.records import Batch
 from app.look.theme import Palette
 from app.speculation.requests import Named, RequestsViewModel
 from app.speculation.views.charts.key import rows_key

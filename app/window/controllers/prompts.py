@@ -7,9 +7,9 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox
 
 from app.chat import ChatViewModel
-from app.engine.batch.client import BatchClient
-from app.engine.batch.records import Batch
 from app.engine.client import EngineClient
+from app.engine.pages.batch.client import BatchClient
+from app.engine.pages.batch.records import Batch
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess, EngineState
 from app.engine.request import ChatMessage

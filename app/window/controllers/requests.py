@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import QObject
 
-from app.engine.batch.client import BatchClient
-from app.engine.batch.records import OwnRequest
+from app.engine.pages.batch.client import BatchClient
+from app.engine.pages.batch.records import OwnRequest
 from app.engine.process import EngineProcess, EngineState
 from app.speculation import RequestsViewModel
 from app.speculation.views import RequestsPage

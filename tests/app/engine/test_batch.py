@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.engine.batch.client import BatchClient
-from app.engine.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest, parse_batch
+from app.engine.pages.batch.client import BatchClient
+from app.engine.pages.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest, parse_batch
 from app.engine.process import EngineProcess, EngineState
 from app.engine.protocol import ProtocolError, Standing, parse_comment
 from tests.app.conftest import EngineFactory

@@ -10,8 +10,8 @@ import pytest
 from PySide6.QtCore import QObject
 from pytestqt.qtbot import QtBot
 
-from app.engine.group.client import GroupClient
-from app.engine.group.talking import TalkingCommand
+from app.engine.pages.group.client import GroupClient
+from app.engine.pages.group.talking import TalkingCommand
 from app.engine.process import EngineProcess
 from app.look.theme import LIGHT
 from app.machines import Asked, MachinesViewModel, several
@@ -185,7 +185,7 @@ def test_an_offer_that_ends_by_itself_is_made_again_until_it_is_switched_off(
 def test_the_state_of_the_group_is_polled_and_shown(dialog: MachinesDialog, machines: MachinesViewModel) -> None:
     machines.add("studio")
     machines.add("mini")
-    from app.engine.group.records import parse_group
+    from app.engine.pages.group.records import parse_group
 
     machines._client.told.emit(parse_group(GROUP | {"stage": "ready"}))
     assert line(dialog, "here").share.value() == 250

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.engine.group.records import Neighbours, parse_group, parse_neighbours
+from app.engine.pages.group.records import Neighbours, parse_group, parse_neighbours
 from app.engine.protocol import ProtocolError
 from app.machines.lines import gigabytes, lines_of, way_words
 

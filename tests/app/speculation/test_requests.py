@@ -9,8 +9,8 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QScrollArea
 from pytestqt.qtbot import QtBot
 
-from app.engine.batch.client import BatchClient
-from app.engine.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest
+from app.engine.pages.batch.client import BatchClient
+from app.engine.pages.batch.records import Batch, Blocks, OwnRequest, Rows, RunningRequest, WaitingRequest
 from app.look.theme import DARK, LIGHT
 from app.speculation import RequestsViewModel, TraceViewModel
 from app.speculation.views import RequestsPage, TracePanel

@@ -4,7 +4,7 @@ from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
-from app.engine.batch.records import ROW_KINDS, RowKind, Rows
+from app.engine.pages.batch.records import ROW_KINDS, RowKind, Rows
 from app.look.theme import Palette
 from app.look.typography import scaled
 from app.speculation.views.charts.base import Chart

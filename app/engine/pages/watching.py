@@ -1,24 +1,26 @@
-"""Asks the engine which answers it makes at this moment, once or again and again."""
+"""Asks the engine for one of its pages again and again, while somebody looks."""
 
 import json
+from typing import Any, ClassVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkReply
 
-from app.engine.batch.records import Batch, parse_batch
 from app.engine.network import EngineAddress, EngineNetwork, body_of, status_of
 from app.engine.protocol import ProtocolError
 
-POLL_MS = 400
 _TIMEOUT_MS = 5_000
 
 
-class BatchClient(QObject):
+class PageClient(QObject):
     """One question at a time: an engine that is slow to answer is not asked again meanwhile.
 
     Signals:
-        told: a Batch; None where the engine has no such page, as older ones have not.
+        told: what `parsed` makes of the page at `path`; None where the engine has no such page.
     """
+
+    path: ClassVar[str]
+    poll_ms: ClassVar[int]
 
     told = Signal(object)
 
@@ -27,8 +29,12 @@ class BatchClient(QObject):
         self._network = EngineNetwork(self)
         self._network.finished.connect(self._on_reply)
         self._reply: QNetworkReply | None = None
-        self._timer = QTimer(self, interval=POLL_MS)
+        self._timer = QTimer(self, interval=self.poll_ms)
         self._timer.timeout.connect(self.fetch)
+
+    def parsed(self, page: Any) -> object:
+        """The page as a record. Raises ProtocolError or ValueError for what this window cannot read."""
+        raise NotImplementedError
 
     def set_address(self, address: EngineAddress) -> None:
         """Ask there from now on."""
@@ -45,19 +51,18 @@ class BatchClient(QObject):
     def fetch(self) -> None:
         """Ask once."""
         if self._network.address is not None and self._reply is None:
-            self._reply = self._network.get(self._network.request("/v1/batch", _TIMEOUT_MS))
+            self._reply = self._network.get(self._network.request(self.path, _TIMEOUT_MS))
 
     def _on_reply(self, reply: QNetworkReply) -> None:
         self._reply = None
         reply.deleteLater()
         if not self._network.is_of_this_engine(reply):
             return
-        status = status_of(reply)
-        if status == 404:
+        if status_of(reply) == 404:
             self.told.emit(None)
-        elif status == 200:
+        elif status_of(reply) == 200:
             try:
-                batch: Batch = parse_batch(json.loads(body_of(reply)))
+                record = self.parsed(json.loads(body_of(reply)))
             except (ProtocolError, ValueError):
                 return  # a newer engine may tell what this window cannot read
-            self.told.emit(batch)
+            self.told.emit(record)
