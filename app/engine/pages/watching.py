@@ -1,7 +1,8 @@
 """Asks the engine for one of its pages again and again, while somebody looks."""
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkReply
@@ -15,26 +16,22 @@ _TIMEOUT_MS = 5_000
 class PageClient(QObject):
     """One question at a time: an engine that is slow to answer is not asked again meanwhile.
 
-    Signals:
-        told: what `parsed` makes of the page at `path`; None where the engine has no such page.
-    """
+    `parse` makes a record of the page at `path`; ProtocolError or ValueError where it cannot read it.
 
-    path: ClassVar[str]
-    poll_ms: ClassVar[int]
+    Signals:
+        told: such a record; None where the engine has no such page.
+    """
 
     told = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, path: str, poll_ms: int, parse: Callable[[Any], object], parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._path, self._parse = path, parse
         self._network = EngineNetwork(self)
         self._network.finished.connect(self._on_reply)
         self._reply: QNetworkReply | None = None
-        self._timer = QTimer(self, interval=self.poll_ms)
+        self._timer = QTimer(self, interval=poll_ms)
         self._timer.timeout.connect(self.fetch)
-
-    def parsed(self, page: Any) -> object:
-        """The page as a record. Raises ProtocolError or ValueError for what this window cannot read."""
-        raise NotImplementedError
 
     def set_address(self, address: EngineAddress) -> None:
         """Ask there from now on."""
@@ -51,7 +48,7 @@ class PageClient(QObject):
     def fetch(self) -> None:
         """Ask once."""
         if self._network.address is not None and self._reply is None:
-            self._reply = self._network.get(self._network.request(self.path, _TIMEOUT_MS))
+            self._reply = self._network.get(self._network.request(self._path, _TIMEOUT_MS))
 
     def _on_reply(self, reply: QNetworkReply) -> None:
         self._reply = None
@@ -62,7 +59,7 @@ class PageClient(QObject):
             self.told.emit(None)
         elif status_of(reply) == 200:
             try:
-                record = self.parsed(json.loads(body_of(reply)))
+                record = self._parse(json.loads(body_of(reply)))
             except (ProtocolError, ValueError):
                 return  # a newer engine may tell what this window cannot read
             self.told.emit(record)
