@@ -8,7 +8,7 @@ float32 as trees too, with several answers to one prompt. Each must have, id for
 nobody else is there. With MLX's own BLAS rows do not depend on each other, so this is bit for bit.
 
 Left out is what is not so with nobody else there either: in bfloat16, trees, models with recurrent layers (whose passes
-over several tokens round otherwise), and experts, which MLX's CPU backend does not multiply in it.
+over several tokens round otherwise), and experts: mixtral's hold, deepseek_v3's differ, and why is not known yet.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
 from mlx_spec.decoding.cache.rollback import kind_of, leaves
 from mlx_spec.events import GenerationFinished, Preempted, Waiting
+from mlx_spec.machine.kernels.products.half_experts import mend_experts
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import rows_are_independent
 from tests.batching.asked import BLOCK, Asked, Run, batch_of, run, some
@@ -77,7 +78,7 @@ def cases(
 
 @cache
 def takes_half(name: str) -> bool:
-    """Whether a model's passes in bfloat16 can be made here, and over several tokens have the bits of single steps."""
+    """Whether a model's passes in bfloat16 over several tokens have the bits of single steps."""
     model = zoo_model(name)
     experts = any(type(module).__name__ == "SwitchLinear" for _, module in model.named_modules())
     return not experts and all(kind_of(cache) is not Recurrent for cache in leaves(make_prompt_cache(model)))
@@ -93,6 +94,7 @@ def pair_for(name: str, numbers: Numbers) -> ModelPair:
             nn.quantize(model, group_size=32, bits=4, class_predicate=_takes_groups)
         elif numbers == "bfloat16":
             model.set_dtype(mx.bfloat16)
+            mend_experts(model)  # as loading does
         mx.eval(model.parameters())
     return pair_of(target, draft, vocab=VOCAB)
 
