@@ -103,12 +103,21 @@ def test_the_counters_are_told_as_prometheus_reads_them(tiny: Live) -> None:
     assert {"lookahead_tokens_per_second", "lookahead_batch_blocks_used", "lookahead_preemptions"} <= families.keys()
 
 
-def test_the_batch_is_told_of_real_answers(tiny: Live) -> None:
+def test_the_batch_is_told_of_real_answers(tiny: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, step = threading.Event(), tiny.engine._fleet.step
+
+    def step_and_wait() -> None:
+        """However fast the machine is, the answer is under way while it is looked at."""
+        step()
+        report = tiny.engine.batch_report()
+        assert report is None or not report["running"] or looked.wait(20)
+
+    monkeypatch.setattr(tiny.engine._fleet, "step", step_and_wait)
     body = bodies()[4] | {"max_tokens": 400, "prompt_cache_key": "a chat", "stream": True}
-    with tiny.http.stream("POST", CHAT, json=body) as answer:
-        next(answer.iter_lines())
-        assert wait_until(lambda: bool(tiny.http.get("/v1/batch").json()["running"]))
+    with tiny.http.stream("POST", CHAT, json=body):
+        assert wait_until(lambda: bool(tiny.http.get("/v1/batch").json()["running"]), 20)
         [one] = tiny.http.get("/v1/batch").json()["running"]
+        looked.set()
     assert (one["chat"], one["priority"], one["choice"]) == ("a chat", "high", 0)
     assert one["id"].startswith("chatcmpl-")
     assert sum(one["rows"].values()) >= 1
