@@ -40,7 +40,7 @@ def filled(model: Any, tokens: int, kv_bits: int | None = None) -> list[Any]:
 
 
 def held_bytes() -> int:
-    """What is in use now, behind all work under way: a stream lets go of its inputs a moment after its results are there."""
+    """What is in use now, behind all work under way: a stream lets go of its inputs a moment after the results."""
     mx.synchronize()
     gc.collect()
     mx.clear_cache()  # a buffer used again may be larger than what it is used for
