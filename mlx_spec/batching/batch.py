@@ -6,7 +6,6 @@ tells those of one answer. Belongs to the thread that loaded the pair; `report` 
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from mlx_spec.batching.admission import Refusal
 from mlx_spec.batching.entry import Entry, Priority
 from mlx_spec.batching.listing import Blocks, Listing, Rows, running, waiting
 from mlx_spec.batching.metrics import Metrics, Outcome, StepRecord
+from mlx_spec.batching.reading_pace import ReadingPace
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.seat import Seat, told_of
 from mlx_spec.batching.settings import BatchSettings
@@ -25,6 +25,7 @@ from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.chunks import chunk_tokens, shorter_chunks
+from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.request import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.errors import BusyError, DeadlineError, LookaheadError, PromptError
@@ -70,7 +71,7 @@ class Batch:
         self._last: Told = []  # the last events of those who were cancelled
         self._told: Told = []  # in this step
         self._ended: dict[str, Outcome] = {}  # in this step
-        self._token_ms: float | None = None  # what reading a token has taken lately
+        self._pace = ReadingPace()
 
     @property
     def is_idle(self) -> bool:
@@ -146,13 +147,13 @@ class Batch:
         """Do one step for all; what each request is told. What fails is told to whom it concerns, and not raised."""
         self._told, self._last, self._ended = self._last, [], {}
         began_ms = self._now_ms()
-        plan = self.scheduler.plan(now_ms=began_ms, reading_ms=self._reading_ms, found_tokens=self._find)
+        self._pace.pass_ms = self._decoder.stats().plain_step_ms or 0.0
+        plan = self.scheduler.plan(now_ms=began_ms, reading_ms=self._pace.reading_ms, found_tokens=self._find)
         self.metrics.planned(plan, began_ms)
         self._change_places(plan)
         for seat in self._seats.values():
             seat.rows = Rows()
-        for at, reading in enumerate(plan.readings):
-            self._read(reading, [self._seats[later.request_id] for later in plan.readings[at + 1 :]])
+        self._read(plan)
         rounds, written = self._write(plan)
         self._finish(plan, written)
         self._record(plan, rounds, written, began_ms)
@@ -190,16 +191,34 @@ class Batch:
         for seat, blocks in sorted(on, key=lambda one: one[1] - len(one[0].held_blocks)):
             seat.hold(blocks)
 
-    def _read(self, reading: Reading, later: Sequence[Seat]) -> None:
-        """Read a prompt as far as was planned; those of `later` readings in this step may begin alike."""
+    def _read(self, plan: StepPlan) -> None:
+        """Read prompts as far as was planned, together; but who begins as another does, behind that one."""
+        left = list(plan.readings)
+        while left:
+            seats = [self._seats[reading.request_id] for reading in left]
+            waits = [any(seat.waits_for(other) for other in seats[:at]) for at, seat in enumerate(seats)]
+            now = [reading for reading, wait in zip(left, waits, strict=True) if not wait]
+            left = [reading for reading, wait in zip(left, waits, strict=True) if wait]
+            self._read_together(now, [self._seats[reading.request_id] for reading in left])
+
+    def _read_together(self, readings: Sequence[Reading], later: Sequence[Seat]) -> None:
+        began_ms, chunks = self._now_ms(), (self.settings.chunk_tokens, self.settings.shorter_chunks)
+        try:
+            together([self._reading(reading, later) for reading in readings])
+        except Exception as error:  # noqa: BLE001 - of a pass over the rows of all; it is told
+            for reading in readings:
+                self._fail(reading.request_id, error)
+        passes = max(sum(1 for _ in reading.passes(*chunks)) for reading in readings)
+        self._pace.observe(passes, sum(reading.rows for reading in readings), self._now_ms() - began_ms)
+
+    def _reading(self, reading: Reading, later: Sequence[Seat]) -> Levels[None]:
+        """Read one; those of `later` readings in this step, and those who wait, may begin alike."""
         with self._on_its_own(reading.request_id) as seat:
-            began_ms = self._now_ms()
-            self._tell(reading.request_id, *seat.read(reading.stop, whole=reading.stop == reading.end))
+            told = yield from seat.reading(reading.stop, whole=reading.stop == reading.end)
+            self._tell(reading.request_id, *told)
             seat.rows = Rows(read=reading.rows)
             if reading.stop == reading.end:
                 seat.lend([*self._waiting_beside(reading.request_id), *later])
-            taken_ms = (self._now_ms() - began_ms) / reading.rows
-            self._token_ms = taken_ms if self._token_ms is None else (self._token_ms + taken_ms) / 2
 
     def _write(self, plan: StepPlan) -> tuple[list[RoundFinished], dict[str, int]]:
         """A round of all answers that are written: what they told, and how many tokens each wrote."""
@@ -308,10 +327,6 @@ class Batch:
     def _lease(self) -> Lease:
         prefixes = self._decoder.prefixes
         return prefixes.lease() if prefixes is not None else Lease(self._pool, lambda _: None)
-
-    def _reading_ms(self, tokens: int) -> float:
-        """What reading so many tokens takes; as long as none was read, more than there is time for."""
-        return math.inf if self._token_ms is None else tokens * self._token_ms
 
     def _now_ms(self) -> float:
         return self._clock() * 1e3

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mlx_spec.batching.listing import Rows
@@ -11,7 +11,8 @@ from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.text import shared_length
-from mlx_spec.decoding.prompt import Found, found_in, read_again, read_prompt
+from mlx_spec.decoding.drafters.levels import Ask, Levels, alone
+from mlx_spec.decoding.prompt import Found, Reading, found_in, reading, reading_again
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.steering import Steering
@@ -36,7 +37,7 @@ class Seat:
         """What it had of the newest step."""
         self._decoder, self._steering = decoder, steering
         self._answer: Answer | None = None
-        self._reading: Iterator[PrefillProgress | PromptScored | int] | None = None
+        self._reading: Reading | None = None
         self._found = Found()
         self._begins_at: int | None = None  # until its first pass
         self._told_tokens = -1  # of the prompt, that were read
@@ -100,7 +101,7 @@ class Seat:
             raise self.failure
         answer, found = self.answer, self._found
         answer.lease, answer.company, self._found = lease, company, Found()
-        self._reading, self._begins_at = read_prompt(answer, lambda: False, found=found), found.length
+        self._reading, self._begins_at = reading(answer, lambda: False, found=found), found.length
 
     def _look_again(self) -> None:
         """Before its first pass: another prompt of this very step may have begun alike, and have lent more by now."""
@@ -108,7 +109,14 @@ class Seat:
         if begins_at is None or (prefixes := self._decoder.prefixes) is None:
             return
         if (found := found_in(prefixes, self.answer)).length > begins_at:
-            self._reading = read_prompt(self.answer, lambda: False, found=found)
+            self._reading = reading(self.answer, lambda: False, found=found)
+
+    def waits_for(self, other: "Seat") -> bool:
+        """Whether it had better begin when `other`, whose prompt begins alike, has been read."""
+        if self._begins_at is None or (prefixes := self._decoder.prefixes) is None:
+            return False
+        (shared,) = self.shares_with([other])
+        return shared // prefixes.block_tokens * prefixes.block_tokens > self._begins_at
 
     def step_aside(self, how: PreemptionName) -> None:
         """Give the caches up: copied away, or to be read again."""
@@ -126,24 +134,32 @@ class Seat:
         if how == "swap":
             answer.swap_in()
             return
-        self._reading = (
-            read_again(answer, found) if answer.position else read_prompt(answer, lambda: False, found=found)
-        )
+        self._reading = reading_again(answer, found) if answer.position else reading(answer, lambda: False, found=found)
 
     def read(self, stop: int, *, whole: bool) -> list[Event]:
-        """Read its text up to `stop`; where that is the `whole` of it, its rounds can begin. What is to be told: of a
-        prompt that is read again nothing twice."""
+        """As `reading`, by itself."""
+        return alone(self.reading(stop, whole=whole))
+
+    def reading(self, stop: int, *, whole: bool) -> Levels[list[Event]]:
+        """Read its text up to `stop`, pass by pass; where that is the `whole` of it, its rounds can begin. What is to
+        be told: of a prompt that is read again nothing twice."""
         told: list[Event] = []
         self._look_again()
+        made = None
         while self._reading is not None and (whole or self.answer.num_read < stop):
-            progress = next(self._reading, None)
-            if progress is None:
+            try:
+                came = self._reading.send(made)
+            except StopIteration:
                 self._reading = None
-            elif isinstance(progress, PromptScored):
-                told.append(progress)
-            elif isinstance(progress, PrefillProgress) and progress.processed_tokens > self._told_tokens:
-                self._told_tokens = progress.processed_tokens
-                told.append(progress)
+                break
+            made = None
+            if isinstance(came, Ask):
+                made = yield came
+            elif isinstance(came, PromptScored):
+                told.append(came)
+            elif isinstance(came, PrefillProgress) and came.processed_tokens > self._told_tokens:
+                self._told_tokens = came.processed_tokens
+                told.append(came)
         return told
 
     def prepare(self, most_drafts: int, places: int) -> int:

@@ -8,6 +8,7 @@ aside, and nobody waits, for the sake of a draft.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from mlx_spec.batching.admission import (
     Refusal,
@@ -22,6 +23,9 @@ from mlx_spec.batching.policies import order_of, reserves_all
 from mlx_spec.batching.preemption import Preempted, let_on, step_aside, victim
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan, Writing
+
+_MOST_TIMES: Final = 4
+"""No step reads for longer than so many times the budget beside those who write."""
 
 
 def plan_step(
@@ -138,12 +142,20 @@ class _Step:
         self.allowance = self.beside_writers = settings.step_tokens - settings.max_batch
         if settings.prefill_budget_ms is not None and reading_ms is not None:
             least = min([settings.chunk_tokens, *(tokens for _, tokens in settings.shorter_chunks)])
-            self.beside_writers = reading_tokens(settings.prefill_budget_ms, reading_ms, least, self.allowance)
+            budget_ms = settings.prefill_budget_ms * self._times_the_budget()
+            self.beside_writers = reading_tokens(budget_ms, reading_ms, least, self.allowance)
         if self.budget.used:
             self.allowance = self.beside_writers
         for entry in self.entries.values():
             if entry.state == "reading":
                 self._read(entry)
+
+    def _times_the_budget(self) -> int:
+        """Where many wait for few who write, all are sooner there when the few wait longer, once: so not while a prompt
+        is half read."""
+        states = [entry.state for entry in self.entries.values()]
+        waiting = sum(entry.waits for entry in self.entries.values())
+        return 1 if "reading" in states else max(1, min(waiting // max(1, states.count("writing")), _MOST_TIMES))
 
     def let_on(self) -> None:
         """Let on those who wait, the first first, until one does not fit. Where somebody has just stepped aside there

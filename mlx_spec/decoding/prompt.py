@@ -1,14 +1,14 @@
 """Reading a prompt: all of it but its last token, which the first round scores together with its drafts.
 
 Generators, a forward pass a step, so that whoever has many answers can read one a little further between the rounds of
-the others.
+the others. They ask for their passes: those of several prompts can be made as one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import mlx.core as mx
 
@@ -16,8 +16,10 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, pass_end
+from mlx_spec.decoding.drafters.levels import Ask, Levels
 from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
+from mlx_spec.decoding.target import Chunk, read_all
 from mlx_spec.events import PrefillProgress, PromptScored
 from mlx_spec.lookahead.plan import Option
 from mlx_spec.lookahead.together import Wish, expects_to_draft
@@ -25,6 +27,9 @@ from mlx_spec.models.memory import rows_are_independent
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2
+
+Reading: TypeAlias = Generator[Ask | PrefillProgress | PromptScored | int, Any, None]
+"""Yields what is to be computed, is sent it, and tells between two passes how far it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +64,28 @@ def read_prompt(
     *,
     answered: bool = True,
 ) -> Iterator[PrefillProgress | PromptScored]:
+    """As `reading`, for an answer that is read alone."""
+    told, made = reading(answer, should_cancel, prefixes, found, answered=answered), None
+    while True:
+        try:
+            came = told.send(made)
+        except StopIteration:
+            return
+        made = None
+        if isinstance(came, Ask):
+            (made,) = came.make([came.given])
+        elif not isinstance(came, int):
+            yield came
+
+
+def reading(
+    answer: Answer,
+    should_cancel: Callable[[], bool],
+    prefixes: Prefixes | None = None,
+    found: Found | None = None,
+    *,
+    answered: bool = True,
+) -> Reading:
     """Read the answer's prompt in chunks, telling how far it is after each. `should_cancel` is asked between them. What
     earlier answers have read of it is found in `prefixes`, or was `found` already. Where it is `answered` then, the
     target goes over blocks if that was found to take less time behind such a prompt. At the end its tokens'
@@ -86,7 +113,7 @@ def read_prompt(
             answer.transcript.finish("cancelled")
             return
         chunk = known[answer.num_read : pass_end(answer.num_read, len(known))]
-        rows += _read_chunk(answer, chunk, build, eager=eager)
+        rows += yield from _read_chunk(answer, chunk, build, eager=eager)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
@@ -100,7 +127,7 @@ def read_prompt(
         answer.transcript.finish("length")
 
 
-def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
+def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     """Read the text of an answer that has given up what it had read, telling how much is read after each pass: its
     prompt as ever, then its own words in passes of their own. Then its next round may be launched.
 
@@ -117,7 +144,7 @@ def read_again(answer: Answer, found: Found | None = None) -> Iterator[int]:
     eager, build = _first_rounds(answer, compiled=not over_blocks)
     while answer.num_read < prompt_end:
         chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end)]
-        _read_chunk(answer, chunk, build, eager=eager)
+        yield from _read_chunk(answer, chunk, build, eager=eager)
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
@@ -138,14 +165,17 @@ def _nothing() -> None:
     """There are no rounds to prepare for."""
 
 
-def _read_chunk(answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool) -> list[RowLogprobs]:
+def _read_chunk(
+    answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool
+) -> Levels[list[RowLogprobs]]:
     """Read a chunk of the prompt, or a part of one, which begins where the last one ended. The log-probabilities of the
     tokens behind each of it, where they were asked for."""
     step = chunk_tokens()
     if answer.lease is not None:
         answer.lease.grow(answer.num_read + len(chunk))
     request = answer.request
-    logits = answer.target.prefill(chunk, build, scored=request.prompt_logprobs and not answer.position)
+    scored = request.prompt_logprobs and not answer.position
+    logits = yield Ask(read_all, Chunk(answer.target, chunk, build, scored))
     following = request.prompt_ids[answer.num_read + 1 : answer.num_read + 1 + len(chunk)]
     rows = [] if logits is None else row_logprobs(logits, following, request.logprobs or 0)
     answer.roster.read(answer.target.features, chunk)

@@ -12,7 +12,7 @@ from mlx_spec.decoding.cache.cached_model import CacheOptions, cached_model
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
-from mlx_spec.decoding.cache.together import Part, score_together
+from mlx_spec.decoding.cache.together import Part, read_together, score_together
 from mlx_spec.decoding.cache.trials import is_shared
 
 
@@ -28,6 +28,36 @@ def score_all(asked: Sequence[Asked]) -> list[mx.array]:
     """What `Target.score` gives each answer; one pass for all of one model, where it was found to take them."""
     scored = score_together([one.part for one in asked])
     return [rows if rows.shape[0] == one.count else rows[: one.count] for one, rows in zip(asked, scored, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one answer's target is to read of a prompt: the arguments of `Target.prefill`."""
+
+    target: "Target"
+    token_ids: Sequence[int]
+    meanwhile: Callable[[], None] | None = None
+    scored: bool = False
+
+
+def read_all(chunks: Sequence[Chunk]) -> list[mx.array | None]:
+    """What `Target.prefill` gives each answer; one pass for all of one model, where it was found to take them, but for
+    those that are to be scored."""
+    together = [chunk for chunk in chunks if not chunk.scored and not chunk.target.is_shared]
+    if len(together) < 2:
+        together = []
+
+    def meanwhile() -> None:
+        for chunk in together:
+            if chunk.meanwhile is not None:
+                chunk.meanwhile()
+
+    if together:
+        read_together([chunk.target.part(chunk.token_ids) for chunk in together], meanwhile)
+    return [
+        None if chunk in together else chunk.target.prefill(chunk.token_ids, chunk.meanwhile, scored=chunk.scored)
+        for chunk in chunks
+    ]
 
 
 class Target:
@@ -61,6 +91,10 @@ class Target:
         """Process a chunk of the prompt. `meanwhile` is what the host may do before it waits for that. Logits (lazy)
         after each token where they are to be `scored`."""
         return self._cached.prefill(token_ids, meanwhile, scored=scored)
+
+    def part(self, token_ids: Sequence[int]) -> Part:
+        """What `prefill` would read, to be read together with others'."""
+        return Part(self._cached, mx.array(list(token_ids), dtype=mx.int32))
 
     def read(self, token_ids: Sequence[int]) -> None:
         """Process decided tokens as rounds do, in a pass as rounds make them: what it leaves has the same bits."""

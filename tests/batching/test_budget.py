@@ -108,14 +108,35 @@ def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
 
 
 def test_who_was_read_writes_before_others_are_read_beyond_the_time() -> None:
-    settings = BatchSettings(prefill_budget_ms=30.0, chunk_tokens=8, step_tokens=200, block_tokens=16)
+    settings = BatchSettings(prefill_budget_ms=10.0, chunk_tokens=8, step_tokens=200, block_tokens=16)
     waiting = [arriving(name, number, 17, 4) for number, name in enumerate("abcd")]
     plan = plan_step(waiting, 100, settings, reading_ms=float)
-    assert [(one.request_id, one.rows) for one in plan.readings] == [("a", 16), ("b", 8)], "24 tokens fit"
+    assert [(one.request_id, one.rows) for one in plan.readings] == [("a", 16), ("b", 16), ("c", 8)], "40 tokens fit"
     unbounded = plan_step(
         waiting, 100, BatchSettings(chunk_tokens=8, step_tokens=200, block_tokens=16), reading_ms=float
     )
     assert [one.request_id for one in unbounded.readings] == [*"abcd"]
+
+
+def test_where_many_wait_for_one_who_writes_they_are_read_at_once_though_it_waits_longer() -> None:
+    settings = BatchSettings(prefill_budget_ms=20.0, chunk_tokens=8, step_tokens=400, block_tokens=16)
+
+    def rows_read(writing: int, waiting: int, prompt: int = 17, half_read: bool = False) -> int:
+        engine = TableEngine(settings, 400)
+        for number in range(writing):
+            engine.add(f"writes {number}", 1, 50)
+        engine.step()
+        if half_read:
+            engine.add("long", 300, 4)
+            engine.step()
+        entries = [*engine.scheduler.entries, *(arriving(f"{at}", 90 + at, prompt, 4) for at in range(waiting))]
+        return plan_step(entries, 300, settings, reading_ms=float).rows_read
+
+    assert [rows_read(1, waiting) for waiting in (1, 2, 3, 4, 6)] == [16, 32, 48, 64, 80]
+    assert [rows_read(writing, 4) for writing in (2, 3, 4)] == [40, 16, 16]
+    assert rows_read(1, 1, prompt=200) == 16, "who waits behind a long prompt gains nothing by more of it"
+    assert rows_read(1, 4, prompt=200) == 80
+    assert rows_read(1, 4, half_read=True) == 16, "and only as it begins"
 
 
 def test_drafts_get_the_rows_that_are_left() -> None:

@@ -121,7 +121,8 @@ PrefillBudget = Annotated[
     typer.Option(
         "--prefill-budget-ms",
         metavar="MS",
-        help="How long a step may read prompts while other answers are written; a chunk at least.",
+        help="How long a step may read prompts while other answers are written; a chunk at least, and once, as they "
+        "begin, up to four times that where more wait than write.",
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]

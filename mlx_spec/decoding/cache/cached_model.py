@@ -103,13 +103,18 @@ class CachedModel:
         logits = self.score(mx.array(list(token_ids), dtype=mx.int32), kept=len(token_ids), again=False)
         wanted = logits if scored else None
         del logits  # else all that they would be computed from stays in memory until the rest is
-        states = [cache.state for cache in leaves(self._caches)]
-        read = states if self.features is None else [states, self.features]
+        read = self.read
         if meanwhile is not None:
             mx.async_eval(read)  # type: ignore[no-untyped-call]
             meanwhile()
         mx.eval(read)
         return wanted
+
+    @property
+    def read(self) -> list[Any]:
+        """What the newest pass leaves (lazy), but for logits: who has that has read its tokens."""
+        states: list[Any] = [cache.state for cache in leaves(self._caches)]
+        return states if self.features is None else [states, self.features]
 
     def prepare(self, count: int, length: int) -> None:
         """Build what a pass over `count` tokens behind a text of `length` tokens will need, where that can be done

@@ -1,7 +1,7 @@
-"""Scoring the tokens of many answers in one forward pass: what each gets has the bits that it gets alone."""
+"""Tokens of many answers in one forward pass, to be scored or only read: what each gets has the bits it gets alone."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -22,6 +22,7 @@ class Part:
     token_ids: mx.array
     kept: int = 0
     placement: Placement | None = None
+    again: bool = True
 
     @property
     def rows(self) -> int:
@@ -55,6 +56,25 @@ def score_together(parts: Sequence[Part]) -> list[mx.array]:
     return [scored for scored in logits if scored is not None]
 
 
+def read_together(parts: Sequence[Part], meanwhile: Callable[[], None]) -> None:
+    """Read what each part has of a prompt, as its own `CachedModel.prefill` does, and wait for all. `meanwhile` is what
+    the host may do before it waits. Nothing is scored, and all is kept. No two may be of the same cache.
+
+    Parts of one model share a pass as those of `score_together` do.
+    """
+    alike: dict[tuple[int, int | None], list[Part]] = defaultdict(list)
+    for part in parts:
+        reads = Part(part.cached, part.token_ids, kept=part.token_ids.shape[0], again=False)
+        alike[id(part.cached.model), part.cached.widest].append(reads)
+    for (_, widest), every in alike.items():
+        for numbers in in_passes([part.rows for part in every], widest):
+            _scored([every[number] for number in numbers], False, False)
+    read = [part.cached.read for part in parts]
+    mx.async_eval(read)  # type: ignore[no-untyped-call]
+    meanwhile()
+    mx.eval(read)
+
+
 def in_passes(rows: Sequence[int], widest: int | None) -> list[list[int]]:
     """Which parts, of so many `rows` each, share a pass of at most `widest` rows (None: any number). The widest parts
     come first, each into the first pass that has room: few passes, if not always the fewest."""
@@ -79,13 +99,17 @@ def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[
     layers = tuple(dict.fromkeys(layer for part in parts for layer in part.cached.listens_to))
     way = ragged_way(model) if len(parts) > 1 and compiled is not None else None
     if way is None or (way == "body" and layers):  # there what is listened to would be called for each answer
-        return [part.cached.score(part.token_ids, kept=part.kept, placement=part.placement) for part in parts]
+        return [
+            part.cached.score(part.token_ids, kept=part.kept, placement=part.placement, again=part.again)
+            for part in parts
+        ]
     begun = [part.cached.begin(part.token_ids, part.kept, part.placement) for part in parts]
     ragged = [
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
     rows = sum(one.token_ids.shape[0] for one in begun)
-    how = {"in_slots": bool(compiled), "shares": shares, "by_row": parts[0].cached.by_row}
+    by_row = parts[0].cached.by_row and parts[0].again  # as alone
+    how = {"in_slots": bool(compiled), "shares": shares, "by_row": by_row}
     with strictly(model, parts[0].cached.strict_rows(rows)):
         scored = ragged_passes(model).run(ragged, way, layers, **how)
     each = zip(parts, begun, scored, strict=True)

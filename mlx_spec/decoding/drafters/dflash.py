@@ -122,4 +122,5 @@ class DFlashDrafter(Reader, TreeDrafter):
             return None
         text = mx.concatenate(self._text) if self._text else self._head.no_text
         self._text = []
-        return (yield Ask(self._head.logits, Behind(mx.array(self._newest), text, self._caches)))
+        logits: mx.array = yield Ask(self._head.logits, Behind(mx.array(self._newest), text, self._caches))
+        return logits

@@ -190,7 +190,8 @@ class EagleDrafter(Reader, TreeDrafter):
         self._after = self._after[count:]
         own = OwnRows(count, self._cache, self._cache.offset, "causal" if count > 1 else None)
         fused = yield Ask(RowByRow(self._head.fuse), states[:count])
-        return (yield self._stepped(mx.array(behind, dtype=mx.int32), fused, own))
+        stepped: mx.array = yield self._stepped(mx.array(behind, dtype=mx.int32), fused, own)
+        return stepped
 
     def _stepped(self, token_ids: mx.array, states: mx.array, own: OwnRows) -> Ask:
         return Ask(self._head.step, Pairs(token_ids, states, own))

@@ -1,5 +1,5 @@
-"""Drafting for many answers level by level: each drafter says what pass it needs next, and the passes of all drafters
-that run the same model are made as one."""
+"""Work for many answers level by level: each says what pass it needs next, and those of all that run the same model are
+made as one. Drafters draft so, and prompts are read so."""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
@@ -12,20 +12,20 @@ from mlx_spec.models.heads.layer import apart
 
 T = TypeVar("T")
 
-Make = Callable[[Sequence[Any]], list[mx.array]]
+Make = Callable[[Sequence[Any]], Sequence[Any]]
 """Computes what was asked of it by some answers, as one where it can: what each gets is what it gets alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a drafter needs next: what `make` makes of `given`. Those of the same `make` are made at once."""
+    """What an answer needs next: what `make` makes of `given`. Those of the same `make` are made at once."""
 
     make: Make
     given: Any
 
 
-Levels = Generator[Ask, mx.array, T]
-"""What is drafted: yields what is to be computed next, is sent it, and returns what came of it."""
+Levels = Generator[Ask, Any, T]
+"""Yields what is to be computed next, is sent it, and returns what came of it: a draft, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +42,26 @@ class RowByRow:
 
 
 def alone(levels: Levels[T]) -> T:
-    """Draft for one answer."""
+    """Work for one answer."""
     return together([levels])[0]
 
 
-def together(drafting: Sequence[Levels[T]]) -> list[T]:
-    """Draft for all of them. Who is done, or unsure, leaves; the others go on."""
+def together(working: Sequence[Levels[T]]) -> list[T]:
+    """Work for all of them. Who is done, or unsure, leaves; the others go on."""
     done: dict[int, T] = {}
-    made: dict[int, mx.array | None] = dict.fromkeys(range(len(drafting)))
+    made: dict[int, Any] = dict.fromkeys(range(len(working)))
     while made:
         asked: dict[Make, list[tuple[int, Any]]] = defaultdict(list)
-        for number, rows in made.items():
+        for number, given in made.items():
             try:
-                ask = next(drafting[number]) if rows is None else drafting[number].send(rows)
+                ask = working[number].send(given)
                 asked[ask.make].append((number, ask.given))
             except StopIteration as end:
                 done[number] = end.value
         made = {}
         for make, every in asked.items():
             made |= zip((number for number, _ in every), make([given for _, given in every]), strict=True)
-    return [done[number] for number in range(len(drafting))]
+    return [done[number] for number in range(len(working))]
 
 
 def at_once(draft: T) -> Levels[T]:
