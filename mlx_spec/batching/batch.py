@@ -14,7 +14,7 @@ from typing import Any, Unpack
 
 from mlx_spec.batching.admission import Refusal
 from mlx_spec.batching.entry import Entry, Priority
-from mlx_spec.batching.listing import Blocks, Listing, Rows, running, waiting
+from mlx_spec.batching.listing import Blocks, Listing, Rows, listing_of
 from mlx_spec.batching.metrics import Metrics, Outcome, StepRecord
 from mlx_spec.batching.reading_pace import ReadingPace
 from mlx_spec.batching.scheduler import Scheduler
@@ -267,35 +267,17 @@ class Batch:
     def _record(
         self, plan: StepPlan, rounds: Sequence[RoundFinished], written: dict[str, int], began_ms: float
     ) -> None:
+        waiting, blocks = self.num_waiting, self.scheduler.total_blocks - self.scheduler.free_blocks
         now_ms = self._now_ms()
-        drafts = [one for one in rounds if one.drafted]
-        record = StepRecord(
-            at_ms=now_ms,
-            milliseconds=now_ms - began_ms,
-            rows_read=plan.rows_read,
-            rows_written=len(rounds) + sum(len(one.drafted) for one in rounds),
-            tokens=sum(len(one.emitted) for one in rounds),
-            batch=len(rounds),
-            waiting=self.num_waiting,
-            blocks_used=self.scheduler.total_blocks - self.scheduler.free_blocks,
-            drafts=tuple(
-                (sum(token.state != "untested" for token in one.drafted), one.accepted_count) for one in drafts
-            ),
-        )
+        record = StepRecord.of(plan.rows_read, rounds, began_ms, now_ms, waiting=waiting, blocks=blocks)
         self.metrics.stepped(record, written)
         self._listing = self._listed()
 
     def _listed(self) -> Listing:
         usage = self._pool.usage()
-        on, waits, ahead_of = [], [], self.scheduler.ahead()
-        for entry in self.scheduler.entries:
-            seat = self._seats[entry.request_id]
-            if entry.is_on:
-                on.append(running(entry, seat.request.owner, seat.rows))
-            else:
-                waits.append(waiting(entry, seat.request.owner, ahead_of[entry.request_id]))
         blocks = Blocks(usage.total, usage.used, usage.shared, self._pool.block_tokens, self._block_bytes)
-        return Listing(self.settings, blocks, tuple(on), tuple(waits))
+        had = {request_id: (seat.request.owner, seat.rows) for request_id, seat in self._seats.items()}
+        return listing_of(self.settings, blocks, self.scheduler.entries, self.scheduler.ahead(), had)
 
     def _tell(self, request_id: str, *events: Event) -> None:
         self._told += [(request_id, event) for event in events]

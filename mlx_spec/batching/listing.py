@@ -1,5 +1,6 @@
 """What is under way, as `GET /v1/batch` tells it: each answer with its rows of the newest step, and who waits."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,7 +61,21 @@ class Listing:
         }
 
 
-def running(entry: Entry, chat: str | None, rows: Rows) -> Json:
+def listing_of(
+    settings: BatchSettings,
+    blocks: Blocks,
+    entries: Sequence[Entry],
+    ahead: Mapping[str, int],
+    had: Mapping[str, tuple[str | None, Rows]],
+) -> Listing:
+    """That of all `entries`, in the order of arrival; by request how many come before each who waits, and what chat
+    each is of, with what it `had` of the newest step."""
+    on = [_running(entry, *had[entry.request_id]) for entry in entries if entry.is_on]
+    waits = [_waiting(entry, had[entry.request_id][0], ahead[entry.request_id]) for entry in entries if not entry.is_on]
+    return Listing(settings, blocks, tuple(on), tuple(waits))
+
+
+def _running(entry: Entry, chat: str | None, rows: Rows) -> Json:
     """An answer that is on."""
     return {
         "id": entry.request_id,
@@ -75,7 +90,7 @@ def running(entry: Entry, chat: str | None, rows: Rows) -> Json:
     }
 
 
-def waiting(entry: Entry, chat: str | None, ahead: int) -> Json:
+def _waiting(entry: Entry, chat: str | None, ahead: int) -> Json:
     """A request that waits for the first time, or again after it stepped aside."""
     return {
         "id": entry.request_id,

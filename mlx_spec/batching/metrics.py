@@ -12,6 +12,7 @@ from typing import Final, Literal
 from mlx_spec.batching.admission import Refusal
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.step_plan import StepPlan
+from mlx_spec.events import RoundFinished
 
 Outcome = Literal["done", "cancelled", "failed", "full", "too_large", "expired"]
 _WINDOW: Final = 1_000
@@ -33,6 +34,33 @@ class StepRecord:
     waiting: int
     blocks_used: int
     drafts: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        rows_read: int,
+        rounds: Sequence[RoundFinished],
+        began_ms: float,
+        at_ms: float,
+        *,
+        waiting: int,
+        blocks: int,
+    ) -> "StepRecord":
+        """Of a step that read so many tokens, and made these rounds."""
+        drafts = [one for one in rounds if one.drafted]
+        return cls(
+            at_ms=at_ms,
+            milliseconds=at_ms - began_ms,
+            rows_read=rows_read,
+            rows_written=len(rounds) + sum(len(one.drafted) for one in rounds),
+            tokens=sum(len(one.emitted) for one in rounds),
+            batch=len(rounds),
+            waiting=waiting,
+            blocks_used=blocks,
+            drafts=tuple(
+                (sum(token.state != "untested" for token in one.drafted), one.accepted_count) for one in drafts
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
