@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlx_spec.batching.entry import Priority
-from mlx_spec.batching.listing import Blocks, Listing, Rows, running, waiting
+from mlx_spec.batching.listing import Blocks, Rows, listing_of
 from mlx_spec.batching.metrics import Metrics
 from mlx_spec.batching.scheduler import Scheduler
 from mlx_spec.batching.settings import BatchSettings
@@ -118,22 +118,11 @@ class ScriptedBatch:
 
     def report(self) -> dict[str, Any]:
         """As Batch.report."""
-        ahead_of = self.scheduler.ahead()
-        listing = Listing(
-            self.scheduler.settings,
-            Blocks(self.scheduler.total_blocks, 0, 0, self.scheduler.settings.block_tokens, 1),
-            tuple(
-                running(one, self._owners[one.request_id], self._rows.get(one.request_id, Rows()))
-                for one in self.scheduler.entries
-                if one.is_on
-            ),
-            tuple(
-                waiting(one, self._owners[one.request_id], ahead_of[one.request_id])
-                for one in self.scheduler.entries
-                if one.waits
-            ),
-        )
-        return listing.report(self.metrics.snapshot())
+        settings, entries = self.scheduler.settings, self.scheduler.entries
+        blocks = Blocks(self.scheduler.total_blocks, 0, 0, settings.block_tokens, 1)
+        ids = [one.request_id for one in entries]
+        had = {request_id: (self._owners[request_id], self._rows.get(request_id, Rows())) for request_id in ids}
+        return listing_of(settings, blocks, entries, self.scheduler.ahead(), had).report(self.metrics.snapshot())
 
     def cancel(self, request_id: str) -> None:
         """As Batch.cancel."""
