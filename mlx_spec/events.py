@@ -200,7 +200,7 @@ class RoundFinished:
     was shared with other answers, `round_ms` and `plain_step_ms` are times of all of them, `draft_ms` and `verify_ms`
     this one's share: see `SpeculativeStats`. `wire_ms` is the part of `verify_ms` that went over the wire to other
     machines, 0 on one. `end` is the end-of-sequence token that the round ended the answer with,
-    where log-probabilities were asked for; it is no part of the answer.
+    where log-probabilities were asked for; it is no part of the answer. `end_margin` is the `margin` of that token.
     """
 
     index: int
@@ -217,6 +217,7 @@ class RoundFinished:
     plain_step_ms: float | None = None
     wire_ms: float = 0.0
     end: TokenLogprob | None = None
+    end_margin: float | None = None
 
     @property
     def branched(self) -> bool:

@@ -1,26 +1,21 @@
-"""The chat that a window shows, what can be done with it, and the others that are answered meanwhile."""
+"""What can be done with the chat that a window shows, and with the others that are answered meanwhile."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Signal
 
 from app.chat.activity import ChatActivity
-from app.chat.recorder import ChatRecorder
-from app.chat.served import ServedModel
-from app.chat.session import ChatSession
-from app.chat.sessions import ChatSessions
+from app.chat.opened import OpenChat
 from app.engine.client import EngineClient
 from app.engine.problem import Problem
 from app.engine.process import EngineProcess
-from app.engine.protocol import ProtocolError, Round, Standing
-from app.engine.request import Settings
+from app.engine.protocol import ProtocolError, Round
 from app.speculation import TraceViewModel
 from app.store import (
     Answer,
     Attachment,
-    Chat,
     Conversation,
     Question,
     Store,
@@ -33,7 +28,7 @@ from app.store import (
 SEED_RANGE = 2**31
 
 
-class ChatViewModel(QObject):
+class ChatViewModel(OpenChat):
     """Asks, stops, asks otherwise; keeps every text that arrived, whatever happens to the engine.
 
     Another chat can be opened while an answer is under way: that goes on in a session of its own, and its chat takes it
@@ -77,93 +72,10 @@ class ChatViewModel(QObject):
         store: Store | None = None,
         activity: ChatActivity | None = None,
     ) -> None:
-        """`client` tells which model is served. Without a `store` the chats are kept in memory only."""
-        super().__init__()
+        """As an OpenChat."""
+        super().__init__(engine, client, trace, store, activity)
         self._trace = trace
-        self._served = ServedModel(engine, client, self)
-        self.store = kept = store or Store(None)
-        self.activity = activity or ChatActivity(self)
-        self.sessions = ChatSessions(lambda parent: ChatSession(engine, trace, kept, parent), self.activity, self)
         self._connect()
-
-    @property
-    def session(self) -> ChatSession:
-        """The open chat with its answer."""
-        return self.sessions.shown
-
-    @property
-    def conversation(self) -> Conversation:
-        """What was said in the open chat."""
-        return self.session.conversation
-
-    @property
-    def recorder(self) -> ChatRecorder:
-        """What keeps the open chat."""
-        return self.session.recorder
-
-    @property
-    def chat(self) -> Chat | None:
-        """The open chat's row, None before its first question."""
-        return self.recorder.chat
-
-    @property
-    def title(self) -> str:
-        """The open chat's title, empty before its first question."""
-        return self.session.title
-
-    @property
-    def settings(self) -> Settings:
-        """How the answers of this chat are made."""
-        return self.session.settings
-
-    @settings.setter
-    def settings(self, settings: Settings) -> None:
-        if settings != self.session.settings:
-            self.session.set_settings(settings)
-
-    @property
-    def open_answer(self) -> Answer | None:
-        """The answer under way."""
-        return self.session.answering.answer
-
-    @property
-    def standing(self) -> Standing | None:
-        """Where that answer stands among others, None without one."""
-        return self.session.standing
-
-    @property
-    def request_id(self) -> str | None:
-        """The engine's name of the answer under way, None before it told one."""
-        return self.session.client.request_id
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer of this chat is under way."""
-        return self.session.is_busy
-
-    @property
-    def is_any_busy(self) -> bool:
-        """Whether an answer of any chat of this window is under way."""
-        return any(session.is_busy for session in self.sessions.all)
-
-    @property
-    def model(self) -> str:
-        """What the engine serves, empty before it told."""
-        return self._served.name
-
-    @property
-    def is_served(self) -> bool:
-        """Whether an engine is there to be asked."""
-        return self._served.is_ready
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a question could be asked in this chat now."""
-        return not self.is_busy and self.is_served
-
-    def can_send(self, text: str) -> bool:
-        """Whether `text` can be asked now."""
-        return bool(text.strip()) and self.is_ready
 
     def send(self, text: str, attachments: Sequence[Attachment] = ()) -> bool:
         """Ask `text` at the path's end; returns False, and does nothing, where that is not possible now."""

@@ -4,12 +4,13 @@ Each answer is given plainly, alone, and then in a crowd that drafts, in passes 
 that differs both have read the same text, so that it is rounding that decided; what comes behind it says nothing.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, Self
 
 from mlx_spec.batching.batch import Batch
 from mlx_spec.batching.settings import BatchSettings
+from mlx_spec.bench.machine import machine_facts
 from mlx_spec.bench.prompts import bench_prompts
 from mlx_spec.config import Exactness, SamplingParams, SpeculativeConfig
 from mlx_spec.decoder import SpeculativeDecoder
@@ -17,7 +18,11 @@ from mlx_spec.events import AnswerFailed, Event, GenerationFinished, RoundFinish
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.models.loading import ModelPair
 
+TIES: Final = "ties"
+"""What a report says its mode is."""
 TEMPERATURES: Final = (0.0, 0.7, 1.0)
+END: Final = -1
+"""Stands for the end of an answer, among its tokens: to end is a choice like any other."""
 _PROMPTS: Final = 40
 _AT_ONCE: Final = 8
 
@@ -26,61 +31,119 @@ Tell = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The tokens of an answer, and by how much each beat the next best one."""
+    """The tokens of an answer, `END` among them, by how much each beat the next best one (None: nothing else could have
+    been said), and how many tokens were drafted for it and accepted."""
 
     token_ids: tuple[int, ...]
     margins: tuple[float | None, ...]
+    drafted: int = 0
+    accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first token of an answer that is another than plain decoding's: which answer, the `place` of the token in it,
+    plain decoding's token and the other, and by how much each beat what came next there."""
+
+    answer: int
+    temperature: float
+    place: int
+    token_ids: tuple[int, int]
+    margins: tuple[float | None, float | None]
+
+    @property
+    def margin(self) -> float:
+        """By how much plain decoding preferred its own; where it had no other choice, infinitely."""
+        return float("inf") if self.margins[0] is None else self.margins[0]
 
 
 @dataclass(frozen=True, slots=True)
 class TieReport:
-    """Of `answers`, `compared` tokens were said behind the same text in both ways, `different` of them are others:
-    `margins` (ascending) is by how much plain decoding preferred its own there. `least` is the least margin of all that
-    were compared, `strict_different` how many answers differ where passes are strict, None where that was not asked."""
+    """Of `answers` of up to `tokens` tokens, given `at_once` in passes of any width with `drafted` and `accepted`
+    drafts, `compared` tokens were said behind the same text as by plain decoding; `differences` are those that are
+    others. `least` is the least margin of all that were compared, `strict_differences` what differs where passes are
+    strict, None where that was not asked."""
 
     answers: int
     compared: int
-    different: int
-    margins: tuple[float, ...]
+    differences: tuple[Difference, ...]
     least: float | None
-    row_invariant_width: int | None
-    strict_different: int | None = None
+    tokens: int = 0
+    at_once: int = 1
+    drafted: int = 0
+    accepted: int = 0
+    row_invariant_width: int | None = None
+    strict_differences: tuple[Difference, ...] | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def margins(self) -> tuple[float, ...]:
+        """Those of the differences, ascending."""
+        return tuple(sorted(difference.margin for difference in self.differences))
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self)
+        return asdict(self) | {"mode": TIES, "different": len(self.differences)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """From what `to_dict` gave. Raises KeyError or TypeError for anything else."""
+        told = {name: values[name] for name in cls.__dataclass_fields__}
+        for name in ("differences", "strict_differences"):
+            if told[name] is not None:
+                told[name] = tuple(_difference(each) for each in told[name])
+        return cls(**told)
 
 
 def measure_ties(
-    pair: ModelPair, answers: int, tokens: int, tell: Tell, *, strict: bool = False, at_once: int = _AT_ONCE
+    pair: ModelPair,
+    answers: int,
+    tokens: int,
+    tell: Tell,
+    save: Callable[[TieReport], None] = lambda report: None,
+    *,
+    strict: bool = False,
+    at_once: int = _AT_ONCE,
 ) -> TieReport:
     """Give `answers` of up to `tokens` tokens plainly and in a crowd of `at_once`; with `strict` in strict passes
-    too, which are compared with plain decoding's own strict ones where these have kernels of ours."""
+    too, which are compared with plain decoding's own strict ones where these have kernels of ours. What is known is
+    handed to `save` whenever there is more of it."""
+    machine = machine_facts()
+    save(TieReport(0, 0, (), None, machine=machine))  # a file that cannot be written is told before hours of measuring
     asked = _asked(pair, answers)
+    temperatures = [params.temperature for _, params in asked]
     plain = _alone(pair, asked, tokens, tell)
     fast = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="fast"), at_once, tell)
-    told = compared(plain, fast)
-    decoder = SpeculativeDecoder(pair)
-    widths = decoder.row_widths
+    told = compared(plain, fast, temperatures)
+    widths = SpeculativeDecoder(pair).row_widths
+    told = replace(told, tokens=tokens, at_once=at_once, machine=machine)
     told = replace(told, row_invariant_width=widths.width if widths else None)
+    save(told)
     if strict:
         exact = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="strict"), at_once, tell)
         alone = _alone(pair, asked, tokens, tell, "strict") if dispatch.serves() else plain
-        told = replace(told, strict_different=compared(alone, exact).different)
+        told = replace(told, strict_differences=compared(alone, exact, temperatures).differences)
+        save(told)
     return told
 
 
-def compared(plain: Sequence[Said], fast: Sequence[Said]) -> TieReport:
-    """What two lists of the same answers show."""
-    count, margins, seen = 0, [], []
-    for one, other in zip(plain, fast, strict=True):
+def compared(plain: Sequence[Said], fast: Sequence[Said], temperatures: Sequence[float]) -> TieReport:
+    """What two lists of the same answers, at these temperatures, show."""
+    count, found, seen = 0, [], []
+    for number, (one, other, temperature) in enumerate(zip(plain, fast, temperatures, strict=True)):
         pairs = list(zip(one.token_ids, other.token_ids, strict=False))
         at = next((at for at, (left, right) in enumerate(pairs) if left != right), len(pairs))
         count += min(at + 1, len(pairs))
         seen += [margin for margin in one.margins[: at + 1] if margin is not None]
         if at < len(pairs):
-            margins.append(one.margins[at] or 0.0)
-    return TieReport(len(plain), count, len(margins), tuple(sorted(margins)), min(seen, default=None), None)
+            found.append(Difference(number, temperature, at, pairs[at], (one.margins[at], other.margins[at])))
+    drafted, accepted = sum(said.drafted for said in fast), sum(said.accepted for said in fast)
+    return TieReport(len(plain), count, tuple(found), min(seen, default=None), drafted=drafted, accepted=accepted)
+
+
+def _difference(values: dict[str, Any]) -> Difference:
+    pairs = {name: tuple(values[name]) for name in ("token_ids", "margins")}
+    return Difference(**{**values, **pairs})
 
 
 def _asked(pair: ModelPair, answers: int) -> list[tuple[list[int], SamplingParams]]:
@@ -129,13 +192,18 @@ def _in_a_crowd(
     return [_said(events) for events in told.values()]
 
 
-def _said(events: Any) -> Said:
+def _said(events: Iterable[Event]) -> Said:
     token_ids: list[int] = []
     margins: list[float | None] = []
+    end_margin, drafted, accepted = None, 0, 0
     for event in events:
         if isinstance(event, AnswerFailed):
             raise event.error
         if isinstance(event, RoundFinished):
             token_ids += [token.token_id for token in event.emitted]
             margins += [token.margin for token in event.emitted]
-    return Said(tuple(token_ids), tuple(margins))
+            end_margin = event.end_margin
+            drafted, accepted = drafted + len(event.drafted), accepted + event.accepted_count
+        if isinstance(event, GenerationFinished) and event.finish_reason == "stop":
+            token_ids, margins = [*token_ids, END], [*margins, end_margin]
+    return Said(tuple(token_ids), tuple(margins), drafted, accepted)

@@ -48,7 +48,8 @@ class Knowledge:
 
     def measure_wide(self, config: SpeculativeConfig, drafters: tuple[str, ...]) -> Iterator[None]:
         """Measure passes as wide as answers share them, or read it from the disk: a pass a step."""
-        self._wide = yield from wide_ratios(self._pair, taps_of(self._pair, drafters), config.kv_bits)
+        taps = taps_of(self._pair, drafters)
+        self._wide = yield from wide_ratios(self._pair, taps, config.kv_bits, config.exactness)
         for shared in self._shared.values():
             shared.passes.widen(self._wide)
 

@@ -17,7 +17,7 @@ from mlx_spec.decoding.drafters.base import Draft
 from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
-from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, ending, nearest_tie
+from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, end_margin, ending, nearest_tie
 from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
@@ -107,7 +107,8 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
     times = RoundTimes(round_.draft_ms, verify_ms, spent_ms, max(0.0, wire_ms))
     lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
     change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
-    change = replace(change, exactness=answer.request.exactness, nearest_tie=nearest_tie(emitted))
+    end = end_margin(answer.transcript, done.outcome, len(emitted))
+    change = replace(change, exactness=answer.request.exactness, nearest_tie=nearest_tie(emitted, end))
     answer.tally.add(change, plain_step_ms(answer, round_, shared), shared=round_.is_shared)
     return RoundFinished(
         index=round_.index,
@@ -124,6 +125,7 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
         plain_step_ms=answer.tally.plain_step_ms,
         wire_ms=times.wire_ms,
         end=ending(answer.transcript, done.outcome, len(emitted), answer.token_names),
+        end_margin=end,
     )
 
 

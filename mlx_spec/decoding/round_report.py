@@ -52,8 +52,7 @@ def emit(
         q = outcome.drafted_q[draft] if accepted else None
         tops = _alternatives(transcript, outcome.target_top, node), _alternatives(transcript, outcome.draft_top, draft)
         logprob = told(names, outcome.logprobs[i]) if names and outcome.logprobs else None
-        margin = outcome.margins[i] if i < len(outcome.margins) and math.isfinite(outcome.margins[i]) else None
-        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, logprob, margin))
+        emitted.append(EmittedToken(token_id, text, kind, p, q, position + i, *tops, logprob, _margin(outcome, i)))
     return emitted
 
 
@@ -66,9 +65,20 @@ def ending(
     return told(names, outcome.logprobs[emitted])
 
 
-def nearest_tie(emitted: Sequence[EmittedToken]) -> float | None:
-    """The least margin of some tokens; None where none is told."""
-    return min((token.margin for token in emitted if token.margin is not None), default=None)
+def end_margin(transcript: Transcript, outcome: Outcome, emitted: int) -> float | None:
+    """By how much the end-of-sequence token behind the `emitted` ones beat the next best, where margins are told."""
+    return _margin(outcome, emitted) if transcript.is_ended_by_token else None
+
+
+def nearest_tie(emitted: Sequence[EmittedToken], end: float | None) -> float | None:
+    """The least margin of some tokens and of the `end` behind them; None where none is told."""
+    return min((margin for margin in (*(token.margin for token in emitted), end) if margin is not None), default=None)
+
+
+def _margin(outcome: Outcome, place: int) -> float | None:
+    """None where none is told, or nothing else could have been said."""
+    margin = outcome.margins[place] if place < len(outcome.margins) else math.inf
+    return margin if math.isfinite(margin) else None
 
 
 def drafted(transcript: Transcript, outcome: Outcome) -> tuple[DraftedToken, ...]:

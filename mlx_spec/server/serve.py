@@ -5,12 +5,14 @@ import logging
 import socket
 import sys
 from collections.abc import Collection, Generator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from sse_starlette.sse import AppStatus
+from starlette.applications import Starlette
 
 from mlx_spec.batching.report import format_report
 from mlx_spec.batching.settings import BatchSettings
@@ -35,6 +37,42 @@ _GRACE_S: Final = 1
 _KEEPING: Final = Keeping(disk_bytes=None)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """How pairs of models come to the engine, on its thread: with these settings, `anyway` where they do not fit; over
+    a group where there is a `leadership`."""
+
+    config: SpeculativeConfig | None
+    anyway: bool
+    keeping: Keeping
+    leadership: Leadership | None
+
+    def load(self, target: str, draft: str | None, drafter: DrafterChoice, progress: Progress) -> tuple[Pair, Decoder]:
+        """A pair with its decoder, calibrated. Raises LookaheadError."""
+        # Imported here, as it takes seconds: the port is bound without waiting for it.
+        from mlx_spec.decoder import SpeculativeDecoder
+        from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
+        from mlx_spec.models.loading import load_pair
+
+        config, anyway = self.config, self.anyway
+        if self.leadership is not None:
+            from mlx_spec.server.group.loading import load_led
+
+            return load_led(self.leadership, target, draft, config, drafter, self.keeping, anyway, progress)
+        kv_bits = config.kv_bits if config is not None else None
+        pair = load_pair(target, draft, anyway=anyway, progress=progress, kv_bits=kv_bits)
+        decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes_of(pair, self.keeping, kv_bits))
+        decoder.calibrate(progress)
+        decoder.measure_ceiling(progress)
+        return pair, decoder
+
+    def named(self, drafter: DrafterChoice, name: str) -> Loader:
+        """Loads another model by its name, of a server that was started with `drafter`."""
+        # What it can draft by is its own: the drafter that the server was started with may be the first pair's.
+        own: DrafterChoice = drafter if drafter in ("none", "ngram") else "auto"
+        return lambda progress: self.load(target_of(name), None, own, progress)
 
 
 def serve(
@@ -77,30 +115,7 @@ def serve(
     Raises ServerError, before any model is loaded, when the address or the key cannot be used.
     """
 
-    kv_bits = config.kv_bits if config is not None else None
-
-    def load(target: str, draft: str | None, drafter: DrafterChoice, progress: Progress) -> tuple[Pair, Decoder]:
-        # Imported here, as it takes seconds: the port is bound without waiting for it.
-        from mlx_spec.decoder import SpeculativeDecoder
-        from mlx_spec.decoding.cache.blocks.keeping import prefixes_of
-        from mlx_spec.models.loading import load_pair
-
-        if leadership is not None:
-            from mlx_spec.server.group.loading import load_led
-
-            return load_led(leadership, target, draft, config, drafter, keeping, anyway, progress)
-        pair = load_pair(target, draft, anyway=anyway, progress=progress, kv_bits=kv_bits)
-        prefixes = prefixes_of(pair, keeping, config.kv_bits if config else None)
-        decoder = SpeculativeDecoder(pair, config, drafter=drafter, prefixes=prefixes)
-        decoder.calibrate(progress)
-        decoder.measure_ceiling(progress)
-        return pair, decoder
-
-    def load_named(name: str) -> Loader:
-        # What it can draft by is its own: the drafter that the server was started with may be the first pair's.
-        own = drafter if drafter in ("none", "ngram") else "auto"
-        return lambda progress: load(target_of(name), None, own, progress)
-
+    loading = _Loading(config, anyway, keeping, leadership)
     if leadership is not None:
         from mlx_spec.server.group.loading import found
 
@@ -108,9 +123,10 @@ def serve(
         leadership.agree(partial(found, target, ranks, leadership.split, exactness))
     path = Path(target).expanduser()
     name = model_name(path) if is_gguf(path) else path.resolve().name
+    unloading = Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s)
     run_server(
-        partial(load, target, draft, drafter),
-        load_named=load_named if leadership is None else None,
+        partial(loading.load, target, draft, drafter),
+        load_named=partial(loading.named, drafter) if leadership is None else None,
         models_loaded=models_loaded,
         model_name=name,
         aliases=(target,),
@@ -119,11 +135,9 @@ def serve(
         api_key=api_key,
         allow_hosts=allow_hosts,
         allow_origins=allow_origins,
-        unloading=Unloading(strip=lambda pair: pair.without_models(), idle_s=unload_after_s)
-        if leadership is None
-        else None,
+        unloading=unloading if leadership is None else None,
         parent_pid=parent_pid,
-        kv_bits=kv_bits,
+        kv_bits=config.kv_bits if config is not None else None,
         settings=settings,
         make_batch=usual_batch if leadership is None else _led_batch,
         report=report,
@@ -177,10 +191,7 @@ def run_server(
             kv_bits=kv_bits,
             group=leadership.state if leadership is not None else None,
         )
-        config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
-        )
-        server = _Server(config)
+        server = _Server(app)
         ending = Ending((engine.stop, server.stop), limit_s)
         ending.listen()
         if parent_pid is not None:
@@ -213,6 +224,13 @@ def _led_batch(decoder: Decoder, settings: BatchSettings) -> Batch:
 
 class _Server(uvicorn.Server):
     """uvicorn, which leaves the signals to `Ending`."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S
+            )
+        )
 
     def stop(self) -> None:
         """Take no more connections, and end when those that are open are done. From any thread."""

@@ -1,7 +1,6 @@
 """What passes cost is measured once, kept, and never trusted blindly."""
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import pytest
 
 import mlx_spec.decoding.calibration as calibrating
 from mlx_spec import SpeculativeDecoder
-from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.calibration import calibrated, measure, stored
+from mlx_spec.decoding import pass_times
+from mlx_spec.decoding.calibration import calibrated, stored
 from mlx_spec.decoding.target import Target
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.models.loading import ModelPair
@@ -27,7 +26,7 @@ def pair() -> ModelPair:
 def others(monkeypatch: pytest.MonkeyPatch) -> "Others":
     """What other programs take of the machine, as far as this test goes."""
     others = Others()
-    monkeypatch.setattr(calibrating, "Disturbance", lambda: others)
+    monkeypatch.setattr(pass_times, "Disturbance", lambda: others)
     monkeypatch.setattr(calibrating, "choose_blocks", lambda *_: None)  # tests/decoding/cache/test_kept_choice.py
     return others
 
@@ -43,33 +42,11 @@ class Others:
 def silent(stage: str, fraction: float) -> None: ...
 
 
-def test_every_width_is_measured(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = dict(enumerate([40.0, 50, 58, 64, 68, 70, 72, 73, 81, 95, 101, 107, 108, 108, 110, 76], start=1))
-    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: steps[width])
-    assert measure(pair_of(pair.target, None), range(1, 17), silent).verify_ms == tuple(steps.values())
-    monkeypatch.undo()
-    calibration = measure(pair, range(1, 10), silent)
-    assert len(calibration.verify_ms) == 9
-    assert calibration.draft_step_ms > 0
-    assert measure(pair_of(pair.target, None), range(1, 5), silent).draft_step_ms == 0
-
-
-def test_what_was_not_measured_costs_what_it_can_be_padded_to(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: 10.0 + width)
-    assert measure(pair_of(pair.target, None), (1, 2, 6), silent).verify_ms == (11.0, 12.0, 16.0, 16.0, 16.0, 16.0)
-
-
-def test_of_each_width_the_fastest_pass_counts(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {width: iter([900.0, 900.0, 50.0 + width, 70.0, 10.0 * width + 60, 80.0, 90.0]) for width in (1, 2)}
-    monkeypatch.setattr(calibrating, "_pass_ms", lambda model, width, forgets=True: next(times[width], 100.0))
-    assert measure(pair_of(pair.target, None), (1, 2), silent).verify_ms == (51.0, 52.0)
-
-
 def test_the_passes_are_those_that_decoding_will_make(
     pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that their graphs are there for it: none is built in the first rounds of an answer."""
-    monkeypatch.setattr(calibrating, "_PROPORTIONAL", 1e9)  # all widths, however slow a tiny model's are
+    monkeypatch.setattr(pass_times, "_PROPORTIONAL", 1e9)  # all widths, however slow a tiny model's are
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
     target = Target(pair.target, pair.target_name, speculative=True)
@@ -78,26 +55,6 @@ def test_the_passes_are_those_that_decoding_will_make(
         target.score(4, mx.array([5] * (width - 1), dtype=mx.int32) if width > 1 else None)
         assert not target.built_anew
         target.commit([])
-
-
-def test_a_busy_machine_is_measured_for_longer_and_told(
-    pair: ModelPair, others: Others, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passes = Counter[int]()
-
-    def counted(model: CachedModel, width: int, *, forgets: bool = True) -> float:
-        passes[width] += 1
-        return 10.0 + width
-
-    monkeypatch.setattr(calibrating, "_pass_ms", counted)
-    alone = pair_of(pair.target, None)
-    assert not measure(alone, (1, 2, 3), silent).doubtful
-    quiet = passes.copy()
-    passes.clear()
-    others.share = 0.4
-    busy = measure(alone, (1, 2, 3), silent)
-    assert (busy.doubtful, busy.disturbance) == (True, 0.4)
-    assert passes[3] > quiet[3]
 
 
 def test_what_was_measured_on_a_busy_machine_is_measured_again_until_it_is_quiet(
@@ -126,7 +83,7 @@ def test_it_is_kept_and_scaled_to_todays_plain_step(
     first = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
     assert set(stages) == {"comparing two ways of making a pass", "measuring the speed of passes"}
     stages.clear()
-    monkeypatch.setattr(calibrating, "_plain_step_ms", lambda *_, **__: 2 * first.plain_step_ms)
+    monkeypatch.setattr(calibrating, "plain_step_ms", lambda *_, **__: 2 * first.plain_step_ms)
     again = calibrated(pair, range(1, 10), lambda stage, _: stages.append(stage))
     assert stages == ["checking the speed of a step"]
     assert again.verify_ms == pytest.approx([2 * ms for ms in first.verify_ms])
@@ -183,21 +140,6 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(
 ) -> None:
     (lookahead_home / "calibration").write_text("in the way")
     assert SpeculativeDecoder(pair).calibrate().plain_step_ms > 0
-
-
-def test_wide_passes_that_cost_as_much_a_token_are_not_waited_for(
-    pair: ModelPair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    widths = []
-
-    def proportional(model: CachedModel, width: int, *, forgets: bool = True) -> float:
-        widths.append(width)
-        return 10.0 * width
-
-    monkeypatch.setattr(calibrating, "_pass_ms", proportional)
-    calibration = measure(pair_of(pair.target, None), range(1, 10), silent)
-    assert max(widths) == 3
-    assert calibration.verify_ms == pytest.approx([10.0 * width for width in range(1, 10)])
 
 
 def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QLineEdit,
     QPushButton,
     QScrollArea,
@@ -83,6 +84,18 @@ class MachinesDialog(QDialog):
         self.note.setVisible(bool(machines.note))
 
     def _build(self) -> None:
+        scroll = QScrollArea(widgetResizable=True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self._column())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(self._foot())
+        self.setMinimumSize(scaled(340), scaled(320))
+
+    def _column(self) -> QWidget:
+        """All that scrolls."""
         column = QWidget(objectName="column")
         inner = QVBoxLayout(column)
         inner.setContentsMargins(24, 24, 24, 24)
@@ -93,45 +106,39 @@ class MachinesDialog(QDialog):
                 " Drafts are made on this one."
             )
         )
+        for layout in (self._group, self._others):
+            layout.setSpacing(14)
+        every: list[QWidget | QLayout] = [told, self.code, self.problem, *self._in_the_group()]
+        every += [QFrame(objectName="separator"), *self._on_this_network()]
+        every += [QFrame(objectName="separator"), self.offered, self.note]
+        for part in every:
+            inner.addLayout(part) if isinstance(part, QLayout) else inner.addWidget(part)
+        inner.addStretch()
+        return column
+
+    def _in_the_group(self) -> list[QWidget | QLayout]:
+        """Those that were chosen, and what is known of the ways between them."""
+        checking = QHBoxLayout()
+        checking.addWidget(self.check)
+        checking.addStretch()
+        return [_section(self.tr("In the group")), self._group, self.way, checking, self.checked]
+
+    def _on_this_network(self) -> list[QWidget | QLayout]:
+        """Those that could be, and a line for one that is not found."""
         self.empty.setText(
             self.tr(
                 "No other Mac offers itself on this network. Open these settings on another one, and let it be used."
             )
         )
-        checking = QHBoxLayout()
-        checking.addWidget(self.check)
-        checking.addStretch()
         typed = QHBoxLayout()
         typed.setSpacing(8)
         typed.addWidget(self.name, 1)
         typed.addWidget(self.add)
         self.add.setProperty("role", "outline")
         self.name.setAccessibleName(self.tr("Name or address of another Mac"))
-        for layout in (self._group, self._others):
-            layout.setSpacing(14)
-        for part in (
-            told,
-            self.code,
-            self.problem,
-            _section(self.tr("In the group")),
-            self._group,
-            self.way,
-            checking,
-            self.checked,
-            QFrame(objectName="separator"),
-            _section(self.tr("On this network")),
-            self._others,
-            self.empty,
-            typed,
-            QFrame(objectName="separator"),
-            self.offered,
-            self.note,
-        ):
-            inner.addLayout(part) if isinstance(part, QVBoxLayout | QHBoxLayout) else inner.addWidget(part)
-        inner.addStretch()
-        scroll = QScrollArea(widgetResizable=True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(column)
+        return [_section(self.tr("On this network")), self._others, self.empty, typed]
+
+    def _foot(self) -> QHBoxLayout:
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.button(QDialogButtonBox.StandardButton.Close).setProperty("role", "outline")
         buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
@@ -139,12 +146,7 @@ class MachinesDialog(QDialog):
         foot = QHBoxLayout()
         foot.setContentsMargins(24, 12, 24, 16)
         foot.addWidget(buttons)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(scroll, 1)
-        layout.addLayout(foot)
-        self.setMinimumSize(scaled(340), scaled(320))
+        return foot
 
     def _show_lines(self, lines: list[Line], layout: QVBoxLayout) -> None:
         """Lines keep their machines, so that a button is where it was when one reaches for it."""

@@ -2,5 +2,13 @@
 
 from typing import Final
 
-KERNELS: Final = ("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention")
+KERNELS: Final = (
+    "row_softmax",
+    "verify",
+    "tree_verify",
+    "compact",
+    "few_rows_matmul",
+    "paged_attention",
+    "row_attention",
+)
 """Their names; each module chooses its path by `dispatch`."""

@@ -15,6 +15,9 @@ FOLDER: Final = Path(__file__).with_name("metal")
 _SIMD_WIDTH: Final = 32
 _MOST_THREADS: Final = 1024
 
+_LEAST: Final = 8
+"""MLX declares arrays of fewer entries in another address space, and compiles another kernel for them."""
+
 Template = int | bool | mx.Dtype
 Output = tuple[tuple[int, ...], mx.Dtype]
 
@@ -69,6 +72,12 @@ def threads_for(work: int, most: int = 256) -> int:
     """Threads of a threadgroup with so much to do: whole simdgroups, at most `most`."""
     whole = -(-work // _SIMD_WIDTH) * _SIMD_WIDTH
     return max(_SIMD_WIDTH, min(whole, most, _MOST_THREADS))
+
+
+def long_enough(array: mx.array, axis: int = 0) -> mx.array:
+    """With entries behind it that say nothing, where it is too short to be declared as a longer one is."""
+    short = _LEAST - array.shape[axis] if array.size < _LEAST else 0
+    return array if not short else mx.pad(array, [(0, short if axis == at else 0) for at in range(array.ndim)])
 
 
 def _text(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.machine.kernels import dispatch, paged_attention_ops
-from mlx_spec.machine.kernels.metal import MetalKernel, Template, threads_for
+from mlx_spec.machine.kernels.metal import MetalKernel, Template, long_enough, threads_for
 from mlx_spec.machine.kernels.paged_rows import PagedRows
 
 SPLIT: Final = 256
@@ -31,8 +31,11 @@ PARTIALS: Final = MetalKernel(
         *("positions", "text_lengths", "paths", "window", "factors"),
     ),
     ("sums", "mixtures"),
+    ("rounding",),
 )
-FINISH: Final = MetalKernel("paged_finish", ("sums", "mixtures", "positions", "window", "sinks"), ("mixed_values",))
+FINISH: Final = MetalKernel(
+    "paged_finish", ("sums", "mixtures", "positions", "window", "sinks"), ("mixed_values",), ("rounding",)
+)
 
 
 def paged_attention(
@@ -105,7 +108,7 @@ def launched(
     for begin in range(0, total, dispatch.MOST_ROWS):
         part = slice(begin, begin + dispatch.MOST_ROWS)
         mine = queries if total <= dispatch.MOST_ROWS else queries[part]
-        facts = [array[part] for array in by_row]
+        facts = [long_enough(array[part], axis=array.ndim - 1) for array in by_row]
         sums, mixtures = _partials(mine, keys, values, [block_ids, *facts, limit, factors], template, splits)
         sink = mx.zeros((1,)) if sinks is None else sinks
         found.append(_finish([sums, mixtures, facts[1], limit, sink], template, queries.dtype))

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Final
 
 import mlx.core as mx
 
-_LEAST: Final = 8
-"""Entries of arrays for the kernel: MLX declares smaller ones in another address space, and compiles anew for them."""
+from mlx_spec.machine.kernels.metal import long_enough
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,14 @@ class PagedRows:
     @cached_property
     def block_ids(self) -> mx.array:
         """The tables as `[answers, most]` int32; what is behind an answer's last block is never looked up."""
-        most = max(_LEAST, *map(len, self.tables))
-        return mx.array([[*table, *[0] * (most - len(table))] for table in self.tables], dtype=mx.int32)
+        most = max(map(len, self.tables))
+        ids = mx.array([[*table, *[0] * (most - len(table))] for table in self.tables], dtype=mx.int32)
+        return long_enough(ids, axis=1)
 
     @cached_property
     def answers(self) -> mx.array:
         """The answer of each row, `[at least rows]` int32."""
-        return _padded(mx.array(self._by_row(range(len(self.counts))), dtype=mx.int32))
+        return long_enough(mx.array(self._by_row(range(len(self.counts))), dtype=mx.int32))
 
     @cached_property
     def positions(self) -> mx.array:
@@ -68,23 +67,25 @@ class PagedRows:
         if self.seen is None:
             pairs = zip(self.lengths, self.counts, strict=True)
             stored_at = [at for length, count in pairs for at in range(length - count, length)]
-            return _padded(mx.array(stored_at, dtype=mx.int32))
-        return self.text_lengths + _padded(mx.sum(self.seen, axis=-1).astype(mx.int32)) - 1
+            return long_enough(mx.array(stored_at, dtype=mx.int32))
+        return self.text_lengths + long_enough(mx.sum(self.seen, axis=-1).astype(mx.int32)) - 1
 
     @cached_property
     def text_lengths(self) -> mx.array:
         """Of each row how many of its keys lie in the order of their positions, `[at least rows]` int32."""
         if self.seen is None:
             return self.positions + 1
-        return _padded(mx.array(self._by_row(self.texts), dtype=mx.int32))
+        return long_enough(mx.array(self._by_row(self.texts), dtype=mx.int32))
 
     @cached_property
     def paths(self) -> mx.array:
         """Of each row the nodes that it sees, by their depth, `[at least rows, most]` int32; the rest says nothing."""
         if self.seen is None:
-            return mx.zeros((max(_LEAST, self.total), 1), dtype=mx.int32)
+            return long_enough(mx.zeros((self.total, 1), dtype=mx.int32))
         nodes = mx.arange(self.seen.shape[1], dtype=mx.int32)
-        return _padded(mx.sort(mx.where(self.seen, nodes, nodes + self.seen.shape[1]), axis=-1) % self.seen.shape[1])
+        return long_enough(
+            mx.sort(mx.where(self.seen, nodes, nodes + self.seen.shape[1]), axis=-1) % self.seen.shape[1]
+        )
 
     def _by_row(self, values: Iterable[int]) -> list[int]:
         return [value for value, count in zip(values, self.counts, strict=True) for _ in range(count)]
@@ -93,11 +94,6 @@ class PagedRows:
     def longest(self) -> int:
         """No row stands behind this many tokens."""
         return max(self.lengths)
-
-
-def _padded(array: mx.array) -> mx.array:
-    short = _LEAST - array.shape[0]
-    return array if short <= 0 else mx.pad(array, [(0, short), *[(0, 0)] * (array.ndim - 1)])
 
 
 def runs(block_ids: Sequence[int]) -> list[tuple[int, int]]:

@@ -7,15 +7,12 @@ they are stored decides nothing. They are the sums of `paged_attention`, by the 
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import mlx.core as mx
 
 from mlx_spec.machine.kernels import dispatch
+from mlx_spec.machine.kernels.metal import long_enough
 from mlx_spec.machine.kernels.paged_attention import SPLIT, launched
-
-_LEAST: Final = 8
-"""Entries of arrays for the kernel; see `paged_rows`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,21 +73,17 @@ def row_attention(
     if not dispatch.serves():
         return _by_mlx(queries, keys, values, seen, scale, length, sinks)
     by_row = queries.swapaxes(1, 2).reshape(batch * count, heads, width)
-    order = mx.zeros((max(_LEAST, batch * count), 1), dtype=mx.int32) if seen.order is None else seen.order
     places = [
-        mx.zeros((1, _LEAST), dtype=mx.int32),
+        mx.zeros((1, 1), dtype=mx.int32),
         mx.repeat(mx.arange(batch, dtype=mx.int32), count),
         seen.counts - 1,
         seen.counts if seen.order is None else mx.zeros_like(seen.counts),
-        order,
+        mx.zeros((batch * count, 1), dtype=mx.int32) if seen.order is None else seen.order,
     ]
-    places = [array if array.shape[0] >= _LEAST or array.ndim > 1 else _padded(array) for array in places]
+    # However few rows and keys there are, it is one kernel.
+    places = [long_enough(array, axis=array.ndim - 1) for array in places]
     found = launched(by_row, (keys, values), places, block=0, splits=-(-length // SPLIT), scale=scale, sinks=sinks)
     return found.reshape(batch, count, heads, -1).swapaxes(1, 2)
-
-
-def _padded(array: mx.array) -> mx.array:
-    return mx.pad(array, [(0, _LEAST - array.shape[0])])
 
 
 def _by_mlx(

@@ -26,7 +26,7 @@ PARTIALS: Final = MetalKernel(
     name="row_partials",
     inputs=("logits", "bias", "scale", "thresholds", "keys"),
     outputs=("sums", "best_values", "best_ids"),
-    headers=("scores", "noise", "reduce"),
+    headers=("rounding", "scores", "noise", "reduce"),
 )
 FINISH: Final = MetalKernel(
     name="row_finish",
@@ -38,13 +38,13 @@ FINISH: Final = MetalKernel(
         *("picked_ids", "picked_logprobs", "normalisers"),
         *("accepted", "token_ids", "logprobs", "path", "draft_logprobs"),
     ),
-    headers=("reduce", "scores"),
+    headers=("rounding", "reduce", "scores"),
 )
 WRITE: Final = MetalKernel(
     name="row_write",
     inputs=("logits", "bias", "scale", "thresholds", "sums"),
     outputs=("written",),
-    headers=("reduce", "scores"),
+    headers=("rounding", "reduce", "scores"),
 )
 
 

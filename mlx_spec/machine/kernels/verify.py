@@ -31,7 +31,7 @@ _SEGMENT: Final = 8_192
 
 TARGET: Final = ("logits", "bias", "scale", "thresholds", "sums")
 DRAFT: Final = ("draft_ids", "draft_logits", "draft_scale", "draft_thresholds", "draft_normalisers")
-HEADERS: Final = ("scores", "noise", "reduce", "chain")
+HEADERS: Final = ("rounding", "scores", "noise", "reduce", "chain")
 MASSES: Final = MetalKernel("chain_masses", (*TARGET, *DRAFT), ("masses",), HEADERS)
 DECIDE: Final = MetalKernel(
     "chain_decide",

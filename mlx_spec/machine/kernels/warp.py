@@ -22,7 +22,7 @@ THRESHOLDS: Final = MetalKernel(
     name="row_thresholds",
     inputs=("logits", "bias", "scale", "top_k", "top_p", "log_min_p"),
     outputs=("thresholds",),
-    headers=("reduce", "scores", "keys"),
+    headers=("rounding", "reduce", "scores", "keys"),
 )
 
 

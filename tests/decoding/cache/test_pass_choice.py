@@ -107,11 +107,11 @@ def test_a_second_measurement_does_not_compare_a_way_with_itself(
         return PassChoice(RATIOS)
 
     monkeypatch.setattr("mlx_spec.decoding.calibration.measure_choice", measured)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.Disturbance", lambda: SimpleNamespace(read=lambda: 0.5))
+    monkeypatch.setattr("mlx_spec.decoding.pass_times.Disturbance", lambda: SimpleNamespace(read=lambda: 0.5))
     for _ in range(2):
         adopted.clear()
         SpeculativeDecoder(pair).calibrate()
-        assert adopted == [PassChoice(), PassChoice(RATIOS)]
+        assert [choice.ratios for choice in adopted] == [(), RATIOS]  # how many rows are exact is another matter
 
 
 def test_models_that_cannot_be_compiled_have_no_choice() -> None:

@@ -75,6 +75,20 @@ def test_rows_in_the_order_of_their_positions_need_no_mask(emulator: Emulator, w
     np.testing.assert_allclose(every[3], exact(last)[0], atol=3e-6)
 
 
+def test_few_rows_over_few_keys_have_the_kernel_of_many(emulator: Emulator) -> None:
+    """A compiler that is given another text, be it by where small arrays lie, might round otherwise."""
+    emulator.runs = False
+    with emulated(emulator):
+        for length, count in ((3, 1), (5, 2), (40, 1), (300, 9), (300, dispatch.MOST_ROWS + 1)):
+            answer = SHAPE.answer(length, length, count)
+            attend([answer], masked(mask_of(answer, length)), length)
+            in_order(answer)
+    for name in ("paged_partials", "paged_finish"):
+        texts = {one.text for one in emulator.traced if name in one.name}
+        assert len(texts) == 1
+        assert "#pragma METAL fp contract(off)" in texts.pop()
+
+
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
 def test_a_rows_bits_are_its_own(emulator: Emulator, dtype: mx.Dtype) -> None:
     """Among 1 to 16 rows, with more room behind, beside another sequence, told by a mask or not, over blocks or not."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mlx_spec.bench.report_file import AnyReport
 
 _FILE_WIDTH: Final = 120
-_TIE_TOKENS: Final = 64
 
 
 def bench(
@@ -130,9 +129,6 @@ def bench(
     if verifying:
         _tell_verifying(as_json=as_json)
         return
-    if ties is not None:
-        _tell_ties(ModelChoice(target, draft, pair, anyway), ties, answer_tokens or _TIE_TOKENS, as_json=as_json)
-        return
     chosen: dict[str, Any] = {
         "contenders": plans.names_in(contenders) if contenders is not None else None,
         "kinds": plans.names_in(kinds) if kinds is not None else None,
@@ -158,7 +154,7 @@ def bench(
         "--beside": beside is not None and not serve and load is None,
         "--turns": turns,
     }
-    paired |= {"--serve": serve, "--load": load is not None, "--predicted": predicted}
+    paired |= {"--serve": serve, "--load": load is not None, "--predicted": predicted, "--ties": ties is not None}
     mode = asked_mode(given | paired)
     if first_start and mode != "--cold":
         raise ConfigError("first_start", True, "together with --cold")
@@ -173,6 +169,13 @@ def bench(
         from mlx_spec.bench.report_file import read_report
 
         report = read_report(show)
+    elif ties is not None:
+        from mlx_spec.cli.commands.bench.ties import measured_ties, tokens_of
+
+        tokens = tokens_of(chosen)
+        from mlx_spec.cli.commands.bench.measuring import keeper
+
+        report = measured_ties(models, ties, tokens, keeper(out))
     elif mode in SERVING:
         if load is not None:
             served = load_plan_of(chosen | {"rates": rates_in(load)})
@@ -214,16 +217,6 @@ def _tell_verifying(*, as_json: bool) -> None:
         sys.stdout.write("\n".join(verifying_lines(rows)) + "\n")
 
 
-def _tell_ties(models: ModelChoice, answers: int, tokens: int, *, as_json: bool) -> None:
-    from mlx_spec.cli.commands.bench.ties import measured_ties, tie_lines
-
-    report = measured_ties(models, answers, tokens)
-    if as_json:
-        write_json(report.to_dict())
-    else:
-        sys.stdout.write("\n".join(tie_lines(report)) + "\n")
-
-
 def _tell(report: "AnyReport", *, as_json: bool) -> None:
     """As JSON, or as tables."""
     if as_json:
@@ -233,10 +226,15 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
 
     from mlx_spec.bench.paired.report import PairedReport
     from mlx_spec.bench.paired.serving.report import ServeReport
+    from mlx_spec.bench.ties import TieReport
     from mlx_spec.cli.commands.bench.paired_tables import paired_tables
     from mlx_spec.cli.commands.bench.serving_tables import serving_tables
     from mlx_spec.cli.commands.bench.tables import tables
+    from mlx_spec.cli.commands.bench.ties import tie_lines
 
+    if isinstance(report, TieReport):
+        sys.stdout.write("\n".join(tie_lines(report)) + "\n")
+        return
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings

@@ -1,9 +1,6 @@
 // Logits as the scores of sampling.py: biased, divided by the temperature, -inf where a filter removed them.
 // A score that is not a number stays one: it shows in the row's sum, and the decoder reports it.
 
-// Products are rounded before they are added to, as in MLX's operations.
-#pragma METAL fp contract(off)
-
 // Where a search for the largest begins: below every logit, and unlike -inf its difference to itself is a number.
 #define LOWEST (-3.402823466e38f)
 

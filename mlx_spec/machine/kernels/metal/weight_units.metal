@@ -50,7 +50,7 @@ template <int FORMAT, int BITS, int GROUP>
 struct Units {
   template <typename W, typename S, typename B, typename V>
   static inline void read(W weights, S scales, B biases, size_t row, uint inputs, uint unit, V values) {
-    const Packed packed = packed_unit<BITS>(weights + row * (inputs / 32 * BITS), unit);
+    const Packed packed = packed_unit<BITS>(weights + row * (inputs * BITS / 32), unit);
     const size_t group = row * (inputs / GROUP) + unit * 8 / GROUP;
     const uint byte = uint(scales[group]);
     const float scale = FORMAT == MX ? e8m0(byte) : e4m3(byte);
@@ -66,7 +66,7 @@ template <int BITS, int GROUP>
 struct Units<AFFINE, BITS, GROUP> {
   template <typename W, typename S, typename B, typename V>
   static inline void read(W weights, S scales, B biases, size_t row, uint inputs, uint unit, V values) {
-    const Packed packed = packed_unit<BITS>(weights + row * (inputs / 32 * BITS), unit);
+    const Packed packed = packed_unit<BITS>(weights + row * (inputs * BITS / 32), unit);
     const size_t group = row * (inputs / GROUP) + unit * 8 / GROUP;
     const float scale = float(scales[group]), bias = float(biases[group]);
     #pragma unroll

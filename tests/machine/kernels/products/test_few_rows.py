@@ -19,6 +19,13 @@ from tests.machine.kernels.products.cases import PACKINGS, dtype_of, exact, name
 OUTPUTS, INPUTS = 11, 384  # a simdgroup that stands over the edge, lanes with two units and with one
 WIDTHS = range(1, MOST_ROWS + 1)
 FOUR_BITS = Packing("affine", 4, 64)
+HALF_WORDS = Packing("nvfp4", 4, 16)
+GROUPS = [
+    (Packing("affine", bits, group), dtype)
+    for bits in (4, 6)
+    for group in (32, 64, 128)
+    for dtype in (mx.float16, mx.bfloat16)
+]
 EXPERTS = mx.array([[0, 3], [2, 2], [1, 0], [3, 1], [0, 1]])
 
 
@@ -33,6 +40,10 @@ def _compiled_ahead() -> None:
                 few_rows_matmul(x[:width], weights)
             _experts(packing)
         few_rows_matmul(_more(_case(FOUR_BITS)[0]), _case(FOUR_BITS)[1])
+        for packing, dtype in GROUPS:
+            for width in (1, 5):
+                few_rows_matmul(*_few(packing, dtype, width))
+        _halves()
 
     compile_ahead(every)
 
@@ -62,6 +73,33 @@ def test_a_rows_bits_are_its_own_at_every_width(emulator: Emulator, packing: Pac
             assert mx.array_equal(few_rows_matmul(x, weights), alone), "in another order of threads"
     assert rounding(alone, exact(x, weights)) <= 1
     assert alone.dtype == stock_matmul(x, weights).dtype
+
+
+def _few(packing: Packing, dtype: mx.Dtype, width: int) -> tuple[mx.array, Weights]:
+    return rows_of(width, INPUTS, dtype), packed(packing, OUTPUTS, INPUTS, dtype=dtype)
+
+
+@pytest.mark.parametrize(("packing", "dtype"), GROUPS, ids=str)
+def test_groups_of_every_size_with_rows_of_half_types(emulator: Emulator, packing: Packing, dtype: mx.Dtype) -> None:
+    x, weights = _few(packing, dtype, 5)
+    with emulated(emulator):
+        found = few_rows_matmul(x, weights)
+        for row in range(5):
+            assert mx.array_equal(few_rows_matmul(x[row : row + 1], weights)[0], found[row])
+    assert rounding(found, exact(x, weights)) <= 1
+
+
+def _halves() -> tuple[mx.array, mx.array, Weights]:
+    x, weights = rows_of(3, 48, mx.float16), packed(HALF_WORDS, 12, 48, dtype=mx.float16)
+    return few_rows_matmul(x, weights), x, weights
+
+
+def test_rows_of_weights_that_are_no_multiple_of_32(emulator: Emulator) -> None:
+    """Groups of 16 allow that; a row is six words then."""
+    with emulated(emulator):
+        found, x, weights = _halves()
+    assert weights.serve
+    assert rounding(found, exact(x, weights)) <= 1
 
 
 @pytest.mark.parametrize("packing", PACKINGS, ids=name_of)

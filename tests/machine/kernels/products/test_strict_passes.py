@@ -45,7 +45,8 @@ def test_products_are_as_wide_as_is_tried_and_their_price_is_known(
     assert ours.price >= 1.0 + LAUNCHES, "a strict step launches each product, a fast one none"
     assert ours.allows_strict, "by width alone"
     before = [part.width for part in stock.parts if part.part.startswith("product")]
-    assert rows_are_independent() or max(before) < 5, "else this shows nothing"
+    # By how many threads OpenBLAS has, all of them see their neighbours from some width on, or some.
+    assert rows_are_independent() or min(before) < known.MOST[mx.cpu], "else this shows nothing"
     assert len(products) == len(before)
 
 
