@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -12,17 +13,21 @@ from mlx_spec.events import Event, PrefillProgress
 
 
 class StageProgress(AbstractContextManager["StageProgress"]):
-    """A bar for each stage, on a line of its own; all are gone at the end."""
+    """A bar for each stage, on a line of its own; all are gone at the end. What takes long may tell `lines` where
+    there is no terminal: one for each tenth of a stage."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, lines: bool = False) -> None:
+        console = Console(stderr=True)
+        self._lines = console if lines and not console.is_terminal else None
+        self._tenths: dict[str, int] = {}
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
-            disable=quiet,
+            disable=quiet or self._lines is not None,
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -41,6 +46,12 @@ class StageProgress(AbstractContextManager["StageProgress"]):
 
     def tell(self, stage: str, fraction: float) -> None:
         """Show that `stage` is done by `fraction` (0..1)."""
+        if self._lines is not None:
+            tenth = int(fraction * 10 + 1e-9)
+            if self._tenths.get(stage) != tenth:
+                self._tenths[stage] = tenth
+                self._lines.print(f"{datetime.now():%H:%M:%S} {stage}: {tenth * 10} %", highlight=False)
+            return
         if not self._progress.live.is_started:
             self._progress.start()
         if stage not in self._tasks:

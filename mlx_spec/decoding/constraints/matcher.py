@@ -86,6 +86,14 @@ class Matcher:
         return self._forced[path]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether nothing but the answer's end may follow what was decided."""
+        if not self._begun or self._is_over:
+            return False
+        mask = self.mask()
+        return mask is not None and not mask[~self._lexicon.ends].any()
+
+    @property
     def _full(self) -> Mask:
         return np.ones(self._lexicon.width, dtype=np.bool_)
 

@@ -146,12 +146,8 @@ def bench(
         "slices": slices,
     }
     models = ModelChoice(target, draft, pair, anyway)
-    if constrained:
-        from mlx_spec.cli.commands.bench.constrained import tell_constrained
-
-        tell_constrained(models, chosen | {"out": out, "show": show}, as_json=as_json)
-        return
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
+    given |= {"--constrained": constrained}
     paired = {
         "--cold": cold,
         "--disturbed": disturbed,
@@ -173,6 +169,11 @@ def bench(
         from mlx_spec.bench.report_file import read_report
 
         report = read_report(show)
+    elif mode == "--constrained":
+        from mlx_spec.cli.commands.bench.constrained import constrained_scope, measured_constrained
+        from mlx_spec.cli.commands.bench.measuring import keeper
+
+        report = measured_constrained(models, constrained_scope(chosen), out, keeper(out))
     elif mode in SERVING:
         if load is not None:
             served = load_plan_of(chosen | {"rates": rates_in(load)})
@@ -231,8 +232,10 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from mlx_spec.bench.constrained.report import ConstrainedReport
     from mlx_spec.bench.paired.report import PairedReport
     from mlx_spec.bench.paired.serving.report import ServeReport
+    from mlx_spec.cli.commands.bench.constrained import constrained_lines
     from mlx_spec.cli.commands.bench.paired_tables import paired_tables
     from mlx_spec.cli.commands.bench.serving_tables import serving_tables
     from mlx_spec.cli.commands.bench.tables import tables
@@ -240,7 +243,9 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_WIDTH  # a file has no width of its own, and eighty columns cut the headings
-    if isinstance(report, ServeReport):
+    if isinstance(report, ConstrainedReport):
+        sys.stdout.write("\n".join(constrained_lines(report)) + "\n")
+    elif isinstance(report, ServeReport):
         console.print(serving_tables(report))
     else:
         console.print(paired_tables(report) if isinstance(report, PairedReport) else tables(report))
