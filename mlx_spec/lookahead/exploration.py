@@ -48,10 +48,10 @@ class Exploration:
         """Another round than the `chosen` that is worth its price for what it would teach: the best draft while parked,
         else one token more than is usual, or a plain step. None where none is due."""
         lost_ms = plain.milliseconds - plain.tokens / chosen.rate
-        if chosen.option is not None and self._plain_wanted and self._since_plain >= 2:
-            if lost_ms <= _WANTED_PLAIN_STEPS_SHARE * plain.milliseconds * self._since_plain:
-                self._plain_wanted -= 1
-                return plain  # all costs are measured against a plain step
+        is_cheap = lost_ms <= _WANTED_PLAIN_STEPS_SHARE * plain.milliseconds * self._since_plain
+        if chosen.option is not None and self._plain_wanted and self._since_plain >= 2 and is_cheap:
+            self._plain_wanted -= 1
+            return plain  # all costs are measured against a plain step
         if self._since_trial < _FEWEST_ROUNDS_BETWEEN_TRIALS:
             return None
         if chosen.option is None:

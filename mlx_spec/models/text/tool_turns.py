@@ -69,7 +69,7 @@ def _with_short_ids(turns: list[Turn]) -> list[Turn]:
         return blake2b(str(own_id).encode(), digest_size=8).hexdigest()[:9]
 
     def shaped(turn: Turn) -> Turn:
-        changed = {"tool_call_id": short(turn["tool_call_id"])} if "tool_call_id" in turn else {}
+        changed: Turn = {"tool_call_id": short(turn["tool_call_id"])} if "tool_call_id" in turn else {}
         if "tool_calls" in turn:
             changed["tool_calls"] = [
                 call | {"id": short(call["id"])} if "id" in call else call for call in turn["tool_calls"]
