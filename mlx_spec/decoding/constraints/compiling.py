@@ -14,8 +14,8 @@ from mlx_spec.errors import GrammarError
 
 PATIENCE_S: Final = 1.0
 _KEPT: Final = 64
-# Of an ambiguous grammar a text takes the cube of its row: half a minute at what schemas need, a third of a second so.
-_ROW_OF_A_GRAMMAR: Final = 500
+# Of an ambiguous grammar a text takes the cube of its row: nine seconds at what schemas need, less than one so.
+_ROW_OF_A_GRAMMAR: Final = 800
 _ROW: Final = 1_500  # more than there may be tools
 
 
