@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+from mlx_spec.bench.constrained.report import CONSTRAINED, ConstrainedReport
 from mlx_spec.bench.paired.report import PairedReport
 from mlx_spec.bench.paired.serving.report import SERVE, ServeReport
 from mlx_spec.bench.report import Report
 from mlx_spec.bench.ties import TIES, TieReport
 from mlx_spec.errors import LookaheadError, StorageError
 
-AnyReport = Report | PairedReport | ServeReport | TieReport
+AnyReport = Report | PairedReport | ServeReport | TieReport | ConstrainedReport
 
 
 def write_report(report: AnyReport, path: Path) -> None:
@@ -33,6 +34,8 @@ def read_report(path: Path) -> AnyReport:
             return ServeReport.from_dict(values)
         if values.get("mode") == TIES:
             return TieReport.from_dict(values)
+        if values.get("mode") == CONSTRAINED:
+            return ConstrainedReport.from_dict(values)
         return PairedReport.from_dict(values) if "mode" in values else Report.from_dict(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LookaheadError(

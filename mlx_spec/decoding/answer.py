@@ -80,6 +80,8 @@ class Answer:
         self.tally = AnswerTally(stats)
         self._eos_token_ids = pair.eos_token_ids
         self.context_length = pair.context_length
+        self.is_said = False
+        """Whether its grammar lets nothing but the end follow: that takes no pass."""
         self.room = request.max_tokens
         """Tokens that are not decided yet, at most."""
         self.position = 0
@@ -139,7 +141,7 @@ class Answer:
 
     def goes_on_after(self, outcome: Outcome) -> bool:
         """Whether there will be another round, as far as can be told before the text is known."""
-        return self.room > 0 and self._eos_token_ids.isdisjoint(outcome.token_ids)
+        return self.room > 0 and not self.is_said and self._eos_token_ids.isdisjoint(outcome.token_ids)
 
     def follow_steering(self) -> None:
         """Take what was asked for meanwhile. Drawing and judging change together, between two rounds."""
@@ -164,6 +166,8 @@ class Answer:
         self.position += len(outcome.token_ids)
         self.noise.forget_before(self.position)
         self.penalties.push(outcome.token_ids)
+        # Whoever asks for probabilities is told the end's as well.
+        self.is_said = self._matcher is not None and self.token_names is None and self._matcher.is_whole
         self.text_ids += outcome.token_ids
         self.num_read += len(outcome.token_ids)
         if self.lease is not None:

@@ -94,8 +94,12 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
 
 
 def _emitted(done: Settled) -> Sequence[EmittedToken] | None:
-    with _on_its_own(done.answer):
-        return emit(done.answer.transcript, done.outcome, done.round.position, done.answer.token_names)
+    answer = done.answer
+    with _on_its_own(answer):
+        tokens = emit(answer.transcript, done.outcome, done.round.position, answer.token_names)
+        if answer.is_said:
+            answer.transcript.finish("stop")
+        return tokens
     return None
 
 

@@ -15,6 +15,9 @@ _FEWEST_ROUNDS_BETWEEN_TRIALS: Final = 6
 # The less a draft promises, the more depends on what a plain step costs, and the less it costs to look.
 _PLAIN_STEPS_SHARE: Final = 0.005
 _PLAIN_TRIALS: Final = 4
+# Where the costs have just changed it is worth more; but on a machine that is never quiet they do all the time, and a
+# plain step in the place of a long draft costs nearly a step each.
+_WANTED_PLAIN_STEPS_SHARE: Final = 0.1
 
 
 class Exploration:
@@ -44,7 +47,9 @@ class Exploration:
     ) -> Candidate | None:
         """Another round than the `chosen` that is worth its price for what it would teach: the best draft while parked,
         else one token more than is usual, or a plain step. None where none is due."""
-        if chosen.option is not None and self._plain_wanted and self._since_plain >= 2:
+        lost_ms = plain.milliseconds - plain.tokens / chosen.rate
+        is_cheap = lost_ms <= _WANTED_PLAIN_STEPS_SHARE * plain.milliseconds * self._since_plain
+        if chosen.option is not None and self._plain_wanted and self._since_plain >= 2 and is_cheap:
             self._plain_wanted -= 1
             return plain  # all costs are measured against a plain step
         if self._since_trial < _FEWEST_ROUNDS_BETWEEN_TRIALS:
@@ -52,7 +57,6 @@ class Exploration:
         if chosen.option is None:
             rival = max(drafts, key=lambda candidate: candidate.rate)
         else:
-            lost_ms = plain.milliseconds - plain.tokens / chosen.rate
             if lost_ms <= _PLAIN_STEPS_SHARE * plain.milliseconds * self._since_plain:
                 return plain
             longer = [candidate for candidate in drafts if candidate.is_longer(chosen)]

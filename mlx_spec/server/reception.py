@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from mlx_spec.errors import ModelNotFoundError
 from mlx_spec.server.answers.stream import Patience, cancel, cancel_when_gone
-from mlx_spec.server.engine.answering import compile_ahead
+from mlx_spec.server.engine.answering import made_ready
 from mlx_spec.server.engine.job import Failure, GenerationRequest, Job, JobFailed
 from mlx_spec.server.engine.served import Pair
 from mlx_spec.server.engine.thread import EngineThread
@@ -48,11 +48,9 @@ class Reception:
         Raises RequestError, ConfigError, JobFailed."""
         model = await self.found(chat.model)
         asked = self._named(chat.generations(), model)
-        if (
-            any(one.constraint or one.tools.strict for one in asked)
-            and (pair := self.engine.pair_of(model)) is not None
-        ):
-            await run_in_threadpool(compile_ahead, pair, asked)
+        takes_long = any(one.constraint or one.tools.strict or one.prediction for one in asked)
+        if takes_long and (pair := self.engine.pair_of(model)) is not None:
+            asked = await run_in_threadpool(made_ready, pair, asked)
         jobs = [self.engine.submit(one) for one in asked]
         watch = asyncio.create_task(cancel_when_gone(request, jobs))
         try:

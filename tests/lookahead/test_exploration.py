@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from mlx_spec.config import SpeculativeConfig
+from mlx_spec.lookahead.candidate import Candidate
 from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.estimator import Estimator
+from mlx_spec.lookahead.exploration import Exploration
 from mlx_spec.lookahead.plan import Observation
 from tests.lookahead.machines import MODEL, OPENBLAS, PLAIN, PROPORTIONAL, SEEDS, Machine, loss_after, rounds_to_a_try
 
@@ -106,3 +109,22 @@ def test_after_a_surprise_a_plain_step_is_measured_until_one_is() -> None:
     assert chooser.plan([MODEL], 100).length == 0
     chooser.observe(plain)
     assert chooser.plan([MODEL], 100).length > 0
+
+
+@pytest.mark.parametrize(("tokens", "at_least", "at_most"), [(1.5, 15, 21), (8.0, 4, 8)])
+def test_on_a_machine_that_is_never_quiet_a_plain_step_is_measured_as_often_as_is_cheap(
+    tokens: float, at_least: int, at_most: int
+) -> None:
+    exploration, estimator = Exploration(), Estimator(8, (), Calibration(tuple(OPENBLAS), 1.0))
+    plain = Candidate(None, 0, 1.0, 40.0)
+    chosen = Candidate(MODEL, 4, tokens, 60.0)
+    plain_steps = 0
+    for _ in range(60):
+        exploration.begin_round()
+        is_plain = (trial := exploration.due(chosen, [chosen], plain, estimator)) is not None and trial.option is None
+        if trial is not None:
+            exploration.start(instead_of=chosen)
+        exploration.end_round()
+        plain_steps += is_plain
+        exploration.timed(1 if is_plain else 5, costs_changed=True)
+    assert at_least <= plain_steps <= at_most

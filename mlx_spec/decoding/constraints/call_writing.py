@@ -38,6 +38,9 @@ def _mistral(lark: Lark, calls: CallFormat, template: str) -> Shape:
     if "[ARGS]" in template:
 
         def headed(name: str, schema: Schema) -> str:
+            if "[CALL_ID]" in template:
+                own_id = lark.terminal("/[a-zA-Z0-9]{9}/")
+                return f"{lark.text(f'{name}[CALL_ID]')} {own_id} {lark.text('[ARGS]')} {lark.json(schema)}"
             return f"{lark.text(f'{name}[ARGS]')} {lark.json(schema)}"
 
         return Shape(lark.text(""), lark.text(calls.begin), lark.text(""), headed)

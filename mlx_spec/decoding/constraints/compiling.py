@@ -9,22 +9,28 @@ from typing import Any, Final
 from llguidance import LLMatcher, LLParserLimits
 
 from mlx_spec.decoding.constraints.lexicon import Lexicon, lexicon_of
-from mlx_spec.decoding.constraints.wanted import Constraint
+from mlx_spec.decoding.constraints.wanted import Constraint, Kind
 from mlx_spec.errors import GrammarError
 
 PATIENCE_S: Final = 1.0
 _KEPT: Final = 64
-# All are counts: the same grammar ends the same answer at the same token on every machine, however busy. An ambiguous
-# grammar takes the cube of its row, so that a look at these takes half a second at the very most.
-LIMITS: Final = LLParserLimits(
-    max_grammar_size=50_000,
-    max_items_in_row=1_500,  # more than there may be tools
-    step_max_items=10_000,
-    initial_lexer_fuel=500_000,
-    step_lexer_fuel=100_000,
-    max_lexer_states=50_000,  # of up to 2 kB
-    verbose_errors=False,
-)
+# Of an ambiguous grammar a text takes the cube of its row: nine seconds at what schemas need, less than one so.
+_ROW_OF_A_GRAMMAR: Final = 800
+_ROW: Final = 1_500  # more than there may be tools
+
+
+def limits_of(kind: Kind) -> LLParserLimits:
+    """How far a grammar may grow. All are counts: the same grammar ends the same answer at the same token on every
+    machine, however busy."""
+    return LLParserLimits(
+        max_grammar_size=50_000,
+        max_items_in_row=_ROW_OF_A_GRAMMAR if kind == "grammar" else _ROW,
+        step_max_items=10_000,
+        initial_lexer_fuel=500_000,
+        step_lexer_fuel=100_000,
+        max_lexer_states=50_000,  # of up to 2 kB
+        verbose_errors=False,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +96,7 @@ def _matcher(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
 
 
 def _made(constraint: Constraint, lexicon: Lexicon) -> LLMatcher:
-    matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=LIMITS)
+    matcher = LLMatcher(lexicon.tokenizer, constraint.source, log_level=0, limits=limits_of(constraint.kind))
     if not matcher.is_error():
         matcher.compute_bitmask()  # what nothing can follow is found here
     return matcher

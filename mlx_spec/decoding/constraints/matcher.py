@@ -29,6 +29,7 @@ class Matcher:
     def __init__(self, grammar: Grammar, *, behind: Sequence[int] = (), banned: Sequence[int] = ()) -> None:
         self._lexicon = grammar.lexicon
         self._matcher = grammar.matcher.deep_copy()
+        self._field = grammar.constraint.field
         self._behind = tuple(behind)
         self._begun = not behind
         self._tail: Path = ()  # of what was said before the grammar began
@@ -86,6 +87,14 @@ class Matcher:
         return self._forced[path]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether nothing but the answer's end may follow what was decided."""
+        if not self._begun or self._is_over:
+            return False
+        mask = self.mask()
+        return mask is not None and not mask[~self._lexicon.ends].any()
+
+    @property
     def _full(self) -> Mask:
         return np.ones(self._lexicon.width, dtype=np.bool_)
 
@@ -122,7 +131,8 @@ class Matcher:
             self._return()
         mask[self._banned] = False
         if not mask.any():
-            raise GrammarError("The grammar leaves no token that may come next: other settings ban all that it allows.")
+            message = "The grammar leaves no token that may come next: other settings ban all that it allows."
+            raise GrammarError(message, self._field)
         return mask
 
     def _go(self, path: Path) -> bool:
@@ -170,9 +180,8 @@ class Matcher:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GrammarError(
-                f"The answer's grammar cannot be followed further: {in_words(self._matcher.get_error())}."
-            )
+            words = in_words(self._matcher.get_error())
+            raise GrammarError(f"The answer's grammar cannot be followed further: {words}.", self._field)
 
 
 def paths(rows: mx.array, drafted: mx.array | None, seen: mx.array | None) -> list[Path]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from mlx_spec.models.text.json_call import JsonCall
+from mlx_spec.models.text.json_call import WrittenCall, written_call
 from mlx_spec.models.text.options import Tool
 from mlx_spec.models.text.reasoning import CLOSE, OPEN
 
@@ -53,19 +53,14 @@ Part = Content | Reasoning | ToolCallBegun | ToolArguments
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """How a model writes calls: between `begin` and `end` (which may be empty: until the answer ends), in what `parse`
-    reads into one call or a list of calls, each `{"name", "arguments"}`, perhaps with an "id". `parse` raises what it
-    likes. `kind` is the family's name at mlx-lm; calls of "json_tools" are told while they are written."""
+    """How a model writes calls: between `begin` and `end` (perhaps empty), in what `parse` reads into a call or a list
+    of calls, each `{"name", "arguments"}`, perhaps with an "id". `parse` raises what it likes. `kind` is the
+    family's name at mlx-lm: of some, calls are told while they are written (see `WrittenCall`)."""
 
     begin: str
     end: str
     parse: Callable[[str, Sequence[Tool]], Any]
     kind: str = ""
-
-    @property
-    def is_json(self) -> bool:
-        """Whether a call is one JSON object."""
-        return self.kind == "json_tools"
 
 
 def new_call_id() -> str:
@@ -106,9 +101,10 @@ class AnswerParts:
         self._fed = 0  # characters so far
         self._trims = is_thinking and not is_begun
         """Whether white space that comes next is left out."""
-        self._json = JsonCall()
+        self._written: WrittenCall = written_call("", "")
         self.num_calls = 0
         """Calls that were told so far."""
+        self._has_called = False
         self.thoughts: list[tuple[int, int]] = []
         """Where what was thought begins and ends, its tags included, in characters of all that was written: complete
         once the answer has ended."""
@@ -134,7 +130,7 @@ class AnswerParts:
     def has_called(self, text: str) -> bool:
         """Whether a call is over, now that `text` follows: what comes behind it is no part of it."""
         self.feed(text)
-        return self.num_calls > 0 and self._place not in ("call", "arguments", "behind")
+        return self._has_called
 
     def _open(self, parts: list[Part], ended: bool) -> bool:
         begun = self._held.lstrip(_SPACE)
@@ -183,47 +179,57 @@ class AnswerParts:
             parts.append(Content(said, begin))
             self._trims = False
         self._held = rest
-        if begun:
-            self._place, self._json = "call", JsonCall()
+        if begun and self._calls is not None:
+            self._place, self._written = "call", written_call(self._calls.kind, self._calls.end)
         return bool(begun)
 
     def _call(self, parts: list[Part], ended: bool) -> bool:
         """A call is begun, and nothing of it is told."""
         assert self._calls is not None, "without a format nothing is a call"
-        if self._calls.is_json and (rest := self._json.head(self._held)) is not None:
-            self._begin(parts, self._json.name or "")
+        written = self._written
+        if (rest := written.head(self._held)) is not None:
+            self._begin(parts, written.name, written.own_id)
             self._held, self._place = rest, "arguments"
             return True
-        begin = self._fed - len(self._held) - len(self._calls.begin)
-        text, closed, rest = self._held.partition(self._calls.end) if self._calls.end else (self._held, "", "")
-        if not closed and not ended:
+        mark = "" if written.opened else self._calls.begin
+        begin = self._fed - len(self._held) - len(mark)
+        section = written.section(self._held)
+        if section is None and not ended:
             return False
+        text, closed, rest = section or (self._held, "", "")
         self._held, self._place, self._trims = rest, self._opens, True
         try:
-            found = _calls_of(self._calls.parse(text, self._tools))
+            found = _calls_of(self._calls.parse(written.opened + text, self._tools))
         except Exception:  # noqa: BLE001  # parsers raise what they like
-            parts.append(Content(self._calls.begin + text + closed, begin))
+            if mark or text.strip():
+                parts.append(Content(mark + text + closed, begin))
             self._place, self._trims = "content", False
-            return bool(closed)
+            return section is not None
         for name, arguments, own_id in found:
             self._begin(parts, name, own_id)
             self._argue(parts, arguments)
-        return bool(closed)
+        self._has_called = True
+        return section is not None
 
     def _tell_arguments(self, parts: list[Part], ended: bool) -> bool:
-        told, self._held = self._json.take(self._held)
+        told, self._held = self._written.take(self._held)
         self._argue(parts, told)
-        if self._json.is_over:
+        if self._written.is_over:
             self._place = "behind"
-        return self._json.is_over
+        return self._written.is_over
 
     def _close(self, parts: list[Part], ended: bool) -> bool:
-        """The call is told: what stands between its arguments and its end is the object's last brace."""
-        assert self._calls is not None, "without a format nothing is a call"
-        _, closed, rest = self._held.partition(self._calls.end)
-        if closed:
-            self._held, self._place, self._trims = rest, self._opens, True
-        return bool(closed)
+        """The arguments are told: what stands between them and the next call, or the end of all, says nothing more."""
+        behind = self._written.behind(self._held)
+        if behind is None:
+            return False
+        is_more, self._held = behind
+        self._has_called = True
+        if is_more:
+            self._place = "call"
+        else:
+            self._place, self._trims = self._opens, True
+        return True
 
     def _begin(self, parts: list[Part], name: str, own_id: str | None = None) -> None:
         if self._most_calls is None or self.num_calls < self._most_calls:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 Turn = dict[str, Any]
@@ -30,7 +31,8 @@ def template_turns(messages: Sequence[Mapping[str, Any]], render: Render | None)
 
 def _native(turns: list[Turn], render: Render) -> list[Turn] | None:
     """The turns as the template shows them, some with the arguments as an object and some as its text; None where it
-    shows no calls or no results, or refuses these turns, as one that allows one call at a time."""
+    shows no calls or no results, or refuses these turns, as one that allows one call at a time. Where it refuses the
+    ids of the calls, as Mistral's, it gets such as it takes."""
     called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
     result = {"role": "tool", "content": "probe_result", "name": "probe_name", "tool_call_id": _CALL["id"]}
     probe: list[Turn] = [{"role": "user", "content": "?"}, called, result]
@@ -39,7 +41,11 @@ def _native(turns: list[Turn], render: Render) -> list[Turn] | None:
             shown = render(_with_arguments(probe, shape))
             if all(mark in shown for mark in _MARKS):
                 native = _with_arguments(turns, shape)
-                render(native)
+                try:
+                    render(native)
+                except Exception:  # noqa: BLE001
+                    native = _with_short_ids(native)
+                    render(native)
                 return native
         except Exception:  # noqa: BLE001  # templates raise what they like
             continue
@@ -54,6 +60,23 @@ def _with_arguments(turns: list[Turn], shape: Callable[[Any], Any]) -> list[Turn
     return [
         turn | {"tool_calls": list(map(shaped, turn["tool_calls"]))} if "tool_calls" in turn else turn for turn in turns
     ]
+
+
+def _with_short_ids(turns: list[Turn]) -> list[Turn]:
+    """The same with ids of nine letters and digits; what had one id has one."""
+
+    def short(own_id: object) -> str:
+        return blake2b(str(own_id).encode(), digest_size=8).hexdigest()[:9]
+
+    def shaped(turn: Turn) -> Turn:
+        changed: Turn = {"tool_call_id": short(turn["tool_call_id"])} if "tool_call_id" in turn else {}
+        if "tool_calls" in turn:
+            changed["tool_calls"] = [
+                call | {"id": short(call["id"])} if "id" in call else call for call in turn["tool_calls"]
+            ]
+        return turn | changed
+
+    return [shaped(turn) for turn in turns]
 
 
 def _as_text(turns: list[Turn]) -> list[Turn]:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mlx_spec.decoding.constraints.compiling import GRAMMARS
@@ -57,18 +58,25 @@ def ask(job: Job, pair: Pair, decoder: Decoder, batch: Batch) -> None:
         thinking_tokens=request.thinking_tokens,
         logprobs=request.logprobs,
         prompt_logprobs=request.scores_prompt,
-        predicted_ids=pair.encode_part(request.prediction) if request.prediction else (),
+        predicted_ids=_predicted_ids(pair, request.prediction),
         one_call_of=() if request.tools.is_parallel or asked.calls is None else request.tools.callable,
         exactness=request.exactness,
     )
 
 
-def compile_ahead(pair: Pair, requests: Sequence[GenerationRequest]) -> None:
-    """Compile what the answers must look like. From any thread but the engine's, whose answers would wait for it; that
-    then finds it compiled. Raises GrammarError, ToolsError."""
+def made_ready(pair: Pair, requests: Sequence[GenerationRequest]) -> list[GenerationRequest]:
+    """The requests, with what takes long for one answer done: what they must look like is compiled, and the engine then
+    finds it so; what they are predicted to be is encoded. From any thread but the engine's, whose answers would wait
+    for it. Raises GrammarError, ToolsError, PromptError."""
     for constraint in {asked_of(pair, request).constraint for request in requests} - {None}:
         assert constraint is not None
         GRAMMARS.compiled(constraint, pair.tokenizer, pair.vocab_size)
+    known = {text: _predicted_ids(pair, text) for text in {request.prediction for request in requests}}
+    return [replace(request, prediction=known[request.prediction]) for request in requests]
+
+
+def _predicted_ids(pair: Pair, prediction: str | tuple[int, ...] | None) -> tuple[int, ...]:
+    return tuple(pair.encode_part(prediction)) if isinstance(prediction, str) else prediction or ()
 
 
 def encoded(pair: Pair, request: GenerationRequest, options: ChatOptions = PLAIN) -> list[int]:

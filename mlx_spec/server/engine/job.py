@@ -41,8 +41,8 @@ class GenerationRequest:
     `effort` is how hard it is to think, in OpenAI's words, and `thinking_tokens` how much it may think at most; what it
     thought is told apart from the answer, unless `reasoning_apart` is false. With `logprobs` each token tells its
     log-probability, and so many of the likeliest in its place; None: not asked. An answer that shall `echo` begins with
-    the prompt, and may be of no tokens itself. `prediction` is the text that it will mostly be, as far as the client
-    knows. The requests of one answer share `answer_id`, and `choice` numbers them from 0. `model` None is
+    the prompt, and may be of no tokens itself. `prediction` is the text that it will mostly be, or its ids, as far as
+    the client knows. The requests of one answer share `answer_id`, and `choice` numbers them from 0. `model` None is
     the model that is served from the start."""
 
     messages: tuple[dict[str, Any], ...]
@@ -66,7 +66,7 @@ class GenerationRequest:
     reasoning_apart: bool = True
     logprobs: int | None = None
     echo: bool = False
-    prediction: str | None = None
+    prediction: str | tuple[int, ...] | None = None
     model: str | None = None
     answer_id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     choice: int = 0

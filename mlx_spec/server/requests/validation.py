@@ -57,6 +57,8 @@ def _allowed(problem: Any) -> str:
             return "true or false"
         case "string_type":
             return "a string"
+        case "string_unicode":
+            return "text of whole characters: it holds half of a surrogate pair"
         case "list_type":
             return "a list"
         case _:
@@ -66,6 +68,8 @@ def _allowed(problem: Any) -> str:
 def _path(loc: tuple[str | int, ...]) -> str:
     path = ""
     for part in loc:
+        if isinstance(part, str) and "[" in part:  # a branch of a union, by its type
+            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
 

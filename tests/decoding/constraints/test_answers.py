@@ -199,3 +199,20 @@ def test_heads_keep_to_the_grammar_too(tmp_path: Path) -> None:
         found.append(end.token_ids)
         assert found[-1] == found[0], drafter
         assert (end.stats.draft_tokens > 0) == (drafter != "none")
+
+
+def test_an_end_that_leaves_no_choice_takes_no_pass_unless_its_probability_is_asked_for() -> None:
+    constraint = Constraint.regex("[0-9]{3}")
+    for drafter in ("none", "auto"):
+        finished, rounds = answered(constraint, drafter, temperature=0.8, seed=1)
+        assert (finished.finish_reason, len(finished.token_ids)) == ("stop", 3)
+        assert len(rounds) <= 3
+        assert rounds[-1].emitted, "no round for the end alone"
+    cut, _ = answered(constraint, max_tokens=3, temperature=0.8, seed=1)
+    assert cut.finish_reason == "length"
+    decoder = SpeculativeDecoder(PAIR, drafter="none")
+    params = SamplingParams(temperature=0.8, seed=1)
+    *events, told_end = decoder.stream(PROMPT, params, 80, constraint=constraint, logprobs=0)
+    assert isinstance(told_end, GenerationFinished)
+    assert told_end.token_ids == finished.token_ids
+    assert [event.end is not None for event in events if isinstance(event, RoundFinished)] == [False] * 3 + [True]

@@ -46,6 +46,7 @@ STRICT = {"type": "function", "function": WEATHER["function"] | {"strict": True}
 SPECIAL = (
     "[TOOL_CALLS]",
     "[ARGS]",
+    "[CALL_ID]",
     "<|tool_call_start|>",
     "<|tool_call_end|>",
     *(f"<|tool_call{name}|>" for name in ("s_section_begin", "s_section_end", "_begin", "_argument_begin")),
@@ -129,7 +130,7 @@ def calls_in(parts: list[Part]) -> list[tuple[str, Any]]:
     return [(name, json.loads(arguments)) for name, arguments in told]
 
 
-KINDS = [*((kind, "") for kind in sorted(WRITERS)), ("mistral", "{{ '[ARGS]' }}")]
+KINDS = [*((kind, "") for kind in sorted(WRITERS)), ("mistral", "{{ '[ARGS]' }}"), ("mistral", "[CALL_ID][ARGS]")]
 
 
 @pytest.mark.parametrize(("kind", "template"), KINDS)

@@ -159,6 +159,12 @@ def test_a_token_that_the_grammar_refuses_and_one_that_nothing_is_left_of_are_to
     assert over.forced() == []
 
 
+def test_a_failure_on_the_way_names_what_asked_for_the_grammar() -> None:
+    with pytest.raises(GrammarError) as refused:
+        matcher(Constraint.regex("[ab]"), banned=ids("ab")).mask()
+    assert refused.value.field == "regex"
+
+
 def followed(following: Matcher, token_id: int) -> int:
     """How many of one token a grammar follows, at most 100."""
     for count in range(100):
@@ -176,7 +182,7 @@ def test_a_grammar_that_grows_too_ambiguous_is_given_up_at_the_same_token(
 ) -> None:
     ambiguous = Constraint.grammar('start: x\nx: x x | x x x | "a"')
     unlimited = matcher(ambiguous)
-    monkeypatch.setattr(compiling, "LIMITS", LLParserLimits(verbose_errors=False, **limit))
+    monkeypatch.setattr(compiling, "limits_of", lambda kind: LLParserLimits(verbose_errors=False, **limit))
     limited = [Matcher(Grammars().compiled(ambiguous, BYTES, len(BYTES.get_vocab()))) for _ in range(2)]
     ends = [followed(one, ids("a")[0]) for one in limited]
     assert 3 < ends[0] == ends[1] < 50, "by a count, so that no clock ends an answer"

@@ -4,6 +4,7 @@ import json
 from itertools import count
 
 import pytest
+from mlx_lm.tool_parsers.mistral import parse_tool_call
 
 from mlx_spec.models.text.parts import (
     AnswerParts,
@@ -102,6 +103,49 @@ def test_a_call_that_ends_with_the_answer_is_read_and_one_that_is_cut_is_not() -
     assert parts_of(whole[:-1], ENDLESS) == [Content(whole[:-1])]
     cut = '<tool_call>{"name": "look", "arguments": {"at": "so'
     assert parts_of(cut) == [ToolCallBegun(0, "id0", "look"), ToolArguments(0, '{"at": "so')]
+
+
+MISTRAL = CallFormat("[TOOL_CALLS]", "", parse_tool_call, "mistral")
+AT = '{"at": "a}]\\"[ARGS]", "n": [1, {}]}'
+TWO = [ToolCallBegun(0, "id0", "look"), ToolArguments(0, AT), ToolCallBegun(1, "id1", "back"), ToolArguments(1, "{}")]
+ENDLESS_CALLS = {
+    "headed": f"[TOOL_CALLS]look[ARGS]{AT}[TOOL_CALLS] back [ARGS] {{}}",
+    "listed": f'[TOOL_CALLS] [{{"name": "look", "arguments": {AT}}}, {{"name": "back", "arguments": {{}}, "id": "x"}}]',
+    "in another order": f'[TOOL_CALLS][{{"arguments": {AT}, "name": "look"}}, {{"name": "back", "arguments": {{}}}}]',
+    "the second so": f'[TOOL_CALLS][{{"name": "look", "arguments": {AT}}}, {{"arguments": {{}}, "name": "back"}}]',
+}
+
+
+@pytest.mark.parametrize("piece", [1, 3, 10_000])
+@pytest.mark.parametrize("name", ENDLESS_CALLS)
+def test_calls_without_an_end_mark_are_over_where_their_json_is(name: str, piece: int) -> None:
+    text = f"So: {ENDLESS_CALLS[name]}\nDone [x]."
+    assert parts_of(text, MISTRAL, piece=piece) == [Content("So:"), *TWO, Content("Done [x].")]
+
+
+def test_they_are_told_while_they_are_written_and_who_wants_one_has_the_answer_end_behind_it() -> None:
+    for name in ("headed", "listed"):
+        answer = AnswerParts(MISTRAL, TOOLS, new_id=lambda: "id")
+        call = ENDLESS_CALLS[name]
+        told = call.index('"at": "a}')
+        parts = answer.feed(call[:told])
+        assert parts[0] == ToolCallBegun(0, "id", "look"), "before its arguments are whole"
+        ends = [at for at in range(told, len(call)) if answer.has_called(call[at])]
+        assert told < ends[0] <= call.index("back") - 1, name
+        assert answer.num_calls == 2
+    assert AnswerParts(MISTRAL, TOOLS).has_called('[TOOL_CALLS]look[ARGS]{"at": 1}'), "nothing need follow"
+
+
+def test_a_call_may_have_an_id_of_its_own_and_what_is_cut_tells_what_was_written() -> None:
+    assert parts_of("[TOOL_CALLS]look[CALL_ID]abc123def[ARGS]{}", MISTRAL, piece=2) == [
+        ToolCallBegun(0, "abc123def", "look"),
+        ToolArguments(0, "{}"),
+    ]
+    cut = '[TOOL_CALLS][{"name": "look", "arguments": {"at": 1}}, {"na'
+    begun = [ToolCallBegun(0, "id0", "look"), ToolArguments(0, '{"at": 1}')]
+    assert parts_of(cut, MISTRAL, piece=3) == [*begun, Content(' {"na')]
+    assert parts_of(cut[:-6], MISTRAL) == begun
+    assert parts_of("[TOOL_CALLS] is what I would write", MISTRAL) == [Content("[TOOL_CALLS] is what I would write")]
 
 
 @pytest.mark.parametrize("parsed", [[], {"name": "", "arguments": {}}, {"name": "a", "arguments": [1]}, {"x": 1}, 7])

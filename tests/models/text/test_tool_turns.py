@@ -1,5 +1,6 @@
 """Calls of tools in a conversation: as the template shows them, else as text."""
 
+import re
 from typing import Any
 
 import pytest
@@ -70,6 +71,21 @@ def test_a_template_that_refuses_just_these_gets_text() -> None:
     text = prompt(ONE_CALL, ASKED, both, RESULT, RESULT | {"tool_call_id": "call_2", "content": "rain"})
     assert 'Call of weather: {"city": "Rome"}' in text
     assert "Result of weather:\nsunny\n\nResult of weather:\nrain<|im_end|>" in text
+
+
+def test_a_template_that_wants_ids_of_nine_letters_gets_them() -> None:
+    wants = (
+        "{% for c in m.tool_calls %}{% if c.id | length != 9 %}{{ raise_exception('nine letters') }}{% endif %}"
+        "{{ '[' + c.id + ']' }}"
+    )
+    template = TOOL_TEMPLATE.replace("{% for c in m.tool_calls %}", wants)
+    template = template.replace("{{ m.content }}", "{{ '[' + (m.tool_call_id or '') + ']' + m.content }}")
+    text = prompt(template, ASKED, CALLED, RESULT)
+    assert '<call>weather:{"city": "Köln"}</call>' in text
+    asked_id, answered_id = re.findall(r"\[([0-9a-f]{9})\]", text)
+    assert asked_id == answered_id
+    own = CALLED | {"tool_calls": [CALL | {"id": "abcDEF123"}]}
+    assert prompt(template, ASKED, own, RESULT | {"tool_call_id": "abcDEF123"}).count("[abcDEF123]") == 2
 
 
 def test_results_and_the_question_after_them_are_one_turn_of_the_users() -> None:

@@ -1,6 +1,7 @@
 """What a request may say, and the sentence for what it may not."""
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -57,6 +58,13 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("messages", [{"role": "user", "content": 5}], "messages[0].content", "a string or a list of text parts"),
     ("messages", [{"role": "user", "content": [{"type": "image_url"}]}], "messages[0].content", "not supported"),
     ("messages", [{"role": "user", "content": "\ud800"}], "messages[0].content", "surrogate"),
+    ("messages", [{"role": "\ud800", "content": "x"}], "messages[0].role", "half of a surrogate pair"),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": [1]}},
+        "response_format.json_schema.schema",
+        "response_format.json_schema.schema is [1]: it must be a JSON object",
+    ),
     ("n", 0, "n", "n is 0: it must be a whole number from 1 to 128"),
     ("n", 129, "n", "from 1 to 128"),
     ("n", True, "n", "n is true: it must be a whole number"),
@@ -235,6 +243,23 @@ def test_what_is_predicted_and_what_is_to_be_told_reach_the_decoder(scripted: Li
     ask(scripted, logprobs=True, prediction=prediction | {"content": "well"})
     told = [(call["logprobs"], "".join(map(chr, call["predicted_ids"]))) for call in script.calls]
     assert told == [(20, "All is well"), (0, "well")]
+
+
+def test_a_prediction_is_encoded_beside_the_engine_whose_answers_would_wait_for_it(
+    scripted: Live, script: ScriptedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    encode = ScriptedPair.encode_part
+
+    def encode_part(self: ScriptedPair, text: str) -> list[int]:
+        threads.append(threading.current_thread().name)
+        return encode(self, text)
+
+    monkeypatch.setattr(ScriptedPair, "encode_part", encode_part)
+    ask(scripted, n=2, prediction={"type": "content", "content": "All is well"})
+    assert len(threads) == 1, "once for all choices"
+    assert threads[0] != script.calls[-1]["thread"] == "engine"
+    assert [len(call["predicted_ids"]) for call in script.calls] == [11, 11]
 
 
 def test_content_may_be_text_parts_and_an_assistant_may_have_none() -> None:

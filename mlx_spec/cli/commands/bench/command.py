@@ -142,12 +142,8 @@ def bench(
         "slices": slices,
     }
     models = ModelChoice(target, draft, pair, anyway)
-    if constrained:
-        from mlx_spec.cli.commands.bench.constrained import tell_constrained
-
-        tell_constrained(models, chosen | {"out": out, "show": show}, as_json=as_json)
-        return
     given = {"--quick": quick, "--full": full, "--fixed-sweep": fixed_sweep, "--host": host}
+    given |= {"--constrained": constrained}
     paired = {
         "--cold": cold,
         "--disturbed": disturbed,
@@ -170,12 +166,15 @@ def bench(
 
         report = read_report(show)
     elif ties is not None:
+        from mlx_spec.cli.commands.bench.measuring import keeper
         from mlx_spec.cli.commands.bench.ties import measured_ties, tokens_of
 
-        tokens = tokens_of(chosen)
+        report = measured_ties(models, ties, tokens_of(chosen), keeper(out))
+    elif mode == "--constrained":
+        from mlx_spec.cli.commands.bench.constrained import constrained_scope, measured_constrained
         from mlx_spec.cli.commands.bench.measuring import keeper
 
-        report = measured_ties(models, ties, tokens, keeper(out))
+        report = measured_constrained(models, constrained_scope(chosen), out, keeper(out))
     elif mode in SERVING:
         if load is not None:
             served = load_plan_of(chosen | {"rates": rates_in(load)})
@@ -224,9 +223,11 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from mlx_spec.bench.constrained.report import ConstrainedReport
     from mlx_spec.bench.paired.report import PairedReport
     from mlx_spec.bench.paired.serving.report import ServeReport
     from mlx_spec.bench.ties import TieReport
+    from mlx_spec.cli.commands.bench.constrained import constrained_lines
     from mlx_spec.cli.commands.bench.paired_tables import paired_tables
     from mlx_spec.cli.commands.bench.serving_tables import serving_tables
     from mlx_spec.cli.commands.bench.tables import tables
@@ -234,6 +235,9 @@ def _tell(report: "AnyReport", *, as_json: bool) -> None:
 
     if isinstance(report, TieReport):
         sys.stdout.write("\n".join(tie_lines(report)) + "\n")
+        return
+    if isinstance(report, ConstrainedReport):
+        sys.stdout.write("\n".join(constrained_lines(report)) + "\n")
         return
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -1,6 +1,7 @@
 """From a plan to a filled report: loads what it needs, and hands it to the module that measures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,21 +23,28 @@ def keeper(out: Path | None) -> Callable[[AnyReport], None]:
     return lambda report: write_report(report, out) if out is not None else None
 
 
+@contextmanager
+def told_where_kept(out: Path | None) -> Iterator[None]:
+    """Whoever interrupts what goes on here is told where the report so far is, if anywhere. Raises InterruptedWork."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        kept = f"what was measured so far is in {out}, and --show {out} prints it."
+        raise InterruptedWork(f"interrupted: {kept}") from None
+
+
 def measured(plan: BenchPlan, models: ModelChoice | None, out: Path | None, *, with_host: bool) -> Report:
     """A new report: of the models, where there are any to measure, and of the host. Raises LookaheadError."""
     save = keeper(out)
-    with StageProgress() as progress:
+    with StageProgress(lines=True) as progress:
         report = Report(machine_facts(), None, plan)
         save(report)  # a file that cannot be written is told before hours of measuring
         if models is not None:
             pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway, kv_bits=plan.kv_bits)
-            try:
+            with told_where_kept(out):
                 report = measure(pair, plan, progress.tell, save)
-            except KeyboardInterrupt:
-                if out is None:
-                    raise
-                kept = f"what was measured so far is in {out}, and --show {out} prints it."
-                raise InterruptedWork(f"interrupted: {kept}") from None
         if with_host:
             # Its models are its own, and so narrow that their keys and values stay as they are.
             report.host = measure_host(replace(plan, kv_bits=None), tell=progress.tell)

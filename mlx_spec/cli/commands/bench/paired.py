@@ -50,7 +50,7 @@ def measure_paired(
         mode = "turns-beside"
     report = PairedReport(mode, machine_facts(), models.name, models.draft, scope)
     save(report)  # a file that cannot be written is told before anything is measured
-    with StageProgress() as progress:
+    with StageProgress(lines=True) as progress:
         if mode == "cold":
             measure_cold(report, models, first_start=first_start, tell=progress.tell, save=save)
         elif mode == "disturbed":
