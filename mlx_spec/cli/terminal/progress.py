@@ -12,17 +12,19 @@ from mlx_spec.events import Event, PrefillProgress
 
 
 class StageProgress(AbstractContextManager["StageProgress"]):
-    """A bar for each stage, on a line of its own; all are gone at the end."""
+    """A bar for each stage, on a line of its own; all are gone at the end. Only a terminal gets any: of the rest there
+    would be an empty line in a file."""
 
     def __init__(self, *, quiet: bool = False) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
-            disable=quiet,
+            disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 
