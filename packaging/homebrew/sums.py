@@ -46,8 +46,11 @@ def main(dist: Path) -> int:
             if recipe:
                 text = filled((HERE / recipe).read_text("utf-8"), version, file, sums[file])
                 (dist / recipe).write_text(text, "utf-8")
-        except (OSError, ValueError) as error:
-            print(f"sums: {recipe or file}: {error}", file=sys.stderr)
+        except OSError as error:
+            print(f"sums: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 1
+        except ValueError as error:
+            print(f"sums: {recipe}: {error}", file=sys.stderr)
             return 1
     lines = "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
     (dist / "SHA256SUMS").write_text(lines, "utf-8")
