@@ -84,7 +84,8 @@ class FirstPage(QScrollArea):
             self.standing.setText(self.tr("The engine does not run."))
         else:
             self.headline.setText(self.tr("Getting ready"))
-            self.standing.setText(self.tr("{0} At a first start this measures the machine, once.").format(message))
+            told = message if message.endswith((".", "…")) else f"{message}."
+            self.standing.setText(self.tr("{0} At a first start this measures the machine, once.").format(told))
         self.measuring.set_can_start(is_ready)
 
     def show_advice(self) -> None:

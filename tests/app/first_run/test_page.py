@@ -57,8 +57,9 @@ def test_it_calls_nothing_ready_that_is_not(window: MainWindow, qtbot: QtBot) ->
     advised(window, qtbot)
     page = window.first_run.page
     assert page.headline.text() == "Ready to chat"
-    page.show_engine(EngineState.STARTING, "Reading weights: 10%.", "")
+    page.show_engine(EngineState.LOADING, "Reading weights: 10%", "")
     assert page.headline.text() == "Getting ready"
+    assert page.standing.text().startswith("Reading weights: 10%. At a first start")
     page.show_engine(EngineState.STOPPED, "", "")
     assert page.headline.text() == "Not ready to chat"
 
