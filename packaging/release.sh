@@ -35,7 +35,7 @@ check_options() {
 check_tools() {
     [ "$(uname -s)" = Darwin ] && [ "$(uname -m)" = arm64 ] ||
         fail "a release is built on an Apple silicon Mac; make bundle proves the same app on Linux"
-    for tool in codesign xcrun spctl security ditto shasum; do
+    for tool in codesign xcrun spctl security ditto; do
         command -v "$tool" >/dev/null 2>&1 || fail "$tool is missing: xcode-select --install brings it"
     done
 }
@@ -134,7 +134,7 @@ if [ "$SIGNED" = yes ]; then
     spctl --assess --type open --context context:primary-signature --verbose=2 "$IMAGE"
 fi
 
-step "checksums"
-(cd "$OUT" && shasum -a 256 "$(basename "$IMAGE")" >SHA256SUMS) # no pipe: its failure would be lost
-cat "$OUT/SHA256SUMS"
-say "$IMAGE is done; its checksum belongs into packaging/homebrew/lookahead.rb"
+step "the wheel, the source, and the sums of all"
+"$PY" -m hatchling build -d "$OUT"
+"$PY" packaging/homebrew/sums.py "$OUT"
+say "$IMAGE is done; $OUT/lookahead.rb and $OUT/mlx-spec.rb belong into Homebrew's tap"

@@ -19,6 +19,14 @@ MAX_BYTES = 1_000_000
 NUM_OLD = 3
 
 
+class _Handler(RotatingFileHandler):
+    """A line that finds no room on the disk is lost; logging's own way is a traceback on stderr for each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def log_file() -> Path:
     """`logs/lookahead.log` in $LOOKAHEAD_HOME when that is set, else in the platform's folder for logs."""
     home = os.environ.get("LOOKAHEAD_HOME")
@@ -30,7 +38,7 @@ def start_logging(path: Path | None = None) -> logging.Handler | None:
     path = path or log_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=NUM_OLD, encoding="utf-8", delay=True)
+        handler = _Handler(path, maxBytes=MAX_BYTES, backupCount=NUM_OLD, encoding="utf-8", delay=True)
     except OSError:
         return None  # a log is not worth a window that does not open
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

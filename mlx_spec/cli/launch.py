@@ -10,6 +10,7 @@ from typing import Final
 
 from mlx_spec.machine.blas import blas_environment
 from mlx_spec.machine.resources import resources_folder
+from prompt_files import read_prompt
 
 PROMPT: Final = "prompts/1-explain.prompt.md"
 STARTUP_SECONDS: Final = 5.0
@@ -34,7 +35,10 @@ def run_window(environment: dict[str, str]) -> int | None:
 
 def run_terminal(environment: dict[str, str]) -> int:
     """Answer one of the example prompts in the terminal and wait for it. Returns the exit status."""
-    command = [sys.executable, "-m", "mlx_spec.cli", "generate", "--file", str(resources_folder() / PROMPT)]
+    prompt = resources_folder() / PROMPT
+    sys.stderr.write(f"\n{read_prompt(prompt).text.strip()}\n\n")  # an answer without its question says little
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "mlx_spec.cli", "generate", "--file", str(prompt)]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -1,8 +1,8 @@
 # The app as a Homebrew cask. `version` follows pyproject.toml, and tests/packaging/test_homebrew.py holds it to that;
-# `sha256` is the one that packaging/release.sh writes into SHA256SUMS: until there is a release, nothing is checked.
+# a release writes the sum of its disk image into a copy of this, packaging/homebrew/sums.py.
 cask "lookahead" do
   version "0.1.0"
-  sha256 :no_check
+  sha256 "0000000000000000000000000000000000000000000000000000000000000000"
 
   url "https://github.com/lookahead-spec/lookahead/releases/download/v#{version}/Lookahead-#{version}-arm64.dmg"
   name "Lookahead"

@@ -1,9 +1,10 @@
-# The command line and the server as a Homebrew formula, for machines without a window. The wheel is installed with what
-# constraints.txt was tested with; `url` and `sha256` are the release's.
+# The command line and the server as a Homebrew formula, for machines without a window. The release's source is installed
+# with what constraints.txt was tested with; a release writes its sum into a copy of this, packaging/homebrew/sums.py.
 class MlxSpec < Formula
   desc "Exact speculative decoding for local language models: command-line and server"
   homepage "https://github.com/lookahead-spec/lookahead"
-  url "https://github.com/lookahead-spec/lookahead/archive/refs/tags/v0.1.0.tar.gz"
+  url "https://github.com/lookahead-spec/lookahead/releases/download/v0.1.0/lookahead_spec-0.1.0.tar.gz"
+  sha256 "0000000000000000000000000000000000000000000000000000000000000000"
   license "Apache-2.0"
 
   depends_on arch: :arm64

@@ -1,5 +1,9 @@
-"""What people's machines are like: no display, homes that take nothing, full disks, settings from elsewhere."""
+"""What people's machines are like: no display, homes that take nothing, full disks, settings from elsewhere, an app
+that was never copied from its disk image."""
 
+import json
+import os
+import subprocess
 from pathlib import Path
 
 from commands import QUESTION, good, tiny_file
@@ -76,7 +80,23 @@ def old_and_damaged_settings(box: Sandbox) -> str:
     return good(box.run("lookahead", "--version")).strip()
 
 
-def _remount_read_only(folder: Path) -> None:
-    import subprocess
+def started_from_a_read_only_folder(box: Sandbox) -> str:
+    """As from a disk image: nothing can be written beside the programs, and nothing has to be."""
+    image = box.home.parent / "Abbild, nur lesbar"
+    image.mkdir()
+    subprocess.run(["mount", "--bind", str(box.bundle), str(image)], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(image)], check=True)
+    try:
+        assert not os.access(image, os.W_OK)
+        there = Sandbox(image, box.home, box.root)
+        tiny = ("--target", str(tiny_file(box)), "--drafter", "none", "--max-tokens", "4")
+        answer = json.loads(good(there.run("mlx-spec", "generate", QUESTION, *tiny, "--json")))
+        with shown(there):
+            pass
+    finally:
+        subprocess.run(["umount", str(image)], check=True)
+    return f"{len(answer['token_ids'])} tokens of a tiny model"
 
+
+def _remount_read_only(folder: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)

@@ -37,6 +37,7 @@ CHECKS: tuple[Callable[[sandbox.Sandbox], str], ...] = (
     harm.a_read_only_home,
     harm.a_full_disk_at_first_launch,
     harm.old_and_damaged_settings,
+    harm.started_from_a_read_only_folder,
 )
 
 

@@ -1,5 +1,6 @@
 """How this installation starts itself, and where it does not run at all."""
 
+import subprocess
 import sys
 
 import pytest
@@ -54,6 +55,27 @@ def test_a_frozen_program_begins_again_with_its_own_words(monkeypatch: pytest.Mo
 def test_where_mlx_runs(system: str, machine: str, words: str | None) -> None:
     told = unsupported_system(system, machine)
     assert told is None if words is None else words in (told or "")
+
+
+# What such a system has not, as far as a program meets it when it is imported.
+ELSEWHERE = """
+import asyncio, platform, subprocess, sys, psutil, rich.console, typer  # by their own systems
+for name in ("fcntl", "pwd", "grp", "termios", "resource", "tty", "pty", "mlx"):
+    sys.modules[name] = None
+import signal
+for name in ("SIGHUP", "SIGKILL", "SIGQUIT"):
+    delattr(signal, name)
+sys.platform, platform.machine, sys.argv = "win32", lambda: "AMD64", ["program"]
+"""
+
+
+@pytest.mark.parametrize("program", ["mlx_spec.cli.main", "app.main"])
+def test_on_windows_both_programs_end_with_one_line(program: str) -> None:
+    command = [sys.executable, "-c", f"{ELSEWHERE}from {program} import main; sys.exit(main())"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(("this system is win32.", "this system is win32: MLX does not run here."))
 
 
 def test_elsewhere_every_command_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

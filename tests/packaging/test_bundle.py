@@ -1,8 +1,10 @@
 """The app's parts, looked at without building it: what may come in, what macOS is told, its pictures. `make bundle`
 builds and proves the whole."""
 
+import importlib.metadata
 import importlib.util
 import plistlib
+import re
 import struct
 import sys
 import tomllib
@@ -11,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from PySide6.QtGui import QColor, QImage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +83,33 @@ class TestContents:
         sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "app").rglob("*.py"))
         unused = [name for name in self.ALLOWED["qt"]["bindings"] if f"PySide6.{name} import" not in sources]
         assert unused == []
+
+    def test_what_is_allowed_is_what_the_product_depends_on(self) -> None:
+        """A library of the tests or of the build is in neither program, whoever may import it where it is installed."""
+        owners, wanted = importlib.metadata.packages_distributions(), needed_by("lookahead-spec")
+        own = {"app", "mlx_spec", "prompt_files", "_pyi_rth_utils"}  # the last is PyInstaller's, at a program's start
+        names = {name for packages in self.ALLOWED["packages"].values() for name in packages} - own
+        assert [name for name in sorted(names & owners.keys()) if not wanted & {*map(plain_name, owners[name])}] == []
+
+
+def needed_by(distribution: str) -> set[str]:
+    """Its own name and those of all that it needs here, by what the installed ones say."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(plain_name(distribution), "")]
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in found:
+            continue
+        found.add((name, extra))
+        for line in importlib.metadata.requires(name) or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                waiting += [(plain_name(requirement.name), one) for one in ("", *requirement.extras)]
+    return {name for name, _ in found}
+
+
+def plain_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_every_package_has_its_licence() -> None:

@@ -56,6 +56,18 @@ def test_the_app_is_built_once_for_each_content(clone: Path) -> None:
     assert run(clone) == ["check", "test", "0"]
 
 
+def test_what_linters_read_of_pyproject_builds_nothing(clone: Path) -> None:
+    project = clone / "pyproject.toml"
+    decides, linted = '[project]\ndependencies = ["a"]\n', "[[tool.importlinter.contracts]]\nlayers = []\n"
+    project.write_text(f"{decides}[tool.ruff]\n{linted}", "utf-8")
+    assert run(clone) == ["check", "test", "bundle", "0"]
+    project.write_text(f"{decides}[tool.ruff.lint]\nselect = []\n[tool.mypy]\n{linted}", "utf-8")
+    assert run(clone) == ["check", "test", "0"]
+    for changed in (decides.replace('"a"', '"b"'), f"{decides}[tool.hatch.build]\nx = 1\n"):
+        project.write_text(f"{linted}{changed}", "utf-8")
+        assert run(clone) == ["check", "test", "bundle", "0"], changed
+
+
 def test_an_app_that_was_not_proven_is_built_again(clone: Path) -> None:
     assert run(clone, FAIL="bundle") == ["check", "test", "bundle", "1"]
     assert run(clone) == ["check", "test", "bundle", "0"]

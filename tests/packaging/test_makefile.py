@@ -100,6 +100,15 @@ def environment(checkout: Path, tools: Path, kind: str) -> subprocess.CompletedP
 
 
 class TestEnvironmentScript:
+    @pytest.mark.parametrize("kind", ["run", "dev"])
+    def test_a_system_without_mlx_is_told_in_one_line(self, checkout: Path, tools: Path, kind: str) -> None:
+        stand_in(tools, "uname", "echo FreeBSD")
+        done = environment(checkout, tools, kind)
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert "Apple silicon Macs and on Linux, and this system is FreeBSD" in line
+        assert not (checkout / ".venv").exists()
+
     def test_without_a_fitting_python_it_says_in_one_line_what_to_install(self, checkout: Path, tools: Path) -> None:
         stand_in(tools, "python3", "exit 1")  # one that is too old answers so
         done = environment(checkout, tools, "run")

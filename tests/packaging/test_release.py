@@ -3,6 +3,7 @@
 Nothing here ran on a Mac. What the tools themselves do is not tested, only what they are told.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -40,7 +41,8 @@ case "$1 $2" in
     echo text >"$frameworks/notes.so"
     ln -s ../Frameworks/Python "$programs/alias"
     cp "$FROZEN" "$programs/mlx-spec" ;;
-*machos.py*|*on_gpu.py*) exec "$REAL_PYTHON" "$@" ;;
+*machos.py*|*on_gpu.py*|*sums.py*) exec "$REAL_PYTHON" "$@" ;;
+*hatchling*) for last in "$SOURCE.tar.gz" "$SOURCE-py3-none-any.whl"; do echo source >"$last"; done ;;
 *dmgbuild*) for last; do :; done; echo image >"$last" ;;
 esac
 """
@@ -63,6 +65,7 @@ class Release:
             "APP": "dist/Lookahead.app",
             "MACHO": str(self.checkout / "macho"),
             "FROZEN": str(self.tools / "mlx-spec"),
+            "SOURCE": f"dist/lookahead_spec-{VERSION}",
         }
         return subprocess.run(
             [str(shutil.which("sh")), "packaging/release.sh", *options], cwd=self.checkout, env=given | environment,
@@ -93,11 +96,10 @@ def release(tmp_path: Path) -> Release:
     more = {
         "uname": 'case "$1" in -m) echo "${MACHINE:-arm64}";; *) echo "${SYSTEM:-Darwin}";; esac',
         "security": f'echo "  1) 0123 \\"{IDENTITY}\\""',
-        "shasum": 'echo "abc  $3"',
         "python": PYTHON,
         "mlx-spec": 'echo "{\\"device\\": {\\"metal\\": ${METAL:-true}}}"',
     }
-    for name in ("mlx-spec", "uname", "security", "shasum", "python", "codesign", "xcrun", "spctl", "ditto"):
+    for name in ("mlx-spec", "uname", "security", "python", "codesign", "xcrun", "spctl", "ditto"):
         text = TOOL.format(sh=shutil.which("sh"), name=name, more=more.get(name, ""))
         (tools / name).write_text(text, "utf-8")
         (tools / name).chmod(0o755)
@@ -133,7 +135,8 @@ ALL = [
     f"xcrun stapler staple {IMAGE}",
     f"xcrun stapler validate {IMAGE}",
     f"spctl --assess --type open --context context:primary-signature --verbose=2 {IMAGE}",
-    f"shasum -a 256 Lookahead-{VERSION}-arm64.dmg",
+    "python -m hatchling build -d dist",
+    "python packaging/homebrew/sums.py dist",
 ]
 
 
@@ -147,7 +150,9 @@ def test_everything_in_its_order(release: Release) -> None:
     done = release.signed()
     assert done.returncode == 0, done.stderr
     assert told(release.calls) == ALL
-    assert (release.checkout / "dist/SHA256SUMS").read_text() == f"abc  Lookahead-{VERSION}-arm64.dmg\n"
+    digest = hashlib.sha256(b"image\n").hexdigest()
+    assert f"{digest}  Lookahead-{VERSION}-arm64.dmg\n" in (release.checkout / "dist/SHA256SUMS").read_text("utf-8")
+    assert f'sha256 "{digest}"' in (release.checkout / "dist/lookahead.rb").read_text("utf-8")
 
 
 @pytest.mark.parametrize("place", range(len(ALL)), ids=lambda place: ALL[place][:60])

@@ -178,7 +178,7 @@ def test_requests_wait_for_the_models() -> None:
 
 
 @pytest.mark.parametrize("error", [ModelNotFoundError("There is no model folder /x."), KeyError("layers")])
-def test_models_that_cannot_be_loaded_are_told_to_everybody(error: Exception) -> None:
+def test_models_that_cannot_be_loaded_are_told_to_everybody(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def load(progress: Progress) -> tuple[Pair, Decoder]:
         raise error
 
@@ -189,6 +189,7 @@ def test_models_that_cannot_be_loaded_are_told_to_everybody(error: Exception) ->
         with pytest.raises(InternalServerError) as caught:
             live.openai.chat.completions.create(model="default", messages=HELLO)
         assert message in caught.value.message
+    assert str(error) in caplog.text, "also to the terminal that it was started in"
 
 
 def test_a_stream_opens_and_pings_while_it_waits_for_its_turn() -> None:

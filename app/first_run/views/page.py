@@ -40,6 +40,7 @@ class FirstPage(QScrollArea):
         self.setAccessibleName(self.tr("First steps"))
         self._advice = advice
         self._mark = QLabel(alignment=Qt.AlignmentFlag.AlignHCenter)
+        self.headline = _text(self.tr("Getting ready"), "section")
         self.standing = _text("", "advice")
         self.start = QPushButton(self.tr("Start Chatting"))
         self.start.setProperty("role", "wide")
@@ -72,15 +73,19 @@ class FirstPage(QScrollArea):
         """Say whether it can be asked."""
         is_ready = state is EngineState.READY and bool(model)
         if is_ready:
+            self.headline.setText(self.tr("Ready to chat"))
             words = self.tr("✓ {0} is loaded, and can be asked.").format(model)
             if model == STARTER:
                 words = self.tr("✓ The starter is loaded: SmolLM2-135M-Instruct, with drafts made for it.")
                 words += " " + self.tr("It came with Lookahead and needs no network. Ask it short questions.")
             self.standing.setText(words)
         elif state is EngineState.STOPPED:
+            self.headline.setText(self.tr("Not ready to chat"))
             self.standing.setText(self.tr("The engine does not run."))
         else:
-            self.standing.setText(self.tr("{0} At a first start this measures the machine, once.").format(message))
+            self.headline.setText(self.tr("Getting ready"))
+            told = message if message.endswith((".", "…")) else f"{message}."
+            self.standing.setText(self.tr("{0} At a first start this measures the machine, once.").format(told))
         self.measuring.set_can_start(is_ready)
 
     def show_advice(self) -> None:
@@ -131,15 +136,15 @@ class FirstPage(QScrollArea):
         layout.setSpacing(8)
         for widget in (self._mark, title, about):
             layout.addWidget(widget)
-        self._section(layout, self.tr("Ready to chat"), self.standing)
+        self._section(layout, self.headline, self.standing)
         row = QHBoxLayout()
         row.setContentsMargins(0, 4, 0, 0)
         row.addWidget(self.start)
         row.addStretch()
         layout.addLayout(row)
-        self._section(layout, self.tr("Models for this machine"), self.models_words)
+        self._section(layout, _text(self.tr("Models for this machine"), "section"), self.models_words)
         layout.addLayout(self._card_rows)
-        self._section(layout, self.tr("What does looking ahead bring here?"), self.measuring)
+        self._section(layout, _text(self.tr("What does looking ahead bring here?"), "section"), self.measuring)
         layout.addLayout(self._closing)
         layout.addStretch()
         page = QWidget(objectName="column")
@@ -148,11 +153,11 @@ class FirstPage(QScrollArea):
         whole.addWidget(column)
         self.setWidget(page)
 
-    def _section(self, layout: QVBoxLayout, heading: str, widget: QWidget) -> None:
+    def _section(self, layout: QVBoxLayout, heading: QLabel, widget: QWidget) -> None:
         layout.addSpacing(14)
         layout.addWidget(QFrame(objectName="separator"))
         layout.addSpacing(4)
-        layout.addWidget(_text(heading, "section"))
+        layout.addWidget(heading)
         layout.addWidget(widget)
 
 

@@ -16,8 +16,9 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class StageProgress(AbstractContextManager["StageProgress"]):
-    """A bar for each stage, on a line of its own; all are gone at the end. What takes long may tell `lines` where
-    there is no terminal: of each tenth of a stage, and of one that is over, but no more than one in some seconds."""
+    """A bar for each stage, on a line of its own; all are gone at the end. Only a terminal gets any: of the rest there
+    would be an empty line in a file. What takes long may tell `lines` there: of each tenth of a stage, and of one that
+    is over, but no more than one in some seconds."""
 
     def __init__(self, *, quiet: bool = False, lines: bool = False) -> None:
         console = Console(stderr=True)
@@ -31,7 +32,7 @@ class StageProgress(AbstractContextManager["StageProgress"]):
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=quiet or self._lines is not None,
+            disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -42,9 +42,9 @@ def hosts_folder() -> Path:
 def own_identity() -> Identity:
     """This machine's, made the first time. Raises StorageError, also where the kept key is damaged."""
     path = hosts_folder() / "identity.key"
+    if not path.exists():
+        _keep(path, bytes(PrivateKey.generate()))
     try:
-        if not path.exists():
-            write_private(path, bytes(PrivateKey.generate()))
         kept = read_private(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -52,6 +52,16 @@ def own_identity() -> Identity:
     if len(kept) != PrivateKey.SIZE:
         raise StorageError(f"This machine's key {path} is damaged: delete it, and join the other machines again.")
     return Identity(shown_name(socket.gethostname().removesuffix(".local")), PrivateKey(kept))
+
+
+def _keep(path: Path, key: bytes) -> None:
+    try:
+        write_private(path, key)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(
+            f"This machine's key cannot be written to {path} ({reason}): make room there, and make it writable."
+        ) from error
 
 
 def fingerprint(key: bytes) -> str:

@@ -112,6 +112,7 @@ class Models:
                 pair, decoder = self._loader(report)
                 batch = self._make_batch(decoder, self.settings)
         except LookaheadError as error:
+            logger.error("%s", error)  # whoever started it in a terminal asks no /health
             self.status = EngineStatus("failed", str(error))
             return
         except Exception as error:  # told by /health and to every request

@@ -6,6 +6,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.engine.model_records import Pair, Suggestion
+from app.engine.process import EngineState
 from app.engine.request import Settings
 from app.first_run.words import role_words, speed_words
 from app.look.theme import DARK
@@ -50,6 +51,17 @@ def test_it_is_what_a_new_user_sees_and_a_pair_leads_to_the_models_window(window
     assert page.widget().width() <= page.viewport().width(), "nothing is cut off at the right"
     for card in page.cards:
         assert card.height() >= card.heightForWidth(card.width())
+
+
+def test_it_calls_nothing_ready_that_is_not(window: MainWindow, qtbot: QtBot) -> None:
+    advised(window, qtbot)
+    page = window.first_run.page
+    assert page.headline.text() == "Ready to chat"
+    page.show_engine(EngineState.LOADING, "Reading weights: 10%", "")
+    assert page.headline.text() == "Getting ready"
+    assert page.standing.text().startswith("Reading weights: 10%. At a first start")
+    page.show_engine(EngineState.STOPPED, "", "")
+    assert page.headline.text() == "Not ready to chat"
 
 
 def test_starting_to_chat_ends_it_for_good(window: MainWindow, qtbot: QtBot) -> None:

@@ -1,5 +1,6 @@
 """One program for one data folder, its log, and errors that nobody caught."""
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -93,6 +94,20 @@ class TestLog:
             sys.excepthook(ValueError, error, error.__traceback__)
         assert "the reason" in told[0].details
         assert "the reason" in log.read_text()
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+    def test_a_line_that_finds_no_room_is_lost_without_a_word(self, capsys: pytest.CaptureFixture[str]) -> None:
+        handler = start_logging(Path("/dev/full"))
+        assert handler is not None
+        handler.handle(logging.LogRecord("app", logging.INFO, "", 0, "lost", None, None))
+        assert capsys.readouterr().err == ""
+        handler.handle(logging.LogRecord("app", logging.INFO, "", 0, "%d", ("a fault of ours",), None))
+        assert "a fault of ours" in capsys.readouterr().err
+        logger = logging.getLogger("app")
+        logger.removeHandler(handler)
+        logger.propagate = True
+        with contextlib.suppress(OSError):
+            handler.close()
 
     def test_a_folder_that_cannot_be_written_is_no_reason_to_stay_closed(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

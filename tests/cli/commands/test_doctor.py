@@ -15,6 +15,7 @@ from mlx_spec.decoding.cache.rows.widths import PartWidth, RowWidths
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.machine import blas
 from mlx_spec.models import memory
+from tests.cli.calling import mlx_spec
 
 SECTIONS = {"versions", "device", "blas", "kernels", "starter_target", "starter_draft", "calibration", "data_folder"}
 SECTIONS |= {"resources", "keys_and_values", "row_widths"}
@@ -75,6 +76,22 @@ def test_a_data_folder_that_cannot_be_written_is_an_error_beside_the_others(
     assert "LOOKAHEAD_HOME" in found["data_folder"]["why"]
     assert found["versions"]["mlx"]
     assert found["device"]["memory_bytes"] > 0
+
+
+def test_one_reason_is_said_once_and_the_exit_code_tells_of_it(
+    lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = doctor.report()
+    found |= {name: found[name] | {"status": "error", "why": "It is full."} for name in ("data_folder", "row_widths")}
+    del found["row_widths"]["models"]
+    found["ok"] = False
+    told = io.StringIO()
+    show(found, Console(file=told, width=200))
+    assert told.getvalue().count("It is full.") == told.getvalue().count("For the same reason.") == 1
+    monkeypatch.setattr(doctor, "report", lambda: found)
+    assert mlx_spec("doctor", "--json").returncode == 1
+    monkeypatch.setattr(doctor, "report", lambda: found | {"ok": True})
+    assert mlx_spec("doctor", "--json").returncode == 0
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""How far something is, where nobody watches a terminal."""
+"""How far something is: bars for a terminal, and lines, or nothing, where nobody watches one."""
 
 import re
 from types import SimpleNamespace
@@ -26,3 +26,20 @@ def test_lines_tell_of_stages_without_a_terminal_and_only_where_they_are_wanted(
     with StageProgress() as silent:
         silent.tell("measuring", 0.5)
     assert "50 %" not in capsys.readouterr().err
+
+
+def test_a_file_gets_none_and_no_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with StageProgress() as progress:
+        progress.tell("reading weights", 0.5)
+        progress.pause()
+        progress.tell("reading weights", 1.0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with StageProgress() as progress:
+        progress.tell("reading weights", 0.5)
+        progress._progress.refresh()
+    assert "reading weights" in capsys.readouterr().err

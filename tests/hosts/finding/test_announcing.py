@@ -1,6 +1,8 @@
 """What a machine says of itself on the network, and what others make of that."""
 
+import errno
 import socket
+from pathlib import Path
 
 import pytest
 from zeroconf import ServiceInfo
@@ -29,6 +31,15 @@ def test_one_that_offers_itself_is_found_and_gone_again() -> None:
                 break
             lookout.wait_for(lambda host: False, 0.05)
         assert lookout.hosts == ()
+
+
+def test_a_key_that_finds_no_room_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mlx_spec.hosts.finding.identity.write_private", full)
+    with pytest.raises(LookaheadError, match=r"cannot be written to .*identity\.key \(no space left on device\)"):
+        own_identity()
 
 
 def carries_multicast() -> bool:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
+
 from mlx_spec.cli.terminal.json_output import AsJson, write_json
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "error": "red bold"}
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Tell what this machine has and which paths the engine takes on it."""
+    """Tell what this machine has and which paths the engine takes on it. Exit code 1 where something is not usable."""
     from rich.console import Console
 
     from mlx_spec.cli.commands.doctor.report import report  # with MLX, which `--help` does not wait for
@@ -22,6 +24,8 @@ def doctor(as_json: AsJson = False) -> None:
         write_json(found)
     else:
         show(found, Console(highlight=False))
+    if not found["ok"]:
+        raise typer.Exit(1)
 
 
 def show(findings: dict[str, Any], console: "Console") -> None:
@@ -33,13 +37,17 @@ def show(findings: dict[str, Any], console: "Console") -> None:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    told: set[str] = set()
     for name, section in findings.items():
         if isinstance(section, dict):
+            # One folder that cannot be written to is the reason of several sections.
+            why = "For the same reason." if section["why"] in told else section["why"]
+            told.add(section["why"])
             label = f"[{_STYLES[section['status']]}]{section['status']}[/]"
             table.add_row(
                 label,
                 f"[bold]{name.replace('_', ' ')}[/]",
-                f"{escape(section['what'])}\n[dim]{escape(section['why'])}[/]",
+                f"{escape(section['what'])}\n[dim]{escape(why)}[/]",
             )
     console.print(table)
     for model in findings["row_widths"].get("models", ()) if "row_widths" in findings else ():
