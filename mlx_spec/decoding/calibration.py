@@ -27,6 +27,7 @@ from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
+from mlx_spec.lookahead.useful_widths import useful_widths
 from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels.products.layers import adopt, adopted
@@ -42,8 +43,6 @@ _MORE_REPEATS: Final = 3
 """Where the machine was busy meanwhile: a burst ends, and of each width the fastest pass counts."""
 _MOST_TRIES: Final = 4
 """So often a start measures again what was taken on a busy machine. Some are always busy."""
-# A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
-_PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
 _STAGE: Final = "measuring the speed of passes"
 WIDE: Final = (10, 12, 14, 16, 20, 24, 32, 48)
@@ -174,7 +173,13 @@ def measure(
         plain_ms = _plain_step_ms(pair, listen_to, kv_bits, widest, by_row=by_row)
         return Calibration((plain_ms,), disturbance=others.read())
     target.prefill([0] * _CONTEXT_TOKENS)
-    times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
+    useful = useful_widths(
+        lambda width: _pass_ms(target, width),
+        widths,
+        lambda done: tell(_STAGE, done / (_REPEATS + 1)),
+        skips=is_shared(pair.target),
+    )
+    times: dict[int, list[float]] = {width: [] for width in useful}
     for at in range(_REPEATS + _MORE_REPEATS):
         if at >= _REPEATS and others.read() <= DISTURBED:
             break
@@ -191,19 +196,6 @@ def measure(
     # The fastest of a few: what else there is in a time is somebody else's.
     curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
     return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
-
-
-def _useful_widths(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
-    """Those of `widths`, from 1 on; none beyond the first that costs nearly as much for each token as for one."""
-    _pass_ms(target, 1)  # allocates
-    first = _pass_ms(target, 1)
-    useful = [1]
-    for done, width in enumerate(widths[1:]):
-        tell(_STAGE, done / len(widths) / (_REPEATS + 1))
-        useful.append(width)
-        if _pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
-            break
-    return useful
 
 
 def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:
