@@ -40,6 +40,8 @@ PROMPTS = (
     "What is the difference between a virus and a bacterium?",
     "Write a Python function that reverses a list, and explain it.",
 )
+CALIBRATES_S = 1800.0
+"""A pass of three ranks waits 242 times for a message, and some hundred are measured."""
 SPLITS = {2: "pipeline", 3: "tensor", 4: "pipeline"}
 
 
@@ -179,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options += ["--tree", wanted.tree] if wanted.tree else []
                 here = {"LOOKAHEAD_HOME": str(home)}
                 process, url = stack.enter_context(serving(options, ranks, folder, spaces, here))
-                whole(process, url)
+                whole(process, url, limit_s=CALIBRATES_S)
                 server = Ranks(process, url, [f"{name}a" for name in spaces.names])
                 for drafter in wanted.drafters.split(","):
                     line = measured(server, drafter, PROMPTS[: wanted.prompts], wanted.tokens)
