@@ -7,8 +7,10 @@ from typing import Final
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.cached_model import CachedModel, CacheOptions, cached_model
+from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import DISTURBED, Calibration
+from mlx_spec.lookahead.useful_widths import useful_widths
 from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.models.loading import ModelPair
 
@@ -18,8 +20,6 @@ REPEATS: Final = 3
 _MORE_REPEATS: Final = 3
 """Where the machine was busy meanwhile: a burst ends, and of each width the fastest pass counts."""
 _CONTEXT_TOKENS: Final = 32
-# A pass that costs nearly as much for each token as for the first: wider ones need not be waited for.
-_PROPORTIONAL: Final = 0.8
 _DRAFT_WIDTH: Final = 9
 _STAGE: Final = "measuring the speed of passes"
 
@@ -42,7 +42,13 @@ def measure(
         target = begun(pair, how)
     except UnsupportedModelError:
         return Calibration((plain_step_ms(pair, how),), disturbance=others.read())
-    times: dict[int, list[float]] = {width: [] for width in _useful_widths(target, widths, tell)}
+    useful = useful_widths(
+        lambda width: pass_ms(target, width),
+        widths,
+        lambda done: tell(_STAGE, done / (REPEATS + 1)),
+        skips=is_shared(pair.target),
+    )
+    times: dict[int, list[float]] = {width: [] for width in useful}
     for at in range(REPEATS + _MORE_REPEATS):
         if at >= REPEATS and others.read() <= DISTURBED:
             break
@@ -59,19 +65,6 @@ def measure(
     # The fastest of a few: what else there is in a time is somebody else's.
     curve = _curve({width: min(found) for width, found in times.items()}, max(widths))
     return Calibration(curve, step_ms, token_ms, others.read(), tuple(times))
-
-
-def _useful_widths(target: CachedModel, widths: Sequence[int], tell: Tell) -> list[int]:
-    """Those of `widths`, from 1 on; none beyond the first that costs nearly as much for each token as for one."""
-    pass_ms(target, 1)  # allocates
-    first = pass_ms(target, 1)
-    useful = [1]
-    for done, width in enumerate(widths[1:]):
-        tell(_STAGE, done / len(widths) / (REPEATS + 1))
-        useful.append(width)
-        if pass_ms(target, width) > first * (1 + _PROPORTIONAL * (width - 1)) and width >= 3:
-            break
-    return useful
 
 
 def _curve(times: dict[int, float], widest: int) -> tuple[float, ...]:

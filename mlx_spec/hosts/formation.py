@@ -145,6 +145,11 @@ class Formation:
                     # It has clients to tell; but what hangs or is stopped tells nothing.
                     given_up_s = min(given_up_s, time.monotonic() + self._patience.leader_s)
 
+    @property
+    def is_led(self) -> bool:
+        """Whether there is a process of the leader's, whatever it does."""
+        return 0 in self._processes and not self._processes[0].is_over
+
     def stop(self) -> None:
         """Have `follow` return. From any thread and any signal handler."""
         self._events.put(Stop())

@@ -25,13 +25,16 @@ _ATTEMPTS: Final = 3
 
 
 class Doorman(Protocol):
-    """Answers the public port while the leader does not."""
+    """Answers the public port while the leader does not, and has the clients' connections."""
 
     def open(self) -> None:
-        """Begin to answer, if it does not yet."""
+        """Answer who comes from now on."""
 
     def close(self) -> None:
-        """Answer no more, from now on."""
+        """Have the leader answer who comes from now on."""
+
+    def give_up(self) -> None:
+        """Nothing comes from the leader any more: answer who waits for it, too."""
 
 
 class Supervisor:
@@ -134,10 +137,11 @@ class Supervisor:
             loss = self._followed(formation)
             if loss is not None:
                 self._lose(loss)
+                self._doorman.open()
+                if formation.is_led:  # stopped, or hanging: what has ended has said what it could
+                    self._doorman.give_up()
         finally:
             formation.end(asked=loss is None)
-        if loss is not None:
-            self._doorman.open()
 
     def _followed(self, formation: Formation) -> Loss | None:
         """Why the group is none any more, or was none; None where it is to end."""

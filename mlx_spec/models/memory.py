@@ -1,6 +1,7 @@
 """What this machine offers a model: device, memory, and the BLAS that serves MLX. For `mlx-spec doctor`."""
 
 import os
+import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,13 @@ def blas_threads() -> int | None:
         if (said := os.environ.get(name, "")).isdecimal() and int(said) > 0:
             return int(said)
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+
+
+def multiplies_by() -> str:
+    """All that the bits of this machine's products may depend on, besides versions, in a line: two machines with the
+    same line round alike, as far as can be told."""
+    facts = sorted(f"{key} {value}" for key, value in mx.device_info().items())
+    return ", ".join([str(mx.default_device()), platform.machine(), *facts, f"{serving_blas()} x {blas_threads()}"])
 
 
 def serving_blas() -> Blas:

@@ -31,10 +31,11 @@ class Doorway:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        await self._app({**scope, "path": _usual(scope["path"])}, receive, answer)
+        await self._app({**scope, "path": usual_path(scope["path"])}, receive, answer)
 
 
-def _usual(path: str) -> str:
+def usual_path(path: str) -> str:
+    """A request's path as OpenAI writes it."""
     if not path.startswith("/"):
         return path  # "OPTIONS *" is of the server as a whole, and "CONNECT host:443" of another one: unknown here
     path = path.rstrip("/") or "/"

@@ -46,7 +46,7 @@ def test_the_passes_are_those_that_decoding_will_make(
     pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that their graphs are there for it: none is built in the first rounds of an answer."""
-    monkeypatch.setattr(pass_times, "_PROPORTIONAL", 1e9)  # all widths, however slow a tiny model's are
+    monkeypatch.setattr("mlx_spec.lookahead.useful_widths._PROPORTIONAL", 1e9)  # however slow a tiny model is
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
     target = Target(pair.target, pair.target_name, speculative=True)

@@ -70,7 +70,7 @@ class Client:
         except httpx.ConnectError:
             return "refused"
         except httpx.TransportError as error:
-            return f"broken ({type(error).__name__})"  # by the leader's own end: it could say nothing
+            return f"broken ({type(error).__name__})"  # without an error: not allowed, whoever was gone
 
 
 def do(fault: str, process: subprocess.Popen[str], chosen: random.Random, spaces: Namespaces | None) -> str:
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def summed_up(trial: Trial, left: list[int]) -> int:
     """The lines behind the table; the exit code."""
     hows = [how for one in trial.clients for how in one.ended]
-    bad = [how for how in hows if how.startswith(("cut short", "nothing", "error:"))]
+    bad = [how for how in hows if how.startswith(("cut short", "nothing", "error:", "broken"))]
     late = sum(one > LONGEST_S for one in trial.ended_s)
     say(f"answers ended after {statistics.median(trial.ended_s):.1f} s (median), {max(trial.ended_s):.1f} s (longest)")
     say(f"whole again {statistics.median(trial.formed_s):.1f} s later (median), {max(trial.formed_s):.1f} s (longest)")

@@ -51,11 +51,11 @@ def group_state(url: str) -> dict[str, Any]:
     return answer
 
 
-def whole(process: subprocess.Popen[str], url: str, times: int = 1) -> float:
+def whole(process: subprocess.Popen[str], url: str, times: int = 1, *, limit_s: float = FORMS_S) -> float:
     """Wait until the group was whole so many times; the seconds that took."""
     begun = time.monotonic()
     while (seen := group_state(url)).get("stage") != "ready" or seen["times_formed"] < times:
-        if process.poll() is not None or time.monotonic() - begun > FORMS_S:
+        if process.poll() is not None or time.monotonic() - begun > limit_s:
             raise SystemExit(f"The group did not form: {seen}")
         time.sleep(0.2)
     return time.monotonic() - begun

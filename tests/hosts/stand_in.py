@@ -129,6 +129,7 @@ class Doorman:
         self.says = ""
         self._is_open = False
         self._is_over = False
+        self.gave_up = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -145,6 +146,10 @@ class Doorman:
         """As a Doorman: who knocks from now on comes to the leader."""
         with self._lock:
             self._is_open = False
+
+    def give_up(self) -> None:
+        """As a Doorman: noted."""
+        self.gave_up += 1
 
     def _run(self) -> None:
         while not self._is_over:

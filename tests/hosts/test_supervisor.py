@@ -140,6 +140,7 @@ def test_a_follower_that_is_gone_or_stopped_ends_the_answer_with_its_name_and_th
         assert state.error is None or "rank 1" in state.error
         lost = next(one for one in group.states if one.stage == "lost")
         assert "rank 1" in (lost.error or "")
+        assert group.doorman.gave_up == 0  # the leader has told everybody
         assert next(lines_of(group.ask())) == "step 0"
         assert group.lines == ["The leader ends."]
 
@@ -155,6 +156,8 @@ def test_a_leader_that_is_gone_or_stopped_takes_all_with_it_and_is_started_again
         with contextlib.suppress(ConnectionError):
             assert not any(line.startswith("lost") for line in lines)  # it could say nothing: its connections break
         group.whole(2)
+        # What is stopped still has its connections: so whoever waits for it is told at once, and not when it is ended.
+        assert group.doorman.gave_up == (number == signal.SIGSTOP)
         assert not any(
             one.is_running() and one.status() != psutil.STATUS_ZOMBIE
             for one in [*before["leader"], *before["follower"]]

@@ -16,6 +16,7 @@ from mlx_spec.cli.terminal.group import (
     SplitOption,
     check_beside_hosts,
     group_hosts,
+    usual_tree,
 )
 from mlx_spec.cli.terminal.options import (
     Anyway,
@@ -33,8 +34,8 @@ from mlx_spec.cli.terminal.options import (
     PrefillBudget,
     PrefixMemory,
     ServedPrefixDisk,
+    ServedTree,
     Target,
-    TreeOption,
     batch_settings,
     keeping,
     speculative_config,
@@ -49,7 +50,7 @@ def serve(
     pair: Pair = "starter",
     drafter: DrafterOption = "auto",
     lookahead: LookaheadOption = None,
-    tree: TreeOption = "off",
+    tree: ServedTree = None,
     kv_bits: KvBits = None,
     exactness: ExactnessOption = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -97,6 +98,7 @@ def serve(
     machines = group_hosts(hosts, hostfile, backend, python, collective_timeout)
     if machines is not None:
         check_beside_hosts(unload_after, models_loaded, prefix_disk)
+    tree = tree or usual_tree(machines, lookahead)
     config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits, exactness)
     settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)

@@ -1,12 +1,14 @@
 """The options that split a target over several machines."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from mlx_spec.errors import ConfigError, ServerError
 from mlx_spec.hosts.hostfile import HostList, read_hostfile, read_hosts
+
+_GROUPS_TREE: Final = "6x8:32"
 
 SplitChoice = Literal["auto", "tensor", "pipeline"]
 
@@ -77,3 +79,9 @@ def group_hosts(
         option = "--backend" if backend is not None else "--python"
         raise ServerError(f"{option} is for a group of machines: name them with --hosts or --hostfile.")
     return None
+
+
+def usual_tree(machines: HostList | None, lookahead: str | None) -> str:
+    """What `--tree` is where it is not given. Where passes wait for other machines rows cost little beside that, and
+    trees are rows; they are weighed against chains, unless a fixed lookahead asks for these."""
+    return _GROUPS_TREE if machines is not None and lookahead in (None, "auto") else "off"

@@ -46,13 +46,12 @@ Rule = Annotated[
         "typical: lossy."
     ),
 ]
-TreeOption = Annotated[
-    str,
-    typer.Option(
-        help="Draft trees too, DEPTHxBRANCHING[:TOKENS] as in 3x2 or 6x8:48: weighed against chains, or, with a fixed "
-        "lookahead, always."
-    ),
-]
+_TREE: Final = (
+    "Draft trees too, DEPTHxBRANCHING[:TOKENS] as in 3x2 or 6x8:48: weighed against chains, or, with a fixed "
+    "lookahead, always."
+)
+TreeOption = Annotated[str, typer.Option(help=_TREE)]
+ServedTree = Annotated[str | None, typer.Option(help=_TREE, show_default="off; 6x8:32 beside --hosts")]
 KvBits = Annotated[
     int | None,
     typer.Option(

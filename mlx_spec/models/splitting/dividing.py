@@ -51,8 +51,9 @@ def _by_bytes(
 ) -> tuple[int, ...]:
     first = last = 0
     if ends is not None:
-        first = _nbytes(ends.embedding[0][ends.embedding[1]])
-        last = first if ends.head is None else _nbytes(ends.head[0][ends.head[1]])
+        embedding = _nbytes(ends.embedding[0][ends.embedding[1]])
+        first = 0 if ends.is_handed_on else embedding
+        last = embedding if ends.head is None else _nbytes(ends.head[0][ends.head[1]])
     every = set(kinds)
 
     def has_every_kind(begin: int, end: int) -> bool:
@@ -74,7 +75,7 @@ def _by_layers(model: Any, split: Split, links: Links, name: str) -> None:
     except NotPlainError as error:
         refuse(name, split, str(error), error)
     if ends is not None:
-        give_ends(ends, links)
+        give_ends(ends, links, relay)
     vars(model)[RELAY] = relay
     vars(model)[Share.NAME] = Share(split, links, relay, None)
 

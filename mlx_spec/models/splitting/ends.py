@@ -10,29 +10,61 @@ from mlx.nn.layers.distributed import shard_inplace
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.models.splitting.links import Links
-from mlx_spec.models.splitting.places import Place, places, put
+from mlx_spec.models.splitting.places import Place, calls_through, places, put
+from mlx_spec.models.splitting.relay import Relay
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where they hang, and the head as it was. `head` is None where the embedding is the head too."""
+    """Where they hang, and the head as it was. `head` is None where the embedding is the head too. `embeds_once`:
+    whether a pass looks its tokens up in one go, as all but odd models do."""
 
     embedding: Place
     head: Place | None
     whole_head: Any
+    embeds_once: bool
+
+    @property
+    def is_handed_on(self) -> bool:
+        """Whether, in a pipeline, rank 0 looks tokens up for the rank with the first layers: what it needs for the
+        head anyway need not be held twice."""
+        return self.head is None and self.embeds_once
 
 
 def ends_of(model: Any) -> Ends | None:
     """The ends of a model, told by their sizes; None where they are not where models have them."""
     inside = {id(module) for layer in model.layers for module in layer.modules()}
     outside = [(place, module) for place, module in places(model) if id(module) not in inside]
-    width = model(mx.zeros((1, 1), dtype=mx.int32), cache=make_prompt_cache(model)).shape[-1]
+    width = _width(model)
     embeddings = [place for place, module in outside if _is_embedding(module) and module.weight.shape[0] >= width]
     heads = [place for place, module in outside if _is_linear(module) and module.weight.shape[0] == width]
     if len(embeddings) != 1 or len(heads) > 1:
         return None
     head = heads[0] if heads else None
-    return Ends(embeddings[0], head, _at(head) if head is not None else None)
+    once = _count_calls(model, _at(embeddings[0])) == 1
+    return Ends(embeddings[0], head, _at(head) if head is not None else None, once)
+
+
+def _width(model: Any) -> int:
+    """Of what a model gives for a token, from its graph."""
+    return int(model(mx.zeros((1, 1), dtype=mx.int32), cache=make_prompt_cache(model)).shape[-1])
+
+
+def _count_calls(model: Any, module: Any) -> int:
+    """How often a pass calls one of a model's modules."""
+    own, calls = type(module), 0
+
+    def counted(call: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return call(*args, **kwargs)
+
+    try:
+        calls_through(module, counted)
+        _width(model)
+    finally:
+        module.__class__ = own
+    return calls
 
 
 def _is_embedding(module: nn.Module) -> bool:
@@ -73,10 +105,18 @@ def divide_ends(ends: Ends, links: Links) -> None:
     _give_head(ends, links)
 
 
-def give_ends(ends: Ends, links: Links) -> None:
-    """Give the last rank the embedding, which it begins with, and rank 0 the head."""
+def give_ends(ends: Ends, links: Links, relay: Relay) -> None:
+    """Give rank 0 the head, and the last rank the embedding, which it begins with. An embedding that is the head too
+    rank 0 alone has, and the last rank is sent what it looked up."""
     embedding, is_tied = _at(ends.embedding), ends.head is None
-    if links.rank() < links.size() - 1:
+    is_last = links.rank() == links.size() - 1
+    if ends.is_handed_on and links.rank() == 0:
+        looks_up = LooksUp(embedding, links, is_tied=True)
+        relay.begin = looks_up.sent
+        put(ends.embedding, looks_up)
+    elif ends.is_handed_on and is_last:
+        put(ends.embedding, HandedOn(embedding, links, is_tied=True))
+    elif not is_last:
         put(ends.embedding, Elsewhere(embedding, links, is_tied=is_tied))
     elif is_tied:
         put(ends.embedding, Unscored(embedding))
@@ -138,11 +178,43 @@ class Elsewhere(_Embedding):
         else:  # not as a module: unless a head drafts with it, it is never read
             object.__setattr__(self, "at_hand", embedding if links.rank() == 0 else None)
         state = embedding(mx.zeros((1, 1), dtype=mx.int32))
-        self._width, self._dtype = state.shape[-1], state.dtype
+        self._links, self._width, self._dtype = links, state.shape[-1], state.dtype
 
     def __call__(self, token_ids: mx.array) -> mx.array:
         """Zeros `[..., hidden]`."""
         return mx.zeros((*token_ids.shape, self._width), dtype=self._dtype)
+
+
+class LooksUp(Elsewhere):
+    """On rank 0: looks tokens up for the rank with the first layers. What it has itself for them is let through.
+
+    What is sent depends on nothing that comes back, and what comes back on nothing at hand: so each is set going when
+    it is built, before the rest of its pass. Both ends do so, as what one of them never made would be taken for part of
+    the next pass.
+    """
+
+    def __call__(self, token_ids: mx.array) -> mx.array:
+        """Zeros `[..., hidden]`; the states are on their way. Where a graph is traced, or only looked at, nothing is
+        sent: who replays it does."""
+        sent = self.sent(token_ids)
+        if self._links.keeps:
+            mx.async_eval(sent)  # type: ignore[no-untyped-call]
+        return super().__call__(token_ids)
+
+    def sent(self, token_ids: mx.array) -> mx.array:
+        """The states of tokens, `[..., hidden]`, sent where they are computed."""
+        return self._links.sent(self.at_hand(token_ids), self._links.size() - 1)
+
+
+class HandedOn(Elsewhere):
+    """On the rank with the first layers: what rank 0 has looked up."""
+
+    def __call__(self, token_ids: mx.array) -> mx.array:
+        """`[..., hidden]`."""
+        came = self._links.received((*token_ids.shape, self._width), self._dtype, 0)
+        if self._links.keeps:
+            mx.async_eval(came)  # type: ignore[no-untyped-call]
+        return came
 
 
 class Unscored(nn.Module):  # type: ignore[misc]

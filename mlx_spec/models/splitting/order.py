@@ -46,11 +46,14 @@ def traced(model: Any) -> Iterator[None]:
         share.links.keeps, share.is_traced = kept, False
 
 
-def replayed(model: Any, result: mx.array) -> None:
-    """A replayed pass gives `result`, which is computed behind all its collectives."""
+def replayed(model: Any, token_ids: mx.array, result: mx.array) -> None:
+    """A replayed pass over `token_ids` `[n]` gives `result`, which is computed behind all its collectives."""
     share = share_of(model)
-    if share is not None:
-        share.links.newest = result[:1, :1]
+    if share is None:
+        return
+    if share.relay is not None and share.relay.begin is not None:
+        mx.async_eval(share.relay.begin(token_ids[None]))  # type: ignore[no-untyped-call]
+    share.links.newest = result[:1, :1]
 
 
 def settled(model: Any) -> None:

@@ -16,6 +16,8 @@ class Relay:
 
     def __init__(self, links: Links, flow: Flow, own: range) -> None:
         self._links, self._flow, self.own = links, flow, own
+        self.begin: Callable[[mx.array], mx.array] | None = None
+        """On rank 0, where it looks up tokens `[1, n]` for the rank with the first layers: what sends their states."""
         self._wanted: tuple[int, ...] = ()
         self._heard: dict[int, mx.array] = {}
 

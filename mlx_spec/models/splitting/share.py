@@ -11,7 +11,8 @@ from mlx_spec.models.splitting.strict import Sums
 
 @dataclass(slots=True, eq=False)
 class Share:
-    """`relay` is there in a pipeline, `sums` where each rank has a part of every layer."""
+    """`relay` is there in a pipeline, `sums` where each rank has a part of every layer. `machines` is what each rank
+    multiplies by (`multiplies_by`), rank 0 first, where rank 0 was told: what was measured holds for these alone."""
 
     NAME: ClassVar = "_lookahead_share"
 
@@ -21,6 +22,7 @@ class Share:
     sums: Sums | None
     is_traced: bool = False
     """Whether a graph is being built that is to be replayed."""
+    machines: tuple[str, ...] = ()
 
     @property
     def mixes_rows(self) -> bool:

@@ -14,7 +14,7 @@ import mlx.core as mx
 
 from mlx_spec.models.splitting.links import Kind, Links
 from mlx_spec.models.splitting.share import share_of
-from mlx_spec.models.splitting.wire import wire_of
+from mlx_spec.models.splitting.wire import hops_of, wire_of
 
 _BYTES: Final = (4_096, 262_144)
 """What a rank puts into the two that are measured of each kind: a row of a small model, and many of a large one."""
@@ -86,13 +86,13 @@ def measure_links(links: Links, went: Callable[[], object] = lambda: None) -> Li
 
 
 def keep_wire(model: Any, costs: LinkCosts) -> Wire:
-    """Keep on a share of a model what its passes take of the wire, by the collectives that they make. A pipeline's rank
-    sees its own two ends alone: each message is one of as many as there are ranks but one."""
+    """Keep on rank 0's share of a model what its passes take of the wire, by the collectives that they make. Of a
+    pipeline it sees its own two ends alone."""
     share = share_of(model)
-    hops = share.links.size() - 1 if share is not None else 0
+    ranks = share.links.size() if share is not None and share.relay is not None else None
     count, fixed_ms, ms_per_row = 0, 0.0, 0.0
     for made in wire_of(model).made:
-        times, cost = hops if made.kind in ("send", "receive") else 1, costs.of(made.kind)
+        times, cost = 1 if ranks is None else hops_of(made, ranks), costs.of(made.kind)
         count += times
         fixed_ms += times * cost.fixed_ms
         ms_per_row += times * cost.ms_per_byte * made.nbytes

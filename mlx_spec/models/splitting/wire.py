@@ -44,8 +44,14 @@ def wire_of(model: Any, listen_to: tuple[int, ...] = ()) -> WirePass:
     # A ring hands what is gathered from rank to rank; a sum is handed around twice.
     rounds = {"gather": ranks - 1, "sum": 2 * (ranks - 1), "send": 1, "receive": 1}
     sent = sum(_sent(one, ranks) for one in made)
-    hops = ranks - 1 if share.relay is not None else sum(rounds[one.kind] for one in made)
+    hops = sum(hops_of(one, ranks) if share.relay is not None else rounds[one.kind] for one in made)
     return WirePass(len(made), sent, hops, tuple(made))
+
+
+def hops_of(one: Collective, ranks: int) -> int:
+    """How many messages of a pipeline's pass one that rank 0 makes stands for: what comes to it has gone from rank to
+    rank; what it sends goes to the rank with the first layers."""
+    return ranks - 1 if one.kind == "receive" else 1
 
 
 def _sent(one: Collective, ranks: int) -> int:

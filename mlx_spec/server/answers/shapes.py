@@ -1,11 +1,14 @@
 """An error in the shape that each protocol has for it. A request's address says which protocol it speaks."""
 
+import json
 from typing import Any, Final
 
 from starlette.types import Scope
 
 _ANTHROPIC: Final = "/v1/messages"
 _OLLAMA: Final = "/api"
+_RESPONSES: Final = "/v1/responses"
+_CHUNKS: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
 _TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -20,11 +23,32 @@ _TYPES: Final = {
 def shaped(body: dict[str, Any], status: int, scope: Scope) -> dict[str, Any]:
     """OpenAI's error object `body` in the shape that the protocol of the request `scope` has for it."""
     path, message = scope["path"], body["error"]["message"]
-    if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
+    if _is_under(path, _ANTHROPIC):
         return anthropic_error(message, status)
-    if path == _OLLAMA or path.startswith(f"{_OLLAMA}/"):
+    if _is_under(path, _OLLAMA):
         return {"error": message}
     return body
+
+
+def last_event(body: dict[str, Any], path: str, told: int) -> bytes | None:
+    """OpenAI's error object as the last that a stream at `path` says of an answer, behind `told` events, in the words
+    of its protocol; None where there is no such stream."""
+    message = body["error"]["message"]
+    if _is_under(path, _OLLAMA):
+        return json.dumps({"error": message}).encode() + b"\n"
+    if path in _CHUNKS:
+        return f"data: {json.dumps(body)}\n\n".encode()
+    if path == _ANTHROPIC:
+        said = anthropic_error(message, 503)
+    elif path == _RESPONSES:
+        said = {"type": "error", "code": "server_error", "message": message, "param": None, "sequence_number": told}
+    else:
+        return None
+    return f"event: error\ndata: {json.dumps(said)}\n\n".encode()
+
+
+def _is_under(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
 
 
 def anthropic_error(message: str, status: int) -> dict[str, Any]:

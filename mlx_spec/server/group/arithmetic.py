@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mlx_spec.hosts.channel.leader import LeaderChannel
-from mlx_spec.models.memory import serving_blas
+from mlx_spec.models.memory import multiplies_by, serving_blas
 
 
 def check_arithmetic(channel: LeaderChannel, hosts: Sequence[str]) -> None:
@@ -19,6 +19,12 @@ def check_arithmetic(channel: LeaderChannel, hosts: Sequence[str]) -> None:
                 rank,
                 f"{hosts[rank]} (rank {rank}) {both}: install OpenBLAS on all, or set LOOKAHEAD_BLAS=off on all.",
             )
+
+
+def machines_of(channel: LeaderChannel) -> tuple[str, ...]:
+    """What each rank multiplies by, rank 0 first."""
+    told = channel.said("model")
+    return multiplies_by(), *(str(told[rank]["machine"]) for rank in sorted(told))
 
 
 def _named(blas: str) -> str:

@@ -1,4 +1,8 @@
-"""Answers the public port while the group is not whole: 503, and a sentence about who is missing."""
+"""Answers the public port: with what the leader says, and while the group is not whole with 503 and a sentence about
+who is missing.
+
+The leader may be killed in the midst of an answer, so the clients' connections are here, in the supervisor's process.
+"""
 
 import socket
 import threading
@@ -11,10 +15,12 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from mlx_spec.hosts.group import GroupState
 from mlx_spec.server.answers.errors import error_answer, error_body
 from mlx_spec.server.doorway import Doorway
+from mlx_spec.server.group.forwarding import Forwarding, why
 from mlx_spec.server.guard import Access, Guard, KeyCheck, cross_origin
 
 _GRACE_S: Final = 1
@@ -25,42 +31,50 @@ _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class HttpDoorman:
-    """A `hosts.supervisor.Doorman` on a listening socket, which stays open whatever it does. `state` is what it tells
-    of."""
+    """A `hosts.supervisor.Doorman` on a listening socket, until `end`. The leader answers at `url`; `state` is what is
+    told of the group."""
 
-    def __init__(self, listener: socket.socket, access: Access, state: Callable[[], GroupState]) -> None:
-        self._listener = listener
-        self._app = absence_app(access, state)
-        self._serving: tuple[uvicorn.Server, threading.Thread] | None = None
+    def __init__(self, listener: socket.socket, access: Access, state: Callable[[], GroupState], url: str) -> None:
+        self._absent = absence_app(access, state)
+        self._forwarding = Forwarding(url, self._absent, state)
+        self._is_open = True
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._server = uvicorn.Server(config)
+        # uvicorn closes what it is given.
+        sockets = [listener.dup()]
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": sockets}, name="doorman", daemon=True
+        )
+        self._thread.start()
 
     def open(self) -> None:
-        """Begin to answer, if it does not yet."""
-        if self._serving is not None:
-            return
-        server = uvicorn.Server(
-            uvicorn.Config(
-                self._app,
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
-        )
-        # uvicorn closes what it is given.
-        sockets = [self._listener.dup()]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, name="doorman", daemon=True)
-        self._serving = (server, thread)
-        thread.start()
+        """Who knocks from now on is told that the group is not whole."""
+        self._is_open = True
 
     def close(self) -> None:
-        """Answer no more: when it returns, nobody is let in here."""
-        if self._serving is None:
-            return
-        server, thread = self._serving
-        self._serving = None
-        server.should_exit = True
-        thread.join()
+        """Who knocks from now on has the leader's answer."""
+        self._is_open = False
+
+    def give_up(self) -> None:
+        """Nothing comes from the leader any more: whoever waits for it is told so now."""
+        self._is_open = True
+        self._forwarding.give_up()
+
+    def end(self) -> None:
+        """Answer no more at all."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._absent if self._is_open else self._forwarding)(scope, receive, send)
 
 
 def absence_app(access: Access, state: Callable[[], GroupState]) -> Starlette:
@@ -76,7 +90,9 @@ def absence_app(access: Access, state: Callable[[], GroupState]) -> Starlette:
         return JSONResponse(state().to_dict(), headers=_CLOSING)
 
     async def absent(request: Request) -> Response:
-        body = error_body(state().message, "server_error", code="group_not_ready")
+        now = state()
+        message = why(now) if now.stage == "ready" else now.message
+        body = error_body(message, "server_error", code="group_not_ready")
         return error_answer(request.scope, body, 503, {**_CLOSING, "Retry-After": str(_AGAIN_S)})
 
     return Starlette(

@@ -26,7 +26,7 @@ from mlx_spec.models.splitting.timing import keep_wire, measure_links
 from mlx_spec.models.splitting.ways import ways_of
 from mlx_spec.server.engine.job import DrafterChoice
 from mlx_spec.server.engine.served import Progress
-from mlx_spec.server.group.arithmetic import check_arithmetic
+from mlx_spec.server.group.arithmetic import check_arithmetic, machines_of
 from mlx_spec.server.group.choice import check_room, chosen, own_room, rooms_of, shares_of
 from mlx_spec.server.group.leadership import Leadership, SplitChoice
 from mlx_spec.server.group.led import LedDecoder, watched
@@ -75,6 +75,7 @@ def load_led(
         leading.note(rank, held_bytes=words["held_bytes"])
     share = share_of(pair.target)
     assert share is not None, "it was loaded as a share"
+    share.machines = machines_of(leading.channel)
     with watched(leading, "measuring the wire"):
         keep_wire(pair.target, measure_links(share.links, leading.watchdog.beat))
 

@@ -18,7 +18,7 @@ from mlx_spec.hosts.channel.follower import FollowerChannel
 from mlx_spec.hosts.joining import say_here
 from mlx_spec.hosts.rendezvous import MEETING_S, Rendezvous, ended_after
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.memory import serving_blas
+from mlx_spec.models.memory import multiplies_by, serving_blas
 from mlx_spec.models.named import folder_of
 from mlx_spec.models.splitting.content import content_hash
 from mlx_spec.models.splitting.links import Links
@@ -38,7 +38,7 @@ def repeat(assignment: Assignment, channel: FollowerChannel) -> None:
 
     folder = folder_of(assignment.told["target"], progress)
     folder.check(wants_tokenizer=False)
-    channel.say("model", content=content_hash(folder), blas=serving_blas())
+    channel.say("model", content=content_hash(folder), blas=serving_blas(), machine=multiplies_by())
     if (step := channel.next()) is None:
         return
     split, layers = step["split"], step["split"]["layers"]

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
 
 from mlx_spec.hosts.addresses import check_first_is_here
 from mlx_spec.hosts.assignment import RANK_VARIABLE
@@ -52,28 +51,27 @@ def serve_group(
     """
     access = checked_access(host, api_key, allow_hosts, allow_origins)
     check_first_is_here(hosts.machines)
-    with bind(host, port) as listener:
+    # The clients' connections are here; the leader, which may be killed, has a socket of its own.
+    with bind(host, port) as listener, bind("127.0.0.1", 0) as own:
         commands = Commands(
             leader=tuple(leader or own_command(*arguments)),
             follower=tuple(follower or own_command("hosts", "follow")),
-            listener=listener.fileno(),
+            listener=own.fileno(),
             config={"target": target, "timeout_s": timeout_s},
             leader_environment={RANK_VARIABLE: "0"},
             folder=os.getcwd(),
         )
-        _supervise(hosts, commands, listener, access, parent_pid, changed)
+        doorman = HttpDoorman(listener, access, lambda: supervisor.state, url_of(own))
+        found = partial(_tell_address, listener)
+        supervisor = Supervisor(hosts, commands, doorman, changed=changed, found=found)
+        try:
+            _supervise(supervisor, parent_pid)
+        finally:
+            doorman.end()
 
 
-def _supervise(
-    hosts: HostList,
-    commands: Commands,
-    listener: socket.socket,
-    access: Any,
-    parent_pid: int | None,
-    changed: Callable[[GroupState], object],
-) -> None:
-    doorman = HttpDoorman(listener, access, lambda: supervisor.state)
-    supervisor = Supervisor(hosts, commands, doorman, changed=changed, found=partial(_tell_address, listener))
+def _supervise(supervisor: Supervisor, parent_pid: int | None) -> None:
+    """Until it is asked to end, by a signal or its parent's end."""
 
     def hear(number: int, frame: FrameType | None) -> None:
         supervisor.stop()

@@ -39,6 +39,10 @@ def test_each_way_has_its_sizes_and_fits_where_there_is_room(tmp_path: Path) -> 
     assert all(max(one.bytes) < 0.75 * whole for one in (strict, fast, pipeline))
     assert "tensor, strict (words as on one machine)" in strict.words
     assert strict.words.endswith(": fits")
+    # Four layers: two sums each and a gathering, or four gatherings each, and the embedding's.
+    assert (strict.waits, fast.waits, pipeline.waits) == (17, 17, 1)
+    assert strict.bytes_per_row > fast.bytes_per_row > pipeline.bytes_per_row
+    assert ", a pass waits once for a message, 128 bytes a row: fits" in pipeline.words
     short = fits_of(folder, report(10**9, 1000))
     assert short[0].problem == "does not fit, as mac1 has 1.0 kB free"
     assert fits_of(folder, report(10**9, None))[0].problem == "nobody knows, as mac1 did not answer"

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from mlx_spec.cli.main import app
 from mlx_spec.cli.terminal.forming import FormingLines
-from mlx_spec.cli.terminal.group import check_beside_hosts, group_hosts
+from mlx_spec.cli.terminal.group import check_beside_hosts, group_hosts, usual_tree
+from mlx_spec.cli.terminal.options import speculative_config
 from mlx_spec.errors import ConfigError, LookaheadError, ServerError
 from mlx_spec.hosts.group import GroupState, RankState, Share
+from mlx_spec.lookahead.shapes import largest_tree
 
 
 def test_none_of_them_is_one_machine() -> None:
@@ -96,3 +98,10 @@ def test_a_reason_is_told_once() -> None:
         "mlx-spec: c is gone.\n",
         "mlx-spec: The group is forming again.\n",
     ]
+
+
+def test_trees_are_weighed_where_passes_wait_for_other_machines() -> None:
+    machines = group_hosts("localhost,b", None, None, None, 8.0)
+    assert usual_tree(None, None) == usual_tree(machines, "4") == "off"
+    config = speculative_config("auto", "coupled", usual_tree(machines, None))
+    assert (config.tree_speculation, config.adaptive_lookahead, largest_tree(config).size) == (True, True, 32)

@@ -5,11 +5,13 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import pytest
+from mlx_lm.models import llama
 
 from mlx_spec.models.heads.ends import target_ends
 from mlx_spec.models.splitting.dividing import divide
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.split import Split, Way
+from tests.models.splitting.test_ranks import SIZES
 from tests.models.splitting.test_ways import made
 
 
@@ -43,12 +45,28 @@ def test_only_rank_0_has_the_head(way: Way) -> None:
     assert "lm_head" not in names(1)
 
 
-def test_a_pipelines_embedding_is_with_the_first_layers() -> None:
-    embeddings = [
-        [module for _, module in share("pipeline", rank).named_modules() if isinstance(module, nn.Embedding)]
-        for rank in (0, 1)
-    ]
-    assert [len(each) for each in embeddings] == [0, 1]
+@pytest.mark.parametrize(("tied", "counts"), [(False, [0, 1]), (True, [1, 0])])
+def test_a_pipelines_embedding_is_with_the_first_layers_unless_it_is_the_head_too(
+    counts: list[int], *, tied: bool
+) -> None:
+    shares = [share("pipeline", rank, tie_word_embeddings=tied) for rank in (0, 1)]
+    embeddings = [[one for one in each.modules() if isinstance(one, nn.Embedding)] for each in shares]
+    assert [len(each) for each in embeddings] == counts
+
+
+class _LooksUpTwice(llama.Model):  # type: ignore[misc]
+    def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+        self.model.embed_tokens(inputs)
+        scores: mx.array = super().__call__(inputs, cache)
+        return scores
+
+
+def test_a_model_that_looks_its_tokens_up_twice_keeps_a_tied_embedding_at_both_ends() -> None:
+    sizes = {"model_type": "llama", **SIZES, "tie_word_embeddings": True}
+    for rank in (0, 1):
+        model = _LooksUpTwice(llama.ModelArgs.from_dict(sizes))
+        divide(model, Split("pipeline", 2), Links(None, rank, 2), "it")
+        assert len([one for one in model.modules() if isinstance(one, nn.Embedding)]) == 1
 
 
 def test_other_ranks_layers_hold_nothing_and_still_tell_their_kind() -> None:

@@ -168,9 +168,19 @@ def test_a_pass_makes_the_collectives_that_are_told(sessions: dict[Any, list[dic
     gathered = hidden + hidden + wide + hidden
     strict = sessions[2, "llama", "tensor", "strict"]
     assert [rank["wire"] for rank in strict] == [[1 + 4 * layers, (layers * gathered + hidden) // 2 * size]] * 2
-    # A hop over the wire, with the states of three layers beside what goes on: two of them were heard before it.
+    # What the leader looks up goes there, and with what comes back the states of three layers: two were heard before.
     leader, first = sessions[2, "llama", "pipeline", "strict"]
-    assert leader["wire"] == first["wire"] == [1, 2 * hidden * size]
+    assert leader["wire"] == first["wire"] == [2, 3 * hidden * size]
+
+
+def test_nothing_is_held_twice_where_the_leader_looks_tokens_up(
+    sessions: dict[Any, list[dict[str, Any]]], folders: dict[str, Path]
+) -> None:
+    whole = sum(array.nbytes for array in mx.load(str(folders["llama"] / "model.safetensors")).values())
+    norm = 64 * 4  # that of the states behind the last layer, which each rank has
+    for ranks in (2, 4):
+        held = [rank["nbytes"] for rank in sessions[ranks, "llama", "pipeline", "strict"]]
+        assert sum(held) == whole + (ranks - 1) * norm
 
 
 def test_two_ranks_measure_their_wire_together(sessions: dict[Any, list[dict[str, Any]]]) -> None:

@@ -52,6 +52,16 @@ def test_what_each_machine_would_hold_is_told() -> None:
     assert max(found.tensor_strict.nbytes[1:]) < 0.26 * found.nbytes
 
 
+@pytest.mark.parametrize(("ranks", "most"), [(2, 0.55), (4, 0.3)])
+def test_a_tied_embedding_of_a_fifth_is_no_more_than_a_part_of_what_one_machine_holds(ranks: int, most: float) -> None:
+    # As the starter: nothing of it is held twice.
+    sizes = {"num_hidden_layers": 30, "vocab_size": 4800, "tie_word_embeddings": True}
+    found = ways(made(**sizes), ranks)
+    assert 0.15 < 4800 * 64 * 4 / found.nbytes < 0.25
+    assert max(found.pipeline.nbytes) <= most * found.nbytes
+    assert sum(found.pipeline.nbytes) < 1.01 * found.nbytes
+
+
 @pytest.mark.parametrize(
     ("make", "ranks", "why"),
     [

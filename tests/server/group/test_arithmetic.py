@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mlx_spec.errors import ServerError
-from mlx_spec.models.memory import serving_blas
-from mlx_spec.server.group.arithmetic import check_arithmetic
+from mlx_spec.models.memory import multiplies_by, serving_blas
+from mlx_spec.server.group.arithmetic import check_arithmetic, machines_of
 
 
 class Channel:
@@ -18,7 +18,10 @@ class Channel:
 
     def said(self, name: str) -> dict[int, dict[str, Any]]:
         assert name == "model"
-        return {rank: {"content": "x", "blas": blas} for rank, blas in enumerate(self.blas, start=1)}
+        return {
+            rank: {"content": "x", "blas": blas, "machine": f"chip {rank}"}
+            for rank, blas in enumerate(self.blas, start=1)
+        }
 
     def refuse(self, rank: int, message: str) -> ServerError:
         self.refused.append(rank)
@@ -36,3 +39,8 @@ def test_the_same_everywhere_is_let_through() -> None:
     channel: Any = Channel(serving_blas(), serving_blas())
     check_arithmetic(channel, ["here", "a.local", "b.local"])
     assert channel.refused == []
+
+
+def test_each_rank_says_what_it_multiplies_by() -> None:
+    channel: Any = Channel(serving_blas(), serving_blas())
+    assert machines_of(channel) == (multiplies_by(), "chip 1", "chip 2")

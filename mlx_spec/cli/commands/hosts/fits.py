@@ -22,7 +22,8 @@ _SAME: Final = {
 @dataclass(frozen=True, slots=True)
 class Fit:
     """One way. `bytes` are of the weights by rank, `layers` how many whole ones each has, None where each has a part of
-    all; `problem` says why it is none, or which machine has no room."""
+    all; `problem` says why it is none, or which machine has no room. A pass waits `waits` times for a message, and of
+    each row a rank sends `bytes_per_row`: strict and fast sums compare by these."""
 
     way: str
     exactness: str
@@ -30,6 +31,8 @@ class Fit:
     same_as: str
     problem: str | None
     layers: tuple[int, ...] | None = None
+    waits: int = 0
+    bytes_per_row: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -43,7 +46,12 @@ class Fit:
             return f"{name}: {self.problem}"
         sizes = " + ".join(human_bytes(size) for size in self.bytes)
         counts = f"{' + '.join(map(str, self.layers))} layers, " if self.layers is not None else ""
-        return f"{name} ({_SAME[self.same_as]}): {counts}{sizes}: {self.problem or 'fits'}"
+        return f"{name} ({_SAME[self.same_as]}): {counts}{sizes}, {self._wire}: {self.problem or 'fits'}"
+
+    @property
+    def _wire(self) -> str:
+        times = "once" if self.waits == 1 else f"{self.waits} times"
+        return f"a pass waits {times} for a message, {human_bytes(self.bytes_per_row)} a row"
 
 
 def fits_of(folder: "ModelFolder", report: "GroupReport") -> list[Fit]:
@@ -77,4 +85,5 @@ def _fit(way: "FoundWay", report: "GroupReport", rooms: Sequence[float | None]) 
             problem = f"does not fit, as {' and '.join(short)}"
         elif unknown:
             problem = f"nobody knows, as {' and '.join(unknown)} did not answer"
-    return Fit(way.way, way.exactness, way.nbytes, way.same_as, problem, way.layers)
+    wire = way.wire
+    return Fit(way.way, way.exactness, way.nbytes, way.same_as, problem, way.layers, wire.hops, wire.bytes_per_row)

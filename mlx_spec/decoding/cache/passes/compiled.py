@@ -68,7 +68,7 @@ class CompiledPasses:
             results = self._built(in_tree, token_ids, offset, *places, *arrays)
         if results is None:
             return None
-        replayed(self._living_model(), results[0])
+        replayed(self._living_model(), token_ids, results[0])
         given, written = results[: -len(arrays)], results[-len(arrays) :]
         scored = PassOutput(given[0], given[1] if self._layers else None, built_anew=self._traced_now)
         if in_tree not in self._checked and not self._agrees(scored.logits, token_ids, caches, placement):

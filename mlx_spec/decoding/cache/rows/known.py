@@ -125,7 +125,7 @@ def _path(model: nn.Module, name: str, kv_bits: int | None) -> Path:
     facts: list[Any] = [_VERSION, *_circumstances(name, kv_bits).values(), sorted(map(str, device.items()))]
     facts += [platform.machine(), weights_bytes(model), str(activation_dtype(model))]
     if (share := share_of(model)) is not None:
-        facts.append(repr(share.split))
+        facts += [repr(share.split), *share.machines]
     if dispatch.multiplies():  # a strict pass's products have the bits of our kernel
         facts += [MATMUL.header(), MATMUL.body()]
     return kept_path(_FOLDER, facts)

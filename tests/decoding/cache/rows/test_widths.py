@@ -11,6 +11,10 @@ from mlx_spec.decoding.cache.rows.products import part_widths
 from mlx_spec.decoding.cache.rows.whole_passes import WholePasses, steps_to
 from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
 from mlx_spec.models.memory import rows_are_independent
+from mlx_spec.models.splitting.dividing import divide
+from mlx_spec.models.splitting.links import Links
+from mlx_spec.models.splitting.share import share_of
+from mlx_spec.models.splitting.split import Split
 from tests.tiny import tiny_llama
 
 WIDE = 128
@@ -90,6 +94,23 @@ def test_what_was_measured_is_kept(lookahead_home: Path, monkeypatch: pytest.Mon
     assert known_widths(tiny_llama(0), "tiny") is None, "how OpenBLAS divides its work is among what it depends on"
     assert stored_widths() == []
     next((lookahead_home / "rows").glob("*.json")).write_text('{"width": 0}', encoding="utf-8")
+
+
+def test_what_a_group_measured_is_its_machines_own(lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another Mac beside the same leader multiplies by other kernels."""
+    widths = iter([RowWidths(6, tried=16), RowWidths(2, tried=16)])
+    monkeypatch.setattr(known, "rows_are_independent", lambda: False)
+    monkeypatch.setattr(known, "measure_widths", lambda *given: next(widths))
+
+    def measured(*machines: str) -> int | None:
+        model = tiny_llama(0, layers=4)  # as a process of its own would load it
+        divide(model, Split("pipeline", 2), Links(None, 0, 2), "tiny")
+        share = share_of(model)
+        assert share is not None
+        share.machines = machines
+        return row_widths(model, "tiny").width
+
+    assert [measured("M4", "M1"), measured("M4", "M5"), measured("M4", "M1")] == [6, 2, 6]
 
 
 def test_where_each_row_has_its_loop_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
