@@ -142,7 +142,8 @@ class SpeculativeDecoder:
         )
         request = within(request, exact, widths)
         expected, self._expected = self._expected, ()
-        return replace(request, parts_at=frozenset(shared_length(request.prompt_ids, ids) for ids in expected))
+        parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in expected)
+        return replace(request, parts_at=parts_at, rows_hold=self._knowledge.rows_hold(self._config))
 
     def begin(self, request: Request, steering: Steering | None = None) -> Answer:
         """An answer that has read nothing; it is to be ended by `finish` or `keep`, or to `give_up`."""

@@ -191,11 +191,10 @@ class Answer:
         self._keep(prefixes, self.text_ids[:length], goes_on=True)
 
     def leave(self, prefixes: Prefixes) -> None:
-        """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows are
-        not independent, or went over blocks, what its rounds have read has other bits than a prompt, and does not
-        count."""
+        """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows do
+        not hold, or went over blocks, what its rounds have read has other bits than a prompt, and does not count."""
         self.give_up()
-        as_read = prefixes.rows_are_independent and not self.target.is_over_blocks
+        as_read = self.request.rows_hold and not self.target.is_over_blocks
         count = self.num_read if as_read else self.num_canonical
         if not self.target.begins_anywhere:
             count = max((length for length, point in self.points.items() if TARGET in point), default=0)

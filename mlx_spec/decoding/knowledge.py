@@ -69,6 +69,11 @@ class Knowledge:
             return "fast", ANY
         return "strict", widths
 
+    def rows_hold(self, config: SpeculativeConfig) -> bool:
+        """Whether it is known that a pass of any width leaves each row its bits."""
+        known = self.widths(config)
+        return known is not None and known.width is None
+
     def shared(self, widest: int | None = None) -> SharedCosts:
         """What passes cost that several answers share, where none has more than `widest` rows."""
         if widest not in self._shared:

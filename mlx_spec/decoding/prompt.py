@@ -23,7 +23,6 @@ from mlx_spec.decoding.target import Chunk, read_all
 from mlx_spec.events import PrefillProgress, PromptScored
 from mlx_spec.lookahead.plan import Option
 from mlx_spec.lookahead.together import Wish, expects_to_draft
-from mlx_spec.models.memory import rows_are_independent
 
 # Graphs of the passes to come are built while the device reads: so many a chunk, as the first word waits for the last.
 _GRAPHS_A_CHUNK: Final = 2
@@ -131,7 +130,7 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     """Read the text of an answer that has given up what it had read, telling how much is read after each pass: its
     prompt as ever, then its own words in passes of their own. Then its next round may be launched.
 
-    Where rows are independent of each other, and in strict passes, what is read has the bits that it had. Elsewhere the
+    Where rows hold at any width, and in strict passes, what is read has the bits that it had. Elsewhere the
     words are read one by one, as plain rounds read them: those bits differ from what drafts were verified with by the
     rounding of a wider pass, which tells only where two tokens were nearly tied.
     """
@@ -148,7 +147,7 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
-    exact = answer.request.widest or (answer.config.max_lookahead + 1 if rows_are_independent() else 1)
+    exact = answer.request.widest or (answer.config.max_lookahead + 1 if answer.request.rows_hold else 1)
     width = min(answer.config.max_lookahead + 1, exact)
     while answer.num_read < len(known):
         # The first pass of all is never compiled, and in half precision that has other bits.

@@ -56,7 +56,8 @@ class Request:
 
     `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
     where that is None, and those of trees only where it `branches`; attention goes `by_row` where MLX's own would see
-    how many they are.
+    how many they are. Where `rows_hold`, passes of any width leave a row its bits: what rounds have read is then what
+    a prompt's chunks would have.
     """
 
     prompt_ids: tuple[int, ...]
@@ -79,6 +80,7 @@ class Request:
     widest: int | None = None
     by_row: bool = False
     branches: bool = True
+    rows_hold: bool = False
 
     @property
     def seed(self) -> int:

@@ -3,16 +3,20 @@
     LOOKAHEAD_BLAS=off python mlx_spec/machine/blas.py -m tests.batching.invariance --part 1/1
 
 For each family, kind of numbers and temperature a crowd of requests is answered that join and leave, are cancelled,
-step aside (both ways) and come back, begin alike and are found begun, draft by any drafter, at several lengths, in
-float32 as trees too, with several answers to one prompt. Each must have, id for id, what plain decoding says to it when
-nobody else is there. With MLX's own BLAS rows do not depend on each other, so this is bit for bit.
+step aside (both ways) and come back, begin alike and are found begun, draft by any drafter, at several lengths, as
+trees too, with several answers to one prompt. Each must have, id for id, what plain decoding says to it when nobody
+else is there.
 
-Left out is what is not so with nobody else there either: in bfloat16, trees, models with recurrent layers (whose passes
-over several tokens round otherwise), and experts: mixtral's hold, deepseek_v3's differ, and why is not known yet.
+All are asked `strict`: with MLX's own BLAS products and ordinary attention have a loop for each row, and where a model
+does otherwise with one row (latent attention, scanned states, full windows) its passes are as narrow as was measured.
+In float32 and 4 bit those are asked `fast` too, in passes of any width, as what differs there is rounding in the
+seventh digit. In bfloat16 it is in the third, so that fast answers of such models may part at a near-tie.
 """
 
 import argparse
+import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +25,13 @@ from typing import Any, Final, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec import SpeculativeConfig
 from mlx_spec.batching import BatchSettings
 from mlx_spec.batching.settings import PREEMPTIONS, PreemptionName
+from mlx_spec.config import Exactness
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
-from mlx_spec.decoding.cache.kinds.recurrent import Recurrent
-from mlx_spec.decoding.cache.rollback import kind_of, leaves
+from mlx_spec.decoding.cache.rows.known import row_widths
 from mlx_spec.events import GenerationFinished, Preempted, Waiting
 from mlx_spec.machine.kernels.products.half_experts import mend_experts
 from mlx_spec.models.loading import ModelPair
@@ -41,8 +44,8 @@ from tests.zoo import ARCHITECTURES, VOCAB, mixed, zoo_model
 Numbers = Literal["float32", "bfloat16", "4bit"]
 NUMBERS: Final[tuple[Numbers, ...]] = ("float32", "bfloat16", "4bit")
 TEMPERATURES: Final = (0.0, 0.7, 1.2)
-CHAINS: Final = SpeculativeConfig(acceptance_threshold=0.0)
-TREES: Final = replace(CHAINS, tree_speculation=True)
+EXACTNESS: Final[tuple[Exactness, ...]] = ("strict", "fast")
+TREES: Final = SpeculativeConfig(acceptance_threshold=0.0, tree_speculation=True)
 SETTINGS: Final = BatchSettings(max_batch=4, max_waiting=64, spare_blocks=0, policy="shortest")
 BLOCKS: Final = 13
 COUNT: Final = 7
@@ -59,6 +62,7 @@ class Case:
     numbers: Numbers
     temperature: float
     way: PreemptionName
+    exactness: Exactness = "strict"
 
 
 def cases(
@@ -69,19 +73,17 @@ def cases(
     """All of them, a family after the other."""
     for name in names:
         for kind in numbers:
-            if kind == "bfloat16" and not takes_half(name):
-                continue
-            for temperature in temperatures:
-                for way in PREEMPTIONS:
-                    yield Case(name, kind, temperature, way)
+            for exactness in EXACTNESS if kind != "bfloat16" else ("strict",):
+                for temperature in temperatures:
+                    for way in PREEMPTIONS:
+                        yield Case(name, kind, temperature, way, exactness)
 
 
 @cache
-def takes_half(name: str) -> bool:
-    """Whether a model's passes in bfloat16 over several tokens have the bits of single steps."""
-    model = zoo_model(name)
-    experts = any(type(module).__name__ == "SwitchLinear" for _, module in model.named_modules())
-    return not experts and all(kind_of(cache) is not Recurrent for cache in leaves(make_prompt_cache(model)))
+def is_limited(name: str, numbers: Numbers) -> bool:
+    """Whether a model's strict passes may not have any number of rows; else its fast ones are the same."""
+    pair = pair_for(name, numbers)
+    return row_widths(pair.target, pair.target_name).width is not None
 
 
 @lru_cache(maxsize=2)
@@ -96,7 +98,8 @@ def pair_for(name: str, numbers: Numbers) -> ModelPair:
             model.set_dtype(mx.bfloat16)
             mend_experts(model)  # as loading does
         mx.eval(model.parameters())
-    return pair_of(target, draft, vocab=VOCAB)
+    # What is measured of a model is kept by its name and size.
+    return replace(pair_of(target, draft, vocab=VOCAB), target_name=f"{name} in {numbers}")
 
 
 def _takes_groups(path: str, module: Any) -> bool:
@@ -126,7 +129,7 @@ class Found:
 def found(case: Case) -> Found:
     """Answer a crowd, and each of it alone."""
     pair, asked = pair_for(case.name, case.numbers), crowd(case.temperature)
-    config = TREES if case.numbers == "float32" else CHAINS
+    config = replace(TREES, exactness=case.exactness)
     batch = batch_of(pair, BLOCKS, replace(SETTINGS, preemption=case.way), config=config)
 
     def meanwhile(step: int, done: Run) -> None:
@@ -160,19 +163,30 @@ def main() -> None:
     options = parser.parse_args()
     PREFILL_TOKENS[mx.default_device().type] = BLOCK
     part, parts = (int(number) for number in options.part.split("/"))
-    chosen = list(cases(options.families, options.numbers))[part - 1 :: parts]
+    with tempfile.TemporaryDirectory(prefix="lookahead-invariance-") as home:
+        os.environ["LOOKAHEAD_HOME"] = home  # what is measured of these models is nobody else's
+        sys.exit(gone_through(options.families, options.numbers, part, parts))
+
+
+def gone_through(families: Sequence[str], numbers: Sequence[Numbers], part: int, parts: int) -> int:
+    """Every so manieth case, told one by one; 1 where one fails, as an exit code."""
+    chosen = list(cases(families, numbers))[part - 1 :: parts]
     total: Counter[str] = Counter()
-    failed = 0
+    done = failed = 0
     for number, case in enumerate(chosen, 1):
         with fusing(False):
+            if case.exactness == "fast" and not is_limited(case.name, case.numbers):
+                continue
             one = found(case)
+        done += 1
         total += one.seen
         failed += bool(one.different)
         words = f"other ids: {', '.join(one.different)}" if one.different else "each as alone"
-        print(f"{number}/{len(chosen)} {case.name} {case.numbers} {case.temperature} {case.way}: {words}", flush=True)  # noqa: T201
+        what = f"{case.name} {case.numbers} {case.exactness} {case.temperature} {case.way}"
+        print(f"{number}/{len(chosen)} {what}: {words}", flush=True)  # noqa: T201
     exact = "bit for bit" if rows_are_independent() else "rows depend on each other here: ties may differ"
-    print(f"{len(chosen) - failed} of {len(chosen)} crowds as alone ({exact}); in all {dict(total)}")  # noqa: T201
-    sys.exit(1 if failed else 0)
+    print(f"{done - failed} of {done} crowds as alone ({exact}); in all {dict(total)}")  # noqa: T201
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 A server of tiny random models is started, and asked everything alone. Then all clients ask at once. Every answer that
 is read to its end must have the words it has alone, also after the server was killed and started anew; afterwards no
 block of the pool may be left in use, and the process must not have grown. Whoever was being answered, or waited, when
-the server was killed must hear of it within a second. Speaks HTTP only; not part of the suite.
+the server was killed must hear of it within a second, or on a machine that is busy with something else, within as much
+longer as everything takes there. Speaks HTTP only; not part of the suite.
 """
 
 import argparse
@@ -39,6 +40,7 @@ ANSWERS = 5
 QUESTIONS, ANSWER_TOKENS = 40, 40
 HIDDEN, CONTEXT = 48, 4_096
 TOLD_WITHIN_S = 1.0
+SPIN_S = 0.2
 GROWTH = 1.1
 """How much more of a process's memory may be held at the end than in the second quarter, when everything has run."""
 SETTLE_S, PATIENCE_S = 60.0, 600.0
@@ -188,16 +190,24 @@ async def check_all_are_told(soak: Soak, clients: int, kill: Callable[[], None],
     asking = [asyncio.create_task(one(at)) for at in range(clients)]
     await asyncio.sleep(2.0)
     early = len(ended) + len(silent)
+    limit_s = TOLD_WITHIN_S * slowness()
     killed = time.monotonic()
     kill()
     await asyncio.wait(asking, timeout=30)
     for task in asking:
         task.cancel()
     late = max((moment - killed for moment in ended), default=float("inf"))
-    all_told = len(ended) == clients and early == 0 and late <= TOLD_WITHIN_S
-    soak.check(
-        all_told, f"{name}: {len(ended)} of {clients} clients told, the last after {late:.2f} s ({early} before)"
-    )
+    all_told = len(ended) == clients and early == 0 and late <= limit_s
+    told = f"{len(ended)} of {clients} clients told, the last after {late:.2f} s ({early} before)"
+    soak.check(all_told, f"{name}: {told}; as busy as the machine is, {limit_s:.2f} s may pass")
+
+
+def slowness() -> float:
+    """How much longer than its own CPU time a process takes here now, as others compute beside it: at least 1."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < SPIN_S:
+        pass
+    return max(1.0, (time.monotonic() - began) / SPIN_S)
 
 
 def check_memory(soak: Soak, held: list[int]) -> None:

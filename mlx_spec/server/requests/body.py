@@ -1,14 +1,18 @@
 """The body of a request: JSON, plain or compressed."""
 
+import asyncio
 import json
 import zlib
 from typing import Any, Final, Protocol
 
 from starlette.requests import Request
 
+from mlx_spec.server.engine.job import Failure, JobFailed
 from mlx_spec.server.requests.validation import RequestError
 
 BODY_LIMIT_BYTES: Final = 32 * 1024 * 1024
+BODY_LIMIT_S: Final = 120.0
+"""Time enough for the longest body over a slow network: a client that stops within its own holds a connection."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 
@@ -23,8 +27,14 @@ class _Reader(Protocol):
 
 async def read_json(request: Request) -> Any:
     """The body as JSON. Raises RequestError when it is too long, compressed wrongly or in a way that is not known, or
-    no JSON."""
-    body = await _read(request, _reader(request.headers.getlist("content-encoding")))
+    no JSON, and JobFailed when it does not come to an end."""
+    reader = _reader(request.headers.getlist("content-encoding"))
+    try:
+        async with asyncio.timeout(BODY_LIMIT_S):
+            body = await _read(request, reader)
+    except TimeoutError:
+        message = f"The request body did not come to its end within {BODY_LIMIT_S:g} s: send all that was announced."
+        raise JobFailed(Failure("expired", message)) from None
     try:
         return json.loads(bytes(body))
     except (ValueError, RecursionError) as error:

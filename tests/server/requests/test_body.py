@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from mlx_spec.server.requests import body
-from tests.server.live import Live
+from tests.server.live import KEY, Live
 
 HELLO = json.dumps({"messages": [{"role": "user", "content": "hello " * 50}]}).encode()
 
@@ -87,3 +88,20 @@ def test_the_routes_of_models_read_compressed_bodies_too(
     nameless = scripted.http.post("/v1/models/downloads", content=pack(b"[]"), headers=headers)
     assert nameless.status_code == 400
     assert "name is missing" in nameless.json()["error"]["message"]
+
+
+def test_a_body_that_never_ends_is_408_and_its_connection_is_closed(
+    scripted: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_LIMIT_S", 0.05)
+    host = scripted.url.removeprefix("http://")
+    lines = ["POST /v1/chat/completions HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {KEY}"]
+    with socket.create_connection((host.split(":")[0], int(host.split(":")[1])), timeout=60) as client:
+        client.sendall("\r\n".join([*lines, "Content-Length: 999", "", "{"]).encode())
+        with client.makefile("rb") as said:
+            head, told = said.read().split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(told)["error"]["message"] == (
+        "The request body did not come to its end within 0.05 s: send all that was announced."
+    )
+    assert post(scripted, HELLO, "identity").status_code == 200

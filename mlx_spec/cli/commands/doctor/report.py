@@ -211,7 +211,10 @@ def _row_widths() -> Section:
     stored = stored_widths()
     models = [{"target": target} | widths.to_dict() | {"limit": widths.limit} for target, widths in stored]
     if memory.rows_are_independent():
-        why = "The MLX wheel's own BLAS computes each row by itself, so that in float32 passes of any width are strict."
+        why = (
+            "The MLX wheel's own BLAS computes each row by itself, so that in float32 products and attention limit no "
+            "pass; whether a model has other limits is measured at its first start."
+        )
         return _section("ok", "any number in float32", why, models=models, any_in_float32=True)
     if not stored:
         why = "The first start with a model measures how wide its passes may be so that rows keep their bits."

@@ -18,7 +18,7 @@ from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES,
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
 from mlx_spec.decoding.cache.blocks.stored import Ids
 from mlx_spec.decoding.cache.blocks.text import Text
-from mlx_spec.models.memory import memory_info, rows_are_independent
+from mlx_spec.models.memory import memory_info
 
 RECENT_S: Final = 300.0
 """A chat that was spoken to so lately is kept before one that only now begins, so that two do not evict each other."""
@@ -61,8 +61,6 @@ class Prefixes:
     ) -> None:
         self.capacity_bytes = capacity_bytes
         self.slow = slow
-        self.rows_are_independent = rows_are_independent()
-        """Whether what rounds have read has the bits that a prompt's chunks give."""
         self._kept_limit = capacity_bytes if kept_bytes is None else min(kept_bytes, capacity_bytes)
         self._clock = clock
         self._blocks: dict[bytes, Block] = {}

@@ -1,7 +1,8 @@
 """The row widths of each model: measured once on a machine, kept with its calibration, read again by later processes.
 
-What is known of them without looking: on a CPU the MLX wheel's own BLAS, and MLX's own products, have a loop for each
-row, so in float32 a pass may have any number.
+On a CPU the MLX wheel's own BLAS, and MLX's own products, have a loop for each row, so in float32 a model whose rows
+keep their bits at all widths that are tried keeps them at any. Not every model does: some take another way where a pass
+has one row (latent attention that absorbs its products, states that are scanned), which no product tells.
 """
 
 import platform
@@ -12,13 +13,13 @@ from typing import Any, Final
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx_lm.models.cache import ArraysCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, RotatingKVCache, make_prompt_cache
 
 from mlx_spec.decoding.cache.passes.by_row import serves
 from mlx_spec.decoding.cache.rollback import leaves
 from mlx_spec.decoding.cache.rows.products import activation_dtype, part_widths
 from mlx_spec.decoding.cache.rows.whole_passes import steps_to, strict_price, whole_widths
-from mlx_spec.decoding.cache.rows.widths import ANY, PartWidth, RowWidths, widths_of
+from mlx_spec.decoding.cache.rows.widths import PartWidth, RowWidths, any_width, widths_of
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
@@ -26,22 +27,22 @@ from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
 from mlx_spec.models.splitting.share import share_of
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _FOLDER: Final = "rows"
 MOST: Final = {mx.cpu: 8, mx.gpu: 16}
 """So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""
 
 MLXS_ATTENTION: Final = "attention through MLX's own kernels, which change with the number of keys"
+WINDOWS: Final = "attention to a sliding window, which a single row finds in another order once it is full"
 
 _KNOWN: Final[dict[tuple[int, int | None], RowWidths]] = {}
 
 
 def known_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWidths | None:
-    """What is known of a model without computing anything: by how this device computes, or as it was measured here
-    before; None where nothing is."""
+    """What is known of a model without computing anything: as it was measured here before; None where nothing is."""
     key = id(model), kv_bits
     if key not in _KNOWN:
-        found = ANY if _is_plain(model) else widths_of(read_kept(_path(model, name, kv_bits)))
+        found = widths_of(read_kept(_path(model, name, kv_bits)))
         if found is None:
             return None
         _remember(model, kv_bits, found)
@@ -53,6 +54,8 @@ def row_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> RowWi
     kept."""
     if (known := known_widths(model, name, kv_bits)) is None:
         known = measure_widths(model, name, kv_bits)
+        if known.width == known.tried and _has_loops(model):
+            known = any_width(trees=known.trees)
         keep(_path(model, name, kv_bits), _circumstances(name, kv_bits) | known.to_dict())
         _remember(model, kv_bits, known)
     return known
@@ -63,13 +66,16 @@ def measure_widths(model: nn.Module, name: str, kv_bits: int | None = None) -> R
 
     On a GPU attention goes by row wherever that serves, however wide MLX's own may be at the contexts that are tried:
     from some number of keys on other kernels of its serve, and a wider pass comes to that number before a step does.
-    So where it does not serve, nothing that was tried says anything of a long text, and passes have one row.
+    So where it does not serve, nothing that was tried says anything of a long text, and passes have one row. The same
+    goes for sliding windows: the texts that are tried fill none.
     """
     most = MOST[mx.default_device().type]
     by_row = kv_bits is None and dispatch.serves() and serves(model)
     parts = tuple(part_widths(model, most, by_row=by_row))
     if _on_metal() and not by_row and _attends(model):
         parts = (*parts, PartWidth(MLXS_ATTENTION, 1))
+    if not by_row and any(type(cache) is RotatingKVCache for cache in leaves(make_prompt_cache(model))):
+        parts = (*parts, PartWidth(WINDOWS, 1))
     on_gpu = mx.default_device().type == mx.gpu
     narrowest = min((one.width for one in parts), default=most)
     widths = list(steps_to(narrowest, every=on_gpu))
@@ -99,7 +105,8 @@ def stored_widths() -> list[tuple[str, RowWidths]]:
     return found
 
 
-def _is_plain(model: nn.Module) -> bool:
+def _has_loops(model: nn.Module) -> bool:
+    """Whether each of a product's rows is made by a loop of its own."""
     return rows_are_independent() and activation_dtype(model) == mx.float32
 
 

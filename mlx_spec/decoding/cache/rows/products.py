@@ -76,8 +76,14 @@ def _given_two(layer: Any) -> Callable[[mx.array], mx.array]:
     return lambda x: cast(mx.array, layer(x[:, :, None, None], mx.broadcast_to(two, (*x.shape[:2], 2))))
 
 
-def _product(call: Callable[[mx.array], mx.array], inputs: mx.array) -> Rows:
-    return lambda at, count: call(inputs[:, at : at + count])[0]
+def _product(call: Callable[[mx.array], Any], inputs: mx.array) -> Rows:
+    def rows(at: int, count: int) -> mx.array:
+        found = call(inputs[:, at : at + count])
+        # Some layers are several, and give what each makes.
+        whole = found if isinstance(found, mx.array) else mx.concatenate(list(found), axis=-1)
+        return whole[0]
+
+    return rows
 
 
 def _made_up(inputs: int, dtype: mx.Dtype, count: int) -> mx.array:

@@ -80,8 +80,12 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-ANY: Final = RowWidths(None)
-"""Rows are computed one by one, so that they cannot know of each other."""
+def any_width(*, trees: bool = True) -> RowWidths:
+    """Rows are computed one by one, so that they cannot know of each other."""
+    return RowWidths(None, trees)
+
+
+ANY: Final = any_width()
 
 
 def widths_of(kept: Mapping[str, Any]) -> RowWidths | None:
@@ -90,6 +94,8 @@ def widths_of(kept: Mapping[str, Any]) -> RowWidths | None:
         width, tried = kept["width"], kept["tried"]
         parts = tuple(PartWidth(str(part), int(most)) for part, most in kept["parts"])
         by_row, price = kept["by_row"] is True, float(kept["price"])
+        if width is None and tried is None:
+            return any_width(trees=bool(kept["trees"]))
         sound = type(width) is int and type(tried) is int and 1 <= width <= tried and 0 < price < 1e3
         return RowWidths(width, bool(kept["trees"]), parts, tried, by_row, price) if sound else None
     except (KeyError, TypeError, ValueError):

@@ -18,8 +18,11 @@ class HalfExperts(SwitchLinear):  # type: ignore[misc]  # mypy sees MLX's classe
     """As the layer it was. Each row has the bits that it has alone: a product has one row."""
 
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
-        """x `[…, 1, inputs]` times the weights of the experts at `indices` `[…]`: `[…, 1, outputs]`."""
-        rows = mx.broadcast_to(x, (*indices.shape, *x.shape[-2:])).reshape(-1, *x.shape[-2:])
+        """x `[…, 1, inputs]` times the weights of the experts at `indices` `[…]`: `[…, 1, outputs]`. As with MLX's, x
+        and the experts are repeated where the other has more."""
+        shape = mx.broadcast_shapes(x.shape[:-2], indices.shape)
+        rows = mx.broadcast_to(x, (*shape, *x.shape[-2:])).reshape(-1, *x.shape[-2:])
+        indices = mx.broadcast_to(indices, shape)
         chosen, weights = indices.flatten(), self["weight"].swapaxes(-1, -2)
         parts = [rows[at : at + _PAIRS] @ weights[chosen[at : at + _PAIRS]] for at in range(0, rows.shape[0], _PAIRS)]
         y = mx.concatenate(parts).reshape(*indices.shape, x.shape[-2], -1)

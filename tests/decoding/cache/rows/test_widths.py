@@ -1,5 +1,6 @@
 """How many rows a pass may have is measured, not assumed; and kept, by what it depends on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,6 +17,7 @@ from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.splitting.split import Split
 from tests.tiny import tiny_llama
+from tests.zoo import zoo_model
 
 WIDE = 128
 
@@ -113,12 +115,42 @@ def test_what_a_group_measured_is_its_machines_own(lookahead_home: Path, monkeyp
     assert [measured("M4", "M1"), measured("M4", "M5"), measured("M4", "M1")] == [6, 2, 6]
 
 
-def test_where_each_row_has_its_loop_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_each_row_has_its_loop_what_holds_as_far_as_is_tried_holds_at_any_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(known, "rows_are_independent", lambda: True)
-    assert known_widths(tiny_llama(0), "tiny") == ANY
-    half = tiny_llama(0)
+    monkeypatch.setattr(known, "measure_widths", lambda *_: RowWidths(8, trees=False, tried=8))
+    model, half = tiny_llama(0), tiny_llama(0)
     half.set_dtype(mx.bfloat16)
-    assert known_widths(half, "tiny") is None, "in half precision trees and states round otherwise"
+    assert known_widths(model, "tiny") is None
+    assert row_widths(model, "tiny") == replace(ANY, trees=False)
+    assert known_widths(tiny_llama(1), "tiny") == replace(ANY, trees=False), "another process finds it"
+    assert row_widths(half, "tiny").width == 8, "in half precision passes are not all made in one way"
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_a_model_that_takes_another_way_for_one_row_has_passes_of_one(
+    independent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeepSeek's attention absorbs its products where there is one row: no product and no BLAS tells of that."""
+    monkeypatch.setattr(known, "rows_are_independent", lambda: independent)
+    assert row_widths(zoo_model("deepseek_v3"), "latent").width == 1
+
+
+def test_a_sliding_window_allows_one_row_whatever_short_texts_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is full, one row is written over the oldest key, and several are put behind the newest."""
+    model = zoo_model("mistral")
+    model.set_dtype(mx.bfloat16)  # which hides most of what other orders of a sum change
+    found = measure_widths(model, "window")
+    assert (found.width, found.trees) == (1, False)
+    assert found.limit == f"Limited to 1 row by {known.WINDOWS}."
+
+
+def test_a_layer_that_is_several_is_measured_by_all_that_it_gives() -> None:
+    model = zoo_model("afm7")
+    model.set_dtype(mx.bfloat16)
+    parts = {part.part: part.width for part in part_widths(model, 4)}
+    assert set(parts.values()) == {4}, parts
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,18 @@ def test_each_row_is_its_experts_product_and_has_the_bits_that_it_has_alone(dtyp
         assert mx.array_equal(alone[0, 0], found[0, row]), "a row sees its neighbours"
 
 
+def test_experts_and_rows_are_repeated_as_with_mlx() -> None:
+    layer = SwitchLinear(24, 10, 5)
+    for rows, experts in (((3, 1), (3, 2)), ((3, 2), (1, 2)), ((3, 2), (2,)), ((1, 1), (3, 2))):
+        x, indices = mx.random.normal((*rows, 1, 24)), mx.random.randint(0, 5, experts)
+        expected = SwitchLinear.__call__(layer, x, indices)
+        found = HalfExperts.__call__(layer, x, indices)
+        assert found.shape == expected.shape
+        assert mx.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @HALVES
-@pytest.mark.parametrize("family", ["qwen3_moe"])
+@pytest.mark.parametrize("family", ["qwen3_moe", "deepseek_v41"])
 def test_a_mixture_of_experts_answers(family: str, dtype: mx.Dtype) -> None:
     tokens = mx.array([[3, 1, 4, 1, 5, 9, 2, 6]])
     whole = zoo_model(family)
