@@ -52,12 +52,14 @@ def step(answers: Sequence[Answer]) -> list[RoundFinished]:
     """One round of every answer; what each of them gained. One that cannot go on has a `failure`, and gains nothing.
 
     As soon as the tokens are known the next round is launched: the device works on it while Python makes words and
-    events of them. Their words do not depend on each other; how far is drafted for each is chosen for all together.
+    events of them. But an answer's first words wait for no draft, which may have much to read. Their words do not
+    depend on each other; how far is drafted for each is chosen for all together.
     """
     launch([answer for answer in answers if answer.round is None])  # plans, and their drafts under way
     verify(answers)  # score and judge: lazily, nothing is read yet
     rounds = settle(answers)  # read, learn, commit
-    launch([done.answer for done in rounds if done.goes_on])
+    if all(done.round.index for done in rounds):
+        launch([done.answer for done in rounds if done.goes_on])
     return tell(rounds)
 
 

@@ -106,6 +106,8 @@ def reading(
     yield progress(answer.num_cached)
     over_blocks = answered and answer.room > 0 and answer.target.pays_over_blocks(len(prompt_ids))
     eager, build = _first_rounds(answer, compiled=not over_blocks) if answer.room else (False, _nothing)
+    # The first words wait for no drafter to read the little that is new.
+    eager = eager and not 0 < answer.num_cached >= len(known) - chunk_tokens()
     rows: list[RowLogprobs] = []
     while answer.num_read < len(known):
         if should_cancel():

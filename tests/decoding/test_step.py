@@ -56,6 +56,8 @@ def test_a_step_gives_each_answer_its_own_tokens() -> None:
     answers = [begun(pair, *asked) for asked in ASKED[:2]]
     gained = [[token.token_id for token in event.emitted] for event in step(answers)]
     assert gained == [answer.transcript.token_ids for answer in answers]
+    assert all(answer.round is None for answer in answers), "the first words wait for no draft"
+    step(answers)
     assert all(answer.round is not None for answer in answers), "the next round is under way already"
 
 
