@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mlx_spec.decoding.constraints.bare_values import BareValues
 from mlx_spec.decoding.constraints.lark import Lark
+from mlx_spec.errors import ToolsError
 from mlx_spec.models.text.parts import CallFormat
 
 Schema = Mapping[str, Any]
@@ -93,6 +94,36 @@ def _gemma4(lark: Lark, calls: CallFormat, template: str) -> Shape:
     return Shape(lark.text(""), lark.text(f"{calls.end}{calls.begin}"), lark.text(calls.end), call)
 
 
+def _function_gemma(lark: Lark, calls: CallFormat, template: str) -> Shape:
+    """Its parser ends a call at the first brace, and a value that is no text at the first comma."""
+    mark = "<escape>"
+
+    def value(schema: Schema) -> str:
+        texts = _texts(schema)
+        if texts is not None and not any("}" in text for text in texts):
+            options = " | ".join(lark.text(f"{mark}{text}{mark}") for text in texts)
+            return f"({options})" if texts else f"{lark.text(mark)} {lark.up_to(mark, '}')}"
+        if isinstance(kinds := schema.get("type"), list):
+            return f"({' | '.join(value({**schema, 'type': kind}) for kind in kinds)})"
+        if kinds in ("integer", "number", "boolean", "null"):
+            return lark.json(schema)
+        raise ToolsError(
+            "This model's calls hold texts without braces, numbers, true, false and null alone: give every argument "
+            "one of these types."
+        )
+
+    def call(name: str, schema: Schema) -> str:
+        if not name.replace("_", "a").isalnum():
+            raise ToolsError(f"This model cannot call {name}: give it a name of letters, digits and underscores.")
+
+        def argument(key: str, inner: Schema) -> str:
+            return f"{lark.text(f'{key}:')} {value(inner)}"
+
+        return f"{lark.text(f'call:{name}{{')} {_separated(lark, schema, argument, ',')} {lark.text('}')}"
+
+    return Shape(lark.text(""), lark.text(f"{calls.end}{calls.begin}"), lark.text(calls.end), call)
+
+
 def _tagged(
     begun: str,
     key: str,
@@ -170,6 +201,7 @@ WRITERS: Final[dict[str, Writer]] = {
     "kimi_k3": _kimi_k3,
     "pythonic": _pythonic,
     "gemma4": _gemma4,
+    "function_gemma": _function_gemma,
     "glm47": _GLM,
     "laguna": _GLM,
     "longcat": _tagged(

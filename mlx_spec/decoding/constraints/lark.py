@@ -65,11 +65,12 @@ class Lark:
 
     def up_to(self, mark: str, *never: str) -> str:
         """Any text, and the first `mark` behind it; a text that has none of `never` in it."""
-        if self._begins_specially(mark):
-            return f"{self.terminal(f'/{_ANY}/')} {self.text(mark)}"
         others = [_escaped(one) for one in never if one and one != mark and not self._begins_specially(one)]
+        barred = f" & ~/{_ANY}({'|'.join(others)}){_ANY}/" if others else ""
+        if self._begins_specially(mark):
+            return f"{self.terminal(f'/{_ANY}/{barred}')} {self.text(mark)}"
         text = f"/{_ANY}{_escaped(mark)}/"
-        body = self.terminal(f"{text} & ~/{_ANY}({'|'.join(others)}){_ANY}/") if others else text
+        body = self.terminal(text + barred) if others else text
         name = f"t{len(self._lines)}"  # it ends as soon as it can, which is said of rules only
         self._lines.append(f"{name}[lazy]: {body}")
         return name

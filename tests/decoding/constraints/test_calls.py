@@ -41,6 +41,11 @@ SCHEMA: dict[str, Any] = {
     "$defs": {"tag": {"enum": ["a", "b"]}},
 }
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "", "parameters": SCHEMA}}
+FLAT_SCHEMA = SCHEMA | {
+    "properties": {name: SCHEMA["properties"][name] for name in ("city", "unit", "days")}
+    | {"sure": {"type": ["boolean", "null"]}, "size": {"type": "number", "minimum": 0, "maximum": 9}}
+}
+FLAT_WEATHER = {"type": "function", "function": WEATHER["function"] | {"parameters": FLAT_SCHEMA}}
 NOW = {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
 STRICT = {"type": "function", "function": WEATHER["function"] | {"strict": True}}
 SPECIAL = (
@@ -56,7 +61,10 @@ SPECIAL = (
 THINKING = ("<think>", "</think>")
 # Where mlx-lm's parser finds no name in a call without arguments.
 NEEDS_ARGUMENTS = {"longcat"}
+# Whose calls hold no lists and no objects.
+FLAT = {"function_gemma"}
 CLOSES = {
+    "function_gemma": "<escape>",
     "gemma4": '<|"|>',
     "glm47": "</arg_value>\n",
     "laguna": "</arg_value>\n",
@@ -138,7 +146,8 @@ def test_every_call_that_the_grammar_allows_is_read_and_valid(
     kind: str, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "MOST_CALLS", 3)
-    tools = (WEATHER,) if kind in NEEDS_ARGUMENTS else (WEATHER, NOW)
+    weather, expected = (FLAT_WEATHER, FLAT_SCHEMA) if kind in FLAT else (WEATHER, SCHEMA)
+    tools = (weather,) if kind in NEEDS_ARGUMENTS else (weather, NOW)
     for seed in range(2):
         matcher = matcher_of(ToolUse(tools, "required"), kind, template, None)
         text = said_by(matcher, random.Random(seed), CLOSES.get(kind, '"'))
@@ -146,7 +155,7 @@ def test_every_call_that_the_grammar_allows_is_read_and_valid(
         parts = answer.feed(text, ended=True)
         assert not any(isinstance(part, Content) for part in parts), (text, parts)
         for name, arguments in calls_in(parts):
-            schema = SCHEMA if name == "weather" else {"type": "object", "maxProperties": 0}
+            schema = expected if name == "weather" else {"type": "object", "maxProperties": 0}
             jsonschema.validate(arguments, schema)
         assert answer.num_calls >= 1, text
 
@@ -206,6 +215,14 @@ def test_where_the_answer_must_look_like_something_it_may_call_instead() -> None
     assert constraint is not None
     grammar = Grammars().compiled(constraint, tokenizer(), len(tokenizer()))
     assert follows(Matcher(grammar), "yes")
+
+
+def test_what_a_family_cannot_write_is_told() -> None:
+    with pytest.raises(ToolsError, match="numbers, true, false and null alone"):
+        matcher_of(ToolUse((WEATHER,), "required"), "function_gemma")
+    named = {"type": "function", "function": NOW["function"] | {"name": "right-now"}}
+    with pytest.raises(ToolsError, match="cannot call right-now"):
+        matcher_of(ToolUse((named,), "required"), "function_gemma")
 
 
 def deep(levels: int) -> dict[str, Any]:
