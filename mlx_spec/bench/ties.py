@@ -4,6 +4,7 @@ Each answer is given plainly, alone, and then in a crowd that drafts, in passes 
 that differs both have read the same text, so that it is rounding that decided; what comes behind it says nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
@@ -27,6 +28,7 @@ _PROMPTS: Final = 40
 _AT_ONCE: Final = 8
 
 Tell = Callable[[str, float], None]
+Asked = tuple[list[int], SamplingParams]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +108,74 @@ def measure_ties(
     at_once: int = _AT_ONCE,
 ) -> TieReport:
     """Give `answers` of up to `tokens` tokens plainly and in a crowd of `at_once`; with `strict` in strict passes
-    too, which are compared with plain decoding's own strict ones where these have kernels of ours. What is known is
-    handed to `save` whenever there is more of it."""
+    too, which are compared with plain decoding's own strict ones where these have kernels of ours. After each prompt
+    was used once, what is known is handed to `save`."""
     machine = machine_facts()
     save(TieReport(0, 0, (), None, machine=machine))  # a file that cannot be written is told before hours of measuring
-    asked = _asked(pair, answers)
-    temperatures = [params.temperature for _, params in asked]
-    plain = _alone(pair, asked, tokens, tell)
-    fast = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="fast"), at_once, tell)
-    told = compared(plain, fast, temperatures)
-    widths = SpeculativeDecoder(pair).row_widths
-    told = replace(told, tokens=tokens, at_once=at_once, machine=machine)
-    told = replace(told, row_invariant_width=widths.width if widths else None)
-    save(told)
-    if strict:
-        exact = _in_a_crowd(pair, asked, tokens, SpeculativeConfig(exactness="strict"), at_once, tell)
-        alone = _alone(pair, asked, tokens, tell, "strict") if dispatch.serves() else plain
-        told = replace(told, strict_differences=compared(alone, exact, temperatures).differences)
+    asked, sides = _asked(pair, answers), _Sides(pair, at_once, tell)
+    told = TieReport(0, 0, (), None)
+    for begin in range(0, answers, _PROMPTS):
+        sides.answer(asked, range(begin, min(begin + _PROMPTS, answers)), tokens, strict=strict)
+        told = replace(sides.report([params.temperature for _, params in asked]), tokens=tokens, machine=machine)
         save(told)
     return told
+
+
+class _Sides:
+    """The ways of answering that are compared, with what each has said so far."""
+
+    def __init__(self, pair: ModelPair, at_once: int, tell: Tell) -> None:
+        self._pair, self._at_once, self._tell = pair, at_once, tell
+        self._decoders: dict[tuple[Exactness, bool], SpeculativeDecoder] = {}
+        self._said: dict[tuple[Exactness, bool], list[Said]] = defaultdict(list)
+
+    def answer(self, asked: Sequence[Asked], numbers: range, tokens: int, *, strict: bool) -> None:
+        """Give some of the answers in each way; with `strict` in strict passes too."""
+        for exactness in ("fast", "strict") if strict else ("fast",):
+            # Where strict passes have kernels of ours, so have strict plain steps; else these are plain steps anyway.
+            if exactness == "fast" or dispatch.serves():
+                self._alone(asked, numbers, tokens, exactness)
+            self._in_a_crowd(asked, numbers, tokens, exactness)
+
+    def report(self, temperatures: Sequence[float]) -> TieReport:
+        """What all that was said shows."""
+        plain, fast = self._said["fast", False], self._said["fast", True]
+        told = compared(plain, fast, temperatures[: len(plain)])
+        widths = self._decoders["fast", True].row_widths
+        told = replace(told, at_once=self._at_once, row_invariant_width=widths.width if widths else None)
+        if not (strict := self._said["strict", True]):
+            return told
+        alone = self._said["strict", False] or plain
+        return replace(told, strict_differences=compared(alone, strict, temperatures[: len(plain)]).differences)
+
+    def _decoder(self, exactness: Exactness, *, drafts: bool) -> SpeculativeDecoder:
+        key = exactness, drafts
+        if key not in self._decoders:
+            config = SpeculativeConfig(exactness=exactness)
+            self._decoders[key] = SpeculativeDecoder(self._pair, config, drafter="auto" if drafts else "none")
+            if drafts:
+                self._decoders[key].calibrate(self._tell)
+        return self._decoders[key]
+
+    def _alone(self, asked: Sequence[Asked], numbers: range, tokens: int, exactness: Exactness) -> None:
+        decoder = self._decoder(exactness, drafts=False)
+        for number in numbers:
+            self._tell("answering plainly", number / len(asked))
+            self._said[exactness, False].append(_said(decoder.stream(*asked[number], tokens)))
+
+    def _in_a_crowd(self, asked: Sequence[Asked], numbers: range, tokens: int, exactness: Exactness) -> None:
+        decoder = self._decoder(exactness, drafts=True)
+        batch = Batch(decoder, BatchSettings(max_batch=self._at_once, max_waiting=len(numbers)))
+        for number in numbers:
+            batch.add(str(number), *asked[number], tokens)
+        told: dict[str, list[Event]] = {str(number): [] for number in numbers}
+        done = numbers.start
+        while not batch.is_idle:
+            self._tell(f"answering {self._at_once} at once, {exactness}", done / len(asked))
+            for request_id, event in batch.step():
+                told[request_id].append(event)
+                done += isinstance(event, GenerationFinished | AnswerFailed)
+        self._said[exactness, True] += [_said(events) for events in told.values()]
 
 
 def compared(plain: Sequence[Said], fast: Sequence[Said], temperatures: Sequence[float]) -> TieReport:
@@ -146,50 +197,12 @@ def _difference(values: dict[str, Any]) -> Difference:
     return Difference(**{**values, **pairs})
 
 
-def _asked(pair: ModelPair, answers: int) -> list[tuple[list[int], SamplingParams]]:
+def _asked(pair: ModelPair, answers: int) -> list[Asked]:
     prompts = [pair.encode_chat([{"role": "user", "content": text}]) for text in bench_prompts(_PROMPTS)]
     return [
         (prompts[number % len(prompts)], SamplingParams(temperature=TEMPERATURES[number % 3], seed=number))
         for number in range(answers)
     ]
-
-
-def _alone(
-    pair: ModelPair,
-    asked: Sequence[tuple[list[int], SamplingParams]],
-    tokens: int,
-    tell: Tell,
-    exactness: Exactness = "fast",
-) -> list[Said]:
-    decoder = SpeculativeDecoder(pair, SpeculativeConfig(exactness=exactness), drafter="none")
-    found = []
-    for number, (prompt_ids, params) in enumerate(asked):
-        tell("answering plainly", number / len(asked))
-        found.append(_said(decoder.stream(prompt_ids, params, tokens)))
-    return found
-
-
-def _in_a_crowd(
-    pair: ModelPair,
-    asked: Sequence[tuple[list[int], SamplingParams]],
-    tokens: int,
-    config: SpeculativeConfig,
-    at_once: int,
-    tell: Tell,
-) -> list[Said]:
-    decoder = SpeculativeDecoder(pair, config)
-    decoder.calibrate(tell)
-    batch = Batch(decoder, BatchSettings(max_batch=at_once, max_waiting=len(asked)))
-    for number, (prompt_ids, params) in enumerate(asked):
-        batch.add(str(number), prompt_ids, params, tokens)
-    told: dict[str, list[Event]] = {str(number): [] for number in range(len(asked))}
-    done = 0
-    while not batch.is_idle:
-        tell(f"answering {at_once} at once, {config.exactness}", done / len(asked))
-        for request_id, event in batch.step():
-            told[request_id].append(event)
-            done += isinstance(event, GenerationFinished | AnswerFailed)
-    return [_said(events) for events in told.values()]
 
 
 def _said(events: Iterable[Event]) -> Said:

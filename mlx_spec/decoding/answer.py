@@ -1,6 +1,7 @@
 """One answer under way: its models with their caches, its randomness, and how far it has come."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate, pairwise
 
@@ -24,7 +25,7 @@ from mlx_spec.decoding.steering import Steering
 from mlx_spec.decoding.tally import AnswerTally, StatsCounter
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished
-from mlx_spec.lookahead.plan import LookaheadController
+from mlx_spec.lookahead.plan import LookaheadController, Plan
 from mlx_spec.lookahead.shapes import confined
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.splitting.timing import kept_wire
@@ -133,6 +134,12 @@ class Answer:
         may be."""
         widest = self.request.widest
         return self.room - 1 if widest is None else min(self.room, widest) - 1
+
+    def explained(self, plan: Plan) -> Plan:
+        """The plan, with the reason where strict passes leave no room for any draft."""
+        if self.request.widest != 1 or not self.request.drafters:
+            return plan
+        return replace(plan, reason="strict: only passes of one row keep rows apart here")
 
     def wire_ms(self, rows: int) -> float:
         """What a pass of the target over so many rows takes between machines; 0 where they are one."""

@@ -177,7 +177,8 @@ def _plan(answers: Sequence[Answer], clock: RoundClock) -> None:
     plans = plan_together([wish for _, wish in wishes])
     for (answer, wish), plan in zip(wishes, plans, strict=True):
         option = next((option for option in wish.options if option.drafter == plan.drafter), None)
-        answer.round = Round(answer.num_rounds, answer.position, plan, option, None, answer.config.acceptance, clock)
+        told, rule = answer.explained(plan), answer.config.acceptance
+        answer.round = Round(answer.num_rounds, answer.position, told, option, None, rule, clock)
         answer.num_rounds += 1
 
 

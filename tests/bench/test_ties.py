@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mlx_spec import SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.bench import ties
 from mlx_spec.bench.report_file import read_report, write_report
 from mlx_spec.bench.ties import END, Said, TieReport, compared, measure_ties
@@ -48,8 +49,7 @@ def test_answers_are_compared_plain_fast_and_strict(tmp_path: Path) -> None:
     assert 0 < report.compared <= 15
     assert report.least is not None
     assert report.least > 0
-    assert [one.strict_differences for one in saved] == [None, None, ()]
-    assert saved[1].compared == report.compared, "hours of measuring are kept before the next begin"
+    assert saved[-1] == report
     write_report(report, tmp_path / "ties.json")
     shown = read_report(tmp_path / "ties.json")
     assert json.dumps(shown.to_dict()) == json.dumps(report.to_dict())
@@ -57,23 +57,35 @@ def test_answers_are_compared_plain_fast_and_strict(tmp_path: Path) -> None:
     assert tie_lines(shown) == tie_lines(report)
 
 
-def test_how_near_an_end_was_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_near_an_end_was_is_known() -> None:
     pair = tiny_pair()
     asked = ties._asked(pair, 1)
-    (whole,) = ties._alone(pair, asked, 8, silent)
+    *rounds, end = SpeculativeDecoder(pair, SpeculativeConfig(exactness="fast"), drafter="none").stream(*asked[0], 8)
+    whole = ties._said([*rounds, end])
     pair.tokenizer.eos_token_ids = {whole.token_ids[2]}
     at = whole.token_ids.index(whole.token_ids[2])
-    (ended,) = ties._alone(pair, asked, 8, silent)
+    ended = ties._said(
+        SpeculativeDecoder(pair, SpeculativeConfig(exactness="fast"), drafter="none").stream(*asked[0], 8)
+    )
     assert ended.token_ids == (*whole.token_ids[:at], END)
     assert ended.margins == whole.margins[: at + 1]
+
+
+def test_what_is_known_after_each_part_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ties, "_PROMPTS", 2)
+    saved: list[TieReport] = []
+    report = measure_ties(tiny_pair(), 3, 2, silent, saved.append)
+    assert [one.answers for one in saved] == [0, 2, 3]
+    assert saved[-1] == report
+    assert report.strict_differences is None
 
 
 def test_where_strict_steps_have_kernels_of_ours_they_are_what_strict_passes_are_compared_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[object, ...]] = []
-    alone = ties._alone
+    asked: list[object] = []
+    alone = ties._Sides._alone
     monkeypatch.setattr(ties, "dispatch", SimpleNamespace(serves=lambda: True))
-    monkeypatch.setattr(ties, "_alone", lambda *args: asked.append(args[4:]) or alone(*args))
+    monkeypatch.setattr(ties._Sides, "_alone", lambda *args: asked.append(args[-1]) or alone(*args))
     assert measure_ties(tiny_pair(), 1, 2, silent, strict=True).strict_differences == ()
-    assert asked == [(), ("strict",)]
+    assert asked == ["fast", "strict"]

@@ -10,14 +10,14 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.batching import BatchSettings
-from mlx_spec.config import ExactnessChoice
+from mlx_spec.config import DrafterName, ExactnessChoice
 from mlx_spec.decoding.cache import together
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.rows import known
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.together import in_passes
 from mlx_spec.errors import ConfigError
-from mlx_spec.events import GenerationFinished, RoundFinished
+from mlx_spec.events import GenerationFinished, RoundFinished, TextDelta
 from mlx_spec.models.loading import ModelPair
 from mlx_spec.models.memory import rows_are_independent
 from tests.batching.asked import Asked, batch_of, run
@@ -109,6 +109,8 @@ def test_a_width_of_one_is_plain_decoding(width_of: Callable[..., None], rows: l
     end = done.end("0")
     assert isinstance(end, GenerationFinished)
     assert (end.stats.exactness, end.stats.draft_tokens) == ("strict", 0)
+    told = {event.reason for events in done.told.values() for event in events if isinstance(event, RoundFinished)}
+    assert told == {"strict: only passes of one row keep rows apart here"}
 
 
 def test_strict_words_are_those_that_an_answer_has_alone_bit_for_bit() -> None:
@@ -201,6 +203,25 @@ def test_fast_answers_tell_how_near_a_tie_they_came(temperature: float, trees: b
     assert [token.margin for token in tokens] == pytest.approx(margins, abs=1e-3)
     assert end.stats.nearest_tie == min(token.margin for token in tokens if token.margin is not None)
     assert end.stats.exactness == "fast"
+
+
+@pytest.mark.parametrize("drafter", ["none", "model"])
+def test_that_an_answer_ended_was_a_choice_too(drafter: DrafterName) -> None:
+    pair, params = tiny_pair(), SamplingParams(temperature=0.8, seed=5)
+    decoder = SpeculativeDecoder(pair, SpeculativeConfig(exactness="fast", acceptance_threshold=0.0), drafter=drafter)
+    rounds = [event for event in decoder.stream(PROMPTS[0], params, 24) if isinstance(event, RoundFinished)]
+    tokens = [token for one in rounds for token in one.emitted]
+    least = min(tokens, key=lambda token: token.margin or ROOMY)
+    assert [one.end_margin for one in rounds] == [None] * len(rounds)
+    pair.tokenizer.eos_token_ids = {least.token_id}
+    first = next(token for token in tokens if token.token_id == least.token_id)
+    *_, last, end = (event for event in decoder.stream(PROMPTS[0], params, 24) if not isinstance(event, TextDelta))
+    assert isinstance(last, RoundFinished)
+    assert isinstance(end, GenerationFinished)
+    assert len(end.token_ids) == first.position - len(PROMPTS[0])
+    assert last.end_margin == pytest.approx(first.margin, abs=1e-3)
+    said = [token.margin for token in tokens[: len(end.token_ids)]]
+    assert end.stats.nearest_tie == pytest.approx(min(*said, first.margin), abs=1e-3)
 
 
 def _margin(pair: ModelPair, context: list[int], params: SamplingParams) -> float:

@@ -166,10 +166,9 @@ def bench(
 
         report = read_report(show)
     elif ties is not None:
-        from mlx_spec.cli.commands.bench.measuring import keeper
         from mlx_spec.cli.commands.bench.ties import measured_ties, tokens_of
 
-        report = measured_ties(models, ties, tokens_of(chosen), keeper(out))
+        report = measured_ties(models, ties, tokens_of(chosen), out)
     elif mode == "--constrained":
         from mlx_spec.cli.commands.bench.constrained import constrained_scope, measured_constrained
         from mlx_spec.cli.commands.bench.measuring import keeper

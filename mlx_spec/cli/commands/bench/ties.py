@@ -1,6 +1,6 @@
 """`mlx-spec bench --ties`: loads, measures and says it, for a person."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlx_spec.cli.terminal.consent import load_with_consent
@@ -8,6 +8,8 @@ from mlx_spec.cli.terminal.progress import StageProgress
 from mlx_spec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlx_spec.bench.paired.models import ModelChoice
     from mlx_spec.bench.ties import Difference, TieReport
 
@@ -25,17 +27,21 @@ def tokens_of(chosen: Mapping[str, Any]) -> int:
     return _TOKENS if tokens is None else int(tokens)
 
 
-def measured_ties(models: "ModelChoice", answers: int, tokens: int, save: "Callable[[TieReport], None]") -> "TieReport":
-    """Of the chosen pair, with strict passes as well. Raises LookaheadError."""
+def measured_ties(models: "ModelChoice", answers: int, tokens: int, out: "Path | None") -> "TieReport":
+    """Of the chosen pair, with strict passes as well; kept in `out` meanwhile. Raises LookaheadError."""
     from mlx_spec.bench.ties import measure_ties
+    from mlx_spec.cli.commands.bench.measuring import keeper, told_where_kept
 
     with StageProgress() as progress:
         pair = load_with_consent(models.name, models.draft, progress, anyway=models.anyway)
-        return measure_ties(pair, answers, tokens, progress.tell, save, strict=True)
+        with told_where_kept(out):
+            return measure_ties(pair, answers, tokens, progress.tell, keeper(out), strict=True)
 
 
 def tie_lines(report: "TieReport") -> list[str]:
     """What it found, in sentences."""
+    if not report.answers:
+        return ["Nothing was compared yet."]
     lines = [
         f"{report.answers:,} answers of up to {report.tokens} tokens: {report.compared:,} tokens behind the same text "
         "as plain decoding's.",
