@@ -59,7 +59,7 @@ class Server:
             time.sleep(0.05)
 
     def say(self, chat: int, turn: int, known: Known) -> tuple[str, int]:
-        """Turn `turn` of a chat: its words, and how many tokens of its prompt were found; `known` are earlier answers."""
+        """Turn `turn` of a chat: its words, and how many tokens of its prompt were found. `known`: earlier answers."""
         messages = [{"role": "user", "content": question(chat, 0)}]
         for at in range(turn):
             messages.append({"role": "assistant", "content": known[chat, at]})
