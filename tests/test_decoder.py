@@ -14,6 +14,7 @@ from mlx_lm.models.cache import KVCache
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding import phases
+from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.target import Target
 from mlx_spec.errors import ConfigError, NumericalError, PromptError, UnsupportedModelError
 from mlx_spec.events import Event, GenerationFinished, PrefillProgress, RoundFinished, TextDelta
@@ -266,6 +267,25 @@ def test_a_pass_without_a_draft_is_under_way_before_the_events_are_told(
     stream = SpeculativeDecoder(pair, drafter="none").stream([1, 2, 3], SamplingParams(temperature=1.0, seed=1), 5)
     begun = [len(passes) for event in stream if isinstance(event, RoundFinished)]
     assert begun == [1, 3, 4, 5, 5]  # the first words wait for no launch
+
+
+def test_in_a_turn_that_goes_on_the_draft_reads_what_is_new_behind_the_prompt() -> None:
+    """And not before the target's pass that gives the first words, which wait for it."""
+    pair = tiny_pair(0)
+    draft = _Counted(pair.draft)
+    decoder = SpeculativeDecoder(pair_of(pair.target, draft), prefixes=Prefixes(100_000_000), drafter="model")
+    prompt = [at % 200 for at in range(150)]
+    calls = []
+    for ids in (prompt, [*prompt, 7, 8, 9]):
+        before, known = draft.calls, 0
+        for event in decoder.stream(ids, SamplingParams(temperature=0), 12, lookahead=4):
+            if isinstance(event, PrefillProgress):
+                known, read = event.cached_tokens, draft.calls - before
+        calls.append((known > 0, read))
+    assert calls[0][1] > 0, "alone it reads with the target"
+    assert [found for found, _ in calls] == [False, True]
+    assert calls[1][1] == 0
+    assert decoder.stats().accepted_tokens > 0, "it drafted behind what was read late"
 
 
 def test_a_slow_reader_of_the_answer_is_no_slow_machine(pair: ModelPair, monkeypatch: pytest.MonkeyPatch) -> None:
