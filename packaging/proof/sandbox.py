@@ -77,9 +77,9 @@ class Sandbox:
         ]  # fmt: skip
 
     def run(
-        self, program: str, *arguments: str, more: Mapping[str, str] | None = None, timeout_s: float = 240
+        self, program: str, *arguments: str, more: Mapping[str, str] | None = None, timeout_s: float = 900
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end."""
+        """Run a program to its end. The limit is for what hangs: on a busy machine a first answer takes minutes."""
         return subprocess.run(
             self.command(program, *arguments), env=self.environment(more), cwd=self.home, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, encoding="utf-8", check=False, timeout=timeout_s,

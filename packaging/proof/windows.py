@@ -82,7 +82,7 @@ def a_question_in_the_window(box: Sandbox) -> str:
     """
     with shown(box) as screen:
         screen.type(QUESTION)
-        until = time.monotonic() + 300
+        until = time.monotonic() + 600
         while kept_answer(box) is None:
             assert time.monotonic() < until, "the question was never sent"
             screen.press(RETURN)

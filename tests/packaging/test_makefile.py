@@ -15,7 +15,7 @@ INPUTS = ("Makefile", "pyproject.toml", "constraints.txt")
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the Makefile looks at, without an environment."""
-    folder = tmp_path / "checkout"
+    folder = tmp_path / "Größe & Raum"
     folder.mkdir()
     for name in INPUTS:
         shutil.copy(ROOT / name, folder / name)

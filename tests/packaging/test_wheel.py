@@ -54,7 +54,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("installed")
+    folder = tmp_path_factory.mktemp("installed") / "Größe & Raum"  # as people have them
+    folder.mkdir()
     new = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(new)], check=True, timeout=120)
     pip = [sys.executable, "-m", "pip", "--python", str(new / "bin/python"), "install", "--no-deps", "--no-index"]
