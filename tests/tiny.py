@@ -3,6 +3,8 @@
 They run through the same mlx-lm caches and the same decoder as large ones, in milliseconds.
 """
 
+from typing import Any
+
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
@@ -93,6 +95,12 @@ def pair_of(target: nn.Module, draft: nn.Module | None, *, vocab: int = TINY_VOC
         context_length=context,
         vocab_size=vocab,
     )
+
+
+def holding(decoder: Any, *, holds: bool = True) -> Any:
+    """A decoder that has it that passes of any width leave its target's rows their bits, or that they do not."""
+    decoder._knowledge.rows_hold = lambda config: holds
+    return decoder
 
 
 class TableModel(nn.Module):

@@ -11,7 +11,7 @@ from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished
-from tests.tiny import pair_of, tiny_pair
+from tests.tiny import holding, pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model
 
 CHUNK = 8
@@ -39,17 +39,12 @@ def known(prefixes: Prefixes, ids: list[int]) -> int:
     return len(prefixes.find(ids)) * CHUNK
 
 
-def kept(prefixes: Prefixes, *, independent: bool = False) -> Prefixes:
-    prefixes.rows_are_independent = independent
-    return prefixes
-
-
 @pytest.mark.parametrize("independent", [True, False])
 @pytest.mark.parametrize("drafter", ["model", "none"])
 def test_what_is_expected_is_known_and_no_word_is_another(drafter: str, independent: bool) -> None:
     pair = tiny_pair(0)
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK), independent=independent)
-    hot = SpeculativeDecoder(pair, FIXED, drafter=drafter, prefixes=prefixes)  # type: ignore[arg-type]
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
+    hot = holding(SpeculativeDecoder(pair, FIXED, drafter=drafter, prefixes=prefixes), holds=independent)  # type: ignore[arg-type]
     prompt = drawn(1, 60)
     ids, _ = answered(hot, prompt)
     rewritten = [*prompt[:30], *drawn(2, 50), *ids[::-1]]
@@ -63,7 +58,7 @@ def test_what_is_expected_is_known_and_no_word_is_another(drafter: str, independ
 
 
 def test_of_several_the_first_is_read_first_and_all_in_the_end() -> None:
-    hot = SpeculativeDecoder(tiny_pair(0), prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK)))
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
     prefixes = hot._prefixes
     assert prefixes is not None
     answered(hot, drawn(1, 40))
@@ -75,7 +70,7 @@ def test_of_several_the_first_is_read_first_and_all_in_the_end() -> None:
 
 
 def test_what_is_known_already_is_not_read_again() -> None:
-    hot = SpeculativeDecoder(tiny_pair(0), prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK), independent=True))
+    hot = holding(SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, block_tokens=CHUNK)))
     prompt = drawn(1, 60)
     ids, _ = answered(hot, prompt)
     hot.expect([*prompt, *ids[:-1]])
@@ -86,7 +81,7 @@ def test_what_is_known_already_is_not_read_again() -> None:
 
 def test_reading_ahead_that_is_given_up_loses_nothing() -> None:
     pair = tiny_pair(0)
-    hot = SpeculativeDecoder(pair, FIXED, prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK)))
+    hot = SpeculativeDecoder(pair, FIXED, prefixes=Prefixes(1 << 30, block_tokens=CHUNK))
     prompt = drawn(1, 60)
     answered(hot, prompt)
     rewritten = [*prompt[:30], *drawn(2, 50)]
@@ -103,7 +98,7 @@ def test_reading_ahead_that_is_given_up_loses_nothing() -> None:
 
 def test_what_is_no_prompt_is_left_out() -> None:
     hot = SpeculativeDecoder(
-        pair_of(tiny_pair(0).target, None, context=64), prefixes=kept(Prefixes(1 << 30, block_tokens=CHUNK))
+        pair_of(tiny_pair(0).target, None, context=64), prefixes=Prefixes(1 << 30, block_tokens=CHUNK)
     )
     answered(hot, drawn(1, 20))
     hot.expect([], drawn(2, 64), [5, 100_000])
@@ -140,8 +135,8 @@ def test_prompts_that_part_are_known_up_to_there(name: str) -> None:
 
 @pytest.mark.parametrize("independent", [True, False])
 def test_what_was_read_for_a_chat_is_forgotten_alone(independent: bool) -> None:
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK), independent=independent)
-    hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
+    hot = holding(SpeculativeDecoder(tiny_pair(0), prefixes=prefixes), holds=independent)
     prompts = {"one": drawn(1, 60), "other": drawn(2, 60), None: drawn(3, 60)}
     for owner, prompt in prompts.items():
         ids, _ = answered(hot, prompt, owner)
@@ -156,7 +151,7 @@ def test_what_was_read_for_a_chat_is_forgotten_alone(independent: bool) -> None:
 
 
 def test_what_was_to_be_read_for_a_forgotten_chat_is_not_read() -> None:
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
     hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
     prompt = drawn(1, 60)
     answered(hot, prompt, "one")
@@ -169,7 +164,7 @@ def test_what_was_to_be_read_for_a_forgotten_chat_is_not_read() -> None:
 
 
 def test_reading_ahead_goes_on_where_it_was_given_up() -> None:
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
     hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
     prompt = drawn(1, 60)
     answered(hot, prompt, "one")
@@ -186,7 +181,7 @@ def test_reading_ahead_goes_on_where_it_was_given_up() -> None:
 
 
 def test_a_request_that_is_refused_costs_no_text_its_place_on_the_disk() -> None:
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
     written: list[str | None] = []
 
     class Disk:
@@ -210,7 +205,7 @@ def test_a_request_that_is_refused_costs_no_text_its_place_on_the_disk() -> None
 
 
 def test_an_interrupted_answer_gives_its_blocks_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    prefixes = kept(Prefixes(1 << 30, block_tokens=CHUNK))
+    prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
     hot = SpeculativeDecoder(tiny_pair(0), prefixes=prefixes)
 
     def interrupted(answers: object) -> None:
@@ -224,7 +219,7 @@ def test_an_interrupted_answer_gives_its_blocks_back(monkeypatch: pytest.MonkeyP
 
 
 def test_where_nothing_can_be_kept_nothing_is_read_ahead() -> None:
-    hot = SpeculativeDecoder(tiny_pair(0), prefixes=kept(Prefixes(1 << 30, kept_bytes=0, block_tokens=CHUNK)))
+    hot = SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, kept_bytes=0, block_tokens=CHUNK))
     for _ in range(2):
         assert answered(hot, drawn(1, 60))[1] == 0
         hot.expect(drawn(1, 90))

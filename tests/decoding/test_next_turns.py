@@ -26,7 +26,7 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import GenerationFinished
 from mlx_spec.models.loading import ModelPair
 from tests.models.text.families import FAMILIES, THINKING, Family
-from tests.tiny import pair_of, tiny_llama
+from tests.tiny import holding, pair_of, tiny_llama
 from tests.two_tokenizers import SENTENCES, byte_level, llama_like
 from tests.unfused import untraced
 
@@ -120,8 +120,8 @@ class Talk:
         tokenizer = tokenizer_of(self.family)
         self.pair: ModelPair = replace(pair_of(self.model, None, vocab=VOCAB, context=4096), tokenizer=tokenizer)
         prefixes = Prefixes(1 << 30, block_tokens=CHUNK)
-        prefixes.rows_are_independent = self.independent
-        self.decoder = SpeculativeDecoder(self.pair, drafter="none", prefixes=prefixes)
+        decoder = SpeculativeDecoder(self.pair, drafter="none", prefixes=prefixes)
+        self.decoder = holding(decoder, holds=self.independent)
         self.messages = [{"role": "system", "content": SYSTEM}] if self.family.system else []
 
     def turn(self, index: int) -> float:

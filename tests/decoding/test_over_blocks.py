@@ -21,7 +21,6 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.cache.paged_choice import PagedChoice
 from mlx_spec.decoding.cache.passes.paged import BlockCache
 from mlx_spec.decoding.cache.passes.ragged import RaggedPasses
-from mlx_spec.decoding.knowledge import Knowledge
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished, RoundFinished
@@ -32,7 +31,7 @@ from tests.decoding.cache.passes.test_tree_passes import TAKES_TREES
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.decoding.test_many_answers import ASKED, SHARE, Asked, together
-from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.tiny import holding, pair_of, tiny_llama, tiny_pair
 from tests.zoo import VOCAB, WINDOW, mixed, zoo_model
 
 CHUNK: Final = 8
@@ -215,14 +214,13 @@ def test_three_turns_find_as_much_and_leave_the_same(name: str) -> None:
     assert all(mx.array_equal(one, other) for one, other in zip(left[True], left[False], strict=True))
 
 
-def test_what_rounds_over_blocks_have_read_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_rounds_over_blocks_have_read_is_no_prompt() -> None:
     """Not even where rows hold at any width: blocks round otherwise."""
     pair = tiny_pair(0)
     for to, most in ((False, 40), (True, 16)):
         forced(pair.target, to=to)
         kept = Prefixes(1 << 30, block_tokens=CHUNK)
-        monkeypatch.setattr(Knowledge, "rows_hold", lambda *_: True)
-        decoder, prompt = SpeculativeDecoder(pair, drafter="none", prefixes=kept), prompt_of(20)
+        decoder, prompt = holding(SpeculativeDecoder(pair, drafter="none", prefixes=kept)), prompt_of(20)
         end = ended(decoder, prompt, SETTINGS["sampled"], 25)
         assert len(kept.find([*prompt, *end.token_ids])) * CHUNK == most
 

@@ -30,7 +30,7 @@ from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_bridge_decoder import bridged_pair
 from tests.decoding.drafters.test_decoding import heads_for
-from tests.tiny import pair_of, tiny_llama, tiny_pair
+from tests.tiny import holding, pair_of, tiny_llama, tiny_pair
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
 CHUNK = 8
@@ -112,9 +112,9 @@ def test_three_turns_of_every_architecture(name: str, params: SamplingParams) ->
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_what_is_known_where_the_next_prompt_comes_at_once(name: str) -> None:
-    kept = prefixes()
-    kept.rows_are_independent = True  # only what is found is asked here, not what is said
-    hot = SpeculativeDecoder(pair_of(zoo_model(name), None, vocab=VOCAB), drafter="none", prefixes=kept)
+    pair = pair_of(zoo_model(name), None, vocab=VOCAB)
+    # Only what is found is asked here, not what is said.
+    hot = holding(SpeculativeDecoder(pair, drafter="none", prefixes=prefixes()))
     shares = turns(hot, None, SETTINGS[1], VOCAB, length=200, tokens=24, idle=False)
     assert [int(100 * share) / 100 for share in shares[1:]] == [float(share) for share in table()[name][4:]]
 
@@ -238,14 +238,9 @@ def test_a_cancelled_answer_leaves_what_it_has_read() -> None:
     assert found == told(SpeculativeDecoder(pair), following, SETTINGS[1])[0]
 
 
-def dependent(kept: Prefixes) -> Prefixes:
-    kept.rows_are_independent = False
-    return kept
-
-
 def test_where_rows_depend_on_each_other_only_what_was_read_as_a_prompt_counts_until_it_settles() -> None:
     pair = tiny_pair(0)
-    hot, cold = (SpeculativeDecoder(pair, FIXED, prefixes=p) for p in (dependent(prefixes()), None))
+    hot, cold = (holding(SpeculativeDecoder(pair, FIXED, prefixes=p), holds=False) for p in (prefixes(), None))
     prompt = random.Random(6).choices(range(200), k=60)
     ids, _ = told(hot, prompt, SETTINGS[0])
     following = [*prompt, *ids, 5, 6, 7]
@@ -260,7 +255,7 @@ def test_where_rows_depend_on_each_other_only_what_was_read_as_a_prompt_counts_u
 
 
 def test_settling_that_is_given_up_loses_nothing() -> None:
-    pair, kept = tiny_pair(0), dependent(prefixes())
+    pair, kept = tiny_pair(0), prefixes()
     hot = SpeculativeDecoder(pair, FIXED, prefixes=kept)
     prompt = random.Random(6).choices(range(200), k=60)
     ids, _ = told(hot, prompt, SETTINGS[1], 40)

@@ -21,7 +21,7 @@ from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.events import PrefillProgress
 from mlx_spec.models.loading import ModelPair
 from tests.models.text.families import FAMILIES
-from tests.tiny import TINY_VOCAB, pair_of, tiny_pair
+from tests.tiny import TINY_VOCAB, holding, pair_of, tiny_pair
 from tests.zoo import zoo_model
 from tests.zoo_configs import CONFIGS
 
@@ -54,9 +54,8 @@ def test_while_a_person_types_the_next_turn_is_read(
 ) -> None:
     """With a template that writes a conversation otherwise when it goes on."""
     pair, prefixes = tiny_pair(), Prefixes(1 << 30, block_tokens=CHUNK)
-    prefixes.rows_are_independent = independent
     pair.tokenizer.chat_template = FAMILIES["Mistral v3"].template
-    decoder = Noted(pair, drafter="none", prefixes=prefixes)
+    decoder = holding(Noted(pair, drafter="none", prefixes=prefixes), holds=independent)
     monkeypatch.setattr(talking, "_has_typed", lambda: is_typing)
     monkeypatch.setattr(sys, "stdin", io.StringIO("Tell me of the sea, and of all that lives there.\nAnd?\n/quit\n"))
     talking.talk(pair, decoder, SamplingParams(temperature=0, seed=1), 20, "Be kind, and brief. " * 4)
