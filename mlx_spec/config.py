@@ -65,6 +65,7 @@ def tree_settings(text: str) -> dict[str, Any]:
         raise ConfigError("tree", text, "off, DEPTHxBRANCHING as in 3x2, or DEPTHxBRANCHING:TOKENS as in 6x8:48")
     return {
         "tree_speculation": True,
+        "only_weighed": False,
         "max_tree_depth": int(found["depth"]),
         "tree_branching_factor": int(found["branching"]),
         "max_tree_nodes": int(found["nodes"]) if found["nodes"] else None,
@@ -178,7 +179,8 @@ class SpeculativeConfig:
     With `tree_speculation` a drafter that can proposes several tokens for one place: trees of up to `max_tree_depth`
     tokens one behind the other and `tree_branching_factor` beside each other; of a tree with more than `max_tree_nodes`
     tokens the likeliest so many are kept. The cost controller weighs them against chains; without `adaptive_lookahead`
-    every round drafts the largest tree. `block` and `threshold` know chains only.
+    every round drafts the largest tree, unless trees are `only_weighed`: then a fixed lookahead is a chain. `block` and
+    `threshold` know chains only.
 
     `exactness` says how wide the target's passes may be. `strict`: no wider than was measured to leave each row the
     bits that it has alone, so that the words of `coupled` are plain decoding's bit for bit, whoever else is answered;
@@ -198,6 +200,7 @@ class SpeculativeConfig:
     max_tree_depth: int = 3
     tree_branching_factor: int = 2
     max_tree_nodes: int | None = None
+    only_weighed: bool = False
     draft_top_p: float = 1.0
     min_acceptance_ratio: float = 0.1
     adaptive_lookahead: bool = True

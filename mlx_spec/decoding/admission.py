@@ -192,14 +192,12 @@ def steerable(names: tuple[str, ...], pair: ModelPair) -> tuple[str, ...]:
 
 
 def with_lookahead(config: SpeculativeConfig, lookahead: Lookahead | None) -> SpeculativeConfig:
-    """The configuration with a request's own lookahead: a fixed length, `auto`, or None for what the decoder has.
-    Trees that are only weighed are none of a fixed length."""
+    """The configuration with a request's own lookahead: a fixed length, `auto`, or None for what the decoder has."""
     if lookahead is None:
         return config
     if lookahead == "auto":
         return replace(config, adaptive_lookahead=True)
-    trees = config.tree_speculation and not config.adaptive_lookahead
-    return replace(config, lookahead=lookahead, adaptive_lookahead=False, tree_speculation=trees)
+    return replace(config, lookahead=lookahead, adaptive_lookahead=False)
 
 
 def answer_limit(

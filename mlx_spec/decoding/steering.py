@@ -28,6 +28,8 @@ class Change:
             config = replace(config, lookahead=self.lookahead, adaptive_lookahead=False)
         names = ("acceptance", "acceptance_threshold", "min_acceptance_ratio")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.acceptance == "block" and config.only_weighed:  # it knows chains only, and nobody asked for trees
+            given["tree_speculation"] = False
         if self.tree is not None:
             given |= tree_settings(self.tree)
         return replace(config, **given) if given else config

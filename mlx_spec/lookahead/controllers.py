@@ -19,7 +19,7 @@ def controller(
 ) -> LookaheadController:
     """The controller that a configuration asks for."""
     if not config.adaptive_lookahead:
-        tree = largest_tree(config) if config.tree_speculation else None
+        tree = largest_tree(config) if config.tree_speculation and not config.only_weighed else None
         return FixedLookahead(config.lookahead, tree, shared)
     if config.controller == "threshold":
         return ThresholdLookahead(config, shared)

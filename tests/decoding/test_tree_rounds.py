@@ -9,8 +9,7 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.acceptance.tree import Shape
-from mlx_spec.config import AcceptanceRule, fixed_rounds
-from mlx_spec.decoding.admission import with_lookahead
+from mlx_spec.config import AcceptanceRule
 from mlx_spec.decoding.drafters.base import DrawSettings
 from mlx_spec.decoding.drafters.growth import favourites, grow
 from mlx_spec.errors import ConfigError
@@ -227,10 +226,3 @@ def test_favourites_are_in_order_and_different() -> None:
 def test_what_a_tree_cannot_be_is_said(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(SpeculativeConfig(tree_speculation=True), **change)
-
-
-def test_a_length_that_a_request_fixes_is_a_chain_where_trees_are_only_weighed() -> None:
-    weighed, fixed = SpeculativeConfig(tree_speculation=True), fixed_rounds("3x2")
-    assert not with_lookahead(weighed, 4).tree_speculation
-    assert with_lookahead(fixed, 4).tree_speculation
-    assert with_lookahead(weighed, "auto") == with_lookahead(weighed, None) == weighed

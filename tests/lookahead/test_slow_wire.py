@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
-from mlx_spec.config import SpeculativeConfig
+from mlx_spec.config import SpeculativeConfig, tree_settings
 from mlx_spec.lookahead.cost_controller import CostLookahead
 from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.plan import Option, Plan
+from mlx_spec.lookahead.shapes import largest_tree
 from tests.lookahead.machines import SEEDS, Machine
 
 # A target whose rows cost, as on one machine; and a draft that is right seven times in ten.
@@ -59,3 +61,17 @@ def test_a_wire_that_becomes_slow_is_noticed_by_the_rounds_that_it_slows() -> No
         slow = Machine(after, DRAFT_MS, ALPHA, seed, even=True)
         slow.run(chooser, 40)
         assert usual(slow.run(chooser, 20)) > short
+
+
+def test_a_pass_that_mostly_waits_makes_trees_as_wide_as_they_may_be_pay() -> None:
+    """Over 242 waits of 5 ms rows are nearly free; over two they cost what they cost on one machine."""
+    config = SpeculativeConfig(**tree_settings("6x8:32"))
+
+    def planned(fixed_ms: float) -> Plan:
+        passes = Calibration(tuple(fixed_ms + 9.0 * rows for rows in range(1, 49)))
+        controller = CostLookahead(config, passes)
+        controller.begin()
+        return controller.plan([Option("eagle", 32, trees=True)], 40)
+
+    assert planned(1_400.0).shape == largest_tree(config)
+    assert planned(110.0).shape is None

@@ -16,7 +16,7 @@ from mlx_spec.cli.terminal.group import (
     SplitOption,
     check_beside_hosts,
     group_hosts,
-    usual_tree,
+    weighing_trees,
 )
 from mlx_spec.cli.terminal.options import (
     Anyway,
@@ -98,8 +98,9 @@ def serve(
     machines = group_hosts(hosts, hostfile, backend, python, collective_timeout)
     if machines is not None:
         check_beside_hosts(unload_after, models_loaded, prefix_disk)
-    tree = tree or usual_tree(machines, lookahead)
-    config = speculative_config(lookahead or "auto", "coupled", tree, kv_bits, exactness)
+    config = speculative_config(lookahead or "auto", "coupled", tree or "off", kv_bits, exactness)
+    if machines is not None and tree is None:
+        config = weighing_trees(config)
     settings = batch_settings(max_batch, policy, preemption, max_waiting, prefill_budget_ms)
     kept = keeping(prefix_memory, kv_memory, prefix_disk)
     access: dict[str, Any] = {"host": host, "port": port, "api_key": api_key}

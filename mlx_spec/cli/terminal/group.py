@@ -1,10 +1,12 @@
 """The options that split a target over several machines."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
 
+from mlx_spec.config import SpeculativeConfig, tree_settings
 from mlx_spec.errors import ConfigError, ServerError
 from mlx_spec.hosts.hostfile import HostList, read_hostfile, read_hosts
 
@@ -81,7 +83,7 @@ def group_hosts(
     return None
 
 
-def usual_tree(machines: HostList | None, lookahead: str | None) -> str:
-    """What `--tree` is where it is not given. Where passes wait for other machines rows cost little beside that, and
-    trees are rows; they are weighed against chains, unless a fixed lookahead asks for these."""
-    return _GROUPS_TREE if machines is not None and lookahead in (None, "auto") else "off"
+def weighing_trees(config: SpeculativeConfig) -> SpeculativeConfig:
+    """The configuration of a group to which nobody has said `--tree`. Where passes wait for other machines rows cost
+    little beside that, and trees are rows: so they are weighed. A lookahead that somebody fixes is a chain still."""
+    return replace(config, **(tree_settings(_GROUPS_TREE) | {"only_weighed": True}))

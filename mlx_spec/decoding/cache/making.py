@@ -15,6 +15,7 @@ from mlx_spec.decoding.cache.agreement import finite, within_rounding
 from mlx_spec.decoding.cache.trials import go, judged, trial
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.kv_bits import GROUP_SIZES, group_size, replaced
+from mlx_spec.models.splitting.order import in_order
 
 # A prompt, a single step, and several tokens at once: the masks differ.
 _PASSES: Final = ([1, 2, 3, 4, 5], [2], [4, 3, 3])
@@ -112,7 +113,8 @@ def _disagreement(model: Any, groups: tuple[int, ...]) -> _Refusal | None:
 
 def _rows(model: Any, token_ids: list[int], caches: list[Any]) -> mx.array:
     """Logits `[n, vocab]` of an ordinary pass, lazily."""
-    logits = cast(mx.array, model(mx.array([token_ids]), cache=caches)[0])
+    with in_order(model):
+        logits = cast(mx.array, model(mx.array([token_ids]), cache=caches)[0])
     go(model, logits)
     return logits
 

@@ -9,10 +9,15 @@ from typer.testing import CliRunner
 
 from mlx_spec.cli.main import app
 from mlx_spec.cli.terminal.forming import FormingLines
-from mlx_spec.cli.terminal.group import check_beside_hosts, group_hosts, usual_tree
-from mlx_spec.cli.terminal.options import speculative_config
+from mlx_spec.cli.terminal.group import check_beside_hosts, group_hosts, weighing_trees
+from mlx_spec.config import SpeculativeConfig
+from mlx_spec.decoding.admission import with_lookahead
+from mlx_spec.decoding.steering import Change
 from mlx_spec.errors import ConfigError, LookaheadError, ServerError
 from mlx_spec.hosts.group import GroupState, RankState, Share
+from mlx_spec.lookahead.controllers import controller
+from mlx_spec.lookahead.cost_controller import CostLookahead
+from mlx_spec.lookahead.plan import Option
 from mlx_spec.lookahead.shapes import largest_tree
 
 
@@ -100,8 +105,14 @@ def test_a_reason_is_told_once() -> None:
     ]
 
 
-def test_trees_are_weighed_where_passes_wait_for_other_machines() -> None:
-    machines = group_hosts("localhost,b", None, None, None, 8.0)
-    assert usual_tree(None, None) == usual_tree(machines, "4") == "off"
-    config = speculative_config("auto", "coupled", usual_tree(machines, None))
-    assert (config.tree_speculation, config.adaptive_lookahead, largest_tree(config).size) == (True, True, 32)
+def test_trees_are_weighed_where_passes_wait_for_other_machines_and_a_fixed_lookahead_is_a_chain() -> None:
+    config = weighing_trees(SpeculativeConfig())
+    assert largest_tree(config).size == 32
+    assert isinstance(controller(config), CostLookahead)
+    fixed = with_lookahead(config, 4)
+    options = [Option("eagle", 32, trees=True)]
+    assert controller(fixed).plan(options, 40).shape is None
+    # Who names a tree beside it means it.
+    named = Change(lookahead=4, tree="3x2").applied_to(config)
+    assert controller(named).plan(options, 40).shape == largest_tree(named)
+    assert not Change(acceptance="block").applied_to(config).tree_speculation

@@ -4,6 +4,7 @@ Run as `python -m tests.models.splitting.ranks`, with the plan as JSON on stdin:
 ranks, because they are forked before anything is computed.
 """
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -20,10 +21,12 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.making import check_kv_bits
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.together import Part, score_together
+from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.models.folder import ModelFolder
 from mlx_spec.models.splitting.links import Links
 from mlx_spec.models.splitting.loading import load_shard
@@ -152,6 +155,9 @@ def go_through(model: Any, listens: tuple[int, ...], *, tries: bool) -> dict[str
     one.forget(1)
     keep("rows", one, one.score(mx.array([7, 1, 2, 3, 4]), kept=1))
     one.forget(2)
+    if tries:
+        with contextlib.suppress(UnsupportedModelError):  # by a pass that is dropped
+            check_kv_bits(model, "it", 8)
     if tries and one.takes_trees():
         placement = Placement(mx.array(_DEPTHS), mx.array(_DEPTHS), mx.array(_SEEN) > 0)
         keep("tree", one, one.score(mx.array([4, 9, 8, 7, 6]), kept=1, placement=placement))
