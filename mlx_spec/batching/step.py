@@ -86,6 +86,7 @@ class _Step:
         self.allowance = 0  # tokens that may still be read in this step
         self.beside_writers = 0  # and where somebody writes
         self.half_read = False  # whether a prompt is left half read: no other is begun
+        self.newcomers = False  # whether somebody has no words yet: they wait for no prompt that can be begun later
         self.refused: list[Refusal] = []
         self.preempted: list[Preempted] = []
         self.resumed: list[str] = []
@@ -144,6 +145,7 @@ class _Step:
             least = min([settings.chunk_tokens, *(tokens for _, tokens in settings.shorter_chunks)])
             budget_ms = settings.prefill_budget_ms * self._times_the_budget()
             self.beside_writers = reading_tokens(budget_ms, reading_ms, least, self.allowance)
+            self.newcomers = any(one.state == "writing" and not one.written_tokens for one in self.entries.values())
         if self.budget.used:
             self.allowance = self.beside_writers
         for entry in self.entries.values():
@@ -192,7 +194,7 @@ class _Step:
         if needed + spare > self.free:
             return False
         ready = let_on(entry, needed, self._read_already(entry))
-        if ready.state == "reading" and not self._read(ready):
+        if ready.state == "reading" and (self.newcomers or not self._read(ready)):
             return False
         if ready.state == "writing" and not self.budget.allocate(entry.request_id, 1):
             return False

@@ -66,7 +66,7 @@ def test_beside_those_who_write_a_part_of_a_chunk_is_read_where_a_whole_one_take
     rows = []
     while not any(one.request_id == "long" and one.state == "writing" for one in engine.scheduler.entries):
         rows.append(engine.step().rows_read)
-    assert rows == [8, 8, 2, 2, 2, 2, 2, 2, 2], "a first part always, or nothing would ever be read"
+    assert rows == [0, 8, 8, 2, 2, 2, 2, 2, 2, 2], "a first part always, or nothing would ever be read"
 
 
 def test_a_share_that_cannot_be_is_an_error() -> None:
@@ -98,6 +98,9 @@ def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
     assert alone.rows_read == 149
     engine = TableEngine(settings, 100)
     engine.add("writes", 4, 50)
+    engine.step()
+    newcomer = plan_step([*engine.scheduler.entries, long], 90, settings, reading_ms=float)
+    assert newcomer.rows_read == 0, "its first words wait for nobody's prompt"
     engine.step()
     beside = plan_step([*engine.scheduler.entries, long], 90, settings, reading_ms=float)
     assert beside.rows_read == 8
@@ -137,6 +140,16 @@ def test_where_many_wait_for_one_who_writes_they_are_read_at_once_though_it_wait
     assert rows_read(1, 1, prompt=200) == 16, "who waits behind a long prompt gains nothing by more of it"
     assert rows_read(1, 4, prompt=200) == 80
     assert rows_read(1, 4, half_read=True) == 16, "and only as it begins"
+
+
+def test_a_prompt_begins_behind_the_first_words_of_the_one_before_and_goes_on_beside_them() -> None:
+    engine = TableEngine(BatchSettings(prefill_budget_ms=9.0, chunk_tokens=8, step_tokens=64, block_tokens=16), 100)
+    engine.add("first", 9, 20)
+    engine.step()
+    engine.add("next", 25, 20)
+    rows = [(plan := engine.step()).rows_read, len(plan.writings)]
+    assert rows == [0, 1]
+    assert [engine.step().rows_read for _ in range(4)] == [8, 8, 8, 0]
 
 
 def test_drafts_get_the_rows_that_are_left() -> None:
