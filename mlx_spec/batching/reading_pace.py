@@ -1,10 +1,11 @@
 """How long reading takes: a pass takes as long as one over a single row, and something for each row that it reads."""
 
 import math
+from collections import deque
 from typing import Final
 
-_NEWEST: Final = 0.5
-"""What the newest reading counts for."""
+_LAST: Final = 8
+"""Of so many readings the fastest counts: what else there is in a time is a graph that was built, or somebody else's."""
 
 
 class ReadingPace:
@@ -12,13 +13,12 @@ class ReadingPace:
 
     def __init__(self) -> None:
         self.pass_ms = 0.0
-        self._token_ms: float | None = None
+        self._token_ms: deque[float] = deque(maxlen=_LAST)
 
     def observe(self, passes: int, rows: int, milliseconds: float) -> None:
         """So many passes have read so many rows, one at least."""
-        token_ms = max(0.0, milliseconds - passes * self.pass_ms) / rows
-        self._token_ms = token_ms if self._token_ms is None else self._token_ms + _NEWEST * (token_ms - self._token_ms)
+        self._token_ms.append(max(0.0, milliseconds - passes * self.pass_ms) / rows)
 
     def reading_ms(self, tokens: int) -> float:
         """What a pass over so many tokens takes; as long as none was read, more than there is time for."""
-        return math.inf if self._token_ms is None else self.pass_ms + tokens * self._token_ms
+        return self.pass_ms + tokens * min(self._token_ms) if self._token_ms else math.inf

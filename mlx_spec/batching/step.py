@@ -24,7 +24,7 @@ from mlx_spec.batching.preemption import Preempted, let_on, step_aside, victim
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step_plan import Reading, StepPlan, Writing
 
-_MOST_TIMES: Final = 4
+_MOST_TIMES: Final = 8
 """No step reads for longer than so many times the budget beside those who write."""
 
 
