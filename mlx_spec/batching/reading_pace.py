@@ -5,7 +5,7 @@ from collections import deque
 from typing import Final
 
 _LAST: Final = 8
-"""Of so many readings the fastest counts: what else there is in a time is a graph that was built, or somebody else's."""
+"""Of so many readings the fastest counts: what else a time holds is a graph that was built, or somebody else's."""
 
 
 class ReadingPace:
