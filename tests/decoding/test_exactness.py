@@ -47,7 +47,8 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     scored = together._scored
 
     def heard(parts: Any, compiled: Any, shares: Any) -> Any:
-        if parts[0].cached.model is not None and parts[0].cached.widest is not None:
+        scores = parts[0].again  # and does not read a prompt
+        if scores and parts[0].cached.model is not None and parts[0].cached.widest is not None:
             counted.append(sum(part.rows for part in parts))
         return scored(parts, compiled, shares)
 

@@ -147,7 +147,7 @@ def test_the_kernels_say_which_path_runs_and_why(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLX_SPEC_KERNELS", "off")
     section = doctor.report()["kernels"]
     assert set(section["paths"]) == {
-        *("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention")
+        *("row_softmax", "verify", "tree_verify", "compact", "few_rows_matmul", "paged_attention", "row_attention")
     }
     assert set(section["paths"].values()) == {"mlx_ops"}
     assert "MLX_SPEC_KERNELS=off is set" in section["why"]
