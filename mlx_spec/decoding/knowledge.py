@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from mlx_spec.config import Exactness, ExactnessChoice, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.cache.rows.known import known_widths, row_widths
 from mlx_spec.decoding.cache.rows.widths import ANY, RowWidths
-from mlx_spec.decoding.calibration import calibrated, wide_ratios
+from mlx_spec.decoding.measuring.calibration import calibrated, wide_ratios
 from mlx_spec.decoding.roster import taps_of
 from mlx_spec.lookahead.controllers import controller
 from mlx_spec.lookahead.cost_controller import CostLookahead

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mlx_spec.decoding.ceiling import UNKNOWN_CEILING
+from mlx_spec.decoding.measuring.ceiling import UNKNOWN_CEILING
 from mlx_spec.server.answers.batch import batch_report
 from mlx_spec.server.answers.card import model_card
 from mlx_spec.server.answers.completions import AnswerWriter, CompletionWriter

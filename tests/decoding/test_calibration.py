@@ -7,10 +7,10 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-import mlx_spec.decoding.calibration as calibrating
+import mlx_spec.decoding.measuring.calibration as calibrating
 from mlx_spec import SpeculativeDecoder
-from mlx_spec.decoding import pass_times
-from mlx_spec.decoding.calibration import calibrated, stored
+from mlx_spec.decoding.measuring import pass_times
+from mlx_spec.decoding.measuring.calibration import calibrated, stored
 from mlx_spec.decoding.target import Target
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.models.loading import ModelPair

@@ -5,7 +5,7 @@ from pathlib import Path
 import mlx.nn as nn
 import pytest
 
-from mlx_spec.decoding.ceiling import Ceiling, measure_bandwidth, measured_ceiling, step_bytes
+from mlx_spec.decoding.measuring.ceiling import Ceiling, measure_bandwidth, measured_ceiling, step_bytes
 from mlx_spec.models.memory import weights_bytes
 from tests.tiny import tiny_llama
 
@@ -25,7 +25,7 @@ def test_the_best_of_all_readings_counts_and_is_kept_for_this_device(
 
     def bandwidth(measured: float, plain_step_ms: float | None = None) -> float | None:
         monkeypatch.setattr(
-            "mlx_spec.decoding.ceiling.measure_bandwidth", lambda readings: told.append(readings) or measured
+            "mlx_spec.decoding.measuring.ceiling.measure_bandwidth", lambda readings: told.append(readings) or measured
         )
         return measured_ceiling(model, lambda *_: None, plain_step_ms).bandwidth_bytes_per_s
 
@@ -37,7 +37,7 @@ def test_the_best_of_all_readings_counts_and_is_kept_for_this_device(
     assert bandwidth(10e9, plain_step_ms=faster) == pytest.approx(200e9), "a step that was so fast has read so fast"
     (tmp_path / "bandwidth.json").write_text("[broken")
     assert bandwidth(5e9) == 5e9
-    monkeypatch.setattr("mlx_spec.decoding.ceiling.version", lambda _: "99")
+    monkeypatch.setattr("mlx_spec.decoding.measuring.ceiling.version", lambda _: "99")
     assert bandwidth(3e9) == 3e9, "another MLX, another speed"
 
 

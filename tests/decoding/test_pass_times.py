@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlx_spec.decoding import pass_times
 from mlx_spec.decoding.cache.cached_model import CachedModel
-from mlx_spec.decoding.pass_times import measure
+from mlx_spec.decoding.measuring import pass_times
+from mlx_spec.decoding.measuring.pass_times import measure
 from mlx_spec.models.loading import ModelPair
 from tests.tiny import pair_of, tiny_pair
 

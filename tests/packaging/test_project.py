@@ -85,6 +85,9 @@ class TestConstraints:
         assert Version(importlib.metadata.version("PySide6-Essentials")) < Version("6.12")
 
 
+ASSIGNING = (ast.Assign, ast.AnnAssign)
+
+
 def imported_modules(package: str) -> dict[str, set[str]]:
     """{top-level module: files that import it} of all the sources of a package, function bodies included."""
     found: dict[str, set[str]] = {}
@@ -117,6 +120,20 @@ class TestWalls:
         code = "import sys, app.window.workspace; print([m for m in sys.modules if m.split('.')[0].startswith('mlx')])"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+    def test_no_module_holds_an_array(self) -> None:
+        """What is not computed yet cannot be by any thread but that which made it: who imports first would be it."""
+        holding = set()
+        for path in (ROOT / "mlx_spec").rglob("*.py"):
+            assigned = [
+                node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ASSIGNING)
+            ]
+            for node in (inner for one in assigned if one.value is not None for inner in ast.walk(one.value)):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(
+                    ("mx.array", "mx.random", "mx.zeros")
+                ):
+                    holding.add((path.relative_to(ROOT).as_posix(), ast.unparse(node)))
+        assert holding == set()
 
     def test_only_commands_and_programs_of_their_own_speak_to_a_terminal(self) -> None:
         """The rest of the engine tells by values, events and errors, and hears by arguments."""

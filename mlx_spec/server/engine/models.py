@@ -13,7 +13,7 @@ from mlx_spec.config import Exactness
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.blocks.slow import forget_on_disk
 from mlx_spec.decoding.cache.rows.widths import RowWidths
-from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.measuring.ceiling import Ceiling
 from mlx_spec.errors import LookaheadError, RankLostError
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.expecting import Expectation

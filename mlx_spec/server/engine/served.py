@@ -10,7 +10,7 @@ from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import Exactness, SamplingParams
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.rows.widths import RowWidths
-from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.measuring.ceiling import Ceiling
 from mlx_spec.decoding.request import AnswerOptions
 from mlx_spec.decoding.steering import Steering
 from mlx_spec.events import Event, SpeculativeStats

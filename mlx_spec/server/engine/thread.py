@@ -19,7 +19,7 @@ from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.config import Exactness
 from mlx_spec.decoding.cache.blocks.prefixes import PrefixStats
 from mlx_spec.decoding.cache.rows.widths import RowWidths
-from mlx_spec.decoding.ceiling import Ceiling
+from mlx_spec.decoding.measuring.ceiling import Ceiling
 from mlx_spec.decoding.steering import Change
 from mlx_spec.events import SpeculativeStats
 from mlx_spec.server.engine.fleet import Fleet, LoaderOf

@@ -1,6 +1,6 @@
 """Pairs for the machine that the server runs on."""
 
-from mlx_spec.decoding.ceiling import known_bandwidth
+from mlx_spec.decoding.measuring.ceiling import known_bandwidth
 from mlx_spec.lookahead.theory import expected_speedup
 from mlx_spec.models.memory import device_info
 from mlx_spec.models.pairs import PAIRS

@@ -67,7 +67,7 @@ def test_all_sides_are_asked_the_same_at_each_rate_and_take_turns() -> None:
 def test_each_comes_after_its_wait_whoever_is_still_being_answered() -> None:
     asking = Asking(FakeClient(pause_s=0.2), 9, {}, len)
     answers = ask_over_time(asking, [short_question(at, 100_001 + at) for at in range(3)], [0.0, 0.05, 0.04])
-    first, second, third = (answer.asked_s for answer in answers)
+    _, second, third = (answer.asked_s for answer in answers)
     assert 0.05 <= second < answers[0].end_s
     assert third >= 0.09
     assert third < answers[0].end_s

@@ -112,7 +112,7 @@ def test_a_slow_blas_is_a_warning_that_says_what_to_install(monkeypatch: pytest.
 
 def test_the_calibration_says_whether_a_draft_can_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     flat = Calibration((10.0, *[12.0] * 8), draft_step_ms=1.0)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.stored", lambda *_: flat)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.stored", lambda *_: flat)
     section = doctor.report()["calibration"]
     assert section["status"] == "ok"
     assert section["what"] == "plain step 10.0 ms; tokens at once: 2 1.20x, 5 1.20x, 9 1.20x; draft step 0.10x"
@@ -123,7 +123,7 @@ def test_the_calibration_says_whether_a_draft_can_pay(monkeypatch: pytest.Monkey
 
 def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     dear = Calibration(tuple(10.0 * width for width in range(1, 10)), draft_step_ms=1.0)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.stored", lambda *_: dear)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.stored", lambda *_: dear)
     section = doctor.report()["calibration"]
     assert (section["status"], section["pays_above"]) == ("warning", None)
     assert "cannot pay here" in section["why"]
@@ -131,7 +131,7 @@ def test_passes_that_cost_as_much_a_token_cannot_pay(monkeypatch: pytest.MonkeyP
 
 def test_a_calibration_from_a_busy_machine_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = Calibration((63.0, *[134.0] * 8), draft_step_ms=5.0, disturbance=0.4)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.stored", lambda *_: busy)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.stored", lambda *_: busy)
     section = doctor.report()["calibration"]
     assert (section["status"], section["disturbance"]) == ("warning", 0.4)
     assert "40% of the machine" in section["why"]
@@ -139,7 +139,7 @@ def test_a_calibration_from_a_busy_machine_is_doubted(monkeypatch: pytest.Monkey
 
 def test_what_a_width_costs_is_what_the_cheapest_wider_pass_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = Calibration((10.0, *[19.0] * 14, 15.0), draft_step_ms=0.5)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.stored", lambda *_: steps)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.stored", lambda *_: steps)
     assert doctor.report()["calibration"]["verify_ratio"] == {"2": 1.5, "5": 1.5, "9": 1.5}
 
 

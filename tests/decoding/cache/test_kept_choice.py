@@ -7,10 +7,10 @@ import mlx.nn as nn
 import pytest
 
 import mlx_spec.decoding.cache.kept_choice as keeping
-from mlx_spec.decoding import calibration
 from mlx_spec.decoding.cache import over_blocks
 from mlx_spec.decoding.cache.kept_choice import choose_blocks
 from mlx_spec.decoding.cache.paged_choice import PagedChoice
+from mlx_spec.decoding.measuring import calibration
 from mlx_spec.errors import UnsupportedModelError
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import zoo_model

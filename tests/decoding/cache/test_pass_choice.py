@@ -100,14 +100,16 @@ def test_a_second_measurement_does_not_compare_a_way_with_itself(
     """What the first one chose is put aside for it."""
     pair = tiny_pair(0)
     adopted: list[PassChoice] = []
-    monkeypatch.setattr("mlx_spec.decoding.calibration.adopt_choice", lambda model, choice: adopted.append(choice))
+    monkeypatch.setattr(
+        "mlx_spec.decoding.measuring.calibration.adopt_choice", lambda model, choice: adopted.append(choice)
+    )
 
     def measured(*_: object) -> PassChoice:
         assert adopted[-1] == PassChoice()
         return PassChoice(RATIOS)
 
-    monkeypatch.setattr("mlx_spec.decoding.calibration.measure_choice", measured)
-    monkeypatch.setattr("mlx_spec.decoding.pass_times.Disturbance", lambda: SimpleNamespace(read=lambda: 0.5))
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.measure_choice", measured)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.pass_times.Disturbance", lambda: SimpleNamespace(read=lambda: 0.5))
     for _ in range(2):
         adopted.clear()
         SpeculativeDecoder(pair).calibrate()
@@ -120,7 +122,7 @@ def test_models_that_cannot_be_compiled_have_no_choice() -> None:
 
 def test_it_is_kept_with_the_calibration(lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = tiny_pair(0)
-    monkeypatch.setattr("mlx_spec.decoding.calibration.measure_choice", lambda *_: PassChoice(RATIOS))
+    monkeypatch.setattr("mlx_spec.decoding.measuring.calibration.measure_choice", lambda *_: PassChoice(RATIOS))
     SpeculativeDecoder(pair).calibrate()
     again = pair_of(pair.target, pair.draft)
     CHOICES.clear()

@@ -163,7 +163,7 @@ def _folder_bytes(folder: Path) -> int:
 
 def _calibration() -> Section:
     """Whether speculation can pay here, by what the starter pair's passes were measured to cost."""
-    from mlx_spec.decoding.calibration import stored  # with it come the model classes, which take a second
+    from mlx_spec.decoding.measuring.calibration import stored  # with it come the model classes, which take a second
 
     known = stored(STARTER_NAME, PAIRS[STARTER].draft)
     if known is None:

@@ -47,7 +47,7 @@ def pairs(
 
 def _suggest(as_json: bool) -> None:
     """What fits, a few lines each; a sentence where nothing does."""
-    from mlx_spec.decoding.ceiling import known_bandwidth
+    from mlx_spec.decoding.measuring.ceiling import known_bandwidth
     from mlx_spec.lookahead.theory import expected_speedup
     from mlx_spec.models.memory import device_info
     from mlx_spec.models.pairs import PAIRS

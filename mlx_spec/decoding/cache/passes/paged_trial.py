@@ -24,11 +24,8 @@ from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 _BLOCK_TOKENS: Final = 8
 _TEXT: Final = ([1, 2, 3, 4, 5, 3, 1, 4, 2, 5, 1], [2, 5, 4], [3], [1, 4])
 _NODES: Final = [2, 4, 3, 5]
-_PLACEMENT: Final = Placement(
-    depths=mx.array([0, 0, 1, 1]),
-    key_depths=mx.array([0, 0, 1, 1]),
-    seen=mx.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]]) > 0,
-)
+_DEPTHS: Final = [0, 0, 1, 1]
+_SEEN: Final = [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]]
 
 _AGREE: Final[dict[int, bool]] = {}
 
@@ -72,19 +69,21 @@ def _try(model: Any) -> bool:
     if not num_block_layers(own):
         return False
     caches = _over_blocks(make_prompt_cache(model))
+    # Made here: an array belongs to the thread that makes it, and this file may be imported by any.
+    placement = Placement(mx.array(_DEPTHS), mx.array(_DEPTHS), mx.array(_SEEN) > 0)
     # Ordinary passes: what they raise is a fault of the model, which answers would meet too.
     trees = trees_agree(model)
     expected = [run(model, mx.array(part), own, None).logits for part in _TEXT]
     mx.eval(expected)
     if trees:
-        expected.append(run(model, mx.array(_NODES), own, None, _PLACEMENT).logits)
+        expected.append(run(model, mx.array(_NODES), own, None, placement).logits)
     try:
         found = []
         for part in _TEXT:
             found.append(run_paged(model, mx.array(part), caches).logits)
             mx.eval(found)
         if trees:
-            found.append(run_paged(model, mx.array(_NODES), caches, placement=_PLACEMENT).logits)
+            found.append(run_paged(model, mx.array(_NODES), caches, placement=placement).logits)
         mx.eval(found)
     except Exception:
         # The model's own code, which is not ours, runs over stand-ins for its cache, its keys and its masks. So

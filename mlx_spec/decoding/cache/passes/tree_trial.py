@@ -20,11 +20,8 @@ from mlx_spec.decoding.cache.trials import judged, trial
 _PROMPT: Final = [1, 2, 3, 4, 5]
 # Two children of the root, and a child of each: the root is the prompt's last token.
 _NODES: Final = [2, 4, 3, 3]
-_PLACEMENT: Final = Placement(
-    depths=mx.array([0, 1, 1, 2, 2]),
-    key_depths=mx.array([0, 1, 1, 2, 2]),
-    seen=mx.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]) > 0,
-)
+_DEPTHS: Final = [0, 1, 1, 2, 2]
+_SEEN: Final = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
 
 _AGREE: Final[dict[tuple[int, int | None], bool]] = {}
 
@@ -50,6 +47,8 @@ def _try(model: Any, kv_bits: int | None) -> bool:
     kinds = {type(cache) for cache in caches}
     if not kinds <= set(TREE_CACHES) or any(type(cache) is RotatingKVCache and cache.keep for cache in caches):
         return False
+    # Made here: an array belongs to the thread that makes it, and this file may be imported by any.
+    placement = Placement(mx.array(_DEPTHS), mx.array(_DEPTHS), mx.array(_SEEN) > 0)
     # Ordinary passes: what they raise is a fault of the model, which answers would meet too.
     run(model, mx.array(_PROMPT[:-1]), caches, None)
     paths = [
@@ -57,7 +56,7 @@ def _try(model: Any, kv_bits: int | None) -> bool:
         for path in ([_NODES[0], _NODES[2]], [_NODES[1], _NODES[3]])
     ]
     try:
-        rows = run(model, mx.array([_PROMPT[-1], *_NODES]), caches, None, _PLACEMENT).logits
+        rows = run(model, mx.array([_PROMPT[-1], *_NODES]), caches, None, placement).logits
         mx.eval(rows)
     except Exception:
         # The model's own code, which is not ours, runs over stand-ins for its cache and its rotations. So anything may

@@ -86,7 +86,7 @@ def test_a_missing_model_is_one_line_and_exit_code_2(folders: tuple[str, str], p
 
 def test_pairs_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlx_spec.models.room.available_bytes", lambda: 11 * 10**9)
-    monkeypatch.setattr("mlx_spec.decoding.ceiling.known_bandwidth", lambda: 100e9)
+    monkeypatch.setattr("mlx_spec.decoding.measuring.ceiling.known_bandwidth", lambda: 100e9)
     found = json.loads(CliRunner().invoke(app, ["pairs", "--suggest", "--json"]).stdout)
     assert [one["role"] for one in found.values()] == ["largest", "code", "quick"]
     told = CliRunner().invoke(app, ["pairs", "--suggest"]).stdout.splitlines()

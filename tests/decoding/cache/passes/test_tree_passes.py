@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mlx.core as mx
@@ -173,3 +174,13 @@ def test_recurrent_states_take_chains_only() -> None:
     cached.score(mx.array([1, 2, 3]), kept=1)
     with pytest.raises(ValueError, match="cannot choose from a tree"):
         cached.choose([1])
+
+
+def test_any_thread_may_try_a_model_whoever_imported_that_first() -> None:
+    """MLX's arrays belong to threads: one that was made by an import took trees from every other thread."""
+
+    def tried() -> bool:
+        return trees_agree(tiny_llama(2))
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(tried).result(60)

@@ -23,7 +23,7 @@ from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice
 from mlx_spec.decoding.cache.rows.known import row_widths
 from mlx_spec.decoding.cache.rows.products import activation_dtype
 from mlx_spec.decoding.cache.trials import is_shared
-from mlx_spec.decoding.pass_times import REPEATS, ROUNDS, Tell, begun, measure, pass_ms, plain_step_ms
+from mlx_spec.decoding.measuring.pass_times import REPEATS, ROUNDS, Tell, begun, measure, pass_ms, plain_step_ms
 from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.lookahead.costs import Calibration
 from mlx_spec.machine.kept import keep, kept_path, read_kept
