@@ -153,11 +153,13 @@ class _Step:
                 self._read(entry)
 
     def _times_the_budget(self) -> int:
-        """Where many wait for few who write, all are sooner there when the few wait longer, once: so not while a prompt
-        is half read."""
+        """Prompts that are read in one pass hold up those who write for less than one by one, though once for longer:
+        the more so, the more wait for each who writes. Not while a prompt is half read, of which there is more."""
         states = [entry.state for entry in self.entries.values()]
+        if "reading" in states:
+            return 1
         waiting = sum(entry.waits for entry in self.entries.values())
-        return 1 if "reading" in states else max(1, min(waiting // max(1, states.count("writing")), _MOST_TIMES))
+        return max(1, min(waiting, 2), min(waiting // max(1, states.count("writing")), _MOST_TIMES))
 
     def let_on(self) -> None:
         """Let on those who wait, the first first, until one does not fit. Where somebody has just stepped aside there

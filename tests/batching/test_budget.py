@@ -136,7 +136,8 @@ def test_where_many_wait_for_one_who_writes_they_are_read_at_once_though_it_wait
         return plan_step(entries, 300, settings, reading_ms=float).rows_read
 
     assert [rows_read(1, waiting) for waiting in (1, 2, 3, 4, 6)] == [16, 32, 48, 64, 96]
-    assert [rows_read(writing, 4) for writing in (2, 3, 4)] == [40, 16, 16]
+    assert [rows_read(writing, 4) for writing in (2, 3, 4)] == [40, 40, 40], "several together, for twice as long"
+    assert rows_read(4, 1) == 16
     assert rows_read(1, 1, prompt=200) == 16, "who waits behind a long prompt gains nothing by more of it"
     assert rows_read(1, 4, prompt=200) == 80
     assert rows_read(1, 4, half_read=True) == 16, "and only as it begins"

@@ -121,7 +121,7 @@ PrefillBudget = Annotated[
         "--prefill-budget-ms",
         metavar="MS",
         help="How long a step may read prompts while other answers are written; a chunk at least, and once, as they "
-        "begin, up to eight times that where more wait than write.",
+        "begin, twice that for several, up to eight times where more wait than write.",
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest answer, in tokens.", show_default=str(DEFAULT_MAX_TOKENS))]
