@@ -27,7 +27,7 @@ from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.memory import blas_threads, rows_are_independent, serving_blas, weights_bytes
 from mlx_spec.models.splitting.share import share_of
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _FOLDER: Final = "rows"
 MOST: Final = {mx.cpu: 8, mx.gpu: 16}
 """So many rows are tried. What keeps rows apart on a CPU takes as long for each as for the first: more win nothing."""

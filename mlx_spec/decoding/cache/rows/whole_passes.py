@@ -16,7 +16,8 @@ from mlx_spec.errors import UnsupportedModelError
 from mlx_spec.machine.kernels.products.few_rows import MOST_ROWS
 from mlx_spec.machine.kernels.products.layers import adopted
 
-_TEXTS: Final = ([1, 2, 3, 4, 5], [5, 3], [2, 4, 1])
+# One is long enough for what looks back further than a few tokens: convolutions, compressed keys.
+_TEXTS: Final = ([1, 2, 3, 4, 5] * 5, [5, 3], [2, 4, 1])
 # A child of the known token that is not on the path stands between it and the next: as drafted trees have it.
 _PARENTS: Final = (0, 0, 2)
 _OFF_PATH: Final = 6
