@@ -30,7 +30,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(target: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     options = ["--hosts", "127.0.0.1,127.0.0.1", "--target", target, "--drafter", "none", "--port", "0"]
     command = [sys.executable, "-m", "mlx_spec.cli", "serve", *options]
-    # With MLX's own BLAS, whose rows are known to be independent, nobody measures whether they are.
+    # With MLX's own BLAS, so that words are equal whatever the widths that the group measures first.
     given = os.environ | {"LOOKAHEAD_BLAS": "off"}
     given.pop("LD_PRELOAD", None)
     with subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
