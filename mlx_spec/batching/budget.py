@@ -79,7 +79,9 @@ def reading_tokens(budget_ms: float, reading_ms: Callable[[int], float], chunk: 
     return tokens
 
 
-def usable_prefix(found_tokens: int, prompt_tokens: int, chunk: int) -> int:
-    """How much of what was found of a prompt counts as read: whole chunks, as a cold run would read them, and not the
+def usable_prefix(found_tokens: int, prompt_tokens: int, chunk: int, shorter: Shorter = ()) -> int:
+    """How much of what was found of a prompt counts as read: whole passes, as a cold run would make them, and not the
     last token, which the first round scores."""
-    return min(found_tokens, prompt_tokens - 1) // chunk * chunk
+    most = min(found_tokens, prompt_tokens - 1)
+    tokens = pass_tokens(most, chunk, shorter)
+    return most // tokens * tokens

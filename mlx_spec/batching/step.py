@@ -209,7 +209,8 @@ class _Step:
         """How much of its text is there: what was swapped, or what was found of its prompt."""
         if entry.state == "swapped" or self.found_tokens is None:
             return entry.read_tokens
-        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, self.settings.chunk_tokens)
+        chunk, shorter = self.settings.chunk_tokens, self.settings.shorter_chunks
+        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, chunk, shorter)
 
     def _read(self, entry: Entry) -> bool:
         """Read a text as far as the allowance goes. False where it cannot even be begun."""

@@ -11,6 +11,8 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.decoding.cache.blocks.chain import TARGET, fill
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
+from mlx_spec.decoding.cache.chunks import last_begin
+from mlx_spec.decoding.cache.passes.ways import reads_as_it_scores
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
 from mlx_spec.decoding.constraints.following import matcher_of
@@ -198,17 +200,19 @@ class Answer:
         self._keep(prefixes, self.text_ids[:length], goes_on=True)
 
     def leave(self, prefixes: Prefixes) -> None:
-        """Leave what was read for answers to come, in whole blocks; afterwards this one holds nothing. Where rows do
-        not hold, or went over blocks, what its rounds have read has other bits than a prompt, and does not count."""
+        """Leave what was read for answers to come, in blocks; afterwards this one holds nothing. Where rows do not
+        hold, went over blocks, or attend as prompts do not, what its rounds have read has other bits than a prompt, and
+        does not count."""
         self.give_up()
-        as_read = self.request.rows_hold and not self.target.is_over_blocks
+        as_read = self.request.rows_hold and not self.target.is_over_blocks and reads_as_it_scores()
         count = self.num_read if as_read else self.num_canonical
         if not self.target.begins_anywhere:
             count = max((length for length, point in self.points.items() if TARGET in point), default=0)
         self._keep(prefixes, self.text_ids[:count])
 
     def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
-        blocks = prefixes.keep(token_ids, self.request.owner)
+        whole = len(token_ids) // prefixes.block_tokens * prefixes.block_tokens
+        blocks = prefixes.keep(token_ids[: max(whole, last_begin(len(token_ids)))], self.request.owner)
         ends = list(accumulate(len(block.token_ids) for block in blocks))
         spans = list(pairwise([0, *ends]))
         fill(blocks, spans, TARGET, partial(self.target.cut_up, goes_on=goes_on))

@@ -5,6 +5,7 @@ the others. They ask for their passes: those of several prompts can be made as o
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,9 +14,9 @@ from typing import Any, Final, TypeAlias
 import mlx.core as mx
 
 from mlx_spec.decoding.answer import Answer
-from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of
+from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of, ends_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, pass_end
+from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, last_begin, pass_end
 from mlx_spec.decoding.drafters.levels import Ask, Levels
 from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
@@ -42,17 +43,19 @@ class Found:
 
 def found_in(prefixes: Prefixes, answer: Answer) -> Found:
     """Where an earlier answer to a prompt like this one had come, as far as the target and all drafters can begin with
-    it. Chunks begin at multiples of a chunk from the first token, whether what stands before them was read now or
-    earlier: so the same passes are made."""
+    it. Passes begin at fixed places, whether what stands before them was read now or earlier: so the same ones are
+    made."""
     if answer.request.prompt_logprobs:
         return Found()  # of what an earlier answer has read nobody knows them
-    step = chunk_tokens()
     blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner)
-    length, before = len(blocks) * prefixes.block_tokens // step * step, -1
+    # A pass begins behind the whole of a block.
+    ends = [end for end in ends_of(blocks) if last_begin(end) == end]
+    length, before = max(ends, default=0), -1
     while length != before:  # one may hold back another
-        before, length = length, answer.roster.reach(blocks, length) // step * step
+        before, reach = length, answer.roster.reach(blocks, length)
+        length = max((end for end in ends if end <= reach), default=0)
         length = answer.target.reach(beginning_of(blocks, TARGET), length)
-    return Found(blocks[: length // prefixes.block_tokens], length)
+    return Found(blocks[: bisect_right(ends_of(blocks), length)], length)
 
 
 def read_prompt(
@@ -171,7 +174,6 @@ def _read_chunk(
 ) -> Levels[list[RowLogprobs]]:
     """Read a chunk of the prompt, or a part of one, which begins where the last one ended. The log-probabilities of the
     tokens behind each of it, where they were asked for."""
-    step = chunk_tokens()
     if answer.lease is not None:
         answer.lease.grow(answer.num_read + len(chunk))
     request = answer.request
@@ -182,8 +184,8 @@ def _read_chunk(
     answer.roster.read(answer.target.features, chunk)
     answer.roster.prefill(chunk, eager=eager)
     answer.num_read += len(chunk)
-    answer.num_canonical = answer.num_read // step * step
-    _keep_point(answer, len(answer.request.prompt_ids) - 1, step)
+    answer.num_canonical = last_begin(answer.num_read)
+    _keep_point(answer, len(answer.request.prompt_ids) - 1)
     mx.clear_cache()
     return rows
 
@@ -191,17 +193,18 @@ def _read_chunk(
 def _begin(answer: Answer, found: Found) -> None:
     """Begin with what was found of the prompt."""
     if found.length:
-        answer.target.begin(beginning_of(found.blocks, TARGET), found.length)
+        reads_on = found.length < len(answer.request.prompt_ids) - 1
+        answer.target.begin(beginning_of(found.blocks, TARGET), found.length, reads_on=reads_on)
         answer.roster.begin(found.blocks, answer.request.prompt_ids[: found.length])
         answer.num_read = answer.num_canonical = found.length
 
 
-def _keep_point(answer: Answer, known: int, step: int) -> None:
-    """Remember what is held now: every so many tokens, behind the last whole chunk of `known`, and where other prompts
-    are expected to part from this one."""
+def _keep_point(answer: Answer, known: int) -> None:
+    """Remember what is held now: every so many tokens, where the last pass over `known` tokens begins, and where other
+    prompts are expected to part from this one."""
     length = answer.num_read
-    parts = any(at // step * step == length for at in answer.request.parts_at)
-    if length % step == 0 and (length % POINT_TOKENS == 0 or known - length < step or parts):
+    begins = {last_begin(at) for at in (known, *answer.request.parts_at)}
+    if length in begins or length % POINT_TOKENS == 0:
         answer.keep_point()
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.cache.chunks import last_begin
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter
@@ -20,15 +20,14 @@ _NEXT: Final = 0
 def read_ahead(
     pair: ModelPair, request: Request | None, texts: list[Sequence[int]], prefixes: Prefixes
 ) -> Generator[None]:
-    """Read `texts`, the likeliest first, as a prompt is read, as far as whole chunks of them are not known; with the
+    """Read `texts`, the likeliest first, as a prompt is read, as far as whole passes over them are not known; with the
     drafters of `request`, and for its owner. Rounds that have read them were narrower passes, with other bits where
     rows are not independent, and left no points. Then write what the disk does not have.
 
     A step a chunk or a block; what was done is kept also where it is given up. What was read is no more in `texts`.
     """
-    step = chunk_tokens()
     while texts and request is not None:
-        whole = tuple(texts[0][: len(texts[0]) // step * step])  # what is no whole chunk is read again in any case
+        whole = tuple(texts[0][: last_begin(len(texts[0]))])  # what is no whole pass is read again in any case
         if whole:
             yield from _read(
                 pair, replace(request, prompt_ids=(*whole, _NEXT), prompt_logprobs=False, predicted_ids=()), prefixes

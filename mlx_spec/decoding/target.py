@@ -122,9 +122,9 @@ class Target:
         """With how many of the first `length` tokens of a text it can begin."""
         return min(length, beginning.length) if self.begins_anywhere else beginning.point(length)
 
-    def begin(self, beginning: Beginning, length: int) -> None:
-        """Begin behind the first `length` tokens, no more than it can `reach`."""
-        self._cached.begin_with(beginning.parts[: length // beginning.block_tokens], beginning.points.get(length))
+    def begin(self, beginning: Beginning, length: int, *, reads_on: bool) -> None:
+        """Begin behind the first `length` tokens, no more than it can `reach`; whether it `reads_on` there."""
+        self._cached.begin_with(beginning.until(length), beginning.points.get(length), reads_on=reads_on)
 
     def pays_over_blocks(self, prompt_tokens: int) -> bool:
         """Whether an answer to a prompt of so many tokens is sooner there when its target goes over blocks."""

@@ -16,7 +16,7 @@ def passes_of(
     prompt: int, written: int, chunk: int, allowances: list[int], found: int = 0, shorter: Shorter = ()
 ) -> list[tuple[int, int]]:
     """All forward passes that read a text, when a step can read so much each."""
-    start, prompt_end, end = usable_prefix(found, prompt, chunk), prompt - 1, prompt + written - 1
+    start, prompt_end, end = usable_prefix(found, prompt, chunk, shorter), prompt - 1, prompt + written - 1
     passes = []
     while start < end:
         allowance = allowances[len(passes) % len(allowances)]

@@ -17,6 +17,7 @@ from mlx_spec.decoding.cache.passes.paged import BlockCache, num_block_layers, r
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
 from mlx_spec.decoding.cache.passes.slots import make_up
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
+from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together, split_leaves
@@ -238,11 +239,11 @@ class CachedModel:
         """What it holds of each of these stretches of its text; unless that `goes_on`, it is of no more use then."""
         return cut_up(self._stretches, spans, goes_on=goes_on)
 
-    def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
+    def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None, *, reads_on: bool = False) -> None:
         """Hold the text that `parts` are stretches of, one behind the other; unless it `begins_anywhere`, `point` was
-        taken at its end. Lazily."""
+        taken at its end. Lazily. Whether it `reads_on` behind that, before anything is scored."""
         if parts:
-            put_together(self._stretches, parts)
+            put_together(self._stretches, parts, reads_on=reads_on)
         if self._states:
             assert point is not None, "of what it holds there are no stretches"
             restore(point, self._states)
@@ -282,6 +283,12 @@ class CachedModel:
         """The rows of a pass over `count` tokens, where they must not see each other; None where they may."""
         return count if self.widest is not None else None
 
+    def attends(self, *, again: bool) -> Attends:
+        """In which way an ordinary pass attends, be it of rounds, which come `again`, or over a prompt."""
+        if not again:
+            return "of_prompts"
+        return "by_row" if self.by_row else "plainly"
+
     def rows_of(self, count: int) -> int:
         """How many rows a pass over `count` tokens has, with those that go along."""
         behind = 0 if self._behind is None else self._behind.shape[0]
@@ -297,12 +304,12 @@ class CachedModel:
                 replayed = self._compiled.score(token_ids, self._caches, placement)
                 if replayed is not None:
                     return replayed
-            return self._ordinary(token_ids, placement, by_row=self.by_row and again)
+            return self._ordinary(token_ids, placement, attends=self.attends(again=again))
 
-    def _ordinary(self, token_ids: mx.array, placement: Placement | None, *, by_row: bool) -> PassOutput:
+    def _ordinary(self, token_ids: mx.array, placement: Placement | None, *, attends: Attends) -> PassOutput:
         if self.is_over_blocks:
             return run_paged(self._model, token_ids, self._caches, self._taps, placement)
-        return run(self._model, token_ids, self._caches, self._taps, placement, by_row=by_row)
+        return run(self._model, token_ids, self._caches, self._taps, placement, attends=attends)
 
 
 Making = Callable[..., CachedModel]

@@ -30,5 +30,16 @@ def shorter_chunks() -> tuple[tuple[int, int], ...]:
 def pass_end(start: int, end: int) -> int:
     """Where the pass over a prompt that begins at `start` ends: at a multiple of what passes read there, or at `end`.
     As fixed as chunks are, whoever else is answered."""
-    tokens = min([chunk_tokens(), *(tokens for begin, tokens in shorter_chunks() if begin <= start)])
+    tokens = _pass_tokens(start)
     return min((start // tokens + 1) * tokens, end)
+
+
+def last_begin(length: int) -> int:
+    """The last place of a prompt, `length` at most, where a pass begins: a later answer can begin there too, and makes
+    the same passes from there on."""
+    tokens = _pass_tokens(length)
+    return length // tokens * tokens
+
+
+def _pass_tokens(start: int) -> int:
+    return min([chunk_tokens(), *(tokens for begin, tokens in shorter_chunks() if begin <= start)])

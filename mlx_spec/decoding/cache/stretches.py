@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from mlx_spec.decoding.cache.kinds.policy import StretchPolicy
 from mlx_spec.decoding.cache.passes.forward import run
+from mlx_spec.decoding.cache.passes.slots import empty
 from mlx_spec.decoding.cache.rollback import kind_of, leaves, policy_of
 from mlx_spec.models.splitting.order import traced
 
@@ -47,15 +48,18 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span], *, goes_on: bool = Fals
     return [tuple(part) for part in parts]
 
 
-def put_together(caches: Iterable[Any], parts: Sequence[Stretch]) -> None:
-    """Have new caches hold what `parts` are of, one behind the other; lazily."""
-    arrays = [mx.concatenate(list(pieces), axis=2) for pieces in zip(*parts, strict=True)]
-    at = 0
+def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: bool = False) -> None:
+    """Have new caches hold what `parts` are of, one behind the other, with room for more where it `reads_on`; lazily.
+    All is copied once."""
+    pieces = list(zip(*parts, strict=True))
     for cache in caches:
         policy = _policy(cache)
-        count = policy.num_arrays
-        policy.hold(arrays[at : at + count])
-        at += count
+        own, pieces = pieces[: policy.num_arrays], pieces[policy.num_arrays :]
+        length = sum(piece.shape[2] for piece in own[0])
+        room = policy.room(length, reads_on=reads_on)
+        behind = [(empty(every[0], room),) if room else () for every in own]
+        arrays = [mx.concatenate([*every, *zeros], axis=2) for every, zeros in zip(own, behind, strict=True)]
+        policy.hold(arrays, length)
 
 
 def token_bytes(model: Any, caches: Sequence[Any]) -> int:

@@ -108,8 +108,8 @@ def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[
         RaggedPart(one.token_ids, part.cached.caches, one.placement) for part, one in zip(parts, begun, strict=True)
     ]
     rows = sum(one.token_ids.shape[0] for one in begun)
-    by_row = parts[0].cached.by_row and parts[0].again  # as alone
-    how = {"in_slots": bool(compiled), "shares": shares, "by_row": by_row}
+    attends = parts[0].cached.attends(again=parts[0].again)  # as alone
+    how = {"in_slots": bool(compiled), "shares": shares, "attends": attends}
     with strictly(model, parts[0].cached.strict_rows(rows)):
         scored = ragged_passes(model).run(ragged, way, layers, **how)
     each = zip(parts, begun, scored, strict=True)

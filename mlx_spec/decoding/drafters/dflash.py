@@ -60,7 +60,7 @@ class DFlashDrafter(Reader, TreeDrafter):
 
     def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """See `token_ids` in the caches."""
-        parts = beginning.parts[: len(token_ids) // beginning.block_tokens]
+        parts = beginning.until(len(token_ids))
         if parts:
             put_together(self._caches, parts)
             self._newest = token_ids[-1]

@@ -74,7 +74,7 @@ class DraftModel(TreeDrafter):
         if not self._model.begins_anywhere:
             held = beginning.point(held)
         if held:
-            self._model.begin_with(beginning.parts[: held // beginning.block_tokens], beginning.points.get(held))
+            self._model.begin_with(beginning.until(held), beginning.points.get(held))
         self._held = held
         self._pending.extend(token_ids[held:])
 

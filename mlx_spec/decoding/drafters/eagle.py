@@ -8,7 +8,7 @@ from mlx_lm.models.cache import KVCache
 
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.chain import Beginning
-from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
+from mlx_spec.decoding.cache.blocks.pool import PART_TOKENS
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -62,9 +62,11 @@ class EagleDrafter(Reader, TreeDrafter):
         self._states.append(features)
         self._after.extend(token_ids)
         before, self._num_read = self._num_read, self._num_read + len(token_ids)
-        for mark in range(before // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS, self._num_read + 1, BLOCK_TOKENS):
-            self._marks[mark] = mx.contiguous(features[mark - before - 1 : mark - before])
-            mx.async_eval(self._marks[mark])  # type: ignore[no-untyped-call]  # left lazy, it would keep all of them
+        marks = range(before // PART_TOKENS * PART_TOKENS + PART_TOKENS, self._num_read + 1, PART_TOKENS)
+        if marks:
+            self._marks |= {mark: mx.contiguous(features[mark - before - 1 : mark - before]) for mark in marks}
+            # Left lazy, they would keep all of the features.
+            mx.async_eval([self._marks[mark] for mark in marks])  # type: ignore[no-untyped-call]
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
 
@@ -83,11 +85,11 @@ class EagleDrafter(Reader, TreeDrafter):
 
     def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """Hold the pairs of `token_ids`; the state behind the last of them waits for the token that comes next."""
-        parts = beginning.parts[: len(token_ids) // beginning.block_tokens]
+        parts = beginning.until(len(token_ids))
         if not parts:
             return
         put_together([self._cache], [part[:-1] for part in parts])
-        self._marks = {number * beginning.block_tokens: part[-1] for number, part in enumerate(parts, 1)}
+        self._marks = {end: part[-1] for end, part in zip(beginning.ends, parts, strict=False)}
         self._states, self._after = [parts[-1][-1]], [token_ids[-1]]
         self._num_read = len(token_ids)
         self._newest = token_ids[-1]

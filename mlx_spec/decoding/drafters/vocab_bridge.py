@@ -91,15 +91,15 @@ class VocabBridge(Drafter):
 
     def begin(self, beginning: Beginning, token_ids: Sequence[int]) -> None:
         """Hold what there is, and read the rest, block by block as a prompt is read, with the next proposal."""
-        size, parts = beginning.block_tokens, beginning.parts[: len(token_ids) // beginning.block_tokens]
+        parts = beginning.until(len(token_ids))
         if parts:
             self._model.begin_with(parts, None)
-            self._begun, self._num_text = True, len(parts) * size
+            self._begun, self._num_text = True, beginning.ends[len(parts) - 1]
             ends = accumulate(part[0].shape[2] for part in parts)
-            self._ends |= {number * size: end for number, end in enumerate(ends, 1)}
+            self._ends |= dict(zip(beginning.ends, ends, strict=False))
             self._held = self._ends[self._num_text]
-        for at in range(self._num_text, len(token_ids), size):
-            self._spell(token_ids[at : at + size])
+        for at in range(self._num_text, len(token_ids), BLOCK_TOKENS):
+            self._spell(token_ids[at : at + BLOCK_TOKENS])
 
     def _spell(self, token_ids: Sequence[int]) -> None:
         """Have the draft's own ids of a part of the prompt wait."""

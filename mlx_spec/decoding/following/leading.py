@@ -11,6 +11,7 @@ from mlx_spec.decoding.cache.cached_model import BegunPass, CachedModel, CacheOp
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.ragged import adopt
+from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
 from mlx_spec.decoding.cache.trials import share
@@ -93,17 +94,17 @@ class ToldModel(CachedModel):
                 assert isinstance(self._compiled, ToldPasses)
                 scored = self._compiled.told_score(self, token_ids, placement)
             if scored is None:
-                by_row = self.by_row and again
-                self.tell_pass(compiled=False, by_row=by_row)
+                attends = self.attends(again=again)
+                self.tell_pass(compiled=False, attends=attends)
                 with self._teller.made_by_all():
-                    scored = self._ordinary(token_ids, placement, by_row=by_row)
+                    scored = self._ordinary(token_ids, placement, attends=attends)
         with self._teller.made_by_all():
             set_going(self._model, [scored], self._caches, reads_only=self._reads_only)
         return scored
 
-    def tell_pass(self, *, compiled: bool, checked: bool = False, by_row: bool = False) -> None:
-        """Tell the others to make the pass that was begun; an ordinary one may attend `by_row`."""
-        self._note("forward", compiled=compiled, checked=checked, by_row=by_row, reads_only=self._reads_only)
+    def tell_pass(self, *, compiled: bool, checked: bool = False, attends: Attends = "plainly") -> None:
+        """Tell the others to make the pass that was begun; an ordinary one `attends` as it is told to."""
+        self._note("forward", compiled=compiled, checked=checked, attends=attends, reads_only=self._reads_only)
         self._teller.send()
 
     def prepare(self, count: int, length: int) -> None:
@@ -144,13 +145,14 @@ class ToldModel(CachedModel):
         self._note("cut_up", numbers=numbers, spans=[list(span) for span in spans], goes_on=goes_on)
         return list(parts)
 
-    def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None) -> None:
+    def begin_with(self, parts: Sequence[Stretch], point: Snapshot | None, *, reads_on: bool = False) -> None:
         """Begin with stretches, and a snapshot, that all ranks have; the others do with the next pass."""
-        super().begin_with(parts, point)
+        super().begin_with(parts, point, reads_on=reads_on)
         self._note(
             "begin_with",
             parts=[number_of(part) for part in parts],
             point=number_of(point) if point is not None else None,
+            reads_on=reads_on,
         )
 
     def swapped(self, *, out: bool) -> None:

@@ -89,7 +89,7 @@ class RepeatedModel(CachedModel):
                 if scored is None:
                     way = self._hearer.expect("forward", of=self.number)
             if scored is None:
-                scored = self._ordinary(token_ids, placement, by_row=way["by_row"])
+                scored = self._ordinary(token_ids, placement, attends=way["attends"])
         set_going(self._model, [scored], self._caches, reads_only=way["reads_only"])
         return scored
 

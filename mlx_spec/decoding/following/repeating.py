@@ -121,9 +121,9 @@ class Follower:
         parts = model.cut_up([(begin, end) for begin, end in spans], goes_on=goes_on)
         self.stretches.update(zip(numbers, parts, strict=True))
 
-    def _begin_with(self, model: RepeatedModel, parts: list[int], point: int | None) -> None:
+    def _begin_with(self, model: RepeatedModel, parts: list[int], point: int | None, *, reads_on: bool) -> None:
         held = [self.stretches[number] for number in parts]
-        model.begin_with(held, None if point is None else self.snapshots[point])
+        model.begin_with(held, None if point is None else self.snapshots[point], reads_on=reads_on)
 
     def _swap(self, model: RepeatedModel, *, out: bool) -> None:
         if out:

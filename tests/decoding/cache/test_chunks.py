@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from mlx_spec.batching.budget import chunk_end
-from mlx_spec.decoding.cache.chunks import chunk_tokens, pass_end, shorter_chunks
+from mlx_spec.batching.budget import chunk_end, usable_prefix
+from mlx_spec.decoding.cache.chunks import chunk_tokens, last_begin, pass_end, shorter_chunks
 
 
 def test_who_plans_and_who_reads_agree_on_every_pass() -> None:
@@ -22,3 +22,14 @@ def test_passes_get_shorter_and_end_where_chunks_end() -> None:
     assert set(range(0, 2_049, chunk_tokens())) <= set(ends)
     assert widths[0] == chunk_tokens()
     assert widths[-1] == min([chunk_tokens(), *(tokens for _, tokens in shorter_chunks())])
+
+
+def test_a_later_answer_begins_where_a_pass_would() -> None:
+    begins = {0}
+    at = 0
+    while at < 2_048:
+        at = pass_end(at, 2_048)
+        begins.add(at)
+    for length in range(2_048):
+        assert last_begin(length) == max(begin for begin in begins if begin <= length)
+        assert usable_prefix(length, 2_048, chunk_tokens(), shorter_chunks()) == last_begin(length)

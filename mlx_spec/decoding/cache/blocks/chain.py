@@ -1,5 +1,6 @@
 """A text as a chain of blocks: so many tokens each, and what each reader of the text holds of them."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -8,7 +9,7 @@ from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS
+from mlx_spec.decoding.cache.blocks.pool import PART_TOKENS
 from mlx_spec.decoding.cache.blocks.stored import KEY_BYTES, Ids
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
@@ -19,7 +20,8 @@ TARGET: Final = "target"
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """`token_ids` of a text, behind those of its `parent` (a key; empty for the first block).
+    """`token_ids` of a text, behind those of its `parent` (a key; empty for the first block). The last of a text may
+    have fewer than others.
 
     `parts` are what readers hold of them, by name; `points` are what was held of the text up to the block's end by what
     cannot be cut (windows, recurrent states), by name too. Arrays belong to the thread that owns MLX.
@@ -55,17 +57,21 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The first blocks of a text, as one reader has them: its `parts` as far as there are, a block each, and its
-    `points` by the length of the text they are of."""
+    """The first blocks of a text, as one reader has them: its `parts` as far as there are, a block each, with how many
+    tokens of the text each `ends` behind, and its `points` by the length of the text they are of."""
 
-    parts: tuple[Stretch, ...]
-    points: dict[int, Snapshot]
-    block_tokens: int
+    parts: tuple[Stretch, ...] = ()
+    ends: tuple[int, ...] = ()
+    points: dict[int, Snapshot] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
         """Tokens that the parts are of."""
-        return len(self.parts) * self.block_tokens
+        return self.ends[-1] if self.ends else 0
+
+    def until(self, length: int) -> tuple[Stretch, ...]:
+        """The parts of the first `length` tokens, as far as these are whole blocks."""
+        return self.parts[: bisect_right(self.ends, length)]
 
     def point(self, longest: int) -> int:
         """The longest text of up to `longest` tokens that there is a point of; 0 where there is none."""
@@ -75,9 +81,14 @@ class Beginning:
 def beginning_of(blocks: Sequence[Block], name: str) -> Beginning:
     """What the reader of that name has of `blocks`, which follow each other from a text's first on."""
     parts = [block.parts[name] for block in takewhile(lambda block: name in block.parts, blocks)]
-    ends = accumulate(len(block.token_ids) for block in blocks)
+    ends = ends_of(blocks)
     points = {end: block.points[name] for end, block in zip(ends, blocks, strict=True) if name in block.points}
-    return Beginning(tuple(parts), points, len(blocks[0].token_ids) if blocks else BLOCK_TOKENS)
+    return Beginning(tuple(parts), tuple(ends[: len(parts)]), points)
+
+
+def ends_of(blocks: Iterable[Block]) -> list[int]:
+    """Behind how many tokens of a text each of its first `blocks` ends."""
+    return list(accumulate(len(block.token_ids) for block in blocks))
 
 
 def fill(
@@ -98,9 +109,22 @@ def chained(token_ids: Ids, block_tokens: int) -> Iterator[tuple[bytes, bytes, I
     parent = b""
     for begin in range(0, len(token_ids) // block_tokens * block_tokens, block_tokens):
         ids = token_ids[begin : begin + block_tokens]
-        key = blake2b(parent + ids.tobytes(), digest_size=KEY_BYTES).digest()
+        key = _key(parent, ids)
         yield key, parent, ids
         parent = key
+
+
+def endings(token_ids: Ids, parent: bytes, block_tokens: int) -> Iterator[tuple[bytes, bytes, Ids]]:
+    """What `chained` would give for a block behind that of `parent` which is shorter than others: the longest first, of
+    what `token_ids` begin with."""
+    most = min(len(token_ids), block_tokens - 1) // PART_TOKENS * PART_TOKENS
+    for count in range(most, 0, -PART_TOKENS):
+        ids = token_ids[:count]
+        yield _key(parent, ids), parent, ids
+
+
+def _key(parent: bytes, ids: Ids) -> bytes:
+    return blake2b(parent + ids.tobytes(), digest_size=KEY_BYTES).digest()
 
 
 def _bytes(arrays: Iterable[mx.array]) -> int:

@@ -8,6 +8,10 @@ from typing import Final
 BLOCK_TOKENS: Final = 64
 """Of a text, in one block: as many as the smallest chunk in which prompts are read."""
 
+PART_TOKENS: Final = 16
+"""Of a text, behind its last whole block: a multiple of so many are kept as a block that is shorter. As few as a pass
+over a prompt reads."""
+
 LEAST_BLOCK_BYTES: Final = 1024
 """Of a model that holds no keys and values: a text of its still takes something."""
 

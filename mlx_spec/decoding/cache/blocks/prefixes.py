@@ -1,18 +1,19 @@
 """What earlier answers have read: the next one begins where the longest beginning of its prompt ends.
 
-A beginning is found by a chain of hashes over whole blocks, each compared token by token. Texts that begin alike share
-their blocks; who was asked last goes last where memory is short.
+A beginning is found by a chain of hashes over blocks, each compared token by token: whole ones, and at the end of a
+text one that is shorter, which the disk is not given. Texts that begin alike share their blocks; who was asked last
+goes last where memory is short.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
 
-from mlx_spec.decoding.cache.blocks.chain import Block, chained
+from mlx_spec.decoding.cache.blocks.chain import Block, chained, endings
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool, Usage
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
@@ -92,16 +93,22 @@ class Prefixes:
         self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
     def find(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
-        """The blocks that a text begins with, as far as they are known. What is found on the disk is the `owner`'s now,
-        too, whose text it is a beginning of."""
+        """The blocks that a text begins with, as far as they are known, the last of which may be shorter than others.
+        What is found on the disk is the `owner`'s now, too, whose text it is a beginning of."""
         found: list[Block] = []
-        blocks = chained(np.asarray(token_ids, dtype=np.int32), self.block_tokens)
+        every = np.asarray(token_ids, dtype=np.int32)
+        blocks = chained(every, self.block_tokens)
         for key, parent, ids in blocks:
             block = self._blocks.get(key)
             if block is None or not np.array_equal(block.token_ids, ids):
                 self._load(chain([(key, parent, ids)], blocks), found, owner)
                 break
             found.append(block)
+        parent = found[-1].key if found else b""
+        for key, _, ids in endings(every[len(found) * self.block_tokens :], parent, self.block_tokens):
+            if (block := self._blocks.get(key)) is not None and np.array_equal(block.token_ids, ids):
+                found.append(block)
+                break
         if found:
             self._touch(found[-1])
         return found
@@ -111,10 +118,10 @@ class Prefixes:
         return Lease(self.pool, self.make_room)
 
     def keep(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
-        """Keep a text in whole blocks, in the place of those that it goes on from: as much of it as there is room for.
-        Those of its blocks that are new have no parts yet, and the others maybe not all."""
+        """Keep a text in blocks, of which the last may be shorter, in the place of those that it goes on from: as much
+        of it as there is room for. Those of its blocks that are new have no parts yet, and the others maybe not all."""
         blocks: list[Block] = []
-        for key, parent, ids in chained(np.asarray(token_ids, dtype=np.int32), self.block_tokens):
+        for key, parent, ids in self._cut(np.asarray(token_ids, dtype=np.int32)):
             if (block := self._blocks.get(key)) is not None:
                 self.pool.share(block.number)
             elif self._has_room(among=self._giving_way(owner)):
@@ -125,6 +132,15 @@ class Prefixes:
         if blocks:
             self._add(Text(tuple(blocks), owner, self._clock()))
         return blocks
+
+    def _cut(self, token_ids: Ids) -> Iterator[tuple[bytes, bytes, Ids]]:
+        """A text in blocks, as `chained` gives them."""
+        parent = b""
+        for key, before, ids in chained(token_ids, self.block_tokens):
+            yield key, before, ids
+            parent = key
+        behind = token_ids[len(token_ids) // self.block_tokens * self.block_tokens :]
+        yield from islice(endings(behind, parent, self.block_tokens), 1)
 
     def settle(self) -> None:
         """Called when kept blocks have got their parts. Where that was too much, those not asked for lately go first,
@@ -159,7 +175,8 @@ class Prefixes:
         for text in self._texts[::-1]:
             if self.slow is None or text.stored:
                 continue
-            for _ in self.slow.keep(text.blocks, text.owner):
+            whole = [block for block in text.blocks if len(block.token_ids) == self.block_tokens]
+            for _ in self.slow.keep(whole, text.owner):
                 yield
                 if text not in self._texts:  # it was forgotten meanwhile
                     break

@@ -20,8 +20,17 @@ class Text:
 
     def goes_on_from(self, other: "Text") -> bool:
         """Whether it holds all that the other holds."""
-        count = len(other.blocks)
-        return count <= len(self.blocks) and (not count or self.blocks[count - 1] is other.blocks[-1])
+        if not other.blocks:
+            return True
+        *_, last = other.blocks
+        if len(other.blocks) > len(self.blocks):
+            return False
+        same = self.blocks[len(other.blocks) - 1]  # or one that goes on from it
+        return same is last or (
+            same.parent == last.parent
+            and len(last.token_ids) < len(same.token_ids)
+            and np.array_equal(same.token_ids[: len(last.token_ids)], last.token_ids)
+        )
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:

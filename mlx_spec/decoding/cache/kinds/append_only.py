@@ -4,7 +4,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 from mlx_spec.decoding.cache.kinds.policy import Unmarked
-from mlx_spec.decoding.cache.passes.slots import empty, held, hold
+from mlx_spec.decoding.cache.passes.slots import held, hold
 
 
 class AppendOnly(Unmarked):
@@ -26,10 +26,13 @@ class AppendOnly(Unmarked):
         """See `num_arrays`."""
         return [] if self._cache.keys is None else list(held(self._cache))
 
-    def hold(self, arrays: list[mx.array]) -> None:
+    def room(self, length: int, *, reads_on: bool) -> int:
         """Compiled passes look at all of the arrays, so their size is what reading would have made it."""
-        length, step = arrays[0].shape[2], self._cache.step
-        hold(self._cache, [_padded(array, -length % step) for array in arrays])
+        return -(length + reads_on) % self._cache.step + reads_on
+
+    def hold(self, arrays: list[mx.array], length: int) -> None:
+        """Go on behind them."""
+        hold(self._cache, arrays)
         self._cache.offset = length
 
     def clear(self) -> None:
@@ -71,10 +74,14 @@ class Concatenated(Unmarked):
         """Keys and values."""
         return [] if self._cache.keys is None else [self._cache.keys, self._cache.values]
 
-    def hold(self, arrays: list[mx.array]) -> None:
+    def room(self, length: int, *, reads_on: bool) -> int:
+        """It holds just what was read."""
+        return 0
+
+    def hold(self, arrays: list[mx.array], length: int) -> None:
         """Go on behind them."""
         self._cache.keys, self._cache.values = arrays
-        self._cache.offset = arrays[0].shape[2]
+        self._cache.offset = length
 
     def clear(self) -> None:
         """Hold nothing."""
@@ -89,8 +96,3 @@ class Concatenated(Unmarked):
         """Cut off what lies behind what stays."""
         self._cache.keys, self._cache.values = arrays
         self.drop(count - kept)
-
-
-def _padded(array: mx.array, count: int) -> mx.array:
-    """With room for `count` tokens more."""
-    return mx.concatenate([array, empty(array, count)], axis=2) if count else array

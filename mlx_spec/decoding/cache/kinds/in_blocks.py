@@ -27,10 +27,14 @@ class InBlocks(Unmarked):
         stored: list[mx.array] = self._cache.stored()
         return stored
 
-    def hold(self, arrays: list[mx.array]) -> None:
+    def room(self, length: int, *, reads_on: bool) -> int:
+        """Its blocks have it."""
+        return 0
+
+    def hold(self, arrays: list[mx.array], length: int) -> None:
         """Write them from the first block on."""
         self.drop(self._cache.offset)
-        self._cache.hold(*arrays, arrays[0].shape[2])
+        self._cache.hold(*arrays, length)
 
     def clear(self) -> None:
         """Hold nothing."""

@@ -42,8 +42,12 @@ class StretchPolicy(PartPolicy, Protocol):
     def arrays(self) -> list[mx.array]:
         """What holds the tokens, `[batch, heads, length, width]` each; none where none were read."""
 
-    def hold(self, arrays: list[mx.array]) -> None:
-        """Hold just the tokens of `arrays`, in arrays no larger than if they had been read."""
+    def room(self, length: int, *, reads_on: bool) -> int:
+        """For how many tokens more there would be room behind `length` that were read, and behind the next ones where
+        it `reads_on`."""
+
+    def hold(self, arrays: list[mx.array], length: int) -> None:
+        """Hold just the first `length` tokens of `arrays`, which have the `room` behind them."""
 
     def clear(self) -> None:
         """Hold nothing."""

@@ -18,6 +18,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.trials import judged
 from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import Taps
@@ -40,7 +41,8 @@ class CompiledPasses:
     results mean: not this way."""
 
     def __init__(self, model: Any, layers: tuple[int, ...], few: tuple[Few | None, ...], by_row: bool = False) -> None:
-        self._model, self._layers, self._few, self._by_row = weakref.ref(model), layers, few, by_row
+        self._attends: Attends = "by_row" if by_row else "plainly"
+        self._model, self._layers, self._few = weakref.ref(model), layers, few
         self.key = layers, few, by_row
         # Passes over a chain and over a tree; None where the model cannot be compiled so.
         self._passes: dict[bool, Pass | None] = {False: mx.compile(self._traced), True: mx.compile(self._traced_tree)}
@@ -163,7 +165,7 @@ class CompiledPasses:
         model = self._living_model()
         taps = Taps(model, self._layers) if self._layers else None
         with traced(model):
-            scored = run(model, token_ids, slots, taps, by_row=self._by_row)
+            scored = run(model, token_ids, slots, taps, attends=self._attends)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*outputs, *(array for slot in slots for array in held(slot)))
 

@@ -8,9 +8,9 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_spec.decoding.cache.passes.attention import seam_of
-from mlx_spec.decoding.cache.passes.by_row import ByRow
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.ways import Attends, way_of
 from mlx_spec.decoding.cache.trials import OTHERS, go
 from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.taps import Taps
@@ -34,12 +34,11 @@ def run(
     taps: Taps | None,
     placement: Placement | None = None,
     *,
-    by_row: bool = False,
+    attends: Attends = "plainly",
 ) -> PassOutput:
-    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`. What
-    attention gives a row has the bits that it has alone where it goes `by_row`."""
-    if by_row:
-        with seam_of(model).opened(ByRow()):
+    """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
+    if (way := way_of(attends)) is not None:
+        with seam_of(model).opened(way):
             return run(model, token_ids, caches, taps, placement)
     if placement is not None:
         caches = placed(caches, placement)

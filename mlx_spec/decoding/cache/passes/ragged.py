@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.models.cache import _BaseCache
 
 from mlx_spec.decoding.cache.passes.apart import ApartCache, Rows
-from mlx_spec.decoding.cache.passes.attention import seam_of
-from mlx_spec.decoding.cache.passes.by_row import ByRow
+from mlx_spec.decoding.cache.passes.attention import OwnWay, seam_of
 from mlx_spec.decoding.cache.passes.dividing import Depth, Divisions
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
-from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots
+from mlx_spec.decoding.cache.passes.shared_compiled import SharedCompiled
+from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots, layout_of
 from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
+from mlx_spec.decoding.cache.passes.ways import Attends, way_of
 from mlx_spec.decoding.cache.trials import OTHERS, go
+from mlx_spec.machine.kernels.products.layers import is_strict
 from mlx_spec.models.splitting.order import in_order
+from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.taps import Taps
 
 _NAME: Final = "_lookahead_ragged_passes"
@@ -51,6 +55,7 @@ class RaggedPasses:
         self._stand_ins = StandIns(model)
         self._taps: dict[tuple[int, ...], Taps] = {}
         self._shared: dict[int, SharedSlots] = {}
+        self._graphs = SharedCompiled()
         self.depths: tuple[Depth, ...] = ("attention", "mixer", "layer", "body")
         """How deep passes may be divided, where that is found to work."""
         self.shares = False
@@ -64,17 +69,17 @@ class RaggedPasses:
         *,
         in_slots: bool = False,
         shares: bool = True,
-        by_row: bool = False,
+        attends: Attends = "plainly",
     ) -> list[PassOutput]:
         """One pass, lazily; what it gives each answer. `layers` are listened to, for all of them.
 
         `in_slots` it has the operations, and so the bits, of compiled passes. What the model's own code raises comes
         through: `depth` is a way that was tried with it. Where it `shares`, and they may, the answers' keys and values
-        come to lie together, which pays if the same ones go on together. `by_row`: see `forward.run`.
+        come to lie together, which pays if the same ones go on together.
         """
         if layers and layers not in self._taps:
             self._taps[layers] = Taps(self.model, layers)
-        way = ByRow() if by_row else None
+        way = way_of(attends)
         if in_slots:
             return self._run_in_slots(parts, depth, layers, shares=shares and self.shares, way=way)
         counts = [part.token_ids.shape[0] for part in parts]
@@ -89,15 +94,20 @@ class RaggedPasses:
         self._shared.clear()
 
     def _run_in_slots(
-        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool, way: ByRow | None
+        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool, way: OwnWay | None
     ) -> list[PassOutput]:
         places = [_places(part) for part in parts]
         groups = self._groups(parts, shares=shares and depth == "attention")
         ordered = [number for group in groups for number in group]
         counts = [part.token_ids.shape[0] for part in parts]
-        positions = mx.concatenate([places[number].of(counts[number]) for number in ordered])
+        positions = _positions([parts[number] for number in ordered], [places[number] for number in ordered])
         rows = Rows([sum(counts[number] for number in group) for group in groups], positions)
         token_ids = mx.concatenate([parts[number].token_ids for number in ordered])
+
+        def build(token_ids: mx.array, seen: Sequence[Sequence[Any]], rows: Rows) -> PassOutput:
+            with self._stand_ins.few_operations(rotations=True):
+                return self._run(token_ids, seen, rows, depth, layers, by_token=True, way=way)
+
         with ExitStack() as built:
             seen = [
                 built.enter_context(
@@ -105,8 +115,12 @@ class RaggedPasses:
                 )
                 for group in groups
             ]
-            built.enter_context(self._stand_ins.few_operations(rotations=True))
-            scored = self._run(token_ids, seen, rows, depth, layers, by_token=True, way=way)
+            scored = None
+            chains = not any(part.placement for part in parts)
+            # Others that make the same passes would have to count them alike.
+            if len(seen) == 1 and chains and way is None and share_of(self.model) is None:
+                scored = self._graphs.run(token_ids, seen[0], build, (layers, is_strict(self.model)))
+            scored = scored or build(token_ids, seen, rows)
         found: list[PassOutput | None] = [None] * len(parts)
         each = Rows([counts[number] for number in ordered])
         for number, output in zip(ordered, _split(scored, each), strict=True):
@@ -124,7 +138,7 @@ class RaggedPasses:
         layers: tuple[int, ...],
         *,
         by_token: bool,
-        way: ByRow | None,
+        way: OwnWay | None,
     ) -> PassOutput:
         with ExitStack() as built:
             built.enter_context(self._seam.opened(way))  # at every depth: an answer's keys may lie in blocks
@@ -167,7 +181,9 @@ class RaggedPasses:
         ends = [part.caches[0].offset + count for part, count in zip(parts, counts, strict=True)]
         size = places[0].size
         length = size if whole else min(-(-max(ends) // _LENGTHS) * _LENGTHS, size)
-        with shared.lent(Seating(rows, counts, shared.size, places, length)) as layers:
+        layout = layout_of(rows, counts, shared.size, _written(parts), length)
+        in_trees = any(part.placement for part in parts)
+        with shared.lent(Seating(layout, places if in_trees else (), counts)) as layers:
             yield layers
 
 
@@ -177,6 +193,20 @@ def _places(part: RaggedPart) -> Places:
         make_room(cache, part.token_ids.shape[0])
     first = part.caches[0]
     return places_of(held(first)[0].shape[2], mx.array(first.offset, dtype=mx.int32), part.placement)
+
+
+def _written(parts: Sequence[RaggedPart]) -> mx.array:
+    """`[total]` (int32): where the tokens of answers are written in their caches."""
+    begins = [(part.caches[0].offset, part.token_ids.shape[0]) for part in parts]
+    return mx.array(np.concatenate([np.arange(at, at + count, dtype=np.int32) for at, count in begins]))
+
+
+def _positions(parts: Sequence[RaggedPart], places: Sequence[Places]) -> mx.array:
+    """`[total]` (int32): where they stand in their texts."""
+    if not any(part.placement for part in parts):
+        return _written(parts)
+    each = zip(places, parts, strict=True)
+    return mx.concatenate([one.of(part.token_ids.shape[0]) for one, part in each])
 
 
 def _split(scored: PassOutput, rows: Rows) -> list[PassOutput]:

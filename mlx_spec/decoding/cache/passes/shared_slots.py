@@ -8,9 +8,11 @@ is written in place. A cache whose arrays were replaced meanwhile is copied in a
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.decoding.cache.passes.attention import attend
@@ -20,51 +22,94 @@ Arrays = list[tuple[mx.array, mx.array]]
 """Keys and values, a layer each."""
 
 
-class Seating:
-    """Where the rows of a pass belong: `counts` of them for each answer, whose caches are in row `rows` of `size`.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a pass are laid: `widest` for each of `size` answers, some of which nobody may have asked for.
+    Behind `length` there is no key to see. `is_even`: they are laid so already, without a gap.
 
-    `places` are each answer's own, by which its rows are written and see. Behind `length` there is nothing to see.
+    `arrays` (int32) say of each row `[total]` whose it is, in which row of the answers' arrays, where its key is
+    written there, and where it is laid; and of each place `[size * widest]` which row lies there.
     """
 
-    def __init__(
-        self, rows: Sequence[int], counts: Sequence[int], size: int, places: Sequence[Places], length: int
-    ) -> None:
-        self.length = length
-        self.total, self.widest, self.size = sum(counts), max(counts), size
-        self._counts, self._places = tuple(counts), places
-        self.row_of = mx.array([row for row, count in zip(rows, counts, strict=True) for _ in range(count)])
-        each = list(zip(places, counts, strict=True))
-        self.written = mx.concatenate([mx.arange(count) + one.begins for one, count in each])
-        """`[total]`: where the keys of each row are written."""
-        back = [row * self.widest + at for row, count in zip(rows, counts, strict=True) for at in range(count)]
-        self._is_even = back == list(range(size * self.widest))
-        spread = [0] * (size * self.widest)
-        for at, place in enumerate(back):
-            spread[place] = at
-        self._back, self._spread = mx.array(back), mx.array(spread)
+    size: int
+    widest: int
+    length: int
+    is_even: bool
+    arrays: tuple[mx.array, ...]
+
+    COUNT: ClassVar = 4
+
+    @property
+    def row_of(self) -> mx.array:
+        """`[total]`: the row of the answers' arrays that a row of the pass is of."""
+        return self.arrays[0]
+
+    @property
+    def written(self) -> mx.array:
+        """`[total]`: where the key of each row is written."""
+        return self.arrays[1]
+
+    def spread(self, array: mx.array, axis: int) -> mx.array:
+        """An array with all rows along `axis`, with one for each place there."""
+        return array if self.is_even else mx.take(array, self.arrays[3], axis=axis)
+
+    def gathered(self, array: mx.array, axis: int) -> mx.array:
+        """The inverse."""
+        return array if self.is_even else mx.take(array, self.arrays[2], axis=axis)
+
+
+def layout_of(rows: Sequence[int], counts: Sequence[int], size: int, written: mx.array, length: int) -> Layout:
+    """`counts` rows of a pass for each answer, whose caches are in row `rows` of `size`."""
+    widest = max(counts)
+    row_of = np.repeat(np.array(rows, dtype=np.int32), counts)
+    back = row_of * widest + np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+    spread = np.zeros(size * widest, dtype=np.int32)
+    spread[back] = np.arange(len(back), dtype=np.int32)
+    is_even = np.array_equal(back, np.arange(size * widest))
+    arrays = mx.array(row_of), written, mx.array(back), mx.array(spread)
+    return Layout(size, widest, length, is_even, arrays)
+
+
+class Seating:
+    """What each row of a pass may see of its own answer's keys, in a `layout`. `places` and `counts` of the answers are
+    asked where some of the rows are of trees; those of chains see what stands before them."""
+
+    def __init__(self, layout: Layout, places: Sequence[Places] = (), counts: Sequence[int] = ()) -> None:
+        self.layout = layout
+        self._places, self._counts = places, counts
         self._masks: dict[int | None, mx.array] = {}
+
+    @property
+    def total(self) -> int:
+        """Rows."""
+        return self.layout.written.shape[0]
 
     def spread(self, array: mx.array) -> mx.array:
         """`[1, heads, total, width]` as `[size, heads, widest, width]`; what nobody asked for is anything."""
         _, heads, _, width = array.shape
-        laid = array[0] if self._is_even else mx.take(array[0], self._spread, axis=1)
-        return laid.reshape(heads, self.size, self.widest, width).transpose(1, 0, 2, 3)
+        laid = self.layout.spread(array[0], axis=1)
+        return laid.reshape(heads, self.layout.size, self.layout.widest, width).transpose(1, 0, 2, 3)
 
     def gathered(self, array: mx.array) -> mx.array:
         """The inverse of `spread`, without what nobody asked for."""
         _, heads, _, width = array.shape
-        laid = array.transpose(1, 0, 2, 3).reshape(heads, self.size * self.widest, width)
-        return (laid if self._is_even else mx.take(laid, self._back, axis=1))[None]
+        laid = array.transpose(1, 0, 2, 3).reshape(heads, self.layout.size * self.layout.widest, width)
+        return self.layout.gathered(laid, axis=1)[None]
 
     def mask(self, window_size: int | None) -> mx.array:
         """`[size, 1, widest, length]`: what each row may see of its own answer's keys. Made once for all layers."""
         if window_size not in self._masks:
-            each = zip(self._places, self._counts, strict=True)
-            mask = mx.concatenate([places.mask(count, window_size) for places, count in each])
-            mask = mask[:, : self.length]
-            laid = mask if self._is_even else mx.take(mask, self._spread, axis=0)
-            self._masks[window_size] = laid.reshape(self.size, 1, self.widest, -1)
+            laid = self.layout.spread(self._mask(window_size), axis=0)
+            self._masks[window_size] = laid.reshape(self.layout.size, 1, self.layout.widest, -1)
         return self._masks[window_size]
+
+    def _mask(self, window_size: int | None) -> mx.array:
+        length = self.layout.length
+        if self._places:
+            each = zip(self._places, self._counts, strict=True)
+            return mx.concatenate([places.mask(count, window_size) for places, count in each])[:, :length]
+        keys, rows = mx.arange(length)[None], self.layout.written[:, None]
+        return keys <= rows if window_size is None else (keys <= rows) & (keys > rows - window_size)
 
 
 class SharedLayer:
@@ -72,6 +117,11 @@ class SharedLayer:
 
     def __init__(self, keys: mx.array, values: mx.array, seating: Seating) -> None:
         self.keys, self.values, self._seating = keys, values, seating
+
+    @property
+    def layout(self) -> Layout:
+        """How the rows of the pass are laid."""
+        return self._seating.layout
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[SharedKeys, mx.array]":
         """Write each row behind what its answer has; give everything."""
@@ -86,11 +136,12 @@ class SharedLayer:
 
     def keys_and_values(self) -> "tuple[SharedKeys, mx.array]":
         """What is there, for layers that attend to the keys of another too."""
-        length = self._seating.length
+        length = self.layout.length
         return SharedKeys(self.keys[:, :, :length], self._seating), self.values[:, :, :length]
 
     def _written(self, held: mx.array, new: mx.array) -> mx.array:
-        held[self._seating.row_of, :, self._seating.written] = new[0].transpose(1, 0, 2)
+        layout = self.layout
+        held[layout.row_of, :, layout.written] = new[0].transpose(1, 0, 2)
         return held
 
 

@@ -175,6 +175,12 @@ def strictly(model: nn.Module, rows: int | None) -> Iterator[None]:
         products.strict = before
 
 
+def is_strict(model: nn.Module) -> bool:
+    """Whether a pass that is built now is one in which no row may see another, by our kernel."""
+    products = _OF_MODELS.get(id(model))
+    return products is not None and products.strict
+
+
 def adopted(model: nn.Module) -> bool:
     """Whether strict passes of this model make their products with our kernel here."""
     return id(model) in _OF_MODELS and dispatch.multiplies()

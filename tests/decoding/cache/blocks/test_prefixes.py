@@ -69,6 +69,46 @@ def test_texts_that_begin_alike_share_their_blocks() -> None:
     assert [known(kept, tokens) for tokens in (text(1, 2, 3), text(1, 2, 9), text(1, 5), text(7))] == [3, 3, 1, 0]
 
 
+def ending_in_a_part(kept: Prefixes, count: int, last: int, owner: str | None = None) -> int:
+    """Keep a text of so many tokens that are numbered, but for the last; how many tokens of it were kept."""
+    blocks = kept.keep([*range(count - 1), last], owner)
+    for block in blocks:
+        block.hold(TARGET, (mx.zeros((BLOCK_BYTES,), dtype=mx.uint8),))
+    kept.settle()
+    kept.check()
+    return sum(len(block.token_ids) for block in blocks)
+
+
+def found_tokens(kept: Prefixes, token_ids: list[int]) -> int:
+    found = kept.find(token_ids)
+    assert [token for block in found for token in block.token_ids] == token_ids[: sum(len(b.token_ids) for b in found)]
+    return sum(len(block.token_ids) for block in found)
+
+
+def test_the_end_of_a_text_is_kept_in_a_block_that_is_shorter() -> None:
+    kept = Prefixes(10 * BLOCK_BYTES)
+    kept.size_blocks(BLOCK_BYTES)
+    assert ending_in_a_part(kept, 64 + 47, 46 + 64) == 64 + 32
+    assert found_tokens(kept, list(range(64 + 48))) == 64 + 32
+    assert found_tokens(kept, list(range(64 + 31))) == 64  # of a shorter block there is no part
+    assert found_tokens(kept, [*range(64), 7, *range(65, 128)]) == 64
+    assert found_tokens(kept, list(range(40))) == 0
+
+
+def test_a_text_that_goes_on_takes_the_place_of_a_shorter_end() -> None:
+    kept = Prefixes(10 * BLOCK_BYTES)
+    kept.size_blocks(BLOCK_BYTES)
+    ending_in_a_part(kept, 64 + 16, 79)
+    assert kept.stats.blocks.used == 2
+    ending_in_a_part(kept, 64 + 48, 111)  # the longer end
+    assert (kept.stats.texts, kept.stats.blocks.used) == (1, 2)
+    ending_in_a_part(kept, 128 + 16, 143)  # the whole block
+    assert (kept.stats.texts, kept.stats.blocks.used) == (1, 3)
+    ending_in_a_part(kept, 128 + 16, 0)  # another end: both stay
+    assert (kept.stats.texts, kept.stats.blocks.used) == (2, 4)
+    assert found_tokens(kept, [*range(143), 0, 5]) == found_tokens(kept, list(range(145))) == 144
+
+
 def test_eight_chats_over_one_long_prompt_take_little_more_than_one() -> None:
     kept, system = prefixes(1000), text(*range(100, 131))
     for chat in range(8):

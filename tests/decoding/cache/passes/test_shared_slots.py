@@ -8,7 +8,7 @@ import pytest
 from mlx_lm.models.cache import KVCache
 
 from mlx_spec.decoding.cache.passes.attention import attend
-from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots
+from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots, layout_of
 from mlx_spec.decoding.cache.passes.slots import Places
 from mlx_spec.models.memory import rows_are_independent
 
@@ -44,8 +44,9 @@ def write(shared: SharedSlots, every: list[list[KVCache]], counts: list[int], se
 
 
 def seated(shared: SharedSlots, every: list[list[KVCache]], counts: list[int]) -> Seating:
-    places = [Places(SIZE, mx.array(caches[0].offset, dtype=mx.int32)) for caches in every]
-    return Seating(shared.seat(every), counts, shared.size, places, SIZE)
+    places = zip(every, counts, strict=True)
+    written = mx.concatenate([mx.arange(count) + caches[0].offset for caches, count in places])
+    return Seating(layout_of(shared.seat(every), counts, shared.size, written, SIZE))
 
 
 def test_each_answer_has_what_it_had_and_what_was_written_of_it() -> None:
