@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Required, TypedDict, Unpack
 
 import mlx.core as mx
-from mlx_lm.models.cache import RotatingKVCache
+from mlx_lm.models.cache import KVCache, QuantizedKVCache, RotatingKVCache
 
 from mlx_spec.decoding.cache.kinds.ring import KeptMask
 from mlx_spec.decoding.cache.making import make_caches
@@ -15,7 +15,7 @@ from mlx_spec.decoding.cache.passes.compiled import compiled_passes
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.paged import BlockCache, num_block_layers, run_paged
 from mlx_spec.decoding.cache.passes.placement import TREE_CACHES, Placement
-from mlx_spec.decoding.cache.passes.slots import make_up
+from mlx_spec.decoding.cache.passes.slots import make_room, make_up
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.rollback import Rollback, leaves
@@ -177,6 +177,9 @@ class CachedModel:
         in_front = 0 if behind is None else behind.shape[0]
         if behind is not None:
             token_ids = mx.concatenate([behind, token_ids])
+        for cache in leaves(self._caches):
+            if type(cache) in (KVCache, QuantizedKVCache) and cache.keys is not None:
+                make_room(cache, token_ids.shape[0])  # it would grow by less, and so more often
         if self._rollback is not None:
             self._rollback.begin(token_ids, in_front + kept)
         return BegunPass(token_ids, placement, in_front)

@@ -4,7 +4,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, QuantizedKVCache
 
 from mlx_spec.decoding.cache.kinds.policy import Unmarked
-from mlx_spec.decoding.cache.passes.slots import held, hold
+from mlx_spec.decoding.cache.passes.slots import held, hold, size_for
 
 
 class AppendOnly(Unmarked):
@@ -28,7 +28,7 @@ class AppendOnly(Unmarked):
 
     def room(self, length: int, *, reads_on: bool) -> int:
         """Compiled passes look at all of the arrays, so their size is what reading would have made it."""
-        return -(length + reads_on) % self._cache.step + reads_on
+        return size_for(length + reads_on, self._cache.step) - length
 
     def hold(self, arrays: list[mx.array], length: int) -> None:
         """Go on behind them."""

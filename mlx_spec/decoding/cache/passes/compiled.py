@@ -16,7 +16,7 @@ from mlx_lm.models.cache import KVCache, QuantizedKVCache
 
 from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, growth, held, hold, make_room, places_of
+from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, held, hold, make_room, places_of, size_for
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.trials import judged
@@ -93,8 +93,7 @@ class CompiledPasses:
             return False
         arrays = []
         for cache in caches:
-            size = -(-max(length, 1) // cache.step) * cache.step
-            size += growth(size, length + count, cache.step)
+            size = size_for(length - 1 + count, cache.step)  # the last token is not read yet
             arrays += [empty(array, size) for array in held(cache)]
         try:
             compiled(mx.zeros((count,), dtype=mx.int32), mx.array(length, dtype=mx.int32), *arrays)

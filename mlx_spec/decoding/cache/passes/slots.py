@@ -14,7 +14,6 @@ Held: TypeAlias = "mx.array | tuple[mx.array, ...]"
 Few: TypeAlias = tuple[int, int]
 """Group size and bits of a `QuantizedKVCache`."""
 
-_GROWS_BY: Final = 4
 _DRAWN: Final = 256
 
 
@@ -118,16 +117,20 @@ def few_of(cache: Any) -> Few | None:
     return (cache.group_size, cache.bits) if hasattr(cache, "bits") else None
 
 
-def growth(size: int, needed: int, step: int) -> int:
-    """By how much arrays of `size` tokens grow to hold those that are needed."""
-    return 0 if needed <= size else -(-max(needed - size, size // _GROWS_BY) // step) * step
+def size_for(tokens: int, step: int) -> int:
+    """For how many tokens arrays have room that hold so many: a multiple of the cache's own step, and about a quarter
+    more than a power of two, a half, and so on. Each size has its own graphs, and sums of its own where a product is
+    cut up by it: so there are few sizes, which depend on the length of a text and not on how it was read."""
+    quarter = 1 << max(0, (tokens - 1).bit_length() - 3)
+    unit = -(-quarter // step) * step
+    return -(-tokens // unit) * unit
 
 
 def make_room(cache: Any, count: int) -> None:
-    """Grow the arrays where `count` more tokens do not fit: in the cache's own steps, and by a quarter of what they
-    hold where that is more, as each size has its own graphs."""
-    arrays = held(cache)
-    if more := growth(arrays[0].shape[2], cache.offset + count, cache.step):
+    """Grow the arrays where `count` more tokens do not fit."""
+    arrays, needed = held(cache), cache.offset + count
+    if needed > (size := arrays[0].shape[2]):
+        more = size_for(needed, cache.step) - size
         hold(cache, [mx.concatenate([array, empty(array, more)], axis=2) for array in arrays])
 
 
