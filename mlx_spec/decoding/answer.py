@@ -1,7 +1,7 @@
 """One answer under way: its models with their caches, its randomness, and how far it has come."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
 
@@ -39,6 +39,15 @@ from mlx_spec.sampling.penalties import Penalties
 
 Choose = Callable[[SpeculativeConfig, Sequence[str]], LookaheadController]
 """Which controller plans the rounds, by the configuration and the names of the drafters that may be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRow:
+    """What the last pass over a prompt has said of its last token: logits `[1, vocab]`, and where somebody listens the
+    `features` `[1, layers * hidden]`. So the first round makes no pass."""
+
+    logits: mx.array
+    features: mx.array | None
 
 
 class Answer:
@@ -112,6 +121,8 @@ class Answer:
         """For how long the answer's reader was busy with the newest events."""
         self.round: Round | None = None
         """The one under way."""
+        self.first: FirstRow | None = None
+        """What follows the prompt, from its last pass until the first round has taken it."""
         self.failure: Exception | None = None
         """Why it cannot go on; None while it can."""
         self.num_rounds = 0
@@ -164,10 +175,13 @@ class Answer:
 
     def commit(self, outcome: Outcome) -> None:
         """Bring all caches, the position and the noise in step with what a round decided."""
-        if self.target.features is not None:
+        first, self.first = self.first, None
+        features = first.features if first is not None else self.target.features
+        if features is not None:
             read = [self.last_token, *outcome.token_ids[:-1]]
-            self.roster.read(self.target.features[mx.array([0, *outcome.path])], read)
-        self.target.commit(outcome.path)
+            self.roster.read(features[mx.array([0, *outcome.path])], read)
+        if first is None:  # else the prompt's pass has read just what stays
+            self.target.commit(outcome.path)
         if self.prediction is not None:
             self.prediction.push(outcome.token_ids)
         self.roster.commit(outcome.token_ids, outcome.path)
@@ -239,7 +253,7 @@ class Answer:
         if self.round is not None:
             self.round = None
             self.num_rounds -= 1
-        self._swapped, self.points = None, {}
+        self._swapped, self.points, self.first = None, {}, None
         self.num_read = self.num_canonical = 0
         self._read_by_new_readers()
         self.roster.steer(self._asked, self.config)

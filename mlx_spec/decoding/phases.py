@@ -6,6 +6,7 @@ Drafting, scoring and verifying are one lazy graph, which the host reads once, i
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import mlx.core as mx
 
@@ -22,9 +23,12 @@ from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
 from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
 from mlx_spec.events import EmittedToken, RoundFinished
+from mlx_spec.lookahead.plan import Plan
 from mlx_spec.lookahead.shared_costs import SharedCosts
 from mlx_spec.lookahead.together import Wish, plan_together, shared_costs
 from mlx_spec.machine.kernels.warp import warped
+
+_READ_WITH_THE_PROMPT: Final = "the last pass over the prompt has said it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def settle(answers: Sequence[Answer]) -> list[Settled]:
     rounds = [done for answer in answers if (done := _read(answer)) is not None]
     for done in rounds:
         done.round.clock.read()
-    learn([(done.answer, done.round, done.outcome) for done in rounds], failed=len(rounds) < len(answers))
+    passed = [(done.answer, done.round, done.outcome) for done in rounds if done.round.makes_pass]
+    learn(passed, failed=len(rounds) < len(answers))
     for done in rounds:
         with _on_its_own(done.answer):
             done.answer.commit(done.outcome)
@@ -111,6 +116,10 @@ def _told(done: Settled, emitted: Sequence[EmittedToken], spent_ms: float, share
     times = RoundTimes(round_.draft_ms, verify_ms, spent_ms, max(0.0, wire_ms))
     lossy = bool(outcome.draft_ids) and not answer.request.params.greedy and round_.rule in LOSSY_RULES
     change = counters(outcome, len(emitted), round_.passes, times, lossless=not lossy)
+    if not round_.makes_pass:  # without drafts it would be as soon, whatever a plain step takes
+        change = replace(
+            change, target_forward_passes=0, shared_tokens=len(emitted), shared_plain_time_ms=times.total_ms
+        )
     end = end_margin(answer.transcript, done.outcome, len(emitted))
     change = replace(change, exactness=answer.request.exactness, nearest_tie=nearest_tie(emitted, end))
     answer.tally.add(change, plain_step_ms(answer, round_, shared), shared=round_.is_shared)
@@ -169,6 +178,11 @@ def _plan(answers: Sequence[Answer], clock: RoundClock) -> None:
     """The next rounds, with what their plans ask for."""
     wishes: list[tuple[Answer, Wish]] = []
     for answer in answers:
+        if answer.first is not None:
+            plan, rule = Plan(None, 0, _READ_WITH_THE_PROMPT), answer.config.acceptance
+            answer.round = Round(answer.num_rounds, answer.position, plan, None, None, rule, clock, pass_rows=0)
+            answer.num_rounds += 1
+            continue
         with _on_its_own(answer):
             answer.follow_steering()
             longest = max(answer.config.lookahead, answer.config.max_lookahead)
@@ -230,14 +244,16 @@ def _wait_for_drafts(rounds: Sequence[tuple[Answer, Round]]) -> float:
 
 def _scored(rounds: Sequence[tuple[Answer, Round]]) -> list[mx.array]:
     """Logits of each answer's rows, on their way."""
+    passing = [(answer, round_) for answer, round_ in rounds if answer.first is None]
     asked = [
         answer.target.asked(answer.last_token, round_.draft_ids, round_.tree, padding)
-        for (answer, round_), padding in zip(rounds, paddings(rounds), strict=True)
+        for (answer, round_), padding in zip(passing, paddings(passing), strict=True)
     ]
     logits = score_all(asked)
-    heard = [answer.target.features for answer, _ in rounds if answer.target.features is not None]
+    heard = [answer.target.features for answer, _ in passing if answer.target.features is not None]
     mx.async_eval(heard, logits)  # type: ignore[no-untyped-call]
-    return logits
+    scored = iter(logits)
+    return [next(scored) if answer.first is None else answer.first.logits for answer, _ in rounds]
 
 
 def _may_branch(answer: Answer) -> bool:

@@ -1,4 +1,5 @@
-"""Reading a prompt: all of it but its last token, which the first round scores together with its drafts.
+"""Reading a prompt: all of it but its last token, which the first round scores together with its drafts. The last pass
+over a long one reads that too, and says what the first round only has to look at.
 
 Generators, a forward pass a step, so that whoever has many answers can read one a little further between the rounds of
 the others. They ask for their passes: those of several prompts can be made as one.
@@ -13,10 +14,10 @@ from typing import Any, Final, TypeAlias
 
 import mlx.core as mx
 
-from mlx_spec.decoding.answer import Answer
+from mlx_spec.decoding.answer import Answer, FirstRow
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of, ends_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, last_begin, pass_end
+from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, last_begin, pass_end, reads_last
 from mlx_spec.decoding.drafters.levels import Ask, Levels
 from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
@@ -117,7 +118,8 @@ def reading(
             answer.transcript.finish("cancelled")
             return
         chunk = known[answer.num_read : pass_end(answer.num_read, len(known))]
-        rows += yield from _read_chunk(answer, chunk, build, eager=eager)
+        last = answer.room > 0 and reads_last(answer.num_read, len(prompt_ids))
+        rows += yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
     answer.tally.read(len(prompt_ids), answer.num_cached)
@@ -148,7 +150,10 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     eager, build = _first_rounds(answer, compiled=not over_blocks)
     while answer.num_read < prompt_end:
         chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end)]
-        yield from _read_chunk(answer, chunk, build, eager=eager)
+        last = reads_last(answer.num_read, prompt_end + 1)
+        yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
+        if last and len(known) > prompt_end:  # and there are words behind it already
+            _take_first(answer)
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
@@ -170,24 +175,39 @@ def _nothing() -> None:
 
 
 def _read_chunk(
-    answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool
+    answer: Answer, chunk: Sequence[int], build: Callable[[], None], *, eager: bool, last: bool
 ) -> Levels[list[RowLogprobs]]:
-    """Read a chunk of the prompt, or a part of one, which begins where the last one ended. The log-probabilities of the
-    tokens behind each of it, where they were asked for."""
+    """Read a chunk of the prompt, or a part of one, which begins where the last one ended; in the same pass also its
+    `last` token, for the first round to find what follows that. The log-probabilities of the tokens behind each of
+    the chunk, where they were asked for."""
+    request, count = answer.request, len(chunk)
     if answer.lease is not None:
-        answer.lease.grow(answer.num_read + len(chunk))
-    request = answer.request
+        answer.lease.grow(answer.num_read + count)
     scored = request.prompt_logprobs and not answer.position
-    logits = yield Ask(read_all, Chunk(answer.target, chunk, build, scored))
-    following = request.prompt_ids[answer.num_read + 1 : answer.num_read + 1 + len(chunk)]
-    rows = [] if logits is None else row_logprobs(logits, following, request.logprobs or 0)
-    answer.roster.read(answer.target.features, chunk)
+    token_ids = [*chunk, request.prompt_ids[-1]] if last else chunk
+    logits = yield Ask(read_all, Chunk(answer.target, token_ids, build, scored, last))
+    following = request.prompt_ids[answer.num_read + 1 : answer.num_read + 1 + count]
+    rows = row_logprobs(logits[:count], following, request.logprobs or 0) if scored and logits is not None else []
+    features = answer.target.features
+    if last and logits is not None:
+        answer.first = FirstRow(logits[-1:], None if features is None else mx.contiguous(features[count:]))
+    answer.roster.read(None if features is None else features[:count], chunk)
     answer.roster.prefill(chunk, eager=eager)
     answer.num_read += len(chunk)
     answer.num_canonical = last_begin(answer.num_read)
     _keep_point(answer, len(answer.request.prompt_ids) - 1)
     mx.clear_cache()
     return rows
+
+
+def _take_first(answer: Answer) -> None:
+    """Have the prompt's last token be read by all, as the first round would."""
+    first, answer.first = answer.first, None
+    last_token = answer.request.prompt_ids[-1]
+    if first is not None:
+        answer.roster.read(first.features, [last_token])
+        answer.roster.prefill([last_token], eager=False)
+        answer.num_read += 1
 
 
 def _begin(answer: Answer, found: Found) -> None:

@@ -31,6 +31,7 @@ class Round:
     verdict: Verdict | None = None
     answers: int = 1
     pass_rows: int = 1
+    """0 where the last pass over the prompt has said what this one looks at."""
     pass_share: float = 1.0
     """Its part in the target's pass, by rows that are needed."""
     draft_share: float = 1.0
@@ -54,6 +55,11 @@ class Round:
         return self.draft.passes if self.draft else 0
 
     @property
+    def makes_pass(self) -> bool:
+        """Whether it asks the target for a pass, or has a part in one."""
+        return self.pass_rows > 0
+
+    @property
     def is_shared(self) -> bool:
         """Whether its pass was other answers' too."""
         return self.answers > 1
@@ -66,4 +72,4 @@ class Round:
     @property
     def verify_ms(self) -> float:
         """The round without its drafting, once it is read: the target's pass, its share by rows."""
-        return self.pass_share * self.clock.verify_ms
+        return self.pass_share * self.clock.verify_ms if self.makes_pass else 0.0

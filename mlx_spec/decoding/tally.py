@@ -83,7 +83,7 @@ class AnswerTally:
         self._own.add(change)
         if shared:
             return
-        if change.draft_forward_passes == 0 and change.draft_tokens == 0:
+        if change.target_forward_passes and change.draft_forward_passes == 0 and change.draft_tokens == 0:
             self._plain_ms.append(change.total_time_ms)
         if self.plain_step_ms is not None:
             self._expected_ms.append(self.plain_step_ms)

@@ -32,17 +32,19 @@ def score_all(asked: Sequence[Asked]) -> list[mx.array]:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one answer's target is to read of a prompt: the arguments of `Target.prefill`."""
+    """What one answer's target is to read of a prompt: the arguments of `Target.prefill`; or whether the `last` token
+    alone is to be scored."""
 
     target: "Target"
     token_ids: Sequence[int]
     meanwhile: Callable[[], None] | None = None
     scored: bool = False
+    last: bool = False
 
 
 def read_all(chunks: Sequence[Chunk]) -> list[mx.array | None]:
-    """What `Target.prefill` gives each answer; one pass for all of one model, where it was found to take them, but for
-    those that are to be scored."""
+    """What `Target.prefill` gives each answer, or the logits `[1, vocab]` of its `last` token; one pass for all of one
+    model, where it was found to take them, but for those that are to be scored."""
     together = [chunk for chunk in chunks if not chunk.scored and not chunk.target.is_shared]
     if len(together) < 2:
         together = []
@@ -52,12 +54,20 @@ def read_all(chunks: Sequence[Chunk]) -> list[mx.array | None]:
             if chunk.meanwhile is not None:
                 chunk.meanwhile()
 
+    said = []
     if together:
-        read_together([chunk.target.part(chunk.token_ids) for chunk in together], meanwhile)
-    return [
-        None if chunk in together else chunk.target.prefill(chunk.token_ids, chunk.meanwhile, scored=chunk.scored)
-        for chunk in chunks
-    ]
+        parts = [chunk.target.part(chunk.token_ids) for chunk in together]
+        said = read_together(parts, meanwhile, [chunk.last for chunk in together])
+    found = dict(zip(map(id, together), said, strict=True))
+    return [found[id(chunk)] if id(chunk) in found else _read(chunk) for chunk in chunks]
+
+
+def _read(chunk: Chunk) -> mx.array | None:
+    logits = chunk.target.prefill(chunk.token_ids, chunk.meanwhile, scored=chunk.scored or chunk.last)
+    if logits is not None and not chunk.scored:
+        logits = mx.contiguous(logits[-1:])
+        mx.eval(logits)  # else all that it is computed from would stay in memory
+    return logits
 
 
 class Target:

@@ -12,4 +12,4 @@ from tests.batching.asked import BLOCK
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk is a block."""
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, BLOCK)
-    monkeypatch.setattr(eagle, "BLOCK_TOKENS", BLOCK)
+    monkeypatch.setattr(eagle, "PART_TOKENS", BLOCK)

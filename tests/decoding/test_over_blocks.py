@@ -25,6 +25,7 @@ from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.target import Target
 from mlx_spec.events import GenerationFinished, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.machine.kernels import prompt_attention
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.cache.passes.test_paged import OVER_BLOCKS
 from tests.decoding.cache.passes.test_tree_passes import TAKES_TREES
@@ -214,8 +215,9 @@ def test_three_turns_find_as_much_and_leave_the_same(name: str) -> None:
     assert all(mx.array_equal(one, other) for one, other in zip(left[True], left[False], strict=True))
 
 
-def test_what_rounds_over_blocks_have_read_is_no_prompt() -> None:
-    """Not even where rows hold at any width: blocks round otherwise."""
+def test_what_rounds_over_blocks_have_read_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where rows hold at any width and attend as prompts do: blocks round otherwise."""
+    monkeypatch.setattr(prompt_attention, "serves", lambda: False)
     pair = tiny_pair(0)
     for to, most in ((False, 40), (True, 16)):
         forced(pair.target, to=to)

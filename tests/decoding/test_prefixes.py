@@ -26,6 +26,7 @@ from mlx_spec.decoding.tally import StatsCounter
 from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished, PrefillProgress, RoundFinished
 from mlx_spec.lookahead.fixed import FixedLookahead
+from mlx_spec.machine.kernels import prompt_attention
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_bridge_decoder import bridged_pair
@@ -43,7 +44,7 @@ FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_thre
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.cpu, CHUNK)
-    monkeypatch.setattr(eagle, "BLOCK_TOKENS", CHUNK)
+    monkeypatch.setattr(eagle, "PART_TOKENS", CHUNK)
 
 
 def prefixes(capacity: int = ROOMY, **settings: Any) -> Prefixes:
@@ -111,7 +112,8 @@ def test_three_turns_of_every_architecture(name: str, params: SamplingParams) ->
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_what_is_known_where_the_next_prompt_comes_at_once(name: str) -> None:
+def test_what_is_known_where_the_next_prompt_comes_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_attention, "serves", lambda: False)  # where prompts attend as rounds do
     pair = pair_of(zoo_model(name), None, vocab=VOCAB)
     # Only what is found is asked here, not what is said.
     hot = holding(SpeculativeDecoder(pair, drafter="none", prefixes=prefixes()))

@@ -13,6 +13,11 @@ _SHORTER: Final[dict[mx.DeviceType, tuple[tuple[int, int], ...]]] = {mx.cpu: ((1
 exponential at a time: a chunk that attends to two thousand tokens takes it 1.5 s, and whoever writes waits for that. To
 read a long prompt takes a tenth longer so."""
 
+_LAST_TOO: Final[dict[mx.DeviceType, int | None]] = {mx.cpu: 192, mx.gpu: None}
+"""From which position on the last pass over a prompt reads its last token too: a pass of its own would take longer than
+that does, and the first word waits for it. Before it, a first round that drafts is worth as much. On a GPU to have the
+head say what follows each row of a wide pass may take as long as a pass over one; nobody has measured that."""
+
 POINT_TOKENS: Final = 512
 """Of a long prompt that cannot be begun anywhere, a point is kept every so many tokens."""
 
@@ -32,6 +37,13 @@ def pass_end(start: int, end: int) -> int:
     As fixed as chunks are, whoever else is answered."""
     tokens = _pass_tokens(start)
     return min((start // tokens + 1) * tokens, end)
+
+
+def reads_last(start: int, length: int) -> bool:
+    """Whether the pass that begins at `start` of a prompt of `length` tokens reads the last of them too, and says what
+    follows. As fixed as where passes end."""
+    least = _LAST_TOO[mx.default_device().type]
+    return least is not None and least <= start < length - 1 and pass_end(start, length) == length
 
 
 def last_begin(length: int) -> int:

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.passes.ragged import RaggedPart, leave_alone, ragged_passes
+from mlx_spec.decoding.cache.passes.ragged import RaggedHow, RaggedPart, leave_alone, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.machine.kernels.products.layers import strictly
 
@@ -56,23 +56,30 @@ def score_together(parts: Sequence[Part]) -> list[mx.array]:
     return [scored for scored in logits if scored is not None]
 
 
-def read_together(parts: Sequence[Part], meanwhile: Callable[[], None]) -> None:
+def read_together(
+    parts: Sequence[Part], meanwhile: Callable[[], None], last: Sequence[bool] = ()
+) -> list[mx.array | None]:
     """Read what each part has of a prompt, as its own `CachedModel.prefill` does, and wait for all. `meanwhile` is what
-    the host may do before it waits. Nothing is scored, and all is kept. No two may be of the same cache.
+    the host may do before it waits. All is kept, and nothing scored but the `last` token of those where that is wanted:
+    its logits `[1, vocab]`. No two may be of the same cache.
 
     Parts of one model share a pass as those of `score_together` do.
     """
-    alike: dict[tuple[int, int | None], list[Part]] = defaultdict(list)
-    for part in parts:
-        reads = Part(part.cached, part.token_ids, kept=part.token_ids.shape[0], again=False)
-        alike[id(part.cached.model), part.cached.widest].append(reads)
+    said: list[mx.array | None] = [None] * len(parts)
+    reads = [Part(part.cached, part.token_ids, kept=part.token_ids.shape[0], again=False) for part in parts]
+    alike: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for number, part in enumerate(reads):
+        alike[id(part.cached.model), part.cached.widest].append(number)
     for (_, widest), every in alike.items():
-        for numbers in in_passes([part.rows for part in every], widest):
-            _scored([every[number] for number in numbers], False, False)
-    read = [part.cached.read for part in parts]
+        for chosen in in_passes([reads[number].rows for number in every], widest):
+            numbers = [every[at] for at in chosen]
+            for number, logits in zip(numbers, _scored([reads[at] for at in numbers], False, False), strict=True):
+                said[number] = logits[-1:] if last and last[number] else None
+    read = [[part.cached.read for part in parts], [logits for logits in said if logits is not None]]
     mx.async_eval(read)  # type: ignore[no-untyped-call]
     meanwhile()
     mx.eval(read)
+    return said
 
 
 def in_passes(rows: Sequence[int], widest: int | None) -> list[list[int]]:
@@ -109,7 +116,7 @@ def _scored(parts: Sequence[Part], compiled: bool | None, shares: bool) -> list[
     ]
     rows = sum(one.token_ids.shape[0] for one in begun)
     attends = parts[0].cached.attends(again=parts[0].again)  # as alone
-    how = {"in_slots": bool(compiled), "shares": shares, "attends": attends}
+    how = RaggedHow(in_slots=bool(compiled), shares=shares, attends=attends)
     with strictly(model, parts[0].cached.strict_rows(rows)):
         scored = ragged_passes(model).run(ragged, way, layers, **how)
     each = zip(parts, begun, scored, strict=True)

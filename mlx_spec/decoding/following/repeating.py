@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -10,7 +10,7 @@ import mlx.nn as nn
 from mlx_spec.decoding.cache.making import check_kv_bits
 from mlx_spec.decoding.cache.passes.by_row import serves
 from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
-from mlx_spec.decoding.cache.passes.ragged import RaggedPart, ragged_passes
+from mlx_spec.decoding.cache.passes.ragged import RaggedHow, RaggedPart, ragged_passes
 from mlx_spec.decoding.cache.passes.ragged_trial import ragged_way
 from mlx_spec.decoding.cache.passes.tree_trial import trees_agree
 from mlx_spec.decoding.cache.snapshot import Snapshot
@@ -88,7 +88,7 @@ class Follower:
         if way["reads_only"]:
             mx.clear_cache()  # a prompt's wide passes would leave much of it
 
-    def _together(self, of: list[int], depth: Any, layers: list[int], **how: bool) -> None:
+    def _together(self, of: list[int], depth: Any, layers: list[int], **how: Unpack[RaggedHow]) -> None:
         models = [self.models[number] for number in of]
         begun = [model.taken() for model in models]
         parts = [

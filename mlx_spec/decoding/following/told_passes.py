@@ -10,7 +10,7 @@ from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
 from mlx_spec.decoding.cache.passes.dividing import Depth
 from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement
-from mlx_spec.decoding.cache.passes.ragged import RaggedPart, RaggedPasses
+from mlx_spec.decoding.cache.passes.ragged import RaggedHow, RaggedPart, RaggedPasses
 from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.following.going import depths_of, set_going
 from mlx_spec.decoding.following.telling import Number, Teller
@@ -88,7 +88,7 @@ class ToldTogether(RaggedPasses):
     ) -> list[PassOutput]:
         """A pass over the rows of all `parts`, on all ranks where they are answers and no trial's. Raises RankLostError
         where one of them is gone."""
-        how = {"in_slots": in_slots, "shares": shares, "attends": attends}
+        how = RaggedHow(in_slots=in_slots, shares=shares, attends=attends)
         asking = [self.begun.pop(id(part.caches), None) for part in parts]
         numbers = [one.number.value for one in asking if one is not None]
         if not numbers:

@@ -31,7 +31,7 @@ CANCELLED = 1
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, BLOCK)
-    monkeypatch.setattr(eagle, "BLOCK_TOKENS", BLOCK)
+    monkeypatch.setattr(eagle, "PART_TOKENS", BLOCK)
 
 
 def crowd(vocab: int, **how: Any) -> list[Asked]:

@@ -43,6 +43,6 @@ def test_shares_of_a_target_say_what_the_whole_says(tmp_path: Path) -> None:
     for one in found:
         assert all(one["same"]), one
         assert one["preempted"] >= 1
-        assert one["found"] >= 24
+        assert one["found"] >= 16  # of its prompt: what rounds have read does not count where prompts attend apart
         assert one["accepted"] >= 5
     assert found[1]["drafters"] == ["dflash", "eagle", "medusa"]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import mlx.core as mx
 import numpy as np
@@ -43,6 +43,14 @@ class RaggedPart:
     token_ids: mx.array
     caches: Sequence[Any]
     placement: Placement | None = None
+
+
+class RaggedHow(TypedDict):
+    """How one is made; see `RaggedPasses.run`."""
+
+    in_slots: bool
+    shares: bool
+    attends: Attends
 
 
 class RaggedPasses:

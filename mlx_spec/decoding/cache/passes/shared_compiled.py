@@ -85,7 +85,7 @@ def _traced(layout: Layout, build: Build) -> _Graph:
     def run(token_ids: mx.array, *arrays: mx.array) -> tuple[mx.array, ...]:
         own, held = arrays[: Layout.COUNT], arrays[Layout.COUNT :]
         seating = Seating(replace(bare, arrays=own))
-        layers = [SharedLayer(*held[at : at + 2], seating) for at in range(0, len(held), 2)]
+        layers = [SharedLayer(held[at], held[at + 1], seating) for at in range(0, len(held), 2)]
         scored = build(token_ids, [layers], Rows([token_ids.shape[0]], seating.layout.written))
         given = (scored.logits,) if scored.features is None else (scored.logits, scored.features)
         return (*given, *(array for layer in layers for array in (layer.keys, layer.values)))
