@@ -128,6 +128,7 @@ def _heard(output: PassOutput, layers: tuple[int, ...], wanted: tuple[int, ...])
     if output.features is None or wanted == layers:
         return output
     if not wanted:
-        return PassOutput(output.logits)
+        return PassOutput(output.logits, built_anew=output.built_anew)
     every = mx.split(output.features, len(layers), axis=-1)
-    return PassOutput(output.logits, mx.concatenate([every[layers.index(layer)] for layer in wanted], axis=-1))
+    features = mx.concatenate([every[layers.index(layer)] for layer in wanted], axis=-1)
+    return PassOutput(output.logits, features, output.built_anew)

@@ -21,7 +21,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.placement import Placement, placed
 from mlx_spec.decoding.cache.passes.shared_compiled import SharedCompiled
 from mlx_spec.decoding.cache.passes.shared_slots import Seating, SharedSlots, layout_of
-from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of
+from mlx_spec.decoding.cache.passes.slots import Places, Slots, few_of, held, make_room, places_of, size_for
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.passes.ways import Attends, way_of
 from mlx_spec.decoding.cache.trials import OTHERS, go
@@ -188,7 +188,7 @@ class RaggedPasses:
         counts = [part.token_ids.shape[0] for part in parts]
         ends = [part.caches[0].offset + count for part, count in zip(parts, counts, strict=True)]
         size = places[0].size
-        length = size if whole else min(-(-max(ends) // _LENGTHS) * _LENGTHS, size)
+        length = size if whole else min(size_for(max(ends), _LENGTHS), size)
         layout = layout_of(rows, counts, shared.size, _written(parts), length)
         in_trees = any(part.placement for part in parts)
         with shared.lent(Seating(layout, places if in_trees else (), counts)) as layers:
@@ -219,10 +219,9 @@ def _positions(parts: Sequence[RaggedPart], places: Sequence[Places]) -> mx.arra
 
 def _split(scored: PassOutput, rows: Rows) -> list[PassOutput]:
     """What each answer has of a pass."""
-    logits = rows.split(scored.logits, 0)
-    if scored.features is None:
-        return [PassOutput(one) for one in logits]
-    return [PassOutput(one, heard) for one, heard in zip(logits, rows.split(scored.features, 0), strict=True)]
+    logits, anew = rows.split(scored.logits, 0), scored.built_anew
+    features = [None] * len(logits) if scored.features is None else rows.split(scored.features, 0)
+    return [PassOutput(one, heard, anew) for one, heard in zip(logits, features, strict=True)]
 
 
 def _apart(caches: Sequence[Sequence[Any]], rows: Rows) -> list[Any]:

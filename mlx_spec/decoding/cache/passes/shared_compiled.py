@@ -18,6 +18,9 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput
 from mlx_spec.decoding.cache.passes.shared_slots import Layout, Seating, SharedLayer
 
 _TIMES: Final = 3
+_ROWS: Final = 4
+"""Where answers have different numbers of rows there are a multiple of so many, and so fewer graphs: the last row is
+there several times, and writes the same every time."""
 _MOST_GRAPHS: Final = 16
 _MOST_COUNTED: Final = 256
 
@@ -42,14 +45,17 @@ class SharedCompiled:
         are made by the same `build`. None, and nothing was done, where it has to be built in the ordinary way."""
         if self._is_off or not isinstance(layers[0], SharedLayer):
             return None
-        layout = layers[0].layout
+        count, layout = token_ids.shape[0], layers[0].layout
+        rows = count if layout.is_even else -(-count // _ROWS) * _ROWS
         facts = layout.size, layout.widest, layout.length, layout.is_even
-        key = kind, facts, layers[0].keys.shape, token_ids.shape
+        key = kind, facts, layers[0].keys.shape, rows
         if not self._is_worth(key):
             return None
-        if key not in self._graphs:
+        is_new = key not in self._graphs
+        if is_new:
             self._graphs[key] = mx.compile(_traced(layout, build))
         self._graphs.move_to_end(key)
+        token_ids, layout = _repeated(token_ids, rows), layout.padded(rows)
         arrays = [array for layer in layers for array in (layer.keys, layer.values)]
         try:
             results = self._graphs[key](token_ids, *layout.arrays, *arrays)
@@ -62,7 +68,8 @@ class SharedCompiled:
         given, written = results[: -len(arrays)], results[-len(arrays) :]
         for number, layer in enumerate(layers):
             layer.keys, layer.values = written[2 * number], written[2 * number + 1]
-        return PassOutput(given[0], given[1] if len(given) > 1 else None)
+        logits, *features = [one if rows == count else one[:count] for one in given]
+        return PassOutput(logits, features[0] if features else None, built_anew=is_new)
 
     def _is_worth(self, key: Hashable) -> bool:
         """Whether passes like this have come often enough."""
@@ -76,6 +83,12 @@ class SharedCompiled:
         while len(self._graphs) >= _MOST_GRAPHS:
             self._graphs.popitem(last=False)
         return True
+
+
+def _repeated(token_ids: mx.array, rows: int) -> mx.array:
+    """With the last one as often as it takes to be so many."""
+    missing = rows - token_ids.shape[0]
+    return mx.concatenate([token_ids, mx.broadcast_to(token_ids[-1:], (missing,))]) if missing else token_ids
 
 
 def _traced(layout: Layout, build: Build) -> _Graph:

@@ -8,7 +8,7 @@ is written in place. A cache whose arrays were replaced meanwhile is copied in a
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import mlx.core as mx
@@ -48,6 +48,15 @@ class Layout:
     def written(self) -> mx.array:
         """`[total]`: where the key of each row is written."""
         return self.arrays[1]
+
+    def padded(self, rows: int) -> "Layout":
+        """With the last row as often as it takes to be so many: it is read and written at the same places."""
+        missing = rows - self.written.shape[0]
+        if not missing:
+            return self
+        *by_row, spread = self.arrays
+        longer = [mx.concatenate([array, mx.broadcast_to(array[-1:], (missing,))]) for array in by_row]
+        return replace(self, arrays=(*longer, spread))
 
     def spread(self, array: mx.array, axis: int) -> mx.array:
         """An array with all rows along `axis`, with one for each place there."""
