@@ -3,6 +3,7 @@
 import mlx.core as mx
 import pytest
 
+from mlx_spec.decoding.cache import chunks
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.decoding.drafters import eagle
 from tests.batching.asked import BLOCK
@@ -13,3 +14,4 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk is a block."""
     monkeypatch.setitem(PREFILL_TOKENS, mx.default_device().type, BLOCK)
     monkeypatch.setattr(eagle, "PART_TOKENS", BLOCK)
+    monkeypatch.setitem(chunks._LAST_TOO, mx.cpu, 2 * BLOCK)  # some prompts are read to the last, and some are not

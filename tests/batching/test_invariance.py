@@ -55,19 +55,17 @@ def test_in_fewer_bits_too(numbers: Numbers) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "mamba2", "qwen3_next", "mixtral"])
 def test_anothers_content_changes_no_bit_of_a_row(name: str, numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
     """The passes have the same widths, so this holds also where rows depend on these."""
-    pair, scored = pair_for(name, numbers), phases.score_all
+    pair, scored = pair_for(name, numbers), phases._scored
     rows: list[bytes] = []
 
-    def heard(asked: Any) -> list[mx.array]:
-        every = scored(asked)
-        seat = batch._seats["0"]
-        own = seat.answer.target._cached
-        for one, logits in zip(asked, every, strict=True):
-            if one.part.cached is own:
+    def heard(rounds: Any) -> list[mx.array]:
+        every = scored(rounds)
+        for (answer, _), logits in zip(rounds, every, strict=True):
+            if answer is batch._seats["0"].answer:
                 rows.append(bytes(memoryview(mx.contiguous(logits).view(mx.uint8))))
         return every
 
-    monkeypatch.setattr(phases, "score_all", heard)
+    monkeypatch.setattr(phases, "_scored", heard)
     told = []
     for content in (3, 3, 50):  # with the first the model is tried, and its rows have passes of their own
         asked = [

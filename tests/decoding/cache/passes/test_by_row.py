@@ -120,7 +120,11 @@ def test_windows_chunks_sinks_and_what_stands_beside_attention(name: str) -> Non
     def read(widths: Sequence[int], *, by_row: bool) -> mx.array:
         caches, found, at = make_prompt_cache(model), [], 0
         for width in widths:
-            found.append(run(model, mx.array(ids[at : at + width]), caches, None, attends="by_row" if by_row else "plainly").logits)
+            found.append(
+                run(
+                    model, mx.array(ids[at : at + width]), caches, None, attends="by_row" if by_row else "plainly"
+                ).logits
+            )
             mx.eval(found)
             at += width
         return mx.concatenate(found)
