@@ -11,7 +11,7 @@ from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
 from mlx_spec.decoding.cache import chunks
 from mlx_spec.decoding.cache.chunks import reads_last
-from mlx_spec.events import Event, GenerationFinished, PromptScored, RoundFinished
+from mlx_spec.events import EmittedToken, Event, GenerationFinished, PromptScored, RoundFinished
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
@@ -30,6 +30,11 @@ def told(pair: ModelPair, prompt: Sequence[int], tokens: int = 12, **how: Any) -
 def end_of(events: Sequence[Event]) -> GenerationFinished:
     assert isinstance(events[-1], GenerationFinished)
     return events[-1]
+
+
+def first_word(pair: ModelPair) -> EmittedToken:
+    events = SpeculativeDecoder(pair).stream(LONG, SamplingParams(temperature=0), 1)
+    return next(event.emitted[0] for event in events if isinstance(event, RoundFinished))
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +71,11 @@ def test_drafts_change_no_word(headed: ModelPair, drafter: DrafterName, length: 
 
 def test_it_is_what_a_pass_over_the_last_token_alone_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for rounding, as prompts attend in another way than rounds."""
-    pair, greedy = tiny_pair(), SamplingParams(temperature=0)
-    found = [
-        event.emitted[0] for event in SpeculativeDecoder(pair).stream(LONG, greedy, 1) if hasattr(event, "emitted")
-    ]
+    first = first_word(tiny_pair())
     monkeypatch.setitem(chunks._LAST_TOO, mx.cpu, None)
-    alone = [
-        event.emitted[0] for event in SpeculativeDecoder(pair).stream(LONG, greedy, 1) if hasattr(event, "emitted")
-    ]
-    assert [one.token_id for one in found] == [one.token_id for one in alone]
-    assert found[0].p == pytest.approx(alone[0].p, rel=1e-4)
+    alone = first_word(tiny_pair())
+    assert first.token_id == alone.token_id
+    assert first.p == pytest.approx(alone.p, rel=1e-4)
 
 
 def test_log_probabilities_of_the_prompt_are_of_all_its_tokens() -> None:
