@@ -11,6 +11,7 @@ from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
 from mlx_spec.errors import PromptError
 from mlx_spec.events import GenerationFinished
+from mlx_spec.machine.kernels import prompt_attention
 from tests.tiny import holding, pair_of, tiny_pair
 from tests.zoo import VOCAB, zoo_model
 
@@ -69,7 +70,8 @@ def test_of_several_the_first_is_read_first_and_all_in_the_end() -> None:
     assert (64, 24) in found
 
 
-def test_what_is_known_already_is_not_read_again() -> None:
+def test_what_is_known_already_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_attention, "serves", lambda: False)  # so that rounds have read it as a prompt is
     hot = holding(SpeculativeDecoder(tiny_pair(0), prefixes=Prefixes(1 << 30, block_tokens=CHUNK)))
     prompt = drawn(1, 60)
     ids, _ = answered(hot, prompt)

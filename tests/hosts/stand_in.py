@@ -77,9 +77,12 @@ def enter(rank: int) -> None:
 
 def accept(listener: socket.socket, leading: Leading) -> None:
     """Answer everybody, each in a thread."""
-    listener.setblocking(True)
     while True:
-        client, _ = listener.accept()
+        listener.setblocking(True)
+        try:
+            client, _ = listener.accept()
+        except BlockingIOError:  # the supervisor, which has the same socket, has given it a time limit
+            continue
         threading.Thread(target=answer, args=(client, leading), daemon=True).start()
 
 
