@@ -15,11 +15,11 @@ def test_who_plans_and_who_reads_agree_on_every_pass() -> None:
 def test_passes_get_shorter_and_end_where_chunks_end() -> None:
     """What was found of a prompt is whole chunks: behind them a cold run begins a pass too."""
     ends = [0]
-    while ends[-1] < 2_048:
-        ends.append(pass_end(ends[-1], 2_048))
+    while ends[-1] < 8_192:
+        ends.append(pass_end(ends[-1], 8_192))
     widths = [stop - start for start, stop in pairwise(ends)]
     assert widths == sorted(widths, reverse=True)
-    assert set(range(0, 2_049, chunk_tokens())) <= set(ends)
+    assert set(range(0, 8_193, chunk_tokens())) <= set(ends)
     assert widths[0] == chunk_tokens()
     assert widths[-1] == min([chunk_tokens(), *(tokens for _, tokens in shorter_chunks())])
 
@@ -27,9 +27,9 @@ def test_passes_get_shorter_and_end_where_chunks_end() -> None:
 def test_a_later_answer_begins_where_a_pass_would() -> None:
     begins = {0}
     at = 0
-    while at < 2_048:
-        at = pass_end(at, 2_048)
+    while at < 8_192:
+        at = pass_end(at, 8_192)
         begins.add(at)
-    for length in range(2_048):
+    for length in range(0, 8_192, 7):
         assert last_begin(length) == max(begin for begin in begins if begin <= length)
-        assert usable_prefix(length, 2_048, chunk_tokens(), shorter_chunks()) == last_begin(length)
+        assert usable_prefix(length, 8_192, chunk_tokens(), shorter_chunks()) == last_begin(length)
