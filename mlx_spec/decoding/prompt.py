@@ -153,7 +153,7 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
         last = reads_last(answer.num_read, prompt_end + 1)
         yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         if last and len(known) > prompt_end:  # and there are words behind it already
-            _take_first(answer)
+            _take_first(answer, eager=eager)
         yield answer.num_read
     if over_blocks:
         answer.target.go_over_blocks(answer.room + len(known) - prompt_end)
@@ -200,13 +200,13 @@ def _read_chunk(
     return rows
 
 
-def _take_first(answer: Answer) -> None:
+def _take_first(answer: Answer, *, eager: bool) -> None:
     """Have the prompt's last token be read by all, as the first round would."""
     first, answer.first = answer.first, None
     last_token = answer.request.prompt_ids[-1]
     if first is not None:
         answer.roster.read(first.features, [last_token])
-        answer.roster.prefill([last_token], eager=False)
+        answer.roster.prefill([last_token], eager=eager)
         answer.num_read += 1
 
 

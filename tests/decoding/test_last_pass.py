@@ -9,8 +9,13 @@ import pytest
 
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
+from mlx_spec.decoder import step
+from mlx_spec.decoding import prompt
 from mlx_spec.decoding.cache import chunks
+from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.cache.chunks import reads_last
+from mlx_spec.decoding.drafters.levels import Ask
+from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.events import EmittedToken, Event, GenerationFinished, PromptScored, RoundFinished
 from mlx_spec.models.loading import ModelPair
 from tests.decoding.drafters.published import HIDDEN, LAYERS
@@ -23,8 +28,8 @@ SAMPLED = SamplingParams(temperature=0.9, seed=4)
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 
 
-def told(pair: ModelPair, prompt: Sequence[int], tokens: int = 12, **how: Any) -> list[Event]:
-    return list(SpeculativeDecoder(pair, FIXED).stream(prompt, SAMPLED, tokens, **how))
+def told(pair: ModelPair, prompt_ids: Sequence[int], tokens: int = 12, **how: Any) -> list[Event]:
+    return list(SpeculativeDecoder(pair, FIXED).stream(prompt_ids, SAMPLED, tokens, **how))
 
 
 def end_of(events: Sequence[Event]) -> GenerationFinished:
@@ -64,9 +69,9 @@ def test_the_first_word_takes_no_pass() -> None:
 @pytest.mark.parametrize("drafter", ["model", "ngram", "eagle", "medusa", "dflash", "auto"])
 @pytest.mark.parametrize("length", [225, 229, 230, 256, 257])
 def test_drafts_change_no_word(headed: ModelPair, drafter: DrafterName, length: int) -> None:
-    prompt = (LONG + LONG)[:length]
-    plain = end_of(told(headed, prompt, drafter="none")).token_ids
-    assert end_of(told(headed, prompt, drafter=drafter)).token_ids == plain
+    prompt_ids = (LONG + LONG)[:length]
+    plain = end_of(told(headed, prompt_ids, drafter="none")).token_ids
+    assert end_of(told(headed, prompt_ids, drafter=drafter)).token_ids == plain
 
 
 def test_it_is_what_a_pass_over_the_last_token_alone_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +95,35 @@ def test_an_answer_of_no_tokens_reads_no_more_than_it_must() -> None:
     events = told(tiny_pair(), LONG, 0, prompt_logprobs=True)
     assert end_of(events).stats.target_forward_passes == 0
     assert not any(isinstance(event, RoundFinished) for event in events)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_a_draft_reads_the_text_again_in_its_order(monkeypatch: pytest.MonkeyPatch, eager: bool) -> None:
+    pair, read = tiny_pair(), []
+    decoder = SpeculativeDecoder(pair, FIXED, drafter="model")
+    answer = decoder.begin(decoder.request(LONG, SAMPLED, 12))
+    list(read_prompt(answer, lambda: False))
+    for _ in range(3):
+        step([answer])
+    answer.begin_again()
+    monkeypatch.setattr(prompt, "_first_rounds", lambda *_, **__: (eager, lambda: None))
+    prefill = CachedModel.prefill
+
+    def heard(self: CachedModel, token_ids: Sequence[int], *args: Any, **how: Any) -> Any:
+        read.extend(token_ids if self.model is pair.draft else [])
+        return prefill(self, token_ids, *args, **how)
+
+    monkeypatch.setattr(CachedModel, "prefill", heard)
+    told, made = prompt.reading_again(answer), None
+    while (came := next_of(told, made)) is not None:
+        made = came.make([came.given])[0] if isinstance(came, Ask) else None
+    drafter = answer.roster._drafters["model"]
+    assert [*read, *drafter._pending] == answer.text_ids
+    assert bool(read) == eager
+
+
+def next_of(told: Any, made: Any) -> Any:
+    try:
+        return told.send(made)
+    except StopIteration:
+        return None
