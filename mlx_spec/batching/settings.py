@@ -30,9 +30,8 @@ class BatchSettings:
     `chunk_tokens` from position 0, with `shorter_chunks` in passes that are a part of one from some positions on (see
     `Shorter`); `prefill_budget_ms` bounds the reading of a step beside answers that are written: once, as it begins,
     it may take twice that for several who wait, or that for each who waits behind one who writes, up to eight times. An
-    answer
-    is offered blocks, of `block_tokens`, for up to `draft_tokens` drafted tokens. Who is let on leaves `spare_blocks`
-    free for each answer that is on already. Nobody is overtaken by more than `patience` later arrivals.
+    answer is offered blocks, of `block_tokens`, for up to `draft_tokens` drafted tokens. Who is let on leaves
+    `spare_blocks` free for each answer that is on already. Nobody is overtaken by more than `patience` later arrivals.
 
     Raises ConfigError, which names the field, the value and the range.
     """

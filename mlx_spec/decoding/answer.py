@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import mlx.core as mx
 
 from mlx_spec.config import SpeculativeConfig
-from mlx_spec.decoding.cache.blocks.chain import TARGET, fill
+from mlx_spec.decoding.cache.blocks.chain import TARGET, ends_of, fill
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.chunks import last_begin
@@ -227,7 +227,7 @@ class Answer:
     def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
         whole = len(token_ids) // prefixes.block_tokens * prefixes.block_tokens
         blocks = prefixes.keep(token_ids[: max(whole, last_begin(len(token_ids)))], self.request.owner)
-        ends = list(accumulate(len(block.token_ids) for block in blocks))
+        ends = ends_of(blocks)
         spans = list(pairwise([0, *ends]))
         fill(blocks, spans, TARGET, partial(self.target.cut_up, goes_on=goes_on))
         if not goes_on:

@@ -180,7 +180,9 @@ def _plan(answers: Sequence[Answer], clock: RoundClock) -> None:
     for answer in answers:
         if answer.first is not None:
             plan, rule = Plan(None, 0, _READ_WITH_THE_PROMPT), answer.config.acceptance
-            answer.round = Round(answer.num_rounds, answer.position, plan, None, None, rule, clock, pass_rows=0)
+            answer.round = Round(
+                answer.num_rounds, answer.position, plan, None, None, rule, clock, pass_rows=0, pass_share=0.0
+            )
             answer.num_rounds += 1
             continue
         with _on_its_own(answer):

@@ -72,4 +72,4 @@ class Round:
     @property
     def verify_ms(self) -> float:
         """The round without its drafting, once it is read: the target's pass, its share by rows."""
-        return self.pass_share * self.clock.verify_ms if self.makes_pass else 0.0
+        return self.pass_share * self.clock.verify_ms

@@ -1,6 +1,6 @@
 """Attention of many rows to many keys, for CPUs on which MLX computes one exponential at a time: all but Apple's.
 
-There MLX takes 14 ns for each exponential of a softmax (0.32.4, an x86 Xeon), which are two thirds of reading 64 tokens
+There MLX takes 14 ns for each exponential of a softmax (0.32.4, an x86 Xeon), which are half of reading 64 tokens
 behind two thousand. Here an exponential is a few operations over whole arrays, which MLX's compiler makes two loops of,
 that a processor does four numbers at a time: 2ⁿ by its bits, and a polynomial for what is left, to the last digit of a
 float32 but one. Without a C++ compiler the same operations are done one by one, with the same bits.

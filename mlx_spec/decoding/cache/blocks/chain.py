@@ -60,9 +60,9 @@ class Beginning:
     """The first blocks of a text, as one reader has them: its `parts` as far as there are, a block each, with how many
     tokens of the text each `ends` behind, and its `points` by the length of the text they are of."""
 
-    parts: tuple[Stretch, ...] = ()
-    ends: tuple[int, ...] = ()
-    points: dict[int, Snapshot] = field(default_factory=dict)
+    parts: tuple[Stretch, ...]
+    ends: tuple[int, ...]
+    points: dict[int, Snapshot]
 
     @property
     def length(self) -> int:

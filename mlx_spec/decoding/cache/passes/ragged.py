@@ -108,8 +108,6 @@ class RaggedPasses:
         groups = self._groups(parts, shares=shares and depth == "attention")
         ordered = [number for group in groups for number in group]
         counts = [part.token_ids.shape[0] for part in parts]
-        positions = _positions([parts[number] for number in ordered], [places[number] for number in ordered])
-        rows = Rows([sum(counts[number] for number in group) for group in groups], positions)
         token_ids = mx.concatenate([parts[number].token_ids for number in ordered])
 
         def build(token_ids: mx.array, seen: Sequence[Sequence[Any]], rows: Rows) -> PassOutput:
@@ -128,7 +126,10 @@ class RaggedPasses:
             # Others that make the same passes would have to count them alike.
             if len(seen) == 1 and chains and way is None and share_of(self.model) is None:
                 scored = self._graphs.run(token_ids, seen[0], build, (layers, is_strict(self.model)))
-            scored = scored or build(token_ids, seen, rows)
+            if scored is None:
+                positions = _positions([parts[number] for number in ordered], [places[number] for number in ordered])
+                rows = Rows([sum(counts[number] for number in group) for group in groups], positions)
+                scored = build(token_ids, seen, rows)
         found: list[PassOutput | None] = [None] * len(parts)
         each = Rows([counts[number] for number in ordered])
         for number, output in zip(ordered, _split(scored, each), strict=True):

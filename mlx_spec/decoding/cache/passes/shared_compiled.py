@@ -15,7 +15,7 @@ import mlx.core as mx
 
 from mlx_spec.decoding.cache.passes.apart import Rows
 from mlx_spec.decoding.cache.passes.forward import PassOutput
-from mlx_spec.decoding.cache.passes.shared_slots import Layout, Seating, SharedLayer
+from mlx_spec.decoding.cache.passes.shared_slots import Layout, Seating, SharedLayer, repeated
 
 _TIMES: Final = 3
 _ROWS: Final = 4
@@ -53,9 +53,11 @@ class SharedCompiled:
             return None
         is_new = key not in self._graphs
         if is_new:
+            while len(self._graphs) >= _MOST_GRAPHS:
+                self._graphs.popitem(last=False)
             self._graphs[key] = mx.compile(_traced(layout, build))
         self._graphs.move_to_end(key)
-        token_ids, layout = _repeated(token_ids, rows), layout.padded(rows)
+        token_ids, layout = repeated(token_ids, rows), layout.padded(rows)
         arrays = [array for layer in layers for array in (layer.keys, layer.values)]
         try:
             results = self._graphs[key](token_ids, *layout.arrays, *arrays)
@@ -78,17 +80,7 @@ class SharedCompiled:
         if len(self._met) >= _MOST_COUNTED:
             self._met.clear()
         self._met[key] += 1
-        if self._met[key] < _TIMES:
-            return False
-        while len(self._graphs) >= _MOST_GRAPHS:
-            self._graphs.popitem(last=False)
-        return True
-
-
-def _repeated(token_ids: mx.array, rows: int) -> mx.array:
-    """With the last one as often as it takes to be so many."""
-    missing = rows - token_ids.shape[0]
-    return mx.concatenate([token_ids, mx.broadcast_to(token_ids[-1:], (missing,))]) if missing else token_ids
+        return self._met[key] >= _TIMES
 
 
 def _traced(layout: Layout, build: Build) -> _Graph:

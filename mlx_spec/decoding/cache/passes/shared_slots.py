@@ -51,12 +51,8 @@ class Layout:
 
     def padded(self, rows: int) -> "Layout":
         """With the last row as often as it takes to be so many: it is read and written at the same places."""
-        missing = rows - self.written.shape[0]
-        if not missing:
-            return self
         *by_row, spread = self.arrays
-        longer = [mx.concatenate([array, mx.broadcast_to(array[-1:], (missing,))]) for array in by_row]
-        return replace(self, arrays=(*longer, spread))
+        return replace(self, arrays=(*(repeated(array, rows) for array in by_row), spread))
 
     def spread(self, array: mx.array, axis: int) -> mx.array:
         """An array with all rows along `axis`, with one for each place there."""
@@ -65,6 +61,12 @@ class Layout:
     def gathered(self, array: mx.array, axis: int) -> mx.array:
         """The inverse."""
         return array if self.is_even else mx.take(array, self.arrays[2], axis=axis)
+
+
+def repeated(by_row: mx.array, rows: int) -> mx.array:
+    """An array `[n]` with its last number as often as it takes to be so many."""
+    missing = rows - by_row.shape[0]
+    return mx.concatenate([by_row, mx.broadcast_to(by_row[-1:], (missing,))]) if missing else by_row
 
 
 def layout_of(rows: Sequence[int], counts: Sequence[int], size: int, written: mx.array, length: int) -> Layout:
