@@ -248,12 +248,14 @@ class SpeculativeDecoder:
         return self.ceiling
 
     def warm_up(self) -> Iterator[None]:
-        """Do a round of each length and tree that may be drafted, and forget it: graphs and kernels are built then,
-        which the first answers would wait for. May be given up after any of them."""
-        for answer in trial_answers(self._pair, self._config, self._drafter):
-            for _ in read_prompt(answer, lambda: False):
-                pass
-            step([answer])
+        """Do a round of each length and tree that may be drafted, and of two answers at once, and forget it: graphs and
+        kernels are built then, and ways of passes tried, which the first answers would wait for. May be given up after
+        any of them."""
+        for answers in trial_answers(self._pair, self._config, self._drafter):
+            for answer in answers:
+                for _ in read_prompt(answer, lambda: False):
+                    pass
+            step(answers)
             yield
 
     def exactness(self, choice: ExactnessChoice | None = None) -> tuple[Exactness, RowWidths]:

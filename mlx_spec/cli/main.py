@@ -22,6 +22,7 @@ from mlx_spec.cli.commands.serve import serve
 from mlx_spec.cli.later import later
 from mlx_spec.errors import InterruptedWork, LookaheadError
 from mlx_spec.machine import blas
+from mlx_spec.machine.allocator import keep_freed_memory
 from mlx_spec.machine.interruption import Interruption
 from mlx_spec.machine.parent import PARENT_VARIABLE, watch_parent
 from mlx_spec.machine.program import unsupported_system
@@ -71,6 +72,7 @@ def _called() -> int:
         return _failed(unsuited, 2)
     try:
         blas.ensure_preloaded()
+        keep_freed_memory()
         _follow_parent()
         app()
     except InterruptedWork as stopped:

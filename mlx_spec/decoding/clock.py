@@ -45,6 +45,12 @@ class RoundClock:
         return (self._read - self._resumed) * 1e3
 
     @property
+    def held_up_ms(self) -> float:
+        """From where the drafts were on their way to where the host came back: the target's pass waited for it, where
+        without drafts it would have been under way."""
+        return (self._resumed - self._launched) * 1e3 if self.drafts else 0.0
+
+    @property
     def draft_ms(self) -> float:
         """What drafting has added: launching the drafts, and waiting for them."""
         return self.launch_ms + self._waited_ms if self.drafts else 0.0

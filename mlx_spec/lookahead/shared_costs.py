@@ -22,6 +22,7 @@ _DOUBTFUL_DEVIATIONS: Final = (0.5, 0.06, 0.1)
 _WANDER: Final = 0.15
 _NOISE: Final = 0.08
 _SURPRISE: Final = 0.25
+# The first pass of a width counts for as much as what was thought before, later ones for a tenth at least.
 _OWN_SHARE: Final = 0.1
 _OWN_MOST: Final = 0.6
 # Until a pass is seen, every further row is taken to cost a twentieth of one.
@@ -34,6 +35,7 @@ _PLAIN_SHARE: Final = 0.005
 _FEWEST_STEPS_BETWEEN_PLAIN: Final = 6
 _FEWEST_WHERE_SURPRISED: Final = 2
 _SURPRISING: Final = 0.04
+_ABOUT_AS_MANY: Final = 1.5
 # A pass with drafts that is so far off may have been off for all passes, or for drafts alone: that decides whether they
 # pay. But some machines are never quiet.
 _DRAFTS_SURPRISING: Final = 0.15
@@ -42,7 +44,7 @@ _STEPS_BETWEEN_SURPRISES: Final = 24
 
 class SharedPassTimes:
     """Time of a pass of the target by answers B and rows w: s·c(w) + a·c(1)·(B - 1) + t·c(1)·(w - B), and a slow
-    correction for each width; c is the calibrated curve, s, a and t are learnt.
+    correction for each width, with drafts and without; c is the calibrated curve, s, a and t are learnt.
 
     Answers and their drafts are told apart, as only the latter are to be chosen. The curve has steps: so a pass of w
     rows costs what the cheapest measured one of at least as many does, and `rows` says how many that has.
@@ -56,7 +58,7 @@ class SharedPassTimes:
         self._measured = set(calibration.measured or range(1, len(self._curve) + 1)) if calibration else set()
         doubtful = calibration is None or calibration.doubtful
         self._fit = Fit((1.0, 0.0, 0.0), _DOUBTFUL_DEVIATIONS if doubtful else _DEVIATIONS, _WANDER)
-        self._own: dict[int, float] = {}
+        self._own: dict[tuple[int, bool], tuple[float, int]] = {}  # by rows, and whether some are drafts
         self._cheapest: dict[
             int, list[tuple[float, int]]
         ] = {}  # by answers; to be found anew when something was learnt
@@ -109,8 +111,9 @@ class SharedPassTimes:
             self._own.clear()
         self._fit.observe(self._terms(answers, rows), milliseconds / unit, _NOISE * expected / unit)
         left_over = milliseconds / self._of(answers, rows) - 1.0
-        own = self._own.get(rows, 0.0) + _OWN_SHARE * left_over
-        self._own[rows] = max(-_OWN_MOST, min(_OWN_MOST, own))
+        own, seen = self._own.get((rows, rows > answers), (0.0, 1))
+        own += max(_OWN_SHARE, 1 / (seen + 1)) * left_over
+        self._own[rows, rows > answers] = max(-_OWN_MOST, min(_OWN_MOST, own)), seen + 1
         self._cheapest.clear()
 
     def _padded(self, answers: int, rows: int) -> tuple[float, int]:
@@ -135,7 +138,7 @@ class SharedPassTimes:
         """Expected milliseconds of a pass over exactly so many rows; in plain steps while nothing is known."""
         unit = self._curve[0] if self._curve else 1.0
         expected = unit * self._fit.at(self._terms(answers, rows))
-        return max(0.05 * unit, expected) * (1.0 + self._own.get(rows, 0.0))
+        return max(0.05 * unit, expected) * (1.0 + self._own.get((rows, rows > answers), (0.0, 0))[0])
 
     def _terms(self, answers: int, rows: int) -> tuple[float, float, float]:
         return self._base(rows), answers - 1.0, float(rows - answers)
@@ -180,6 +183,7 @@ class SharedCosts:
         self._seen: set[str] = set()
         self._outcomes: dict[str, Ratio] = {}
         self._since_plain, self._between_plain = 0, _FEWEST_STEPS_BETWEEN_PLAIN
+        self._plain_of: set[int] = set()  # answers whose plain step was seen
         self._plain_wanted, self._since_surprise = False, _STEPS_BETWEEN_SURPRISES
         self.budget_ms = 0.0
         """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
@@ -211,11 +215,13 @@ class SharedCosts:
         """Be told that of the drafts of one step so many tokens stand, of which so many were `expected`."""
         self._outcomes.setdefault(drafter, Ratio()).observe(accepted, expected)
 
-    def plain_is_due(self, lost_ms: float, plain_ms: float) -> bool:
+    def plain_is_due(self, answers: int, lost_ms: float, plain_ms: float) -> bool:
         """Whether a step without drafts is worth looking at, all costs being measured against it: it loses so much of
-        its time against the drafts that are planned. While all draft nothing else would tell them that it pays."""
+        its time against the drafts that are planned. While all draft nothing else would tell them that it pays. One
+        that was never seen of about as many answers is."""
         waited = self._since_plain
-        if self._plain_wanted:
+        known = any(max(seen, answers) <= _ABOUT_AS_MANY * min(seen, answers) for seen in self._plain_of)
+        if self._plain_wanted or not known:
             return True
         return waited >= self._between_plain and lost_ms <= _PLAIN_SHARE * plain_ms * waited
 
@@ -229,6 +235,7 @@ class SharedCosts:
                 self._plain_wanted, self._since_surprise = True, 0
             return
         self._since_plain, self._plain_wanted = 0, False
+        self._plain_of.add(answers)
         self._between_plain = _FEWEST_WHERE_SURPRISED if off > _SURPRISING else _FEWEST_STEPS_BETWEEN_PLAIN
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:

@@ -157,13 +157,22 @@ class Company:
 
 
 def company(
-    alphas: Sequence[float], known: Calibration | None = None, earlier: float | None = None, **how: float
+    alphas: Sequence[float],
+    known: Calibration | None = None,
+    earlier: float | None = None,
+    *,
+    seen_plain: bool = True,
+    **how: float,
 ) -> Company:
     """Answers whose drafts fare so, with controllers that know nothing of that yet but how they fared `earlier`, in
-    other texts."""
+    other texts; and, where it was `seen_plain`, what a step of all takes without drafts."""
     rates = [] if earlier is None else [(earlier, 1.0, 16.0)] * 8
     first = CostLookahead(SpeculativeConfig(), known or calibration(), Experience({"model/0": tuple(rates)}))
     controllers = [first, *(first.another() for _ in alphas[1:])]
     for one in controllers:
         one.begin()
-    return Company(controllers, list(alphas), **how)  # type: ignore[arg-type]
+    made = Company(controllers, list(alphas), **how)  # type: ignore[arg-type]
+    if seen_plain:
+        assert first.shared is not None
+        first.shared.observe(len(alphas), len(alphas), made.time([0] * len(alphas))[1])
+    return made

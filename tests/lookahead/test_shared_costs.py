@@ -139,22 +139,44 @@ def test_odds_are_believed_as_far_as_their_outcomes_bore_them_out() -> None:
 
 def test_a_plain_step_is_looked_at_the_oftener_the_less_it_loses() -> None:
     costs = SharedCosts(calibration())
+    costs.observe(8, 8, 73.0)
     for waited in range(30):
-        assert costs.plain_is_due(0.0, 73.0) is (waited >= 6)
-        assert costs.plain_is_due(7.3, 73.0) is (waited >= 20)
+        assert costs.plain_is_due(8, 0.0, 73.0) is (waited >= 6)
+        assert costs.plain_is_due(8, 7.3, 73.0) is (waited >= 20)
         costs.observe(8, 16, 76.0)
     costs.observe(8, 8, 73.0)
-    assert not costs.plain_is_due(0.0, 73.0)
+    assert not costs.plain_is_due(8, 0.0, 73.0)
 
 
 def test_a_pass_that_surprises_asks_for_a_plain_step_at_once() -> None:
     """Nobody knows whether all passes or only those with drafts take longer now."""
     costs = SharedCosts(calibration())
-    costs.observe(8, 16, 76.0)
-    assert not costs.plain_is_due(70.0, 73.0)
-    costs.observe(8, 16, 100.0)
-    assert costs.plain_is_due(70.0, 73.0)
     costs.observe(8, 8, 73.0)
-    assert not costs.plain_is_due(70.0, 73.0)
+    costs.observe(8, 16, 76.0)
+    assert not costs.plain_is_due(8, 70.0, 73.0)
+    costs.observe(8, 16, 100.0)
+    assert costs.plain_is_due(8, 70.0, 73.0)
+    costs.observe(8, 8, 73.0)
+    assert not costs.plain_is_due(8, 70.0, 73.0)
     costs.observe(8, 16, 200.0)
-    assert not costs.plain_is_due(70.0, 73.0), "a machine that is never quiet is not looked at for ever"
+    assert not costs.plain_is_due(8, 70.0, 73.0), "a machine that is never quiet is not looked at for ever"
+
+
+def test_a_plain_step_is_due_where_none_of_about_as_many_answers_was_seen() -> None:
+    """What one answer's passes take says little of what eight answers' do."""
+    costs = SharedCosts(calibration())
+    assert costs.plain_is_due(8, 70.0, 73.0)
+    costs.observe(8, 16, 76.0)
+    assert costs.plain_is_due(8, 70.0, 73.0), "those were drafts"
+    costs.observe(8, 8, 73.0)
+    assert [costs.plain_is_due(answers, 70.0, 73.0) for answers in (4, 6, 8, 12, 16)] == [True, False, False, False, True]
+
+
+def test_a_width_is_believed_from_the_first_pass_on_with_drafts_and_without() -> None:
+    """On this machine eight answers' plain pass takes what was measured, and sixteen rows far longer."""
+    times = SharedPassTimes(calibration())
+    for _ in range(4):
+        times.observe(8, 8, 73.0)
+        times.observe(8, 16, 125.0)
+    assert times.at(8, 8) == pytest.approx(73.0, rel=0.05)
+    assert times.at(8, 16) == pytest.approx(125.0, rel=0.08)

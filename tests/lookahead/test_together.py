@@ -47,6 +47,12 @@ def test_drafts_that_seem_to_pay_and_do_not_are_found_out(alpha: float, row_ms: 
     assert machine.reached > 0.98 * machine.plain
 
 
+def test_of_a_new_number_of_answers_a_plain_step_is_seen_first() -> None:
+    """Else drafts would be weighed against a step that nobody has seen, for as long as they seem to pay."""
+    machine = company([0.9] * 8, earlier=0.9, seen_plain=False)
+    assert [any(lengths) for lengths in machine.run(3)] == [False, True, True]
+
+
 def test_where_drafts_do_not_pay_all_are_parked_and_tried_now_and_then() -> None:
     machine = company([0.1] * 8, earlier=0.1, step_ms=30.0, known=calibration(30.0))
     machine.run(60)

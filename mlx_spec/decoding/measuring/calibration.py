@@ -23,9 +23,19 @@ from mlx_spec.decoding.cache.pass_choice import PassChoice, adopt_choice, choice
 from mlx_spec.decoding.cache.rows.known import row_widths
 from mlx_spec.decoding.cache.rows.products import activation_dtype
 from mlx_spec.decoding.cache.trials import is_shared
-from mlx_spec.decoding.measuring.pass_times import REPEATS, ROUNDS, Tell, begun, measure, pass_ms, plain_step_ms
+from mlx_spec.decoding.measuring.pass_times import (
+    MORE_REPEATS,
+    REPEATS,
+    ROUNDS,
+    Tell,
+    begun,
+    measure,
+    pass_ms,
+    plain_step_ms,
+)
 from mlx_spec.errors import UnsupportedModelError
-from mlx_spec.lookahead.costs import Calibration
+from mlx_spec.lookahead.costs import DISTURBED, Calibration
+from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels.products.layers import adopt, adopted
 from mlx_spec.machine.kernels.products.measuring import measure as measure_products
@@ -108,14 +118,19 @@ def wide_ratios(
         target = begun(pair, how)
     except UnsupportedModelError:
         return {}
-    fastest = dict.fromkeys((1, *WIDE), math.inf)
-    for at in range(REPEATS + 1):
+    fastest, quiet = dict.fromkeys((1, *WIDE), math.inf), 0
+    for at in range(1 + REPEATS + MORE_REPEATS):
+        others = Disturbance()
         for width in fastest:  # in turns, as in `measure`
             taken = pass_ms(target, width)
             fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
             yield
+        quiet += bool(at) and others.read() <= DISTURBED
+        if quiet == REPEATS:
+            break
     ratios = {width: fastest[width] / fastest[1] for width in WIDE}
-    if not is_shared(pair.target):
+    # Of a machine that was never quiet they serve until it is measured anew.
+    if quiet and not is_shared(pair.target):
         keep(path, {"wide_ratios": ratios})
     return ratios
 

@@ -88,7 +88,9 @@ def _observe_shared(rounds: Sequence[Read]) -> None:
     if shared is None or not one_pass or not all(_is_telling(answer, round_) for answer, round_, _ in rounds):
         return
     clock = first.clock
-    shared.observe(first.answers, first.pass_rows, clock.verify_ms, *_drafting(rounds, shared))
+    # Words are told while a plain pass is under way, and before one that has drafts to score.
+    told_ms = max(0.0, clock.held_up_ms - max(answer.away_ms for answer, _, _ in rounds))
+    shared.observe(first.answers, first.pass_rows, clock.verify_ms + told_ms, *_drafting(rounds, shared))
 
 
 def _drafting(rounds: Sequence[Read], shared: SharedCosts) -> list[SharedDrafting]:

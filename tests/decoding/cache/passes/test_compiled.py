@@ -13,6 +13,7 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache
 import mlx_spec.decoding.cache.passes.compiled as compiling
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder, SpeculativeStats
 from mlx_spec.decoding.cache.cached_model import CachedModel
+from mlx_spec.decoding.cache.passes import ragged_trial
 from mlx_spec.decoding.cache.passes.compiled import CompiledPasses, compiled_passes
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.lookahead.cost_controller import CostLookahead
@@ -85,7 +86,7 @@ def test_once_warmed_up_answers_build_no_graphs(monkeypatch: pytest.MonkeyPatch)
     pair = tiny_pair(3)
     decoder = SpeculativeDecoder(pair, SpeculativeConfig(max_lookahead=5))
     cold = SpeculativeDecoder(tiny_pair(3), SpeculativeConfig(max_lookahead=5))
-    assert len(list(decoder.warm_up())) == 6
+    assert len(list(decoder.warm_up())) == 6 + 2
     assert decoder.stats() == SpeculativeStats()
     built: dict[SpeculativeDecoder, list[bool]] = {decoder: [], cold: []}
     learn = CostLookahead.observe
@@ -104,11 +105,20 @@ def test_once_warmed_up_answers_build_no_graphs(monkeypatch: pytest.MonkeyPatch)
     assert finished.token_ids == plain.token_ids
 
 
+def test_once_warmed_up_how_the_target_takes_the_rows_of_several_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial takes as long as a dozen passes."""
+    pair = tiny_pair(3)
+    decoder = SpeculativeDecoder(pair)
+    list(decoder.warm_up())
+    monkeypatch.setattr(ragged_trial, "_find", lambda _: pytest.fail("it is tried again"))
+    assert ragged_trial.ragged_way(pair.target) == "attention"
+
+
 def test_warming_up_goes_over_trees_too() -> None:
     config = SpeculativeConfig(max_lookahead=2, tree_speculation=True, max_tree_depth=2, tree_branching_factor=2)
     decoder = SpeculativeDecoder(tiny_pair(3), config)
-    assert len(list(decoder.warm_up())) == 3 + len(tree_shapes(config))
-    assert len(list(SpeculativeDecoder(tiny_pair(3), drafter="none").warm_up())) == 1
+    assert len(list(decoder.warm_up())) == 3 + len(tree_shapes(config)) + 2
+    assert len(list(SpeculativeDecoder(tiny_pair(3), drafter="none").warm_up())) == 1 + 1
 
 
 class _Watched(nn.Module):
