@@ -36,6 +36,7 @@ _FEWEST_STEPS_BETWEEN_PLAIN: Final = 6
 _FEWEST_WHERE_SURPRISED: Final = 2
 _SURPRISING: Final = 0.04
 _ABOUT_AS_MANY: Final = 1.5
+_PLAIN_NEWEST: Final = 0.3
 # A pass with drafts that is so far off may have been off for all passes, or for drafts alone: that decides whether they
 # pay. But some machines are never quiet.
 _DRAFTS_SURPRISING: Final = 0.15
@@ -44,7 +45,7 @@ _STEPS_BETWEEN_SURPRISES: Final = 24
 
 class SharedPassTimes:
     """Time of a pass of the target by answers B and rows w: s·c(w) + a·c(1)·(B - 1) + t·c(1)·(w - B), and a slow
-    correction for each width, with drafts and without; c is the calibrated curve, s, a and t are learnt.
+    correction for each width; c is the calibrated curve, s, a and t are learnt.
 
     Answers and their drafts are told apart, as only the latter are to be chosen. The curve has steps: so a pass of w
     rows costs what the cheapest measured one of at least as many does, and `rows` says how many that has.
@@ -58,7 +59,8 @@ class SharedPassTimes:
         self._measured = set(calibration.measured or range(1, len(self._curve) + 1)) if calibration else set()
         doubtful = calibration is None or calibration.doubtful
         self._fit = Fit((1.0, 0.0, 0.0), _DOUBTFUL_DEVIATIONS if doubtful else _DEVIATIONS, _WANDER)
-        self._own: dict[tuple[int, bool], tuple[float, int]] = {}  # by rows, and whether some are drafts
+        self._own: dict[int, tuple[float, int]] = {}  # by rows, of which some are drafts
+        self._plain: dict[int, float] = {}  # by answers, none of which drafted
         self._cheapest: dict[
             int, list[tuple[float, int]]
         ] = {}  # by answers; to be found anew when something was learnt
@@ -94,27 +96,41 @@ class SharedPassTimes:
 
     def at(self, answers: int, rows: int) -> float:
         """Expected milliseconds of a pass over so many `rows` of so many `answers`, padded where that pays."""
-        return self._padded(answers, rows)[0]
+        return self._plain_ms(answers) if rows == answers and self._plain else self._padded(answers, rows)[0]
+
+    def has_seen_plain(self, answers: int) -> bool:
+        """Whether a pass without drafts was seen of about as many answers."""
+        return any(max(seen, answers) <= _ABOUT_AS_MANY * min(seen, answers) for seen in self._plain)
 
     def rows(self, answers: int, rows: int) -> int:
         """How many rows a pass should have that has so many to score: more where that takes less time."""
         return self._padded(answers, rows)[1]
 
-    def observe(self, answers: int, rows: int, milliseconds: float) -> None:
-        """Learn from one pass, `rows` with what it was padded by."""
+    def observe(self, answers: int, rows: int, milliseconds: float, *, drafts: bool) -> None:
+        """Learn from one pass, `rows` with what it was padded by, and whether some of them were drafts. Without them it
+        is what all else is weighed against: that is remembered as it was seen, and not as it fits with other passes."""
         if not self._curve:
             self._curve = [milliseconds / (1.0 + _FIRST_SLOPE * (rows - 1))]
-        expected, unit = self._of(answers, rows), self._curve[0]
+        expected, unit = self._of(answers, rows) if drafts else self.at(answers, rows), self._curve[0]
         self._surprises = self._surprises + 1 if abs(milliseconds - expected) > _SURPRISE * expected else 0
         if self._surprises >= 2:  # the machine is another now
             self._fit.doubt()
             self._own.clear()
         self._fit.observe(self._terms(answers, rows), milliseconds / unit, _NOISE * expected / unit)
-        left_over = milliseconds / self._of(answers, rows) - 1.0
-        own, seen = self._own.get((rows, rows > answers), (0.0, 1))
-        own += max(_OWN_SHARE, 1 / (seen + 1)) * left_over
-        self._own[rows, rows > answers] = max(-_OWN_MOST, min(_OWN_MOST, own)), seen + 1
+        if drafts:
+            left_over = milliseconds / self._of(answers, rows) - 1.0
+            own, seen = self._own.get(rows, (0.0, 1))
+            own += max(_OWN_SHARE, 1 / (seen + 1)) * left_over
+            self._own[rows] = max(-_OWN_MOST, min(_OWN_MOST, own)), seen + 1
+        else:
+            before = self._plain.get(answers, milliseconds)
+            self._plain[answers] = before + _PLAIN_NEWEST * (milliseconds - before)
         self._cheapest.clear()
+
+    def _plain_ms(self, answers: int) -> float:
+        """By what was seen of the nearest number of answers."""
+        nearest = min(self._plain, key=lambda seen: max(seen, answers) / min(seen, answers))
+        return self._plain[nearest] * self._padded(answers, answers)[0] / self._padded(nearest, nearest)[0]
 
     def _padded(self, answers: int, rows: int) -> tuple[float, int]:
         if answers not in self._cheapest:
@@ -138,7 +154,7 @@ class SharedPassTimes:
         """Expected milliseconds of a pass over exactly so many rows; in plain steps while nothing is known."""
         unit = self._curve[0] if self._curve else 1.0
         expected = unit * self._fit.at(self._terms(answers, rows))
-        return max(0.05 * unit, expected) * (1.0 + self._own.get((rows, rows > answers), (0.0, 0))[0])
+        return max(0.05 * unit, expected) * (1.0 + self._own.get(rows, (0.0, 0))[0])
 
     def _terms(self, answers: int, rows: int) -> tuple[float, float, float]:
         return self._base(rows), answers - 1.0, float(rows - answers)
@@ -183,7 +199,6 @@ class SharedCosts:
         self._seen: set[str] = set()
         self._outcomes: dict[str, Ratio] = {}
         self._since_plain, self._between_plain = 0, _FEWEST_STEPS_BETWEEN_PLAIN
-        self._plain_of: set[int] = set()  # answers whose plain step was seen
         self._plain_wanted, self._since_surprise = False, _STEPS_BETWEEN_SURPRISES
         self.budget_ms = 0.0
         """May be spent on drafts for what they teach: half a per cent of the time, a plain step at most."""
@@ -195,11 +210,11 @@ class SharedCosts:
             return DraftCost(0.0, step_ms) if alone else DraftCost(max(0.0, step_ms - token_ms), token_ms)
         return DraftCost(*self._drafting[drafter].weights)
 
-    def observe(self, answers: int, rows: int, verify_ms: float, *drafting: SharedDrafting) -> None:
-        """Learn from one step in which all answers shared each pass, and from the `drafting` of each drafter whose
-        model made passes in it."""
-        self._look_at_plain(answers, rows, verify_ms)
-        self.passes.observe(answers, rows, verify_ms)
+    def observe(self, answers: int, rows: int, verify_ms: float, *drafting: SharedDrafting, drafts: bool) -> None:
+        """Learn from one step in which all answers shared each pass, whether some of its rows were `drafts`, and from
+        the `drafting` of each drafter whose model made passes in it."""
+        self._look_at_plain(answers, rows, verify_ms, drafts=drafts)
+        self.passes.observe(answers, rows, verify_ms, drafts=drafts)
         new = [one.drafter for one in drafting if one.drafter not in self._seen]
         self._seen.update(new)
         for one in drafting if not new else ():  # graphs and kernels may have been built in it, and way tried
@@ -220,22 +235,20 @@ class SharedCosts:
         its time against the drafts that are planned. While all draft nothing else would tell them that it pays. One
         that was never seen of about as many answers is."""
         waited = self._since_plain
-        known = any(max(seen, answers) <= _ABOUT_AS_MANY * min(seen, answers) for seen in self._plain_of)
-        if self._plain_wanted or not known:
+        if self._plain_wanted or not self.passes.has_seen_plain(answers):
             return True
         return waited >= self._between_plain and lost_ms <= _PLAIN_SHARE * plain_ms * waited
 
-    def _look_at_plain(self, answers: int, rows: int, verify_ms: float) -> None:
+    def _look_at_plain(self, answers: int, rows: int, verify_ms: float, *, drafts: bool) -> None:
         expected, known = self.passes.at(answers, rows), self.passes.known
         off = abs(verify_ms - expected) / expected if known else 0.0
         self._since_surprise += 1
-        if rows > answers:
+        if drafts:
             self._since_plain += 1
             if off > _DRAFTS_SURPRISING and self._since_surprise >= _STEPS_BETWEEN_SURPRISES:
                 self._plain_wanted, self._since_surprise = True, 0
             return
         self._since_plain, self._plain_wanted = 0, False
-        self._plain_of.add(answers)
         self._between_plain = _FEWEST_WHERE_SURPRISED if off > _SURPRISING else _FEWEST_STEPS_BETWEEN_PLAIN
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:

@@ -129,7 +129,7 @@ class Company:
             assert isinstance(first, CostLookahead)
             known = first.costs_of("model")
             drafting = [SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)]
-        shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, *drafting)
+        shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, *drafting, drafts=any(lengths))
         self._left -= 1
         if self._left == 0:
             self._begin_texts()
@@ -174,5 +174,5 @@ def company(
     made = Company(controllers, list(alphas), **how)  # type: ignore[arg-type]
     if seen_plain:
         assert first.shared is not None
-        first.shared.observe(len(alphas), len(alphas), made.time([0] * len(alphas))[1])
+        first.shared.observe(len(alphas), len(alphas), made.time([0] * len(alphas))[1], drafts=False)
     return made

@@ -32,7 +32,7 @@ def test_further_answers_and_drafted_rows_are_told_apart() -> None:
     times, noise = SharedPassTimes(calibration()), random.Random(1)
     known = SharedPassTimes(calibration())
     for _ in range(60):
-        times.observe(8, 8, (73.0 + 14.0) * noise.gauss(1, 0.02))
+        times.observe(8, 8, (73.0 + 14.0) * noise.gauss(1, 0.02), drafts=False)
     assert times.at(8, 8) == pytest.approx(87.0, rel=0.03)
     assert times.at(8, 16) - times.at(8, 8) == pytest.approx(known.at(8, 16) - known.at(8, 8), abs=2.0)
 
@@ -41,8 +41,8 @@ def test_passes_are_padded_to_a_measured_width_that_is_cheaper() -> None:
     times = SharedPassTimes(calibration())
     assert [times.rows(8, rows) for rows in (8, 9, 12, 16, 17, 33)] == [8, 16, 16, 16, 24, 33]
     for _ in range(60):
-        times.observe(8, 16, 160.0)
-        times.observe(8, 12, 107.0)
+        times.observe(8, 16, 160.0, drafts=True)
+        times.observe(8, 12, 107.0, drafts=True)
     assert times.rows(8, 12) == 12, "what was learnt counts"
 
 
@@ -71,7 +71,7 @@ def test_a_width_between_two_that_were_measured_counts_too() -> None:
 def test_without_a_calibration_the_first_pass_tells() -> None:
     times = SharedPassTimes(None)
     assert not times.known
-    times.observe(4, 4, 60.0)
+    times.observe(4, 4, 60.0, drafts=False)
     assert times.at(4, 4) == pytest.approx(60.0, rel=0.01)
     times.widen({24: 3.0})
     assert times.rows(4, 20) == 20
@@ -81,7 +81,7 @@ def test_a_head_that_makes_a_pass_for_each_answer_is_found_out() -> None:
     costs = SharedCosts(calibration())
     assert costs.drafting("eagle", 2.0, 0.0).level_ms == 2.0
     for answers in [2, 8, 4] * 10:
-        costs.observe(answers, 2 * answers, 70.0, SharedDrafting("eagle", 1, answers, 2.0 * answers, 2.0))
+        costs.observe(answers, 2 * answers, 70.0, SharedDrafting("eagle", 1, answers, 2.0 * answers, 2.0), drafts=True)
     cost = costs.drafting("eagle", 2.0, 0.0)
     assert cost.at(1, 8) == pytest.approx(16.0, rel=0.1)
     assert cost.at(1, 2) == pytest.approx(4.0, rel=0.25)
@@ -90,10 +90,10 @@ def test_a_head_that_makes_a_pass_for_each_answer_is_found_out() -> None:
 def test_a_drafter_of_which_nothing_is_known_is_looked_at_twice() -> None:
     """Graphs are built in its first passes."""
     costs = SharedCosts(calibration())
-    costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 900.0))
+    costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 900.0), drafts=True)
     assert costs.drafting("eagle", 0.0, 0.0).at(1, 4) == 0.0
     for _ in range(10):
-        costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 8.0))
+        costs.observe(4, 8, 73.0, SharedDrafting("eagle", 1, 4, 8.0), drafts=True)
     assert costs.drafting("eagle", 0.0, 0.0).at(1, 4) == pytest.approx(8.0, rel=0.05)
 
 
@@ -111,17 +111,17 @@ def test_what_each_answer_drafts_alone_is_a_pass_for_each_from_the_beginning() -
     assert costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) == 48.0
     assert costs.drafting("model", 6.0, 0.5).at(1, 8) == pytest.approx(9.5)
     for _ in range(2):
-        costs.observe(8, 16, 90.0, SharedDrafting("eagle", 1, 8, 40.0, 6.0, 0.5, alone=True))
+        costs.observe(8, 16, 90.0, SharedDrafting("eagle", 1, 8, 40.0, 6.0, 0.5, alone=True), drafts=True)
     assert 40.0 < costs.drafting("eagle", 6.0, 0.5, alone=True).at(1, 8) < 48.0
 
 
 def test_the_first_step_of_a_drafter_tells_nothing_of_its_neighbours_either() -> None:
     """What is built and tried then is in the time of all, and who is taken to be dear is not asked again."""
     costs = SharedCosts(calibration())
-    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 500.0))
-    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 4, 250.0), SharedDrafting("model", 1, 4, 250.0, 6.0))
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 500.0), drafts=True)
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 4, 250.0), SharedDrafting("model", 1, 4, 250.0, 6.0), drafts=True)
     assert costs.drafting("eagle", 0.0, 0.0).level_ms == 0.0
-    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 12.0))
+    costs.observe(8, 16, 76.0, SharedDrafting("eagle", 1, 8, 12.0), drafts=True)
     assert costs.drafting("eagle", 0.0, 0.0).at(1, 8) == pytest.approx(12.0)
 
 
@@ -139,26 +139,26 @@ def test_odds_are_believed_as_far_as_their_outcomes_bore_them_out() -> None:
 
 def test_a_plain_step_is_looked_at_the_oftener_the_less_it_loses() -> None:
     costs = SharedCosts(calibration())
-    costs.observe(8, 8, 73.0)
+    costs.observe(8, 8, 73.0, drafts=False)
     for waited in range(30):
         assert costs.plain_is_due(8, 0.0, 73.0) is (waited >= 6)
         assert costs.plain_is_due(8, 7.3, 73.0) is (waited >= 20)
-        costs.observe(8, 16, 76.0)
-    costs.observe(8, 8, 73.0)
+        costs.observe(8, 16, 76.0, drafts=True)
+    costs.observe(8, 8, 73.0, drafts=False)
     assert not costs.plain_is_due(8, 0.0, 73.0)
 
 
 def test_a_pass_that_surprises_asks_for_a_plain_step_at_once() -> None:
     """Nobody knows whether all passes or only those with drafts take longer now."""
     costs = SharedCosts(calibration())
-    costs.observe(8, 8, 73.0)
-    costs.observe(8, 16, 76.0)
+    costs.observe(8, 8, 73.0, drafts=False)
+    costs.observe(8, 16, 76.0, drafts=True)
     assert not costs.plain_is_due(8, 70.0, 73.0)
-    costs.observe(8, 16, 100.0)
+    costs.observe(8, 16, 100.0, drafts=True)
     assert costs.plain_is_due(8, 70.0, 73.0)
-    costs.observe(8, 8, 73.0)
+    costs.observe(8, 8, 73.0, drafts=False)
     assert not costs.plain_is_due(8, 70.0, 73.0)
-    costs.observe(8, 16, 200.0)
+    costs.observe(8, 16, 200.0, drafts=True)
     assert not costs.plain_is_due(8, 70.0, 73.0), "a machine that is never quiet is not looked at for ever"
 
 
@@ -166,9 +166,9 @@ def test_a_plain_step_is_due_where_none_of_about_as_many_answers_was_seen() -> N
     """What one answer's passes take says little of what eight answers' do."""
     costs = SharedCosts(calibration())
     assert costs.plain_is_due(8, 70.0, 73.0)
-    costs.observe(8, 16, 76.0)
+    costs.observe(8, 16, 76.0, drafts=True)
     assert costs.plain_is_due(8, 70.0, 73.0), "those were drafts"
-    costs.observe(8, 8, 73.0)
+    costs.observe(8, 8, 73.0, drafts=False)
     assert [costs.plain_is_due(answers, 70.0, 73.0) for answers in (4, 6, 8, 12, 16)] == [True, False, False, False, True]
 
 
@@ -176,7 +176,7 @@ def test_a_width_is_believed_from_the_first_pass_on_with_drafts_and_without() ->
     """On this machine eight answers' plain pass takes what was measured, and sixteen rows far longer."""
     times = SharedPassTimes(calibration())
     for _ in range(4):
-        times.observe(8, 8, 73.0)
-        times.observe(8, 16, 125.0)
+        times.observe(8, 8, 73.0, drafts=False)
+        times.observe(8, 16, 125.0, drafts=True)
     assert times.at(8, 8) == pytest.approx(73.0, rel=0.05)
     assert times.at(8, 16) == pytest.approx(125.0, rel=0.08)
