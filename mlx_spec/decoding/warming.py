@@ -14,7 +14,6 @@ from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.shapes import tree_shapes
 from mlx_spec.models.loading import ModelPair
 
-
 _COMPANY: Final = 2
 
 
@@ -28,5 +27,8 @@ def trial_answers(pair: ModelPair, config: SpeculativeConfig, drafter: DrafterNa
     params, room = SamplingParams(temperature=1.0, seed=0), config.max_lookahead + config.max_tree_depth + 1
     request = Request((0, 0), config, params, drafter, names, room)
     alone = [*map(FixedLookahead, lengths), *(FixedLookahead(shape.depth, shape) for shape in shapes)]
-    for plan, count in [*((plan, 1) for plan in alone), *((FixedLookahead(length), _COMPANY) for length in lengths[:2])]:
+    for plan, count in [
+        *((plan, 1) for plan in alone),
+        *((FixedLookahead(length), _COMPANY) for length in lengths[:2]),
+    ]:
         yield [Answer(pair, request, lambda *_, plan=plan: plan, StatsCounter()) for _ in range(count)]

@@ -81,9 +81,7 @@ class _Step:
         possible = Choice([*map(self._prospect, best), *others], self._target_ms, costs, self._places)
         if chosen.rate < _WORTH_DRAFTING * chosen.plain_rate:
             chosen = possible.outcome((0,) * self._answers)
-        elif self._shared.plain_is_due(
-            self._answers, self._plain_ms - self._answers / chosen.rate, self._plain_ms
-        ):
+        elif self._shared.plain_is_due(self._answers, self._plain_ms - self._answers / chosen.rate, self._plain_ms):
             return [Plan(None, 0, "a try: what a plain step costs now") for _ in offered]
         trials = self._trials(offered, best, chosen, possible.outcome)
         reason = f"{chosen.rate / chosen.plain_rate:.2f}x plain expected of {self._answers} answers"

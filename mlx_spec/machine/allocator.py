@@ -31,4 +31,5 @@ def keep_freed_memory() -> bool:
     import ctypes  # not where nothing is to be done
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all([mallopt(name, limit) == 1 for name, limit in _LIMITS])
+    taken = [mallopt(name, limit) == 1 for name, limit in _LIMITS] if mallopt is not None else []
+    return bool(taken) and all(taken)

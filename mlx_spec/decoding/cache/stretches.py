@@ -3,8 +3,9 @@
 Of a window or a recurrent state no stretch can be had: of these a `Snapshot` is taken at points on the way.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import mlx.core as mx
 
@@ -50,7 +51,7 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span], *, goes_on: bool = Fals
 
 def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: bool = False) -> None:
     """Have new caches hold what `parts` are of, one behind the other, with room for more where it `reads_on`; lazily.
-    All is copied once."""
+    All is copied once, on a CPU beside the first layers of the pass that wants it."""
     pieces = list(zip(*parts, strict=True))
     for cache in caches:
         policy = _policy(cache)
@@ -58,8 +59,27 @@ def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: b
         length = sum(piece.shape[2] for piece in own[0])
         room = policy.room(length, reads_on=reads_on)
         behind = [(empty(every[0], room),) if room else () for every in own]
-        arrays = [mx.concatenate([*every, *zeros], axis=2) for every, zeros in zip(own, behind, strict=True)]
+        each = zip(own, behind, strict=True)
+        arrays = [mx.concatenate([*every, *zeros], axis=2, stream=_beside()) for every, zeros in each]
         policy.hold(arrays, length)
+
+
+class _Kept(threading.local):
+    """Of a thread: streams belong to the thread that made them."""
+
+    stream: mx.Stream | None = None
+
+
+_KEPT: Final = _Kept()
+
+
+def _beside() -> mx.Stream | None:
+    """Where a CPU copies while it computes, which leaves a core idle now and then; None for the default stream."""
+    if mx.default_device() != mx.Device(mx.cpu):
+        return None
+    if _KEPT.stream is None:
+        _KEPT.stream = mx.new_stream(mx.Device(mx.cpu))
+    return _KEPT.stream
 
 
 def token_bytes(model: Any, caches: Sequence[Any]) -> int:

@@ -91,9 +91,7 @@ def _observe_shared(rounds: Sequence[Read]) -> None:
     # Words are told while a plain pass is under way, and before one that has drafts to score.
     told_ms = max(0.0, clock.held_up_ms - max(answer.away_ms for answer, _, _ in rounds))
     drafts = any(outcome.draft_ids for _, _, outcome in rounds)
-    shared.observe(
-        first.answers, first.pass_rows, clock.verify_ms + told_ms, *_drafting(rounds, shared), drafts=drafts
-    )
+    shared.observe(first.answers, first.pass_rows, clock.verify_ms + told_ms, *_drafting(rounds, shared), drafts=drafts)
 
 
 def _drafting(rounds: Sequence[Read], shared: SharedCosts) -> list[SharedDrafting]:
