@@ -28,6 +28,14 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
+def qapp_cls() -> type:
+    """The product's own application object, for whoever shows anything: a process has but one."""
+    from app.window.application import Application
+
+    return Application
+
+
+@pytest.fixture(scope="session")
 def starter_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder into which the starter target is imported, once a session."""
     folder = tmp_path_factory.mktemp("starter-home")

@@ -14,7 +14,6 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.process import EngineProcess, EngineState
 from app.store import Store
-from app.window.application import Application
 from app.window.frame import MainWindow
 from app.window.memory import WindowMemory
 from app.window.workspace import build_window
@@ -30,12 +29,6 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.gui)
             item.add_marker(pytest.mark.qt_log_ignore("does not support (propagateSizeHints|raise)", extend=True))
-
-
-@pytest.fixture(scope="session")
-def qapp_cls() -> type[Application]:
-    """The tests run in the product's own application object."""
-    return Application
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mlx_spec.decoding.measuring.calibration as calibrating
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.config import DrafterName
 from mlx_spec.decoder import step
@@ -167,7 +168,23 @@ def test_an_answer_that_is_over_gives_its_controller_back(pair: ModelPair) -> No
     assert [one.in_use for one in every] == [False]
 
 
-def test_wide_passes_are_measured_once(pair: ModelPair, lookahead_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Others:
+    """What other programs take of the machine, as far as a test goes."""
+
+    share = 0.0
+
+    def read(self) -> float:
+        return self.share
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> Others:
+    others = Others()
+    monkeypatch.setattr(calibrating, "Disturbance", lambda: others)
+    return others
+
+
+def test_wide_passes_are_measured_once(pair: ModelPair, lookahead_home: Path, others: Others) -> None:
     decoder = SpeculativeDecoder(pair)
     decoder.calibrate()
     shared = decoder._knowledge.shared()
@@ -178,3 +195,19 @@ def test_wide_passes_are_measured_once(pair: ModelPair, lookahead_home: Path, mo
     again.calibrate()
     assert list(again.measure_wide()) == [], "it was kept"
     assert again._knowledge.shared().passes.widest == 48
+
+
+def test_wide_passes_of_a_machine_that_is_never_quiet_are_measured_again(
+    pair: ModelPair, lookahead_home: Path, others: Others
+) -> None:
+    """One of three times what it takes makes wide passes dear for every answer to come."""
+    others.share = 0.9
+    busy = SpeculativeDecoder(pair)
+    busy.calibrate()
+    steps = len(list(busy.measure_wide()))
+    assert busy._knowledge.shared().passes.widest == 48, "they serve for now"
+    others.share = 0.0
+    quiet = SpeculativeDecoder(pair)
+    quiet.calibrate()
+    assert 0 < len(list(quiet.measure_wide())) < steps
+    assert list(SpeculativeDecoder(pair).measure_wide()) == []

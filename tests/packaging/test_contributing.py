@@ -17,7 +17,6 @@ from app.look.theme import DARK, LIGHT
 from app.speculation import TraceViewModel
 from app.speculation.views import TracePanel
 from app.store import Answer
-from app.window.application import Application
 from mlx_spec import SamplingParams, SpeculativeConfig, SpeculativeDecoder
 from mlx_spec.cli import main as cli
 from mlx_spec.config import DRAFTERS
@@ -166,12 +165,6 @@ class TestACommand:
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"
-
-
-@pytest.fixture(scope="session")
-def qapp_cls() -> type[Application]:
-    """The product's own application object, as in the window's tests: a process has but one."""
-    return Application
 
 
 @pytest.mark.gui
