@@ -122,6 +122,7 @@ def wide_ratios(
     for at in range(1 + REPEATS + MORE_REPEATS):
         others = Disturbance()
         for width in fastest:  # in turns, as in `measure`
+            pass_ms(target, 1)  # what was done since the last step has left memory and caches to others
             taken = pass_ms(target, width)
             fastest[width] = min(fastest[width], taken) if at else math.inf  # the first allocates
             yield
