@@ -3,7 +3,6 @@ some side by side, so that how a model takes the rows of several is tried."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
 from mlx_spec.config import DrafterName, SamplingParams, SpeculativeConfig
 from mlx_spec.decoding.admission import drafting
@@ -14,11 +13,9 @@ from mlx_spec.lookahead.fixed import FixedLookahead
 from mlx_spec.lookahead.shapes import tree_shapes
 from mlx_spec.models.loading import ModelPair
 
-_COMPANY: Final = 2
-
 
 def trial_answers(pair: ModelPair, config: SpeculativeConfig, drafter: DrafterName) -> Iterator[list[Answer]]:
-    """To a prompt of two tokens, counted nowhere; those of a list have a round together, of which the first is worth
+    """To a prompt of two tokens, counted nowhere. Of those that come together the first round, a common one, is worth
     doing."""
     names = drafting(drafter, pair)
     config = replace(config, acceptance_threshold=0.0)  # no draft ends early
@@ -27,8 +24,6 @@ def trial_answers(pair: ModelPair, config: SpeculativeConfig, drafter: DrafterNa
     params, room = SamplingParams(temperature=1.0, seed=0), config.max_lookahead + config.max_tree_depth + 1
     request = Request((0, 0), config, params, drafter, names, room)
     alone = [*map(FixedLookahead, lengths), *(FixedLookahead(shape.depth, shape) for shape in shapes)]
-    for plan, count in [
-        *((plan, 1) for plan in alone),
-        *((FixedLookahead(length), _COMPANY) for length in lengths[:2]),
-    ]:
-        yield [Answer(pair, request, lambda *_, plan=plan: plan, StatsCounter()) for _ in range(count)]
+    for count, plans in ((1, alone), (2, map(FixedLookahead, lengths[:2]))):
+        for plan in plans:
+            yield [Answer(pair, request, lambda *_, plan=plan: plan, StatsCounter()) for _ in range(count)]

@@ -31,5 +31,4 @@ def keep_freed_memory() -> bool:
     import ctypes  # not where nothing is to be done
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    taken = [mallopt(name, limit) == 1 for name, limit in _LIMITS] if mallopt is not None else []
-    return bool(taken) and all(taken)
+    return mallopt is not None and sum(mallopt(name, limit) for name, limit in _LIMITS) == len(_LIMITS)

@@ -26,7 +26,8 @@ def pair() -> ModelPair:
 def others(monkeypatch: pytest.MonkeyPatch) -> "Others":
     """What other programs take of the machine, as far as this test goes."""
     others = Others()
-    monkeypatch.setattr(pass_times, "Disturbance", lambda: others)
+    for measuring in (pass_times, calibrating):
+        monkeypatch.setattr(measuring, "Disturbance", lambda: others)
     monkeypatch.setattr(calibrating, "choose_blocks", lambda *_: None)  # tests/decoding/cache/test_kept_choice.py
     return others
 
@@ -151,3 +152,32 @@ def test_the_decoder_plans_with_it(pair: ModelPair, lookahead_home: Path, monkey
     *_, end = decoder.stream([1, 2, 3], max_tokens=2)
     # The second pass has told that steps are cheaper now; the first had its graph built, and tells nothing.
     assert 0 < end.stats.plain_step_ms < 1e5
+
+
+def test_wide_passes_are_measured_once(pair: ModelPair, lookahead_home: Path) -> None:
+    decoder = SpeculativeDecoder(pair)
+    decoder.calibrate()
+    shared = decoder._knowledge.shared()
+    assert shared.passes.widest < 48
+    assert len(list(decoder.measure_wide())) > 10
+    assert shared.passes.widest == 48
+    again = SpeculativeDecoder(pair)
+    again.calibrate()
+    assert list(again.measure_wide()) == [], "it was kept"
+    assert again._knowledge.shared().passes.widest == 48
+
+
+def test_wide_passes_of_a_machine_that_is_never_quiet_are_measured_again(
+    pair: ModelPair, lookahead_home: Path, others: Others
+) -> None:
+    """One of three times what it takes makes wide passes dear for every answer to come."""
+    others.share = 0.9
+    busy = SpeculativeDecoder(pair)
+    busy.calibrate()
+    steps = len(list(busy.measure_wide()))
+    assert busy._knowledge.shared().passes.widest == 48, "they serve for now"
+    others.share = 0.0
+    quiet = SpeculativeDecoder(pair)
+    quiet.calibrate()
+    assert 0 < len(list(quiet.measure_wide())) < steps
+    assert list(SpeculativeDecoder(pair).measure_wide()) == []

@@ -90,8 +90,8 @@ def _observe_shared(rounds: Sequence[Read]) -> None:
     clock = first.clock
     # Words are told while a plain pass is under way, and before one that has drafts to score.
     told_ms = max(0.0, clock.held_up_ms - max(answer.away_ms for answer, _, _ in rounds))
-    drafts = any(outcome.draft_ids for _, _, outcome in rounds)
-    shared.observe(first.answers, first.pass_rows, clock.verify_ms + told_ms, *_drafting(rounds, shared), drafts=drafts)
+    verify_ms, drafting = clock.verify_ms + told_ms, _drafting(rounds, shared)
+    shared.observe(first.answers, first.pass_rows, verify_ms, *drafting, drafts=clock.drafts)
 
 
 def _drafting(rounds: Sequence[Read], shared: SharedCosts) -> list[SharedDrafting]:
