@@ -28,6 +28,7 @@ from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.pool import BLOCK_TOKENS, LEAST_BLOCK_BYTES, BlockPool
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes, PrefixStats
 from mlx_spec.decoding.cache.blocks.text import shared_length
+from mlx_spec.decoding.cache.chunks import LEAST_OPENING
 from mlx_spec.decoding.cache.making import check_kv_bits, make_caches
 from mlx_spec.decoding.cache.rows.widths import RowWidths
 from mlx_spec.decoding.cache.stretches import token_bytes
@@ -145,7 +146,12 @@ class SpeculativeDecoder:
         request = within(request, exact, widths)
         expected, self._expected = self._expected, ()
         parts_at = frozenset(shared_length(request.prompt_ids, ids) for ids in expected)
-        return replace(request, parts_at=parts_at, rows_hold=self._knowledge.rows_hold(self._config))
+        return replace(
+            request,
+            parts_at=parts_at,
+            rows_hold=self._knowledge.rows_hold(self._config),
+            opening_ids=self._opening_ids,
+        )
 
     def begin(self, request: Request, steering: Steering | None = None) -> Answer:
         """An answer that has read nothing; it is to be ended by `finish` or `keep`, or to `give_up`."""
@@ -249,14 +255,17 @@ class SpeculativeDecoder:
 
     def warm_up(self) -> Iterator[None]:
         """Do a round of each length and tree that may be drafted, and of two answers at once, and forget it: graphs and
-        kernels are built then, and ways of passes tried, which the first answers would wait for. May be given up after
-        any of them."""
+        kernels are built then, and ways of passes tried, which the first answers would wait for. Then read what every
+        chat begins with. May be given up after any step."""
         for answers in trial_answers(self._pair, self._config, self._drafter):
             for answer in answers:
                 for _ in read_prompt(answer, lambda: False):
                     pass
             step(answers)
             yield
+        if self._prefixes is not None and self._prefixes.keeps and self._opening_ids and self._newest is None:
+            request = self.request((*self._opening_ids, 0))
+            yield from read_ahead(self._pair, request, [self._opening_ids], self._prefixes)
 
     def exactness(self, choice: ExactnessChoice | None = None) -> tuple[Exactness, RowWidths]:
         """What comes of a choice, the decoder's own where there is none, and how wide the target's passes may be so
@@ -292,6 +301,12 @@ class SpeculativeDecoder:
         if self._pool is None:
             self._pool = BlockPool(memory_info().available_bytes // self.block_bytes)
         return self._pool
+
+    @cached_property
+    def _opening_ids(self) -> tuple[int, ...]:
+        """What every chat begins with, where that is worth a pass of its own."""
+        ids = self._pair.encode_plain_opening()
+        return tuple(ids) if len(ids) >= LEAST_OPENING else ()
 
     @cached_property
     def block_bytes(self) -> int:

@@ -118,7 +118,13 @@ class Batch:
         request = replace(request, max_tokens=min(request.max_tokens, max(1, room + 1 - count)))
         now_ms = self._now_ms()
         refused = self.scheduler.add(
-            request_id, count, max(1, request.max_tokens), now_ms=now_ms, priority=priority, deadline_ms=deadline_ms
+            request_id,
+            count,
+            max(1, request.max_tokens),
+            now_ms=now_ms,
+            priority=priority,
+            deadline_ms=deadline_ms,
+            opening=request.opening,
         )
         if refused is not None:
             self.metrics.refused(refused)

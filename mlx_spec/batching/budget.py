@@ -55,17 +55,20 @@ def pass_tokens(start: int, chunk: int, shorter: Shorter = ()) -> int:
     return min([chunk, *(tokens for begin, tokens in shorter if begin <= start)])
 
 
-def chunk_end(start: int, prompt_end: int, end: int, chunk: int, shorter: Shorter = ()) -> int:
-    """Where the pass that begins at `start` ends: at the next multiple of what passes read there, the prompt's end, or
-    `end`."""
+def chunk_end(start: int, prompt_end: int, end: int, chunk: int, shorter: Shorter = (), opening: int = 0) -> int:
+    """Where the pass that begins at `start` ends: at the next multiple of what passes read there, the end of the
+    `opening` that all chats begin with, the prompt's end, or `end`."""
     tokens = pass_tokens(start, chunk, shorter)
-    return min((start // tokens + 1) * tokens, prompt_end if start < prompt_end else end, end)
+    ends = [end, prompt_end if start < prompt_end else end, opening if start < opening else end]
+    return min((start // tokens + 1) * tokens, *ends)
 
 
-def reading_end(start: int, prompt_end: int, end: int, chunk: int, allowance: int, shorter: Shorter = ()) -> int:
+def reading_end(
+    start: int, prompt_end: int, end: int, chunk: int, allowance: int, shorter: Shorter = (), opening: int = 0
+) -> int:
     """How far whole passes come from `start` with an allowance of tokens; `start` where not even one fits."""
     stop = start
-    while stop < end and (following := chunk_end(stop, prompt_end, end, chunk, shorter)) - start <= allowance:
+    while stop < end and (following := chunk_end(stop, prompt_end, end, chunk, shorter, opening)) - start <= allowance:
         stop = following
     return stop
 
@@ -79,9 +82,9 @@ def reading_tokens(budget_ms: float, reading_ms: Callable[[int], float], chunk: 
     return tokens
 
 
-def usable_prefix(found_tokens: int, prompt_tokens: int, chunk: int, shorter: Shorter = ()) -> int:
+def usable_prefix(found_tokens: int, prompt_tokens: int, chunk: int, shorter: Shorter = (), opening: int = 0) -> int:
     """How much of what was found of a prompt counts as read: whole passes, as a cold run would make them, and not the
     last token, which the first round scores."""
     most = min(found_tokens, prompt_tokens - 1)
     tokens = pass_tokens(most, chunk, shorter)
-    return most // tokens * tokens
+    return max(most // tokens * tokens, opening if opening <= most else 0)

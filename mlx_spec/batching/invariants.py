@@ -85,6 +85,7 @@ def _check_rows(plan: StepPlan, after: dict[str, Entry], settings: BatchSettings
         assert entry.read_tokens == reading.start < reading.stop <= reading.end == entry.to_read
         for start, stop in reading.passes(settings.chunk_tokens, settings.shorter_chunks):
             ends = stop % pass_tokens(start, settings.chunk_tokens, settings.shorter_chunks) == 0 or stop in (
+                reading.opening,
                 reading.prompt_end,
                 reading.end,
             )

@@ -210,7 +210,7 @@ class _Step:
         if entry.state == "swapped" or self.found_tokens is None:
             return entry.read_tokens
         chunk, shorter = self.settings.chunk_tokens, self.settings.shorter_chunks
-        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, chunk, shorter)
+        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, chunk, shorter, entry.opening)
 
     def _read(self, entry: Entry) -> bool:
         """Read a text as far as the allowance goes. False where it cannot even be begun."""
@@ -220,7 +220,7 @@ class _Step:
         chunk, shorter, allowance = self.settings.chunk_tokens, self.settings.shorter_chunks, self.allowance
         if not self.readings:  # one pass at least, as else nothing would ever be read
             allowance = max(allowance, pass_tokens(start, chunk, shorter))
-        stop = reading_end(start, prompt_end, end, chunk, allowance, shorter)
+        stop = reading_end(start, prompt_end, end, chunk, allowance, shorter, entry.opening)
         if stop == start or not self.budget.allocate(entry.request_id, stop - start):
             return False
         self.allowance -= stop - start
@@ -228,7 +228,7 @@ class _Step:
         if stop == end:  # who was read is a writer, whose first words wait for nobody else's prompt
             self.allowance = max(0, min(self.allowance, self.beside_writers))
         self.half_read = stop < end
-        self.readings.append(Reading(entry.request_id, start, stop, prompt_end, end))
+        self.readings.append(Reading(entry.request_id, start, stop, prompt_end, end, entry.opening))
         return True
 
     def _overtaken_by(self, first: Entry, entry: Entry) -> Entry:

@@ -15,7 +15,8 @@ from mlx_spec.batching.preemption import Preempted
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text is read from `start` to `stop`, of `end` tokens; from `prompt_end` on they are the answer's own words.
+    """A text is read from `start` to `stop`, of `end` tokens; from `prompt_end` on they are the answer's own words, and
+    up to `opening` what all chats begin with.
 
     Where more of it was found meanwhile (another prompt of this very step began alike) the reading may begin later, at
     a whole chunk.
@@ -26,6 +27,7 @@ class Reading:
     stop: int
     prompt_end: int
     end: int
+    opening: int = 0
 
     @property
     def rows(self) -> int:
@@ -36,7 +38,7 @@ class Reading:
         """The forward passes, each from a token up to another. Own words are no part of a pass over the prompt."""
         start = self.start
         while start < self.stop:
-            stop = chunk_end(start, self.prompt_end, self.stop, chunk, shorter)
+            stop = chunk_end(start, self.prompt_end, self.stop, chunk, shorter, self.opening)
             yield start, stop
             start = stop
 

@@ -225,10 +225,15 @@ class Answer:
         self._keep(prefixes, self.text_ids[:count])
 
     def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
-        whole = len(token_ids) // prefixes.block_tokens * prefixes.block_tokens
-        blocks = prefixes.keep(token_ids[: max(whole, last_begin(len(token_ids)))], self.request.owner)
+        whole, opening = len(token_ids) // prefixes.block_tokens * prefixes.block_tokens, self.request.opening
+        length = max(whole, last_begin(len(token_ids), opening))
+        blocks = prefixes.keep(token_ids[:length], self.request.owner, opening)
         ends = ends_of(blocks)
         spans = list(pairwise([0, *ends]))
+        block = prefixes.keep_opening(token_ids[:opening]) if 0 < opening <= length else None
+        if block is not None and block not in blocks:
+            blocks, ends = [block, *blocks], [opening, *ends]
+            spans.insert(0, (opening - len(block.token_ids), opening))
         fill(blocks, spans, TARGET, partial(self.target.cut_up, goes_on=goes_on))
         if not goes_on:
             self.roster.leave(blocks, spans)

@@ -48,9 +48,10 @@ def found_in(prefixes: Prefixes, answer: Answer) -> Found:
     made."""
     if answer.request.prompt_logprobs:
         return Found()  # of what an earlier answer has read nobody knows them
-    blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner)
+    opening = answer.request.opening
+    blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner, opening)
     # A pass begins behind the whole of a block.
-    ends = [end for end in ends_of(blocks) if last_begin(end) == end]
+    ends = [end for end in ends_of(blocks) if last_begin(end, opening) == end]
     length, before = max(ends, default=0), -1
     while length != before:  # one may hold back another
         before, reach = length, answer.roster.reach(blocks, length)
@@ -94,7 +95,7 @@ def reading(
     target goes over blocks if that was found to take less time behind such a prompt. At the end its tokens'
     log-probabilities are told, where that was asked; an answer of no tokens is over then."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
-    known, answer.last_token = prompt_ids[:-1], prompt_ids[-1]
+    known, answer.last_token, opening = prompt_ids[:-1], prompt_ids[-1], answer.request.opening
     answer.penalties.read_prompt(prompt_ids)
 
     def progress(count: int) -> PrefillProgress:
@@ -117,8 +118,8 @@ def reading(
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
-        chunk = known[answer.num_read : pass_end(answer.num_read, len(known))]
-        last = answer.room > 0 and reads_last(answer.num_read, len(prompt_ids))
+        chunk = known[answer.num_read : pass_end(answer.num_read, len(known), opening)]
+        last = answer.room > 0 and reads_last(answer.num_read, len(prompt_ids), opening)
         rows += yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
@@ -141,7 +142,7 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     words are read one by one, as plain rounds read them: those bits differ from what drafts were verified with by the
     rounding of a wider pass, which tells only where two tokens were nearly tied.
     """
-    known = answer.text_ids[:-1]
+    known, opening = answer.text_ids[:-1], answer.request.opening
     prompt_end = len(answer.request.prompt_ids) - 1
     if found is not None:
         _begin(answer, found)
@@ -149,8 +150,8 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     over_blocks = answer.target.pays_over_blocks(prompt_end + 1)
     eager, build = _first_rounds(answer, compiled=not over_blocks)
     while answer.num_read < prompt_end:
-        chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end)]
-        last = reads_last(answer.num_read, prompt_end + 1)
+        chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end, opening)]
+        last = reads_last(answer.num_read, prompt_end + 1, opening)
         yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         if last and len(known) > prompt_end:  # and there are words behind it already
             _take_first(answer, eager=eager)
@@ -194,7 +195,7 @@ def _read_chunk(
     answer.roster.read(None if features is None else features[:count], chunk)
     answer.roster.prefill(chunk, eager=eager)
     answer.num_read += len(chunk)
-    answer.num_canonical = last_begin(answer.num_read)
+    answer.num_canonical = last_begin(answer.num_read, request.opening)
     _keep_point(answer, len(answer.request.prompt_ids) - 1)
     mx.clear_cache()
     return rows
@@ -220,10 +221,10 @@ def _begin(answer: Answer, found: Found) -> None:
 
 
 def _keep_point(answer: Answer, known: int) -> None:
-    """Remember what is held now: every so many tokens, where the last pass over `known` tokens begins, and where other
-    prompts are expected to part from this one."""
-    length = answer.num_read
-    begins = {last_begin(at) for at in (known, *answer.request.parts_at)}
+    """Remember what is held now: every so many tokens, where the last pass over `known` tokens begins, behind what
+    every chat begins with, and where other prompts are expected to part from this one."""
+    length, opening = answer.num_read, answer.request.opening
+    begins = {opening, *(last_begin(at, opening) for at in (known, *answer.request.parts_at))}
     if length in begins or length % POINT_TOKENS == 0:
         answer.keep_point()
 

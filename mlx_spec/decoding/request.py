@@ -57,7 +57,7 @@ class Request:
     `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
     where that is None, and those of trees only where it `branches`; attention goes `by_row` where MLX's own would see
     how many they are. Where `rows_hold`, passes of any width leave a row its bits: what rounds have read is then what
-    a prompt's chunks would have.
+    a prompt's chunks would have. `opening_ids` are those of the model's chats, whatever is asked.
     """
 
     prompt_ids: tuple[int, ...]
@@ -81,6 +81,13 @@ class Request:
     by_row: bool = False
     branches: bool = True
     rows_hold: bool = False
+    opening_ids: tuple[int, ...] = ()
+
+    @property
+    def opening(self) -> int:
+        """How many tokens it begins with that every chat begins with; 0 where it does not."""
+        count = len(self.opening_ids)
+        return count if self.prompt_ids[:count] == self.opening_ids and count < len(self.prompt_ids) else 0
 
     @property
     def seed(self) -> int:

@@ -27,11 +27,10 @@ def read_ahead(
     A step a chunk or a block; what was done is kept also where it is given up. What was read is no more in `texts`.
     """
     while texts and request is not None:
-        whole = tuple(texts[0][: last_begin(len(texts[0]))])  # what is no whole pass is read again in any case
-        if whole:
-            yield from _read(
-                pair, replace(request, prompt_ids=(*whole, _NEXT), prompt_logprobs=False, predicted_ids=()), prefixes
-            )
+        text = replace(request, prompt_ids=(*texts[0], _NEXT), prompt_logprobs=False, predicted_ids=())
+        # What is no whole pass is read again in any case.
+        if length := last_begin(len(texts[0]), text.opening):
+            yield from _read(pair, replace(text, prompt_ids=(*texts[0][:length], _NEXT)), prefixes)
         del texts[0]
     yield from prefixes.store()
 

@@ -25,7 +25,7 @@ from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.manner import ChatManner, manner_of
 from mlx_spec.models.text.messages import texts_of
-from mlx_spec.models.text.next_turn import next_beginning, opening
+from mlx_spec.models.text.next_turn import next_beginning, opening, plain_opening
 from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.models.text.tool_turns import template_turns
@@ -124,6 +124,12 @@ class ModelPair:
     def encode_opening(self, messages: Sequence[Mapping[str, Any]], options: ChatOptions = PLAIN) -> list[int]:
         """Return the ids that every chat with the system messages of `messages` begins with; none without such."""
         return opening(partial(self.encode_chat, options=options), messages)
+
+    def encode_plain_opening(self) -> list[int]:
+        """Return the ids that every chat begins with that has no system message: what the template itself says there.
+        None where it says the date, with which they would change."""
+        chat = chat_of(self.tokenizer)
+        return plain_opening(self.encode_chat) if chat.has_template and not chat.tells_time else []
 
     @property
     def chat_manner(self) -> ChatManner:

@@ -19,6 +19,9 @@ _LAST_TOO: Final[dict[mx.DeviceType, int | None]] = {mx.cpu: 192, mx.gpu: None}
 that does, and the first word waits for it. Before it, a first round that drafts is worth as much. On a GPU to have the
 head say what follows each row of a wide pass may take as long as a pass over one; nobody has measured that."""
 
+LEAST_OPENING: Final = 16
+"""Of a prompt, in a pass of its own, where every chat begins with it: what is shorter is sooner read again."""
+
 POINT_TOKENS: Final = 512
 """Of a long prompt that cannot be begun anywhere, a point is kept every so many tokens."""
 
@@ -33,25 +36,25 @@ def shorter_chunks() -> tuple[tuple[int, int], ...]:
     return _SHORTER[mx.default_device().type]
 
 
-def pass_end(start: int, end: int) -> int:
-    """Where the pass over a prompt that begins at `start` ends: at a multiple of what passes read there, or at `end`.
-    As fixed as chunks are, whoever else is answered."""
+def pass_end(start: int, end: int, opening: int = 0) -> int:
+    """Where the pass over a prompt that begins at `start` ends: at a multiple of what passes read there, at the end of
+    its `opening`, with which every chat begins, or at `end`. As fixed as chunks are, whoever else is answered."""
     tokens = _pass_tokens(start)
-    return min((start // tokens + 1) * tokens, end)
+    return min((start // tokens + 1) * tokens, opening if opening > start else end, end)
 
 
-def reads_last(start: int, length: int) -> bool:
+def reads_last(start: int, length: int, opening: int = 0) -> bool:
     """Whether the pass that begins at `start` of a prompt of `length` tokens reads the last of them too, and says what
     follows. As fixed as where passes end."""
     least = _LAST_TOO[mx.default_device().type]
-    return least is not None and least <= start < length - 1 and pass_end(start, length) == length
+    return least is not None and least <= start < length - 1 and pass_end(start, length, opening) == length
 
 
-def last_begin(length: int) -> int:
+def last_begin(length: int, opening: int = 0) -> int:
     """The last place of a prompt, `length` at most, where a pass begins: a later answer can begin there too, and makes
     the same passes from there on."""
     tokens = _pass_tokens(length)
-    return length // tokens * tokens
+    return max(length // tokens * tokens, opening if opening <= length else 0)
 
 
 def _pass_tokens(start: int) -> int:

@@ -9,6 +9,7 @@ from mlx_lm.models.cache import KVCache
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import PART_TOKENS
+from mlx_spec.decoding.cache.chunks import LEAST_OPENING
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -62,7 +63,9 @@ class EagleDrafter(Reader, TreeDrafter):
         self._states.append(features)
         self._after.extend(token_ids)
         before, self._num_read = self._num_read, self._num_read + len(token_ids)
-        marks = range(before // PART_TOKENS * PART_TOKENS + PART_TOKENS, self._num_read + 1, PART_TOKENS)
+        marks = {*range(before // PART_TOKENS * PART_TOKENS + PART_TOKENS, self._num_read + 1, PART_TOKENS)}
+        if len(token_ids) >= LEAST_OPENING:
+            marks.add(self._num_read)  # a pass over the opening of all chats ends anywhere
         if marks:
             self._marks |= {mark: mx.contiguous(features[mark - before - 1 : mark - before]) for mark in marks}
             # Left lazy, they would keep all of the features.

@@ -85,6 +85,11 @@ class Chat:
         """Whether the template shows the model which tools there are."""
         return self.has_template and any(self._says_tool(messages) for messages in in_every_shape(around("user", "a")))
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether the template may say what day it is."""
+        return not self.template or self.names("strftime_now") or self.names("date_string")
+
     def names(self, option: str) -> bool:
         """Whether the template asks for an option of this name."""
         return bool(re.search(rf"\b{re.escape(option)}\b", self.template))

@@ -34,6 +34,11 @@ def opening(encode: Encode, messages: Sequence[Message]) -> list[int]:
     return _shared(encode, system) if system else []
 
 
+def plain_opening(encode: Encode) -> list[int]:
+    """The ids that every conversation without a system message begins with; none where the template wants one."""
+    return _shared(encode, [])
+
+
 def _shared(encode: Encode, said: list[Message]) -> list[int]:
     try:
         one, other = (encode([*said, {"role": "user", "content": question}]) for question in _QUESTIONS)

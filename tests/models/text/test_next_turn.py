@@ -97,6 +97,16 @@ def test_an_opening_is_what_chats_with_one_system_prompt_share() -> None:
     assert pair.encode_opening(ASKED) == []
 
 
+def test_a_plain_opening_is_what_the_template_says_by_itself() -> None:
+    pair = pair_with(specials(KINDS["bytes"]()), "<|im_start|>Be kind.\n" + TEMPLATES["as it is"])
+    assert pair.decode(pair.encode_plain_opening()) == "<|im_start|>Be kind.\n<|im_start|>user\n"
+
+
+@pytest.mark.parametrize("template", [None, "{{ strftime_now('%Y') }}" + TEMPLATES["as it is"], TEMPLATES["date"]])
+def test_what_changes_by_the_day_is_no_plain_opening(template: str | None) -> None:
+    assert pair_with(specials(KINDS["bytes"]()), template).encode_plain_opening() == []
+
+
 def test_two_questions_are_enough_to_tell() -> None:
     asked: list[str] = []
 

@@ -114,11 +114,12 @@ def chained(token_ids: Ids, block_tokens: int) -> Iterator[tuple[bytes, bytes, I
         parent = key
 
 
-def endings(token_ids: Ids, parent: bytes, block_tokens: int) -> Iterator[tuple[bytes, bytes, Ids]]:
+def endings(token_ids: Ids, parent: bytes, block_tokens: int, opening: int = 0) -> Iterator[tuple[bytes, bytes, Ids]]:
     """What `chained` would give for a block behind that of `parent` which is shorter than others: the longest first, of
-    what `token_ids` begin with."""
-    most = min(len(token_ids), block_tokens - 1) // PART_TOKENS * PART_TOKENS
-    for count in range(most, 0, -PART_TOKENS):
+    what `token_ids` begin with. One may end where the `opening` does, in tokens from the block's first."""
+    most = min(len(token_ids), block_tokens - 1)
+    counts = {*range(PART_TOKENS, most + 1, PART_TOKENS), *([opening] if 0 < opening <= most else [])}
+    for count in sorted(counts, reverse=True):
         ids = token_ids[:count]
         yield _key(parent, ids), parent, ids
 

@@ -24,6 +24,9 @@ from mlx_spec.models.memory import memory_info
 RECENT_S: Final = 300.0
 """A chat that was spoken to so lately is kept before one that only now begins, so that two do not evict each other."""
 
+_EVERYBODY: Final = "\0every chat"
+"""Whose the opening of all chats is: no text of a chat takes its place."""
+
 # So large a share of the machine's memory stays free for others.
 _SPARE: Final = 10
 
@@ -92,9 +95,10 @@ class Prefixes:
         self.pool.resize(self.capacity_bytes // block_bytes)
         self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
-    def find(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
-        """The blocks that a text begins with, as far as they are known, the last of which may be shorter than others.
-        What is found on the disk is the `owner`'s now, too, whose text it is a beginning of."""
+    def find(self, token_ids: Sequence[int], owner: str | None = None, opening: int = 0) -> list[Block]:
+        """The blocks that a text begins with, as far as they are known, the last of which may be shorter than others:
+        a multiple of `PART_TOKENS`, or up to the end of its `opening`, of so many tokens. What is found on the disk is
+        the `owner`'s now, too, whose text it is a beginning of."""
         found: list[Block] = []
         every = np.asarray(token_ids, dtype=np.int32)
         blocks = chained(every, self.block_tokens)
@@ -105,7 +109,8 @@ class Prefixes:
                 break
             found.append(block)
         parent = found[-1].key if found else b""
-        for key, _, ids in endings(every[len(found) * self.block_tokens :], parent, self.block_tokens):
+        whole = len(found) * self.block_tokens
+        for key, _, ids in endings(every[whole:], parent, self.block_tokens, opening - whole):
             if (block := self._blocks.get(key)) is not None and np.array_equal(block.token_ids, ids):
                 found.append(block)
                 break
@@ -117,11 +122,12 @@ class Prefixes:
         """For an answer that begins."""
         return Lease(self.pool, self.make_room)
 
-    def keep(self, token_ids: Sequence[int], owner: str | None = None) -> list[Block]:
-        """Keep a text in blocks, of which the last may be shorter, in the place of those that it goes on from: as much
-        of it as there is room for. Those of its blocks that are new have no parts yet, and the others maybe not all."""
+    def keep(self, token_ids: Sequence[int], owner: str | None = None, opening: int = 0) -> list[Block]:
+        """Keep a text in blocks, of which the last may be shorter (see `find`), in the place of those that it goes on
+        from: as much of it as there is room for. Those of its blocks that are new have no parts yet, and the others
+        maybe not all."""
         blocks: list[Block] = []
-        for key, parent, ids in self._cut(np.asarray(token_ids, dtype=np.int32)):
+        for key, parent, ids in self._cut(np.asarray(token_ids, dtype=np.int32), opening):
             if (block := self._blocks.get(key)) is not None:
                 self.pool.share(block.number)
             elif self._has_room(among=self._giving_way(owner)):
@@ -133,14 +139,24 @@ class Prefixes:
             self._add(Text(tuple(blocks), owner, self._clock()))
         return blocks
 
-    def _cut(self, token_ids: Ids) -> Iterator[tuple[bytes, bytes, Ids]]:
+    def keep_opening(self, token_ids: Sequence[int]) -> Block | None:
+        """Keep what every chat begins with, beside the texts that go on from it: its last block, if that is
+        shorter than others, and there is room."""
+        count = len(token_ids)
+        if count % self.block_tokens == 0:
+            return None
+        kept = next((text.blocks for text in self._texts if text.owner == _EVERYBODY), ())
+        blocks = kept or self.keep(token_ids, _EVERYBODY, count)
+        return blocks[-1] if sum(len(block.token_ids) for block in blocks) == count else None
+
+    def _cut(self, token_ids: Ids, opening: int) -> Iterator[tuple[bytes, bytes, Ids]]:
         """A text in blocks, as `chained` gives them."""
         parent = b""
         for key, before, ids in chained(token_ids, self.block_tokens):
             yield key, before, ids
             parent = key
-        behind = token_ids[len(token_ids) // self.block_tokens * self.block_tokens :]
-        yield from islice(endings(behind, parent, self.block_tokens), 1)
+        whole = len(token_ids) // self.block_tokens * self.block_tokens
+        yield from islice(endings(token_ids[whole:], parent, self.block_tokens, opening - whole), 1)
 
     def settle(self) -> None:
         """Called when kept blocks have got their parts. Where that was too much, those not asked for lately go first,
