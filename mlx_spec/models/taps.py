@@ -6,6 +6,7 @@ return. Afterwards the model is as it was; where nobody asks, nothing is done.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import mlx.core as mx
@@ -15,6 +16,8 @@ from mlx_spec.errors import UnsupportedModelError
 LAST: Final = -1
 """The state behind the final norm: what the output layer is applied to."""
 
+
+_NAME: Final = "_lookahead_taps"
 
 RELAY: Final = "_lookahead_relay"
 """The name of what hangs on a model that has only some layers, see `RelayLike`."""
@@ -91,6 +94,23 @@ class Taps:
                     "that does not read the target's states."
                 )
             states.append(heard[layer])
+
+
+def taps_at(model: Any, layers: Sequence[int]) -> Taps:
+    """Those of a model, found once: to look through its modules takes milliseconds. They hang on the model, as they
+    hold its modules and should end with it."""
+    kept: _Kept | None = vars(model).get(_NAME)
+    if kept is None or kept.model is not model:  # a copy of a model has the attributes of the first
+        kept = vars(model)[_NAME] = _Kept(model)
+    if (key := tuple(layers)) not in kept.taps:
+        kept.taps[key] = Taps(model, key)
+    return kept.taps[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    model: Any
+    taps: dict[tuple[int, ...], Taps] = field(default_factory=dict)
 
 
 class _StandIn:

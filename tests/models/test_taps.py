@@ -1,6 +1,7 @@
 """Hidden states out of an ordinary pass: the layers' own, for every architecture, and nothing where nobody asks."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import mlx.core as mx
 import pytest
@@ -10,7 +11,7 @@ from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.cached_model import CachedModel
 from mlx_spec.decoding.drafters.base import Draft, Reader
 from mlx_spec.errors import UnsupportedModelError
-from mlx_spec.models.taps import LAST, Taps
+from mlx_spec.models.taps import LAST, Taps, taps_at
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import ARCHITECTURES, zoo_model
 
@@ -53,6 +54,13 @@ def test_a_model_with_several_states_a_token_is_refused() -> None:
     cached = CachedModel(zoo_model("deepseek_v41"), "deepseek_v41", speculative=True, listen_to=(0,))
     with pytest.raises(UnsupportedModelError, match="several hidden states"):
         cached.score(mx.array(TEXT), kept=len(TEXT))
+
+
+def test_places_are_looked_for_once_and_a_copys_are_its_own() -> None:
+    model = tiny_llama(3)
+    assert taps_at(model, [1, LAST]) is taps_at(model, (1, LAST))
+    assert taps_at(model, [0]) is not taps_at(model, (1, LAST))
+    assert taps_at(copy(model), [0]) is not taps_at(model, [0])
 
 
 def test_a_layer_that_is_not_there_is_refused() -> None:

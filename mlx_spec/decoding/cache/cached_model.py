@@ -22,7 +22,7 @@ from mlx_spec.decoding.cache.rollback import Rollback, leaves
 from mlx_spec.decoding.cache.snapshot import Snapshot, restore, snapshot_of
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together, split_leaves
 from mlx_spec.machine.kernels.products.layers import adopted, strictly
-from mlx_spec.models.taps import Taps
+from mlx_spec.models.taps import taps_at
 
 # Of tokens that wait to be fed again: few enough that they hardly widen the pass they ride along with, many enough
 # that a pass of their own is rare.
@@ -82,7 +82,7 @@ class CachedModel:
         self._caches = make_caches(model, name, kv_bits)
         self._stretches, self._states = split_leaves(self._caches)
         self._rollback = Rollback(self._caches, name) if speculative else None
-        self._taps = Taps(model, listen_to) if listen_to else None
+        self._taps = taps_at(model, listen_to) if listen_to else None
         strict = widest is not None and adopted(model)
         self._compiled = compiled_passes(model, self._caches, listen_to, strict=strict, by_row=by_row)
         self._behind: mx.array | None = None

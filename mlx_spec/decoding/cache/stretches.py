@@ -51,7 +51,8 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span], *, goes_on: bool = Fals
 
 def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: bool = False) -> None:
     """Have new caches hold what `parts` are of, one behind the other, with room for more where it `reads_on`; lazily.
-    All is copied once, on a CPU beside the first layers of the pass that wants it."""
+    All is copied once, on a CPU beside the first layers of the pass that wants it where that
+    is much."""
     pieces = list(zip(*parts, strict=True))
     for cache in caches:
         policy = _policy(cache)
@@ -60,8 +61,14 @@ def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: b
         room = policy.room(length, reads_on=reads_on)
         behind = [(empty(every[0], room),) if room else () for every in own]
         each = zip(own, behind, strict=True)
-        arrays = [mx.concatenate([*every, *zeros], axis=2, stream=_beside()) for every, zeros in each]
+        stream = _beside() if sum(piece.nbytes for piece in own[0]) >= _LEAST_BESIDE else None
+        arrays = [mx.concatenate([*every, *zeros], axis=2, stream=stream) for every, zeros in each]
         policy.hold(arrays, length)
+
+
+_LEAST_BESIDE: Final = 1 << 18
+"""Bytes of one array from which on it is copied beside: the threads wait for each other at every one, which for eight
+short prompts took a fifth of reading them."""
 
 
 class _Kept(threading.local):

@@ -1,4 +1,5 @@
 """The seam at a model's attention: keys that are no arrays attend in a way of their own, and no model's code is copied.
+The gates of its feed-forward layers can go a way of their own too.
 
 mlx-lm's models hand new keys and values to their cache, and what it gives them, untouched, to the function
 `scaled_dot_product_attention`, which each model file imports by that name. A cache may give `Fetched` keys instead of
@@ -16,9 +17,10 @@ from types import FunctionType
 from typing import Any, Final, Protocol, cast
 
 import mlx.core as mx
-from mlx_lm.models import base
+from mlx_lm.models import activations, base
 
 _NAME: Final = "scaled_dot_product_attention"
+_GATE: Final = "swiglu"
 
 
 class Fetched(Protocol):
@@ -33,7 +35,7 @@ class Fetched(Protocol):
 
 
 class OwnWay(Protocol):
-    """Another way to attend to keys that are arrays."""
+    """Another way to attend to keys that are arrays, and to gate."""
 
     def attend(
         self,
@@ -49,6 +51,10 @@ class OwnWay(Protocol):
         """What `queries` find, in their shape; None where this is to be left to MLX."""
         ...
 
+    def gated(self, gate: mx.array, x: mx.array) -> mx.array | None:
+        """What `swiglu` makes of them, in their shape; None where this is to be left to MLX."""
+        return None
+
 
 _WAY: Final[ContextVar[OwnWay | None]] = ContextVar("own way of attending", default=None)
 
@@ -62,20 +68,31 @@ class AttentionSeam:
         # By the methods, not by `sys.modules`: mlx-lm loads a model file of a folder's own without putting it there.
         files = {id(method.__globals__): method.__globals__ for method in methods}
         self._places = [names for names in files.values() if _NAME in names]
+        # A file may call something of its own so. And a pass of another model's may be under way.
+        self._gates = [names for names in files.values() if names.get(_GATE) in (activations.swiglu, _gated)]
 
     @contextmanager
     def opened(self, way: OwnWay | None = None) -> Iterator[None]:
-        """Build a pass inside, whose caches may give `Fetched` keys; those that are arrays go a `way` of their own."""
-        originals = [place[_NAME] for place in self._places]
-        for place, original in zip(self._places, originals, strict=True):
-            place[_NAME] = _Attention(original)
+        """Build a pass inside, whose caches may give `Fetched` keys; those that are arrays go a `way` of their own, and
+        so do gates."""
+        names: list[tuple[dict[str, Any], str, Any]] = [(at, _NAME, _Attention(at[_NAME])) for at in self._places]
+        names += [(at, _GATE, _gated) for at in self._gates]
+        originals = [place[name] for place, name, _ in names]
+        for place, name, stand_in in names:
+            place[name] = stand_in
         before = _WAY.set(way)
         try:
             yield
         finally:
             _WAY.reset(before)
-            for place, original in zip(self._places, originals, strict=True):
-                place[_NAME] = original
+            for (place, name, _), original in zip(names, originals, strict=True):
+                place[name] = original
+
+
+def _gated(gate: mx.array, x: mx.array) -> mx.array:
+    way = _WAY.get()
+    found = way.gated(gate, x) if way is not None else None
+    return cast(mx.array, activations.swiglu(gate, x)) if found is None else found
 
 
 class _Attention:
