@@ -73,6 +73,28 @@ def reading_end(
     return stop
 
 
+def reading_within(
+    start: int,
+    prompt_end: int,
+    end: int,
+    chunk: int,
+    budget_ms: float,
+    reading_ms: Callable[[int], float],
+    shorter: Shorter = (),
+    opening: int = 0,
+) -> int:
+    """How many tokens from `start` on can be read in `budget_ms`, pass by pass, each of which takes what it takes
+    alone: one pass at least."""
+    stop, left_ms = start, budget_ms
+    while stop < end:
+        following = chunk_end(stop, prompt_end, end, chunk, shorter, opening)
+        left_ms -= reading_ms(following - stop)
+        if stop > start and left_ms < 0:
+            break
+        stop = following
+    return stop - start
+
+
 def reading_tokens(budget_ms: float, reading_ms: Callable[[int], float], chunk: int, most: int) -> int:
     """How many tokens can be read in `budget_ms`, by what reading so many takes: whole chunks, no more than `most`
     tokens, and one chunk where even that takes longer, as else nothing would ever be read."""

@@ -4,8 +4,9 @@ import math
 from collections import deque
 from typing import Final
 
-_LAST: Final = 8
-"""Of so many readings the fastest counts: what else a time holds is a graph that was built, or somebody else's."""
+_LAST: Final = 4
+"""Of so many readings the fastest counts: what else a time holds is a graph that was built, or somebody else's. Few, as
+the further a text is read, the longer takes each of its passes."""
 
 
 class ReadingPace:

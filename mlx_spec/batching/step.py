@@ -17,7 +17,14 @@ from mlx_spec.batching.admission import (
     refused_as_expired,
     refused_as_too_large,
 )
-from mlx_spec.batching.budget import TokenBudget, pass_tokens, reading_end, reading_tokens, usable_prefix
+from mlx_spec.batching.budget import (
+    TokenBudget,
+    pass_tokens,
+    reading_end,
+    reading_tokens,
+    reading_within,
+    usable_prefix,
+)
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.policies import order_of, reserves_all
 from mlx_spec.batching.preemption import Preempted, let_on, step_aside, victim
@@ -150,7 +157,16 @@ class _Step:
             self.allowance = self.beside_writers
         for entry in self.entries.values():
             if entry.state == "reading":
+                if self.budget.used and settings.prefill_budget_ms is not None and reading_ms is not None:
+                    self._bound_in_time(entry, settings.prefill_budget_ms, reading_ms)
                 self._read(entry)
+
+    def _bound_in_time(self, entry: Entry, budget_ms: float, reading_ms: Callable[[int], float]) -> None:
+        """Of what is half read, several passes take longer than one over as many tokens."""
+        start, prompt_end, end = entry.read_tokens, entry.prompt_tokens - 1, entry.to_read
+        chunk, shorter = self.settings.chunk_tokens, self.settings.shorter_chunks
+        tokens = reading_within(start, prompt_end, end, chunk, budget_ms, reading_ms, shorter, entry.opening)
+        self.allowance = self.beside_writers = min(self.allowance, tokens)
 
     def _times_the_budget(self) -> int:
         """Prompts that are read in one pass hold up those who write for less than one by one, though once for longer:

@@ -1,11 +1,20 @@
 """What a step can read, and in which chunks."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlx_spec.batching.admission import arriving
-from mlx_spec.batching.budget import Shorter, TokenBudget, reading_end, reading_tokens, usable_prefix
+from mlx_spec.batching.budget import (
+    Shorter,
+    TokenBudget,
+    reading_end,
+    reading_tokens,
+    reading_within,
+    usable_prefix,
+)
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
 from mlx_spec.batching.step_plan import Reading
@@ -86,6 +95,18 @@ def test_milliseconds_for_reading_are_turned_to_whole_chunks(budget_ms: float, t
     assert reading_tokens(budget_ms, float, 64, 500) == tokens
 
 
+def test_passes_that_follow_each_other_take_as_long_as_each_alone() -> None:
+    """A pass takes 10 ms and 1 ms a token; from the 16th token on it reads 4 tokens, and 8 before."""
+    shorter: Shorter = ((16, 4),)
+
+    def tokens(start: int, budget_ms: float, opening: int = 0) -> int:
+        return reading_within(start, 39, 39, 8, budget_ms, lambda count: 10.0 + count, shorter, opening)
+
+    assert [tokens(0, budget) for budget in (1.0, 18.0, 35.9, 36.0, 50.0)] == [8, 8, 8, 16, 20]
+    assert [tokens(16, budget) for budget in (14.0, 27.9, 28.0, 1e9)] == [4, 4, 8, 23]
+    assert tokens(0, 18.0, opening=5) == 5
+
+
 def test_steps_in_what_reading_takes_are_seen() -> None:
     """Reading 128 tokens takes no longer than 64 here, and 192 three times as long."""
     assert reading_tokens(50.0, lambda tokens: 40.0 if tokens <= 128 else 120.0, 64, 1_000) == 128
@@ -108,6 +129,21 @@ def test_reading_is_bounded_in_time_only_beside_those_who_write() -> None:
     assert engine.step().draft_rows > 0
     unmeasured = plan_step([*engine.scheduler.entries, long], 90, settings)
     assert unmeasured.rows_read == 149
+
+
+def test_several_passes_of_a_half_read_prompt_are_not_taken_for_one() -> None:
+    """Passes of 4 tokens take 14 ms each, so that two are beyond 20 ms, which one over 8 tokens would not be."""
+    settings = BatchSettings(
+        prefill_budget_ms=20.0, chunk_tokens=8, shorter_chunks=((8, 4),), step_tokens=200, block_tokens=16
+    )
+    engine = TableEngine(settings, 100)
+    engine.add("writes", 4, 50)
+    engine.step()
+    engine.step()
+    writes = engine.scheduler.entries[0]
+    long = replace(arriving("long", 1, 150, 4), state="reading", read_tokens=8, blocks=1)
+    plan = plan_step([writes, long], 90, settings, reading_ms=lambda tokens: 10.0 + tokens)
+    assert plan.rows_read == 4
 
 
 def test_who_was_read_writes_before_others_are_read_beyond_the_time() -> None:
