@@ -20,6 +20,7 @@ Loop = Callable[..., tuple[mx.array, ...]]
 
 _LEAST: Final = 2048
 """Rows times keys from which on it takes less time: below, operations cost more than exponentials."""
+_LANES: Final = 16
 # ln(2)^i / i!: the series of 2^x, whose next term is under 2e-8 where x is at most a half.
 _SERIES: Final = tuple(math.log(2.0) ** i / math.factorial(i) for i in range(7))
 _LOWEST: Final = -87.0
@@ -55,10 +56,17 @@ def prompt_attention(
     if mask is not None:
         begins = length - mask.shape[-1]  # to write only what is masked takes less time than to go through all
         scores[..., begins:] = mx.where(mask, scores[..., begins:], -mx.inf)
-    weights = exponentials(scores - mx.max(scores, axis=-1, keepdims=True))
+    weights = exponentials(scores - _greatest(scores))
     sums = mx.sum(weights, axis=-1, keepdims=True)
     weighted = weights.astype(values.dtype).reshape(batch, kv_heads, -1, length) @ values
     return (weighted.reshape(batch, heads, rows, -1).astype(mx.float32) / sums).astype(queries.dtype)
+
+
+def _greatest(scores: mx.array) -> mx.array:
+    """`[…, 1]`: of each row. In lanes first, which a processor does side by side: a row at a time takes MLX three times
+    as long."""
+    lanes = scores.reshape(*scores.shape[:-1], -1, _LANES) if scores.shape[-1] % _LANES == 0 else scores[..., None]
+    return mx.max(mx.max(lanes, axis=-2), axis=-1, keepdims=True)
 
 
 def exponentials(x: mx.array) -> mx.array:
