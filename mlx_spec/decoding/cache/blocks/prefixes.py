@@ -309,6 +309,6 @@ class Prefixes:
             self.stats,
             kept_bytes=self._kept_bytes,
             disk_bytes=self.slow.size_bytes if self.slow is not None else 0,
-            texts=len(self._texts),
+            texts=sum(text.owner != _EVERYBODY for text in self._texts),
             blocks=self.pool.usage(),
         )
