@@ -51,8 +51,7 @@ def cut_up(caches: Iterable[Any], spans: Sequence[Span], *, goes_on: bool = Fals
 
 def put_together(caches: Iterable[Any], parts: Sequence[Stretch], *, reads_on: bool = False) -> None:
     """Have new caches hold what `parts` are of, one behind the other, with room for more where it `reads_on`; lazily.
-    All is copied once, on a CPU beside the first layers of the pass that wants it where that
-    is much."""
+    All is copied once, on a CPU beside the first layers of the pass that wants it, where it is much."""
     pieces = list(zip(*parts, strict=True))
     for cache in caches:
         policy = _policy(cache)

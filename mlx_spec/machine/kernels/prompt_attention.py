@@ -16,8 +16,6 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-Loop = Callable[..., tuple[mx.array, ...]]
-
 _LEAST: Final = 2048
 """Rows times keys from which on it takes less time: below, operations cost more than exponentials."""
 _LANES: Final = 16
@@ -71,9 +69,8 @@ def _greatest(scores: mx.array) -> mx.array:
 
 def exponentials(x: mx.array) -> mx.array:
     """e to the power of each of `x` (float32, none over 0), in its shape. Lazy."""
-    parts, whole = _loops()
-    fractions, powers = parts(x)
-    (found,) = whole(x, fractions, powers.view(mx.float32))
+    fractions, powers = _PARTS(x)
+    found: mx.array = _WHOLE(x, fractions, powers.view(mx.float32))
     return found
 
 
@@ -88,26 +85,27 @@ def _parts(x: mx.array) -> tuple[mx.array, ...]:
     return power, (n + 127) << 23
 
 
-def _whole(x: mx.array, fractions: mx.array, powers: mx.array) -> tuple[mx.array, ...]:
-    return (mx.where(x < _LOWEST, 0.0, fractions * powers),)  # what is no number stays none
+def _whole(x: mx.array, fractions: mx.array, powers: mx.array) -> mx.array:
+    return mx.where(x < _LOWEST, 0.0, fractions * powers)  # what is no number stays none
 
 
-class _Kept(threading.local):
-    """Of a thread: what MLX has traced belongs to the thread that did."""
+class Loop(threading.local):
+    """A function of arrays (float32) whose operations MLX's compiler makes one loop of, where that works. A thread has
+    its own: what MLX has traced belongs to the thread that did."""
 
-    loops: tuple[Loop, Loop] | None = None
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, *arrays: mx.array) -> Any:
+        if self._compiled is None:
+            self._compiled = mx.compile(self._function, shapeless=True)
+            try:
+                mx.eval(self._compiled(*(mx.zeros((1,)) for _ in arrays)))
+            except RuntimeError:  # the compiler is there and fails, or what it made may not be run
+                self._compiled = self._function
+        return self._compiled(*arrays)
 
 
-_KEPT: Final = _Kept()
-
-
-def _loops() -> tuple[Loop, Loop]:
-    """`_parts` and `_whole`, compiled where that works."""
-    if _KEPT.loops is None:
-        parts, whole = mx.compile(_parts, shapeless=True), mx.compile(_whole, shapeless=True)
-        _KEPT.loops = parts, whole
-        try:
-            mx.eval(exponentials(mx.zeros((1,))))
-        except RuntimeError:  # the compiler is there and fails, or what it made may not be run
-            _KEPT.loops = _parts, _whole
-    return _KEPT.loops
+_PARTS: Final = Loop(_parts)
+_WHOLE: Final = Loop(_whole)

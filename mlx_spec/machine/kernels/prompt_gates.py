@@ -5,15 +5,11 @@ they are two loops more, so that a pass over a single row takes longer: rounds h
 the rows beside it.
 """
 
-import threading
-from collections.abc import Callable
 from typing import Final
 
 import mlx.core as mx
 
-from mlx_spec.machine.kernels.prompt_attention import exponentials
-
-Loop = Callable[[mx.array, mx.array, mx.array], mx.array]
+from mlx_spec.machine.kernels.prompt_attention import Loop, exponentials
 
 
 def takes(gate: mx.array, x: mx.array) -> bool:
@@ -24,28 +20,12 @@ def takes(gate: mx.array, x: mx.array) -> bool:
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     """`x` times `gate` times the logistic function of it (SwiGLU: Shazeer 2020, eq. 5), in their shape. Lazy."""
     # The exponential of what is not above 0, which is never too large.
-    return _loop()(gate, x, exponentials(-mx.abs(gate)))
+    found: mx.array = _GATED(gate, x, exponentials(-mx.abs(gate)))
+    return found
 
 
 def _gated(gate: mx.array, x: mx.array, exponential: mx.array) -> mx.array:
     return gate * (mx.where(gate < 0, exponential, 1.0) / (1.0 + exponential)) * x
 
 
-class _Kept(threading.local):
-    """Of a thread: what MLX has traced belongs to the thread that did."""
-
-    loop: Loop | None = None
-
-
-_KEPT: Final = _Kept()
-
-
-def _loop() -> Loop:
-    """`_gated`, compiled where that works."""
-    if _KEPT.loop is None:
-        _KEPT.loop, one = mx.compile(_gated, shapeless=True), mx.zeros((1,))
-        try:
-            mx.eval(_KEPT.loop(one, one, one))
-        except RuntimeError:  # the compiler is there and fails, or what it made may not be run
-            _KEPT.loop = _gated
-    return _KEPT.loop
+_GATED: Final = Loop(_gated)

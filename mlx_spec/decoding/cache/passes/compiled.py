@@ -21,7 +21,7 @@ from mlx_spec.decoding.cache.passes.stand_ins import StandIns
 from mlx_spec.decoding.cache.passes.ways import Attends
 from mlx_spec.decoding.cache.trials import judged
 from mlx_spec.models.splitting.order import in_order, replayed, traced
-from mlx_spec.models.taps import Taps
+from mlx_spec.models.taps import taps_at
 
 # A graph is traced once for each width and size of the cache: prompts come in chunks too large, and too odd, for that.
 WIDEST: Final = 40
@@ -162,7 +162,7 @@ class CompiledPasses:
 
     def _run(self, token_ids: mx.array, slots: Sequence[Slots]) -> tuple[mx.array, ...]:
         model = self._living_model()
-        taps = Taps(model, self._layers) if self._layers else None
+        taps = taps_at(model, self._layers) if self._layers else None
         with traced(model):
             scored = run(model, token_ids, slots, taps, attends=self._attends)
         outputs = (scored.logits,) if scored.features is None else (scored.logits, scored.features)

@@ -28,7 +28,7 @@ from mlx_spec.decoding.cache.trials import OTHERS, go
 from mlx_spec.machine.kernels.products.layers import is_strict
 from mlx_spec.models.splitting.order import in_order
 from mlx_spec.models.splitting.share import share_of
-from mlx_spec.models.taps import Taps
+from mlx_spec.models.taps import taps_at
 
 _NAME: Final = "_lookahead_ragged_passes"
 _LENGTHS: Final = 64
@@ -61,7 +61,6 @@ class RaggedPasses:
         self._seam = seam_of(model)
         self._divisions = Divisions(model)
         self._stand_ins = StandIns(model)
-        self._taps: dict[tuple[int, ...], Taps] = {}
         self._shared: dict[int, SharedSlots] = {}
         self._graphs = SharedCompiled()
         self.depths: tuple[Depth, ...] = ("attention", "mixer", "layer", "body")
@@ -85,8 +84,6 @@ class RaggedPasses:
         through: `depth` is a way that was tried with it. Where it `shares`, and they may, the answers' keys and values
         come to lie together, which pays if the same ones go on together.
         """
-        if layers and layers not in self._taps:
-            self._taps[layers] = Taps(self.model, layers)
         way = way_of(attends)
         if in_slots:
             return self._run_in_slots(parts, depth, layers, shares=shares and self.shares, way=way)
@@ -154,7 +151,7 @@ class RaggedPasses:
             if depth == "attention" or by_token:
                 built.enter_context(self._stand_ins.rotating_by_token(all_of_them=False))
             built.enter_context(self._divisions.divided(depth, rows))
-            states = built.enter_context(self._taps[layers].listening()) if layers else []
+            states = built.enter_context(taps_at(self.model, layers).listening()) if layers else []
             built.enter_context(in_order(self.model))
             logits = self.model(token_ids[None], cache=_apart(caches, rows))
         features = mx.concatenate([state[0] for state in states], axis=-1) if layers else None
