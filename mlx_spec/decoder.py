@@ -151,6 +151,7 @@ class SpeculativeDecoder:
             parts_at=parts_at,
             rows_hold=self._knowledge.rows_hold(self._config),
             opening_ids=self._opening_ids,
+            turn_ids=self._turn_ids,
         )
 
     def begin(self, request: Request, steering: Steering | None = None) -> Answer:
@@ -307,6 +308,11 @@ class SpeculativeDecoder:
         """What every chat begins with, where that is worth a pass of its own."""
         ids = self._pair.encode_plain_opening()
         return tuple(ids) if len(ids) >= LEAST_OPENING else ()
+
+    @cached_property
+    def _turn_ids(self) -> tuple[int, ...]:
+        """With what every question of a chat begins but the first."""
+        return tuple(self._pair.encode_turn())
 
     @cached_property
     def block_bytes(self) -> int:

@@ -33,7 +33,7 @@ def arriving(
     now_ms: float = 0.0,
     priority: Priority = "normal",
     deadline_ms: float | None = None,
-    opening: int = 0,
+    turns: tuple[int, ...] = (),
 ) -> Entry:
     """A request as it arrives; `deadline_ms` counts from now. Raises ConfigError."""
     for field, value in (("prompt_tokens", prompt_tokens), ("max_tokens", max_tokens)):
@@ -48,7 +48,7 @@ def arriving(
         arrival=arrival,
         prompt_tokens=prompt_tokens,
         max_tokens=max_tokens,
-        opening=opening,
+        turns=turns,
         arrived_ms=now_ms,
         priority=priority,
         due_ms=None if deadline_ms is None else now_ms + deadline_ms,

@@ -24,7 +24,7 @@ from mlx_spec.batching.step_plan import Reading, StepPlan
 from mlx_spec.config import LOOKAHEAD_LIMIT, SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder, step
 from mlx_spec.decoding.cache.blocks.lease import Lease
-from mlx_spec.decoding.cache.chunks import chunk_tokens, shorter_chunks
+from mlx_spec.decoding.cache.chunks import prompt_passes
 from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.request import AnswerOptions
 from mlx_spec.decoding.steering import Steering
@@ -54,11 +54,12 @@ class Batch:
         ConfigError where a step of so few tokens has no room for a chunk."""
         self._decoder, self._clock = decoder, clock
         self._pool = decoder.pool()
-        settings = settings or BatchSettings()
+        settings, passes = settings or BatchSettings(), prompt_passes()
         self.settings = replace(
             settings,
-            chunk_tokens=chunk_tokens(),
-            shorter_chunks=shorter_chunks(),
+            chunk_tokens=passes.chunk,
+            shorter_chunks=passes.shorter,
+            joined_from=passes.joined_from,
             block_tokens=self._pool.block_tokens,
             # For a round and the one that is launched before it is told, however it is steered.
             draft_tokens=2 * LOOKAHEAD_LIMIT + 1,
@@ -124,7 +125,7 @@ class Batch:
             now_ms=now_ms,
             priority=priority,
             deadline_ms=deadline_ms,
-            opening=request.opening,
+            turns=request.turns,
         )
         if refused is not None:
             self.metrics.refused(refused)
@@ -208,13 +209,13 @@ class Batch:
             self._read_together(now, [self._seats[reading.request_id] for reading in left])
 
     def _read_together(self, readings: Sequence[Reading], later: Sequence[Seat]) -> None:
-        began_ms, chunks = self._now_ms(), (self.settings.chunk_tokens, self.settings.shorter_chunks)
+        began_ms = self._now_ms()
         try:
             together([self._reading(reading, later) for reading in readings])
         except Exception as error:  # noqa: BLE001 - of a pass over the rows of all; it is told
             for reading in readings:
                 self._fail(reading.request_id, error)
-        passes = max(sum(1 for _ in reading.passes(*chunks)) for reading in readings)
+        passes = max(sum(1 for _ in reading.passes(self.settings.passes)) for reading in readings)
         self._pace.observe(passes, sum(reading.rows for reading in readings), self._now_ms() - began_ms)
 
     def _reading(self, reading: Reading, later: Sequence[Seat]) -> Levels[None]:

@@ -1,15 +1,13 @@
 """The tokens of one step: who has how many of them, and how far a prompt is read with what is left.
 
-**Chunks.** A prompt is read in passes that begin at multiples of the chunk from position 0, whatever was found of it
-elsewhere and whatever the budget: a chunk is whole, or it ends where the prompt ends. So the bits that are read do not
-depend on the load. What an answer had written before it lost its cache is read in passes of its own, behind the prompt.
-Far behind in a text, where each token attends to many, a chunk may be read in several passes, at fixed places too.
+A prompt is read in whole passes, which begin and end at places of its own (`PromptPasses`), whatever the budget: so the
+bits that are read do not depend on the load. What an answer had written before it lost its cache is read in passes of
+its own, behind the prompt.
 """
 
 from collections.abc import Callable
 
-Shorter = tuple[tuple[int, int], ...]
-"""From which position on a pass reads how many tokens at most, a whole part of a chunk; ascending by position."""
+from mlx_spec.prompt_passes import PromptPasses, Turns
 
 
 class TokenBudget:
@@ -50,25 +48,15 @@ class TokenBudget:
         return tokens
 
 
-def pass_tokens(start: int, chunk: int, shorter: Shorter = ()) -> int:
-    """How many tokens the passes at `start` read, if nothing ends them."""
-    return min([chunk, *(tokens for begin, tokens in shorter if begin <= start)])
+def chunk_end(start: int, prompt_end: int, end: int, passes: PromptPasses, turns: Turns = ()) -> int:
+    """Where the pass that begins at `start` ends: where passes over the prompt do, at the prompt's end, or at `end`."""
+    return passes.end(start, min(end, prompt_end) if start < prompt_end else end, turns)
 
 
-def chunk_end(start: int, prompt_end: int, end: int, chunk: int, shorter: Shorter = (), opening: int = 0) -> int:
-    """Where the pass that begins at `start` ends: at the next multiple of what passes read there, the end of the
-    `opening` that all chats begin with, the prompt's end, or `end`."""
-    tokens = pass_tokens(start, chunk, shorter)
-    ends = [end, prompt_end if start < prompt_end else end, opening if start < opening else end]
-    return min((start // tokens + 1) * tokens, *ends)
-
-
-def reading_end(
-    start: int, prompt_end: int, end: int, chunk: int, allowance: int, shorter: Shorter = (), opening: int = 0
-) -> int:
+def reading_end(start: int, prompt_end: int, end: int, allowance: int, passes: PromptPasses, turns: Turns = ()) -> int:
     """How far whole passes come from `start` with an allowance of tokens; `start` where not even one fits."""
     stop = start
-    while stop < end and (following := chunk_end(stop, prompt_end, end, chunk, shorter, opening)) - start <= allowance:
+    while stop < end and (following := chunk_end(stop, prompt_end, end, passes, turns)) - start <= allowance:
         stop = following
     return stop
 
@@ -77,17 +65,16 @@ def reading_within(
     start: int,
     prompt_end: int,
     end: int,
-    chunk: int,
     budget_ms: float,
     reading_ms: Callable[[int], float],
-    shorter: Shorter = (),
-    opening: int = 0,
+    passes: PromptPasses,
+    turns: Turns = (),
 ) -> int:
     """How many tokens from `start` on can be read in `budget_ms`, pass by pass, each of which takes what it takes
     alone: one pass at least."""
     stop, left_ms = start, budget_ms
     while stop < end:
-        following = chunk_end(stop, prompt_end, end, chunk, shorter, opening)
+        following = chunk_end(stop, prompt_end, end, passes, turns)
         left_ms -= reading_ms(following - stop)
         if stop > start and left_ms < 0:
             break
@@ -104,9 +91,7 @@ def reading_tokens(budget_ms: float, reading_ms: Callable[[int], float], chunk: 
     return tokens
 
 
-def usable_prefix(found_tokens: int, prompt_tokens: int, chunk: int, shorter: Shorter = (), opening: int = 0) -> int:
+def usable_prefix(found_tokens: int, prompt_tokens: int, passes: PromptPasses, turns: Turns = ()) -> int:
     """How much of what was found of a prompt counts as read: whole passes, as a cold run would make them, and not the
     last token, which the first round scores."""
-    most = min(found_tokens, prompt_tokens - 1)
-    tokens = pass_tokens(most, chunk, shorter)
-    return max(most // tokens * tokens, opening if opening <= most else 0)
+    return passes.last_begin(min(found_tokens, prompt_tokens - 1), turns)

@@ -17,7 +17,7 @@ class Entry:
     the drafts behind it in one pass, and writes what it accepts: while an answer is written, `read_tokens` is one less
     than `known_tokens`.
 
-    Of the prompt `opening` tokens are what all chats begin with, which has a pass of its own.
+    The prompt's `turns` have passes of their own.
 
     `arrival` is its number in the order of arrivals, `due_ms` its deadline on the clock of `arrived_ms`. `blocks` are
     those it holds, `stored_blocks` those it was swapped out to. `overtaken` counts how often a later arrival was let on
@@ -28,7 +28,7 @@ class Entry:
     arrival: int
     prompt_tokens: int
     max_tokens: int
-    opening: int = 0
+    turns: tuple[int, ...] = ()
     arrived_ms: float = 0.0
     priority: Priority = "normal"
     due_ms: float | None = None

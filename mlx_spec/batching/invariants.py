@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mlx_spec.batching.admission import blocks_for
-from mlx_spec.batching.budget import pass_tokens
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.policies import order_of
 from mlx_spec.batching.settings import BatchSettings
@@ -83,9 +82,9 @@ def _check_rows(plan: StepPlan, after: dict[str, Entry], settings: BatchSettings
         entry = after[reading.request_id]
         assert entry.state == "reading", f"{reading.request_id} is read and is {entry.state}"
         assert entry.read_tokens == reading.start < reading.stop <= reading.end == entry.to_read
-        for start, stop in reading.passes(settings.chunk_tokens, settings.shorter_chunks):
-            ends = stop % pass_tokens(start, settings.chunk_tokens, settings.shorter_chunks) == 0 or stop in (
-                reading.opening,
+        for start, stop in reading.passes(settings.passes):
+            ends = stop % settings.passes.tokens(start) == 0 or stop in (
+                *reading.turns,
                 reading.prompt_end,
                 reading.end,
             )

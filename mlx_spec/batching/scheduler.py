@@ -55,7 +55,7 @@ class Scheduler:
         now_ms: float,
         priority: Priority = "normal",
         deadline_ms: float | None = None,
-        opening: int = 0,
+        turns: tuple[int, ...] = (),
     ) -> Refusal | None:
         """A request arrives: it waits, or is refused. `deadline_ms` counts from now. Raises ConfigError."""
         if self.find(request_id) is not None:
@@ -68,7 +68,7 @@ class Scheduler:
             now_ms=now_ms,
             priority=priority,
             deadline_ms=deadline_ms,
-            opening=opening,
+            turns=turns,
         )
         refused = refusal(entry, self.entries, self.settings, self.total_blocks, now_ms, self._pace.interval_ms)
         if refused is None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from mlx_spec.batching.budget import Shorter
 from mlx_spec.errors import ConfigError
+from mlx_spec.prompt_passes import PromptPasses, Shorter
 
 PolicyName = Literal["fcfs", "shortest", "priority", "deadline", "orca"]
 POLICIES: Final[tuple[PolicyName, ...]] = get_args(PolicyName)
@@ -27,11 +27,12 @@ class BatchSettings:
 
     At most `max_batch` answers are on, and at most `max_waiting` requests wait beside them. A step has `step_tokens`:
     a row for each answer that is written, then chunks of a prompt, then drafts. Prompts are read in chunks of
-    `chunk_tokens` from position 0, with `shorter_chunks` in passes that are a part of one from some positions on (see
-    `Shorter`); `prefill_budget_ms` bounds the reading of a step beside answers that are written: once, as it begins,
-    it may take twice that for several who wait, or that for each who waits behind one who writes, up to eight times. An
-    answer is offered blocks, of `block_tokens`, for up to `draft_tokens` drafted tokens. Who is let on leaves
-    `spare_blocks` free for each answer that is on already. Nobody is overtaken by more than `patience` later arrivals.
+    `chunk_tokens` from position 0, with `shorter_chunks` in passes that are a part of one from some positions on, and
+    `joined_from` (see `PromptPasses`); `prefill_budget_ms` bounds the reading of a step beside answers that are
+    written: once, as it begins, it may take twice that for several who wait, or that for each who waits behind one who
+    writes, up to eight times. An answer is offered blocks, of `block_tokens`, for up to `draft_tokens` drafted tokens.
+    Who is let on leaves `spare_blocks` free for each answer that is on already. Nobody is overtaken by more than
+    `patience` later arrivals.
 
     Raises ConfigError, which names the field, the value and the range.
     """
@@ -43,11 +44,17 @@ class BatchSettings:
     step_tokens: int = 1024
     chunk_tokens: int = 64
     shorter_chunks: Shorter = ()
+    joined_from: int | None = None
     prefill_budget_ms: float | None = None
     block_tokens: int = 64
     draft_tokens: int = 8
     spare_blocks: int = 1
     patience: int = 8
+
+    @property
+    def passes(self) -> PromptPasses:
+        """Where a prompt is read in passes."""
+        return PromptPasses(self.chunk_tokens, self.shorter_chunks, self.joined_from)
 
     def __post_init__(self) -> None:
         for field, low in _AT_LEAST.items():

@@ -19,7 +19,7 @@ from mlx_spec.batching.admission import (
 )
 from mlx_spec.batching.budget import (
     TokenBudget,
-    pass_tokens,
+    chunk_end,
     reading_end,
     reading_tokens,
     reading_within,
@@ -149,7 +149,7 @@ class _Step:
         settings = self.settings
         self.allowance = self.beside_writers = settings.step_tokens - settings.max_batch
         if settings.prefill_budget_ms is not None and reading_ms is not None:
-            least = min([settings.chunk_tokens, *(tokens for _, tokens in settings.shorter_chunks)])
+            least = settings.passes.least
             budget_ms = settings.prefill_budget_ms * self._times_the_budget()
             self.beside_writers = reading_tokens(budget_ms, reading_ms, least, self.allowance)
             self.newcomers = any(one.state == "writing" and not one.written_tokens for one in self.entries.values())
@@ -164,8 +164,7 @@ class _Step:
     def _bound_in_time(self, entry: Entry, budget_ms: float, reading_ms: Callable[[int], float]) -> None:
         """Of what is half read, several passes take longer than one over as many tokens."""
         start, prompt_end, end = entry.read_tokens, entry.prompt_tokens - 1, entry.to_read
-        chunk, shorter = self.settings.chunk_tokens, self.settings.shorter_chunks
-        tokens = reading_within(start, prompt_end, end, chunk, budget_ms, reading_ms, shorter, entry.opening)
+        tokens = reading_within(start, prompt_end, end, budget_ms, reading_ms, self.settings.passes, entry.turns)
         self.allowance = self.beside_writers = min(self.allowance, tokens)
 
     def _times_the_budget(self) -> int:
@@ -225,18 +224,17 @@ class _Step:
         """How much of its text is there: what was swapped, or what was found of its prompt."""
         if entry.state == "swapped" or self.found_tokens is None:
             return entry.read_tokens
-        chunk, shorter = self.settings.chunk_tokens, self.settings.shorter_chunks
-        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, chunk, shorter, entry.opening)
+        return usable_prefix(self.found_tokens(entry), entry.prompt_tokens, self.settings.passes, entry.turns)
 
     def _read(self, entry: Entry) -> bool:
         """Read a text as far as the allowance goes. False where it cannot even be begun."""
         if self.half_read:
             return False
         start, prompt_end, end = entry.read_tokens, entry.prompt_tokens - 1, entry.to_read
-        chunk, shorter, allowance = self.settings.chunk_tokens, self.settings.shorter_chunks, self.allowance
+        allowance, passes = self.allowance, self.settings.passes
         if not self.readings:  # one pass at least, as else nothing would ever be read
-            allowance = max(allowance, pass_tokens(start, chunk, shorter))
-        stop = reading_end(start, prompt_end, end, chunk, allowance, shorter, entry.opening)
+            allowance = max(allowance, chunk_end(start, prompt_end, end, passes, entry.turns) - start)
+        stop = reading_end(start, prompt_end, end, allowance, passes, entry.turns)
         if stop == start or not self.budget.allocate(entry.request_id, stop - start):
             return False
         self.allowance -= stop - start
@@ -244,7 +242,7 @@ class _Step:
         if stop == end:  # who was read is a writer, whose first words wait for nobody else's prompt
             self.allowance = max(0, min(self.allowance, self.beside_writers))
         self.half_read = stop < end
-        self.readings.append(Reading(entry.request_id, start, stop, prompt_end, end, entry.opening))
+        self.readings.append(Reading(entry.request_id, start, stop, prompt_end, end, entry.turns))
         return True
 
     def _overtaken_by(self, first: Entry, entry: Entry) -> Entry:

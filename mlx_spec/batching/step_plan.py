@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlx_spec.batching.admission import Refusal
-from mlx_spec.batching.budget import Shorter, chunk_end
+from mlx_spec.batching.budget import chunk_end
 from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.preemption import Preempted
+from mlx_spec.prompt_passes import PromptPasses
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text is read from `start` to `stop`, of `end` tokens; from `prompt_end` on they are the answer's own words, and
-    up to `opening` what all chats begin with.
+    """A text is read from `start` to `stop`, of `end` tokens; from `prompt_end` on they are the answer's own words.
+    The prompt's `turns` have passes of their own.
 
     Where more of it was found meanwhile (another prompt of this very step began alike) the reading may begin later, at
     a whole chunk.
@@ -27,18 +28,18 @@ class Reading:
     stop: int
     prompt_end: int
     end: int
-    opening: int = 0
+    turns: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
         """Tokens that are read."""
         return self.stop - self.start
 
-    def passes(self, chunk: int, shorter: Shorter = ()) -> Iterator[tuple[int, int]]:
+    def passes(self, passes: PromptPasses) -> Iterator[tuple[int, int]]:
         """The forward passes, each from a token up to another. Own words are no part of a pass over the prompt."""
         start = self.start
         while start < self.stop:
-            stop = chunk_end(start, self.prompt_end, self.stop, chunk, shorter, self.opening)
+            stop = chunk_end(start, self.prompt_end, self.stop, passes, self.turns)
             yield start, stop
             start = stop
 

@@ -11,7 +11,7 @@ from mlx_spec.config import SpeculativeConfig
 from mlx_spec.decoding.cache.blocks.chain import TARGET, ends_of, fill
 from mlx_spec.decoding.cache.blocks.lease import Lease
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import last_begin
+from mlx_spec.decoding.cache.chunks import prompt_passes
 from mlx_spec.decoding.cache.passes.ways import reads_as_it_scores
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.swapping import Swapped
@@ -61,6 +61,8 @@ class Answer:
     ) -> None:
         params = request.params
         self._pair, self.request = pair, request
+        self.turns = request.turns
+        """Behind how many tokens of the prompt its turns begin, found once."""
         self.config = request.config
         """The request's, as it was steered so far."""
         self.noise = NoiseTable(request.seed, pair.vocab_size)
@@ -226,8 +228,8 @@ class Answer:
 
     def _keep(self, prefixes: Prefixes, token_ids: Sequence[int], *, goes_on: bool = False) -> None:
         whole, opening = len(token_ids) // prefixes.block_tokens * prefixes.block_tokens, self.request.opening
-        length = max(whole, last_begin(len(token_ids), opening))
-        blocks = prefixes.keep(token_ids[:length], self.request.owner, opening)
+        length = max(whole, prompt_passes().last_begin(len(token_ids), self.turns))
+        blocks = prefixes.keep(token_ids[:length], self.request.owner, self.turns)
         ends = ends_of(blocks)
         spans = list(pairwise([0, *ends]))
         block = prefixes.keep_opening(token_ids[:opening]) if 0 < opening <= length else None

@@ -17,7 +17,7 @@ import mlx.core as mx
 from mlx_spec.decoding.answer import Answer, FirstRow
 from mlx_spec.decoding.cache.blocks.chain import TARGET, Block, beginning_of, ends_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, last_begin, pass_end, reads_last
+from mlx_spec.decoding.cache.chunks import POINT_TOKENS, chunk_tokens, prompt_passes, reads_last
 from mlx_spec.decoding.drafters.levels import Ask, Levels
 from mlx_spec.decoding.logprobs.naming import scored_prompt
 from mlx_spec.decoding.logprobs.rows import RowLogprobs, row_logprobs
@@ -48,10 +48,10 @@ def found_in(prefixes: Prefixes, answer: Answer) -> Found:
     made."""
     if answer.request.prompt_logprobs:
         return Found()  # of what an earlier answer has read nobody knows them
-    opening = answer.request.opening
-    blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner, opening)
+    passes = prompt_passes()
+    blocks = prefixes.find(answer.request.prompt_ids[:-1], answer.request.owner, answer.turns)
     # A pass begins behind the whole of a block.
-    ends = [end for end in ends_of(blocks) if last_begin(end, opening) == end]
+    ends = [end for end in ends_of(blocks) if passes.last_begin(end, answer.turns) == end]
     length, before = max(ends, default=0), -1
     while length != before:  # one may hold back another
         before, reach = length, answer.roster.reach(blocks, length)
@@ -95,7 +95,7 @@ def reading(
     target goes over blocks if that was found to take less time behind such a prompt. At the end its tokens'
     log-probabilities are told, where that was asked; an answer of no tokens is over then."""
     started, prompt_ids = time.perf_counter(), answer.request.prompt_ids
-    known, answer.last_token, opening = prompt_ids[:-1], prompt_ids[-1], answer.request.opening
+    known, answer.last_token, passes = prompt_ids[:-1], prompt_ids[-1], prompt_passes()
     answer.penalties.read_prompt(prompt_ids)
 
     def progress(count: int) -> PrefillProgress:
@@ -118,8 +118,8 @@ def reading(
         if should_cancel():
             answer.transcript.finish("cancelled")
             return
-        chunk = known[answer.num_read : pass_end(answer.num_read, len(known), opening)]
-        last = answer.room > 0 and reads_last(answer.num_read, len(prompt_ids), opening)
+        chunk = known[answer.num_read : passes.end(answer.num_read, len(known), answer.turns)]
+        last = answer.room > 0 and reads_last(answer.num_read, len(prompt_ids), answer.turns)
         rows += yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         yield progress(answer.num_read)
     answer.position = len(prompt_ids)
@@ -142,7 +142,7 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     words are read one by one, as plain rounds read them: those bits differ from what drafts were verified with by the
     rounding of a wider pass, which tells only where two tokens were nearly tied.
     """
-    known, opening = answer.text_ids[:-1], answer.request.opening
+    known, passes = answer.text_ids[:-1], prompt_passes()
     prompt_end = len(answer.request.prompt_ids) - 1
     if found is not None:
         _begin(answer, found)
@@ -150,8 +150,8 @@ def reading_again(answer: Answer, found: Found | None = None) -> Reading:
     over_blocks = answer.target.pays_over_blocks(prompt_end + 1)
     eager, build = _first_rounds(answer, compiled=not over_blocks)
     while answer.num_read < prompt_end:
-        chunk = known[answer.num_read : pass_end(answer.num_read, prompt_end, opening)]
-        last = reads_last(answer.num_read, prompt_end + 1, opening)
+        chunk = known[answer.num_read : passes.end(answer.num_read, prompt_end, answer.turns)]
+        last = reads_last(answer.num_read, prompt_end + 1, answer.turns)
         yield from _read_chunk(answer, chunk, build, eager=eager, last=last)
         if last and len(known) > prompt_end:  # and there are words behind it already
             _take_first(answer, eager=eager)
@@ -193,9 +193,10 @@ def _read_chunk(
     if last and logits is not None:
         answer.first = FirstRow(logits[-1:], None if features is None else mx.contiguous(features[count:]))
     answer.roster.read(None if features is None else features[:count], chunk)
+    answer.roster.mark()
     answer.roster.prefill(chunk, eager=eager)
     answer.num_read += len(chunk)
-    answer.num_canonical = last_begin(answer.num_read, request.opening)
+    answer.num_canonical = prompt_passes().last_begin(answer.num_read, answer.turns)
     _keep_point(answer, len(answer.request.prompt_ids) - 1)
     mx.clear_cache()
     return rows
@@ -223,9 +224,9 @@ def _begin(answer: Answer, found: Found) -> None:
 def _keep_point(answer: Answer, known: int) -> None:
     """Remember what is held now: every so many tokens, where the last pass over `known` tokens begins, behind what
     every chat begins with, and where other prompts are expected to part from this one."""
-    length, opening = answer.num_read, answer.request.opening
-    begins = {opening, *(last_begin(at, opening) for at in (known, *answer.request.parts_at))}
-    if length in begins or length % POINT_TOKENS == 0:
+    length, passes = answer.num_read, prompt_passes()
+    begins = {passes.last_begin(at, answer.turns) for at in (known, *answer.request.parts_at)}
+    if length == answer.request.opening or length in begins or length % POINT_TOKENS == 0:
         answer.keep_point()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from mlx_spec.config import DrafterName, Exactness, ExactnessChoice, SamplingParams, SpeculativeConfig
+from mlx_spec.decoding.cache.chunks import turns_of
 from mlx_spec.decoding.constraints.wanted import Constraint
 from mlx_spec.models.text.options import Tool
 
@@ -57,7 +58,8 @@ class Request:
     `exactness` is what came of the one that was asked for. A pass of its target has at most `widest` rows, any number
     where that is None, and those of trees only where it `branches`; attention goes `by_row` where MLX's own would see
     how many they are. Where `rows_hold`, passes of any width leave a row its bits: what rounds have read is then what
-    a prompt's chunks would have. `opening_ids` are those of the model's chats, whatever is asked.
+    a prompt's chunks would have. With `opening_ids` every chat of the model begins, whatever is asked, and with
+    `turn_ids` every later question.
     """
 
     prompt_ids: tuple[int, ...]
@@ -82,12 +84,18 @@ class Request:
     branches: bool = True
     rows_hold: bool = False
     opening_ids: tuple[int, ...] = ()
+    turn_ids: tuple[int, ...] = ()
 
     @property
     def opening(self) -> int:
         """How many tokens it begins with that every chat begins with; 0 where it does not."""
         count = len(self.opening_ids)
         return count if self.prompt_ids[:count] == self.opening_ids and count < len(self.prompt_ids) else 0
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Behind how many tokens of the prompt its turns begin, as far as they have passes of their own."""
+        return turns_of(self.prompt_ids, self.turn_ids, self.opening)
 
     @property
     def seed(self) -> int:

@@ -118,6 +118,11 @@ class Roster:
             else:
                 reader.read(features, token_ids)
 
+    def mark(self) -> None:
+        """Have all readers keep what is needed to begin behind what was read."""
+        for reader in self._readers:
+            reader.mark()
+
     def options(self, longest: int, *, trees: bool = False) -> list[Option]:
         """What each drafter could do now, up to `longest` tokens; with `trees` some may branch. What a client predicts
         comes first: it takes no pass, and is seldom wrong."""

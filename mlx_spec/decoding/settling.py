@@ -6,7 +6,7 @@ from typing import Final
 
 from mlx_spec.decoding.answer import Answer
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import last_begin
+from mlx_spec.decoding.cache.chunks import prompt_passes
 from mlx_spec.decoding.prompt import read_prompt
 from mlx_spec.decoding.request import Request
 from mlx_spec.decoding.tally import StatsCounter
@@ -29,7 +29,7 @@ def read_ahead(
     while texts and request is not None:
         text = replace(request, prompt_ids=(*texts[0], _NEXT), prompt_logprobs=False, predicted_ids=())
         # What is no whole pass is read again in any case.
-        if length := last_begin(len(texts[0]), text.opening):
+        if length := prompt_passes().last_begin(len(texts[0]), text.turns):
             yield from _read(pair, replace(text, prompt_ids=(*texts[0][:length], _NEXT)), prefixes)
         del texts[0]
     yield from prefixes.store()

@@ -25,7 +25,7 @@ from mlx_spec.models.splitting.share import share_of
 from mlx_spec.models.text.chat import chat_of
 from mlx_spec.models.text.manner import ChatManner, manner_of
 from mlx_spec.models.text.messages import texts_of
-from mlx_spec.models.text.next_turn import next_beginning, opening, plain_opening
+from mlx_spec.models.text.next_turn import next_beginning, opening, plain_opening, turn
 from mlx_spec.models.text.options import PLAIN, ChatOptions
 from mlx_spec.models.text.token_map import TokenMap
 from mlx_spec.models.text.tool_turns import template_turns
@@ -130,6 +130,13 @@ class ModelPair:
         None where it says the date, with which they would change."""
         chat = chat_of(self.tokenizer)
         return plain_opening(self.encode_chat) if chat.has_template and not chat.tells_time else []
+
+    def encode_turn(self) -> list[int]:
+        """Return the ids that stand before every question but the first: what the template writes behind an answer, up
+        to the next question. None where no control token is among them, as anybody may write such text."""
+        chat = chat_of(self.tokenizer)
+        ids = turn(self.encode_chat) if chat.has_template else []
+        return ids if any(map(chat.is_control, ids)) else []
 
     @property
     def chat_manner(self) -> ChatManner:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from mlx_spec.batching.admission import arriving
 from mlx_spec.batching.budget import (
-    Shorter,
     TokenBudget,
     reading_end,
     reading_tokens,
@@ -18,19 +17,20 @@ from mlx_spec.batching.budget import (
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
 from mlx_spec.batching.step_plan import Reading
+from mlx_spec.prompt_passes import PromptPasses
 from tests.batching.table import TableEngine
 
 
 def passes_of(
-    prompt: int, written: int, chunk: int, allowances: list[int], found: int = 0, shorter: Shorter = ()
+    prompt: int, written: int, read: PromptPasses, allowances: list[int], found: int = 0
 ) -> list[tuple[int, int]]:
     """All forward passes that read a text, when a step can read so much each."""
-    start, prompt_end, end = usable_prefix(found, prompt, chunk, shorter), prompt - 1, prompt + written - 1
+    start, prompt_end, end = usable_prefix(found, prompt, read), prompt - 1, prompt + written - 1
     passes = []
     while start < end:
         allowance = allowances[len(passes) % len(allowances)]
-        stop = reading_end(start, prompt_end, end, chunk, max(chunk, allowance), shorter)
-        passes += Reading("a", start, stop, prompt_end, end).passes(chunk, shorter)
+        stop = reading_end(start, prompt_end, end, max(read.chunk, allowance), read)
+        passes += Reading("a", start, stop, prompt_end, end).passes(read)
         start = stop
     return passes
 
@@ -45,8 +45,8 @@ def passes_of(
 def test_the_passes_over_a_text_do_not_depend_on_load_nor_on_what_was_found(
     prompt: int, written: int, chunk: int, allowances: list[int], found: int
 ) -> None:
-    cold = passes_of(prompt, written, chunk, [10_000])
-    warm = passes_of(prompt, written, chunk, allowances, found)
+    cold = passes_of(prompt, written, PromptPasses(chunk), [10_000])
+    warm = passes_of(prompt, written, PromptPasses(chunk), allowances, found)
     assert cold[len(cold) - len(warm) :] == warm  # the end of the same list
     assert [begin for begin, _ in cold] == [0, *(end for _, end in cold)][: len(cold)]
     for begin, end in cold:
@@ -56,11 +56,11 @@ def test_the_passes_over_a_text_do_not_depend_on_load_nor_on_what_was_found(
 
 
 def test_far_behind_a_chunk_is_read_in_parts_at_fixed_places() -> None:
-    shorter = ((16, 4), (24, 2))
-    cold = passes_of(30, 0, 8, [10_000], shorter=shorter)
+    read = PromptPasses(8, ((16, 4), (24, 2)))
+    cold = passes_of(30, 0, read, [10_000])
     assert cold == [(0, 8), (8, 16), (16, 20), (20, 24), (24, 26), (26, 28), (28, 29)]
     for allowances, found in (([1], 0), ([9, 3], 0), ([1], 17), ([5], 27)):
-        warm = passes_of(30, 0, 8, allowances, found, shorter)
+        warm = passes_of(30, 0, read, allowances, found)
         assert cold[len(cold) - len(warm) :] == warm
 
 
@@ -97,14 +97,14 @@ def test_milliseconds_for_reading_are_turned_to_whole_chunks(budget_ms: float, t
 
 def test_passes_that_follow_each_other_take_as_long_as_each_alone() -> None:
     """A pass takes 10 ms and 1 ms a token; from the 16th token on it reads 4 tokens, and 8 before."""
-    shorter: Shorter = ((16, 4),)
+    passes = PromptPasses(8, ((16, 4),))
 
-    def tokens(start: int, budget_ms: float, opening: int = 0) -> int:
-        return reading_within(start, 39, 39, 8, budget_ms, lambda count: 10.0 + count, shorter, opening)
+    def tokens(start: int, budget_ms: float, turns: tuple[int, ...] = ()) -> int:
+        return reading_within(start, 39, 39, budget_ms, lambda count: 10.0 + count, passes, turns)
 
     assert [tokens(0, budget) for budget in (1.0, 18.0, 35.9, 36.0, 50.0)] == [8, 8, 8, 16, 20]
     assert [tokens(16, budget) for budget in (14.0, 27.9, 28.0, 1e9)] == [4, 4, 8, 23]
-    assert tokens(0, 18.0, opening=5) == 5
+    assert tokens(0, 18.0, turns=(5,)) == 5
 
 
 def test_steps_in_what_reading_takes_are_seen() -> None:

@@ -16,6 +16,7 @@ from mlx_spec.batching.metrics import Metrics, StepRecord
 from mlx_spec.batching.settings import BatchSettings
 from mlx_spec.batching.step import plan_step
 from mlx_spec.batching.step_plan import Reading
+from mlx_spec.prompt_passes import PromptPasses
 from tests.batching.table import TableEngine
 
 BUDGET = [  # test_scheduling_budget: of 4 tokens; what is done, whether it is, what is left
@@ -144,7 +145,7 @@ def test_what_fits_a_pool_is_the_peers(pool: int, prompt_blocks: int, taken: boo
     ],
 )
 def test_what_is_found_of_a_prompt(found: int, prompt: int, chunk: int, start: int) -> None:
-    assert usable_prefix(found, prompt, chunk) == start
+    assert usable_prefix(found, prompt, PromptPasses(chunk)) == start
     settings = BatchSettings(chunk_tokens=chunk, block_tokens=16)
     plan = plan_step([arriving("a", 0, prompt, 8)], 10, settings, found_tokens=lambda entry: found)
     if start < prompt - 1:
@@ -163,8 +164,8 @@ def test_what_is_found_of_a_prompt(found: int, prompt: int, chunk: int, start: i
     ],
 )
 def test_chunks_end_where_the_peers_end(start: int, allowance: int, chunk: int, first: int) -> None:
-    stop = reading_end(start, 100, 100, chunk, allowance)
-    begin, end = next(Reading("a", start, stop, 100, 100).passes(chunk))
+    stop = reading_end(start, 100, 100, allowance, PromptPasses(chunk))
+    begin, end = next(Reading("a", start, stop, 100, 100).passes(PromptPasses(chunk)))
     assert (begin, end - begin) == (start, first)
 
 

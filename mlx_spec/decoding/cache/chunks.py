@@ -1,14 +1,18 @@
 """In which chunks a prompt is read. What later answers find of it depends on it: they begin where a chunk ended."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import mlx.core as mx
+
+from mlx_spec.prompt_passes import PromptPasses, Shorter, Turns
 
 # A chunk is one forward pass: large enough to be efficient, small enough for progress and cancelling, and so that a
 # short text has some.
 PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 128}
 
-_SHORTER: Final[dict[mx.DeviceType, tuple[tuple[int, int], ...]]] = {mx.cpu: ((192, 32), (1024, 16)), mx.gpu: ()}
+_SHORTER: Final[dict[mx.DeviceType, Shorter]] = {mx.cpu: ((192, 32), (1024, 16)), mx.gpu: ()}
 """From which position on a pass reads how many tokens at most, a whole part of a chunk. A chunk that attends to two
 thousand tokens takes two cores 0.7 s, a quarter of one 0.2 s, and whoever writes waits for that; and the less a pass
 reads, the less of a text is read again by who goes on from it. To read 2,000 tokens takes a fifth longer so than in
@@ -22,6 +26,12 @@ head say what follows each row of a wide pass may take as long as a pass over on
 LEAST_OPENING: Final = 16
 """Of a prompt, in a pass of its own, where every chat begins with it: what is shorter is sooner read again."""
 
+_LEAST_TURN: Final = {mx.cpu: 16, mx.gpu: 64}
+"""And of a turn."""
+
+_JOINED_FROM: Final[dict[mx.DeviceType, int | None]] = {mx.cpu: 1024, mx.gpu: None}
+"""See `PromptPasses`: where passes are so short that a question would take two, each of which waits for all weights."""
+
 POINT_TOKENS: Final = 512
 """Of a long prompt that cannot be begun anywhere, a point is kept every so many tokens."""
 
@@ -31,31 +41,33 @@ def chunk_tokens() -> int:
     return PREFILL_TOKENS[mx.default_device().type]
 
 
-def shorter_chunks() -> tuple[tuple[int, int], ...]:
-    """Where chunks are read in several passes, and of how many tokens: see `batching.budget.Shorter`."""
-    return _SHORTER[mx.default_device().type]
+def prompt_passes() -> PromptPasses:
+    """Where prompts are read in passes, on MLX's default device."""
+    device = mx.default_device().type
+    return PromptPasses(PREFILL_TOKENS[device], _SHORTER[device], _JOINED_FROM[device])
 
 
-def pass_end(start: int, end: int, opening: int = 0) -> int:
-    """Where the pass over a prompt that begins at `start` ends: at a multiple of what passes read there, at the end of
-    its `opening`, with which every chat begins, or at `end`. As fixed as chunks are, whoever else is answered."""
-    tokens = _pass_tokens(start)
-    return min((start // tokens + 1) * tokens, opening if opening > start else end, end)
+def turns_of(prompt_ids: tuple[int, ...], turn_ids: tuple[int, ...], opening: int = 0) -> tuple[int, ...]:
+    """Behind how many tokens of a prompt its turns begin: behind the `opening` that every chat has, and wherever
+    `turn_ids` stand, with which the template begins a question, unless the turn before is too short."""
+    least, found = _LEAST_TURN[mx.default_device().type], [opening] if opening else []
+    for end in _behind_each(turn_ids, prompt_ids):
+        if least <= end - (found[-1] if found else 0) and end < len(prompt_ids):
+            found.append(end)
+    return tuple(found)
 
 
-def reads_last(start: int, length: int, opening: int = 0) -> bool:
+def _behind_each(turn_ids: tuple[int, ...], prompt_ids: tuple[int, ...]) -> Iterator[int]:
+    at, count = -1, len(turn_ids)
+    with suppress(ValueError):  # there are no more
+        while count:
+            at = prompt_ids.index(turn_ids[0], at + 1)
+            if prompt_ids[at : at + count] == turn_ids:
+                yield at + count
+
+
+def reads_last(start: int, length: int, turns: Turns = ()) -> bool:
     """Whether the pass that begins at `start` of a prompt of `length` tokens reads the last of them too, and says what
     follows. As fixed as where passes end."""
     least = _LAST_TOO[mx.default_device().type]
-    return least is not None and least <= start < length - 1 and pass_end(start, length, opening) == length
-
-
-def last_begin(length: int, opening: int = 0) -> int:
-    """The last place of a prompt, `length` at most, where a pass begins: a later answer can begin there too, and makes
-    the same passes from there on."""
-    tokens = _pass_tokens(length)
-    return max(length // tokens * tokens, opening if opening <= length else 0)
-
-
-def _pass_tokens(start: int) -> int:
-    return min([chunk_tokens(), *(tokens for begin, tokens in shorter_chunks() if begin <= start)])
+    return least is not None and least <= start < length - 1 and prompt_passes().end(start, length, turns) == length

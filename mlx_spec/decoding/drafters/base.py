@@ -243,3 +243,8 @@ class Reader(Drafter, Protocol):
         newest token of the text is never among them. Lazy; it may be left for later, but is evaluated with the round.
         """
         ...
+
+    def mark(self) -> None:
+        """Keep what is needed to begin behind what was read: a pass over the prompt ended here, where a later answer
+        may begin."""
+        return

@@ -9,7 +9,6 @@ from mlx_lm.models.cache import KVCache
 from mlx_spec.acceptance.tree import Shape
 from mlx_spec.decoding.cache.blocks.chain import Beginning
 from mlx_spec.decoding.cache.blocks.pool import PART_TOKENS
-from mlx_spec.decoding.cache.chunks import LEAST_OPENING
 from mlx_spec.decoding.cache.stretches import Span, Stretch, cut_up, put_together
 from mlx_spec.decoding.drafters.base import Draft, DrawSettings, Reader, TreeDrafter
 from mlx_spec.decoding.drafters.confidence import Confidence, Least
@@ -64,14 +63,21 @@ class EagleDrafter(Reader, TreeDrafter):
         self._after.extend(token_ids)
         before, self._num_read = self._num_read, self._num_read + len(token_ids)
         marks = {*range(before // PART_TOKENS * PART_TOKENS + PART_TOKENS, self._num_read + 1, PART_TOKENS)}
-        if len(token_ids) >= LEAST_OPENING:
-            marks.add(self._num_read)  # a pass over the opening of all chats ends anywhere
-        if marks:
-            self._marks |= {mark: mx.contiguous(features[mark - before - 1 : mark - before]) for mark in marks}
-            # Left lazy, they would keep all of the features.
-            mx.async_eval([self._marks[mark] for mark in marks])  # type: ignore[no-untyped-call]
+        self._mark({mark: features[mark - before - 1 : mark - before] for mark in marks})
         if len(self._after) > WAITING_TOKENS:
             self._catch_up(WAITING_TOKENS - PASS_TOKENS)
+
+    def mark(self) -> None:
+        """See `Reader.mark`."""
+        if self._num_read not in self._marks:
+            self._mark({self._num_read: self._states[-1][-1:]})
+
+    def _mark(self, states: dict[int, mx.array]) -> None:
+        if states:
+            copied = {place: mx.contiguous(state) for place, state in states.items()}
+            # Left lazy, they would keep all of the features.
+            mx.async_eval(list(copied.values()))  # type: ignore[no-untyped-call]
+            self._marks |= copied
 
     def cut_up(self, spans: Sequence[Span]) -> list[Stretch | None]:
         """Of each block the pairs whose second token is in it, and the target's state after its last token."""

@@ -85,6 +85,10 @@ class Chat:
         """Whether the template shows the model which tools there are."""
         return self.has_template and any(self._says_tool(messages) for messages in in_every_shape(around("user", "a")))
 
+    def is_control(self, token_id: int) -> bool:
+        """Whether a token is one that no text is made of."""
+        return token_id in self._control.ids
+
     @property
     def tells_time(self) -> bool:
         """Whether the template may say what day it is."""

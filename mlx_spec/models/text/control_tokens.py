@@ -30,12 +30,13 @@ class ControlTokens:
 
     def __init__(self, tokenizer: Any, template: str) -> None:
         self._tokenizer = getattr(tokenizer, "_tokenizer", tokenizer)
-        added = getattr(self._tokenizer, "added_tokens_decoder", {}).values()
-        names = {
-            token.content
-            for token in added
+        control = {
+            token_id: token.content
+            for token_id, token in getattr(self._tokenizer, "added_tokens_decoder", {}).items()
             if token.content.strip() and (token.special or _SHAPE.fullmatch(token.content) or token.content in template)
         }
+        self.ids = frozenset(control)
+        names = set(control.values())
         self._names = sorted(names, key=lambda name: (-len(name), name))  # the longest that fits, as tokenizers do
         self._renamed: Tokenizer | None = None
         self._begun = frozenset(name[:at] for name in names for at in range(1, len(name)))

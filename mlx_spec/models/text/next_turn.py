@@ -6,6 +6,7 @@ prompts share that differ in their last question only is what every such prompt 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from mlx_spec.errors import PromptError
@@ -37,6 +38,17 @@ def opening(encode: Encode, messages: Sequence[Message]) -> list[int]:
 def plain_opening(encode: Encode) -> list[int]:
     """The ids that every conversation without a system message begins with; none where the template wants one."""
     return _shared(encode, [])
+
+
+def turn(encode: Encode) -> list[int]:
+    """The ids that stand before every question but the first, whatever was said before; none where the template wants
+    it otherwise."""
+    one, other = (
+        _shared(encode, [{"role": "user", "content": question}, {"role": "assistant", "content": reply}])
+        for question, reply in zip(_QUESTIONS, reversed(_QUESTIONS), strict=True)
+    )
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False))
+    return [token_id for token_id, _ in alike][::-1]
 
 
 def _shared(encode: Encode, said: list[Message]) -> list[int]:

@@ -13,6 +13,7 @@ from mlx_spec.decoding.cache.blocks.pool import PART_TOKENS
 from mlx_spec.decoding.cache.blocks.stored import KEY_BYTES, Ids
 from mlx_spec.decoding.cache.snapshot import Snapshot
 from mlx_spec.decoding.cache.stretches import Span, Stretch
+from mlx_spec.prompt_passes import Turns
 
 TARGET: Final = "target"
 """The reader whose words are given; the others are drafters, by their names."""
@@ -114,11 +115,11 @@ def chained(token_ids: Ids, block_tokens: int) -> Iterator[tuple[bytes, bytes, I
         parent = key
 
 
-def endings(token_ids: Ids, parent: bytes, block_tokens: int, opening: int = 0) -> Iterator[tuple[bytes, bytes, Ids]]:
+def endings(token_ids: Ids, parent: bytes, block_tokens: int, turns: Turns = ()) -> Iterator[tuple[bytes, bytes, Ids]]:
     """What `chained` would give for a block behind that of `parent` which is shorter than others: the longest first, of
-    what `token_ids` begin with. One may end where the `opening` does, in tokens from the block's first."""
+    what `token_ids` begin with. It may end where one of the `turns` begins, in tokens from the block's first."""
     most = min(len(token_ids), block_tokens - 1)
-    counts = {*range(PART_TOKENS, most + 1, PART_TOKENS), *([opening] if 0 < opening <= most else [])}
+    counts = {*range(PART_TOKENS, most + 1, PART_TOKENS), *(turn for turn in turns if 0 < turn <= most)}
     for count in sorted(counts, reverse=True):
         ids = token_ids[:count]
         yield _key(parent, ids), parent, ids

@@ -20,6 +20,7 @@ from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
 from mlx_spec.decoding.cache.blocks.stored import Ids
 from mlx_spec.decoding.cache.blocks.text import Text
 from mlx_spec.models.memory import memory_info
+from mlx_spec.prompt_passes import Turns
 
 RECENT_S: Final = 300.0
 """A chat that was spoken to so lately is kept before one that only now begins, so that two do not evict each other."""
@@ -95,10 +96,10 @@ class Prefixes:
         self.pool.resize(self.capacity_bytes // block_bytes)
         self.stats = replace(self.stats, block_bytes=block_bytes, blocks=self.pool.usage())
 
-    def find(self, token_ids: Sequence[int], owner: str | None = None, opening: int = 0) -> list[Block]:
+    def find(self, token_ids: Sequence[int], owner: str | None = None, turns: Turns = ()) -> list[Block]:
         """The blocks that a text begins with, as far as they are known, the last of which may be shorter than others:
-        a multiple of `PART_TOKENS`, or up to the end of its `opening`, of so many tokens. What is found on the disk is
-        the `owner`'s now, too, whose text it is a beginning of."""
+        a multiple of `PART_TOKENS`, or up to where one of its `turns` begins. What is found on the disk is the
+        `owner`'s now, too, whose text it is a beginning of."""
         found: list[Block] = []
         every = np.asarray(token_ids, dtype=np.int32)
         blocks = chained(every, self.block_tokens)
@@ -110,7 +111,7 @@ class Prefixes:
             found.append(block)
         parent = found[-1].key if found else b""
         whole = len(found) * self.block_tokens
-        for key, _, ids in endings(every[whole:], parent, self.block_tokens, opening - whole):
+        for key, _, ids in endings(every[whole:], parent, self.block_tokens, [turn - whole for turn in turns]):
             if (block := self._blocks.get(key)) is not None and np.array_equal(block.token_ids, ids):
                 found.append(block)
                 break
@@ -122,12 +123,12 @@ class Prefixes:
         """For an answer that begins."""
         return Lease(self.pool, self.make_room)
 
-    def keep(self, token_ids: Sequence[int], owner: str | None = None, opening: int = 0) -> list[Block]:
+    def keep(self, token_ids: Sequence[int], owner: str | None = None, turns: Turns = ()) -> list[Block]:
         """Keep a text in blocks, of which the last may be shorter (see `find`), in the place of those that it goes on
         from: as much of it as there is room for. Those of its blocks that are new have no parts yet, and the others
         maybe not all."""
         blocks: list[Block] = []
-        for key, parent, ids in self._cut(np.asarray(token_ids, dtype=np.int32), opening):
+        for key, parent, ids in self._cut(np.asarray(token_ids, dtype=np.int32), turns):
             if (block := self._blocks.get(key)) is not None:
                 self.pool.share(block.number)
             elif self._has_room(among=self._giving_way(owner)):
@@ -146,17 +147,17 @@ class Prefixes:
         if count % self.block_tokens == 0:
             return None
         kept = next((text.blocks for text in self._texts if text.owner == _EVERYBODY), ())
-        blocks = kept or self.keep(token_ids, _EVERYBODY, count)
+        blocks = kept or self.keep(token_ids, _EVERYBODY, (count,))
         return blocks[-1] if sum(len(block.token_ids) for block in blocks) == count else None
 
-    def _cut(self, token_ids: Ids, opening: int) -> Iterator[tuple[bytes, bytes, Ids]]:
+    def _cut(self, token_ids: Ids, turns: Turns) -> Iterator[tuple[bytes, bytes, Ids]]:
         """A text in blocks, as `chained` gives them."""
         parent = b""
         for key, before, ids in chained(token_ids, self.block_tokens):
             yield key, before, ids
             parent = key
         whole = len(token_ids) // self.block_tokens * self.block_tokens
-        yield from islice(endings(token_ids[whole:], parent, self.block_tokens, opening - whole), 1)
+        yield from islice(endings(token_ids[whole:], parent, self.block_tokens, [turn - whole for turn in turns]), 1)
 
     def settle(self) -> None:
         """Called when kept blocks have got their parts. Where that was too much, those not asked for lately go first,
