@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from mlx_spec.models.loading import ModelPair, load_pair
 from mlx_spec.models.starter import ensure_starter_target
+from tests.in_turn import thinned
 from tests.unfused import fusing
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -19,6 +20,15 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # The same examples every time, and no clock: a slow machine must not fail a test.
 settings.register_profile("lookahead", deadline=None, derandomize=True)
 settings.load_profile("lookahead")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of every family under every setting are thinned, unless somebody wants all of them, or names one."""
+    named = config.option.keyword or any("::" in argument for argument in config.args)
+    if os.environ.get("LOOKAHEAD_EVERY_TEST") != "1" and not named:
+        kept = thinned(items)
+        config.hook.pytest_deselected(items=[item for item in items if id(item) not in set(map(id, kept))])
+        items[:] = kept
 
 
 def pytest_collection_finish() -> None:

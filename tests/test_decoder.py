@@ -65,6 +65,7 @@ def test_plain_decoding_is_the_definition(pair: ModelPair, params: SamplingParam
     assert list(finished(events).token_ids) == expected
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("lookahead", [1, 4, 8, "auto"])
 @pytest.mark.parametrize("params", SETTINGS, ids=lambda p: f"T{p.temperature}-p{p.top_p}-k{p.top_k}-m{p.min_p}")
 def test_coupled_gives_plain_decodings_words(pair: ModelPair, params: SamplingParams, lookahead: int | str) -> None:
@@ -122,6 +123,7 @@ class _Restless:
     plain_step_ms = None
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(("threshold", "trees"), [(0.0, False), (0.5, False), (0.5, True)])
 @pytest.mark.parametrize("params", SETTINGS, ids=lambda p: f"T{p.temperature}-p{p.top_p}-k{p.top_k}-m{p.min_p}")
 def test_no_plan_changes_the_words(

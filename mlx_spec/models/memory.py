@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -111,7 +112,13 @@ def serving_blas() -> Blas:
 
 def blas_file() -> Path | None:
     """The OpenBLAS that was preloaded into this process; None where there is none."""
-    mapped = _MAPS.read_text(encoding="utf-8", errors="replace") if _MAPS.is_file() else ""
-    paths = (Path("/" + line.partition("/")[2]) for line in mapped.splitlines() if "/" in line)
+    return _preloaded_as(_MAPS)
+
+
+@cache
+def _preloaded_as(maps: Path) -> Path | None:
+    """What is asked for with each answer, and stays as it was when the process began."""
+    mapped = maps.read_text(encoding="utf-8", errors="replace") if maps.is_file() else ""
+    paths = ("/" + line.partition("/")[2] for line in mapped.splitlines())
     # NumPy and SciPy map OpenBLAS too, under other names and with suffixed symbols that cannot serve MLX.
-    return next((path for path in paths if path.name.startswith("libopenblas")), None)
+    return next((Path(path) for path in paths if "/libopenblas" in path and Path(path).name.startswith("libopenblas")), None)

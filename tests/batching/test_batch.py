@@ -36,6 +36,7 @@ GREEDY = SamplingParams(temperature=0)
 FIXED = SpeculativeConfig(lookahead=3, adaptive_lookahead=False, acceptance_threshold=0.0)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_each_has_the_words_that_it_has_alone(name: str, keeps: bool) -> None:

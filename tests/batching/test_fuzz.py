@@ -26,6 +26,7 @@ def tight(policy: PolicyName, preemption: PreemptionName, **options: object) -> 
     return BatchSettings(policy=policy, preemption=preemption, **{**usual, **options})  # type: ignore[arg-type]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("preemption", PREEMPTIONS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_all_invariants_hold_whatever_happens(policy: PolicyName, preemption: PreemptionName) -> None:

@@ -51,6 +51,7 @@ def test_in_fewer_bits_too(numbers: Numbers) -> None:
     assert found(Case("llama", numbers, 0.7, "recompute")).different == ()
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("name", ["llama", "gemma3", "mamba2", "qwen3_next", "mixtral"])
 def test_anothers_content_changes_no_bit_of_a_row(name: str, numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:

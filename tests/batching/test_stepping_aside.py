@@ -54,6 +54,7 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return replace(pair_of(target, None), heads=heads_for(target, tmp_path_factory.mktemp("heads")))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", KINDS)
 def test_the_words_are_the_same(name: str, way: PreemptionName) -> None:
@@ -81,6 +82,7 @@ def test_a_grammar_is_followed_on_from_where_it_was(way: PreemptionName) -> None
         assert DATED.fullmatch(end.text, partial=True)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["eagle", "medusa", "dflash"])
 def test_with_heads_too(headed: ModelPair, kind: DrafterName, way: PreemptionName) -> None:

@@ -68,6 +68,7 @@ def script(answer: Sequence[int], right: float = 0.7) -> ScriptedDraft:
     return ScriptedDraft([*PROMPT[1:], *said])
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_says_what_it_says_without_a_draft(

@@ -70,6 +70,7 @@ def chat(processes: Processes, params: SamplingParams, vocab: int) -> list[tuple
     return known
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("name", "temperature"), [*((name, 0.8) for name in ARCHITECTURES), *((name, 0.0) for name in ARCHITECTURES[::2])]
 )

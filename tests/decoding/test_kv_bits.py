@@ -79,6 +79,7 @@ def draft(name: str) -> nn.Module:
     return mixed(target(name), zoo_model(name, seed=9, wide=True), 0.9)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("bits", KV_BITS)
 @pytest.mark.parametrize("name", TAKEN)
@@ -208,6 +209,7 @@ def test_a_draft_that_takes_none_drafts_all_the_same() -> None:
     assert ids(told(pair, "model", "sampled", 8, **CHAIN)) == plain("qwen2", "sampled", 8)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("bits", KV_BITS)
 @pytest.mark.parametrize("name", ["llama", "mistral", "falcon_h1", "llama4"])

@@ -66,6 +66,7 @@ def test_the_first_word_takes_no_pass() -> None:
     assert (stats.rounds, stats.target_forward_passes, stats.total_tokens_generated) == (12, 11, 12)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("drafter", ["model", "ngram", "eagle", "medusa", "dflash", "auto"])
 @pytest.mark.parametrize("length", [225, 229, 230, 256, 257])
 def test_drafts_change_no_word(headed: ModelPair, drafter: DrafterName, length: int) -> None:

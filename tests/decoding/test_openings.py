@@ -49,6 +49,7 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return replace(pair_of(target, tiny_llama(1)), heads=heads_for(target, tmp_path_factory.mktemp("heads")))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("params", SETTINGS, ids=["greedy", "sampled"])
 @pytest.mark.parametrize("drafter", ["none", "ngram", "model", "eagle", "dflash", "auto"])
 def test_the_next_chat_begins_behind_it(headed: ModelPair, drafter: DrafterName, params: SamplingParams) -> None:

@@ -99,6 +99,7 @@ def test_the_table_names_every_architecture_and_its_caches() -> None:
         assert sum(int(number) for number in re.findall("[0-9]+", at_points)) == len(states)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("params", SETTINGS, ids=["greedy", "sampled"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_three_turns_of_every_architecture(name: str, params: SamplingParams) -> None:
@@ -127,6 +128,7 @@ def headed(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
     return replace(pair_of(target, None), heads=heads_for(target, tmp_path_factory.mktemp("heads")))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("config", [FIXED, SpeculativeConfig()], ids=["fixed", "adaptive"])
 @pytest.mark.parametrize("drafter", ["eagle", "medusa", "dflash", "auto"])
 def test_heads_go_on_too(headed: ModelPair, drafter: DrafterName, config: SpeculativeConfig) -> None:
@@ -140,6 +142,7 @@ def test_heads_go_on_too(headed: ModelPair, drafter: DrafterName, config: Specul
         assert min(shares[1:]) >= 0.6
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("drafter", ["model", "self"])
 @pytest.mark.parametrize("config", [FIXED, SpeculativeConfig()], ids=["fixed", "adaptive"])
 def test_a_draft_model_does_not_read_the_chat_again(drafter: DrafterName, config: SpeculativeConfig) -> None:

@@ -37,6 +37,7 @@ def shaped(monkeypatch: pytest.MonkeyPatch):
     return make
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(
     "params",
@@ -76,6 +77,7 @@ def test_the_second_guess_is_taken_too(shaped) -> None:
     assert second > 3
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma3", "gpt_oss", "deepseek_v3", "qwen3_moe", "phi3"])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_the_words_are_plain_decodings_past_a_sliding_window(shaped, name: str, temperature: float) -> None:

@@ -53,6 +53,7 @@ def ids_of(
     return list(end.token_ids)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_gives_the_definitions_words_at_every_lookahead(

@@ -60,6 +60,7 @@ def session(layer: Layer, seed: int, rounds: int = 30, prompt: int = 5) -> float
     return worst
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_follows_a_rollback_is_as_if_only_the_kept_had_been_there(kind: str, seed: int) -> None:

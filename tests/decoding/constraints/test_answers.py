@@ -62,6 +62,7 @@ def check(schema: dict[str, Any], finished: GenerationFinished) -> None:
         assert finished.finish_reason == "length"
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_ids_are_those_of_plain_constrained_decoding(name: str, temperature: float) -> None:

@@ -147,6 +147,7 @@ def test_the_words_are_plain_decodings(target_kind: str, draft_kind: str, params
     assert decode(target, bridge, prompt_ids, params, 40)[0] == expected
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("way", "params"),
     [

@@ -61,6 +61,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("drafter", ["eagle", "medusa", "dflash", "self"])

@@ -67,6 +67,7 @@ def expect_same(ours: Draft, alone: Draft) -> None:
     )
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_drafted_together_is_what_each_drafts_alone(

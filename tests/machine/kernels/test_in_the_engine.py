@@ -41,6 +41,7 @@ def answer(
     return end, [event for event in events if isinstance(event, RoundFinished)]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("rule", "params", "shape", "kernels"),
     CASES,
