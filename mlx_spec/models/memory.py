@@ -121,4 +121,6 @@ def _preloaded_as(maps: Path) -> Path | None:
     mapped = maps.read_text(encoding="utf-8", errors="replace") if maps.is_file() else ""
     paths = ("/" + line.partition("/")[2] for line in mapped.splitlines())
     # NumPy and SciPy map OpenBLAS too, under other names and with suffixed symbols that cannot serve MLX.
-    return next((Path(path) for path in paths if "/libopenblas" in path and Path(path).name.startswith("libopenblas")), None)
+    return next(
+        (Path(path) for path in paths if "/libopenblas" in path and Path(path).name.startswith("libopenblas")), None
+    )
