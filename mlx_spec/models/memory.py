@@ -119,8 +119,6 @@ def blas_file() -> Path | None:
 def _preloaded_as(maps: Path) -> Path | None:
     """What is asked for with each answer, and stays as it was when the process began."""
     mapped = maps.read_text(encoding="utf-8", errors="replace") if maps.is_file() else ""
-    paths = ("/" + line.partition("/")[2] for line in mapped.splitlines())
+    paths = (Path("/" + line.partition("/")[2]) for line in mapped.splitlines() if "/libopenblas" in line)
     # NumPy and SciPy map OpenBLAS too, under other names and with suffixed symbols that cannot serve MLX.
-    return next(
-        (Path(path) for path in paths if "/libopenblas" in path and Path(path).name.startswith("libopenblas")), None
-    )
+    return next((path for path in paths if path.name.startswith("libopenblas")), None)

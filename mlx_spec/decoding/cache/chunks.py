@@ -13,9 +13,9 @@ from mlx_spec.prompt_passes import PromptPasses, Shorter, Turns
 PREFILL_TOKENS: Final = {mx.cpu: 64, mx.gpu: 128}
 
 _SHORTER: Final[dict[mx.DeviceType, Shorter]] = {mx.cpu: ((64, 32), (512, 16)), mx.gpu: ()}
-"""From which position on a pass reads how many tokens at most, a whole part of a chunk: on two cores none takes twice as
-long as a step of four who write (64 tokens behind 128, and 32 behind 1,000, took 0.3 s), as whoever writes waits for
-it. To read 2,000 tokens takes a fifth longer than in passes of 32, and the first 192 a tenth longer than in chunks."""
+"""From which position on a pass reads how many tokens at most, a whole part of a chunk: whoever writes waits for it. 64
+tokens behind 128, and 32 behind 1,000, take two cores 0.3 s, twice what a step of four writers takes. To read 2,000
+tokens takes a fifth longer than in passes of 32."""
 
 _LAST_TOO: Final[dict[mx.DeviceType, int | None]] = {mx.cpu: 192, mx.gpu: None}
 """From which position on the last pass over a prompt reads its last token too: a pass of its own would take longer than
