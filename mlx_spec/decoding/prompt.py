@@ -223,9 +223,11 @@ def _begin(answer: Answer, found: Found) -> None:
 
 def _keep_point(answer: Answer, known: int) -> None:
     """Remember what is held now: every so many tokens, where the last pass over `known` tokens begins, behind what
-    every chat begins with, and where other prompts are expected to part from this one."""
-    length, passes = answer.num_read, prompt_passes()
-    begins = {passes.last_begin(at, answer.turns) for at in (known, *answer.request.parts_at)}
+    every chat begins with, and where other prompts are expected to part from this one: there, and behind the whole
+    chunk before, as a text that goes on has blocks that end behind whole ones alone."""
+    length, passes, parts = answer.num_read, prompt_passes(), answer.request.parts_at
+    begins = {passes.last_begin(at, answer.turns) for at in (known, *parts)}
+    begins |= {at // passes.chunk * passes.chunk for at in parts}
     if length == answer.request.opening or length in begins or length % POINT_TOKENS == 0:
         answer.keep_point()
 

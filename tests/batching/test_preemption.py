@@ -9,6 +9,7 @@ from mlx_spec.batching.entry import Entry
 from mlx_spec.batching.preemption import step_aside, victim
 from mlx_spec.batching.settings import PREEMPTIONS, BatchSettings, PreemptionName
 from mlx_spec.batching.step import plan_step
+from mlx_spec.prompt_passes import PromptPasses
 from tests.batching.table import TableEngine
 
 
@@ -85,7 +86,7 @@ def test_a_swapped_answer_writes_on_at_once_and_a_recomputed_one_is_read_first()
     assert plan.writings == ()
     (reading,) = plan.readings
     # The prompt as it was read at first, and its own words behind it, in passes of their own.
-    assert list(reading.passes(4)) == [(0, 4), (4, 8), (8, 9), (9, 12), (12, 16)]
+    assert list(reading.passes(PromptPasses(4))) == [(0, 4), (4, 8), (8, 9), (9, 12), (12, 16)]
 
 
 def test_a_copy_that_is_lost_is_read_again() -> None:

@@ -13,7 +13,7 @@ from mlx_spec.config import SamplingParams
 from mlx_spec.decoder import SpeculativeDecoder
 from mlx_spec.decoding.cache.blocks.chain import chained
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
-from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS
+from mlx_spec.decoding.cache.chunks import PREFILL_TOKENS, prompt_passes, turns_of
 from mlx_spec.errors import PromptError
 from mlx_spec.events import FinishReason, GenerationFinished, SpeculativeStats
 from mlx_spec.models.loading import ModelPair
@@ -85,7 +85,8 @@ def test_a_next_turn_finds_all_but_the_question(kept: Kept) -> None:
     messages, known = [SYSTEM, QUESTION], list[int]()
     for _ in range(3):
         reply, cached, of = kept.asked(messages)
-        assert cached == len(known) // STEP * STEP
+        turns = turns_of((*known, 0), tuple(kept.pair.encode_turn()))
+        assert cached == prompt_passes().last_begin(len(known), turns)
         assert not known or cached >= of - STEP - len(str(NEXT["content"])) - 70, "the question, and where it stands"
         known = kept.pair.encode_next(messages, reply)
         assert kept.reads(known)
