@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -12,13 +11,13 @@ from mlx_spec.config import DrafterName
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import GenerationFinished, PrefillProgress
 from mlx_spec.models.loading import ModelPair
+from tests.decoding.cached import SETTINGS, told
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
 OPENING = 31
-SETTINGS = [SamplingParams(temperature=0, seed=1), SamplingParams(temperature=0.8, seed=2)]
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +32,6 @@ def ids(seed: int, count: int, vocab: int = 60) -> list[int]:
 def asked(seed: int, count: int = 14) -> list[int]:
     """A chat's prompt, whose question is its own."""
     return [*ids(0, OPENING), seed, *ids(seed, count - 1)]
-
-
-def told(decoder: SpeculativeDecoder, prompt: list[int], params: SamplingParams) -> tuple[Any, int]:
-    """The answer's ids, and how many tokens of the prompt were known."""
-    events = list(decoder.stream(prompt, params, 12))
-    (cached,) = {event.cached_tokens for event in events if isinstance(event, PrefillProgress)}
-    assert isinstance(events[-1], GenerationFinished)
-    return events[-1].token_ids, cached
 
 
 @pytest.fixture(scope="module")

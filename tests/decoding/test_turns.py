@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -12,13 +11,13 @@ from mlx_spec.config import DrafterName
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import GenerationFinished, PrefillProgress
 from mlx_spec.models.loading import ModelPair
+from tests.decoding.cached import SETTINGS, told
 from tests.decoding.drafters.published import HIDDEN, LAYERS
 from tests.decoding.drafters.test_decoding import heads_for
 from tests.tiny import pair_of, tiny_llama
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
 TURN = [58, 59]
-SETTINGS = [SamplingParams(temperature=0, seed=1), SamplingParams(temperature=0.8, seed=2)]
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +27,6 @@ def _turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said(seed: int, count: int) -> list[int]:
     return random.Random(seed).choices(range(58), k=count)
-
-
-def told(decoder: SpeculativeDecoder, prompt: list[int], params: SamplingParams) -> tuple[Any, int]:
-    """The answer's ids, and how many tokens of the prompt were known."""
-    events = list(decoder.stream(prompt, params, 12))
-    (cached,) = {event.cached_tokens for event in events if isinstance(event, PrefillProgress)}
-    assert isinstance(events[-1], GenerationFinished)
-    return events[-1].token_ids, cached
 
 
 def chats(hot: SpeculativeDecoder, cold: SpeculativeDecoder, params: SamplingParams, *, length: int) -> None:
