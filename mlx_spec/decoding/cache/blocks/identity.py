@@ -9,7 +9,7 @@ import mlx.nn as nn
 
 from mlx_spec.models.identity import circumstances
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """To be raised whenever blocks are written in another way, or our own code makes other keys and values of a text."""
 
 
