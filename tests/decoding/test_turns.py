@@ -1,7 +1,6 @@
 """A chat's next turn begins where its question does, wherever that stands, and no word is another for it."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -11,10 +10,8 @@ from mlx_spec.config import DrafterName
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.events import GenerationFinished, PrefillProgress
 from mlx_spec.models.loading import ModelPair
-from tests.decoding.cached import SETTINGS, told
-from tests.decoding.drafters.published import HIDDEN, LAYERS
-from tests.decoding.drafters.test_decoding import heads_for
-from tests.tiny import pair_of, tiny_llama
+from tests.decoding.cached import SETTINGS, every_drafter, told
+from tests.tiny import pair_of
 from tests.zoo import ARCHITECTURES, VOCAB, zoo_model
 
 TURN = [58, 59]
@@ -44,8 +41,7 @@ def chats(hot: SpeculativeDecoder, cold: SpeculativeDecoder, params: SamplingPar
 
 @pytest.fixture(scope="module")
 def headed(tmp_path_factory: pytest.TempPathFactory) -> ModelPair:
-    target = tiny_llama(0, layers=LAYERS, hidden=HIDDEN, scale=0.5)
-    return replace(pair_of(target, tiny_llama(1)), heads=heads_for(target, tmp_path_factory.mktemp("heads")))
+    return every_drafter(tmp_path_factory.mktemp("heads"))
 
 
 @pytest.mark.in_turn
