@@ -26,9 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests of every family under every setting are thinned, unless somebody wants all of them, or names one."""
     named = config.option.keyword or any("::" in argument for argument in config.args)
     if os.environ.get("LOOKAHEAD_EVERY_TEST") != "1" and not named:
-        kept = thinned(items)
-        config.hook.pytest_deselected(items=[item for item in items if id(item) not in set(map(id, kept))])
-        items[:] = kept
+        items[:], left_out = thinned(items)
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish() -> None:

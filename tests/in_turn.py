@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def thinned(items: Sequence[Any]) -> list[Any]:
-    """Those of `items`, collected tests, that are run: of a test in turn each value of the parameter that has the most,
-    with the other parameters' in turn."""
+def thinned(items: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Those of `items`, collected tests, that are run, and those that are left out: of a test in turn each value of the
+    parameter that has the most is run, with the other parameters' in turn."""
     together: dict[str, list[Any]] = {}
     for item in items:
         if item.get_closest_marker("in_turn") is not None:
             together.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    left_out = {id(item) for every in together.values() for item in _left_out(every)}
-    return [item for item in items if id(item) not in left_out]
+    left_out = [item for every in together.values() for item in _left_out(every)]
+    ids = set(map(id, left_out))
+    return [item for item in items if id(item) not in ids], left_out
 
 
 def _left_out(every: list[Any]) -> list[Any]:

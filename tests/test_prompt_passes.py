@@ -20,13 +20,14 @@ def begins(end: int, turns: tuple[int, ...] = (), passes: PromptPasses = PASSES)
     return found
 
 
-def test_passes_get_shorter_and_end_where_chunks_end() -> None:
+@pytest.mark.parametrize("passes", [PASSES, prompt_passes()], ids=["some", "this device's"])
+def test_passes_get_shorter_and_end_where_chunks_end(passes: PromptPasses) -> None:
     """What was found of a prompt is whole chunks: behind them a cold run begins a pass too."""
-    places = begins(8_192)
+    places = begins(8_192, passes=passes)
     widths = [stop - start for start, stop in pairwise(places)]
     assert widths == sorted(widths, reverse=True)
-    assert set(range(0, 8_193, 64)) <= set(places)
-    assert (widths[0], widths[-1]) == (64, 16)
+    assert set(range(0, 8_193, passes.chunk)) <= set(places)
+    assert (widths[0], widths[-1]) == (passes.chunk, passes.least)
 
 
 @pytest.mark.parametrize("turns", TURNS)
@@ -45,13 +46,15 @@ def test_far_behind_a_question_is_read_in_one_pass() -> None:
     assert begins(1_060, (1_040,))[-3:] == [1_040, 1_056, 1_060], "which begins where any pass may"
 
 
+@pytest.mark.parametrize("passes", [PASSES, prompt_passes()], ids=["some", "this device's"])
 @pytest.mark.parametrize("turns", TURNS)
-def test_a_later_answer_begins_where_a_pass_would(turns: tuple[int, ...]) -> None:
-    places = begins(8_192, turns)
+def test_a_later_answer_begins_where_a_pass_would(turns: tuple[int, ...], passes: PromptPasses) -> None:
+    places = begins(8_192, turns, passes)
+    assert set(turns) <= set(places)
     for length in range(0, 8_192, 7):
         expected = max(place for place in places if place <= length)
-        assert PASSES.last_begin(length, turns) == expected
-        assert usable_prefix(length, 8_192, PASSES, turns) == expected
+        assert passes.last_begin(length, turns) == expected
+        assert usable_prefix(length, 8_192, passes, turns) == expected
 
 
 @pytest.mark.parametrize("turns", TURNS)

@@ -115,13 +115,15 @@ def chained(token_ids: Ids, block_tokens: int) -> Iterator[tuple[bytes, bytes, I
         parent = key
 
 
-def endings(token_ids: Ids, parent: bytes, block_tokens: int, turns: Turns = ()) -> Iterator[tuple[bytes, bytes, Ids]]:
-    """What `chained` would give for a block behind that of `parent` which is shorter than others: the longest first, of
-    what `token_ids` begin with. It may end where one of the `turns` begins, in tokens from the block's first."""
-    most = min(len(token_ids), block_tokens - 1)
-    counts = {*range(PART_TOKENS, most + 1, PART_TOKENS), *(turn for turn in turns if 0 < turn <= most)}
-    for count in sorted(counts, reverse=True):
-        ids = token_ids[:count]
+def endings(
+    token_ids: Ids, begin: int, parent: bytes, block_tokens: int, turns: Turns = ()
+) -> Iterator[tuple[bytes, bytes, Ids]]:
+    """What `chained` would give for a block of a text that begins at `begin`, behind that of `parent`, and is shorter
+    than others: the longest first. It may end where one of the text's `turns` begins."""
+    most = min(len(token_ids), begin + block_tokens - 1)
+    ends = {*range(begin + PART_TOKENS, most + 1, PART_TOKENS), *(turn for turn in turns if begin < turn <= most)}
+    for end in sorted(ends, reverse=True):
+        ids = token_ids[begin:end]
         yield _key(parent, ids), parent, ids
 
 

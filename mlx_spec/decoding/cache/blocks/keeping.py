@@ -12,7 +12,7 @@ from mlx_spec.decoding.cache.blocks.identity import identity_of
 from mlx_spec.decoding.cache.blocks.prefixes import Prefixes
 from mlx_spec.decoding.cache.blocks.shelves import prefixes_folder
 from mlx_spec.decoding.cache.blocks.slow import SlowBlocks
-from mlx_spec.decoding.cache.chunks import chunk_tokens
+from mlx_spec.decoding.cache.chunks import prompt_passes
 from mlx_spec.decoding.cache.trials import is_shared
 from mlx_spec.errors import StorageError
 from mlx_spec.models.memory import memory_info
@@ -65,7 +65,7 @@ def _on_disk(pair: Readers, disk_bytes: int | None, kv_bits: int | None) -> Slow
         folder = prefixes_folder()
     except StorageError:
         return None  # who loads models there has said so
-    identity = identity_of(pair.content, (pair.target, pair.draft), chunk_tokens=chunk_tokens(), kv_bits=kv_bits)
+    identity = identity_of(pair.content, (pair.target, pair.draft), passes=prompt_passes(), kv_bits=kv_bits)
     if identity is None:
         return None
     if disk_bytes is None:

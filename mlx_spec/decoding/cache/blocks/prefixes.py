@@ -111,7 +111,7 @@ class Prefixes:
             found.append(block)
         parent = found[-1].key if found else b""
         whole = len(found) * self.block_tokens
-        for key, _, ids in endings(every[whole:], parent, self.block_tokens, [turn - whole for turn in turns]):
+        for key, _, ids in endings(every, whole, parent, self.block_tokens, turns):
             if (block := self._blocks.get(key)) is not None and np.array_equal(block.token_ids, ids):
                 found.append(block)
                 break
@@ -157,7 +157,7 @@ class Prefixes:
             yield key, before, ids
             parent = key
         whole = len(token_ids) // self.block_tokens * self.block_tokens
-        yield from islice(endings(token_ids[whole:], parent, self.block_tokens, [turn - whole for turn in turns]), 1)
+        yield from islice(endings(token_ids, whole, parent, self.block_tokens, turns), 1)
 
     def settle(self) -> None:
         """Called when kept blocks have got their parts. Where that was too much, those not asked for lately go first,
