@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import psutil
 
-from mlx_spec.models.memory import device_info
+from mlx_spec.models.memory import blas_build, device_info
 
 
 def machine_facts() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def machine_facts() -> dict[str, Any]:
         "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
         "logical_cores": psutil.cpu_count(),
         "memory_bytes": int(psutil.virtual_memory().total),
-        "blas": device.blas,
+        "blas": blas_build(),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "mlx": importlib.metadata.version("mlx"),

@@ -18,7 +18,7 @@ from mlx.utils import tree_flatten
 
 from mlx_spec.models.files.config import CONFIG
 from mlx_spec.models.folder import ModelFolder
-from mlx_spec.models.memory import blas_file, serving_blas, weights_bytes
+from mlx_spec.models.memory import blas_build, blas_file, weights_bytes
 
 _CONTENT: Final = frozenset({".safetensors", ".bin", ".pt", ".py"})
 _LIBRARIES: Final = ("mlx", "mlx-lm", "lookahead-spec")
@@ -48,7 +48,7 @@ def circumstances(models: Sequence[nn.Module | None]) -> list[Any]:
         [[name, _version(name)] for name in _LIBRARIES],
         [str(mx.default_device()), str(info.get("architecture")), str(info.get("device_name"))],
         [sys.platform, platform.machine(), platform.mac_ver()[0]],
-        [serving_blas(), _build(library) if library is not None else None, threads],
+        [blas_build(), _build(library) if library is not None else None, threads],
         sorted([name, value] for name, value in os.environ.items() if name.startswith(_VARIABLES)),
     ]
 

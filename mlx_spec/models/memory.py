@@ -13,6 +13,8 @@ import mlx.nn as nn
 import psutil
 from mlx.utils import tree_flatten
 
+from mlx_spec.machine import blas
+
 Blas = Literal["openblas", "accelerate", "the MLX wheel's own"]
 _MAPS = Path("/proc/self/maps")
 
@@ -100,7 +102,7 @@ def multiplies_by() -> str:
     """All that the bits of this machine's products may depend on, besides versions, in a line: two machines with the
     same line round alike, as far as can be told."""
     facts = sorted(f"{key} {value}" for key, value in mx.device_info().items())
-    return ", ".join([str(mx.default_device()), platform.machine(), *facts, f"{serving_blas()} x {blas_threads()}"])
+    return ", ".join([str(mx.default_device()), platform.machine(), *facts, f"{blas_build()} x {blas_threads()}"])
 
 
 def serving_blas() -> Blas:
@@ -108,6 +110,13 @@ def serving_blas() -> Blas:
     if sys.platform == "darwin":
         return "accelerate"
     return "openblas" if blas_file() is not None else "the MLX wheel's own"
+
+
+def blas_build() -> str:
+    """The same, and of OpenBLAS the processor whose kernels it takes: what the bits of a product depend on."""
+    library = blas_file()
+    kernels = blas.kernels_of(str(library)) if library is not None else ""
+    return f"{serving_blas()}, {kernels} kernels" if kernels else serving_blas()
 
 
 def blas_file() -> Path | None:

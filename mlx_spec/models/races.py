@@ -11,7 +11,7 @@ from typing import Any, Final
 from mlx_spec.errors import StorageError
 from mlx_spec.machine.kept import read_kept
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.memory import device_info
+from mlx_spec.models.memory import blas_build, device_info
 from mlx_spec.models.pairs import STARTER, Pair
 from mlx_spec.models.starter import STARTER_NAME
 
@@ -45,7 +45,7 @@ class RaceResult:
 def this_machine() -> str:
     """What a speed depends on, in a few words: the device, and the BLAS where a CPU computes."""
     device = device_info()
-    return device.name if device.kind == "gpu" else f"{platform.machine()} CPU, {device.blas}"
+    return device.name if device.kind == "gpu" else f"{platform.machine()} CPU, {blas_build()}"
 
 
 def remembered(target: str, draft: str | None) -> RaceResult | None:

@@ -31,6 +31,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment in which nobody has preloaded anything: `make test` has."""
     monkeypatch.delenv("LD_PRELOAD", raising=False)
     monkeypatch.delenv(blas.SWITCH, raising=False)
+    monkeypatch.delenv(blas.KERNELS, raising=False)
 
 
 @pytest.fixture
@@ -114,3 +115,54 @@ class TestEnvironment:
         folder = str(ROOT / "mlx_spec" / "machine")
         code = f"import os, sys; sys.path.insert(0, {folder!r}); old = set(sys.modules); import blas; "
         assert python("-S", "-c", code + "print(sorted(set(sys.modules) - old))") == "['blas']"
+
+
+AVX2 = frozenset({"fpu", "sse2", "avx", "avx2", "fma"})
+AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+TOLD = """
+import ctypes, os, sys
+sys.path.insert(0, {folder!r})
+import blas
+blas.ensure_preloaded()
+print(os.environ.get("OPENBLAS_CORETYPE"), blas.kernels_of(blas.find_openblas()), sep=",")
+"""
+
+
+class TestKernels:
+    """A processor that is younger than OpenBLAS is not served as one of 2004."""
+
+    @pytest.mark.parametrize(
+        ("kernels", "flags", "newer"),
+        [
+            ("Prescott", AVX512, "SkylakeX"),
+            ("Prescott", AVX2, "Haswell"),
+            ("Prescott", AVX512 - {"avx512vl"}, "Haswell"),
+            ("Nehalem", AVX2, "Haswell"),
+            ("Prescott", frozenset({"fpu", "sse2"}), None),
+            ("Prescott", AVX2 - {"fma"}, None),
+            ("SkylakeX", AVX512, None),
+            ("Zen", AVX2, None),
+            ("Haswell", AVX512, None),
+            ("neoversen1", frozenset(), None),
+            ("", AVX512, None),
+        ],
+    )
+    def test_which_are_taken(self, kernels: str, flags: frozenset[str], newer: str | None) -> None:
+        assert blas.newer_kernels(kernels, flags) == newer
+
+    @needs_openblas
+    @pytest.mark.usefixtures("bare")
+    def test_none_here_is_older_than_the_processor(self, tmp_path: Path) -> None:
+        (path := tmp_path / "told.py").write_text(TOLD.format(folder=str(ROOT / "mlx_spec/machine")), encoding="utf-8")
+        asked, taken = python(str(path)).split(",")
+        assert asked in ("None", taken)
+        assert blas.newer_kernels(taken, blas.processor_flags()) is None
+
+    @needs_openblas
+    @pytest.mark.usefixtures("bare")
+    def test_what_somebody_has_said_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(blas.KERNELS, "Nehalem")
+        assert blas.KERNELS not in blas.blas_environment()
+
+    def test_a_library_that_tells_nothing_is_left_alone(self, tmp_path: Path) -> None:
+        assert blas.kernels_of(str(tmp_path / "libopenblas.so.0")) == ""

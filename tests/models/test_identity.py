@@ -101,7 +101,7 @@ def test_a_link_counts_as_what_it_leads_to(model: Path) -> None:
 CHANGED: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "mlx": lambda patch: patch.setattr(identity, "version", lambda name: "0" if name == "mlx" else "1"),
     "ours": lambda patch: patch.setattr(identity, "_version", lambda name: None),
-    "the BLAS": lambda patch: patch.setattr(identity, "serving_blas", lambda: "another"),
+    "the BLAS": lambda patch: patch.setattr(identity, "blas_build", lambda: "another"),
     "its build": lambda patch: patch.setattr(identity, "blas_file", lambda: Path(__file__)),
     "its threads": lambda patch: patch.setattr(identity.os, "sched_getaffinity", lambda pid: {1, 2, 3, 4, 5, 6, 7}),
     "a setting": lambda patch: patch.setenv("OPENBLAS_CORETYPE", "Prescott"),

@@ -25,7 +25,7 @@ from mlx_spec.lookahead.costs import DISTURBED
 from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
-from mlx_spec.models.memory import rows_are_independent, serving_blas, weights_bytes
+from mlx_spec.models.memory import rows_are_independent, blas_build, weights_bytes
 
 _VERSION: Final = 1
 _RATIOS: Final = "blocks_over_own"
@@ -79,5 +79,5 @@ def _has_windows(model: nn.Module) -> bool:
 def _path(model: nn.Module, name: str) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), version("mlx-lm"), str(mx.default_device())]
-    facts += [sorted(map(str, device.items())), serving_blas(), dispatch.serves(), name, weights_bytes(model)]
+    facts += [sorted(map(str, device.items())), blas_build(), dispatch.serves(), name, weights_bytes(model)]
     return kept_path("blocks", facts)

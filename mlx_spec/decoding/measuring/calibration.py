@@ -42,7 +42,7 @@ from mlx_spec.machine.kernels.products.measuring import measure as measure_produ
 from mlx_spec.machine.kernels.products.times import MatmulTimes
 from mlx_spec.machine.resources import data_folder
 from mlx_spec.models.loading import ModelPair
-from mlx_spec.models.memory import serving_blas, weights_bytes
+from mlx_spec.models.memory import blas_build, weights_bytes
 
 _MOST_TRIES: Final = 4
 """So often a start measures again what was taken on a busy machine. Some are always busy."""
@@ -175,7 +175,7 @@ def _circumstances(target_name: str, draft_name: str | None, kv_bits: int | None
         "draft": draft_name,
         "device": device,
         "mlx": version("mlx"),
-        "blas": serving_blas(),
+        "blas": blas_build(),
         "kv_bits": kv_bits,
     }
 
@@ -190,7 +190,7 @@ def _newest_first(folder: Path) -> list[Path]:
 def _path(pair: ModelPair, widths: Sequence[int], how: CacheOptions) -> Path:
     device = mx.device_info() if mx.default_device().type == mx.DeviceType.gpu else {}
     facts: list[Any] = [_VERSION, version("mlx"), str(mx.default_device()), sorted(map(str, device.items()))]
-    facts += [serving_blas(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
+    facts += [blas_build(), list(widths), pair.target_name, pair.draft_name, weights_bytes(pair.target)]
     facts.append(weights_bytes(pair.draft) if pair.draft is not None else 0)
     kv_bits, strict = how.get("kv_bits"), how.get("widest")
     facts += [] if kv_bits is None else [kv_bits]

@@ -105,7 +105,7 @@ def _blas() -> Section:
         why = "With it, checking several tokens at once costs little more than one, so speculation can win."
         if sys.platform == "darwin":
             why = "It serves what MLX computes on the CPU; the GPU does not need it."
-        return _section("ok", serving, why, serving=serving)
+        return _section("ok", memory.blas_build(), why, serving=serving)
     why = "With it n tokens cost n times one, so speculation cannot win: "
     if blas.find_openblas() is not None:
         why += f"{blas.LIBRARY} is here but was not preloaded (is {blas.SWITCH}=off set?)."
