@@ -90,7 +90,7 @@ def _whole(x: mx.array, fractions: mx.array, powers: mx.array) -> mx.array:
 
 
 class Loop(threading.local):
-    """A function of arrays (float32) whose operations MLX's compiler makes one loop of, where that works. A thread has
+    """A function of arrays whose operations MLX's compiler makes one loop of, where that works. A thread has
     its own: what MLX has traced belongs to the thread that did."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -101,7 +101,7 @@ class Loop(threading.local):
         if self._compiled is None:
             self._compiled = mx.compile(self._function, shapeless=True)
             try:
-                mx.eval(self._compiled(*(mx.zeros((1,)) for _ in arrays)))
+                mx.eval(self._compiled(*(mx.zeros((1,), dtype=array.dtype) for array in arrays)))
             except RuntimeError:  # the compiler is there and fails, or what it made may not be run
                 self._compiled = self._function
         return self._compiled(*arrays)

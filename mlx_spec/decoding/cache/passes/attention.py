@@ -49,7 +49,7 @@ class OwnWay(Protocol):
         sinks: mx.array | None,
     ) -> mx.array | None:
         """What `queries` find, in their shape; None where this is to be left to MLX."""
-        ...
+        return None
 
     def gated(self, gate: mx.array, x: mx.array) -> mx.array | None:
         """What `swiglu` makes of them, in their shape; None where this is to be left to MLX."""

@@ -1,7 +1,7 @@
 """One forward pass of a model over new tokens, and what it gives."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,18 +37,18 @@ def run(
     attends: Attends = "plainly",
 ) -> PassOutput:
     """One ordinary forward pass over `token_ids` `[n]`, lazily: a chain, or a part of a tree by its `placement`."""
-    if (way := way_of(attends)) is not None:
-        with seam_of(model).opened(way):
-            return run(model, token_ids, caches, taps, placement)
+    way = way_of(attends)
     if placement is not None:
         caches = placed(caches, placement)
-    rotating = StandIns(model).rotating_by_token() if placement is not None else nullcontext()
-    with in_order(model), rotating:
-        if taps is None:
-            logits = model(token_ids[None], cache=caches)[0]
-            if OTHERS:
-                go(model, logits)
-            return PassOutput(logits)
-        with taps.listening() as states:
-            logits = model(token_ids[None], cache=caches)
-    return PassOutput(logits[0], mx.concatenate([state[0] for state in states], axis=-1))
+    with ExitStack() as built:
+        if way is not None:
+            built.enter_context(seam_of(model).opened(way))
+        built.enter_context(in_order(model))
+        if placement is not None:
+            built.enter_context(StandIns(model).rotating_by_token())
+        states = built.enter_context(taps.listening()) if taps is not None else None
+        logits = model(token_ids[None], cache=caches)[0]
+        if states is None and OTHERS:
+            go(model, logits)
+    features = mx.concatenate([state[0] for state in states], axis=-1) if states is not None else None
+    return PassOutput(logits, features)

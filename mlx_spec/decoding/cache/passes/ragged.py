@@ -84,9 +84,9 @@ class RaggedPasses:
         through: `depth` is a way that was tried with it. Where it `shares`, and they may, the answers' keys and values
         come to lie together, which pays if the same ones go on together.
         """
-        way = way_of(attends)
         if in_slots:
-            return self._run_in_slots(parts, depth, layers, shares=shares and self.shares, way=way)
+            return self._run_in_slots(parts, depth, layers, shares=shares and self.shares, attends=attends)
+        way = way_of(attends)
         counts = [part.token_ids.shape[0] for part in parts]
         token_ids = mx.concatenate([part.token_ids for part in parts])
         every = [placed(part.caches, part.placement) if part.placement else part.caches for part in parts]
@@ -99,8 +99,9 @@ class RaggedPasses:
         self._shared.clear()
 
     def _run_in_slots(
-        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool, way: OwnWay | None
+        self, parts: Sequence[RaggedPart], depth: Depth, layers: tuple[int, ...], *, shares: bool, attends: Attends
     ) -> list[PassOutput]:
+        way, by_row = way_of(attends), attends == "by_row"
         places = [_places(part) for part in parts]
         groups = self._groups(parts, shares=shares and depth == "attention")
         ordered = [number for group in groups for number in group]
@@ -114,14 +115,14 @@ class RaggedPasses:
         with ExitStack() as built:
             seen = [
                 built.enter_context(
-                    self._seen([parts[at] for at in group], [places[at] for at in group], whole=way is not None)
+                    self._seen([parts[at] for at in group], [places[at] for at in group], whole=by_row)
                 )
                 for group in groups
             ]
             scored = None
             chains = not any(part.placement for part in parts)
             # Others that make the same passes would have to count them alike.
-            if len(seen) == 1 and chains and way is None and share_of(self.model) is None:
+            if len(seen) == 1 and chains and not by_row and share_of(self.model) is None:
                 scored = self._graphs.run(token_ids, seen[0], build, (layers, is_strict(self.model)))
             if scored is None:
                 positions = _positions([parts[number] for number in ordered], [places[number] for number in ordered])
