@@ -19,7 +19,7 @@ from mlx_spec.decoding.drafters.levels import Levels, together
 from mlx_spec.decoding.outcome import Outcome, read_outcome
 from mlx_spec.decoding.round import Round
 from mlx_spec.decoding.round_report import RoundTimes, counters, drafted, emit, end_margin, ending, nearest_tie
-from mlx_spec.decoding.sharing.learning import away_ms, learn, plain_step_ms
+from mlx_spec.decoding.sharing.learning import away_ms, learn, learn_whole, plain_step_ms
 from mlx_spec.decoding.sharing.padding import paddings
 from mlx_spec.decoding.target import score_all
 from mlx_spec.events import EmittedToken, RoundFinished
@@ -90,6 +90,8 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
     following = next((done.answer.round.clock for done in rounds if done.answer.round), None)
     spent_ms = [done.round.clock.spent_ms(following) for done in rounds]
     shared = shared_costs([done.answer.controller for done in rounds])
+    if shared is not None:
+        learn_whole([(done.round, ms) for done, ms in zip(rounds, spent_ms, strict=True)], shared)
     told = []
     for done, tokens, ms in zip(rounds, emitted, spent_ms, strict=True):
         if tokens is not None and done.answer.failure is None:

@@ -154,32 +154,26 @@ class Choice:
         names = list(self._costs)
         drafters = [names.index(prospect.drafter) for prospect in self._prospects]
         places = sorted(
-            (
-                rate * self._costs[prospect.drafter].row_ms - chance / drafted,
-                place,
-                answer,
-                drafters[answer],
-            )
+            (rate * self._costs[prospect.drafter].row_ms - chance / drafted, place, answer, drafters[answer], drafted)
             for answer, prospect in enumerate(self._prospects)
             for place, (chance, drafted) in enumerate(_places(prospect), 1)
         )
         passes = [rate * milliseconds for milliseconds in self._target_ms]
-        most, chosen = -passes[0], [0] * len(self._prospects)
+        chosen = [0] * len(self._prospects)
+        # What no depth could bring more than, were levels free: most depths need not be looked at.
+        bound, _ = _most(places, passes)
+        most, none = 0.0, passes[0]
         for depths in self._depths():
-            shallow = [one for one in places if one[1] <= depths[one[3]]][: len(passes) - 1]
-            worth = -rate * sum(cost.at(depth, 0) for cost, depth in zip(self._costs.values(), depths, strict=True))
-            best_count, rows = 0, 0.0
-            for count, (loss, place, answer, _) in enumerate(shallow, 1):
-                drafted = self._prospects[answer].drafted
-                share = drafted[place - 1] if drafted else 1.0
-                worth -= loss * share
-                rows += share
-                if (gain := worth - _between(passes, rows)) > most:
-                    most, best_count = gain, count
-            if best_count:
+            levels = sum(cost.at(depth, 0) for cost, depth in zip(self._costs.values(), depths, strict=True))
+            if bound + none - rate * levels <= most:
+                continue
+            shallow = [one for one in places if one[1] <= depths[one[3]]]
+            found, count = _most(shallow, passes)
+            if (gain := found + none - rate * levels) > most:
+                most = gain
                 chosen = [0] * len(self._prospects)
-                for _, _, answer, _ in shallow[:best_count]:
-                    chosen[answer] += 1
+                for place in shallow[:count]:
+                    chosen[place[2]] += 1
         return tuple(chosen)
 
     def _depths(self) -> Iterator[tuple[int, ...]]:
@@ -189,6 +183,27 @@ class Choice:
             deepest = self._deepest[name]
             ranges.append(range(deepest + 1) if cost.level_ms or cost.once_ms else (deepest,))
         return product(*ranges)
+
+
+_Place = tuple[float, int, int, int, float]
+"""What a place loses for each row that it adds, its number, whose it is, of which drafter, and the chance that it is
+drafted: so many rows it is expected to add."""
+
+
+def _most(places: Sequence[_Place], passes: Sequence[float]) -> tuple[float, int]:
+    """The most that the first so many of these places bring, less what the pass takes; and how many these are."""
+    worth, rows, most, best = 0.0, 0.0, -passes[0], 0
+    last = len(passes) - 1
+    for count, (loss, _, _, _, drafted) in enumerate(places[:last], 1):
+        worth -= loss * drafted
+        rows += drafted
+        below = int(rows)
+        takes = passes[below]
+        if below < last:
+            takes += (rows - below) * (passes[below + 1] - takes)
+        if worth - takes > most:
+            most, best = worth - takes, count
+    return most, best
 
 
 def _places(prospect: Prospect) -> Iterator[tuple[float, float]]:

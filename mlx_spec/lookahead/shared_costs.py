@@ -41,6 +41,12 @@ _PLAIN_NEWEST: Final = 0.3
 # pay. But some machines are never quiet.
 _DRAFTS_SURPRISING: Final = 0.15
 _STEPS_BETWEEN_SURPRISES: Final = 24
+# A plain step was seen so many steps ago at most, or the machine may be another by now.
+_LONGEST_SEEN: Final = 64
+# What steps with drafts take beside their passes is a mean over some of them, no single one of which counts for more
+# than a plain step; and is forgotten while there are none: else one bad moment would park drafts for good.
+_BESIDE_NEWEST: Final = 0.15
+_BESIDE_FORGOTTEN: Final = 0.005
 
 
 class SharedPassTimes:
@@ -60,7 +66,8 @@ class SharedPassTimes:
         doubtful = calibration is None or calibration.doubtful
         self._fit = Fit((1.0, 0.0, 0.0), _DOUBTFUL_DEVIATIONS if doubtful else _DEVIATIONS, _WANDER)
         self._own: dict[int, tuple[float, int]] = {}  # by rows, of which some are drafts
-        self._plain: dict[int, float] = {}  # by answers, none of which drafted
+        self._plain: dict[int, tuple[float, int]] = {}  # by answers, none of which drafted: and in which step
+        self._steps = 0
         self._cheapest: dict[
             int, list[tuple[float, int]]
         ] = {}  # by answers; to be found anew when something was learnt
@@ -99,8 +106,8 @@ class SharedPassTimes:
         return self._plain_ms(answers) if rows == answers and self._plain else self._padded(answers, rows)[0]
 
     def has_seen_plain(self, answers: int) -> bool:
-        """Whether a pass without drafts was seen of about as many answers."""
-        return any(max(seen, answers) <= _ABOUT_AS_MANY * min(seen, answers) for seen in self._plain)
+        """Whether a pass without drafts was seen of about as many answers, and not long ago."""
+        return any(self._is_recent(seen) for seen in self._about(answers))
 
     def rows(self, answers: int, rows: int) -> int:
         """How many rows a pass should have that has so many to score: more where that takes less time."""
@@ -109,6 +116,7 @@ class SharedPassTimes:
     def observe(self, answers: int, rows: int, milliseconds: float, *, drafts: bool) -> None:
         """Learn from one pass, `rows` with what it was padded by, and whether some of them were drafts. Without them it
         is what all else is weighed against: that is remembered as it was seen, and not as it fits with other passes."""
+        self._steps += 1
         if not self._curve:
             self._curve = [milliseconds / (1.0 + _FIRST_SLOPE * (rows - 1))]
         expected, unit = self._of(answers, rows) if drafts else self.at(answers, rows), self._curve[0]
@@ -123,14 +131,23 @@ class SharedPassTimes:
             own += max(_OWN_SHARE, 1 / (seen + 1)) * left_over
             self._own[rows] = max(-_OWN_MOST, min(_OWN_MOST, own)), seen + 1
         else:
-            before = self._plain.get(answers, milliseconds)
-            self._plain[answers] = before + _PLAIN_NEWEST * (milliseconds - before)
+            before, at = self._plain.get(answers, (milliseconds, 0))
+            newest = _PLAIN_NEWEST if self._steps - at <= _LONGEST_SEEN else 1.0
+            self._plain[answers] = (before + newest * (milliseconds - before), self._steps)
         self._cheapest.clear()
 
     def _plain_ms(self, answers: int) -> float:
-        """By what was seen of the nearest number of answers."""
-        nearest = min(self._plain, key=lambda seen: max(seen, answers) / min(seen, answers))
-        return self._plain[nearest] * self._padded(answers, answers)[0] / self._padded(nearest, nearest)[0]
+        """By what was seen of the nearest number of answers: not long ago, where there is such."""
+        recent = [seen for seen in self._about(answers) if self._is_recent(seen)]
+        nearest = min(recent or self._plain, key=lambda seen: max(seen, answers) / min(seen, answers))
+        return self._plain[nearest][0] * self._padded(answers, answers)[0] / self._padded(nearest, nearest)[0]
+
+    def _about(self, answers: int) -> list[int]:
+        """The numbers of answers, about as many, of which a pass without drafts was seen."""
+        return [seen for seen in self._plain if max(seen, answers) <= _ABOUT_AS_MANY * min(seen, answers)]
+
+    def _is_recent(self, answers: int) -> bool:
+        return self._steps - self._plain[answers][1] <= _LONGEST_SEEN
 
     def _padded(self, answers: int, rows: int) -> tuple[float, int]:
         if answers not in self._cheapest:
@@ -197,6 +214,7 @@ class SharedCosts:
         """What a pass of the target takes."""
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()
+        self._beside_ms = 0.0
         self._outcomes: dict[str, Ratio] = {}
         self._since_plain, self._between_plain = 0, _FEWEST_STEPS_BETWEEN_PLAIN
         self._plain_wanted, self._since_surprise = False, _STEPS_BETWEEN_SURPRISES
@@ -221,6 +239,18 @@ class SharedCosts:
             self._observe_drafting(one)
         spent_ms = verify_ms + sum(one.milliseconds for one in drafting)
         self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
+
+    @property
+    def beside_ms(self) -> float:
+        """What a step with drafts takes beside its passes: the host plans, and builds what it has not met yet, while
+        nothing is computed."""
+        return max(0.0, self._beside_ms)
+
+    def took(self, spent_ms: float, expected_ms: float, answers: int) -> None:
+        """Be told what a whole step of so many answers with drafts has taken, of which so much was expected, what is
+        beside its passes included."""
+        most = self.passes.at(answers, answers)
+        self._beside_ms += _BESIDE_NEWEST * max(-most, min(most, spent_ms - expected_ms))
 
     def trust(self, drafter: str) -> float:
         """By what the odds of those that are chosen are too good, as their outcomes have shown; 1 at most."""
@@ -249,6 +279,7 @@ class SharedCosts:
                 self._plain_wanted, self._since_surprise = True, 0
             return
         self._since_plain, self._plain_wanted = 0, False
+        self._beside_ms -= _BESIDE_FORGOTTEN * self._beside_ms
         self._between_plain = _FEWEST_WHERE_SURPRISED if off > _SURPRISING else _FEWEST_STEPS_BETWEEN_PLAIN
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:

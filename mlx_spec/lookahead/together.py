@@ -4,7 +4,7 @@ Fixed lengths and trees stay what they are, and take their rows. All others get 
 them: a tree fills a pass that one answer has for itself, and here its rows are somebody's likelier tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,8 +85,9 @@ class _Step:
             return [Plan(None, 0, "a try: what a plain step costs now") for _ in offered]
         trials = self._trials(offered, best, chosen, possible.outcome)
         reason = f"{chosen.rate / chosen.plain_rate:.2f}x plain expected of {self._answers} answers"
+        tried = possible.outcome(_with(chosen.lengths, trials)) if trials else chosen
         return [
-            _plan(offer, length, number in trials, reason)
+            _plan(offer, length, number in trials, reason, tried.milliseconds)
             for number, (offer, length) in enumerate(zip(best, chosen.lengths, strict=False))
         ]
 
@@ -103,8 +104,9 @@ class _Step:
         return self._target_ms(self._answers)
 
     def _target_ms(self, rows: int) -> float:
-        """A pass over so many rows beside those that are taken."""
-        return self._shared.passes.at(self._answers, rows + self._taken)
+        """A pass over so many rows beside those that are taken; and what a step takes beside it that has drafts."""
+        beside_ms = self._shared.beside_ms if rows > self._answers else 0.0
+        return self._shared.passes.at(self._answers, rows + self._taken) + beside_ms
 
     def _costs(self, offers: Sequence[Offer | None]) -> dict[str, DraftCost]:
         return {offer.option.drafter: self._cost(offer) for offer in offers if offer}
@@ -123,7 +125,8 @@ class _Step:
     def _worth(self, offer: Offer) -> float:
         """Tokens that an offer brings beyond what its time is worth, if all drafted as far: which drafter to ask."""
         rate = self._answers / self._plain_ms
-        row_ms = max(0.0, self._target_ms(2 * self._answers) - self._none_ms) / self._answers
+        twice_ms = self._target_ms(2 * self._answers) - self._shared.beside_ms  # which is there for any draft
+        row_ms = max(0.0, twice_ms - self._none_ms) / self._answers
         cost = self._cost(offer)
         token_ms = row_ms + cost.row_ms + cost.level_ms / self._answers
         prospect = self._prospect(offer)
@@ -157,7 +160,7 @@ class _Step:
             if offer and not chosen.lengths[number] and controller.waited >= _FEWEST_ROUNDS_BETWEEN_TRIALS
         ]
         for tried in ([number for _, number in waiting], [max(waiting)[1]] if waiting else []):
-            lengths = tuple(1 if number in tried else length for number, length in enumerate(chosen.lengths))
+            lengths = _with(chosen.lengths, tried)
             if not tried or sum(lengths) > self._places:
                 continue
             trial = outcome(lengths)
@@ -172,11 +175,16 @@ class _Step:
         return set()
 
 
-def _plan(offer: Offer | None, length: int, is_trial: bool, reason: str) -> Plan:
+def _with(lengths: tuple[int, ...], tried: Collection[int]) -> tuple[int, ...]:
+    """The same, but a token each of those who are tried."""
+    return tuple(1 if number in tried else length for number, length in enumerate(lengths))
+
+
+def _plan(offer: Offer | None, length: int, is_trial: bool, reason: str, step_ms: float) -> Plan:
     if offer is None:
         return Plan(None, 0, "nothing to draft")
     if is_trial:
         length, reason = 1, f"a try: {reason}"
     if length == 0:
         return Plan(None, 0, f"parked: {reason}", parked=True)
-    return Plan(offer.option.drafter, length, reason, expected=sum(survival(offer.rates)[:length]))
+    return Plan(offer.option.drafter, length, reason, expected=sum(survival(offer.rates)[:length]), step_ms=step_ms)

@@ -33,7 +33,8 @@ class Company:
     """Answers in step, each drafted token of which is accepted as often as its `alphas` says.
 
     `answer_ms` is what each further answer takes, whatever its rows, and `row_ms` each drafted row beside what the
-    curve says; times have 3 % of noise. With `text_rounds` all answers end after so many rounds, and others begin; then
+    curve says; `uncounted_ms` is what a step with drafts takes beside its passes, which nobody is told of but as a part of
+    the whole; times have 3 % of noise. With `text_rounds` all answers end after so many rounds, and others begin; then
     it is tossed whether a token is accepted.
     """
 
@@ -43,6 +44,7 @@ class Company:
     token_ms: float = 0.2
     answer_ms: float = 0.0
     row_ms: float = 0.0
+    uncounted_ms: float = 0.0
     slower: float = 1.0
     text_rounds: int = 0
     seed: int = 0
@@ -64,7 +66,10 @@ class Company:
 
     def rate(self, lengths: Sequence[int]) -> float:
         """Expected tokens a millisecond."""
-        return self._tokens(lengths) / sum(self.time(lengths))
+        return self._tokens(lengths) / (sum(self.time(lengths)) + self._beside(lengths))
+
+    def _beside(self, lengths: Sequence[int]) -> float:
+        return self.uncounted_ms if any(lengths) else 0.0
 
     def _tokens(self, lengths: Sequence[int]) -> float:
         every = zip(self.alphas, lengths, strict=True)
@@ -105,7 +110,8 @@ class Company:
         lengths = [plan.length for plan in plans]
         self.tokens += self._tokens(lengths)
         draft_ms, verify_ms = self.time(lengths)
-        self.spent_ms += draft_ms + verify_ms
+        spent_ms = draft_ms + verify_ms + self._beside(lengths)
+        self.spent_ms += spent_ms
         draft_ms, verify_ms = (ms * self._random.gauss(1.0, 0.03) for ms in (draft_ms, verify_ms))
         behind = sum(behind for behind, length in zip(self._behind, lengths, strict=True) if length)
         stand = 0
@@ -130,6 +136,8 @@ class Company:
             known = first.costs_of("model")
             drafting = [SharedDrafting("model", max(lengths), sum(lengths) + behind, draft_ms, *known)]
         shared.observe(len(lengths), self._rows(shared, lengths), verify_ms, *drafting, drafts=any(lengths))
+        if any(lengths):
+            shared.took(spent_ms, max(plan.step_ms for plan in plans), len(plans))
         self._left -= 1
         if self._left == 0:
             self._begin_texts()

@@ -47,6 +47,17 @@ def test_drafts_that_seem_to_pay_and_do_not_are_found_out(alpha: float, row_ms: 
     assert machine.reached > 0.98 * machine.plain
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 0.6, 0.8])
+@pytest.mark.parametrize("uncounted_ms", [10.0, 25.0, 60.0])
+def test_what_no_pass_shows_is_found_out_by_whole_steps(alpha: float, uncounted_ms: float) -> None:
+    """As where the host plans and builds while nothing is computed: a third of a step, with eight answers."""
+    machine = company([alpha] * 8, earlier=alpha, answer_ms=0.8, uncounted_ms=uncounted_ms)
+    machine.run(60)
+    machine.run(200)
+    assert machine.reached > 0.98 * machine.plain
+    assert machine.reached > 0.96 * machine.best_fixed()
+
+
 def test_of_a_new_number_of_answers_a_plain_step_is_seen_first() -> None:
     """Else drafts would be weighed against a step that nobody has seen, for as long as they seem to pay."""
     machine = company([0.9] * 8, earlier=0.9, seen_plain=False)

@@ -30,6 +30,15 @@ def learn(rounds: Sequence[Read], *, failed: bool) -> None:
         _observe_shared(rounds)
 
 
+def learn_whole(rounds: Sequence[tuple[Round, float]], shared: SharedCosts) -> None:
+    """Tell what is known of shared passes what a whole step with drafts has taken in milliseconds, telling its words
+    included."""
+    clocks = {id(round_.clock) for round_, _ in rounds}
+    drafted = [(spent_ms, round_.plan.step_ms) for round_, spent_ms in rounds if round_.plan.step_ms and round_.is_shared]
+    if drafted and len(clocks) == 1:
+        shared.took(*drafted[0], len(rounds))
+
+
 def away_ms(answer: Answer, round_: Round) -> float:
     """For how long of the round's time the answer's reader was busy elsewhere: while a pass of the target was under
     way. A draft that was ready earlier than they came back costs nothing."""
