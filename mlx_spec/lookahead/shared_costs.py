@@ -43,9 +43,11 @@ _DRAFTS_SURPRISING: Final = 0.15
 _STEPS_BETWEEN_SURPRISES: Final = 24
 # A plain step was seen so many steps ago at most, or the machine may be another by now.
 _LONGEST_SEEN: Final = 64
-# What steps with drafts take beside their passes is a mean over some of them, no single one of which counts for more
-# than a plain step; and is forgotten while there are none: else one bad moment would park drafts for good.
+# What steps with drafts take beside their passes, in plain steps, is a mean over the last of them, no single one of which
+# counts for more than half a plain step; and is forgotten while there are none: else one bad moment would park drafts for
+# good.
 _BESIDE_NEWEST: Final = 0.15
+_BESIDE_MOST: Final = 0.5
 _BESIDE_FORGOTTEN: Final = 0.005
 
 
@@ -214,7 +216,7 @@ class SharedCosts:
         """What a pass of the target takes."""
         self._drafting: dict[str, Fit] = {}
         self._seen: set[str] = set()
-        self._beside_ms = 0.0
+        self._beside, self._whole_steps = 0.0, 0
         self._outcomes: dict[str, Ratio] = {}
         self._since_plain, self._between_plain = 0, _FEWEST_STEPS_BETWEEN_PLAIN
         self._plain_wanted, self._since_surprise = False, _STEPS_BETWEEN_SURPRISES
@@ -240,17 +242,18 @@ class SharedCosts:
         spent_ms = verify_ms + sum(one.milliseconds for one in drafting)
         self.budget_ms = min(self.budget_ms + _BUDGET_SHARE * spent_ms, self.passes.at(answers, answers))
 
-    @property
-    def beside_ms(self) -> float:
-        """What a step with drafts takes beside its passes: the host plans, and builds what it has not met yet, while
-        nothing is computed."""
-        return max(0.0, self._beside_ms)
+    def beside_ms(self, answers: int) -> float:
+        """What a step of so many answers with drafts takes beside its passes: the host plans, and builds what it has
+        not met yet, while nothing is computed."""
+        return max(0.0, self._beside) * self.passes.at(answers, answers)
 
     def took(self, spent_ms: float, expected_ms: float, answers: int) -> None:
         """Be told what a whole step of so many answers with drafts has taken, of which so much was expected, what is
         beside its passes included."""
-        most = self.passes.at(answers, answers)
-        self._beside_ms += _BESIDE_NEWEST * max(-most, min(most, spent_ms - expected_ms))
+        share = (spent_ms - expected_ms) / self.passes.at(answers, answers)
+        self._whole_steps += 1
+        newest = max(_BESIDE_NEWEST, 1 / self._whole_steps)
+        self._beside += newest * max(-_BESIDE_MOST, min(_BESIDE_MOST, share))
 
     def trust(self, drafter: str) -> float:
         """By what the odds of those that are chosen are too good, as their outcomes have shown; 1 at most."""
@@ -279,7 +282,7 @@ class SharedCosts:
                 self._plain_wanted, self._since_surprise = True, 0
             return
         self._since_plain, self._plain_wanted = 0, False
-        self._beside_ms -= _BESIDE_FORGOTTEN * self._beside_ms
+        self._beside -= _BESIDE_FORGOTTEN * self._beside
         self._between_plain = _FEWEST_WHERE_SURPRISED if off > _SURPRISING else _FEWEST_STEPS_BETWEEN_PLAIN
 
     def _observe_drafting(self, drafting: SharedDrafting) -> None:

@@ -105,7 +105,7 @@ class _Step:
 
     def _target_ms(self, rows: int) -> float:
         """A pass over so many rows beside those that are taken; and what a step takes beside it that has drafts."""
-        beside_ms = self._shared.beside_ms if rows > self._answers else 0.0
+        beside_ms = self._shared.beside_ms(self._answers) if rows > self._answers else 0.0
         return self._shared.passes.at(self._answers, rows + self._taken) + beside_ms
 
     def _costs(self, offers: Sequence[Offer | None]) -> dict[str, DraftCost]:
@@ -125,7 +125,9 @@ class _Step:
     def _worth(self, offer: Offer) -> float:
         """Tokens that an offer brings beyond what its time is worth, if all drafted as far: which drafter to ask."""
         rate = self._answers / self._plain_ms
-        twice_ms = self._target_ms(2 * self._answers) - self._shared.beside_ms  # which is there for any draft
+        twice_ms = self._target_ms(2 * self._answers) - self._shared.beside_ms(
+            self._answers
+        )  # which is there for any draft
         row_ms = max(0.0, twice_ms - self._none_ms) / self._answers
         cost = self._cost(offer)
         token_ms = row_ms + cost.row_ms + cost.level_ms / self._answers

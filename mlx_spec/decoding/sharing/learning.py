@@ -34,7 +34,9 @@ def learn_whole(rounds: Sequence[tuple[Round, float]], shared: SharedCosts) -> N
     """Tell what is known of shared passes what a whole step with drafts has taken in milliseconds, telling its words
     included."""
     clocks = {id(round_.clock) for round_, _ in rounds}
-    drafted = [(spent_ms, round_.plan.step_ms) for round_, spent_ms in rounds if round_.plan.step_ms and round_.is_shared]
+    drafted = [
+        (spent_ms, round_.plan.step_ms) for round_, spent_ms in rounds if round_.plan.step_ms and round_.is_shared
+    ]
     if drafted and len(clocks) == 1:
         shared.took(*drafted[0], len(rounds))
 

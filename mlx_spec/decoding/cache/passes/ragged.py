@@ -114,9 +114,7 @@ class RaggedPasses:
 
         with ExitStack() as built:
             seen = [
-                built.enter_context(
-                    self._seen([parts[at] for at in group], [places[at] for at in group], whole=by_row)
-                )
+                built.enter_context(self._seen([parts[at] for at in group], [places[at] for at in group], whole=by_row))
                 for group in groups
             ]
             scored = None
