@@ -34,8 +34,8 @@ class Plan:
     """The next round: `length` tokens by `drafter`, None and 0 for plain decoding; and why, for people to read.
 
     `parked`: there is a draft, and it is not worth its time. With a `shape` it is a tree, and `length` its depth. Where
-    it was planned for many answers together, `expected` are the drafted tokens that its odds let stand, and `step_ms` is
-    what the step of all is expected to take.
+    it was planned for many answers together, `expected` are the drafted tokens that its odds let stand, and `step_ms`
+    is what the step of all is expected to take.
     """
 
     drafter: str | None

@@ -43,9 +43,9 @@ _DRAFTS_SURPRISING: Final = 0.15
 _STEPS_BETWEEN_SURPRISES: Final = 24
 # A plain step was seen so many steps ago at most, or the machine may be another by now.
 _LONGEST_SEEN: Final = 64
-# What steps with drafts take beside their passes, in plain steps, is a mean over the last of them, no single one of which
-# counts for more than half a plain step; and is forgotten while there are none: else one bad moment would park drafts for
-# good.
+# What steps with drafts take beside their passes, in plain steps, is a mean over the last of them, no single one of
+# which counts for more than half a plain step; and is forgotten while there are none: else one bad moment would park
+# drafts for good.
 _BESIDE_NEWEST: Final = 0.15
 _BESIDE_MOST: Final = 0.5
 _BESIDE_FORGOTTEN: Final = 0.005

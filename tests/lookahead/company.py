@@ -33,9 +33,9 @@ class Company:
     """Answers in step, each drafted token of which is accepted as often as its `alphas` says.
 
     `answer_ms` is what each further answer takes, whatever its rows, and `row_ms` each drafted row beside what the
-    curve says; `uncounted_ms` is what a step with drafts takes beside its passes, which nobody is told of but as a part of
-    the whole; times have 3 % of noise. With `text_rounds` all answers end after so many rounds, and others begin; then
-    it is tossed whether a token is accepted.
+    curve says; `uncounted_ms` is what a step with drafts takes beside its passes, which nobody is told of but as a part
+    of the whole; times have 3 % of noise. With `text_rounds` all answers end after so many rounds, and others begin;
+    then it is tossed whether a token is accepted.
     """
 
     controllers: Sequence[LookaheadController]

@@ -25,7 +25,7 @@ from mlx_spec.lookahead.costs import DISTURBED
 from mlx_spec.machine.disturbance import Disturbance
 from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
-from mlx_spec.models.memory import rows_are_independent, blas_build, weights_bytes
+from mlx_spec.models.memory import blas_build, rows_are_independent, weights_bytes
 
 _VERSION: Final = 1
 _RATIOS: Final = "blocks_over_own"

@@ -1,5 +1,5 @@
-"""The gates of feed-forward layers in rounds, for CPUs on which MLX computes one exponential at a time: MLX's bits, in a
-third of the time from some rows on.
+"""The gates of feed-forward layers in rounds, for CPUs on which MLX computes one exponential at a time: MLX's bits, in
+a third of the time from some rows on.
 
 A row of a round has the same bits in a pass over one row and over sixteen, and the others of the pass are no business
 of it: so unlike those of prompts (`prompt_gates`) these are MLX's own to the last bit, and who has few rows is left
@@ -13,6 +13,7 @@ have another polynomial.
 import platform
 import sys
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 import mlx.core as mx
@@ -69,7 +70,7 @@ def _parts(x: mx.array) -> tuple[mx.array, mx.array]:
     n = (y.astype(mx.float64) + 0.5).astype(mx.int32)
     f = (y - n.astype(mx.float32)).astype(mx.float64)
     power: Any = None
-    for highest, term in zip(_ROUNDED, _ROUNDED[1:], strict=False):
+    for highest, term in pairwise(_ROUNDED):
         power = ((highest * f if power is None else power.astype(mx.float64) * f) + term).astype(mx.float32)
     n = mx.minimum(n + (magnitude > _HIGHEST).astype(mx.int32), _INFINITE)
     return power, (n + _BIAS) << 23

@@ -36,5 +36,5 @@ if __name__ == "__main__":
     tried = found = 0
     for piece in magnitudes():
         tried, found = tried + piece.size, found + differing(piece)
-    print(f"{tried:,} exponentials, {found:,} of them with other bits than MLX's")
+    sys.stdout.write(f"{tried:,} exponentials, {found:,} of them with other bits than MLX's\n")
     sys.exit(1 if found else 0)

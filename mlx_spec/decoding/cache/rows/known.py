@@ -24,7 +24,7 @@ from mlx_spec.machine.kept import keep, kept_path, read_kept
 from mlx_spec.machine.kernels import dispatch
 from mlx_spec.machine.kernels.products.few_rows import MATMUL
 from mlx_spec.machine.resources import data_folder
-from mlx_spec.models.memory import blas_threads, rows_are_independent, blas_build, weights_bytes
+from mlx_spec.models.memory import blas_build, blas_threads, rows_are_independent, weights_bytes
 from mlx_spec.models.splitting.share import share_of
 
 _VERSION: Final = 4
