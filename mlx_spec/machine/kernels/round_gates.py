@@ -12,7 +12,7 @@ have another polynomial.
 
 import platform
 import sys
-from functools import cache
+import threading
 from itertools import pairwise
 from typing import Any, Final
 
@@ -39,15 +39,19 @@ _TRIED: Final = 1 << 14
 
 
 def takes(gate: mx.array, x: mx.array) -> bool:
-    """Whether they are meant for these, on MLX's default device: only the time goes by how many rows there are."""
+    """Whether they are meant for these, where they serve: only the time goes by how many rows there are."""
     many = gate.size >= LEAST_ROWS * gate.shape[-1] if gate.ndim else False
-    return many and gate.dtype == x.dtype == mx.float32 and gate.shape == x.shape and serves()
+    return many and gate.dtype == x.dtype == mx.float32 and gate.shape == x.shape
 
 
 def serves() -> bool:
-    """Whether they have MLX's bits on its default device, and save time there."""
-    meant = sys.platform == "linux" and platform.machine() == "x86_64"
-    return meant and mx.default_device() == mx.Device(mx.cpu) and _agrees()
+    """Whether they have MLX's bits on its default device, and save time there. Tried once by each thread, which is not
+    to trace a pass then: a graph traced inside another's may be wrong (MLX 0.32.4, where it fuses nothing)."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or mx.default_device() != mx.Device(mx.cpu):
+        return False
+    if _FOUND.agrees is None:
+        _FOUND.agrees = _agrees()
+    return _FOUND.agrees
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
@@ -93,7 +97,15 @@ _PARTS: Final = Loop(_parts)
 _GATED: Final = Loop(_gated)
 
 
-@cache
+class _Found(threading.local):
+    """What a thread has found: its loops are its own."""
+
+    agrees: bool | None = None
+
+
+_FOUND: Final = _Found()
+
+
 def _agrees() -> bool:
     """Whether a sample of gates has MLX's bits, from such as are nothing to such as are all."""
     gates = mx.concatenate([scale * mx.random.normal((_TRIED,), key=mx.random.key(3)) for scale in (0.1, 4.0, 40.0)])

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import threading
 from typing import Any
 
 import mlx.core as mx
@@ -10,6 +11,7 @@ from mlx_lm.models.activations import swiglu as mlxs
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_spec.decoding.cache.passes import ways
+from mlx_spec.decoding.cache.passes.compiled import CompiledPasses
 from mlx_spec.decoding.cache.passes.forward import run
 from mlx_spec.machine.kernels import round_gates
 from mlx_spec.machine.kernels.round_gates import LEAST_ROWS, serves, swiglu, takes
@@ -69,11 +71,26 @@ def test_where_mlx_has_other_bits_mlx_serves(monkeypatch: pytest.MonkeyPatch) ->
     """As another version of it may."""
     assert serves()
     monkeypatch.setattr(round_gates, "mlxs", lambda gate, x: mlxs(gate, x) * (1 + 2**-23))
-    round_gates._agrees.cache_clear()
-    try:
-        assert not serves()
-    finally:
-        round_gates._agrees.cache_clear()
+    monkeypatch.setattr(round_gates._FOUND, "agrees", None)
+    assert not serves()
+
+
+def test_they_are_tried_before_a_pass_is_traced() -> None:
+    """Tried inside it, by a thread that has not done so yet, they would seem to have other bits."""
+    found: list[tuple[bool, int]] = []
+
+    def trace() -> None:
+        passes = CompiledPasses(model, (), (None,) * len(caches))
+        assert passes.prepare(2, caches, 3) or passes.score(mx.array([1, 2]), caches)
+        found.append((serves(), sum(differing(x) for x in magnitudes(100_003))))
+
+    model: Any = zoo_model("llama")
+    caches = make_prompt_cache(model)
+    mx.eval(model(mx.array([[1, 2, 3]]), cache=caches), [cache.state for cache in caches])
+    thread = threading.Thread(target=trace)
+    thread.start()
+    thread.join()
+    assert found == [(True, 0)]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16])

@@ -18,7 +18,7 @@ from mlx_spec.decoding.cache.passes.forward import PassOutput, run
 from mlx_spec.decoding.cache.passes.placement import Placement
 from mlx_spec.decoding.cache.passes.slots import Few, Slots, empty, few_of, held, hold, make_room, places_of, size_for
 from mlx_spec.decoding.cache.passes.stand_ins import StandIns
-from mlx_spec.decoding.cache.passes.ways import Attends
+from mlx_spec.decoding.cache.passes.ways import Attends, way_of
 from mlx_spec.decoding.cache.trials import judged
 from mlx_spec.models.splitting.order import in_order, replayed, traced
 from mlx_spec.models.taps import taps_at
@@ -91,6 +91,7 @@ class CompiledPasses:
             return False
         if not self._pays(count, length):
             return False
+        way_of(self._attends)  # as in `_built`
         arrays = []
         for cache in caches:
             size = size_for(length - 1 + count, cache.step)  # the last token is not read yet
@@ -107,6 +108,7 @@ class CompiledPasses:
         way."""
         compiled = self._passes[in_tree]
         assert compiled is not None
+        way_of(self._attends)  # what has to be tried for it is not to be tried while a pass is traced
         try:
             return compiled(*inputs)
         except Exception:
