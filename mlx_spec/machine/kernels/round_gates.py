@@ -61,12 +61,6 @@ def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     return found
 
 
-def exponential(x: mx.array) -> mx.array:
-    """e to the power of the magnitude of each of `x` (float32), in its shape: `mx.exp(mx.abs(x))`. Lazy."""
-    fractions, powers = _PARTS(x)
-    return fractions * powers.view(mx.float32)
-
-
 def _parts(x: mx.array) -> tuple[mx.array, mx.array]:
     """Of the exponential of its magnitude 2^(n + f), with f at most a half: 2^f, and the bits (int32) of 2^n."""
     magnitude = mx.minimum(_BEYOND, mx.abs(x))
