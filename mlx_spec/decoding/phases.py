@@ -91,7 +91,7 @@ def tell(rounds: Sequence[Settled]) -> list[RoundFinished]:
     spent_ms = [done.round.clock.spent_ms(following) for done in rounds]
     shared = shared_costs([done.answer.controller for done in rounds])
     if shared is not None:
-        learn_whole([(done.round, ms) for done, ms in zip(rounds, spent_ms, strict=True)], shared)
+        learn_whole([done.round for done in rounds], spent_ms, shared)
     told = []
     for done, tokens, ms in zip(rounds, emitted, spent_ms, strict=True):
         if tokens is not None and done.answer.failure is None:

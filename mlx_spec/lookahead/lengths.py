@@ -193,16 +193,11 @@ drafted: so many rows it is expected to add."""
 def _most(places: Sequence[_Place], passes: Sequence[float]) -> tuple[float, int]:
     """The most that the first so many of these places bring, less what the pass takes; and how many these are."""
     worth, rows, most, best = 0.0, 0.0, -passes[0], 0
-    last = len(passes) - 1
-    for count, (loss, _, _, _, drafted) in enumerate(places[:last], 1):
+    for count, (loss, _, _, _, drafted) in enumerate(places[: len(passes) - 1], 1):
         worth -= loss * drafted
         rows += drafted
-        below = int(rows)
-        takes = passes[below]
-        if below < last:
-            takes += (rows - below) * (passes[below + 1] - takes)
-        if worth - takes > most:
-            most, best = worth - takes, count
+        if (gain := worth - _between(passes, rows)) > most:
+            most, best = gain, count
     return most, best
 
 

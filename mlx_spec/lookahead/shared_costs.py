@@ -133,9 +133,9 @@ class SharedPassTimes:
             own += max(_OWN_SHARE, 1 / (seen + 1)) * left_over
             self._own[rows] = max(-_OWN_MOST, min(_OWN_MOST, own)), seen + 1
         else:
-            before, at = self._plain.get(answers, (milliseconds, 0))
-            newest = _PLAIN_NEWEST if self._steps - at <= _LONGEST_SEEN else 1.0
-            self._plain[answers] = (before + newest * (milliseconds - before), self._steps)
+            known = answers in self._plain and self._is_recent(answers)
+            before = self._plain[answers][0] if known else milliseconds
+            self._plain[answers] = before + _PLAIN_NEWEST * (milliseconds - before), self._steps
         self._cheapest.clear()
 
     def _plain_ms(self, answers: int) -> float:

@@ -4,7 +4,7 @@ Fixed lengths and trees stay what they are, and take their rows. All others get 
 them: a tree fills a pass that one answer has for itself, and here its rows are somebody's likelier tokens.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,11 +83,10 @@ class _Step:
             chosen = possible.outcome((0,) * self._answers)
         elif self._shared.plain_is_due(self._answers, self._plain_ms - self._answers / chosen.rate, self._plain_ms):
             return [Plan(None, 0, "a try: what a plain step costs now") for _ in offered]
-        trials = self._trials(offered, best, chosen, possible.outcome)
+        trials, step = self._trials(offered, best, chosen, possible.outcome)
         reason = f"{chosen.rate / chosen.plain_rate:.2f}x plain expected of {self._answers} answers"
-        tried = possible.outcome(_with(chosen.lengths, trials)) if trials else chosen
         return [
-            _plan(offer, length, number in trials, reason, tried.milliseconds)
+            _plan(offer, length, number in trials, reason, step.milliseconds)
             for number, (offer, length) in enumerate(zip(best, chosen.lengths, strict=False))
         ]
 
@@ -98,15 +97,14 @@ class _Step:
         chosen = choose_lengths(every, self._target_ms, self._costs([best]), self._places)
         return chosen.rate >= _WORTH_DRAFTING * chosen.plain_rate
 
-    @property
-    def _none_ms(self) -> float:
-        """The step without any of the drafts that are to be chosen."""
-        return self._target_ms(self._answers)
+    def _pass_ms(self, rows: int) -> float:
+        """A pass over so many rows beside those that are taken."""
+        return self._shared.passes.at(self._answers, rows + self._taken)
 
     def _target_ms(self, rows: int) -> float:
-        """A pass over so many rows beside those that are taken; and what a step takes beside it that has drafts."""
-        beside_ms = self._shared.beside_ms(self._answers) if rows > self._answers else 0.0
-        return self._shared.passes.at(self._answers, rows + self._taken) + beside_ms
+        """The same, and what a step with drafts takes beside its pass."""
+        drafts = rows + self._taken > self._answers
+        return self._pass_ms(rows) + (self._shared.beside_ms(self._answers) if drafts else 0.0)
 
     def _costs(self, offers: Sequence[Offer | None]) -> dict[str, DraftCost]:
         return {offer.option.drafter: self._cost(offer) for offer in offers if offer}
@@ -125,10 +123,7 @@ class _Step:
     def _worth(self, offer: Offer) -> float:
         """Tokens that an offer brings beyond what its time is worth, if all drafted as far: which drafter to ask."""
         rate = self._answers / self._plain_ms
-        twice_ms = self._target_ms(2 * self._answers) - self._shared.beside_ms(
-            self._answers
-        )  # which is there for any draft
-        row_ms = max(0.0, twice_ms - self._none_ms) / self._answers
+        row_ms = max(0.0, self._pass_ms(2 * self._answers) - self._pass_ms(self._answers)) / self._answers
         cost = self._cost(offer)
         token_ms = row_ms + cost.row_ms + cost.level_ms / self._answers
         prospect = self._prospect(offer)
@@ -153,16 +148,16 @@ class _Step:
         best: Sequence[Offer | None],
         chosen: Lengths,
         outcome: Callable[[tuple[int, ...]], Lengths],
-    ) -> set[int]:
+    ) -> tuple[set[int], Lengths]:
         """Who drafts a token though it does not pay, for what that teaches: those that have not for long, all of them
-        or else the one that has waited longest, where the budget allows it."""
+        or else the one that has waited longest, where the budget allows it; and what the step is then."""
         waiting = [
             (controller.waited, number)
             for number, (controller, offer) in enumerate(zip((one for one, _ in offered), best, strict=True))
             if offer and not chosen.lengths[number] and controller.waited >= _FEWEST_ROUNDS_BETWEEN_TRIALS
         ]
         for tried in ([number for _, number in waiting], [max(waiting)[1]] if waiting else []):
-            lengths = _with(chosen.lengths, tried)
+            lengths = tuple(1 if number in tried else length for number, length in enumerate(chosen.lengths))
             if not tried or sum(lengths) > self._places:
                 continue
             trial = outcome(lengths)
@@ -173,13 +168,8 @@ class _Step:
             price += sum(offer.unread_ms if len(every) > 1 else offer.dear_ms for offer in every)
             if price <= self._shared.budget_ms:
                 self._shared.budget_ms -= max(0.0, price)
-                return set(tried)
-        return set()
-
-
-def _with(lengths: tuple[int, ...], tried: Collection[int]) -> tuple[int, ...]:
-    """The same, but a token each of those who are tried."""
-    return tuple(1 if number in tried else length for number, length in enumerate(lengths))
+                return set(tried), trial
+        return set(), chosen
 
 
 def _plan(offer: Offer | None, length: int, is_trial: bool, reason: str, step_ms: float) -> Plan:

@@ -30,15 +30,12 @@ def learn(rounds: Sequence[Read], *, failed: bool) -> None:
         _observe_shared(rounds)
 
 
-def learn_whole(rounds: Sequence[tuple[Round, float]], shared: SharedCosts) -> None:
-    """Tell what is known of shared passes what a whole step with drafts has taken in milliseconds, telling its words
-    included."""
-    clocks = {id(round_.clock) for round_, _ in rounds}
-    drafted = [
-        (spent_ms, round_.plan.step_ms) for round_, spent_ms in rounds if round_.plan.step_ms and round_.is_shared
-    ]
-    if drafted and len(clocks) == 1:
-        shared.took(*drafted[0], len(rounds))
+def learn_whole(rounds: Sequence[Round], spent_ms: Sequence[float], shared: SharedCosts) -> None:
+    """Tell what is known of shared passes what a whole step with drafts has taken, telling its words included: of
+    rounds that were launched together each has taken as long."""
+    expected_ms = max((round_.plan.step_ms for round_ in rounds if round_.is_shared), default=0.0)
+    if expected_ms and len({id(round_.clock) for round_ in rounds}) == 1:
+        shared.took(spent_ms[0], expected_ms, len(rounds))
 
 
 def away_ms(answer: Answer, round_: Round) -> float:

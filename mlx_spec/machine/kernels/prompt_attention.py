@@ -90,8 +90,8 @@ def _whole(x: mx.array, fractions: mx.array, powers: mx.array) -> mx.array:
 
 
 class Loop(threading.local):
-    """A function of arrays whose operations MLX's compiler makes one loop of, where that works. A thread has
-    its own: what MLX has traced belongs to the thread that did."""
+    """A function of arrays whose operations MLX's compiler makes one loop of, where that works. A thread has its own:
+    what MLX has traced belongs to the thread that did."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

@@ -5,13 +5,12 @@ A row of a round has the same bits in a pass over one row and over sixteen, and 
 of it: so unlike those of prompts (`prompt_gates`) these are MLX's own to the last bit, and who has few rows is left
 with MLX's. Its exponential is 2^n by its bits times a polynomial in float32, with fused multiply-adds. A product of two
 float32 is exact in float64, and so a multiply-add that is rounded there and once more to float32 is the fused one, but
-for sums that float64 rounds to the middle between two float32. None is met: all 2.2 billion numbers from -90 to 90 were
+for sums that float64 rounds to the middle between two float32. None is met: all 1.1 billion magnitudes up to 90 were
 tried (`python -m tests.machine.kernels.every_exponential`). What serves is tried on a sample first, as another MLX may
 have another polynomial.
 """
 
 import platform
-import sys
 import threading
 from itertools import pairwise
 from typing import Any, Final
@@ -19,6 +18,7 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_lm.models.activations import swiglu as mlxs
 
+from mlx_spec.machine.kernels import prompt_attention
 from mlx_spec.machine.kernels.prompt_attention import Loop
 
 LEAST_ROWS: Final = 2
@@ -47,7 +47,7 @@ def takes(gate: mx.array, x: mx.array) -> bool:
 def serves() -> bool:
     """Whether they have MLX's bits on its default device, and save time there. Tried once by each thread, which is not
     to trace a pass then: a graph traced inside another's may be wrong (MLX 0.32.4, where it fuses nothing)."""
-    if sys.platform != "linux" or platform.machine() != "x86_64" or mx.default_device() != mx.Device(mx.cpu):
+    if platform.machine() != "x86_64" or not prompt_attention.serves():
         return False
     if _FOUND.agrees is None:
         _FOUND.agrees = _agrees()
